@@ -1,0 +1,155 @@
+#include "common/base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace mellow {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status SyncFolder(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, folder);
+  const int result = fsync(fd);
+  const int error = errno;
+  close(fd);
+  return result == 0 ? absl::OkStatus() : ErrnoStatus(error, folder);
+}
+
+std::string ParentOf(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+// A name beside `path` that no other writer of this machine uses.
+std::string Sibling(const std::string& path) {
+  static std::atomic<uint64_t> counter{0};
+  const fs::path target(path);
+  return absl::StrCat(ParentOf(path), "/.", target.filename().string(), ".", getpid(), ".",
+                      counter.fetch_add(1), ".tmp");
+}
+
+}  // namespace
+
+absl::Status ErrnoStatus(int error, absl::string_view what) {
+  const std::string message = absl::StrCat(what, ": ", std::generic_category().message(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR: return absl::NotFoundError(message);
+    case EACCES:
+    case EPERM:
+    case EROFS: return absl::PermissionDeniedError(message);
+    case EISDIR: return absl::InvalidArgumentError(message);
+    case EEXIST: return absl::AlreadyExistsError(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return absl::ResourceExhaustedError(message);
+    default: return absl::UnknownError(message);
+  }
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  auto closer = absl::MakeCleanup([fd] { close(fd); });
+  std::string data;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n = read(fd, buffer, sizeof(buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, path);
+    if (n == 0) return data;
+    data.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+absl::Status WriteFileSynced(const std::string& path, absl::string_view data) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  auto closer = absl::MakeCleanup([fd] { close(fd); });
+  while (!data.empty()) {
+    const ssize_t n = write(fd, data.data(), data.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, path);
+    data.remove_prefix(static_cast<size_t>(n));
+  }
+  if (fsync(fd) != 0) return ErrnoStatus(errno, path);
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileAtomic(const std::string& path, absl::string_view data) {
+  const std::string staging = Sibling(path);
+  absl::Status status = WriteFileSynced(staging, data);
+  if (status.ok() && rename(staging.c_str(), path.c_str()) != 0) status = ErrnoStatus(errno, path);
+  if (!status.ok()) {
+    unlink(staging.c_str());
+    return status;
+  }
+  return SyncFolder(ParentOf(path));
+}
+
+absl::Status MakeFolders(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return error ? ErrnoStatus(error.value(), path) : absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::Create(std::string path) {
+  MELLOW_RETURN_IF_ERROR(MakeFolders(ParentOf(path)));
+  std::string staging = Sibling(path);
+  MELLOW_RETURN_IF_ERROR(MakeFolders(staging));
+  return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), std::move(staging)));
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(staging_, ignored);
+}
+
+absl::Status AtomicFolder::Commit() {
+  MELLOW_RETURN_IF_ERROR(SyncFolder(staging_));
+  std::error_code ignored;
+  if (fs::exists(path_, ignored)) {
+    // Two names change places in one call, so that there is no moment without the folder.
+    if (renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
+      return ErrnoStatus(errno, path_);
+    fs::remove_all(staging_, ignored);
+  } else if (rename(staging_.c_str(), path_.c_str()) != 0) {
+    return ErrnoStatus(errno, path_);
+  }
+  committed_ = true;
+  return SyncFolder(ParentOf(path_));
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  auto closer = absl::MakeCleanup([fd] { close(fd); });
+  struct stat info = {};
+  if (fstat(fd, &info) != 0) return ErrnoStatus(errno, path);
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(nullptr, 0));
+  void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (data == MAP_FAILED) return ErrnoStatus(errno, path);
+  return std::shared_ptr<const MappedFile>(new MappedFile(static_cast<const uint8_t*>(data), size));
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+}  // namespace mellow

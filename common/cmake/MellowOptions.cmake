@@ -1,0 +1,35 @@
+# How the whole tree is compiled.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+option(MELLOW_ASSERTIONS "Keep assert() in optimised builds" OFF)
+option(MELLOW_FUZZ "Build the libFuzzer targets (clang)" OFF)
+set(MELLOW_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target of ours")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+if(MELLOW_ASSERTIONS)
+  string(REPLACE "-DNDEBUG" "" CMAKE_CXX_FLAGS_RELWITHDEBINFO "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")
+endif()
+
+find_program(MELLOW_CCACHE ccache)
+if(MELLOW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # The first two let ccache see through the precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${MELLOW_CCACHE})
+endif()
+
+# Flags of our own targets only, never of what we link.
+add_library(mellow_flags INTERFACE)
+target_include_directories(mellow_flags INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_options(mellow_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -Wno-unknown-warning-option)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(mellow_flags INTERFACE -Wthread-safety -Werror=thread-safety)
+endif()
+if(MELLOW_SANITIZE)
+  target_compile_options(mellow_flags INTERFACE -fsanitize=${MELLOW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(mellow_flags INTERFACE -fsanitize=${MELLOW_SANITIZE})
+endif()

@@ -1,0 +1,33 @@
+# mellow_library(text SRCS a.cc DEPS mellow::base): static library mellow_text with the alias mellow::text.
+# Link only what the dependency rule of ARCHITECTURE.md allows: that is what enforces it.
+function(mellow_library name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(mellow_${name} STATIC ${arg_SRCS})
+  add_library(mellow::${name} ALIAS mellow_${name})
+  target_link_libraries(mellow_${name} PUBLIC mellow_flags ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
+endfunction()
+
+# mellow_binary(mellow_policy_server SRCS main.cc DEPS ...)
+function(mellow_binary name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SRCS})
+  target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS})
+endfunction()
+
+# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [DATA ...]): one GoogleTest binary, one CTest entry.
+# MELLOW_SOURCE_DIR is the tree, for committed test data; MELLOW_BIN_DIR the folder of the built programs.
+function(mellow_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SRCS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE MELLOW_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MELLOW_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  if(NOT arg_LABELS)
+    set(arg_LABELS unit)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+endfunction()

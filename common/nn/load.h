@@ -1,0 +1,31 @@
+#ifndef MELLOW_COMMON_NN_LOAD_H_
+#define MELLOW_COMMON_NN_LOAD_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/nn/device.h"
+#include "common/nn/seq2seq_model.h"
+#include "common/nn/sequence_classifier.h"
+
+namespace mellow::nn {
+
+// How the frozen matrices are stored. Activations, LoRA, norms and sums are fp32 whatever the weights are.
+enum class WeightType { kFloat32, kBFloat16, kFloat16, kInt8 };
+[[nodiscard]] absl::StatusOr<WeightType> ParseWeightType(absl::string_view text);  // "float32", "bfloat16", "float16", "int8"
+
+struct LoadOptions {
+  Device device;
+  int threads = 1;  // of this model's own pool (CPU)
+  WeightType weights = WeightType::kFloat32;
+};
+
+// Load a Hugging Face folder for inference: our own kernels on the CPU, libtorch on CUDA. Errors as LoadModelTensors, Read*Config and
+// TensorReader::Finish, with the folder named.
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder, const LoadOptions& options);
+[[nodiscard]] absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(const std::string& folder, const LoadOptions& options);
+
+}  // namespace mellow::nn
+
+#endif  // MELLOW_COMMON_NN_LOAD_H_

@@ -1,0 +1,35 @@
+#ifndef MELLOW_COMMON_NN_ROBERTA_CONFIG_H_
+#define MELLOW_COMMON_NN_ROBERTA_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace mellow::nn {
+
+// What config.json of a RobertaForSequenceClassification folder says.
+struct RobertaConfig {
+  int vocab_size = 50265;
+  int hidden_size = 768;
+  int num_hidden_layers = 12;
+  int num_attention_heads = 12;
+  int intermediate_size = 3072;
+  int max_position_embeddings = 514;
+  int type_vocab_size = 1;
+  double layer_norm_eps = 1e-5;
+  int32_t pad_token_id = 1;
+  std::string hidden_act = "gelu";
+  std::vector<std::string> labels;  // id2label in id order
+
+  // Positions start at pad_token_id + 1, so two of the table's rows are never used.
+  int max_tokens() const { return max_position_embeddings - pad_token_id - 1; }
+};
+
+// As ReadT5Config. InvalidArgument also when id2label is not 0..n-1.
+[[nodiscard]] absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder);
+
+}  // namespace mellow::nn
+
+#endif  // MELLOW_COMMON_NN_ROBERTA_CONFIG_H_

@@ -1,0 +1,73 @@
+#ifndef MELLOW_COMMON_NN_SEQ2SEQ_MODEL_H_
+#define MELLOW_COMMON_NN_SEQ2SEQ_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/nn/lora.h"
+#include "common/nn/t5_config.h"
+
+namespace mellow::nn {
+
+// A LoRA adapter prepared (packed, moved to the device) by the model that will use it. Immutable, thread-safe.
+class PreparedAdapter {
+ public:
+  virtual ~PreparedAdapter() = default;
+};
+
+// Decode state of one sequence: its encoder output's cross-attention keys and values (shared by forks), its own
+// self-attention cache. Belongs to one request; used by one thread at a time.
+class DecodeRow {
+ public:
+  virtual ~DecodeRow() = default;
+  // Tokens fed so far, the start token included.
+  [[nodiscard]] virtual int position() const = 0;
+};
+
+struct EncodeRequest {
+  absl::Span<const int32_t> source_ids;      // with </s>; not empty
+  const PreparedAdapter* adapter = nullptr;  // null: the bare base model; must outlive the row
+  int max_target_tokens = 0;                 // most calls of Step this row will see
+};
+
+struct ScoreRequest {
+  absl::Span<const int32_t> source_ids;
+  absl::Span<const int32_t> target_ids;  // without the start token; may be empty
+  const PreparedAdapter* adapter = nullptr;
+};
+
+// An encoder-decoder with frozen weights (T5). Rows are independent: a row's numbers do not depend on which rows are computed
+// with it (bit for bit on the CPU backend), and rows may carry different adapters.
+// Thread-safe: concurrent calls take turns. Errors: InvalidArgument for ids outside the vocabulary or empty sources.
+class Seq2SeqModel {
+ public:
+  virtual ~Seq2SeqModel() = default;
+
+  [[nodiscard]] virtual const T5Config& config() const = 0;
+  [[nodiscard]] virtual int64_t parameter_count() const = 0;
+
+  // InvalidArgument when a module of the adapter does not exist in this model or has another shape (all named).
+  [[nodiscard]] virtual absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(const LoraWeights& lora) const = 0;
+
+  // Runs the encoder once and returns a decode row a request, in order.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(absl::Span<const EncodeRequest> requests) = 0;
+
+  // Feeds tokens[i] to rows[i] (first the decoder start token) and resizes *logits to [rows, vocab_size]: fp32 raw logits
+  // of the next token.
+  [[nodiscard]] virtual absl::Status Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
+                                          std::vector<float>* logits) = 0;
+
+  // A copy of the row that can go another way (beam search); shares the encoder's part.
+  [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<DecodeRow>> Fork(const DecodeRow& row) = 0;
+
+  // Teacher-forced: out[i][t] = log p(target_ids[t] | source, target_ids[:t]) of the raw distribution.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(absl::Span<const ScoreRequest> requests) = 0;
+};
+
+}  // namespace mellow::nn
+
+#endif  // MELLOW_COMMON_NN_SEQ2SEQ_MODEL_H_

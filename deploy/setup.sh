@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Installs and fetches everything that building Mellow needs. Safe to run again: what is there is kept.
+#
+#   deploy/setup.sh            build and run
+#   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset)
+#
+# libtorch comes from the PyPI wheel of torch (one binary for CPU and CUDA), sentencepiece from its source
+# distribution; both by pinned version and sha256 into a cache outside the tree, so that every checkout shares them:
+#   MELLOW_CACHE   where to keep them          (default: ~/.cache/mellow)
+#   MELLOW_TORCH_ROOT  an own libtorch (2.x, with include/ and lib/) instead of the wheel
+set -euo pipefail
+
+readonly CACHE="${MELLOW_CACHE:-$HOME/.cache/mellow}"
+readonly DEPS="$CACHE/deps-1"
+readonly TORCH=2.15.0 TORCH_SHA=6d8c86f4e33a9f12a58149bd9b0d64351632b8eb44479be8ff85e5389932dd79
+readonly CUDART=13.2.75 CUDART_SHA=72bf454902da594e0b833cadeddc8b7100ce1c7cf7ed9023943931be1aa913b7
+readonly CUPTI=13.2.75 CUPTI_SHA=f75aca6bef89c625a4076a820302bb06764daa1d21595286f6bee5e237d3a187
+readonly SPM=0.2.0 SPM_SHA=a52c19171daaf2e697dc6cbe67684e0fa341b1248966f6aebb541de654d15843
+
+# What the build links (first lines) and what the build itself runs (last line).
+readonly PACKAGES=(
+  libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev prometheus-cpp-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libsqlite3-dev libssl-dev
+  g++ cmake ninja-build ccache pkg-config python3 python3-pip python3-setuptools unzip ca-certificates)
+readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+
+step() { printf '[setup] %s\n' "$*"; }
+die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
+
+install_packages() {
+  command -v dpkg-query >/dev/null || die "this script installs Debian packages (Debian 12); elsewhere install: ${PACKAGES[*]}"
+  local missing=() p
+  for p in "$@"; do
+    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+  done
+  if ((${#missing[@]} == 0)); then step "Debian packages: all $# present"; return; fi
+  step "Debian packages: installing ${#missing[@]} (${missing[*]})"
+  local sudo=()
+  if ((EUID != 0)); then command -v sudo >/dev/null || die "need root or sudo to install: ${missing[*]}"; sudo=(sudo); fi
+  local log; log=$(mktemp)
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$log" 2>&1 || true
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    { tail -n 5 "$log" >&2; die "apt-get could not install ${missing[*]} (log: $log); is the Debian mirror reachable?"; }
+  rm -f "$log"
+}
+
+# fetch DIR REQUIREMENT SHA256 [pip options]: one file from PyPI, verified by its hash.
+fetch() {
+  local dir=$1 requirement=$2 sha=$3 list; shift 3
+  list=$(mktemp); printf '%s --hash=sha256:%s\n' "$requirement" "$sha" >"$list"
+  python3 -m pip download -q --no-deps --require-hashes -d "$dir" -r "$list" "$@" ||
+    die "could not fetch $requirement with sha256 $sha from the Python package index"
+  rm -f "$list"
+}
+
+get_torch() {
+  if [[ -n "${MELLOW_TORCH_ROOT:-}" ]]; then
+    [[ -f "$MELLOW_TORCH_ROOT/lib/libtorch_cpu.so" ]] || die "MELLOW_TORCH_ROOT=$MELLOW_TORCH_ROOT has no lib/libtorch_cpu.so"
+    step "libtorch: yours at $MELLOW_TORCH_ROOT"; return
+  fi
+  if [[ -f "$DEPS/torch-$TORCH/DONE" ]]; then step "libtorch $TORCH: present"; return; fi
+  step "libtorch $TORCH: fetching (540 MB)"
+  local tmp; tmp=$(mktemp -d "$DEPS/.torch.XXXXXX")
+  local wheel=(--only-binary=:all: --python-version 3.12 --implementation cp --abi cp312 --platform manylinux_2_28_x86_64)
+  fetch "$tmp" "torch==$TORCH" "$TORCH_SHA" "${wheel[@]}"
+  # libtorch_cpu.so is linked to these two also where there is no GPU.
+  fetch "$tmp" "nvidia-cuda-runtime==$CUDART" "$CUDART_SHA" --only-binary=:all:
+  fetch "$tmp" "nvidia-cuda-cupti==$CUPTI" "$CUPTI_SHA" --only-binary=:all:
+  step "libtorch $TORCH: unpacking"
+  # The libraries find each other relative to their own folder: keep the layout of the wheels.
+  (cd "$tmp" && for w in *.whl; do unzip -q -o "$w" 'torch/include/*' 'torch/lib/*' 'nvidia/*' 2>/dev/null || [[ $? -eq 11 ]]; done; rm -f -- *.whl)
+  touch "$tmp/DONE"
+  rm -rf "$DEPS/torch-$TORCH" && mv "$tmp" "$DEPS/torch-$TORCH"
+}
+
+get_sentencepiece() {
+  if [[ -f "$DEPS/sentencepiece-$SPM/DONE" ]]; then step "sentencepiece $SPM: present"; return; fi
+  step "sentencepiece $SPM: fetching and building"
+  local tmp; tmp=$(mktemp -d "$DEPS/.spm.XXXXXX")
+  fetch "$tmp" "sentencepiece==$SPM" "$SPM_SHA" --no-binary=:all:
+  tar -xzf "$tmp/sentencepiece-$SPM.tar.gz" -C "$tmp"
+  # Its bundled protobuf-lite clashes with gRPC's libprotobuf in one process: build it against the system's.
+  local src="$tmp/sentencepiece-$SPM/sentencepiece"
+  [[ -f "$src/CMakeLists.txt" ]] || src="$tmp/sentencepiece-$SPM"
+  cmake -S "$src" -B "$tmp/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_POSITION_INDEPENDENT_CODE=ON \
+    -DSPM_PROTOBUF_PROVIDER=package -DSPM_ENABLE_SHARED=OFF -DSPM_ENABLE_TCMALLOC=OFF \
+    -DCMAKE_INSTALL_PREFIX="$tmp/install" >"$tmp/log" 2>&1 &&
+    ninja -C "$tmp/build" install >>"$tmp/log" 2>&1 || { tail -n 20 "$tmp/log" >&2; die "sentencepiece did not build (log above)"; }
+  touch "$tmp/install/DONE"
+  rm -rf "$DEPS/sentencepiece-$SPM" && mv "$tmp/install" "$DEPS/sentencepiece-$SPM" && rm -rf "$tmp"
+}
+
+main() {
+  local packages=("${PACKAGES[@]}")
+  case "${1:-}" in
+    "") ;;
+    --tools) packages+=("${TOOLS[@]}") ;;
+    *) die "unknown argument '$1' (only --tools)" ;;
+  esac
+  [[ "$(uname -m)" == x86_64 ]] || die "x86-64 only for now (this machine: $(uname -m))"
+  install_packages "${packages[@]}"
+  mkdir -p "$DEPS"
+  # Two set-ups at once (two checkouts) must not unpack into each other.
+  exec 9>"$DEPS/.lock"; flock 9
+  get_torch
+  get_sentencepiece
+  step "ready: $DEPS"
+}
+main "$@"
