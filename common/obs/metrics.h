@@ -1,0 +1,97 @@
+#ifndef MELLOW_COMMON_OBS_METRICS_H_
+#define MELLOW_COMMON_OBS_METRICS_H_
+
+// Prometheus metrics behind a small interface, so that only this folder knows prometheus-cpp. Names: mellow_<service>_<what>_<unit>,
+// counters end in _total. Thread-safe.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace mellow::obs {
+
+using Labels = std::map<std::string, std::string>;
+
+// Handles are cheap to copy and live as long as the Metrics they came from. A default-constructed handle ignores what it is told.
+class Counter {
+ public:
+  Counter() = default;
+  void Increment(double by = 1) const;
+
+ private:
+  friend class Metrics;
+  explicit Counter(void* impl) : impl_(impl) {}
+  void* impl_ = nullptr;
+};
+
+class Gauge {
+ public:
+  Gauge() = default;
+  void Set(double value) const;
+  void Add(double by) const;
+  [[nodiscard]] double Value() const;
+
+ private:
+  friend class Metrics;
+  explicit Gauge(void* impl) : impl_(impl) {}
+  void* impl_ = nullptr;
+};
+
+class Histogram {
+ public:
+  Histogram() = default;
+  void Observe(double value) const;
+
+ private:
+  friend class Metrics;
+  explicit Histogram(void* impl) : impl_(impl) {}
+  void* impl_ = nullptr;
+};
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // The same name and labels give the same metric. A name has one kind and one help text.
+  Counter AddCounter(const std::string& name, const std::string& help, const Labels& labels = {});
+  Gauge AddGauge(const std::string& name, const std::string& help, const Labels& labels = {});
+  Histogram AddHistogram(const std::string& name, const std::string& help, const std::vector<double>& bounds, const Labels& labels = {});
+  // For info metrics whose labels change (mellow_policy_adapter_info): drops every metric of that gauge, then sets one to 1.
+  void SetInfo(const std::string& name, const std::string& help, const Labels& labels);
+
+  // The text that /metrics shows.
+  [[nodiscard]] std::string Text() const;
+
+ private:
+  friend class MetricsServer;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Serves GET /metrics. Errors: Unavailable when the port is taken (names it).
+class MetricsServer {
+ public:
+  // "127.0.0.1:9101"; port 0 picks a free one.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address, Metrics* metrics);
+  ~MetricsServer();
+  [[nodiscard]] int port() const { return port_; }
+
+ private:
+  struct Impl;
+  MetricsServer(std::unique_ptr<Impl> impl, int port);
+  std::unique_ptr<Impl> impl_;
+  int port_;
+};
+
+// Bucket bounds for seconds, 1 ms to 10 min.
+[[nodiscard]] std::vector<double> LatencyBounds();
+
+}  // namespace mellow::obs
+
+#endif  // MELLOW_COMMON_OBS_METRICS_H_

@@ -1,0 +1,55 @@
+#ifndef MELLOW_COMMON_RPC_SERVER_H_
+#define MELLOW_COMMON_RPC_SERVER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/obs/metrics.h"
+
+namespace grpc {
+class Channel;
+class Server;
+class Service;
+}  // namespace grpc
+
+namespace mellow::rpc {
+
+struct ServerOptions {
+  std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
+  int max_message_bytes = 64 << 20;     // larger: RESOURCE_EXHAUSTED from gRPC itself
+  int max_threads = 64;                 // of the synchronous server; calls beyond it wait
+  [[nodiscard]] absl::Status Validate() const;
+};
+
+// A gRPC server with grpc.health.v1 (per full service name and ""), reflection, and one interceptor that exports
+// mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}. Health starts NOT_SERVING.
+class Server {
+ public:
+  // `services` and `metrics` must outlive the server. Unavailable: the address cannot be bound (named).
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, std::vector<grpc::Service*> services,
+                                                                     std::vector<std::string> service_names, obs::Metrics* metrics);
+  ~Server();
+
+  [[nodiscard]] int port() const { return port_; }
+  // "host:port" with the port that was bound.
+  [[nodiscard]] std::string address() const;
+  void SetServing(bool serving);
+  // Health goes NOT_SERVING at once, new calls are refused, calls in progress get `drain` to finish.
+  void Shutdown(absl::Duration drain);
+  // For tests: no socket.
+  [[nodiscard]] std::shared_ptr<grpc::Channel> InProcessChannel();
+
+ private:
+  Server() = default;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<std::string> service_names_;
+  std::string host_;
+  int port_ = 0;
+};
+
+}  // namespace mellow::rpc
+
+#endif  // MELLOW_COMMON_RPC_SERVER_H_
