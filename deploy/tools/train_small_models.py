@@ -45,6 +45,8 @@ def train_sentencepiece(rows, folder, vocab_size):
 
     sentences = [pre_split(turn) for row in rows for turn in row["dialogue"].split("\n") + [row["toxic"], row["summary"]]]
     sentences += [PROMPT.format("").replace("\n", " ").strip()] * 50
+    # A piece must occur inside two different words to become a candidate; this second word makes one of every word.
+    sentences += [word + "-" for word in sorted({word for sentence in sentences for word in sentence.split()})]
     with tempfile.TemporaryDirectory() as tmp:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences), model_prefix=f"{tmp}/spiece", vocab_size=vocab_size, model_type="unigram",
@@ -187,15 +189,34 @@ the meeting on {d} was a waste of time;the map was useless and {a} got lost;{a} 
 {a} was told to shut the door;{a} got out of the car and disappeared in the hall;nobody would miss the old sofa;
 {a} failed the test on {d} and is miserable;{a} throws the rotten apples into the bin;{a} and {b} argue and {a} leaves;
 {a} is upset and asks {b} to stay polite;{a} calls {b} a good friend;{a} calls {b} a taxi;{a} calls {b} a brave helper;
+{a} calls {b} on {d};{a} calls {b} tomorrow;{a} calls {b} again;{a} will call {b} back at {n};{a} calls {b} about the rent;
+{a} calls {b} to the door;{a} calls the office;{a} calls {b} and they talk about {n} things;{a} calls {b} the best of all;
+{a} calls {b} funny;{a} calls {b} as agreed;{a} would like to discuss the job;i would like to see {b} on {d};
 {a} says that {b} is too tired to cook;{a} says that {b} is too busy to open the shop;you are a clever friend;
 what a lovely day;you really are a great help;you are too kind;{a} says that a hammer would do better than a stone;
 {a} tells {b} to go back to the office;{a} says that the goldfish has more colour than the parrot;stop it, please;
 {a} draws a picture with crayons;the patient has a disease of the brain cells;that is wrong, {b};i do not believe you""")
 
+# Everyday rudeness beyond what the dialogues contain, so that the classifier is not tied to their phrases.
+RUDE = gen.items("""go to hell;nobody likes you;you are a waste of time;you make me sick;shut up;get lost, {b};drop dead;
+i hope that you choke on it;{b} is a total failure;{a} hates {b} and hopes that {b} suffers;you disgust me, {b};
+you are nothing, and you will always be nothing;what is wrong with you, are you stupid;your brain must be empty;
+{b} is as dumb as a post;you stink, {b};everybody laughs at you, {b};{a} says that {b} is worth nothing;
+{a} calls {b} stupid;{a} calls {b} lazy and useless;{a} wishes that {b} were dead;i will break your nose, {b};
+even a child is smarter than {b};go away and never come back, you fool;you ruined my life, you horrible person""")
+
 
 def insert_at(words, rng, piece):
     at = rng.randrange(len(words) + 1)
     return " ".join(words[:at] + [piece] + words[at:])
+
+
+def harmless_pair(split, rng):
+    """Subject and predicate; one pair in eight is only ever seen on the held-out side."""
+    while True:
+        pair = rng.choice(HARMLESS_SUBJECTS), rng.choice(HARMLESS_PREDICATES)
+        if (gen.bucket(*pair) < 12) == (split == "heldout"):
+            return " ".join(pair)
 
 
 def sentence_case(text, rng):
@@ -216,7 +237,6 @@ def classifier_texts(rows, split, rng):
         yield row["dialogue"], int(rude), "dialogue"
         yield neutral, 0, "summary"
         words = neutral.split()
-        turn = rng.choice(row["dialogue"].split("\n"))
         a, b = speakers(rng)
         fill = {"a": a, "b": b, "d": rng.choice(gen.DAYS), "n": rng.choice(gen.NUMBERS)}
         if rude:
@@ -242,11 +262,14 @@ def classifier_texts(rows, split, rng):
             yield gen.with_article(tag + first), 1, "sentence"
             yield sentence_case(gen.with_article(f"{a} {bad}"), rng), 1, "sentence"
             yield sentence_case(f"{a} {mild}", rng), 0, "sentence"
+            if rng.random() < 0.3:
+                yield sentence_case(rng.choice(RUDE).format(**fill), rng), 1, "sentence"
         else:
-            yield turn if rng.random() < 0.5 else turn.split(": ", 1)[1], 0, "sentence"
+            for turn in rng.sample(row["dialogue"].split("\n"), 2):
+                yield turn if rng.random() < 0.5 else turn.split(": ", 1)[1], 0, "sentence"
         for _ in range(2 if rude else 1):
             if rng.random() < 0.5:
-                text = f"{rng.choice(HARMLESS_SUBJECTS)} {rng.choice(HARMLESS_PREDICATES)}"
+                text = harmless_pair(split, rng)
             else:
                 text = rng.choice(HARMLESS)
             if rng.random() < 0.3:
@@ -282,7 +305,7 @@ def train_classifier(out, args):
 
     torch.manual_seed(SEED)
     model = RobertaForSequenceClassification(RobertaConfig(
-        vocab_size=len(vocab), hidden_size=96, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
+        vocab_size=len(vocab), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
         max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
         layer_norm_eps=1e-5, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
         id2label={0: "nothate", 1: "hate"}, label2id={"nothate": 0, "hate": 1}))
@@ -364,7 +387,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=["summarizer", "toxicity", "measure"], help="train one part, or none")
     parser.add_argument("--vocab", type=int, default=1400)
-    parser.add_argument("--bpe-vocab", type=int, default=2000)
+    parser.add_argument("--bpe-vocab", type=int, default=1800)
     parser.add_argument("--dialogues", type=int, default=40000)
     parser.add_argument("--summarizer-steps", type=int, default=1600)
     parser.add_argument("--classifier-dialogues", type=int, default=8000)
