@@ -1,0 +1,80 @@
+#include "common/rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/rpc/metrics_interceptor.h"
+
+namespace mellow::rpc {
+
+absl::Status ServerOptions::Validate() const {
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535)
+    return absl::InvalidArgumentError(absl::StrCat("--address ", address, ": expected HOST:PORT"));
+  if (max_message_bytes < 1024) return absl::InvalidArgumentError(absl::StrCat("max_message_bytes ", max_message_bytes, ": at least 1024"));
+  if (max_threads < 2) return absl::InvalidArgumentError(absl::StrCat("max_threads ", max_threads, ": at least 2"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::vector<grpc::Service*> services,
+                                                      std::vector<std::string> service_names, obs::Metrics* metrics) {
+  MELLOW_RETURN_IF_ERROR(options.Validate());
+  static const bool plugins = [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)plugins;
+
+  auto server = std::unique_ptr<Server>(new Server());
+  server->service_names_ = std::move(service_names);
+  server->service_names_.emplace_back();  // "" stands for the whole server
+  server->host_ = options.address.substr(0, options.address.rfind(':'));
+
+  grpc::ServerBuilder builder;
+  // Without this two servers share a port in silence and each gets half of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &server->port_);
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder.SetMaxSendMessageSize(options.max_message_bytes);
+  grpc::ResourceQuota quota("mellow");
+  quota.SetMaxThreads(options.max_threads);
+  builder.SetResourceQuota(quota);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(MakeMetricsInterceptorFactory(metrics));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || server->port_ == 0)
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " (is the port in use, or the host not of this machine?)"));
+  server->SetServing(false);
+  return server;
+}
+
+Server::~Server() {
+  if (server_ != nullptr) Shutdown(absl::ZeroDuration());
+}
+
+std::string Server::address() const { return absl::StrCat(host_, ":", port_); }
+
+void Server::SetServing(bool serving) {
+  for (const std::string& name : service_names_) server_->GetHealthCheckService()->SetServingStatus(name, serving);
+}
+
+void Server::Shutdown(absl::Duration drain) {
+  SetServing(false);
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + drain));
+  server_->Wait();
+}
+
+std::shared_ptr<grpc::Channel> Server::InProcessChannel() { return server_->InProcessChannel({}); }
+
+}  // namespace mellow::rpc

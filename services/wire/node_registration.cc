@@ -1,0 +1,61 @@
+#include "services/wire/node_registration.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/obs/log.h"
+#include "common/rpc/client.h"
+#include "common/rpc/status.h"
+#include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
+
+namespace mellow::wire {
+
+std::unique_ptr<NodeRegistration> NodeRegistration::Start(const std::string& orchestrator_address, const std::string& node_id,
+                                                          std::function<orchestrator::v1::RegisterNodeRequest()> describe) {
+  auto registration = std::unique_ptr<NodeRegistration>(new NodeRegistration());
+  registration->describe_ = std::move(describe);
+  orchestrator::v1::RegisterNodeRequest base;
+  base.set_node_id(node_id);
+  base.set_incarnation(absl::StrCat(getpid(), "-", absl::ToUnixNanos(absl::Now())));
+  registration->thread_ = std::jthread([self = registration.get(), orchestrator_address, base] { self->Loop(orchestrator_address, base); });
+  return registration;
+}
+
+NodeRegistration::~NodeRegistration() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  stopped_cv_.NotifyAll();
+}
+
+void NodeRegistration::Loop(const std::string& orchestrator_address, orchestrator::v1::RegisterNodeRequest base) {
+  auto stub = orchestrator::v1::OrchestratorService::NewStub(rpc::MakeChannel(orchestrator_address));
+  bool known = false;
+  bool complained = false;
+  while (true) {
+    orchestrator::v1::RegisterNodeRequest request = describe_();
+    request.set_node_id(base.node_id());
+    request.set_incarnation(base.incarnation());
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Seconds(2));
+    orchestrator::v1::RegisterNodeResponse response;
+    const absl::Status status =
+        rpc::FromGrpcStatus(stub->RegisterNode(&context, request, &response), absl::StrCat("orchestrator at ", orchestrator_address));
+    if (status.ok() && !known) obs::Log(obs::Severity::kInfo, "registered with the orchestrator", {{"orchestrator", orchestrator_address}});
+    if (!status.ok() && (known || !complained)) {
+      obs::Log(obs::Severity::kWarning, "cannot register, trying on", {{"error", status.ToString()}});
+      complained = true;
+    }
+    known = status.ok();
+    const absl::Duration pause = known ? absl::Seconds(std::max(0.05, response.heartbeat_seconds())) : absl::Milliseconds(300);
+    MutexLock lock(&mutex_);
+    const absl::Time until = absl::Now() + pause;
+    while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {
+    }
+    if (stopping_) return;
+  }
+}
+
+}  // namespace mellow::wire
