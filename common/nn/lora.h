@@ -15,8 +15,9 @@ struct LoraConfig {
   int r = 8;
   double lora_alpha = 8;
   double lora_dropout = 0;
-  bool use_rslora = false;                  // scaling alpha / sqrt(r) instead of alpha / r
-  std::vector<std::string> target_modules;  // last name parts ("q", "v"), or full suffixes ("EncDecAttention.q")
+  bool use_rslora = false;  // scaling alpha / sqrt(r) instead of alpha / r
+  std::vector<std::string>
+      target_modules;  // last name parts ("q", "v"), or full suffixes ("EncDecAttention.q")
   std::string base_model_name_or_path;
   std::string task_type = "SEQ_2_SEQ_LM";
 
@@ -29,8 +30,8 @@ struct LoraPair {
   HostTensor b;
 };
 
-// A LoRA adapter as plain tensors. Module names are those of the base model ("encoder.block.0.layer.0.SelfAttention.q").
-// Immutable once shared.
+// A LoRA adapter as plain tensors. Module names are those of the base model
+// ("encoder.block.0.layer.0.SelfAttention.q"). Immutable once shared.
 struct LoraWeights {
   LoraConfig config;
   std::map<std::string, LoraPair> modules;

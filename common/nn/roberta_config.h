@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace mellow::nn {
 
@@ -29,6 +30,9 @@ struct RobertaConfig {
 
 // As ReadT5Config. InvalidArgument also when id2label is not 0..n-1.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder);
+// The same from the file's text; `name` stands for the file in errors.
+[[nodiscard]] absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text,
+                                                               absl::string_view name);
 
 }  // namespace mellow::nn
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace mellow::nn {
 
@@ -25,7 +26,8 @@ struct T5Config {
   double dropout_rate = 0.1;
   bool gated = false;  // "gated-gelu": wi_0, wi_1; else one wi
   T5Activation activation = T5Activation::kRelu;
-  bool tie_word_embeddings = true;  // then the head is the embedding and its input is scaled by d_model^-0.5
+  bool tie_word_embeddings =
+      true;  // then the head is the embedding and its input is scaled by d_model^-0.5
   int32_t decoder_start_token_id = 0;
   int32_t pad_token_id = 0;
   int32_t eos_token_id = 1;
@@ -33,9 +35,13 @@ struct T5Config {
   int inner_dim() const { return num_heads * d_kv; }
 };
 
-// Reads and checks FOLDER/config.json. NotFound: no such file. InvalidArgument: not JSON, model_type other than "t5", an unknown
-// feed_forward_proj, a size that is not positive (the message names field and value).
+// Reads and checks FOLDER/config.json. NotFound: no such file. InvalidArgument: not JSON,
+// model_type other than "t5", an unknown feed_forward_proj, a size that is not positive (the
+// message names field and value).
 [[nodiscard]] absl::StatusOr<T5Config> ReadT5Config(const std::string& folder);
+// The same from the file's text; `name` stands for the file in errors.
+[[nodiscard]] absl::StatusOr<T5Config> ParseT5Config(absl::string_view text,
+                                                     absl::string_view name);
 
 }  // namespace mellow::nn
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,13 +16,25 @@
 
 namespace mellow::nn {
 
-enum class DType { kFloat32, kFloat16, kBFloat16, kFloat64, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
+enum class DType {
+  kFloat32,
+  kFloat16,
+  kBFloat16,
+  kFloat64,
+  kInt64,
+  kInt32,
+  kInt16,
+  kInt8,
+  kUInt8,
+  kBool
+};
 
 [[nodiscard]] size_t BytesPerElement(DType dtype);
 [[nodiscard]] absl::string_view DTypeName(DType dtype);
 
-// A named tensor of a file, row-major and contiguous, in host memory. Cheap to copy: `owner` keeps the bytes (a mapped
-// file or a buffer) alive. The bytes need not be aligned. Immutable, so thread-safe.
+// A named tensor of a file, row-major and contiguous, in host memory. Cheap to copy: `owner` keeps
+// the bytes (a mapped file or a buffer) alive. The bytes need not be aligned. Immutable, so
+// thread-safe.
 struct HostTensor {
   DType dtype = DType::kFloat32;
   std::vector<int64_t> shape;
@@ -29,11 +42,17 @@ struct HostTensor {
   std::shared_ptr<const void> owner;
 
   [[nodiscard]] int64_t elements() const;
-  // Values as fp32 (float types and integers are converted; exact for fp16, bf16 and small integers).
+  // Values as fp32 (float types and integers are converted; exact for fp16, bf16 and small
+  // integers).
   [[nodiscard]] std::vector<float> ToFloat32() const;
   // A tensor of `values`, which it owns. Precondition: values.size() is the product of `shape`.
-  [[nodiscard]] static HostTensor FromFloat32(std::vector<float> values, std::vector<int64_t> shape);
+  [[nodiscard]] static HostTensor FromFloat32(std::vector<float> values,
+                                              std::vector<int64_t> shape);
 };
+
+// Product of the sizes; nullopt when one is negative or the product leaves int64. Readers of files
+// check with it, so that elements() of a HostTensor is always meaningful.
+[[nodiscard]] std::optional<int64_t> CheckedElements(absl::Span<const int64_t> shape);
 
 // "[2, 768]"
 [[nodiscard]] std::string ShapeString(absl::Span<const int64_t> shape);
@@ -41,11 +60,13 @@ struct HostTensor {
 // Name -> tensor, in name order.
 using TensorMap = std::map<std::string, HostTensor>;
 
-// Takes tensors out of a checkpoint by name and shape, and at the end says everything that is wrong at once.
+// Takes tensors out of a checkpoint by name and shape, and at the end says everything that is wrong
+// at once.
 //   TensorReader reader(tensors);
 //   w.q = reader.Float32("encoder.q.weight", {768, 768});
 //   MELLOW_RETURN_IF_ERROR(reader.Finish());
-// Finish: FailedPrecondition listing missing, mis-shaped and (unless ignored) unexpected tensors by name.
+// Finish: FailedPrecondition listing missing, mis-shaped and (unless ignored) unexpected tensors by
+// name.
 class TensorReader {
  public:
   explicit TensorReader(const TensorMap& tensors) : tensors_(tensors) {}

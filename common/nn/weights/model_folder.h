@@ -8,9 +8,9 @@
 
 namespace mellow::nn {
 
-// All tensors of a Hugging Face model folder: model.safetensors, model.safetensors.index.json with its shards,
-// pytorch_model.bin, or pytorch_model.bin.index.json with its shards; the first that is there.
-// NotFound: no such folder, or none of these files in it (the message lists them).
+// All tensors of a Hugging Face model folder: model.safetensors, model.safetensors.index.json with
+// its shards, pytorch_model.bin, or pytorch_model.bin.index.json with its shards; the first that is
+// there. NotFound: no such folder, or none of these files in it (the message lists them).
 // FailedPrecondition: the index names a tensor that its shard lacks.
 [[nodiscard]] absl::StatusOr<TensorMap> LoadModelTensors(const std::string& folder);
 

@@ -1,0 +1,105 @@
+#include "common/nn/roberta_config.h"
+
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/nn/weights/json_fields.h"
+
+namespace mellow::nn {
+namespace {
+
+constexpr int kMaxWidth = 1 << 20;
+constexpr int kMaxLayers = 1000;
+constexpr int kMaxLabels = 10'000;
+constexpr int64_t kMaxMatrix = int64_t{1} << 31;
+
+// id2label is an object with the ids as text: {"0": "nothate", "1": "hate"}.
+void ReadLabels(JsonFields* fields, std::vector<std::string>* labels) {
+  int count = 2;  // transformers' default
+  fields->Int("num_labels", 1, kMaxLabels, &count);
+  const nlohmann::json* id2label = fields->Find("id2label");
+  if (id2label == nullptr) {
+    for (int i = 0; i < count; ++i) labels->push_back(absl::StrCat("LABEL_", i));
+    return;
+  }
+  constexpr char kExpected[] = "names for the ids 0, 1, 2...";
+  if (!id2label->is_object() || id2label->empty() || id2label->size() > kMaxLabels)
+    return fields->Reject("id2label", kExpected);
+  std::map<int, std::string> by_id;
+  for (const auto& [key, value] : id2label->items()) {
+    int id = 0;
+    if (!absl::SimpleAtoi(key, &id) || key != absl::StrCat(id) || !value.is_string())
+      return fields->Reject("id2label", kExpected);
+    by_id[id] = value.get<std::string>();
+  }
+  if (by_id.begin()->first != 0 || by_id.rbegin()->first != static_cast<int>(by_id.size()) - 1)
+    return fields->Reject("id2label", kExpected);
+  for (auto& [id, label] : by_id) labels->push_back(std::move(label));
+}
+
+// What would change the numbers and is not implemented.
+void CheckVariants(JsonFields* fields) {
+  std::string positions = "absolute";
+  fields->String("position_embedding_type", &positions);
+  if (positions != "absolute") fields->Reject("position_embedding_type", "absolute");
+  bool decoder = false;
+  fields->Bool("is_decoder", &decoder);
+  if (decoder) fields->Reject("is_decoder", "false");
+}
+
+void CheckTogether(const RobertaConfig& config, JsonFields* fields) {
+  if (config.hidden_size % config.num_attention_heads != 0)
+    fields->Reject("num_attention_heads", "a divisor of hidden_size");
+  if (config.max_tokens() < 2)
+    fields->Reject("max_position_embeddings", "room for two tokens behind pad_token_id");
+  const int64_t width = config.hidden_size;
+  if (width * width > kMaxMatrix) fields->Reject("hidden_size", "a smaller size");
+  if (config.vocab_size * width > kMaxMatrix)
+    fields->Reject("vocab_size", "a smaller product with hidden_size");
+  if (config.intermediate_size * width > kMaxMatrix)
+    fields->Reject("intermediate_size", "a smaller product with hidden_size");
+  if (config.max_position_embeddings * width > kMaxMatrix)
+    fields->Reject("max_position_embeddings", "a smaller product with hidden_size");
+}
+
+}  // namespace
+
+absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder) {
+  const std::string path = absl::StrCat(folder, "/config.json");
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  return ParseRobertaConfig(text, path);
+}
+
+absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text, absl::string_view name) {
+  MELLOW_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(text, name));
+  JsonFields fields(json);
+  std::string model_type;
+  fields.String("model_type", &model_type);
+  if (model_type != "roberta") {
+    fields.Reject("model_type", "roberta");
+    return fields.Finish(name);  // the other fields mean something else there
+  }
+  RobertaConfig config;
+  fields.Int("vocab_size", 1, std::numeric_limits<int>::max(), &config.vocab_size);
+  fields.Int("hidden_size", 1, kMaxWidth, &config.hidden_size);
+  fields.Int("num_hidden_layers", 1, kMaxLayers, &config.num_hidden_layers);
+  fields.Int("num_attention_heads", 1, kMaxWidth, &config.num_attention_heads);
+  fields.Int("intermediate_size", 1, kMaxWidth, &config.intermediate_size);
+  fields.Int("max_position_embeddings", 1, kMaxWidth, &config.max_position_embeddings);
+  fields.Int("type_vocab_size", 1, kMaxWidth, &config.type_vocab_size);
+  fields.Number("layer_norm_eps", 0, 1, &config.layer_norm_eps);
+  fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
+  fields.String("hidden_act", &config.hidden_act);
+  ReadLabels(&fields, &config.labels);
+  CheckVariants(&fields);
+  CheckTogether(config, &fields);
+  MELLOW_RETURN_IF_ERROR(fields.Finish(name));
+  return config;
+}
+
+}  // namespace mellow::nn
