@@ -1,0 +1,193 @@
+#include "common/nn/generation/beam_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/nn/kernels/kernel_table.h"
+
+namespace mellow::nn {
+namespace {
+
+struct Beam {
+  std::unique_ptr<DecodeRow> row;
+  std::vector<int32_t> ids;
+  std::vector<float> logprobs;
+  float score =
+      0;  // sum of log-probs; fp32 as in transformers, so that ties and near-ties fall the same way
+};
+
+struct Candidate {
+  float score;
+  int beam;
+  int32_t token;
+  float logprob;
+};
+
+struct Hypothesis {
+  double score;
+  GeneratedSequence sequence;
+};
+
+// The first beam starts with 0, the others so low that only the first one's continuations are taken
+// at the first step.
+constexpr float kUnused = -1e9f;
+
+class BeamSearch : public SequenceDecoder {
+ public:
+  BeamSearch(const T5Config& config, const SamplingParams& params, std::unique_ptr<DecodeRow> row)
+      : vocab_(config.vocab_size), eos_id_(config.eos_token_id), params_(params) {
+    beams_.resize(1);
+    beams_[0].row = std::move(row);
+    Refresh(config.decoder_start_token_id);
+  }
+
+  absl::Span<DecodeRow* const> rows() const override { return rows_; }
+  absl::Span<const int32_t> tokens() const override { return tokens_; }
+  bool done() const override { return done_; }
+  const GeneratedSequence& sequence() const override { return result_; }
+
+  absl::Status Advance(Seq2SeqModel& model, absl::Span<const float> logits) override {
+    const std::vector<Candidate> best = BestCandidates(logits);
+    const int length = static_cast<int>(beams_[0].ids.size()) + 1;
+    std::vector<Candidate> next;
+    for (size_t rank = 0; rank < best.size() && static_cast<int>(next.size()) < params_.num_beams;
+         ++rank) {
+      if (best[rank].token != eos_id_) {
+        next.push_back(best[rank]);
+      } else if (static_cast<int>(rank) < params_.num_beams) {
+        GeneratedSequence finished{beams_[best[rank].beam].ids, beams_[best[rank].beam].logprobs,
+                                   FinishReason::kEos};
+        finished.ids.push_back(eos_id_);
+        finished.logprobs.push_back(best[rank].logprob);
+        AddHypothesis(std::move(finished), best[rank].score, length);
+      }
+    }
+    const bool nothing_better = IsDone(best.empty() ? kUnused : best[0].score, length);
+    MELLOW_RETURN_IF_ERROR(Continue(model, next));
+    if (nothing_better || length >= params_.max_new_tokens || beams_.empty())
+      Finish(nothing_better);
+    return absl::OkStatus();
+  }
+
+ private:
+  // The 2 * num_beams best continuations over all beams, best first.
+  std::vector<Candidate> BestCandidates(absl::Span<const float> logits) const {
+    const size_t keep = 2 * static_cast<size_t>(params_.num_beams);
+    const auto better = [](const Candidate& a, const Candidate& b) {
+      if (a.score != b.score) return a.score > b.score;
+      return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
+    };
+    std::vector<Candidate> heap;  // the worst of the kept ones on top
+    for (size_t b = 0; b < beams_.size(); ++b) {
+      const float* row = logits.data() + b * vocab_;
+      const auto lse = static_cast<float>(kernels::Kernels().log_sum_exp(row, vocab_));
+      const bool forbid_eos = static_cast<int>(beams_[b].ids.size()) < params_.min_new_tokens;
+      for (int32_t token = 0; token < vocab_; ++token) {
+        if (forbid_eos && token == eos_id_) continue;
+        const float logprob = row[token] - lse;
+        const Candidate candidate{beams_[b].score + logprob, static_cast<int>(b), token, logprob};
+        if (heap.size() == keep) {
+          if (!better(candidate, heap.front())) continue;
+          std::pop_heap(heap.begin(), heap.end(), better);
+          heap.pop_back();
+        }
+        heap.push_back(candidate);
+        std::push_heap(heap.begin(), heap.end(), better);
+      }
+    }
+    std::sort(heap.begin(), heap.end(), better);
+    return heap;
+  }
+
+  void AddHypothesis(GeneratedSequence sequence, double sum, int length) {
+    const double score = sum / std::pow(length, params_.length_penalty);
+    if (static_cast<int>(finished_.size()) >= params_.num_beams && score <= worst_) return;
+    finished_.push_back({score, std::move(sequence)});
+    if (static_cast<int>(finished_.size()) > params_.num_beams) {
+      finished_.erase(std::min_element(
+          finished_.begin(), finished_.end(),
+          [](const Hypothesis& a, const Hypothesis& b) { return a.score < b.score; }));
+    }
+    worst_ = std::numeric_limits<double>::infinity();
+    for (const Hypothesis& h : finished_) worst_ = std::min(worst_, h.score);
+  }
+
+  bool IsDone(double best_sum, int length) const {
+    if (static_cast<int>(finished_.size()) < params_.num_beams) return false;
+    if (params_.early_stopping) return true;
+    return worst_ >= best_sum / std::pow(length, params_.length_penalty);
+  }
+
+  // Moves or forks the rows to where the chosen candidates continue.
+  absl::Status Continue(Seq2SeqModel& model, const std::vector<Candidate>& chosen) {
+    std::vector<int> uses(beams_.size(), 0);
+    for (const Candidate& c : chosen) ++uses[c.beam];
+    std::vector<Beam> next;
+    for (const Candidate& c : chosen) {
+      Beam& from = beams_[c.beam];
+      Beam beam{nullptr, from.ids, from.logprobs, c.score};
+      if (--uses[c.beam] == 0) {
+        beam.row = std::move(from.row);
+      } else {
+        MELLOW_ASSIGN_OR_RETURN(beam.row, model.Fork(*from.row));
+      }
+      beam.ids.push_back(c.token);
+      beam.logprobs.push_back(c.logprob);
+      next.push_back(std::move(beam));
+    }
+    beams_ = std::move(next);
+    Refresh(/*start_token=*/0);
+    return absl::OkStatus();
+  }
+
+  void Refresh(int32_t start_token) {
+    rows_.clear();
+    tokens_.clear();
+    for (const Beam& beam : beams_) {
+      rows_.push_back(beam.row.get());
+      tokens_.push_back(beam.ids.empty() ? start_token : beam.ids.back());
+    }
+  }
+
+  void Finish(bool nothing_better) {
+    if (!nothing_better) {
+      for (Beam& beam : beams_) {
+        const int length = static_cast<int>(beam.ids.size());
+        AddHypothesis({std::move(beam.ids), std::move(beam.logprobs), FinishReason::kLength},
+                      beam.score, length);
+      }
+    }
+    // Among equals the later one, as transformers' stable sort and pop from the end.
+    const Hypothesis* best = nullptr;
+    for (const Hypothesis& h : finished_)
+      if (best == nullptr || h.score >= best->score) best = &h;
+    if (best != nullptr) result_ = best->sequence;
+    beams_.clear();
+    Refresh(0);
+    done_ = true;
+  }
+
+  const int vocab_;
+  const int32_t eos_id_;
+  const SamplingParams params_;
+  std::vector<Beam> beams_;
+  std::vector<DecodeRow*> rows_;
+  std::vector<int32_t> tokens_;
+  std::vector<Hypothesis> finished_;
+  double worst_ = std::numeric_limits<double>::infinity();
+  bool done_ = false;
+  GeneratedSequence result_;
+};
+
+}  // namespace
+
+std::unique_ptr<SequenceDecoder> MakeBeamSearch(const T5Config& config,
+                                                const SamplingParams& params,
+                                                std::unique_ptr<DecodeRow> row) {
+  return std::make_unique<BeamSearch>(config, params, std::move(row));
+}
+
+}  // namespace mellow::nn

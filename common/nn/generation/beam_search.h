@@ -1,0 +1,19 @@
+#ifndef MELLOW_COMMON_NN_GENERATION_BEAM_SEARCH_H_
+#define MELLOW_COMMON_NN_GENERATION_BEAM_SEARCH_H_
+
+#include <memory>
+
+#include "common/nn/generation/sequence_decoder.h"
+
+namespace mellow::nn {
+
+// Beam search with the hypotheses, scores and stopping rule of transformers 4.45
+// (BeamSearchScorer): a finished hypothesis scores sum(log p) / length^length_penalty; done when no
+// running beam can beat the worst of num_beams finished ones.
+[[nodiscard]] std::unique_ptr<SequenceDecoder> MakeBeamSearch(const T5Config& config,
+                                                              const SamplingParams& params,
+                                                              std::unique_ptr<DecodeRow> row);
+
+}  // namespace mellow::nn
+
+#endif  // MELLOW_COMMON_NN_GENERATION_BEAM_SEARCH_H_

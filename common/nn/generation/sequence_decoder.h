@@ -1,0 +1,46 @@
+#ifndef MELLOW_COMMON_NN_GENERATION_SEQUENCE_DECODER_H_
+#define MELLOW_COMMON_NN_GENERATION_SEQUENCE_DECODER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "common/nn/generation/sampling_params.h"
+#include "common/nn/seq2seq_model.h"
+
+namespace mellow::nn {
+
+struct GeneratedSequence {
+  std::vector<int32_t> ids;     // without the start token, with </s> where it was generated
+  std::vector<float> logprobs;  // of the raw distribution, one per id
+  FinishReason finish = FinishReason::kLength;
+};
+
+// One request on its way through the decoder: says which rows to step with which tokens, takes
+// their logits, and knows when it is done. The caller may step the rows of many decoders in one
+// call of Seq2SeqModel::Step (continuous batching). One thread at a time.
+class SequenceDecoder {
+ public:
+  virtual ~SequenceDecoder() = default;
+  // Rows to step next and the token for each; both empty when done. Beam search has several.
+  [[nodiscard]] virtual absl::Span<DecodeRow* const> rows() const = 0;
+  [[nodiscard]] virtual absl::Span<const int32_t> tokens() const = 0;
+  // logits: [rows().size(), vocab_size] of that step. Errors: those of Seq2SeqModel::Fork.
+  [[nodiscard]] virtual absl::Status Advance(Seq2SeqModel& model,
+                                             absl::Span<const float> logits) = 0;
+  [[nodiscard]] virtual bool done() const = 0;
+  // What there is so far (beam search: nothing before it is done).
+  [[nodiscard]] virtual const GeneratedSequence& sequence() const = 0;
+};
+
+// Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode.
+[[nodiscard]] std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(const T5Config& config,
+                                                                   const SamplingParams& params,
+                                                                   const RandomStream& stream,
+                                                                   std::unique_ptr<DecodeRow> row);
+
+}  // namespace mellow::nn
+
+#endif  // MELLOW_COMMON_NN_GENERATION_SEQUENCE_DECODER_H_
