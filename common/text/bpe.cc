@@ -1,0 +1,88 @@
+#include "common/text/bpe.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/text/byte_level.h"
+
+namespace mellow::text {
+
+absl::StatusOr<Bpe> Bpe::Create(const absl::flat_hash_map<std::string, int32_t>& vocab,
+                                absl::string_view merges) {
+  Bpe bpe;
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto it = vocab.find(ByteCharacters()[byte]);
+    bpe.byte_ids_[byte] = it == vocab.end() ? -1 : it->second;
+  }
+  int line_number = 0;
+  int32_t rank = 0;
+  for (absl::string_view line : absl::StrSplit(merges, '\n')) {
+    ++line_number;
+    line = absl::StripSuffix(line, "\r");
+    if (line.empty() || (line_number == 1 && absl::StartsWith(line, "#version"))) continue;
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(line, absl::MaxSplits(' ', 1));
+    const auto left = vocab.find(pair.first);
+    const auto right = vocab.find(pair.second);
+    const auto result = vocab.find(absl::StrCat(pair.first, pair.second));
+    if (left == vocab.end() || right == vocab.end() || result == vocab.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "line ", line_number, " is not a pair of vocabulary entries that make a third"));
+    }
+    bpe.merges_[Key(left->second, right->second)] = {rank++, result->second};
+  }
+  return bpe;
+}
+
+void Bpe::Offer(int32_t pos, Scratch* scratch) const {
+  const Scratch::Symbol& symbol = scratch->symbols_[pos];
+  if (symbol.next < 0) return;
+  const auto merge = merges_.find(Key(symbol.id, scratch->symbols_[symbol.next].id));
+  if (merge == merges_.end()) return;
+  scratch->queue_.push_back({merge->second.rank, pos, merge->second.id});
+}
+
+void Bpe::Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const {
+  auto& symbols = scratch->symbols_;
+  auto& queue = scratch->queue_;
+  symbols.clear();
+  queue.clear();
+  for (const char c : word) {
+    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+    const int32_t pos = static_cast<int32_t>(symbols.size());
+    if (id >= 0) symbols.push_back({id, pos - 1, pos + 1, false});
+  }
+  if (symbols.empty()) return;
+  symbols.back().next = -1;
+  for (size_t pos = 0; pos < symbols.size(); ++pos) Offer(static_cast<int32_t>(pos), scratch);
+  std::make_heap(queue.begin(), queue.end());
+
+  while (!queue.empty()) {
+    std::pop_heap(queue.begin(), queue.end());
+    const Scratch::Candidate best = queue.back();
+    queue.pop_back();
+    Scratch::Symbol& left = symbols[best.pos];
+    if (left.merged || left.next < 0) continue;
+    Scratch::Symbol& right = symbols[left.next];
+    const auto merge = merges_.find(Key(left.id, right.id));
+    // An entry from before one of the two changed.
+    if (merge == merges_.end() || merge->second.id != best.id) continue;
+    left.id = best.id;
+    left.next = right.next;
+    right.merged = true;
+    if (left.next >= 0) symbols[left.next].previous = best.pos;
+    for (const int32_t pos : {left.previous, best.pos}) {
+      const size_t size = queue.size();
+      if (pos >= 0) Offer(pos, scratch);
+      if (queue.size() > size) std::push_heap(queue.begin(), queue.end());
+    }
+  }
+  for (int32_t pos = 0; pos >= 0; pos = symbols[pos].next) ids->push_back(symbols[pos].id);
+}
+
+}  // namespace mellow::text

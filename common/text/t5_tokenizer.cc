@@ -1,0 +1,212 @@
+#include "common/text/t5_tokenizer.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/text/added_tokens.h"
+#include "common/text/charsmap.h"
+#include "common/text/spm_model.h"
+#include "common/text/unicode.h"
+#include "common/text/unigram.h"
+#include "common/text/vocabulary.h"
+
+namespace mellow::text {
+namespace {
+
+constexpr absl::string_view kSpace = "\u2581";  // "▁", which stands for a space inside pieces
+constexpr int kDefaultExtraIds = 100;
+
+class T5Tokenizer : public Tokenizer {
+ public:
+  struct Parts {
+    Charsmap charsmap;
+    bool strip_right;
+    bool split_whitespace;
+    std::vector<AddedToken> added;
+    Unigram unigram;
+    Vocabulary vocabulary;
+    int32_t eos_id;
+  };
+
+  explicit T5Tokenizer(Parts parts)
+      : parts_(std::move(parts)), raw_splitter_(parts_.added, /*normalized=*/false) {
+    std::vector<AddedToken> normalized = parts_.added;
+    for (AddedToken& token : normalized) token.content = Normalize(token.content);
+    normalized_splitter_.emplace(normalized, /*normalized=*/true);
+  }
+
+  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
+                                              int max_tokens) const override {
+    if (const size_t bad = FirstInvalidUtf8(text); bad != absl::string_view::npos) {
+      return absl::InvalidArgumentError(absl::StrCat("the text is not UTF-8 at byte ", bad));
+    }
+    std::vector<int32_t> ids;
+    Unigram::Scratch scratch;
+    for (const TextPart& raw : raw_splitter_.Split(text)) {
+      if (raw.id >= 0) {
+        ids.push_back(raw.id);
+        continue;
+      }
+      const std::string normalized = Normalize(raw.text);
+      for (const TextPart& part : normalized_splitter_->Split(normalized)) {
+        if (part.id >= 0) {
+          ids.push_back(part.id);
+        } else {
+          EncodeWords(part.text, &scratch, &ids);
+        }
+      }
+    }
+    if (max_tokens > 0 && ids.size() >= static_cast<size_t>(max_tokens)) ids.resize(max_tokens - 1);
+    ids.push_back(parts_.eos_id);
+    return ids;
+  }
+
+  absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids,
+                                     bool skip_special_tokens) const override {
+    MELLOW_ASSIGN_OR_RETURN(const auto texts, parts_.vocabulary.Texts(ids, skip_special_tokens));
+    std::string out;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      for (absl::string_view rest = texts[i]; !rest.empty();) {
+        if (absl::StartsWith(rest, kSpace)) {
+          if (i > 0) out += ' ';  // the first token's is the one that Encode put there
+          rest.remove_prefix(kSpace.size());
+        } else {
+          out += rest.front();
+          rest.remove_prefix(1);
+        }
+      }
+    }
+    return out;
+  }
+
+  int vocab_size() const override { return parts_.vocabulary.size(); }
+
+ private:
+  // The character map, then what tokenizer.json does to white space; runs of spaces become one.
+  std::string Normalize(absl::string_view text) const {
+    std::string mapped = parts_.charsmap.Normalize(text);
+    size_t size = mapped.size();
+    if (parts_.strip_right || parts_.split_whitespace) size = RightStripped(mapped);
+    std::string out;
+    out.reserve(size);
+    for (size_t pos = 0; pos < size;) {
+      const Utf8Char c = DecodeUtf8(mapped, pos);
+      const bool space = parts_.split_whitespace ? IsWhiteSpace(c.code_point) : c.code_point == ' ';
+      if (!space) {
+        out.append(mapped, pos, c.size);
+      } else if (out.empty() || out.back() != ' ') {
+        out += ' ';
+      }
+      pos += c.size;
+    }
+    return out;
+  }
+
+  static size_t RightStripped(absl::string_view text) {
+    size_t end = 0;
+    for (size_t pos = 0; pos < text.size();) {
+      const Utf8Char c = DecodeUtf8(text, pos);
+      pos += c.size;
+      if (!IsWhiteSpace(c.code_point)) end = pos;
+    }
+    return end;
+  }
+
+  // Words begin with "▁", in place of the space before them; the first one gets it in any case.
+  void EncodeWords(absl::string_view text, Unigram::Scratch* scratch,
+                   std::vector<int32_t>* ids) const {
+    std::string word;
+    if (text.front() != ' ' && !absl::StartsWith(text, kSpace)) word = std::string(kSpace);
+    const auto flush = [&] {
+      if (!word.empty()) parts_.unigram.Encode(word, scratch, ids);
+      word = std::string(kSpace);
+    };
+    while (!text.empty()) {
+      if (text.front() == ' ') {
+        flush();
+        text.remove_prefix(1);
+      } else if (absl::StartsWith(text, kSpace)) {
+        flush();
+        text.remove_prefix(kSpace.size());
+      } else {
+        word += text.front();
+        text.remove_prefix(1);
+      }
+    }
+    flush();
+  }
+
+  Parts parts_;
+  AddedTokenSplitter raw_splitter_;
+  std::optional<AddedTokenSplitter> normalized_splitter_;
+};
+
+// </s>, <pad> and <unk> where the vocabulary has them, and the sentinels <extra_id_N> behind it,
+// the highest N first.
+std::vector<AddedToken> DefaultAddedTokens(const SpmModel& model, const TokenizerConfig& config) {
+  std::vector<AddedToken> tokens;
+  for (size_t id = 0; id < model.pieces.size(); ++id) {
+    const std::string& text = model.pieces[id].text;
+    if (text == "</s>" || text == "<pad>" || text == "<unk>") {
+      tokens.push_back({.content = text, .id = static_cast<int32_t>(id)});
+    }
+  }
+  const bool listed = std::any_of(
+      config.added_tokens.begin(), config.added_tokens.end(),
+      [](const AddedToken& token) { return absl::StartsWith(token.content, "<extra_id_"); });
+  if (listed) return tokens;
+  int32_t id = static_cast<int32_t>(model.pieces.size());
+  for (int n = config.extra_ids.value_or(kDefaultExtraIds) - 1; n >= 0; --n) {
+    tokens.push_back({.content = absl::StrCat("<extra_id_", n, ">"), .id = id++});
+  }
+  return tokens;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeT5Tokenizer(absl::string_view spiece_model,
+                                                           const TokenizerConfig& config) {
+  MELLOW_ASSIGN_OR_RETURN(SpmModel model, ParseSpmModel(spiece_model));
+  if (model.pieces.size() > static_cast<size_t>(kMaxVocabSize)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(model.pieces.size(), " pieces: at most ", kMaxVocabSize, " are supported"));
+  }
+  const auto eos = std::find_if(model.pieces.begin(), model.pieces.end(),
+                                [](const SpmModel::Piece& piece) { return piece.text == "</s>"; });
+  if (eos == model.pieces.end())
+    return absl::InvalidArgumentError("no piece </s>: not a T5 vocabulary");
+  const int32_t eos_id = static_cast<int32_t>(eos - model.pieces.begin());
+  MELLOW_ASSIGN_OR_RETURN(Charsmap charsmap, Charsmap::Parse(model.precompiled_charsmap));
+
+  std::vector<AddedToken> added = MergeAddedTokens(DefaultAddedTokens(model, config), config);
+  std::vector<std::string> texts;
+  std::vector<Unigram::Piece> pieces;
+  for (SpmModel::Piece& piece : model.pieces) {
+    pieces.push_back({piece.text, piece.score, static_cast<int32_t>(texts.size())});
+    texts.push_back(std::move(piece.text));
+  }
+  // The sentinels are pieces too: text that only normalises to one ("＜extra_id_0＞") finds it
+  // here.
+  for (const AddedToken& token : added) {
+    if (absl::StartsWith(token.content, "<extra_id_"))
+      pieces.push_back({token.content, 0.0, token.id});
+  }
+  return std::make_unique<T5Tokenizer>(T5Tokenizer::Parts{
+      .charsmap = std::move(charsmap),
+      .strip_right = config.strip_right,
+      .split_whitespace = config.split_whitespace,
+      .added = added,
+      .unigram = Unigram(std::move(pieces), model.unk_id),
+      .vocabulary = Vocabulary(std::move(texts), added, config.model_vocab_size),
+      .eos_id = eos_id,
+  });
+}
+
+}  // namespace mellow::text

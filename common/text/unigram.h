@@ -1,0 +1,51 @@
+#ifndef MELLOW_COMMON_TEXT_UNIGRAM_H_
+#define MELLOW_COMMON_TEXT_UNIGRAM_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/text/byte_trie.h"
+
+namespace mellow::text {
+
+// The unigram language model of SentencePiece: the best segmentation of a word into pieces
+// (Viterbi). Arithmetic and ties as in Hugging Face's tokenizers: double scores, the first of equal
+// paths, adjacent unknown characters are one token. Thread-safe.
+class Unigram {
+ public:
+  struct Piece {
+    std::string text;
+    double score;
+    int32_t id;
+  };
+
+  // Of pieces with equal text the last one counts. unk_id is the id of one of them.
+  Unigram(std::vector<Piece> pieces, int32_t unk_id);
+
+  // Buffers that calls of one thread share.
+  struct Scratch {
+    struct Node {
+      double score;
+      int64_t begin;  // where the last piece of the best path begins; -1: no path ends here
+      int32_t id;
+    };
+    std::vector<Node> nodes;
+    std::vector<int32_t> ids;
+  };
+
+  // Appends the ids of `word`, which is UTF-8.
+  void Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const;
+
+ private:
+  ByteTrie trie_;
+  std::vector<double> scores_;  // by id
+  int32_t unk_id_;
+  double unk_score_;
+};
+
+}  // namespace mellow::text
+
+#endif  // MELLOW_COMMON_TEXT_UNIGRAM_H_
