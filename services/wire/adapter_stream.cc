@@ -14,7 +14,8 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
                          const std::function<bool(const common::v1::AdapterChunk&)>& write) {
-  const absl::Status gone = absl::UnavailableError(absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
+  const absl::Status gone = absl::UnavailableError(
+      absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
   common::v1::AdapterChunk chunk;
   auto* header = chunk.mutable_header();
   *header->mutable_adapter() = ref;
@@ -29,12 +30,15 @@ absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::Peft
   return absl::OkStatus();
 }
 
-absl::StatusOr<ReceivedAdapter> ReceiveAdapter(const std::function<bool(common::v1::AdapterChunk*)>& read, int64_t max_bytes) {
+absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
+    const std::function<bool(common::v1::AdapterChunk*)>& read, int64_t max_bytes) {
   common::v1::AdapterChunk chunk;
-  if (!read(&chunk) || !chunk.has_header()) return absl::InvalidArgumentError("adapter stream: the first message must be the header");
+  if (!read(&chunk) || !chunk.has_header())
+    return absl::InvalidArgumentError("adapter stream: the first message must be the header");
   const common::v1::AdapterChunk::Header header = chunk.header();
   if (header.data_bytes() < 0 || header.data_bytes() > max_bytes)
-    return absl::InvalidArgumentError(absl::StrCat("header.data_bytes ", header.data_bytes(), ": between 0 and ", max_bytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("header.data_bytes ", header.data_bytes(), ": between 0 and ", max_bytes));
   ReceivedAdapter received;
   received.ref = header.adapter();
   received.files.config_json = header.config_json();
@@ -42,13 +46,16 @@ absl::StatusOr<ReceivedAdapter> ReceiveAdapter(const std::function<bool(common::
   while (read(&chunk)) {
     if (chunk.has_header()) return absl::InvalidArgumentError("adapter stream: a second header");
     if (static_cast<int64_t>(data.size() + chunk.data().size()) > header.data_bytes())
-      return absl::DataLossError(absl::StrCat("adapter stream: more than the announced ", header.data_bytes(), " bytes"));
+      return absl::DataLossError(
+          absl::StrCat("adapter stream: more than the announced ", header.data_bytes(), " bytes"));
     data += chunk.data();
   }
   if (static_cast<int64_t>(data.size()) != header.data_bytes())
-    return absl::DataLossError(absl::StrCat("adapter stream: ", data.size(), " of ", header.data_bytes(), " bytes came"));
+    return absl::DataLossError(
+        absl::StrCat("adapter stream: ", data.size(), " of ", header.data_bytes(), " bytes came"));
   if (const std::string sha = Sha256Hex(data); sha != header.data_sha256())
-    return absl::DataLossError(absl::StrCat("adapter stream: sha256 of the data is ", sha, ", announced was ", header.data_sha256()));
+    return absl::DataLossError(absl::StrCat("adapter stream: sha256 of the data is ", sha,
+                                            ", announced was ", header.data_sha256()));
   return received;
 }
 

@@ -1,7 +1,8 @@
 #ifndef MELLOW_SERVICES_WIRE_ADAPTER_STREAM_H_
 #define MELLOW_SERVICES_WIRE_ADAPTER_STREAM_H_
 
-// An adapter as a stream of AdapterChunk messages: the policy receives it, the learner sends it, the orchestrator does both.
+// An adapter as a stream of AdapterChunk messages: the policy receives it, the learner sends it,
+// the orchestrator does both.
 
 #include <functional>
 #include <string>
@@ -17,13 +18,17 @@ struct ReceivedAdapter {
   adapters::PeftFiles files;
 };
 
-// Calls `write` with the header and then the data; false from `write` ends it with Unavailable (the peer is gone).
-[[nodiscard]] absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
-                                       const std::function<bool(const common::v1::AdapterChunk&)>& write);
+// Calls `write` with the header and then the data; false from `write` ends it with Unavailable (the
+// peer is gone).
+[[nodiscard]] absl::Status SendAdapter(
+    const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
+    const std::function<bool(const common::v1::AdapterChunk&)>& write);
 
-// Reads until `read` says false. InvalidArgument: no header, data before it, a second one, a size that is negative or over `max_bytes`.
-// DataLoss: fewer or more bytes than announced, or a wrong checksum.
-[[nodiscard]] absl::StatusOr<ReceivedAdapter> ReceiveAdapter(const std::function<bool(common::v1::AdapterChunk*)>& read, int64_t max_bytes);
+// Reads until `read` says false. InvalidArgument: no header, data before it, a second one, a size
+// that is negative or over `max_bytes`. DataLoss: fewer or more bytes than announced, or a wrong
+// checksum.
+[[nodiscard]] absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
+    const std::function<bool(common::v1::AdapterChunk*)>& read, int64_t max_bytes);
 
 }  // namespace mellow::wire
 

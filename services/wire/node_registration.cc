@@ -11,14 +11,17 @@
 
 namespace mellow::wire {
 
-std::unique_ptr<NodeRegistration> NodeRegistration::Start(const std::string& orchestrator_address, const std::string& node_id,
-                                                          std::function<orchestrator::v1::RegisterNodeRequest()> describe) {
+std::unique_ptr<NodeRegistration> NodeRegistration::Start(
+    const std::string& orchestrator_address, const std::string& node_id,
+    std::function<orchestrator::v1::RegisterNodeRequest()> describe) {
   auto registration = std::unique_ptr<NodeRegistration>(new NodeRegistration());
   registration->describe_ = std::move(describe);
   orchestrator::v1::RegisterNodeRequest base;
   base.set_node_id(node_id);
   base.set_incarnation(absl::StrCat(getpid(), "-", absl::ToUnixNanos(absl::Now())));
-  registration->thread_ = std::jthread([self = registration.get(), orchestrator_address, base] { self->Loop(orchestrator_address, base); });
+  registration->thread_ = std::jthread([self = registration.get(), orchestrator_address, base] {
+    self->Loop(orchestrator_address, base);
+  });
   return registration;
 }
 
@@ -30,8 +33,10 @@ NodeRegistration::~NodeRegistration() {
   stopped_cv_.NotifyAll();
 }
 
-void NodeRegistration::Loop(const std::string& orchestrator_address, orchestrator::v1::RegisterNodeRequest base) {
-  auto stub = orchestrator::v1::OrchestratorService::NewStub(rpc::MakeChannel(orchestrator_address));
+void NodeRegistration::Loop(const std::string& orchestrator_address,
+                            orchestrator::v1::RegisterNodeRequest base) {
+  auto stub =
+      orchestrator::v1::OrchestratorService::NewStub(rpc::MakeChannel(orchestrator_address));
   bool known = false;
   bool complained = false;
   while (true) {
@@ -42,14 +47,19 @@ void NodeRegistration::Loop(const std::string& orchestrator_address, orchestrato
     rpc::SetTimeout(&context, absl::Seconds(2));
     orchestrator::v1::RegisterNodeResponse response;
     const absl::Status status =
-        rpc::FromGrpcStatus(stub->RegisterNode(&context, request, &response), absl::StrCat("orchestrator at ", orchestrator_address));
-    if (status.ok() && !known) obs::Log(obs::Severity::kInfo, "registered with the orchestrator", {{"orchestrator", orchestrator_address}});
+        rpc::FromGrpcStatus(stub->RegisterNode(&context, request, &response),
+                            absl::StrCat("orchestrator at ", orchestrator_address));
+    if (status.ok() && !known)
+      obs::Log(obs::Severity::kInfo, "registered with the orchestrator",
+               {{"orchestrator", orchestrator_address}});
     if (!status.ok() && (known || !complained)) {
-      obs::Log(obs::Severity::kWarning, "cannot register, trying on", {{"error", status.ToString()}});
+      obs::Log(obs::Severity::kWarning, "cannot register, trying on",
+               {{"error", status.ToString()}});
       complained = true;
     }
     known = status.ok();
-    const absl::Duration pause = known ? absl::Seconds(std::max(0.05, response.heartbeat_seconds())) : absl::Milliseconds(300);
+    const absl::Duration pause = known ? absl::Seconds(std::max(0.05, response.heartbeat_seconds()))
+                                       : absl::Milliseconds(300);
     MutexLock lock(&mutex_);
     const absl::Time until = absl::Now() + pause;
     while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {

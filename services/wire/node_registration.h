@@ -13,14 +13,15 @@
 
 namespace mellow::wire {
 
-// Keeps a node known to the orchestrator: registers, then repeats as a heartbeat; retries for ever, with one log line when the orchestrator goes
-// and one when it comes back. Own thread.
+// Keeps a node known to the orchestrator: registers, then repeats as a heartbeat; retries for ever,
+// with one log line when the orchestrator goes and one when it comes back. Own thread.
 class NodeRegistration {
  public:
-  // `describe` is called before every heartbeat, from the thread of this object: role, address, capacity and adapters of now. node_id and
-  // incarnation are filled in here.
-  static std::unique_ptr<NodeRegistration> Start(const std::string& orchestrator_address, const std::string& node_id,
-                                                 std::function<orchestrator::v1::RegisterNodeRequest()> describe);
+  // `describe` is called before every heartbeat, from the thread of this object: role, address,
+  // capacity and adapters of now. node_id and incarnation are filled in here.
+  static std::unique_ptr<NodeRegistration> Start(
+      const std::string& orchestrator_address, const std::string& node_id,
+      std::function<orchestrator::v1::RegisterNodeRequest()> describe);
   // Stops and joins.
   ~NodeRegistration();
 

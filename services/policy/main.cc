@@ -1,0 +1,69 @@
+// mellow_policy_server: generates summaries and rollouts.
+#include <CLI/CLI.hpp>
+#include <thread>
+
+#include "common/base/status.h"
+#include "common/nn/load.h"
+#include "common/obs/log.h"
+#include "common/rpc/shutdown_signals.h"
+#include "services/policy/policy_service.h"
+#include "services/policy/warm_up.h"
+
+namespace mellow::policy {
+namespace {
+
+absl::Status Serve(PolicyOptions options) {
+  MELLOW_RETURN_IF_ERROR(options.Validate());
+  if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
+  nn::LoadOptions load;
+  load.threads = options.threads;
+  MELLOW_ASSIGN_OR_RETURN(load.device, nn::ResolveDevice(options.device));
+  MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
+  MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSeq2SeqModel(options.model, load));
+  MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
+  MELLOW_ASSIGN_OR_RETURN(const double speed, WarmUp(*model));
+  obs::Log(obs::Severity::kInfo, "model loaded",
+           {{"model", options.model},
+            {"device", load.device.ToString()},
+            {"dtype", options.dtype},
+            {"threads", options.threads},
+            {"parameters", model->parameter_count()},
+            {"tokens_per_second", speed}});
+
+  obs::Metrics metrics;
+  AdapterTable adapters(options.max_adapters);
+  PolicyEngine engine(
+      model.get(), {options.max_rows, options.max_batch_tokens, options.queue_capacity}, &metrics);
+  engine.SeedSpeed(speed);
+  PolicyServiceImpl service(options, load.device.ToString(), model.get(), tokenizer.get(),
+                            &adapters, &engine, &metrics);
+  const auto describe = [&] {
+    orchestrator::v1::RegisterNodeRequest request;
+    request.set_role(orchestrator::v1::NODE_ROLE_POLICY);
+    *request.mutable_capacity() = service.Capacity();
+    v1::ListAdaptersResponse list;
+    service.ListAdapters(nullptr, nullptr, &list);
+    *request.mutable_adapters() = list.adapters();
+    return request;
+  };
+  return wire::ServeUntilSignal(
+      options.service,
+      {{&service}, {v1::PolicyService::service_full_name()}, &metrics, describe, [&] {
+         engine.Drain();
+       }});
+}
+
+}  // namespace
+}  // namespace mellow::policy
+
+int main(int argc, char** argv) {
+  mellow::rpc::BlockShutdownSignals();
+  CLI::App app("Mellow policy server: generates summaries for users and rollouts for PPO.",
+               "mellow_policy_server");
+  mellow::policy::PolicyOptions options;
+  mellow::policy::AddPolicyFlags(&app, &options);
+  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
+  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
+  if (status.ok()) status = mellow::policy::Serve(options);
+  return status.ok() ? 0 : mellow::wire::FailMain(status);
+}

@@ -1,0 +1,258 @@
+#include "services/policy/policy_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/nn/generation/generate.h"
+
+namespace mellow::policy {
+namespace {
+
+constexpr const char* kLaneNames[] = {"user", "rollout"};
+
+int64_t Cost(const GenerateJob& job) {
+  return static_cast<int64_t>(job.source_ids.size()) +
+         int64_t{job.params.max_new_tokens} * job.params.num_beams;
+}
+
+// Why nobody waits for this call any more; OK while somebody does.
+absl::Status Gone(const CallContext& call, absl::Time now) {
+  if (now >= call.deadline)
+    return absl::DeadlineExceededError("the deadline passed before the answer was ready");
+  if (call.cancelled != nullptr && call.cancelled())
+    return absl::CancelledError("the caller cancelled");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+PolicyEngine::PolicyEngine(nn::Seq2SeqModel* model, const EngineOptions& options,
+                           obs::Metrics* metrics)
+    : model_(model), options_(options) {
+  for (int lane = 0; lane < 2; ++lane) {
+    queue_depth_[lane] =
+        metrics->AddGauge("mellow_policy_queue_depth", "Sequences that wait for the engine.",
+                          {{"lane", kLaneNames[lane]}});
+    tokens_total_[lane] = metrics->AddCounter("mellow_policy_tokens_total", "Tokens generated.",
+                                              {{"lane", kLaneNames[lane]}});
+  }
+  running_rows_ =
+      metrics->AddGauge("mellow_policy_running_rows", "Sequences that the engine decodes now.");
+  batch_rows_ = metrics->AddHistogram("mellow_policy_batch_rows", "Rows of a decode step.",
+                                      {1, 2, 4, 8, 16, 32, 64, 128});
+  dropped_ = metrics->AddCounter(
+      "mellow_policy_dropped_total",
+      "Sequences given up because the caller cancelled or its deadline passed.");
+  thread_ = std::jthread([this] { Loop(); });
+}
+
+PolicyEngine::~PolicyEngine() {
+  {
+    MutexLock lock(&mutex_);
+    stop_ = true;
+  }
+  work_.NotifyAll();
+}
+
+void PolicyEngine::Drain() {
+  MutexLock lock(&mutex_);
+  draining_ = true;
+}
+
+absl::StatusOr<std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>>>
+PolicyEngine::Submit(std::vector<GenerateJob> jobs) {
+  for (const GenerateJob& job : jobs) {
+    if (Cost(job) > options_.max_batch_tokens || job.params.num_beams > options_.max_rows)
+      return absl::ResourceExhaustedError(
+          absl::StrCat("a prompt of ", job.source_ids.size(), " tokens with max_new_tokens ",
+                       job.params.max_new_tokens, " and num_beams ", job.params.num_beams,
+                       " exceeds this node's ", options_.max_batch_tokens, " batch tokens or ",
+                       options_.max_rows, " rows"));
+  }
+  std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>> futures;
+  {
+    MutexLock lock(&mutex_);
+    if (draining_ || stop_) return absl::UnavailableError("this node is shutting down");
+    size_t added[2] = {0, 0};
+    for (const GenerateJob& job : jobs) ++added[static_cast<int>(job.lane)];
+    for (int lane = 0; lane < 2; ++lane) {
+      if (added[lane] > 0 &&
+          lanes_[lane].size() + added[lane] > static_cast<size_t>(options_.queue_capacity))
+        return absl::ResourceExhaustedError(
+            absl::StrCat("the ", kLaneNames[lane], " queue is full (", lanes_[lane].size(), " of ",
+                         options_.queue_capacity, " wait)"));
+    }
+    for (GenerateJob& job : jobs) {
+      auto& lane = lanes_[static_cast<int>(job.lane)];
+      lane.push_back({std::move(job), {}});
+      futures.push_back(lane.back().promise.get_future());
+    }
+    for (int lane = 0; lane < 2; ++lane)
+      queue_depth_[lane].Set(static_cast<double>(lanes_[lane].size()));
+  }
+  work_.NotifyAll();
+  return futures;
+}
+
+absl::StatusOr<std::future<absl::StatusOr<std::vector<std::vector<float>>>>> PolicyEngine::Submit(
+    ScoreJob job) {
+  std::future<absl::StatusOr<std::vector<std::vector<float>>>> future;
+  {
+    MutexLock lock(&mutex_);
+    if (draining_ || stop_) return absl::UnavailableError("this node is shutting down");
+    if (scores_.size() >= static_cast<size_t>(options_.queue_capacity))
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the scoring queue is full (", scores_.size(), " wait)"));
+    scores_.push_back({std::move(job), {}});
+    future = scores_.back().promise.get_future();
+  }
+  work_.NotifyAll();
+  return future;
+}
+
+std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
+  int64_t tokens = 0;
+  int rows = 0;
+  for (const Running& r : running_) {
+    tokens += Cost(r.job);
+    rows += r.job.params.num_beams;
+  }
+  std::vector<Waiting> admitted;
+  const absl::Time now = absl::Now();
+  for (int lane = 0; lane < 2; ++lane) {
+    // A part of the budget stays free of rollouts, so that a user never waits for one to end.
+    const bool rollout = lane == static_cast<int>(Lane::kRollout);
+    const int max_rows = rollout
+                             ? std::max(1, options_.max_rows - std::max(1, options_.max_rows / 8))
+                             : options_.max_rows;
+    auto& queue = lanes_[lane];
+    while (!queue.empty()) {
+      Waiting& next = queue.front();
+      if (absl::Status gone = Gone(next.job.call, now); !gone.ok()) {
+        dropped_.Increment();
+        next.promise.set_value(std::move(gone));
+      } else {
+        const bool alone = rows == 0;
+        if (!alone && (tokens + Cost(next.job) > options_.max_batch_tokens ||
+                       rows + next.job.params.num_beams > max_rows))
+          break;
+        tokens += Cost(next.job);
+        rows += next.job.params.num_beams;
+        admitted.push_back(std::move(next));
+      }
+      queue.pop_front();
+    }
+    queue_depth_[lane].Set(static_cast<double>(queue.size()));
+  }
+  return admitted;
+}
+
+void PolicyEngine::Start(std::vector<Waiting> admitted) {
+  if (admitted.empty()) return;
+  std::vector<nn::EncodeRequest> requests;
+  for (const Waiting& w : admitted)
+    requests.push_back(
+        {w.job.source_ids, w.job.adapter->weights.get(), w.job.params.max_new_tokens});
+  auto rows = model_->Encode(requests);
+  for (size_t i = 0; i < admitted.size(); ++i) {
+    if (!rows.ok()) {
+      admitted[i].promise.set_value(rows.status());
+      continue;
+    }
+    Running running{std::move(admitted[i].job), std::move(admitted[i].promise), nullptr};
+    running.decoder = nn::MakeSequenceDecoder(model_->config(), running.job.params,
+                                              running.job.stream, std::move((*rows)[i]));
+    running_.push_back(std::move(running));
+  }
+}
+
+void PolicyEngine::DropGone() {
+  const absl::Time now = absl::Now();
+  std::erase_if(running_, [&](Running& r) {
+    absl::Status gone = Gone(r.job.call, now);
+    if (gone.ok()) return false;
+    dropped_.Increment();
+    r.promise.set_value(std::move(gone));
+    return true;
+  });
+}
+
+void PolicyEngine::StepAll() {
+  if (running_.empty()) return;
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<nn::SequenceDecoder*> decoders;
+  for (const Running& r : running_) decoders.push_back(r.decoder.get());
+  const absl::Status status = nn::StepTogether(*model_, decoders, &logits_);
+  if (!status.ok()) {
+    for (Running& r : running_) r.promise.set_value(status);
+    running_.clear();
+    return;
+  }
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double speed = static_cast<double>(running_.size()) / std::max(seconds, 1e-9);
+  const double before = tokens_per_second_.load();
+  tokens_per_second_.store(before == 0 ? speed : before + 0.02 * (speed - before));
+  batch_rows_.Observe(static_cast<double>(running_.size()));
+  for (Running& r : running_) {
+    tokens_total_[static_cast<int>(r.job.lane)].Increment();
+    if (r.job.on_token != nullptr) r.job.on_token(r.decoder->sequence());
+  }
+  std::erase_if(running_, [](Running& r) {
+    if (!r.decoder->done()) return false;
+    r.promise.set_value(r.decoder->sequence());
+    return true;
+  });
+}
+
+void PolicyEngine::RunScore(WaitingScore waiting) {
+  if (absl::Status gone = Gone(waiting.job.call, absl::Now()); !gone.ok()) {
+    dropped_.Increment();
+    waiting.promise.set_value(std::move(gone));
+    return;
+  }
+  std::vector<nn::ScoreRequest> requests;
+  for (const ScoreJob::Pair& pair : waiting.job.pairs)
+    requests.push_back({pair.source_ids, pair.target_ids, waiting.job.adapter->weights.get()});
+  waiting.promise.set_value(model_->ScoreTokens(requests));
+}
+
+void PolicyEngine::Loop() {
+  while (true) {
+    std::vector<Waiting> admitted;
+    std::deque<WaitingScore> scores;
+    {
+      MutexLock lock(&mutex_);
+      while (!stop_ && running_.empty() && lanes_[0].empty() && lanes_[1].empty() &&
+             scores_.empty()) {
+        running_rows_.Set(0);
+        work_.Wait(&mutex_);
+      }
+      if (stop_) {
+        const absl::Status stopped = absl::UnavailableError("this node is shutting down");
+        for (auto& lane : lanes_)
+          for (Waiting& w : lane) w.promise.set_value(stopped);
+        for (WaitingScore& w : scores_) w.promise.set_value(stopped);
+        for (Running& r : running_) r.promise.set_value(stopped);
+        return;
+      }
+      admitted = Admit();
+      if (!scores_
+               .empty()) {  // one between two steps, so that it does not hold up the rows for long
+        scores.push_back(std::move(scores_.front()));
+        scores_.pop_front();
+      }
+    }
+    for (WaitingScore& w : scores) RunScore(std::move(w));
+    Start(std::move(admitted));
+    DropGone();
+    running_rows_.Set(static_cast<double>(running_.size()));
+    StepAll();
+  }
+}
+
+}  // namespace mellow::policy

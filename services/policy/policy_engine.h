@@ -1,0 +1,137 @@
+#ifndef MELLOW_SERVICES_POLICY_POLICY_ENGINE_H_
+#define MELLOW_SERVICES_POLICY_POLICY_ENGINE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/nn/generation/sequence_decoder.h"
+#include "common/nn/seq2seq_model.h"
+#include "common/obs/metrics.h"
+#include "common/sync/mutex.h"
+#include "services/policy/adapter_table.h"
+
+namespace mellow::policy {
+
+enum class Lane { kUser, kRollout };
+
+struct EngineOptions {
+  int max_rows = 64;
+  int64_t max_batch_tokens = 32768;
+  int queue_capacity = 512;  // each lane
+};
+
+// Whoever asked may have gone: looked at before and during compute. `cancelled` may be empty; it is
+// called from the engine's thread.
+struct CallContext {
+  absl::Time deadline = absl::InfiniteFuture();
+  std::function<bool()> cancelled;
+};
+
+struct GenerateJob {
+  std::vector<int32_t> source_ids;
+  nn::SamplingParams params;  // valid
+  nn::RandomStream stream;
+  std::shared_ptr<const ServedAdapter> adapter;
+  Lane lane = Lane::kUser;
+  CallContext call;
+  // After every step with what is new (greedy and sampling only), from the engine's thread: must
+  // not block.
+  std::function<void(const nn::GeneratedSequence& so_far)> on_token;
+};
+
+struct ScoreJob {
+  struct Pair {
+    std::vector<int32_t> source_ids;
+    std::vector<int32_t> target_ids;
+  };
+  std::vector<Pair> pairs;
+  std::shared_ptr<const ServedAdapter> adapter;
+  CallContext call;
+};
+
+// Continuous batching over one model: a loop in a thread of its own admits waiting sequences (users
+// first, rollouts behind them) while the row and token budgets allow, runs the encoder for the new
+// ones, steps all rows together, and lets each leave when it is done. Because a row's numbers do
+// not depend on its batch mates, neither does any result. Thread-safe.
+class PolicyEngine {
+ public:
+  // `model` must outlive the engine. Metrics handles are made here (mellow_policy_*).
+  PolicyEngine(nn::Seq2SeqModel* model, const EngineOptions& options, obs::Metrics* metrics);
+  // Answers what waits or runs with Unavailable.
+  ~PolicyEngine();
+  PolicyEngine(const PolicyEngine&) = delete;
+  PolicyEngine& operator=(const PolicyEngine&) = delete;
+
+  // All jobs are taken or none: ResourceExhausted when the lane is full or a job is larger than the
+  // token budget; Unavailable after Drain. The futures give the sequence, or Cancelled,
+  // DeadlineExceeded, Unavailable, or the model's error.
+  [[nodiscard]] absl::StatusOr<std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>>>
+  Submit(std::vector<GenerateJob> jobs);
+  [[nodiscard]] absl::StatusOr<std::future<absl::StatusOr<std::vector<std::vector<float>>>>> Submit(
+      ScoreJob job);
+
+  // Takes no more work; what was taken is finished.
+  void Drain();
+
+  // Generated tokens per second while rows were running, an exponential average; 0 before the
+  // first.
+  [[nodiscard]] double tokens_per_second() const { return tokens_per_second_.load(); }
+  // From a measurement at start-up.
+  void SeedSpeed(double tokens_per_second) { tokens_per_second_.store(tokens_per_second); }
+
+ private:
+  struct Waiting {
+    GenerateJob job;
+    std::promise<absl::StatusOr<nn::GeneratedSequence>> promise;
+  };
+  struct Running {
+    GenerateJob job;
+    std::promise<absl::StatusOr<nn::GeneratedSequence>> promise;
+    std::unique_ptr<nn::SequenceDecoder> decoder;
+  };
+  struct WaitingScore {
+    ScoreJob job;
+    std::promise<absl::StatusOr<std::vector<std::vector<float>>>> promise;
+  };
+
+  void Loop();
+  // Moves what fits from the queues; drops what nobody waits for.
+  std::vector<Waiting> Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Start(std::vector<Waiting> admitted);
+  void StepAll();
+  void RunScore(WaitingScore waiting);
+  void DropGone();
+
+  nn::Seq2SeqModel* const model_;
+  const EngineOptions options_;
+  obs::Gauge queue_depth_[2];
+  obs::Counter tokens_total_[2];
+  obs::Gauge running_rows_;
+  obs::Histogram batch_rows_;
+  obs::Counter dropped_;
+  std::atomic<double> tokens_per_second_{0};
+
+  Mutex mutex_;
+  CondVar work_;
+  std::deque<Waiting> lanes_[2] ABSL_GUARDED_BY(mutex_);
+  std::deque<WaitingScore> scores_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Running> running_;  // of the loop's thread alone
+  std::vector<float> logits_;
+  std::jthread thread_;  // last: joined first
+};
+
+}  // namespace mellow::policy
+
+#endif  // MELLOW_SERVICES_POLICY_POLICY_ENGINE_H_

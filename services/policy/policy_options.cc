@@ -1,0 +1,62 @@
+#include "services/policy/policy_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace mellow::policy {
+
+absl::Status PolicyOptions::Validate() const {
+  MELLOW_RETURN_IF_ERROR(service.Validate());
+  if (model.empty())
+    return absl::InvalidArgumentError("--model: a Hugging Face T5 folder is needed");
+  if (!absl::StrContains(prompt_template, "{dialogue}"))
+    return absl::InvalidArgumentError(
+        absl::StrCat("--prompt-template '", prompt_template, "': must contain {dialogue}"));
+  const struct {
+    const char* flag;
+    int64_t value, low, high;
+  } ranges[] = {{"--threads", threads, 0, 1024},
+                {"--max-source-tokens", max_source_tokens, 1, 1 << 20},
+                {"--max-new-tokens", max_new_tokens, 1, 1 << 20},
+                {"--default-max-new-tokens", default_max_new_tokens, 1, max_new_tokens},
+                {"--max-rows", max_rows, 1, 4096},
+                {"--max-batch-tokens", max_batch_tokens, max_source_tokens + max_new_tokens,
+                 int64_t{1} << 32},
+                {"--queue-capacity", queue_capacity, 1, 1 << 20},
+                {"--max-adapters", max_adapters, 1, 1024}};
+  for (const auto& r : ranges) {
+    if (r.value < r.low || r.value > r.high)
+      return absl::InvalidArgumentError(
+          absl::StrCat(r.flag, " ", r.value, ": between ", r.low, " and ", r.high));
+  }
+  return absl::OkStatus();
+}
+
+void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
+  wire::AddServiceFlags(app, &options->service, "policy-0");
+  app->add_option("--model", options->model,
+                  "Hugging Face T5 folder (config.json, weights, spiece.model)")
+      ->required();
+  app->add_option("--device", options->device, "auto, cpu or cuda:N");
+  app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
+  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8");
+  app->add_option("--prompt-template", options->prompt_template,
+                  "What Summarize puts around {dialogue}");
+  app->add_option("--max-source-tokens", options->max_source_tokens,
+                  "Longer prompts are refused (Summarize truncates)");
+  app->add_option("--max-new-tokens", options->max_new_tokens,
+                  "Most tokens that a request may ask for");
+  app->add_option("--default-max-new-tokens", options->default_max_new_tokens,
+                  "When a request does not say");
+  app->add_option("--max-rows", options->max_rows, "Sequences decoded together");
+  app->add_option("--max-batch-tokens", options->max_batch_tokens,
+                  "Source and new tokens of those sequences together");
+  app->add_option("--queue-capacity", options->queue_capacity,
+                  "Prompts that may wait, each lane; more are refused at once");
+  app->add_option("--max-adapters", options->max_adapters, "Newest adapter versions kept");
+}
+
+}  // namespace mellow::policy

@@ -1,0 +1,39 @@
+#ifndef MELLOW_SERVICES_POLICY_POLICY_OPTIONS_H_
+#define MELLOW_SERVICES_POLICY_POLICY_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "services/wire/service_main.h"
+
+namespace mellow::policy {
+
+// The notebook's prompt.
+inline constexpr char kSummarizeTemplate[] =
+    "\nSummarize the following conversation.\n\n{dialogue}\n\nSummary:\n";
+
+struct PolicyOptions {
+  wire::ServiceFlags service;
+  std::string model;
+  std::string device = "auto";
+  int threads = 0;  // 0: all cores
+  std::string dtype = "float32";
+  std::string prompt_template = kSummarizeTemplate;  // with {dialogue}
+  int max_source_tokens = 512;
+  int max_new_tokens = 512;
+  int default_max_new_tokens = 128;
+  int max_rows = 64;                 // sequences decoded together
+  int64_t max_batch_tokens = 32768;  // source + max_new_tokens over those rows
+  int queue_capacity = 512;          // prompts that wait, each lane
+  int max_adapters = 8;              // newest versions kept besides the base model
+
+  // InvalidArgument naming the flag and its value.
+  [[nodiscard]] absl::Status Validate() const;
+};
+
+void AddPolicyFlags(CLI::App* app, PolicyOptions* options);
+
+}  // namespace mellow::policy
+
+#endif  // MELLOW_SERVICES_POLICY_POLICY_OPTIONS_H_

@@ -1,0 +1,368 @@
+#include "services/policy/policy_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "common/adapters/peft.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "common/rpc/status.h"
+#include "services/policy/proto_convert.h"
+#include "services/wire/adapter_stream.h"
+
+namespace mellow::policy {
+namespace {
+
+// Larger adapters (r = 512 on every layer of a large model) do not occur; the limit keeps a bad
+// header from reserving the memory.
+constexpr int64_t kMaxAdapterBytes = int64_t{1} << 30;
+
+CallContext CallOf(grpc::ServerContext& context) {
+  return {absl::FromChrono(context.deadline()), [&context] { return context.IsCancelled(); }};
+}
+
+}  // namespace
+
+PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string device,
+                                     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
+                                     AdapterTable* adapters, PolicyEngine* engine,
+                                     obs::Metrics* metrics)
+    : options_(options),
+      device_(std::move(device)),
+      model_(model),
+      tokenizer_(tokenizer),
+      adapters_(adapters),
+      engine_(engine),
+      metrics_(metrics) {}
+
+grpc::Status PolicyServiceImpl::Generate(grpc::ServerContext* context,
+                                         const v1::GenerateRequest* request,
+                                         v1::GenerateResponse* response) {
+  return rpc::ToGrpcStatus(GenerateImpl(*context, *request, *response));
+}
+grpc::Status PolicyServiceImpl::GenerateStream(
+    grpc::ServerContext* context, const v1::GenerateStreamRequest* request,
+    grpc::ServerWriter<v1::GenerateStreamResponse>* writer) {
+  return rpc::ToGrpcStatus(GenerateStreamImpl(*context, *request, *writer));
+}
+grpc::Status PolicyServiceImpl::Summarize(grpc::ServerContext* context,
+                                          const v1::SummarizeRequest* request,
+                                          v1::SummarizeResponse* response) {
+  return rpc::ToGrpcStatus(SummarizeImpl(*context, *request, *response));
+}
+grpc::Status PolicyServiceImpl::ScoreTokens(grpc::ServerContext* context,
+                                            const v1::ScoreTokensRequest* request,
+                                            v1::ScoreTokensResponse* response) {
+  return rpc::ToGrpcStatus(ScoreTokensImpl(*context, *request, *response));
+}
+grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext*,
+                                               grpc::ServerReader<common::v1::AdapterChunk>* reader,
+                                               v1::PublishAdapterResponse* response) {
+  return rpc::ToGrpcStatus(PublishAdapterImpl(*reader, *response));
+}
+
+absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(
+    const int64_t* version) const {
+  if (version == nullptr) return adapters_->Newest();
+  return adapters_->Get(*version);
+}
+
+absl::Status PolicyServiceImpl::CheckIds(absl::Span<const int32_t> ids,
+                                         absl::string_view field) const {
+  for (int32_t id : ids) {
+    if (id < 0 || id >= model_->config().vocab_size)
+      return absl::InvalidArgumentError(absl::StrCat(
+          field, " has ", id, ": outside the vocabulary of ", model_->config().vocab_size));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int32_t>> PolicyServiceImpl::SourceIds(const v1::Prompt& prompt) const {
+  std::vector<int32_t> ids;
+  switch (prompt.input_case()) {
+    case v1::Prompt::kTokens:
+      ids.assign(prompt.tokens().ids().begin(), prompt.tokens().ids().end());
+      MELLOW_RETURN_IF_ERROR(CheckIds(ids, "tokens.ids"));
+      break;
+    case v1::Prompt::kText: {
+      if (prompt.text().empty()) return absl::InvalidArgumentError("text: is empty");
+      MELLOW_ASSIGN_OR_RETURN(ids, tokenizer_->Encode(prompt.text()));
+      break;
+    }
+    case v1::Prompt::INPUT_NOT_SET:
+      return absl::InvalidArgumentError("input: tokens or text must be set");
+  }
+  if (ids.empty()) return absl::InvalidArgumentError("tokens.ids: is empty");
+  if (static_cast<int>(ids.size()) > options_.max_source_tokens)
+    return absl::InvalidArgumentError(absl::StrCat("the prompt has ", ids.size(),
+                                                   " tokens: at most ", options_.max_source_tokens,
+                                                   " on this node"));
+  return ids;
+}
+
+absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
+                                             const v1::GenerateRequest& request,
+                                             v1::GenerateResponse& response) {
+  if (request.prompts().empty()) return absl::InvalidArgumentError("prompts: is empty");
+  const LengthLimits limits{options_.default_max_new_tokens, options_.max_new_tokens};
+  MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params, FromProto(request.sampling(), limits));
+  const int64_t version = request.adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+  std::vector<GenerateJob> jobs;
+  for (int i = 0; i < request.prompts_size(); ++i) {
+    const v1::Prompt& prompt = request.prompts(i);
+    auto ids = SourceIds(prompt);
+    if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("prompts[", i, "]"));
+    GenerateJob job{*std::move(ids),
+                    params,
+                    {},
+                    adapter,
+                    request.lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser,
+                    CallOf(context),
+                    nullptr};
+    if (prompt.has_max_new_tokens()) {
+      v1::SamplingParams own = request.sampling();
+      own.set_max_new_tokens(prompt.max_new_tokens());
+      auto own_params = FromProto(own, limits);
+      if (!own_params.ok()) return Annotate(own_params.status(), absl::StrCat("prompts[", i, "]"));
+      job.params = *own_params;
+    }
+    job.stream = {prompt.has_prompt_index() ? prompt.prompt_index() : static_cast<uint64_t>(i),
+                  prompt.sample_index()};
+    jobs.push_back(std::move(job));
+  }
+  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
+  absl::Status first_error;
+  for (auto& future :
+       futures) {  // all of them: the jobs look at `context`, which must outlive them
+    auto sequence = future.get();
+    if (!sequence.ok()) {
+      first_error.Update(sequence.status());
+      continue;
+    }
+    v1::Generation* generation = response.add_generations();
+    generation->mutable_ids()->Add(sequence->ids.begin(), sequence->ids.end());
+    generation->mutable_logprobs()->Add(sequence->logprobs.begin(), sequence->logprobs.end());
+    generation->set_finish_reason(ToProto(sequence->finish));
+    auto text = tokenizer_->Decode(sequence->ids, /*skip_special_tokens=*/true);
+    if (text.ok()) generation->set_text(*std::move(text));
+    first_error.Update(text.status());
+  }
+  *response.mutable_adapter() = ToProto(*adapter);
+  return first_error;
+}
+
+absl::Status PolicyServiceImpl::GenerateStreamImpl(
+    grpc::ServerContext& context, const v1::GenerateStreamRequest& request,
+    grpc::ServerWriter<v1::GenerateStreamResponse>& writer) {
+  MELLOW_ASSIGN_OR_RETURN(
+      nn::SamplingParams params,
+      FromProto(request.sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
+  if (params.num_beams > 1)
+    return absl::InvalidArgumentError(absl::StrCat("sampling.num_beams ", params.num_beams,
+                                                   ": beam search cannot stream, use Generate"));
+  const int64_t version = request.adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+  auto ids = SourceIds(request.prompt());
+  if (!ids.ok()) return Annotate(ids.status(), "prompt");
+
+  // The engine's thread leaves the newest state here; this thread sends what is new since it last
+  // looked.
+  struct Shared {
+    Mutex mutex;
+    CondVar changed;
+    nn::GeneratedSequence so_far ABSL_GUARDED_BY(mutex);
+    bool ended ABSL_GUARDED_BY(mutex) = false;
+  };
+  auto shared = std::make_shared<Shared>();
+  std::vector<GenerateJob> jobs(1);
+  jobs[0] = {*std::move(ids),
+             params,
+             {request.prompt().prompt_index(), request.prompt().sample_index()},
+             adapter,
+             Lane::kUser,
+             CallOf(context),
+             nullptr};
+  jobs[0].on_token = [shared](const nn::GeneratedSequence& so_far) {
+    {
+      MutexLock lock(&shared->mutex);
+      shared->so_far = so_far;
+    }
+    shared->changed.NotifyOne();
+  };
+  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
+  absl::StatusOr<nn::GeneratedSequence> result = absl::UnknownError("");
+  // Waits for the end in a thread of its own, so that the loop below has one thing to wait for.
+  std::jthread ender([&futures, &result, shared] {
+    result = futures[0].get();
+    {
+      MutexLock lock(&shared->mutex);
+      shared->ended = true;
+    }
+    shared->changed.NotifyOne();
+  });
+  size_t sent = 0;
+  std::string sent_text;
+  while (true) {
+    nn::GeneratedSequence now;
+    bool ended;
+    {
+      MutexLock lock(&shared->mutex);
+      while (shared->so_far.ids.size() <= sent && !shared->ended)
+        shared->changed.Wait(&shared->mutex);
+      ended = shared->ended;
+      now = shared->so_far;
+    }
+    if (ended) {
+      ender.join();
+      MELLOW_RETURN_IF_ERROR(result.status());
+      now = *result;
+    }
+    v1::GenerateStreamResponse part;
+    part.mutable_ids()->Add(now.ids.begin() + sent, now.ids.end());
+    part.mutable_logprobs()->Add(now.logprobs.begin() + sent, now.logprobs.end());
+    sent = now.ids.size();
+    MELLOW_ASSIGN_OR_RETURN(const std::string text,
+                            tokenizer_->Decode(now.ids, /*skip_special_tokens=*/true));
+    if (text.size() > sent_text.size() && text.compare(0, sent_text.size(), sent_text) == 0) {
+      part.set_text(text.substr(sent_text.size()));
+      sent_text = text;
+    }
+    if (ended) {
+      part.set_finish_reason(ToProto(now.finish));
+      *part.mutable_adapter() = ToProto(*adapter);
+    }
+    if (!writer.Write(part)) return absl::CancelledError("the caller closed the stream");
+    if (ended) return absl::OkStatus();
+  }
+}
+
+absl::Status PolicyServiceImpl::SummarizeImpl(grpc::ServerContext& context,
+                                              const v1::SummarizeRequest& request,
+                                              v1::SummarizeResponse& response) {
+  if (request.dialogue().empty()) return absl::InvalidArgumentError("dialogue: is empty");
+  v1::SamplingParams sampling;
+  if (request.has_max_new_tokens()) sampling.set_max_new_tokens(request.max_new_tokens());
+  MELLOW_ASSIGN_OR_RETURN(
+      nn::SamplingParams params,
+      FromProto(sampling, {options_.default_max_new_tokens, options_.max_new_tokens}));
+  const int64_t version = request.adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+  const std::string prompt =
+      absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", request.dialogue()}});
+  auto ids = tokenizer_->Encode(prompt, options_.max_source_tokens);
+  if (!ids.ok()) return Annotate(ids.status(), "dialogue");
+  std::vector<GenerateJob> jobs(1);
+  response.set_prompt_tokens(static_cast<int32_t>(ids->size()));
+  jobs[0] = {*std::move(ids), params, {}, adapter, Lane::kUser, CallOf(context), nullptr};
+  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
+  MELLOW_ASSIGN_OR_RETURN(const nn::GeneratedSequence sequence, futures[0].get());
+  MELLOW_ASSIGN_OR_RETURN(std::string summary,
+                          tokenizer_->Decode(sequence.ids, /*skip_special_tokens=*/true));
+  response.set_summary(std::move(summary));
+  response.set_summary_tokens(static_cast<int32_t>(sequence.ids.size()));
+  *response.mutable_adapter() = ToProto(*adapter);
+  return absl::OkStatus();
+}
+
+absl::Status PolicyServiceImpl::ScoreTokensImpl(grpc::ServerContext& context,
+                                                const v1::ScoreTokensRequest& request,
+                                                v1::ScoreTokensResponse& response) {
+  if (request.pairs().empty()) return absl::InvalidArgumentError("pairs: is empty");
+  const int64_t version = request.adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+  ScoreJob job;
+  job.adapter = adapter;
+  job.call = CallOf(context);
+  int64_t tokens = 0;
+  for (int i = 0; i < request.pairs_size(); ++i) {
+    const auto& pair = request.pairs(i);
+    ScoreJob::Pair next{{pair.source_ids().begin(), pair.source_ids().end()},
+                        {pair.target_ids().begin(), pair.target_ids().end()}};
+    if (next.source_ids.empty())
+      return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "].source_ids: is empty"));
+    MELLOW_RETURN_IF_ERROR(CheckIds(next.source_ids, absl::StrCat("pairs[", i, "].source_ids")));
+    MELLOW_RETURN_IF_ERROR(CheckIds(next.target_ids, absl::StrCat("pairs[", i, "].target_ids")));
+    tokens += static_cast<int64_t>(next.source_ids.size() + next.target_ids.size());
+    job.pairs.push_back(std::move(next));
+  }
+  if (tokens > options_.max_batch_tokens)
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "pairs: ", tokens, " tokens together, at most ", options_.max_batch_tokens, " a request"));
+  MELLOW_ASSIGN_OR_RETURN(auto future, engine_->Submit(std::move(job)));
+  MELLOW_ASSIGN_OR_RETURN(const auto logprobs, future.get());
+  for (const std::vector<float>& row : logprobs)
+    response.add_logprobs()->mutable_values()->Add(row.begin(), row.end());
+  *response.mutable_adapter() = ToProto(*adapter);
+  return absl::OkStatus();
+}
+
+absl::Status PolicyServiceImpl::PublishAdapterImpl(
+    grpc::ServerReader<common::v1::AdapterChunk>& reader, v1::PublishAdapterResponse& response) {
+  MELLOW_ASSIGN_OR_RETURN(
+      const wire::ReceivedAdapter received,
+      wire::ReceiveAdapter(
+          [&reader](common::v1::AdapterChunk* chunk) { return reader.Read(chunk); },
+          kMaxAdapterBytes));
+  bool already_published = false;
+  MELLOW_RETURN_IF_ERROR(
+      adapters_->CheckPublish(received.ref.version(), received.ref.sha256(), &already_published));
+  if (!already_published) {
+    MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ParsePeft(received.files));
+    const std::string hash = adapters::ContentHash(lora);
+    if (hash != received.ref.sha256())
+      return absl::DataLossError(absl::StrCat("adapter version ", received.ref.version(),
+                                              ": its tensors hash to ", hash, ", announced was ",
+                                              received.ref.sha256()));
+    auto served = std::make_shared<ServedAdapter>();
+    served->version = received.ref.version();
+    served->sha256 = hash;
+    MELLOW_ASSIGN_OR_RETURN(served->weights, model_->Prepare(lora));
+    MELLOW_RETURN_IF_ERROR(adapters_->Publish(std::move(served)));
+    metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.",
+                      {{"version", absl::StrCat(received.ref.version())}, {"hash", hash}});
+    metrics_
+        ->AddGauge("mellow_policy_adapter_version", "Version of the newest adapter of this node.")
+        .Set(static_cast<double>(received.ref.version()));
+    obs::Log(obs::Severity::kInfo, "adapter published",
+             {{"version", received.ref.version()}, {"sha256", hash}});
+  }
+  *response.mutable_newest() = ToProto(*adapters_->Newest());
+  return absl::OkStatus();
+}
+
+grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext*, const v1::ListAdaptersRequest*,
+                                             v1::ListAdaptersResponse* response) {
+  for (const auto& adapter : adapters_->List()) *response->add_adapters() = ToProto(*adapter);
+  return grpc::Status::OK;
+}
+
+common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
+  common::v1::NodeCapacity capacity;
+  capacity.set_device(device_);
+  capacity.set_threads(options_.threads);
+  capacity.set_max_batch_tokens(options_.max_batch_tokens);
+  capacity.set_tokens_per_second(engine_->tokens_per_second());
+  capacity.set_model(options_.model);
+  return capacity;
+}
+
+grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+                                        v1::GetInfoResponse* response) {
+  const nn::T5Config& config = model_->config();
+  *response->mutable_capacity() = Capacity();
+  response->set_vocab_size(config.vocab_size);
+  response->set_d_model(config.d_model);
+  response->set_num_layers(config.num_layers);
+  response->set_num_decoder_layers(config.num_decoder_layers);
+  response->set_parameters(model_->parameter_count());
+  response->set_max_new_tokens(options_.max_new_tokens);
+  response->set_max_source_tokens(options_.max_source_tokens);
+  *response->mutable_newest() = ToProto(*adapters_->Newest());
+  return grpc::Status::OK;
+}
+
+}  // namespace mellow::policy

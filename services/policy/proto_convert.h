@@ -1,0 +1,24 @@
+#ifndef MELLOW_SERVICES_POLICY_PROTO_CONVERT_H_
+#define MELLOW_SERVICES_POLICY_PROTO_CONVERT_H_
+
+#include "absl/status/statusor.h"
+#include "common/nn/generation/sequence_decoder.h"
+#include "mellow/policy/v1/policy.pb.h"
+#include "services/policy/adapter_table.h"
+
+namespace mellow::policy {
+
+struct LengthLimits {
+  int default_max_new_tokens;
+  int max_new_tokens;
+};
+
+// InvalidArgument naming the field.
+[[nodiscard]] absl::StatusOr<nn::SamplingParams> FromProto(const v1::SamplingParams& proto,
+                                                           const LengthLimits& limits);
+[[nodiscard]] v1::FinishReason ToProto(nn::FinishReason reason);
+[[nodiscard]] common::v1::AdapterRef ToProto(const ServedAdapter& adapter);
+
+}  // namespace mellow::policy
+
+#endif  // MELLOW_SERVICES_POLICY_PROTO_CONVERT_H_
