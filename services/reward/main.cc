@@ -1,0 +1,80 @@
+// mellow_reward_server: scores texts with a sequence classifier.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <thread>
+
+#include "common/base/status.h"
+#include "common/nn/load.h"
+#include "common/obs/log.h"
+#include "common/rpc/shutdown_signals.h"
+#include "services/reward/labels.h"
+#include "services/reward/reward_service.h"
+
+namespace mellow::reward {
+namespace {
+
+// Touches all weights and measures tokens per second.
+absl::StatusOr<double> WarmUp(nn::SequenceClassifier& model) {
+  const std::vector<std::vector<int32_t>> texts(
+      8, std::vector<int32_t>(std::min(32, model.config().max_tokens()), 3));
+  MELLOW_RETURN_IF_ERROR(model.Classify(texts).status());
+  const auto start = std::chrono::steady_clock::now();
+  MELLOW_RETURN_IF_ERROR(model.Classify(texts).status());
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return static_cast<double>(texts.size() * texts[0].size()) / std::max(seconds, 1e-9);
+}
+
+absl::Status Serve(RewardOptions options) {
+  MELLOW_RETURN_IF_ERROR(options.Validate());
+  if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
+  nn::LoadOptions load;
+  load.threads = options.threads;
+  MELLOW_ASSIGN_OR_RETURN(load.device, nn::ResolveDevice(options.device));
+  MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
+  MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSequenceClassifier(options.model, load));
+  MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
+  MELLOW_ASSIGN_OR_RETURN(const int toxic, ToxicLabel(model->config().labels, options.toxic_label));
+  MELLOW_ASSIGN_OR_RETURN(const double speed, WarmUp(*model));
+  obs::Log(obs::Severity::kInfo, "model loaded",
+           {{"model", options.model},
+            {"device", load.device.ToString()},
+            {"threads", options.threads},
+            {"parameters", model->parameter_count()},
+            {"toxic_label", model->config().labels[toxic]},
+            {"tokens_per_second", speed}});
+
+  obs::Metrics metrics;
+  RewardEngine engine(
+      model.get(),
+      {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
+      &metrics);
+  engine.SeedSpeed(speed);
+  RewardServiceImpl service(options, load.device.ToString(), toxic, model.get(), tokenizer.get(),
+                            &engine);
+  const auto describe = [&] {
+    orchestrator::v1::RegisterNodeRequest request;
+    request.set_role(orchestrator::v1::NODE_ROLE_REWARD);
+    *request.mutable_capacity() = service.Capacity();
+    return request;
+  };
+  return wire::ServeUntilSignal(
+      options.service,
+      {{&service}, {v1::RewardService::service_full_name()}, &metrics, describe, [&] {
+         engine.Drain();
+       }});
+}
+
+}  // namespace
+}  // namespace mellow::reward
+
+int main(int argc, char** argv) {
+  mellow::rpc::BlockShutdownSignals();
+  CLI::App app("Mellow reward server: toxicity of texts.", "mellow_reward_server");
+  mellow::reward::RewardOptions options;
+  mellow::reward::AddRewardFlags(&app, &options);
+  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
+  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
+  if (status.ok()) status = mellow::reward::Serve(options);
+  return status.ok() ? 0 : mellow::wire::FailMain(status);
+}

@@ -1,0 +1,103 @@
+#include "services/reward/reward_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/batching/length_buckets.h"
+
+namespace mellow::reward {
+namespace {
+
+// Popped at once, so that there is something to sort by length.
+constexpr size_t kMaxPop = 256;
+
+}  // namespace
+
+RewardEngine::RewardEngine(nn::SequenceClassifier* model, const EngineOptions& options,
+                           obs::Metrics* metrics)
+    : model_(model), options_(options), queue_(static_cast<size_t>(options.queue_capacity)) {
+  queue_depth_ = metrics->AddGauge("mellow_reward_queue_depth", "Texts that wait for the engine.");
+  texts_total_ = metrics->AddCounter("mellow_reward_texts_total", "Texts classified.");
+  tokens_total_ = metrics->AddCounter("mellow_reward_tokens_total", "Tokens classified.");
+  dropped_ =
+      metrics->AddCounter("mellow_reward_dropped_total",
+                          "Texts given up because the caller cancelled or its deadline passed.");
+  batch_texts_ = metrics->AddHistogram("mellow_reward_batch_texts", "Texts of a batch.",
+                                       {1, 2, 4, 8, 16, 32, 64, 128, 256});
+  thread_ = std::jthread([this] { Loop(); });
+}
+
+RewardEngine::~RewardEngine() { queue_.Close(); }
+
+absl::StatusOr<std::vector<std::future<absl::StatusOr<std::vector<float>>>>> RewardEngine::Submit(
+    std::vector<ScoreJob> jobs) {
+  std::vector<Pending> pending;
+  std::vector<std::future<absl::StatusOr<std::vector<float>>>> futures;
+  for (ScoreJob& job : jobs) {
+    pending.push_back({std::move(job), {}});
+    futures.push_back(pending.back().promise.get_future());
+  }
+  MELLOW_RETURN_IF_ERROR(queue_.TryPushAll(&pending));
+  queue_depth_.Set(static_cast<double>(queue_.size()));
+  return futures;
+}
+
+void RewardEngine::Classify(std::vector<Pending> batch) {
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<std::vector<int32_t>> sequences;
+  double tokens = 0;
+  for (const Pending& p : batch) {
+    sequences.push_back(p.job.ids);
+    tokens += static_cast<double>(p.job.ids.size());
+  }
+  auto logits = model_->Classify(sequences);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  // Before the answers go out, so that whoever has an answer also finds it counted.
+  if (logits.ok()) {
+    const double before = tokens_per_second_.load();
+    const double speed = tokens / std::max(seconds, 1e-9);
+    tokens_per_second_.store(before == 0 ? speed : before + 0.1 * (speed - before));
+    texts_total_.Increment(static_cast<double>(batch.size()));
+    tokens_total_.Increment(tokens);
+    batch_texts_.Observe(static_cast<double>(batch.size()));
+  }
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (logits.ok()) {
+      batch[i].promise.set_value(std::move((*logits)[i]));
+    } else {
+      batch[i].promise.set_value(logits.status());
+    }
+  }
+}
+
+void RewardEngine::Loop() {
+  while (true) {
+    std::vector<Pending> popped = queue_.PopBatch(kMaxPop, options_.linger);
+    if (popped.empty()) return;
+    queue_depth_.Set(static_cast<double>(queue_.size()));
+    const absl::Time now = absl::Now();
+    std::erase_if(popped, [&](Pending& p) {
+      const bool late = now >= p.job.deadline;
+      if (!late && !(p.job.cancelled != nullptr && p.job.cancelled())) return false;
+      dropped_.Increment();
+      p.promise.set_value(
+          late ? absl::DeadlineExceededError("the deadline passed before the answer was ready")
+               : absl::CancelledError("the caller cancelled"));
+      return true;
+    });
+    std::vector<int64_t> lengths;
+    for (const Pending& p : popped) lengths.push_back(static_cast<int64_t>(p.job.ids.size()));
+    for (const std::vector<size_t>& bucket :
+         batching::BucketByLength(lengths, options_.max_batch_tokens)) {
+      std::vector<Pending> batch;
+      for (size_t index : bucket) batch.push_back(std::move(popped[index]));
+      Classify(std::move(batch));
+    }
+  }
+}
+
+}  // namespace mellow::reward

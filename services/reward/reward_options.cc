@@ -1,0 +1,45 @@
+#include "services/reward/reward_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace mellow::reward {
+
+absl::Status RewardOptions::Validate() const {
+  MELLOW_RETURN_IF_ERROR(service.Validate());
+  if (model.empty())
+    return absl::InvalidArgumentError(
+        "--model: a Hugging Face RoBERTa sequence classification folder is needed");
+  if (threads < 0 || threads > 1024)
+    return absl::InvalidArgumentError(absl::StrCat("--threads ", threads, ": between 0 and 1024"));
+  if (max_batch_tokens < 16)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max-batch-tokens ", max_batch_tokens, ": at least 16"));
+  if (queue_capacity < 1)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--queue-capacity ", queue_capacity, ": at least 1"));
+  if (!(linger_ms >= 0 && linger_ms <= 1000))
+    return absl::InvalidArgumentError(
+        absl::StrCat("--linger-ms ", linger_ms, ": between 0 and 1000"));
+  return absl::OkStatus();
+}
+
+void AddRewardFlags(CLI::App* app, RewardOptions* options) {
+  wire::AddServiceFlags(app, &options->service, "reward-0");
+  app->add_option("--model", options->model,
+                  "Hugging Face RoBERTa folder (config.json, weights, vocab.json, merges.txt)")
+      ->required();
+  app->add_option("--device", options->device, "auto, cpu or cuda:N");
+  app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
+  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8");
+  app->add_option("--toxic-label", options->toxic_label,
+                  "Its probability is the toxicity (default: hate, toxic, or the last label)");
+  app->add_option("--max-batch-tokens", options->max_batch_tokens, "Tokens classified together");
+  app->add_option("--queue-capacity", options->queue_capacity,
+                  "Texts that may wait; more are refused at once");
+  app->add_option("--linger-ms", options->linger_ms, "Longest wait for batch mates");
+}
+
+}  // namespace mellow::reward

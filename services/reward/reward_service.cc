@@ -1,0 +1,87 @@
+#include "services/reward/reward_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "services/reward/labels.h"
+
+namespace mellow::reward {
+
+RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
+                                     nn::SequenceClassifier* model,
+                                     const text::Tokenizer* tokenizer, RewardEngine* engine)
+    : options_(options),
+      device_(std::move(device)),
+      toxic_(toxic),
+      model_(model),
+      tokenizer_(tokenizer),
+      engine_(engine) {}
+
+grpc::Status RewardServiceImpl::Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
+                                      v1::ScoreResponse* response) {
+  return rpc::ToGrpcStatus(ScoreImpl(*context, *request, *response));
+}
+
+absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
+                                          const v1::ScoreRequest& request,
+                                          v1::ScoreResponse& response) {
+  if (request.texts().empty()) return absl::InvalidArgumentError("texts: is empty");
+  const int window = model_->config().max_tokens();
+  std::vector<ScoreJob> jobs;
+  std::vector<bool> truncated;
+  for (int i = 0; i < request.texts_size(); ++i) {
+    // One token more than fits tells whether something was cut.
+    auto ids = tokenizer_->Encode(request.texts(i), window + 1);
+    if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("texts[", i, "]"));
+    truncated.push_back(static_cast<int>(ids->size()) > window);
+    if (truncated.back()) {
+      MELLOW_ASSIGN_OR_RETURN(*ids, tokenizer_->Encode(request.texts(i), window));
+    }
+    jobs.push_back({*std::move(ids), absl::FromChrono(context.deadline()),
+                    [&context] { return context.IsCancelled(); }});
+  }
+  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
+  absl::Status first_error;
+  for (size_t i = 0; i < futures.size();
+       ++i) {  // all of them: the jobs look at `context`, which must outlive them
+    const auto logits = futures[i].get();
+    first_error.Update(logits.status());
+    if (!logits.ok()) continue;
+    const std::vector<float> probabilities = Softmax(*logits);
+    v1::TextScore* score = response.add_scores();
+    score->mutable_logits()->Add(logits->begin(), logits->end());
+    score->mutable_probabilities()->Add(probabilities.begin(), probabilities.end());
+    score->set_label(model_->config().labels[std::max_element(logits->begin(), logits->end()) -
+                                             logits->begin()]);
+    score->set_toxicity(probabilities[toxic_]);
+    score->set_truncated(truncated[i]);
+  }
+  for (const std::string& label : model_->config().labels) response.add_labels(label);
+  return first_error;
+}
+
+common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
+  common::v1::NodeCapacity capacity;
+  capacity.set_device(device_);
+  capacity.set_threads(options_.threads);
+  capacity.set_max_batch_tokens(options_.max_batch_tokens);
+  capacity.set_tokens_per_second(engine_->tokens_per_second());
+  capacity.set_model(options_.model);
+  return capacity;
+}
+
+grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+                                        v1::GetInfoResponse* response) {
+  *response->mutable_capacity() = Capacity();
+  for (const std::string& label : model_->config().labels) response->add_labels(label);
+  response->set_toxic_label(model_->config().labels[toxic_]);
+  response->set_max_tokens(model_->config().max_tokens());
+  response->set_parameters(model_->parameter_count());
+  return grpc::Status::OK;
+}
+
+}  // namespace mellow::reward

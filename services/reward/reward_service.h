@@ -1,0 +1,45 @@
+#ifndef MELLOW_SERVICES_REWARD_REWARD_SERVICE_H_
+#define MELLOW_SERVICES_REWARD_REWARD_SERVICE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/nn/sequence_classifier.h"
+#include "common/text/tokenizer.h"
+#include "mellow/reward/v1/reward.grpc.pb.h"
+#include "services/reward/reward_engine.h"
+#include "services/reward/reward_options.h"
+
+namespace mellow::reward {
+
+// The rpcs of RewardService: validate, call the engine, translate. Thread-safe. What it is given
+// must outlive it.
+class RewardServiceImpl final : public v1::RewardService::Service {
+ public:
+  // `toxic`: index of the label whose probability is the toxicity.
+  RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
+                    nn::SequenceClassifier* model, const text::Tokenizer* tokenizer,
+                    RewardEngine* engine);
+
+  grpc::Status Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
+                     v1::ScoreResponse* response) override;
+  grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
+                       v1::GetInfoResponse* response) override;
+
+  [[nodiscard]] common::v1::NodeCapacity Capacity() const;
+
+ private:
+  absl::Status ScoreImpl(grpc::ServerContext& context, const v1::ScoreRequest& request,
+                         v1::ScoreResponse& response);
+
+  const RewardOptions options_;
+  const std::string device_;
+  const int toxic_;
+  nn::SequenceClassifier* const model_;
+  const text::Tokenizer* const tokenizer_;
+  RewardEngine* const engine_;
+};
+
+}  // namespace mellow::reward
+
+#endif  // MELLOW_SERVICES_REWARD_REWARD_SERVICE_H_
