@@ -1,0 +1,266 @@
+// The forward passes of CpuT5: encoder, teacher-forced decoder, one decoding step.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/nn/cpu/cpu_t5.h"
+#include "common/nn/cpu/cpu_t5_row.h"
+
+namespace mellow::nn::cpu {
+namespace {
+
+// Rows whose feed-forward activations are computed together, so that they are still in the cache when they are used.
+constexpr int kFeedForwardRows = 4 * kernels::kMaxGemmRows;
+
+kernels::Activation ToActivation(T5Activation activation) {
+  switch (activation) {
+    case T5Activation::kRelu:
+      return kernels::Activation::kRelu;
+    case T5Activation::kGeluNew:
+      return kernels::Activation::kGeluTanh;
+    case T5Activation::kGelu:
+      return kernels::Activation::kGeluErf;
+    case T5Activation::kSilu:
+      return kernels::Activation::kSilu;
+  }
+  return kernels::Activation::kRelu;
+}
+
+// The part of `spans` within rows [start, start + count), counted from `start`.
+std::vector<AdapterSpan> Slice(absl::Span<const AdapterSpan> spans, int start, int count) {
+  std::vector<AdapterSpan> out;
+  for (const AdapterSpan& span : spans) {
+    const int first = std::max(span.start, start);
+    const int last = std::min(span.start + span.count, start + count);
+    if (first < last) out.push_back({first - start, last - first, span.adapter});
+  }
+  return out;
+}
+
+}  // namespace
+
+void CpuT5::Embed(absl::Span<const int32_t> tokens, float* x) const {
+  const auto d = static_cast<size_t>(config().d_model);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    std::memcpy(x + i * d, weights_->embedding.data() + tokens[i] * d, d * sizeof(float));
+  }
+}
+
+void CpuT5::Norm(const std::vector<float>& weight, const float* x, int rows, float* y) {
+  const int d = config().d_model;
+  const auto eps = static_cast<float>(config().layer_norm_epsilon);
+  backend_->ForRows(rows, [&](int start, int count) {
+    for (int i = start; i < start + count; ++i) {
+      const size_t row = static_cast<size_t>(i) * d;
+      backend_->kernels.rms_norm(x + row, weight.data(), eps, d, y + row);
+    }
+  });
+}
+
+void CpuT5::HeadInput(const float* x, int rows, float* y) {
+  const T5Config& c = config();
+  Norm(weights_->decoder_norm, x, rows, y);
+  if (c.tie_word_embeddings) {
+    const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.d_model)));
+    for (int i = 0; i < rows; ++i) backend_->kernels.scale(factor, c.d_model, y + static_cast<size_t>(i) * c.d_model);
+  }
+}
+
+void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const AdapterSpan> spans, float* x) {
+  const T5Config& c = config();
+  const int d = c.d_model;
+  const int wide = block.wi.out();
+  const kernels::Activation activation = ToActivation(c.activation);
+  const int most = std::min(rows, kFeedForwardRows);
+  float* const normed = scratch_.normed.Reserve(static_cast<size_t>(most) * d);
+  float* const hidden = scratch_.hidden.Reserve(static_cast<size_t>(most) * wide);
+  float* const gated = c.gated ? scratch_.gated.Reserve(static_cast<size_t>(most) * c.d_ff) : hidden;
+  for (int start = 0; start < rows; start += most) {
+    const int count = std::min(most, rows - start);
+    float* const part = x + static_cast<size_t>(start) * d;
+    const std::vector<AdapterSpan> slice = Slice(spans, start, count);
+    Norm(block.ff_norm, part, count, normed);
+    ApplyLinear(backend_.get(), block.wi, {normed, d}, count, slice, {hidden, wide});
+    backend_->ForRows(count, [&](int first, int n) {
+      for (int i = first; i < first + n; ++i) {
+        float* const row = hidden + static_cast<size_t>(i) * wide;
+        if (c.gated) {
+          backend_->kernels.activate_gated(activation, row, row + c.d_ff, c.d_ff, gated + static_cast<size_t>(i) * c.d_ff);
+        } else {
+          backend_->kernels.activate(activation, row, c.d_ff);
+        }
+      }
+    });
+    ApplyLinear(backend_.get(), block.wo, {gated, c.d_ff}, count, slice, {part, d}, /*accumulate=*/true);
+  }
+}
+
+const float* CpuT5::RunEncoder(const Ragged& source) {
+  const T5Config& c = config();
+  const int d = c.d_model;
+  const int inner = c.inner_dim();
+  const int stride = 3 * inner;
+  const int rows = source.rows();
+  int longest = 0;
+  for (int i = 0; i < source.sequences(); ++i) longest = std::max(longest, source.length(i));
+  weights_->encoder_bias.Reserve(longest);
+
+  float* const x = scratch_.encoded.Reserve(static_cast<size_t>(rows) * d);
+  Embed(source.tokens, x);
+  for (const T5Block& block : weights_->encoder) {
+    float* const normed = scratch_.normed.Reserve(static_cast<size_t>(rows) * d);
+    float* const qkv = scratch_.projected.Reserve(static_cast<size_t>(rows) * stride);
+    float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
+    Norm(block.self_norm, x, rows, normed);
+    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, rows, source.spans, {qkv, stride});
+    backend_->pool.Run(source.sequences() * c.num_heads, [&](int task) {
+      const int i = task / c.num_heads;
+      const int head = task % c.num_heads;
+      const float* q = qkv + static_cast<size_t>(source.offsets[i]) * stride + head * c.d_kv;
+      kernels::AttentionArgs args;
+      args.q = {q, stride};
+      args.queries = args.keys = source.length(i);
+      args.bias = weights_->encoder_bias.Center(head);
+      args.out = {context + static_cast<size_t>(source.offsets[i]) * inner + head * c.d_kv, inner};
+      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, stride}, {q + 2 * inner, stride}, args);
+    });
+    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, source.spans, {x, d}, /*accumulate=*/true);
+    FeedForward(block, rows, source.spans, x);
+  }
+  Norm(weights_->encoder_norm, x, rows, x);
+  return x;
+}
+
+const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const Ragged& target) {
+  const T5Config& c = config();
+  const int d = c.d_model;
+  const int inner = c.inner_dim();
+  const int rows = target.rows();
+  int longest = 0;
+  for (int i = 0; i < target.sequences(); ++i) longest = std::max(longest, target.length(i));
+  weights_->decoder_bias.Reserve(longest);
+
+  float* const x = scratch_.x.Reserve(static_cast<size_t>(rows) * d);
+  Embed(target.tokens, x);
+  for (const T5Block& block : weights_->decoder) {
+    float* const normed = scratch_.normed.Reserve(static_cast<size_t>(rows) * d);
+    float* const projected = scratch_.projected.Reserve(static_cast<size_t>(rows) * 3 * inner);
+    float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
+    float* const kv = scratch_.keys_values.Reserve(static_cast<size_t>(source.rows()) * 2 * inner);
+    Norm(block.self_norm, x, rows, normed);
+    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, rows, target.spans, {projected, 3 * inner});
+    backend_->pool.Run(target.sequences() * c.num_heads, [&](int task) {
+      const int i = task / c.num_heads;
+      const int head = task % c.num_heads;
+      const float* q = projected + static_cast<size_t>(target.offsets[i]) * 3 * inner + head * c.d_kv;
+      kernels::AttentionArgs args;
+      args.q = {q, 3 * inner};
+      args.queries = args.keys = target.length(i);
+      args.causal = true;
+      args.bias = weights_->decoder_bias.Center(head);
+      args.out = {context + static_cast<size_t>(target.offsets[i]) * inner + head * c.d_kv, inner};
+      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, 3 * inner}, {q + 2 * inner, 3 * inner}, args);
+    });
+    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, target.spans, {x, d}, /*accumulate=*/true);
+
+    Norm(block.cross_norm, x, rows, normed);
+    ApplyLinear(backend_.get(), block.cross_q, {normed, d}, rows, target.spans, {projected, inner});
+    ApplyLinear(backend_.get(), block.cross_kv, {encoded, d}, source.rows(), source.spans, {kv, 2 * inner});
+    backend_->pool.Run(target.sequences() * c.num_heads, [&](int task) {
+      const int i = task / c.num_heads;
+      const int head = task % c.num_heads;
+      const float* k = kv + static_cast<size_t>(source.offsets[i]) * 2 * inner + head * c.d_kv;
+      const size_t first = static_cast<size_t>(target.offsets[i]) * inner + head * c.d_kv;
+      kernels::AttentionArgs args;
+      args.q = {projected + first, inner};
+      args.queries = target.length(i);
+      args.keys = source.length(i);
+      args.out = {context + first, inner};
+      kernels::AttendOnce(backend_->kernels, layout_, {k, 2 * inner}, {k + inner, 2 * inner}, args);
+    });
+    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, rows, target.spans, {x, d}, /*accumulate=*/true);
+    FeedForward(block, rows, target.spans, x);
+  }
+  return x;
+}
+
+absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens, std::vector<float>* logits) {
+  const T5Config& c = config();
+  if (rows.size() != tokens.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(tokens.size(), " tokens for ", rows.size(), " rows"));
+  }
+  std::vector<CpuT5Row*> states;
+  std::vector<AdapterSpan> spans;
+  int longest = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    auto* state = dynamic_cast<CpuT5Row*>(rows[i]);
+    if (state == nullptr || state->owner != this) return absl::InvalidArgumentError(absl::StrCat("row ", i, " belongs to another model"));
+    MELLOW_RETURN_IF_ERROR(CheckIds(tokens.subspan(i, 1), "tokens", i));
+    if (state->position() >= state->max_target_tokens) {
+      return absl::InvalidArgumentError(absl::StrCat("row ", i, " has taken its max_target_tokens = ", state->max_target_tokens, " steps"));
+    }
+    longest = std::max(longest, state->position() + 1);
+    states.push_back(state);
+    AppendSpan(state->adapter, 1, &spans);
+  }
+  const int n = static_cast<int>(rows.size());
+  logits->resize(static_cast<size_t>(n) * c.vocab_size);
+  if (n == 0) return absl::OkStatus();
+
+  MutexLock lock(&mutex_);
+  const int d = c.d_model;
+  const int inner = c.inner_dim();
+  weights_->decoder_bias.Reserve(longest);
+  for (CpuT5Row* state : states) state->self.Reserve(1);
+  float* const x = scratch_.x.Reserve(static_cast<size_t>(n) * d);
+  Embed(tokens, x);
+  for (int layer = 0; layer < c.num_decoder_layers; ++layer) {
+    const T5Block& block = weights_->decoder[layer];
+    float* const normed = scratch_.normed.Reserve(static_cast<size_t>(n) * d);
+    float* const projected = scratch_.projected.Reserve(static_cast<size_t>(n) * 3 * inner);
+    float* const context = scratch_.context.Reserve(static_cast<size_t>(n) * inner);
+    Norm(block.self_norm, x, n, normed);
+    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, n, spans, {projected, 3 * inner});
+    backend_->pool.Run(n * c.num_heads, [&](int task) {
+      const int i = task / c.num_heads;
+      const int head = task % c.num_heads;
+      CpuT5Row& state = *states[i];
+      const float* q = projected + static_cast<size_t>(i) * 3 * inner + head * c.d_kv;
+      state.self.Write(layer, head, {q + inner, 0}, {q + 2 * inner, 0}, state.position(), 1);
+      kernels::AttentionArgs args;
+      args.q = {q, 0};
+      args.queries = 1;
+      args.keys = state.position() + 1;
+      args.causal = true;
+      args.bias = weights_->decoder_bias.Center(head);
+      args.out = {context + static_cast<size_t>(i) * inner + head * c.d_kv, inner};
+      kernels::Attend(backend_->kernels, layout_, state.self, layer, head, args);
+    });
+    ApplyLinear(backend_.get(), block.self_o, {context, inner}, n, spans, {x, d}, /*accumulate=*/true);
+
+    Norm(block.cross_norm, x, n, normed);
+    ApplyLinear(backend_.get(), block.cross_q, {normed, d}, n, spans, {projected, inner});
+    backend_->pool.Run(n * c.num_heads, [&](int task) {
+      const int i = task / c.num_heads;
+      const int head = task % c.num_heads;
+      const size_t first = static_cast<size_t>(i) * inner + head * c.d_kv;
+      kernels::AttentionArgs args;
+      args.q = {projected + first, 0};
+      args.queries = 1;
+      args.keys = states[i]->cross->size();
+      args.out = {context + first, inner};
+      kernels::Attend(backend_->kernels, layout_, *states[i]->cross, layer, head, args);
+    });
+    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, n, spans, {x, d}, /*accumulate=*/true);
+    FeedForward(block, n, spans, x);
+  }
+  float* const input = scratch_.normed.Reserve(static_cast<size_t>(n) * d);
+  HeadInput(x, n, input);
+  ApplyLinear(backend_.get(), weights_->lm_head, {input, d}, n, spans, {logits->data(), c.vocab_size});
+  for (CpuT5Row* state : states) state->self.Advance(1);
+  return absl::OkStatus();
+}
+
+}  // namespace mellow::nn::cpu

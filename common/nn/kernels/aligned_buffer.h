@@ -1,0 +1,64 @@
+#ifndef MELLOW_COMMON_NN_KERNELS_ALIGNED_BUFFER_H_
+#define MELLOW_COMMON_NN_KERNELS_ALIGNED_BUFFER_H_
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace mellow::nn::kernels {
+
+// Uninitialised memory, aligned for any vector; large ones sit on huge pages where the system gives them, because streaming
+// gigabytes of weights through 4 KiB pages spends its time in the TLB. Movable. Throws std::bad_alloc like any container.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  explicit AlignedBytes(size_t bytes) : size_(bytes) {
+    if (bytes == 0) return;
+    const bool large = bytes >= kHugePage;
+    const size_t alignment = large ? kHugePage : 64;
+    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* data = std::aligned_alloc(alignment, rounded);
+    if (data == nullptr) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (large) madvise(data, rounded, MADV_HUGEPAGE);  // advice: its failure changes nothing
+#endif
+    data_.reset(data);
+  }
+
+  void* data() { return data_.get(); }
+  const void* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  static constexpr size_t kHugePage = size_t{2} << 20;
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::unique_ptr<void, Free> data_;
+  size_t size_ = 0;
+};
+
+// Scratch floats that grow and are never copied.
+class FloatBuffer {
+ public:
+  FloatBuffer() = default;
+  explicit FloatBuffer(size_t count) { Reserve(count); }
+
+  // Room for `count` floats; what was there is lost when it grows.
+  float* Reserve(size_t count) {
+    if (bytes_.size() < count * sizeof(float)) bytes_ = AlignedBytes(count * sizeof(float));
+    return data();
+  }
+  float* data() { return static_cast<float*>(bytes_.data()); }
+  const float* data() const { return static_cast<const float*>(bytes_.data()); }
+
+ private:
+  AlignedBytes bytes_;
+};
+
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_ALIGNED_BUFFER_H_

@@ -1,0 +1,139 @@
+#include "common/nn/kernels/attention.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mellow::nn::kernels {
+namespace {
+
+constexpr int kPositions = KvLayout::kPositions;
+
+int Chunks(int positions) { return (positions + kPositions - 1) / kPositions; }
+
+}  // namespace
+
+KvLayout::KvLayout(const KernelTable& kernels, int head_dim) : width_(kernels.panel_width), head_dim_(head_dim) {
+  static_assert(kPositions % 32 == 0, "whole panels of every instruction set");
+  key_floats_ = size_t{kPositions} * head_dim;
+  value_floats_ = size_t{kPositions} * ((head_dim + width_ - 1) / width_) * width_;
+  key_panel_bytes_ = ptrdiff_t{head_dim} * width_ * static_cast<ptrdiff_t>(sizeof(float));
+  value_panel_bytes_ = ptrdiff_t{kPositions} * width_ * static_cast<ptrdiff_t>(sizeof(float));
+}
+
+void KvLayout::Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const {
+  const auto width = static_cast<size_t>(width_);
+  for (int i = 0; i < count; ++i) {
+    const int position = first + i;
+    const float* key = k.data + i * k.stride;
+    float* panel = head_chunk + position / width_ * width * head_dim_ + position % width_;
+    for (int d = 0; d < head_dim_; ++d) panel[d * width] = key[d];
+
+    const float* value = v.data + i * v.stride;
+    for (int d = 0; d < head_dim_; d += width_) {
+      float* line = head_chunk + key_floats_ + static_cast<size_t>(d) * kPositions + position * width;
+      std::memcpy(line, value + d, sizeof(float) * std::min(width_, head_dim_ - d));
+    }
+  }
+}
+
+void KvCache::Reserve(int count) {
+  const size_t floats = Offset(layers_, 0);
+  const int needed = Chunks(size_ + count);
+  // A shared chunk is about to be written to: only the last one can be, the others are full.
+  if (size_ % kPositions != 0 && count > 0) {
+    std::shared_ptr<FloatBuffer>& last = chunks_[size_ / kPositions];
+    if (last.use_count() > 1) {
+      auto copy = std::make_shared<FloatBuffer>(floats);
+      std::memcpy(copy->data(), last->data(), floats * sizeof(float));
+      last = std::move(copy);
+    }
+  }
+  while (static_cast<int>(chunks_.size()) < needed) chunks_.push_back(std::make_shared<FloatBuffer>(floats));
+}
+
+void KvCache::Write(int layer, int head, ConstRows k, ConstRows v, int first, int count) {
+  for (int done = 0; done < count;) {
+    const int position = first + done;
+    const int within = position % kPositions;
+    const int step = std::min(count - done, kPositions - within);
+    layout_->Write({k.data + done * k.stride, k.stride}, {v.data + done * v.stride, v.stride}, within, step,
+                   chunks_[position / kPositions]->data() + Offset(layer, head));
+    done += step;
+  }
+}
+
+void Attend(const KernelTable& kernels, const KvLayout& layout, const float* const* chunks, const AttentionArgs& args) {
+  static thread_local FloatBuffer scores_buffer;
+  float* const workspace = GemmWorkspace();
+  const int before = args.causal ? args.keys - args.queries : 0;  // position of the first query
+  const int block = kMaxGemmRows / kernels.tile_rows * kernels.tile_rows;
+  const int stride = Chunks(args.keys) * kPositions;
+  for (int start = 0; start < args.queries; start += block) {
+    const int rows = std::min(block, args.queries - start);
+    const int keys = args.causal ? before + start + rows : args.keys;  // seen by any of these
+    float* const scores = scores_buffer.Reserve(static_cast<size_t>(rows) * stride);
+
+    GemmArgs gemm;
+    gemm.rows = rows;
+    gemm.workspace = workspace;
+    gemm.a = args.q.data + start * args.q.stride;
+    gemm.lda = args.q.stride;
+    gemm.k = layout.head_dim();
+    gemm.panel_bytes = layout.key_panel_bytes();
+    gemm.ldc = stride;
+    for (int c = 0; c < Chunks(keys); ++c) {
+      gemm.panels = chunks[c];
+      gemm.cols = std::min(kPositions, keys - c * kPositions);
+      gemm.c = scores + c * kPositions;
+      kernels.gemm(gemm);
+    }
+
+    for (int i = 0; i < rows; ++i) {
+      const int query = start + i;
+      const int seen = args.causal ? before + query + 1 : args.keys;
+      float* row = scores + static_cast<size_t>(i) * stride;
+      if (args.scale != 1.0f) kernels.scale(args.scale, seen, row);
+      if (args.bias != nullptr) kernels.add(args.bias - (before + query), seen, row);
+      kernels.softmax(row, seen);
+      std::fill(row + seen, row + keys, 0.0f);
+    }
+
+    gemm.lda = stride;
+    gemm.panel_bytes = layout.value_panel_bytes();
+    gemm.cols = layout.head_dim();
+    gemm.c = args.out.data + start * args.out.stride;
+    gemm.ldc = args.out.stride;
+    for (int c = 0; c < Chunks(keys); ++c) {
+      gemm.a = scores + c * kPositions;
+      gemm.k = std::min(kPositions, keys - c * kPositions);
+      gemm.panels = chunks[c] + layout.key_floats();
+      gemm.accumulate = c > 0;
+      kernels.gemm(gemm);
+    }
+  }
+}
+
+void Attend(const KernelTable& kernels, const KvLayout& layout, const KvCache& cache, int layer, int head, const AttentionArgs& args) {
+  static thread_local std::vector<const float*> chunks;
+  chunks.resize(Chunks(args.keys));
+  for (size_t c = 0; c < chunks.size(); ++c) chunks[c] = cache.head(layer, head, static_cast<int>(c));
+  Attend(kernels, layout, chunks.data(), args);
+}
+
+void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v, const AttentionArgs& args) {
+  static thread_local FloatBuffer buffer;
+  static thread_local std::vector<const float*> chunks;
+  const int count = Chunks(args.keys);
+  float* const data = buffer.Reserve(count * layout.head_floats());
+  chunks.resize(count);
+  for (int c = 0; c < count; ++c) {
+    const ptrdiff_t first = ptrdiff_t{c} * kPositions;
+    float* const chunk = data + c * layout.head_floats();
+    layout.Write({k.data + first * k.stride, k.stride}, {v.data + first * v.stride, v.stride}, 0,
+                 std::min(kPositions, args.keys - static_cast<int>(first)), chunk);
+    chunks[c] = chunk;
+  }
+  Attend(kernels, layout, chunks.data(), args);
+}
+
+}  // namespace mellow::nn::kernels

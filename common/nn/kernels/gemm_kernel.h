@@ -1,0 +1,272 @@
+// The matrix product. Included by the kernels_*.cc files only, after their simd_*.h.
+//
+// A register tile is R rows of x by P panels (2 vectors each); its accumulators run over one block of kBlockK. Few rows: one
+// tile per step with several panels at once, so that one row has enough independent sums to hide the latency of FMA and
+// several streams of weights in flight. Many rows: one panel at a time; its block stays in the first-level cache for all
+// row tiles, the packed rows in the second-level cache for all panels.
+#ifndef MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
+#define MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
+
+#include "common/nn/kernels/kernel_table.h"
+
+namespace mellow::nn::kernels {
+namespace {
+
+constexpr int kPanelWidth = 2 * kLanes;
+// From this many rows on, x is packed for the tiles.
+constexpr int kPackRows = 24;
+
+// Where one tile's rows of x are: row r, column kk at data[r * row + kk * column].
+struct TileInput {
+  const float* data;
+  ptrdiff_t row;
+  ptrdiff_t column;
+};
+
+// How a finished block of sums goes to c.
+struct TileOutput {
+  float* c;
+  ptrdiff_t ldc;
+  int cols;             // valid columns from the tile's first
+  const float* scales;  // null unless int8
+  const float* bias;    // null unless this is the first block of k
+  bool load;            // add to c's contents
+};
+
+template <int R, int P>
+inline __attribute__((always_inline)) void Finish(const Vec (&acc)[R][2 * P], const TileOutput& out) {
+  if (__builtin_expect(out.cols >= P * kPanelWidth, 1)) {
+    for (int r = 0; r < R; ++r) {
+      for (int j = 0; j < 2 * P; ++j) {
+        float* c = out.c + r * out.ldc + j * kLanes;
+        Vec v = acc[r][j];
+        if (out.scales != nullptr) v = Mul(v, Load(out.scales + j * kLanes));
+        if (out.bias != nullptr) v = Add(v, Load(out.bias + j * kLanes));
+        if (out.load) v = Add(Load(c), v);
+        Store(c, v);
+      }
+    }
+    return;
+  }
+  for (int j = 0; j < 2 * P; ++j) {
+    const int lanes = out.cols - j * kLanes < kLanes ? out.cols - j * kLanes : kLanes;
+    if (lanes <= 0) return;
+    for (int r = 0; r < R; ++r) {
+      float* c = out.c + r * out.ldc + j * kLanes;
+      Vec v = acc[r][j];
+      if (lanes == kLanes) {
+        if (out.scales != nullptr) v = Mul(v, Load(out.scales + j * kLanes));
+        if (out.bias != nullptr) v = Add(v, Load(out.bias + j * kLanes));
+        if (out.load) v = Add(Load(c), v);
+        Store(c, v);
+      } else {
+        if (out.scales != nullptr) v = Mul(v, LoadTail(out.scales + j * kLanes, lanes));
+        if (out.bias != nullptr) v = Add(v, LoadTail(out.bias + j * kLanes, lanes));
+        if (out.load) v = Add(LoadTail(c, lanes), v);
+        StoreTail(c, lanes, v);
+      }
+    }
+  }
+}
+
+// acc = x[R, k] * panels[k, P * kPanelWidth]. Touches `step` further bytes from `prefetch` on for every k.
+template <int R, int P, class Panel>
+inline __attribute__((always_inline)) void Multiply(TileInput x, const typename Panel::Element* panel,
+                                                    ptrdiff_t panel_stride, int k, const char* prefetch,
+                                                    ptrdiff_t step, Vec (&acc)[R][2 * P]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int j = 0; j < 2 * P; ++j) acc[r][j] = Zero();
+  }
+#pragma GCC unroll 4
+  for (int kk = 0; kk < k; ++kk) {
+    Vec w[2 * P];
+#pragma GCC unroll 4
+    for (int p = 0; p < P; ++p) {
+      const typename Panel::Element* line = panel + p * panel_stride + ptrdiff_t{kk} * kPanelWidth;
+      w[2 * p] = Panel::Get(line);
+      w[2 * p + 1] = Panel::Get(line + kLanes);
+      __builtin_prefetch(prefetch + p * panel_stride * static_cast<ptrdiff_t>(sizeof(*line)) + kk * step);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec a = Set1(x.data[r * x.row + kk * x.column]);
+#pragma GCC unroll 8
+      for (int j = 0; j < 2 * P; ++j) acc[r][j] = Fma(a, w[j], acc[r][j]);
+    }
+  }
+}
+
+// --- few rows -------------------------------------------------------------------------------------------------
+
+// How far ahead of the loads the weights are fetched; they are read once, from memory.
+constexpr int kPrefetchBytes = 1024;
+
+template <int R, int P, class Panel>
+inline __attribute__((always_inline)) void NarrowStep(const GemmArgs& args, int first_panel) {
+  using Element = typename Panel::Element;
+  const ptrdiff_t stride = args.panel_bytes / static_cast<ptrdiff_t>(sizeof(Element));
+  const Element* panel = static_cast<const Element*>(args.panels) + first_panel * stride;
+  const int column = first_panel * kPanelWidth;
+  for (int k0 = 0; k0 < args.k; k0 += kBlockK) {
+    const int kc = args.k - k0 < kBlockK ? args.k - k0 : kBlockK;
+    const Element* block = panel + ptrdiff_t{k0} * kPanelWidth;
+    Vec acc[R][2 * P];
+    Multiply<R, P, Panel>({args.a + k0, args.lda, 1}, block, stride, kc,
+                          reinterpret_cast<const char*>(block) + kPrefetchBytes, kPanelWidth * sizeof(Element), acc);
+    Finish<R, P>(acc, {args.c + column, args.ldc, args.cols - column,
+                       args.scales == nullptr ? nullptr : args.scales + column,
+                       args.bias == nullptr || k0 > 0 ? nullptr : args.bias + column, args.accumulate || k0 > 0});
+  }
+}
+
+// Panels side by side for a tile of R rows: as many as leave all sums in registers.
+template <int R>
+constexpr int NarrowPanels() {
+  constexpr int kPairs = (kTileRows + 1) * 2 / 2;  // accumulator pairs that fit
+  return R * 4 <= kPairs ? 4 : R * 2 <= kPairs ? 2 : 1;
+}
+
+template <int R, class Panel>
+__attribute__((noinline)) void NarrowRows(const GemmArgs& args) {
+  constexpr int P = NarrowPanels<R>();
+  const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
+  int p = 0;
+  for (; p + P <= panels; p += P) NarrowStep<R, P, Panel>(args, p);
+  if constexpr (P > 1) {
+    for (; p < panels; ++p) NarrowStep<R, 1, Panel>(args, p);
+  }
+}
+
+template <class Panel, int R = kTileRows>
+void Narrow(const GemmArgs& args) {
+  if constexpr (R > 0) {
+    if (args.rows == R) return NarrowRows<R, Panel>(args);
+    Narrow<Panel, R - 1>(args);
+  }
+}
+
+// --- many rows ------------------------------------------------------------------------------------------------
+
+template <int R>
+__attribute__((noinline)) void WideTile(const TileInput& x, const float* block, int k, const char* prefetch,
+                                        ptrdiff_t step, const TileOutput& out) {
+  Vec acc[R][2];
+  Multiply<R, 1, Float32Panel>(x, block, 0, k, prefetch, step, acc);
+  Finish<R, 1>(acc, out);
+}
+// With R rows of x interleaved: constant strides.
+template <int R>
+__attribute__((noinline)) void WidePackedTile(const float* x, const float* block, int k, const char* prefetch,
+                                              ptrdiff_t step, const TileOutput& out) {
+  Vec acc[R][2];
+  Multiply<R, 1, Float32Panel>({x, 1, R}, block, 0, k, prefetch, step, acc);
+  Finish<R, 1>(acc, out);
+}
+
+template <int R = kTileRows>
+inline void RunWideTile(int rows, const TileInput& x, bool packed, const float* block, int k, const char* prefetch,
+                        ptrdiff_t step, const TileOutput& out) {
+  if constexpr (R > 0) {
+    if (rows == R) {
+      if (packed) return WidePackedTile<R>(x.data, block, k, prefetch, step, out);
+      return WideTile<R>(x, block, k, prefetch, step, out);
+    }
+    RunWideTile<R - 1>(rows, x, packed, block, k, prefetch, step, out);
+  }
+}
+
+// Rows [start, start + count) of tile t when `rows` are spread evenly over `tiles`.
+inline int TileStart(int t, int rows, int tiles) { return t * rows / tiles; }
+
+// packed: for each block of k, for each tile, [k][rows of the tile].
+inline void PackRows(const float* a, ptrdiff_t lda, int rows, int tiles, int k, float* packed) {
+  for (int k0 = 0; k0 < k; k0 += kBlockK) {
+    const int kc = k - k0 < kBlockK ? k - k0 : kBlockK;
+    for (int t = 0; t < tiles; ++t) {
+      const int start = TileStart(t, rows, tiles);
+      const int count = TileStart(t + 1, rows, tiles) - start;
+      for (int r = 0; r < count; ++r) {
+        const float* row = a + (start + r) * lda + k0;
+        for (int kk = 0; kk < kc; ++kk) packed[kk * count + r] = row[kk];
+      }
+      packed += ptrdiff_t{count} * kc;
+    }
+  }
+}
+
+template <class Panel>
+void Wide(const GemmArgs& args) {
+  using Element = typename Panel::Element;
+  constexpr bool kDecode = sizeof(Element) != sizeof(float);
+  const int tiles = (args.rows + kTileRows - 1) / kTileRows;
+  const bool pack = args.rows >= kPackRows;
+  const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
+  float* packed = args.workspace;
+  float* decoded = args.workspace + size_t{kMaxGemmRows} * kPackedK;
+  // Every tile pass over a block fetches its share of the next block from memory.
+  const ptrdiff_t line = kPanelWidth * sizeof(Element);
+  const ptrdiff_t step = line / tiles;
+  for (int super = 0; super < args.k; super += kPackedK) {
+    const int super_k = args.k - super < kPackedK ? args.k - super : kPackedK;
+    if (pack) PackRows(args.a + super, args.lda, args.rows, tiles, super_k, packed);
+    for (int p = 0; p < panels; ++p) {
+      const Element* panel = static_cast<const Element*>(args.panels) +
+                             p * (args.panel_bytes / static_cast<ptrdiff_t>(sizeof(Element))) +
+                             ptrdiff_t{super} * kPanelWidth;
+      const int column = p * kPanelWidth;
+      for (int k0 = 0; k0 < super_k; k0 += kBlockK) {
+        const int kc = super_k - k0 < kBlockK ? super_k - k0 : kBlockK;
+        const Element* encoded = panel + ptrdiff_t{k0} * kPanelWidth;
+        const float* block;
+        if constexpr (kDecode) {
+          for (int i = 0; i < kc * 2; ++i) Store(decoded + i * kLanes, Panel::Get(encoded + i * kLanes));
+          block = decoded;
+        } else {
+          block = encoded;
+        }
+        const char* next = reinterpret_cast<const char*>(encoded + ptrdiff_t{kc} * kPanelWidth);
+        const bool first = super + k0 == 0;
+        for (int t = 0; t < tiles; ++t) {
+          const int start = TileStart(t, args.rows, tiles);
+          const int count = TileStart(t + 1, args.rows, tiles) - start;
+          const TileInput x = pack ? TileInput{packed + ptrdiff_t{args.rows} * k0 + ptrdiff_t{start} * kc, 1, count}
+                                   : TileInput{args.a + start * args.lda + super + k0, args.lda, 1};
+          const TileOutput out{args.c + start * args.ldc + column, args.ldc, args.cols - column,
+                               args.scales == nullptr ? nullptr : args.scales + column,
+                               args.bias == nullptr || !first ? nullptr : args.bias + column,
+                               args.accumulate || !first};
+          RunWideTile(count, x, pack, block, kc, next + kc * step * t, step, out);
+        }
+      }
+    }
+  }
+}
+
+template <class Panel>
+inline void GemmWith(const GemmArgs& args) {
+  if (args.rows <= kTileRows) {
+    Narrow<Panel>(args);
+  } else {
+    Wide<Panel>(args);
+  }
+}
+
+void Gemm(const GemmArgs& args) {
+  switch (args.format) {
+    case PanelFormat::kFloat32:
+      return GemmWith<Float32Panel>(args);
+    case PanelFormat::kBFloat16:
+      return GemmWith<BFloat16Panel>(args);
+    case PanelFormat::kFloat16:
+      return GemmWith<Float16Panel>(args);
+    case PanelFormat::kInt8:
+      return GemmWith<Int8Panel>(args);
+  }
+}
+
+}  // namespace
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_

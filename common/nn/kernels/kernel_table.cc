@@ -1,0 +1,43 @@
+#include "common/nn/kernels/kernel_table.h"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "common/nn/kernels/isa_tables.h"
+
+namespace mellow::nn::kernels {
+
+const KernelTable* KernelsFor(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
+    return &kAvx2Kernels;
+  }
+  if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    return &kAvx512Kernels;
+  }
+#endif
+  return isa == Isa::kGeneric ? &kGenericKernels : nullptr;
+}
+
+namespace {
+
+const KernelTable& Choose() {
+  const char* const wish = std::getenv("MELLOW_ISA");
+  const std::string_view name = wish == nullptr ? "" : wish;
+  for (Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
+    const KernelTable* const table = KernelsFor(isa);
+    if (table != nullptr && (name.empty() || name == table->name)) return *table;
+  }
+  return kGenericKernels;
+}
+
+}  // namespace
+
+const KernelTable& Kernels() {
+  static const KernelTable& chosen = Choose();
+  return chosen;
+}
+
+}  // namespace mellow::nn::kernels

@@ -1,0 +1,84 @@
+#ifndef MELLOW_COMMON_NN_KERNELS_KERNEL_TABLE_H_
+#define MELLOW_COMMON_NN_KERNELS_KERNEL_TABLE_H_
+
+// The arithmetic of CPU inference, compiled once per instruction set and chosen at run time.
+//
+// The same source (gemm_kernel.h, row_kernels.h) is compiled into kernels_generic.cc, kernels_avx2.cc and
+// kernels_avx512.cc with different flags, everything in it with internal linkage, so that no AVX code leaks into
+// the rest of the program. This header is included by those files: it must stay free of inline functions and of the
+// standard library's templates.
+//
+// Numbers: every output element is computed in an order that depends on K alone, never on the other rows, the row's
+// position, or how the work is cut. So a row's result is the same bits alone and in any batch, with any thread count.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mellow::nn::kernels {
+
+enum class Isa { kGeneric, kAvx2, kAvx512 };
+enum class Activation { kRelu, kGeluTanh, kGeluErf, kSilu };
+// How a packed matrix stores its elements. int8 has a scale per output column.
+enum class PanelFormat { kFloat32, kBFloat16, kFloat16, kInt8 };
+
+// Products are summed in blocks of this many k, each from zero, and the blocks are added in order. Part of the meaning of a
+// result: all instruction sets and all tile shapes share it.
+inline constexpr int kBlockK = 256;
+// Rows of x that one Gemm call packs and keeps in the second-level cache. More rows work, slower.
+inline constexpr int kMaxGemmRows = 96;
+inline constexpr int kPackedK = 1024;
+// Floats of workspace that Gemm needs: packed rows of x, and one decoded panel block.
+inline constexpr size_t kGemmWorkspace = size_t{kMaxGemmRows} * kPackedK + size_t{kBlockK} * 64;
+
+// c[rows, cols] (+)= a[rows, k] * W^T (+ bias), W packed in panels of panel_width columns, each panel k-major:
+// element (column p * panel_width + j, kk) is at panels + p * panel_bytes + (kk * panel_width + j) * element size.
+struct GemmArgs {
+  const float* a = nullptr;
+  ptrdiff_t lda = 0;
+  int rows = 0;  // at most kMaxGemmRows
+  int k = 0;
+  const void* panels = nullptr;
+  ptrdiff_t panel_bytes = 0;
+  PanelFormat format = PanelFormat::kFloat32;
+  const float* scales = nullptr;  // [cols], kInt8 only
+  const float* bias = nullptr;    // [cols] or null
+  int cols = 0;
+  bool accumulate = false;  // add to what c holds
+  float* c = nullptr;
+  ptrdiff_t ldc = 0;
+  float* workspace = nullptr;  // kGemmWorkspace floats, 64-byte aligned; may be null while rows <= tile_rows
+};
+
+struct KernelTable {
+  Isa isa;
+  const char* name;
+  int panel_width;  // columns of a panel
+  int tile_rows;    // rows of the largest register tile
+
+  void (*gemm)(const GemmArgs& args);
+  // y = x / sqrt(mean(x^2) + eps) * weight (T5's layer norm).
+  void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* y);
+  // y = (x - mean) / sqrt(var + eps) * weight + bias.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n, float* y);
+  // In place; n >= 1.
+  void (*softmax)(float* x, int n);
+  // log(sum(exp(x))), n >= 1.
+  double (*log_sum_exp)(const float* x, int n);
+  // In place.
+  void (*activate)(Activation activation, float* x, int n);
+  // y = activation(gate) * linear; y may be gate.
+  void (*activate_gated)(Activation activation, const float* gate, const float* linear, int n, float* y);
+  // y += x
+  void (*add)(const float* x, int n, float* y);
+  // y *= factor
+  void (*scale)(float factor, int n, float* y);
+};
+
+// The best that this CPU runs. MELLOW_ISA=generic|avx2|avx512 in the environment picks a lesser one (for comparison).
+const KernelTable& Kernels();
+// Null when this CPU or this build lacks it.
+const KernelTable* KernelsFor(Isa isa);
+
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_KERNEL_TABLE_H_

@@ -1,0 +1,28 @@
+#include "common/nn/kernels/isa_tables.h"
+// The order matters: the vectors of this instruction set, then what is written with them.
+// clang-format off
+#include "common/nn/kernels/simd_avx2.h"
+#include "common/nn/kernels/vector_math.h"
+#include "common/nn/kernels/gemm_kernel.h"
+#include "common/nn/kernels/row_kernels.h"
+// clang-format on
+
+namespace mellow::nn::kernels {
+
+const KernelTable kAvx2Kernels = {
+    .isa = Isa::kAvx2,
+    .name = "avx2",
+    .panel_width = kPanelWidth,
+    .tile_rows = kTileRows,
+    .gemm = Gemm,
+    .rms_norm = RmsNorm,
+    .layer_norm = LayerNorm,
+    .softmax = Softmax,
+    .log_sum_exp = LogSumExp,
+    .activate = Activate,
+    .activate_gated = ActivateGated,
+    .add = AddTo,
+    .scale = Scale,
+};
+
+}  // namespace mellow::nn::kernels

@@ -1,0 +1,145 @@
+#include "common/nn/kernels/packed_matrix.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace mellow::nn::kernels {
+namespace {
+
+size_t ElementBytes(PanelFormat format) {
+  switch (format) {
+    case PanelFormat::kFloat32:
+      return 4;
+    case PanelFormat::kBFloat16:
+    case PanelFormat::kFloat16:
+      return 2;
+    case PanelFormat::kInt8:
+      return 1;
+  }
+  return 4;
+}
+
+uint32_t FloatBits(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+
+uint16_t ToBFloat16(float x) {
+  const uint32_t bits = FloatBits(x);
+  if (std::isnan(x)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+uint16_t ToFloat16(float x) {
+  const uint32_t bits = FloatBits(x);
+  const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
+  if (std::isnan(x)) return sign | 0x7e00;
+  const float magnitude = std::fabs(x);
+  if (magnitude >= 65520.0f) return sign | 0x7c00;
+  if (magnitude < 0x1p-14f) {  // subnormal: multiples of 2^-24
+    return sign | static_cast<uint16_t>(std::nearbyint(magnitude * 0x1p24f));
+  }
+  const uint32_t rounded = (bits & 0x7fffffff) + 0xfff + ((bits >> 13) & 1);
+  return sign | static_cast<uint16_t>((rounded >> 13) - (uint32_t{112} << 10));
+}
+
+// Writes one row of W as column `column` of its panel.
+template <class Element, class Convert>
+void Scatter(const float* row, int k, int width, int column, void* panel, Convert convert) {
+  auto* out = static_cast<Element*>(panel) + column;
+  for (int kk = 0; kk < k; ++kk) out[static_cast<size_t>(kk) * width] = convert(row[kk]);
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format, const RowReader& reader,
+                           ThreadPool* pool)
+    : out_(out), in_(in), format_(format) {
+  const int width = kernels.panel_width;
+  const int panels = (out + width - 1) / width;
+  const size_t bytes = static_cast<size_t>(in) * width * ElementBytes(format);
+  panel_bytes_ = static_cast<ptrdiff_t>((bytes + 63) / 64 * 64);
+  panels_ = AlignedBytes(panels * static_cast<size_t>(panel_bytes_));
+  if (format == PanelFormat::kInt8) scales_.assign(out, 0.0f);
+  pool->Run(panels, [&](int p) {
+    std::vector<float> row(in);
+    auto* panel = static_cast<uint8_t*>(panels_.data()) + p * panel_bytes_;
+    std::memset(panel, 0, panel_bytes_);
+    for (int j = 0; j < width && p * width + j < out; ++j) {
+      const int index = p * width + j;
+      reader(index, row.data());
+      switch (format) {
+        case PanelFormat::kFloat32:
+          Scatter<float>(row.data(), in, width, j, panel, [](float x) { return x; });
+          break;
+        case PanelFormat::kBFloat16:
+          Scatter<uint16_t>(row.data(), in, width, j, panel, ToBFloat16);
+          break;
+        case PanelFormat::kFloat16:
+          Scatter<uint16_t>(row.data(), in, width, j, panel, ToFloat16);
+          break;
+        case PanelFormat::kInt8: {
+          float largest = 0;
+          for (float x : row) largest = std::max(largest, std::fabs(x));
+          const float scale = largest / 127.0f;
+          scales_[index] = scale;
+          const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+          Scatter<int8_t>(row.data(), in, width, j, panel, [inverse](float x) {
+            return static_cast<int8_t>(std::clamp(std::nearbyint(x * inverse), -127.0f, 127.0f));
+          });
+          break;
+        }
+      }
+    }
+  });
+}
+
+float* GemmWorkspace() {
+  static thread_local FloatBuffer buffer(kGemmWorkspace);
+  return buffer.data();
+}
+
+void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x, int rows, Rows y,
+            const MatMulOptions& options) {
+  if (rows <= 0) return;
+  const int width = kernels.panel_width;
+  const int panels = (w.out() + width - 1) / width;
+  // Row blocks: whole tiles, evenly filled.
+  const int row_blocks = (rows + kMaxGemmRows - 1) / kMaxGemmRows;
+  const int tile = kernels.tile_rows;
+  int block_rows = (rows + row_blocks - 1) / row_blocks;
+  if (row_blocks > 1) block_rows = std::min((block_rows + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);
+  const int blocks = (rows + block_rows - 1) / block_rows;
+  // Panel ranges: enough tasks for the threads to even out, but none so small that handing it out costs more than it does.
+  const int wanted = blocks >= 4 * pool->size() ? 1 : (4 * pool->size() + blocks - 1) / blocks;
+  int range = pool->size() == 1 ? panels : std::max((panels + wanted - 1) / wanted, 4);
+  range = (range + 3) / 4 * 4;
+  const int ranges = (panels + range - 1) / range;
+  const auto run = [&](int task) {
+    const int block = task / ranges;
+    const int first = task % ranges * range;
+    const int start = block * block_rows;
+    const int column = first * width;
+    GemmArgs args;
+    args.a = x.data + start * x.stride;
+    args.lda = x.stride;
+    args.rows = std::min(block_rows, rows - start);
+    args.k = w.in();
+    args.panels = w.panel(first);
+    args.panel_bytes = w.panel_bytes();
+    args.format = w.format();
+    args.scales = w.scales() == nullptr ? nullptr : w.scales() + column;
+    args.bias = options.bias == nullptr ? nullptr : options.bias + column;
+    args.cols = std::min(range * width, w.out() - column);
+    args.accumulate = options.accumulate;
+    args.c = y.data + start * y.stride + column;
+    args.ldc = y.stride;
+    args.workspace = GemmWorkspace();
+    kernels.gemm(args);
+  };
+  pool->Run(blocks * ranges, run);
+}
+
+}  // namespace mellow::nn::kernels

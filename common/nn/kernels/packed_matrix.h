@@ -1,0 +1,68 @@
+#ifndef MELLOW_COMMON_NN_KERNELS_PACKED_MATRIX_H_
+#define MELLOW_COMMON_NN_KERNELS_PACKED_MATRIX_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "common/nn/kernels/aligned_buffer.h"
+#include "common/nn/kernels/kernel_table.h"
+#include "common/sync/thread_pool.h"
+
+namespace mellow::nn::kernels {
+
+// The weight W [out, in] of y = x W^T, packed once for a KernelTable's tiles. Immutable and thread-safe after packing.
+class PackedMatrix {
+ public:
+  // Fills `row` with W[index, 0..in). Called once per row, from several threads.
+  using RowReader = std::function<void(int64_t index, float* row)>;
+
+  PackedMatrix() = default;
+  // int8: symmetric, scale max|w| / 127 per output; bf16 and fp16 round to nearest even.
+  PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format, const RowReader& reader, ThreadPool* pool);
+
+  int out() const { return out_; }
+  int in() const { return in_; }
+  size_t bytes() const { return panels_.size(); }
+
+  // For Gemm: the columns from `first_panel` on.
+  const void* panel(int index) const { return static_cast<const uint8_t*>(panels_.data()) + index * panel_bytes_; }
+  ptrdiff_t panel_bytes() const { return panel_bytes_; }
+  PanelFormat format() const { return format_; }
+  // Null unless int8.
+  const float* scales() const { return scales_.empty() ? nullptr : scales_.data(); }
+
+ private:
+  int out_ = 0;
+  int in_ = 0;
+  PanelFormat format_ = PanelFormat::kFloat32;
+  ptrdiff_t panel_bytes_ = 0;
+  AlignedBytes panels_;
+  std::vector<float> scales_;
+};
+
+// Rows of floats in memory: row r starts at data + r * stride.
+struct ConstRows {
+  const float* data = nullptr;
+  ptrdiff_t stride = 0;
+};
+struct Rows {
+  float* data = nullptr;
+  ptrdiff_t stride = 0;
+};
+
+struct MatMulOptions {
+  const float* bias = nullptr;  // [out]
+  bool accumulate = false;      // y += instead of y =
+};
+
+// y[rows, out] (+)= x[rows, in] W^T (+ bias), spread over the pool. y may not overlap x.
+void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x, int rows, Rows y,
+            const MatMulOptions& options = {});
+
+// This thread's workspace for GemmArgs.
+float* GemmWorkspace();
+
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_PACKED_MATRIX_H_

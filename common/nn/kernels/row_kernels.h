@@ -1,0 +1,136 @@
+// Kernels over one row of floats. Included by the kernels_*.cc files only, after vector_math.h.
+#ifndef MELLOW_COMMON_NN_KERNELS_ROW_KERNELS_H_
+#define MELLOW_COMMON_NN_KERNELS_ROW_KERNELS_H_
+
+namespace mellow::nn::kernels {
+namespace {
+
+// Calls body(vector, index, lanes) for the whole vectors of x[0, n) and, with fewer lanes and zeros behind them, its tail.
+template <class Body>
+inline void ForEach(const float* x, int n, Body body) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(Load(x + i), i, kLanes);
+  if (i < n) body(LoadTail(x + i, n - i), i, n - i);
+}
+inline Vec LoadN(const float* p, int n) { return n == kLanes ? Load(p) : LoadTail(p, n); }
+inline void StoreN(float* p, int n, Vec v) {
+  if (n == kLanes) {
+    Store(p, v);
+  } else {
+    StoreTail(p, n, v);
+  }
+}
+
+void RmsNorm(const float* x, const float* weight, float eps, int n, float* y) {
+  Vec sum = Zero();
+  ForEach(x, n, [&](Vec v, int, int) { sum = Fma(v, v, sum); });
+  const Vec factor = Set1(1.0f / __builtin_sqrtf(ReduceAdd(sum) / static_cast<float>(n) + eps));
+  ForEach(x, n, [&](Vec v, int i, int lanes) {
+    StoreN(y + i, lanes, Mul(Mul(v, factor), LoadN(weight + i, lanes)));
+  });
+}
+
+void LayerNorm(const float* x, const float* weight, const float* bias, float eps, int n, float* y) {
+  Vec sum = Zero();
+  ForEach(x, n, [&](Vec v, int, int) { sum = Add(sum, v); });
+  const Vec mean = Set1(ReduceAdd(sum) / static_cast<float>(n));
+  Vec squares = Zero();
+  ForEach(x, n, [&](Vec v, int, int lanes) {
+    Vec d = Sub(v, mean);
+    if (lanes < kLanes) d = BlendTail(d, lanes, Zero());
+    squares = Fma(d, d, squares);
+  });
+  const Vec factor = Set1(1.0f / __builtin_sqrtf(ReduceAdd(squares) / static_cast<float>(n) + eps));
+  ForEach(x, n, [&](Vec v, int i, int lanes) {
+    const Vec normed = Mul(Sub(v, mean), factor);
+    StoreN(y + i, lanes, Fma(normed, LoadN(weight + i, lanes), LoadN(bias + i, lanes)));
+  });
+}
+
+inline float Largest(const float* x, int n) {
+  Vec largest = Set1(x[0]);
+  ForEach(x, n, [&](Vec v, int, int lanes) {
+    largest = Max(largest, lanes == kLanes ? v : BlendTail(v, lanes, largest));
+  });
+  return ReduceMax(largest);
+}
+
+void Softmax(float* x, int n) {
+  const Vec largest = Set1(Largest(x, n));
+  Vec sum = Zero();
+  ForEach(x, n, [&](Vec v, int i, int lanes) {
+    const Vec e = Exp(Sub(v, largest));
+    StoreN(x + i, lanes, e);
+    sum = Add(sum, lanes == kLanes ? e : BlendTail(e, lanes, Zero()));
+  });
+  const Vec factor = Set1(1.0f / ReduceAdd(sum));
+  ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(x + i, lanes, Mul(v, factor)); });
+}
+
+double LogSumExp(const float* x, int n) {
+  constexpr int kBlock = 512;  // fp32 lanes within a block, double across blocks: 32k terms keep 1e-7
+  const float top = Largest(x, n);
+  const Vec largest = Set1(top);
+  double total = 0;
+  for (int start = 0; start < n; start += kBlock) {
+    const int count = n - start < kBlock ? n - start : kBlock;
+    Vec sum = Zero();
+    ForEach(x + start, count, [&](Vec v, int, int lanes) {
+      const Vec e = Exp(Sub(v, largest));
+      sum = Add(sum, lanes == kLanes ? e : BlendTail(e, lanes, Zero()));
+    });
+    total += ReduceAdd(sum);
+  }
+  return top + __builtin_log(total);
+}
+
+template <class F>
+inline void ActivateWith(float* x, int n) {
+  ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(x + i, lanes, F::Apply(v)); });
+}
+template <class F>
+inline void ActivateGatedWith(const float* gate, const float* linear, int n, float* y) {
+  ForEach(gate, n, [&](Vec v, int i, int lanes) {
+    StoreN(y + i, lanes, Mul(F::Apply(v), LoadN(linear + i, lanes)));
+  });
+}
+
+void Activate(Activation activation, float* x, int n) {
+  switch (activation) {
+    case Activation::kRelu:
+      return ActivateWith<Relu>(x, n);
+    case Activation::kGeluTanh:
+      return ActivateWith<GeluTanh>(x, n);
+    case Activation::kGeluErf:
+      return ActivateWith<GeluErf>(x, n);
+    case Activation::kSilu:
+      return ActivateWith<Silu>(x, n);
+  }
+}
+
+void ActivateGated(Activation activation, const float* gate, const float* linear, int n, float* y) {
+  switch (activation) {
+    case Activation::kRelu:
+      return ActivateGatedWith<Relu>(gate, linear, n, y);
+    case Activation::kGeluTanh:
+      return ActivateGatedWith<GeluTanh>(gate, linear, n, y);
+    case Activation::kGeluErf:
+      return ActivateGatedWith<GeluErf>(gate, linear, n, y);
+    case Activation::kSilu:
+      return ActivateGatedWith<Silu>(gate, linear, n, y);
+  }
+}
+
+void AddTo(const float* x, int n, float* y) {
+  ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(y + i, lanes, Add(LoadN(y + i, lanes), v)); });
+}
+
+void Scale(float factor, int n, float* y) {
+  const Vec f = Set1(factor);
+  ForEach(y, n, [&](Vec v, int i, int lanes) { StoreN(y + i, lanes, Mul(v, f)); });
+}
+
+}  // namespace
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_ROW_KERNELS_H_

@@ -1,0 +1,109 @@
+// Vectors of 4 floats in plain C++ with GCC's vector extension (SSE2 on x86-64, NEON on ARM). Included only by
+// kernels_generic.cc.
+#ifndef MELLOW_COMMON_NN_KERNELS_SIMD_GENERIC_H_
+#define MELLOW_COMMON_NN_KERNELS_SIMD_GENERIC_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace mellow::nn::kernels {
+namespace {
+
+constexpr int kLanes = 4;
+constexpr int kTileRows = 4;
+
+typedef float Vec __attribute__((vector_size(16)));
+typedef int32_t IntVec __attribute__((vector_size(16)));
+
+inline Vec Set1(float x) { return Vec{x, x, x, x}; }
+inline Vec Zero() { return Set1(0); }
+inline Vec Load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline void Store(float* p, Vec v) { std::memcpy(p, &v, sizeof(v)); }
+// The first n < kLanes elements; the rest reads as zero and is not touched.
+inline Vec LoadTail(const float* p, int n) {
+  Vec v = Zero();
+  for (int i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+inline void StoreTail(float* p, int n, Vec v) {
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+// v with the lanes from n on replaced by those of `other`.
+inline Vec BlendTail(Vec v, int n, Vec other) {
+  for (int i = n; i < kLanes; ++i) v[i] = other[i];
+  return v;
+}
+
+inline Vec Add(Vec a, Vec b) { return a + b; }
+inline Vec Sub(Vec a, Vec b) { return a - b; }
+inline Vec Mul(Vec a, Vec b) { return a * b; }
+inline Vec Div(Vec a, Vec b) { return a / b; }
+inline Vec Fma(Vec a, Vec b, Vec c) { return a * b + c; }
+// Both return b when either is NaN.
+inline Vec Min(Vec a, Vec b) { return a < b ? a : b; }
+inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
+// To the nearest integer, for |a| < 2^22.
+inline Vec Round(Vec a) {
+  const Vec shift = Set1(12582912.0f);  // 1.5 * 2^23: the sum has no room for a fraction
+  return (a + shift) - shift;
+}
+inline Vec FromBits(IntVec bits) { return reinterpret_cast<Vec>(bits); }
+inline IntVec Bits(Vec v) { return reinterpret_cast<IntVec>(v); }
+inline Vec Abs(Vec a) { return FromBits(Bits(a) & 0x7fffffff); }
+inline Vec CopySign(Vec magnitude, Vec sign) {
+  return FromBits((Bits(magnitude) & 0x7fffffff) | (Bits(sign) & (-0x7fffffff - 1)));
+}
+// 2^n for integral n in [-126, 127].
+inline Vec Pow2(Vec n) { return FromBits((__builtin_convertvector(n, IntVec) + 127) << 23); }
+
+inline float ReduceAdd(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+inline float ReduceMax(Vec v) {
+  const float a = v[0] > v[2] ? v[0] : v[2];
+  const float b = v[1] > v[3] ? v[1] : v[3];
+  return a > b ? a : b;
+}
+
+struct Float32Panel {
+  using Element = float;
+  static inline Vec Get(const float* p) { return Load(p); }
+};
+struct BFloat16Panel {
+  using Element = uint16_t;
+  static inline Vec Get(const uint16_t* p) {
+    const IntVec wide = {p[0], p[1], p[2], p[3]};
+    return FromBits(wide << 16);
+  }
+};
+struct Float16Panel {
+  using Element = uint16_t;
+  static inline float One(uint16_t half) {
+    const uint32_t sign = uint32_t{half & 0x8000u} << 16;
+    const uint32_t exponent = (half >> 10) & 0x1f;
+    const uint32_t mantissa = half & 0x3ff;
+    if (exponent == 0) {
+      const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+      return sign ? -magnitude : magnitude;
+    }
+    const uint32_t bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | (mantissa << 13);
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+  }
+  static inline Vec Get(const uint16_t* p) { return Vec{One(p[0]), One(p[1]), One(p[2]), One(p[3])}; }
+};
+struct Int8Panel {
+  using Element = int8_t;
+  static inline Vec Get(const int8_t* p) {
+    return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])};
+  }
+};
+
+}  // namespace
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_SIMD_GENERIC_H_

@@ -1,0 +1,79 @@
+#include "common/nn/load.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/nn/cpu/cpu_roberta.h"
+#include "common/nn/cpu/cpu_t5.h"
+#include "common/nn/weights/model_folder.h"
+#ifdef MELLOW_NN_TORCH
+#include "common/nn/torch/torch_models.h"
+#endif
+
+namespace mellow::nn {
+namespace {
+
+absl::Status CheckOptions(const LoadOptions& options) {
+  if (options.threads < 1) return absl::InvalidArgumentError(absl::StrCat("threads is ", options.threads, ", must be at least 1"));
+  return absl::OkStatus();
+}
+
+// A user who gives the classifier where the summariser belongs should read that, not a list of missing tensors.
+absl::Status CheckModelType(const std::string& folder, absl::string_view expected) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string type, ModelType(folder));
+  if (type == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(folder, " holds a model of type \"", type, "\", expected \"", expected, "\""));
+}
+
+#ifndef MELLOW_NN_TORCH
+absl::Status NoTorch(const Device& device) {
+  return absl::FailedPreconditionError(absl::StrCat("this build has no backend for ", device.ToString()));
+}
+#endif
+
+// StatusOr of a backend as StatusOr of its interface.
+template <class Interface, class Model>
+absl::StatusOr<std::unique_ptr<Interface>> Up(absl::StatusOr<std::unique_ptr<Model>> model) {
+  if (!model.ok()) return model.status();
+  return std::unique_ptr<Interface>(std::move(*model));
+}
+
+}  // namespace
+
+absl::StatusOr<WeightType> ParseWeightType(absl::string_view text) {
+  if (text == "float32") return WeightType::kFloat32;
+  if (text == "bfloat16") return WeightType::kBFloat16;
+  if (text == "float16") return WeightType::kFloat16;
+  if (text == "int8") return WeightType::kInt8;
+  return absl::InvalidArgumentError(
+      absl::StrCat("weight type \"", text, "\": expected float32, bfloat16, float16 or int8"));
+}
+
+absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder, const LoadOptions& options) {
+  MELLOW_RETURN_IF_ERROR(CheckOptions(options));
+  MELLOW_RETURN_IF_ERROR(CheckModelType(folder, "t5"));
+  if (options.device.cuda) {
+#ifdef MELLOW_NN_TORCH
+    return LoadTorchSeq2SeqModel(folder, options);
+#else
+    return NoTorch(options.device);
+#endif
+  }
+  return Up<Seq2SeqModel>(cpu::CpuT5::Load(folder, options));
+}
+
+absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(const std::string& folder, const LoadOptions& options) {
+  MELLOW_RETURN_IF_ERROR(CheckOptions(options));
+  MELLOW_RETURN_IF_ERROR(CheckModelType(folder, "roberta"));
+  if (options.device.cuda) {
+#ifdef MELLOW_NN_TORCH
+    return LoadTorchSequenceClassifier(folder, options);
+#else
+    return NoTorch(options.device);
+#endif
+  }
+  return Up<SequenceClassifier>(cpu::CpuRoberta::Load(folder, options));
+}
+
+}  // namespace mellow::nn
