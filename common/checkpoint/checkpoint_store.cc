@@ -106,7 +106,7 @@ std::vector<int64_t> CheckpointStore::Steps() const {
 }
 
 absl::Status CheckpointStore::Save(
-    int64_t step, const std::function<absl::Status(const std::string& folder)>& write) {
+    int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const {
   const std::string folder = FolderOf(step);
   MELLOW_ASSIGN_OR_RETURN(auto staged, AtomicFolder::Create(folder));
   MELLOW_RETURN_IF_ERROR(

@@ -26,7 +26,7 @@ class CheckpointStore {
   // disk (ResourceExhausted when full), is returned and nothing is left behind. Replaces a
   // checkpoint of the same step. Older ones beyond `keep` are removed afterwards.
   [[nodiscard]] absl::Status Save(
-      int64_t step, const std::function<absl::Status(const std::string& folder)>& write);
+      int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const;
 
   struct Found {
     int64_t step;

@@ -1,0 +1,37 @@
+#include "services/learner/learner_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace mellow::learner {
+
+absl::Status LearnerOptions::Validate() const {
+  MELLOW_RETURN_IF_ERROR(service.Validate());
+  if (model.empty())
+    return absl::InvalidArgumentError("--model: a Hugging Face T5 folder is needed");
+  if (checkpoint_dir.empty())
+    return absl::InvalidArgumentError("--checkpoint-dir: a folder is needed");
+  if (threads < 0 || threads > 1024)
+    return absl::InvalidArgumentError(absl::StrCat("--threads ", threads, ": between 0 and 1024"));
+  if (keep_checkpoints < 1)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep-checkpoints ", keep_checkpoints, ": at least 1"));
+  return absl::OkStatus();
+}
+
+void AddLearnerFlags(CLI::App* app, LearnerOptions* options) {
+  wire::AddServiceFlags(app, &options->service, "learner-0");
+  app->add_option("--model", options->model, "Hugging Face T5 folder: the base model of the policy")
+      ->required();
+  app->add_option("--checkpoint-dir", options->checkpoint_dir,
+                  "Where runs keep their checkpoints and adapters")
+      ->required();
+  app->add_option("--device", options->device, "auto, cpu or cuda:N");
+  app->add_option("--threads", options->threads, "Threads of libtorch (0: all cores)");
+  app->add_option("--keep-checkpoints", options->keep_checkpoints,
+                  "Newest checkpoints kept of a run");
+}
+
+}  // namespace mellow::learner

@@ -1,0 +1,194 @@
+#include "services/learner/learner_service.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/adapters/peft.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "common/rpc/status.h"
+#include "services/learner/proto_convert.h"
+#include "services/wire/adapter_stream.h"
+
+namespace mellow::learner {
+
+LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
+                                       LearnerSession::Options session_options,
+                                       obs::Metrics* metrics)
+    : options_(options), session_options_(std::move(session_options)) {
+  steps_total_ =
+      metrics->AddCounter("mellow_learner_steps_total", "PPO steps trained and recorded.");
+  checkpoint_failures_ =
+      metrics->AddCounter("mellow_learner_checkpoint_failures_total",
+                          "Steps that were not recorded because the disk refused.");
+  train_seconds_ =
+      metrics->AddHistogram("mellow_learner_train_seconds",
+                            "Seconds of a PPO step with its checkpoint.", obs::LatencyBounds());
+  last_step_gauge_ =
+      metrics->AddGauge("mellow_learner_last_step", "Last recorded step of the open run.");
+}
+
+grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext*, const v1::OpenRunRequest* request,
+                                         v1::OpenRunResponse* response) {
+  return rpc::ToGrpcStatus(OpenRunImpl(*request, *response));
+}
+grpc::Status LearnerServiceImpl::Train(grpc::ServerContext*, const v1::TrainRequest* request,
+                                       v1::TrainResponse* response) {
+  return rpc::ToGrpcStatus(TrainImpl(*request, *response));
+}
+grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext*,
+                                            const v1::GetAdapterRequest* request,
+                                            grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
+  return rpc::ToGrpcStatus(GetAdapterImpl(*request, *writer));
+}
+grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext*,
+                                             const v1::ScoreTokensRequest* request,
+                                             v1::ScoreTokensResponse* response) {
+  return rpc::ToGrpcStatus(ScoreTokensImpl(*request, *response));
+}
+
+absl::StatusOr<LearnerSession*> LearnerServiceImpl::OpenSession(const std::string& run_id) {
+  if (session_ == nullptr)
+    return absl::FailedPreconditionError(
+        absl::StrCat("run_id ", run_id, ": no run is open here, call OpenRun first"));
+  if (session_->settings().run_id != run_id)
+    return absl::FailedPreconditionError(
+        absl::StrCat("run_id ", run_id, ": the open run is ", session_->settings().run_id));
+  return session_.get();
+}
+
+absl::Status LearnerServiceImpl::OpenRunImpl(const v1::OpenRunRequest& request,
+                                             v1::OpenRunResponse& response) {
+  if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
+  MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, FromProto(request));
+  MutexLock lock(&compute_mutex_);
+  if (session_ == nullptr || session_->settings().run_id != settings.run_id) {
+    session_.reset();  // its last checkpoint has everything; two sets of weights may not fit
+    MELLOW_ASSIGN_OR_RETURN(session_, LearnerSession::Open(session_options_, settings));
+    obs::Log(obs::Severity::kInfo, "run opened",
+             {{"run", settings.run_id}, {"last_step", session_->last_step()}});
+  } else if (const RunSettings& had = session_->settings();
+             had.config_json != settings.config_json ||
+             had.start_adapter != settings.start_adapter ||
+             had.start_version != settings.start_version) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", settings.run_id, " is open with other settings"));
+  }
+  const LearnerSession::Adapter adapter = session_->CurrentAdapter();
+  int64_t trainable = session_->trainer().model_config().d_model + 1;  // the value head
+  for (const auto& [name, pair] : adapter.weights.modules)
+    trainable += pair.a.elements() + pair.b.elements();
+  response.set_last_step(static_cast<int32_t>(session_->last_step()));
+  response.mutable_adapter()->set_version(adapter.version);
+  response.mutable_adapter()->set_sha256(adapter.sha256);
+  response.set_trainable_parameters(trainable);
+  response.set_total_parameters(session_->trainer().total_parameters());
+  response.set_adapter_path(session_->AdapterPath());
+  last_step_gauge_.Set(static_cast<double>(session_->last_step()));
+  MutexLock info_lock(&info_mutex_);
+  run_id_ = settings.run_id;
+  last_step_ = session_->last_step();
+  return absl::OkStatus();
+}
+
+absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
+                                           v1::TrainResponse& response) {
+  if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
+  MutexLock lock(&compute_mutex_);
+  MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+  if (const StepRecord* record = session->Recorded(request.step()); record != nullptr) {
+    ToProto(*record, &response);
+    response.set_replayed(true);
+    response.set_adapter_path(session->AdapterPath());
+    return absl::OkStatus();
+  }
+  const int64_t current_version = session->CurrentAdapter().version;
+  std::vector<rl::Rollout> rollouts;
+  double tokens = 0;
+  for (const v1::Rollout& rollout : request.rollouts()) {
+    rollouts.push_back(FromProto(rollout, current_version));
+    tokens += rollout.query_ids_size() + rollout.response_ids_size();
+  }
+  auto record = session->Train(request.step(), rollouts, request.new_version());
+  if (!record.ok()) {
+    if (absl::IsResourceExhausted(record.status())) checkpoint_failures_.Increment();
+    obs::Log(obs::Severity::kError, "step not recorded",
+             {{"run", request.run_id()},
+              {"step", request.step()},
+              {"error", record.status().ToString()}});
+    return record.status();
+  }
+  ToProto(*record, &response);
+  response.set_adapter_path(session->AdapterPath());
+  steps_total_.Increment();
+  train_seconds_.Observe(record->seconds);
+  last_step_gauge_.Set(static_cast<double>(record->step));
+  tokens_per_second_.store(tokens / std::max(record->seconds, 1e-9));
+  obs::Log(obs::Severity::kInfo, "step trained",
+           {{"run", request.run_id()},
+            {"step", record->step},
+            {"version", record->version},
+            {"sha256", record->sha256},
+            {"seconds", record->seconds}});
+  MutexLock info_lock(&info_mutex_);
+  last_step_ = record->step;
+  return absl::OkStatus();
+}
+
+absl::Status LearnerServiceImpl::GetAdapterImpl(
+    const v1::GetAdapterRequest& request, grpc::ServerWriter<common::v1::AdapterChunk>& writer) {
+  LearnerSession::Adapter adapter;
+  {
+    MutexLock lock(&compute_mutex_);
+    MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+    if (request.has_version()) {
+      MELLOW_ASSIGN_OR_RETURN(adapter, session->AdapterOf(request.version()));
+    } else {
+      adapter = session->CurrentAdapter();
+    }
+  }
+  common::v1::AdapterRef ref;
+  ref.set_version(adapter.version);
+  ref.set_sha256(adapter.sha256);
+  return wire::SendAdapter(
+      ref, adapters::SerializePeft(adapter.weights),
+      [&writer](const common::v1::AdapterChunk& chunk) { return writer.Write(chunk); });
+}
+
+absl::Status LearnerServiceImpl::ScoreTokensImpl(const v1::ScoreTokensRequest& request,
+                                                 v1::ScoreTokensResponse& response) {
+  if (request.pairs().empty()) return absl::InvalidArgumentError("pairs: is empty");
+  std::vector<rl::ScoreRow> rows;
+  for (const auto& pair : request.pairs())
+    rows.push_back({{pair.source_ids().begin(), pair.source_ids().end()},
+                    {pair.target_ids().begin(), pair.target_ids().end()}});
+  MutexLock lock(&compute_mutex_);
+  MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+  MELLOW_ASSIGN_OR_RETURN(const auto logprobs, session->ScoreTokens(rows, request.reference()));
+  for (const std::vector<float>& row : logprobs)
+    response.add_logprobs()->mutable_values()->Add(row.begin(), row.end());
+  const LearnerSession::Adapter adapter = session->CurrentAdapter();
+  response.mutable_adapter()->set_version(adapter.version);
+  response.mutable_adapter()->set_sha256(adapter.sha256);
+  return absl::OkStatus();
+}
+
+common::v1::NodeCapacity LearnerServiceImpl::Capacity() const {
+  common::v1::NodeCapacity capacity;
+  capacity.set_device(session_options_.trainer.device.ToString());
+  capacity.set_threads(session_options_.trainer.threads);
+  capacity.set_tokens_per_second(tokens_per_second_.load());
+  capacity.set_model(options_.model);
+  return capacity;
+}
+
+grpc::Status LearnerServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+                                         v1::GetInfoResponse* response) {
+  *response->mutable_capacity() = Capacity();
+  MutexLock lock(&info_mutex_);
+  response->set_run_id(run_id_);
+  response->set_last_step(static_cast<int32_t>(last_step_));
+  return grpc::Status::OK;
+}
+
+}  // namespace mellow::learner

@@ -1,0 +1,69 @@
+#ifndef MELLOW_SERVICES_LEARNER_LEARNER_SERVICE_H_
+#define MELLOW_SERVICES_LEARNER_LEARNER_SERVICE_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/obs/metrics.h"
+#include "common/sync/mutex.h"
+#include "mellow/learner/v1/learner.grpc.pb.h"
+#include "services/learner/learner_options.h"
+#include "services/learner/learner_session.h"
+
+namespace mellow::learner {
+
+// The rpcs of LearnerService. Calls that compute take turns; GetInfo never waits. Thread-safe.
+class LearnerServiceImpl final : public v1::LearnerService::Service {
+ public:
+  // `session_options.trainer.device` is resolved. `metrics` must outlive the service.
+  LearnerServiceImpl(const LearnerOptions& options, LearnerSession::Options session_options,
+                     obs::Metrics* metrics);
+
+  grpc::Status OpenRun(grpc::ServerContext* context, const v1::OpenRunRequest* request,
+                       v1::OpenRunResponse* response) override;
+  grpc::Status Train(grpc::ServerContext* context, const v1::TrainRequest* request,
+                     v1::TrainResponse* response) override;
+  grpc::Status GetAdapter(grpc::ServerContext* context, const v1::GetAdapterRequest* request,
+                          grpc::ServerWriter<common::v1::AdapterChunk>* writer) override;
+  grpc::Status ScoreTokens(grpc::ServerContext* context, const v1::ScoreTokensRequest* request,
+                           v1::ScoreTokensResponse* response) override;
+  grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
+                       v1::GetInfoResponse* response) override;
+
+  [[nodiscard]] common::v1::NodeCapacity Capacity() const;
+  // Takes no more work.
+  void Drain() { draining_.store(true); }
+
+ private:
+  absl::Status OpenRunImpl(const v1::OpenRunRequest& request, v1::OpenRunResponse& response);
+  absl::Status TrainImpl(const v1::TrainRequest& request, v1::TrainResponse& response);
+  absl::Status GetAdapterImpl(const v1::GetAdapterRequest& request,
+                              grpc::ServerWriter<common::v1::AdapterChunk>& writer);
+  absl::Status ScoreTokensImpl(const v1::ScoreTokensRequest& request,
+                               v1::ScoreTokensResponse& response);
+  // The open run, if it is that one. FailedPrecondition otherwise.
+  absl::StatusOr<LearnerSession*> OpenSession(const std::string& run_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);
+
+  const LearnerOptions options_;
+  const LearnerSession::Options session_options_;
+  obs::Counter steps_total_;
+  obs::Counter checkpoint_failures_;
+  obs::Histogram train_seconds_;
+  obs::Gauge last_step_gauge_;
+  std::atomic<bool> draining_{false};
+  std::atomic<double> tokens_per_second_{0};
+
+  Mutex compute_mutex_;  // held while the trainer computes
+  std::unique_ptr<LearnerSession> session_ ABSL_GUARDED_BY(compute_mutex_);
+
+  mutable Mutex info_mutex_;
+  std::string run_id_ ABSL_GUARDED_BY(info_mutex_);
+  int64_t last_step_ ABSL_GUARDED_BY(info_mutex_) = 0;
+};
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_SERVICES_LEARNER_LEARNER_SERVICE_H_

@@ -1,0 +1,193 @@
+#include "services/learner/learner_session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/adapters/peft.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "services/learner/step_records.h"
+
+namespace mellow::learner {
+namespace {
+
+constexpr char kRunFile[] = "/run.json";
+constexpr char kAdapterFolder[] = "/adapter";
+constexpr char kTrainerFolder[] = "/trainer";
+
+absl::Status CheckRunId(const std::string& run_id) {
+  const bool good = !run_id.empty() && run_id.size() <= 128 &&
+                    std::all_of(run_id.begin(), run_id.end(), [](char c) {
+                      return absl::ascii_isalnum(c) || c == '-' || c == '_';
+                    });
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("run_id '", run_id, "': 1 to 128 letters, digits, '-' and '_'"));
+}
+
+absl::Status CheckSame(const RunSettings& had, const RunSettings& wanted) {
+  const auto differs = [&](const char* field, const std::string& a, const std::string& b) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", had.run_id, " exists with another ", field, ": ", a, ", not ", b));
+  };
+  if (had.config_json != wanted.config_json)
+    return differs("config", had.config_json, wanted.config_json);
+  if (had.start_adapter != wanted.start_adapter)
+    return differs("start_adapter", had.start_adapter, wanted.start_adapter);
+  if (had.start_version != wanted.start_version)
+    return differs("start_version", absl::StrCat(had.start_version),
+                   absl::StrCat(wanted.start_version));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Options& options,
+                                                                     const RunSettings& settings) {
+  MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
+  MELLOW_ASSIGN_OR_RETURN(const rl::PpoConfig config, rl::ParsePpoConfig(settings.config_json));
+  MELLOW_ASSIGN_OR_RETURN(
+      auto store,
+      checkpoint::CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
+                                        options.keep_checkpoints));
+  std::vector<std::string> damaged;
+  MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
+  for (const std::string& problem : damaged)
+    obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
+
+  auto session = std::unique_ptr<LearnerSession>(new LearnerSession(settings, std::move(store)));
+  if (newest.has_value()) {
+    MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(newest->folder + kRunFile));
+    auto file = ParseRunFile(text);
+    if (!file.ok()) return Annotate(file.status(), newest->folder);
+    MELLOW_RETURN_IF_ERROR(CheckSame(file->settings, settings));
+  }
+  std::optional<nn::LoraWeights> start;
+  if (!settings.start_adapter.empty()) {
+    auto read = adapters::ReadPeftFolder(settings.start_adapter);
+    if (!read.ok()) return Annotate(read.status(), "start_adapter");
+    start = *std::move(read);
+  }
+  MELLOW_ASSIGN_OR_RETURN(session->trainer_,
+                          rl::PpoTrainer::Create(options.model, config, start, options.trainer));
+  if (newest.has_value()) {
+    MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder));
+  } else {
+    // Something to go back to when the first step cannot be recorded.
+    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(0, {}));
+  }
+  return session;
+}
+
+absl::Status LearnerSession::Restore(const std::string& folder) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));
+  auto file = ParseRunFile(text);
+  if (!file.ok()) return Annotate(file.status(), folder);
+  MELLOW_RETURN_IF_ERROR(trainer_->RestoreState(folder + kTrainerFolder));
+  records_ = std::move(file->records);
+  return absl::OkStatus();
+}
+
+absl::Status LearnerSession::SaveCheckpoint(int64_t step,
+                                            const std::map<int64_t, StepRecord>& records) const {
+  return store_.Save(step, [&](const std::string& folder) -> absl::Status {
+    MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
+    MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
+    MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
+    return WriteFileSynced(folder + kRunFile, SerializeRunFile({settings_, records}));
+  });
+}
+
+const StepRecord* LearnerSession::Recorded(int64_t step) const {
+  const auto it = records_.find(step);
+  return it == records_.end() ? nullptr : &it->second;
+}
+
+absl::StatusOr<StepRecord> LearnerSession::Train(int64_t step,
+                                                 absl::Span<const rl::Rollout> rollouts,
+                                                 int64_t new_version) {
+  if (step != last_step() + 1)
+    return absl::FailedPreconditionError(absl::StrCat("step ", step, " of run ", settings_.run_id,
+                                                      ": the next one is ", last_step() + 1));
+  const int64_t current =
+      records_.empty() ? settings_.start_version : records_.rbegin()->second.version;
+  if (new_version <= current)
+    return absl::InvalidArgumentError(
+        absl::StrCat("new_version ", new_version, ": must be newer than the current ", current));
+
+  const auto start = std::chrono::steady_clock::now();
+  MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer_->Step(rollouts));
+  StepRecord record;
+  record.step = step;
+  record.version = new_version;
+  record.sha256 = adapters::ContentHash(trainer_->Adapter());
+  record.stats = result.stats;
+  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  std::map<int64_t, StepRecord> records = records_;
+  records[step] = record;
+  if (absl::Status saved = SaveCheckpoint(step, records); !saved.ok()) {
+    // The weights have moved, the record has not: go back, so that the same step can be trained
+    // again from where it began.
+    const absl::Status restored = Restore(store_.FolderOf(last_step()));
+    if (!restored.ok())
+      return absl::InternalError(
+          absl::StrCat(saved.message(), "; and going back failed: ", restored.message()));
+    return saved;
+  }
+  records_ = std::move(records);
+  return record;
+}
+
+LearnerSession::Adapter LearnerSession::CurrentAdapter() const {
+  Adapter adapter;
+  adapter.weights = trainer_->Adapter();
+  if (records_.empty()) {
+    adapter.version = settings_.start_version;
+    // Version 0 is the bare base model, which a fresh adapter equals (B = 0); it has no hash of its
+    // own.
+    if (adapter.version != 0) adapter.sha256 = adapters::ContentHash(adapter.weights);
+  } else {
+    adapter.version = records_.rbegin()->second.version;
+    adapter.sha256 = records_.rbegin()->second.sha256;
+  }
+  return adapter;
+}
+
+absl::StatusOr<LearnerSession::Adapter> LearnerSession::AdapterOf(int64_t version) const {
+  Adapter current = CurrentAdapter();
+  if (version == current.version) return current;
+  std::vector<int64_t> kept = {current.version};
+  for (const auto& [step, record] : records_) {
+    const std::string folder = store_.FolderOf(step) + kAdapterFolder;
+    std::error_code ignored;
+    if (!std::filesystem::exists(folder, ignored)) continue;
+    if (record.version != version) {
+      kept.push_back(record.version);
+      continue;
+    }
+    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights weights, adapters::ReadPeftFolder(folder));
+    return Adapter{version, record.sha256, std::move(weights)};
+  }
+  return absl::NotFoundError(absl::StrCat("version ", version, " of run ", settings_.run_id,
+                                          " is not kept (there are ", absl::StrJoin(kept, ", "),
+                                          ")"));
+}
+
+std::string LearnerSession::AdapterPath() const {
+  return store_.FolderOf(last_step()) + kAdapterFolder;
+}
+
+absl::StatusOr<std::vector<std::vector<float>>> LearnerSession::ScoreTokens(
+    absl::Span<const rl::ScoreRow> rows, bool reference) {
+  return trainer_->ScoreTokens(
+      rows, reference ? rl::PpoTrainer::Which::kReference : rl::PpoTrainer::Which::kCurrent);
+}
+
+}  // namespace mellow::learner

@@ -1,0 +1,99 @@
+#ifndef MELLOW_SERVICES_LEARNER_LEARNER_SESSION_H_
+#define MELLOW_SERVICES_LEARNER_LEARNER_SESSION_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/checkpoint/checkpoint_store.h"
+#include "common/nn/lora.h"
+#include "common/rl/ppo_trainer.h"
+
+namespace mellow::learner {
+
+// What a trained step answered. Kept in every checkpoint, so that a repeated request gets the same
+// answer after a restart too.
+struct StepRecord {
+  int64_t step = 0;
+  int64_t version = 0;  // of the new weights in the cluster
+  std::string sha256;
+  std::map<std::string, double> stats;
+  double seconds = 0;
+};
+
+struct RunSettings {
+  std::string run_id;         // letters, digits, '-' and '_'
+  std::string config_json;    // PpoConfig
+  std::string start_adapter;  // PEFT folder, or empty
+  int64_t start_version = 0;
+};
+
+// One open run: the trainer, its checkpoints, and the record of its steps. Not thread-safe: the
+// service serialises.
+class LearnerSession {
+ public:
+  struct Options {
+    std::string model;
+    std::string checkpoint_dir;
+    int keep_checkpoints = 3;
+    rl::PpoTrainerOptions trainer;
+  };
+
+  // Starts a run, with a checkpoint of step 0, or continues it from its newest whole checkpoint.
+  // InvalidArgument: run id or config. FailedPrecondition: the run exists with other settings.
+  // Errors of the adapter folder and the disk.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<LearnerSession>> Open(
+      const Options& options, const RunSettings& settings);
+
+  [[nodiscard]] const RunSettings& settings() const { return settings_; }
+  [[nodiscard]] int64_t last_step() const {
+    return records_.empty() ? 0 : records_.rbegin()->first;
+  }
+  [[nodiscard]] const rl::PpoTrainer& trainer() const { return *trainer_; }
+
+  // The record of `step`, or null.
+  [[nodiscard]] const StepRecord* Recorded(int64_t step) const;
+
+  // Trains step last_step() + 1 and writes its checkpoint; only then is it recorded. On an error
+  // nothing is recorded and the weights are those of before. FailedPrecondition: another step.
+  // InvalidArgument: the rollouts, or a version that is not newer. ResourceExhausted: disk full.
+  [[nodiscard]] absl::StatusOr<StepRecord> Train(int64_t step,
+                                                 absl::Span<const rl::Rollout> rollouts,
+                                                 int64_t new_version);
+
+  struct Adapter {
+    int64_t version = 0;
+    std::string sha256;
+    nn::LoraWeights weights;
+  };
+  [[nodiscard]] Adapter CurrentAdapter() const;
+  // From the checkpoints that are kept. NotFound: names the versions that are.
+  [[nodiscard]] absl::StatusOr<Adapter> AdapterOf(int64_t version) const;
+  // Folder of the current adapter in PEFT's format.
+  [[nodiscard]] std::string AdapterPath() const;
+
+  [[nodiscard]] absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
+      absl::Span<const rl::ScoreRow> rows, bool reference);
+
+ private:
+  LearnerSession(RunSettings settings, checkpoint::CheckpointStore store)
+      : settings_(std::move(settings)), store_(std::move(store)) {}
+  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step,
+                                            const std::map<int64_t, StepRecord>& records) const;
+  [[nodiscard]] absl::Status Restore(const std::string& folder);
+
+  RunSettings settings_;
+  checkpoint::CheckpointStore store_;
+  std::unique_ptr<rl::PpoTrainer> trainer_;
+  std::map<int64_t, StepRecord> records_;
+};
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_SERVICES_LEARNER_LEARNER_SESSION_H_

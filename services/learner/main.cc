@@ -1,0 +1,53 @@
+// mellow_learner_server: PPO on LoRA weights and a value head.
+#include <CLI/CLI.hpp>
+#include <thread>
+
+#include "common/base/status.h"
+#include "common/nn/weights/model_folder.h"
+#include "common/obs/log.h"
+#include "common/rpc/shutdown_signals.h"
+#include "services/learner/learner_service.h"
+
+namespace mellow::learner {
+namespace {
+
+absl::Status Serve(LearnerOptions options) {
+  MELLOW_RETURN_IF_ERROR(options.Validate());
+  if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
+  LearnerSession::Options session{
+      options.model, options.checkpoint_dir, options.keep_checkpoints, {}};
+  MELLOW_ASSIGN_OR_RETURN(session.trainer.device, nn::ResolveDevice(options.device));
+  session.trainer.threads = options.threads;
+  // The weights are loaded when a run is opened; a wrong folder should not wait for that.
+  MELLOW_RETURN_IF_ERROR(nn::ReadT5Config(options.model).status());
+  MELLOW_RETURN_IF_ERROR(nn::LoadModelTensors(options.model).status());
+
+  obs::Metrics metrics;
+  LearnerServiceImpl service(options, session, &metrics);
+  const auto describe = [&] {
+    orchestrator::v1::RegisterNodeRequest request;
+    request.set_role(orchestrator::v1::NODE_ROLE_LEARNER);
+    *request.mutable_capacity() = service.Capacity();
+    return request;
+  };
+  return wire::ServeUntilSignal(
+      options.service,
+      {{&service}, {v1::LearnerService::service_full_name()}, &metrics, describe, [&] {
+         service.Drain();
+       }});
+}
+
+}  // namespace
+}  // namespace mellow::learner
+
+int main(int argc, char** argv) {
+  mellow::rpc::BlockShutdownSignals();
+  CLI::App app("Mellow learner server: trains LoRA adapters and a value head by PPO.",
+               "mellow_learner_server");
+  mellow::learner::LearnerOptions options;
+  mellow::learner::AddLearnerFlags(&app, &options);
+  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
+  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
+  if (status.ok()) status = mellow::learner::Serve(options);
+  return status.ok() ? 0 : mellow::wire::FailMain(status);
+}

@@ -1,0 +1,50 @@
+#include "services/learner/proto_convert.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace mellow::learner {
+
+absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(config, &json, options);
+  if (!status.ok())
+    return absl::InvalidArgumentError(absl::StrCat("config: ", std::string(status.message())));
+  return json;
+}
+
+absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request) {
+  RunSettings settings;
+  settings.run_id = request.run_id();
+  MELLOW_ASSIGN_OR_RETURN(settings.config_json, ToJson(request.config()));
+  settings.start_adapter = request.start_adapter();
+  settings.start_version = request.start_version();
+  if (settings.start_version < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("start_version ", settings.start_version, ": must not be negative"));
+  return settings;
+}
+
+rl::Rollout FromProto(const v1::Rollout& rollout, int64_t current_version) {
+  rl::Rollout out;
+  out.query_ids.assign(rollout.query_ids().begin(), rollout.query_ids().end());
+  out.response_ids.assign(rollout.response_ids().begin(), rollout.response_ids().end());
+  out.score = rollout.score();
+  out.behaviour_logprobs.assign(rollout.behaviour_logprobs().begin(),
+                                rollout.behaviour_logprobs().end());
+  out.stale = rollout.has_adapter() && rollout.adapter().version() < current_version;
+  return out;
+}
+
+void ToProto(const StepRecord& record, v1::TrainResponse* response) {
+  response->mutable_adapter()->set_version(record.version);
+  response->mutable_adapter()->set_sha256(record.sha256);
+  for (const auto& [name, value] : record.stats) (*response->mutable_stats())[name] = value;
+  response->set_seconds(record.seconds);
+}
+
+}  // namespace mellow::learner

@@ -1,0 +1,22 @@
+#ifndef MELLOW_SERVICES_LEARNER_PROTO_CONVERT_H_
+#define MELLOW_SERVICES_LEARNER_PROTO_CONVERT_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/rl/ppo_trainer.h"
+#include "mellow/learner/v1/learner.pb.h"
+#include "services/learner/learner_session.h"
+
+namespace mellow::learner {
+
+// The PpoConfig message as the JSON that rl::ParsePpoConfig reads: one parser checks what comes by
+// file and what comes by rpc.
+[[nodiscard]] absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config);
+[[nodiscard]] absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request);
+[[nodiscard]] rl::Rollout FromProto(const v1::Rollout& rollout, int64_t current_version);
+void ToProto(const StepRecord& record, v1::TrainResponse* response);
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_SERVICES_LEARNER_PROTO_CONVERT_H_
