@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Who may include whom, and other rules of CONTRIBUTING.md that a compiler does not check.
+
+usage: check_rules.py [ROOT]     prints every breach as file:line: what, and ends with 1 when there is one.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2]).resolve()
+
+# common/<area> may include itself and these areas.
+COMMON = {
+    "base": set(),
+    "sync": {"base"},
+    "obs": {"base", "sync"},
+    "batching": {"base", "sync"},
+    "rpc": {"base", "sync", "obs"},
+    "text": {"base", "sync"},
+    "nn": {"base", "sync"},
+    "adapters": {"base", "nn"},
+    "rl": {"base", "sync", "nn", "adapters"},
+    "data": {"base", "text"},
+    "eval": {"base"},
+    "checkpoint": {"base"},
+}
+# The protos that a service may use besides common's and its own: those of the peers it calls.
+PEERS = {
+    "wire": {"orchestrator"},
+    "policy": {"orchestrator"},
+    "reward": {"orchestrator"},
+    "learner": {"orchestrator"},
+    "orchestrator": {"policy", "reward", "learner"},
+    "cli": {"policy", "reward", "learner", "orchestrator"},
+}
+INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]')
+breaches = []
+
+
+def breach(path, line, text):
+    breaches.append(f"{path.relative_to(ROOT)}:{line}: {text}")
+
+
+def check_include(path, line, target):
+    parts = path.relative_to(ROOT).parts
+    top, area = parts[0], parts[1]
+    name = path.name
+    other = target.split("/")
+    if top == "tests":
+        return
+    if other[0] == "tests":
+        breach(path, line, f"{target}: nothing but tests includes tests")
+    if top == "common":
+        if other[0] == "common" and other[1] != area and other[1] not in COMMON.get(area, set()):
+            breach(path, line, f"{target}: common/{area} may include {sorted(COMMON.get(area, set()))}")
+        if other[0] == "services":
+            breach(path, line, f"{target}: common never includes services")
+        if other[0] == "mellow":
+            breach(path, line, f"{target}: common never includes a mellow proto")
+    if top == "services":
+        if other[0] == "services" and other[1] not in (area, "wire"):
+            breach(path, line, f"{target}: services/{area} may include itself and services/wire")
+        if other[0] == "mellow" and other[1] not in PEERS.get(area, set()) | {area, "common"}:
+            breach(path, line, f"{target}: services/{area} may use the protos of {sorted(PEERS.get(area, set()) | {area, 'common'})}")
+    if other[0] in ("torch", "ATen", "c10"):
+        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area == "rl" or name == "device.cc")
+        if not inside:
+            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/rl and device.cc")
+        elif path.suffix == ".h" and parts[1:3] != ("nn", "torch") and "internal" not in name and area != "rl":
+            breach(path, line, f"{target}: no libtorch in public headers")
+    if other[0] in ("grpc", "grpcpp"):
+        allowed = (top == "common" and area == "rpc") or re.search(r"_(service|clients?|calls)\.(h|cc)$", name) or area == "wire"
+        if not allowed:
+            breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.* and *_client.*")
+    if other[0] == "prometheus" and not (top == "common" and area == "obs"):
+        breach(path, line, f"{target}: prometheus-cpp only in common/obs")
+
+
+def guard_of(path):
+    return "MELLOW_" + re.sub(r"[^A-Za-z0-9]", "_", str(path.relative_to(ROOT))).upper() + "_"
+
+
+def check_file(path):
+    text = path.read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := INCLUDE.match(line):
+            check_include(path, number, match.group(1))
+        if path.relative_to(ROOT).parts[0] == "tests" and re.search(r"\bsleep_for\b|\bSleepFor\b|\busleep\(|\bsleep_until\b", line):
+            breach(path, number, "tests do not sleep: wait for a condition")
+        if re.search(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX)\b", line):
+            breach(path, number, "unfinished work belongs in an issue")
+    if path.suffix == ".h" and f"#define {guard_of(path)}" not in text:
+        breach(path, 1, f"include guard must be {guard_of(path)}")
+    if path.name == "main.cc" and len(text.splitlines()) > 90:
+        breach(path, 1, "main.cc is wiring only")
+
+
+def main():
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split() if listed.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
+    files = [ROOT / n for n in names if n.startswith(("common/", "services/", "tests/")) and n.endswith((".h", ".cc")) and (ROOT / n).is_file()]
+    if not files:
+        sys.exit(f"no sources below {ROOT}")
+    for path in files:
+        check_file(path)
+    print("\n".join(breaches) or f"{len(files)} files keep the rules")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
