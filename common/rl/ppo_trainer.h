@@ -15,6 +15,7 @@
 #include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
 #include "common/rl/ppo_config.h"
+#include "common/rl/value_head.h"
 
 namespace mellow::rl {
 
@@ -30,12 +31,6 @@ struct Rollout {
   // policy loss is multiplied by min(pi_now / pi_behaviour, max_importance_weight) (decoupled PPO, Hilton et al. 2022).
   // Needs behaviour_logprobs.
   bool stale = false;
-};
-
-// v = weight . h + bias on the decoder's final hidden state.
-struct ValueHead {
-  std::vector<float> weight;  // d_model
-  float bias = 0;
 };
 
 struct StepResult {
@@ -85,7 +80,7 @@ class PpoTrainer {
 
   // One PPO step on exactly config.batch_size rollouts.
   // InvalidArgument: another number, an empty query or response, an id outside the vocabulary, behaviour log-probs of another
-  // length than the response, a score or log-prob that is not finite, a response that begins with the decoder start token.
+  // length than the response, a score or log-prob that is not finite.
   // Internal: the numbers of the model are not finite.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
 

@@ -1,0 +1,36 @@
+#ifndef MELLOW_COMMON_NN_TORCH_LM_HEAD_H_
+#define MELLOW_COMMON_NN_TORCH_LM_HEAD_H_
+
+#include <ATen/ATen.h>
+
+#include "common/nn/torch/t5_weights.h"
+
+namespace mellow::nn {
+
+// The vocabulary projection, always without autograd and a few hundred positions at a time: logits of a whole batch are never in
+// memory. Gradients come in closed form, d log p(a) / d h = W[a] - sum_v p(v) W[v].
+struct HeadOutput {
+  at::Tensor logprobs;   // [n] fp32: of the targets
+  at::Tensor entropies;  // [n]: of the distributions; undefined unless asked for
+  at::Tensor jacobian;   // [n, d_model]: d logprobs[i] / d hidden[i]; undefined unless asked for
+};
+
+struct HeadOptions {
+  bool entropies = false;
+  bool jacobian = false;
+};
+
+// hidden: [n, d_model] fp32, the decoder's final states; targets: [n] int64.
+[[nodiscard]] HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden,
+                                      const at::Tensor& targets, const HeadOptions& options);
+
+// KL(p, q) = sum_v p(v) (log p(v) - log q(v)) of the distributions of two hidden states, position by position: [n], exact.
+[[nodiscard]] at::Tensor VocabularyKl(const T5Weights& weights, const at::Tensor& hidden,
+                                      const at::Tensor& reference_hidden);
+
+// Raw fp32 logits [n, vocab].
+[[nodiscard]] at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden);
+
+}  // namespace mellow::nn
+
+#endif  // MELLOW_COMMON_NN_TORCH_LM_HEAD_H_

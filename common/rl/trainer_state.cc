@@ -1,0 +1,156 @@
+// What a trainer's checkpoint holds: numbers in trainer.json, tensors in trainer.safetensors.
+
+#include <ATen/core/grad_mode.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/nn/torch/tensors.h"
+#include "common/nn/weights/safetensors.h"
+#include "common/rl/trainer_core.h"
+#include "nlohmann/json.hpp"
+
+namespace mellow::rl {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kFormat = 1;
+constexpr char kNumbers[] = "/trainer.json";
+constexpr char kTensors[] = "/trainer.safetensors";
+
+// What must be equal for a state to fit: the shapes are checked tensor by tensor.
+Json Fingerprint(const PpoConfig& config, const nn::LoraConfig& lora) {
+  return {{"seed", config.seed},
+          {"reference", std::string(ReferenceName(config.reference))},
+          {"lora_r", lora.r},
+          {"lora_alpha", lora.lora_alpha},
+          {"use_rslora", lora.use_rslora},
+          {"trl_compat", config.trl_compat}};
+}
+
+absl::Status Corrupt(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(path, ": ", what));
+}
+
+struct Numbers {
+  int64_t step = 0;
+  int64_t adam_steps = 0;
+  double kl_coef = 0;
+  RunningMoments moments;
+  NumpyRandom::State random;
+};
+
+absl::StatusOr<double> Number(const std::string& path, const Json& object, const std::string& key) {
+  if (!object.is_object() || !object.contains(key) || !object[key].is_number())
+    return Corrupt(path, absl::StrCat("no number \"", key, "\""));
+  return object[key].get<double>();
+}
+
+absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json, const Json& fingerprint) {
+  MELLOW_ASSIGN_OR_RETURN(const double format, Number(path, json, "format"));
+  if (format != kFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": format ", format, ", this version reads ", kFormat));
+  }
+  if (!json.contains("made_with") || !json["made_with"].is_object())
+    return Corrupt(path, "no \"made_with\"");
+  for (const auto& [key, value] : fingerprint.items()) {
+    const Json saved = json["made_with"].value(key, Json());
+    if (saved != value) {
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", key, " is ", saved.dump(),
+                                                        ", this trainer has ", value.dump()));
+    }
+  }
+  Numbers n;
+  MELLOW_ASSIGN_OR_RETURN(const double step, Number(path, json, "step"));
+  MELLOW_ASSIGN_OR_RETURN(const double adam_steps, Number(path, json, "adam_steps"));
+  n.step = static_cast<int64_t>(step);
+  n.adam_steps = static_cast<int64_t>(adam_steps);
+  MELLOW_ASSIGN_OR_RETURN(n.kl_coef, Number(path, json, "kl_coef"));
+  const Json moments = json.value("moments", Json());
+  MELLOW_ASSIGN_OR_RETURN(n.moments.mean, Number(path, moments, "mean"));
+  MELLOW_ASSIGN_OR_RETURN(n.moments.std, Number(path, moments, "std"));
+  MELLOW_ASSIGN_OR_RETURN(n.moments.var, Number(path, moments, "var"));
+  MELLOW_ASSIGN_OR_RETURN(n.moments.count, Number(path, moments, "count"));
+  const Json random = json.value("random", Json());
+  MELLOW_ASSIGN_OR_RETURN(const double position, Number(path, random, "position"));
+  if (position < 0 || position > NumpyRandom::kStateWords) return Corrupt(path, "random.position");
+  n.random.position = static_cast<int>(position);
+  const Json words = random.value("words", Json());
+  if (!words.is_array() || words.size() != n.random.words.size())
+    return Corrupt(path, "random.words is not a list of 624 numbers");
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (!words[i].is_number_unsigned()) return Corrupt(path, "random.words holds something else than a number");
+    n.random.words[i] = words[i].get<uint32_t>();
+  }
+  return n;
+}
+
+}  // namespace
+
+absl::Status TrainerCore::SaveState(const std::string& folder) const {
+  const Json json = {{"format", kFormat},
+                     {"made_with", Fingerprint(config_, policy_.config())},
+                     {"step", step_},
+                     {"adam_steps", adam_.steps()},
+                     {"kl_coef", kl_.value()},
+                     {"moments",
+                      {{"mean", moments_.mean},
+                       {"std", moments_.std},
+                       {"var", moments_.var},
+                       {"count", moments_.count}}},
+                     {"random",
+                      {{"position", random_.state().position}, {"words", random_.state().words}}}};
+  nn::TensorMap tensors;
+  for (const Adam::Parameter& p : adam_.parameters()) {
+    tensors[p.name] = nn::FromTorch(p.value);
+    tensors["adam.m." + p.name] = nn::FromTorch(p.m);
+    tensors["adam.v." + p.name] = nn::FromTorch(p.v);
+  }
+  for (const nn::TorchLora::Named& p : reference_.parameters()) {
+    tensors["reference." + p.module + ".lora_A.weight"] = nn::FromTorch(p.a);
+    tensors["reference." + p.module + ".lora_B.weight"] = nn::FromTorch(p.b);
+  }
+  MELLOW_RETURN_IF_ERROR(WriteFileSynced(folder + kNumbers, json.dump(1)));
+  return WriteFileSynced(folder + kTensors, nn::SerializeSafetensors(tensors, {}));
+}
+
+absl::Status TrainerCore::RestoreState(const std::string& folder) {
+  const std::string path = folder + kNumbers;
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return Corrupt(path, "not a JSON object");
+  MELLOW_ASSIGN_OR_RETURN(const Numbers numbers,
+                          ParseNumbers(path, json, Fingerprint(config_, policy_.config())));
+
+  // Everything is read and checked before anything is overwritten.
+  MELLOW_ASSIGN_OR_RETURN(const nn::TensorMap tensors, nn::ReadSafetensors(folder + kTensors));
+  nn::TensorReader reader(tensors);
+  std::vector<std::pair<at::Tensor, std::vector<float>>> writes;
+  const auto take = [&](const std::string& name, const at::Tensor& target) {
+    writes.emplace_back(target, reader.Float32(name, target.sizes().vec()));
+  };
+  for (const Adam::Parameter& p : adam_.parameters()) {
+    take(p.name, p.value);
+    take("adam.m." + p.name, p.m);
+    take("adam.v." + p.name, p.v);
+  }
+  for (const nn::TorchLora::Named& p : reference_.parameters()) {
+    take("reference." + p.module + ".lora_A.weight", p.a);
+    take("reference." + p.module + ".lora_B.weight", p.b);
+  }
+  MELLOW_RETURN_IF_ERROR(Annotate(reader.Finish(), folder + kTensors));
+
+  const at::NoGradGuard no_grad;
+  for (auto& [target, values] : writes)
+    target.copy_(nn::FloatTensor(values, target.device()).view(target.sizes()));
+  adam_.set_steps(numbers.adam_steps);
+  kl_.set_value(numbers.kl_coef);
+  moments_ = numbers.moments;
+  random_.set_state(numbers.random);
+  step_ = numbers.step;
+  return absl::OkStatus();
+}
+
+}  // namespace mellow::rl

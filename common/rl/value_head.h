@@ -1,0 +1,27 @@
+#ifndef MELLOW_COMMON_RL_VALUE_HEAD_H_
+#define MELLOW_COMMON_RL_VALUE_HEAD_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace mellow::rl {
+
+// v = weight . h + bias on the decoder's final hidden state h.
+struct ValueHead {
+  std::vector<float> weight;  // d_model
+  float bias = 0;
+};
+
+// TRL's file format: safetensors with v_head.summary.weight [1, d_model] and v_head.summary.bias [1].
+// NotFound, DataLoss as ReadSafetensors; FailedPrecondition naming the tensor that is missing or has another shape.
+[[nodiscard]] absl::StatusOr<ValueHead> ReadValueHead(const std::string& path, int64_t d_model);
+// Whole or not at all.
+[[nodiscard]] absl::Status WriteValueHead(const std::string& path, const ValueHead& head);
+
+}  // namespace mellow::rl
+
+#endif  // MELLOW_COMMON_RL_VALUE_HEAD_H_
