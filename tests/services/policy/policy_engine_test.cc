@@ -1,0 +1,171 @@
+#include "services/policy/policy_engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/testing/fake_seq2seq_model.h"
+
+namespace mellow::policy {
+namespace {
+
+using ::testing::ElementsAre;
+using Sequence = absl::StatusOr<nn::GeneratedSequence>;
+
+// Counts from `first` up to `last`, then </s>.
+GenerateJob MakeJob(int32_t first, int32_t last, Lane lane = Lane::kUser, int max_new_tokens = 16) {
+  GenerateJob job;
+  job.source_ids = {first, last};
+  job.params.max_new_tokens = max_new_tokens;
+  job.adapter = std::make_shared<const ServedAdapter>();
+  job.lane = lane;
+  return job;
+}
+
+template <typename... Jobs>
+std::vector<GenerateJob> Batch(Jobs... jobs) {
+  std::vector<GenerateJob> batch;
+  (batch.push_back(std::move(jobs)), ...);
+  return batch;
+}
+
+class PolicyEngineTest : public ::testing::Test {
+ protected:
+  void Start(EngineOptions options) { engine_ = std::make_unique<PolicyEngine>(&model_, options, &metrics_); }
+  std::future<Sequence> SubmitOne(GenerateJob job) {
+    auto futures = engine_->Submit(Batch(std::move(job)));
+    EXPECT_TRUE(futures.ok()) << futures.status();
+    return std::move((*futures)[0]);
+  }
+  testing::FakeSeq2SeqModel model_;
+  obs::Metrics metrics_;
+  std::unique_ptr<PolicyEngine> engine_;
+};
+
+TEST_F(PolicyEngineTest, GeneratesUntilEosOrLength) {
+  Start({});
+  auto futures = engine_->Submit(Batch(MakeJob(5, 8), MakeJob(20, 60, Lane::kUser, /*max_new_tokens=*/4)));
+  ASSERT_TRUE(futures.ok());
+  const Sequence ended = (*futures)[0].get();
+  const Sequence cut = (*futures)[1].get();
+  ASSERT_TRUE(ended.ok());
+  EXPECT_THAT(ended->ids, ElementsAre(5, 6, 7, 1));
+  EXPECT_EQ(ended->finish, nn::FinishReason::kEos);
+  EXPECT_EQ(ended->logprobs.size(), 4u);
+  ASSERT_TRUE(cut.ok());
+  EXPECT_THAT(cut->ids, ElementsAre(20, 21, 22, 23));
+  EXPECT_EQ(cut->finish, nn::FinishReason::kLength);
+}
+
+TEST_F(PolicyEngineTest, NewRequestsJoinWhileOthersRun) {
+  Start({});
+  model_.Hold();
+  auto first = SubmitOne(MakeJob(5, 40));
+  model_.WaitUntilHeld();
+  auto second = SubmitOne(MakeJob(10, 40));
+  model_.Release();
+  ASSERT_TRUE(first.get().ok());
+  ASSERT_TRUE(second.get().ok());
+  EXPECT_THAT(model_.rows_of_steps(), ::testing::Contains(2));
+}
+
+TEST_F(PolicyEngineTest, AdmitsUsersBeforeRollouts) {
+  Start({.max_rows = 1});
+  model_.Hold();
+  auto running = SubmitOne(MakeJob(30, 31, Lane::kRollout));
+  model_.WaitUntilHeld();
+  auto rollout = SubmitOne(MakeJob(40, 41, Lane::kRollout));
+  auto user = SubmitOne(MakeJob(50, 51, Lane::kUser));
+  model_.Release();
+  ASSERT_TRUE(rollout.get().ok());
+  ASSERT_TRUE(user.get().ok());
+  EXPECT_THAT(model_.encoded(), ElementsAre(30, 50, 40));
+}
+
+TEST_F(PolicyEngineTest, FullQueueRefusesTheWholeBatchAtOnce) {
+  Start({.max_rows = 1, .queue_capacity = 2});
+  model_.Hold();
+  auto running = SubmitOne(MakeJob(30, 31));
+  model_.WaitUntilHeld();
+  auto waiting = SubmitOne(MakeJob(31, 32));
+  auto refused = engine_->Submit(Batch(MakeJob(5, 6), MakeJob(6, 7)));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  auto fits = engine_->Submit(Batch(MakeJob(5, 6)));
+  EXPECT_TRUE(fits.ok());
+  model_.Release();
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_TRUE((*fits)[0].get().ok());
+}
+
+TEST_F(PolicyEngineTest, RefusesWhatCanNeverFit) {
+  Start({.max_batch_tokens = 10});
+  EXPECT_EQ(engine_->Submit(Batch(MakeJob(5, 6, Lane::kUser, /*max_new_tokens=*/9))).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(PolicyEngineTest, ExpiredAndCancelledRequestsCostNoCompute) {
+  Start({.max_rows = 1});
+  model_.Hold();
+  auto running = SubmitOne(MakeJob(30, 31));
+  model_.WaitUntilHeld();
+  GenerateJob late = MakeJob(40, 41);
+  late.call.deadline = absl::Now() - absl::Seconds(1);
+  GenerateJob cancelled = MakeJob(41, 42);
+  cancelled.call.cancelled = [] { return true; };
+  auto late_future = SubmitOne(std::move(late));
+  auto cancelled_future = SubmitOne(std::move(cancelled));
+  model_.Release();
+  EXPECT_EQ(late_future.get().status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(cancelled_future.get().status().code(), absl::StatusCode::kCancelled);
+  ASSERT_TRUE(running.get().ok());
+  EXPECT_THAT(model_.encoded(), ElementsAre(30));
+}
+
+TEST_F(PolicyEngineTest, CancellationDuringComputeEndsTheSequence) {
+  Start({});
+  std::atomic<bool> cancelled{false};
+  GenerateJob job = MakeJob(5, 1000, Lane::kUser, /*max_new_tokens=*/100000);
+  job.params.max_new_tokens = 20000;
+  job.call.cancelled = [&] { return cancelled.load(); };
+  job.on_token = [&](const nn::GeneratedSequence& so_far) { cancelled = so_far.ids.size() >= 3; };
+  job.source_ids[0] = 2;
+  EXPECT_EQ(SubmitOne(std::move(job)).get().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_LT(model_.rows_of_steps().size(), 10u);
+}
+
+TEST_F(PolicyEngineTest, AModelErrorReachesEveryCallerAndTheEngineGoesOn) {
+  Start({});
+  model_.FailWith(absl::InternalError("out of luck"));
+  EXPECT_EQ(SubmitOne(MakeJob(5, 8)).get().status().message(), "out of luck");
+  model_.FailWith(absl::OkStatus());
+  EXPECT_TRUE(SubmitOne(MakeJob(5, 8)).get().ok());
+}
+
+TEST_F(PolicyEngineTest, DrainFinishesWhatWasTakenAndTakesNoMore) {
+  Start({});
+  model_.Hold();
+  auto taken = SubmitOne(MakeJob(5, 8));
+  model_.WaitUntilHeld();
+  engine_->Drain();
+  EXPECT_EQ(engine_->Submit(Batch(MakeJob(5, 8))).status().code(), absl::StatusCode::kUnavailable);
+  model_.Release();
+  EXPECT_TRUE(taken.get().ok());
+}
+
+TEST_F(PolicyEngineTest, ScoresWhileSequencesRun) {
+  Start({});
+  model_.Hold();
+  auto running = SubmitOne(MakeJob(5, 40));
+  model_.WaitUntilHeld();
+  ScoreJob job;
+  job.pairs = {{{7, 8}, {1, 2, 3}}};
+  job.adapter = std::make_shared<const ServedAdapter>();
+  auto scored = engine_->Submit(std::move(job));
+  ASSERT_TRUE(scored.ok());
+  model_.Release();
+  const auto logprobs = scored->get();
+  ASSERT_TRUE(logprobs.ok());
+  EXPECT_THAT((*logprobs)[0], ElementsAre(-7, -7, -7));
+  EXPECT_TRUE(running.get().ok());
+}
+
+}  // namespace
+}  // namespace mellow::policy

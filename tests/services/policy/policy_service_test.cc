@@ -1,0 +1,229 @@
+#include "services/policy/policy_service.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/adapters/peft.h"
+#include "common/rpc/server.h"
+#include "services/wire/adapter_stream.h"
+#include "tests/testing/fake_seq2seq_model.h"
+
+namespace mellow::policy {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A word is its number: "5 8" <-> {5, 8}.
+class NumberTokenizer : public text::Tokenizer {
+ public:
+  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text, int max_tokens) const override {
+    if (text == "\xff") return absl::InvalidArgumentError("not UTF-8 at byte 0");
+    std::vector<int32_t> ids;
+    for (absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
+      int id = 0;
+      if (absl::SimpleAtoi(word, &id)) ids.push_back(id);
+    }
+    if (max_tokens > 0 && static_cast<int>(ids.size()) > max_tokens) ids.resize(max_tokens);
+    return ids;
+  }
+  absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids, bool) const override { return absl::StrJoin(ids, " "); }
+  int vocab_size() const override { return 64; }
+};
+
+nn::LoraWeights MakeLora(float value) {
+  nn::LoraWeights lora;
+  lora.config.r = 1;
+  lora.config.target_modules = {"q"};
+  lora.modules["encoder.block.0.layer.0.SelfAttention.q"] = {nn::HostTensor::FromFloat32({value, 2}, {1, 2}), nn::HostTensor::FromFloat32({3, 4}, {2, 1})};
+  return lora;
+}
+
+class PolicyServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server = rpc::Server::Start({}, {&service_}, {v1::PolicyService::service_full_name()}, &metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    stub_ = v1::PolicyService::NewStub(server_->InProcessChannel());
+  }
+
+  grpc::Status Generate(const v1::GenerateRequest& request, v1::GenerateResponse* response) {
+    grpc::ClientContext context;
+    return stub_->Generate(&context, request, response);
+  }
+  v1::GenerateRequest MakeRequest(const std::string& text) {
+    v1::GenerateRequest request;
+    request.add_prompts()->set_text(text);
+    return request;
+  }
+  grpc::Status Publish(int64_t version, const nn::LoraWeights& lora, const std::function<void(common::v1::AdapterChunk*)>& spoil = nullptr) {
+    common::v1::AdapterRef ref;
+    ref.set_version(version);
+    ref.set_sha256(adapters::ContentHash(lora));
+    grpc::ClientContext context;
+    v1::PublishAdapterResponse response;
+    auto writer = stub_->PublishAdapter(&context, &response);
+    (void)wire::SendAdapter(ref, adapters::SerializePeft(lora), [&](const common::v1::AdapterChunk& chunk) {
+      common::v1::AdapterChunk copy = chunk;
+      if (spoil != nullptr) spoil(&copy);
+      return writer->Write(copy);
+    });
+    writer->WritesDone();
+    return writer->Finish();
+  }
+
+  PolicyOptions options_ = [] {
+    PolicyOptions options;
+    options.max_source_tokens = 8;
+    options.max_new_tokens = 32;
+    options.default_max_new_tokens = 16;
+    options.prompt_template = "{dialogue}";
+    return options;
+  }();
+  testing::FakeSeq2SeqModel model_;
+  NumberTokenizer tokenizer_;
+  obs::Metrics metrics_;
+  AdapterTable adapters_{2};
+  PolicyEngine engine_{&model_, {}, &metrics_};
+  PolicyServiceImpl service_{options_, "cpu", &model_, &tokenizer_, &adapters_, &engine_, &metrics_};
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<v1::PolicyService::Stub> stub_;
+};
+
+TEST_F(PolicyServiceTest, GenerateAnswersInOrderWithTheAdapterThatAnswered) {
+  v1::GenerateRequest request = MakeRequest("5 8");
+  request.add_prompts()->mutable_tokens()->mutable_ids()->Add(20);
+  request.mutable_prompts(1)->set_max_new_tokens(2);
+  v1::GenerateResponse response;
+  ASSERT_TRUE(Generate(request, &response).ok());
+  ASSERT_EQ(response.generations_size(), 2);
+  EXPECT_THAT(response.generations(0).ids(), ElementsAre(5, 6, 7, 1));
+  EXPECT_EQ(response.generations(0).finish_reason(), v1::FINISH_REASON_EOS);
+  EXPECT_THAT(response.generations(1).ids(), ElementsAre(20, 21));
+  EXPECT_EQ(response.generations(1).finish_reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(response.generations(1).text(), "20 21");
+  EXPECT_EQ(response.adapter().version(), 0);
+}
+
+TEST_F(PolicyServiceTest, BadRequestsNameTheField) {
+  v1::GenerateResponse response;
+  const auto expect = [&](const v1::GenerateRequest& request, grpc::StatusCode code, const std::string& part) {
+    const grpc::Status status = Generate(request, &response);
+    EXPECT_EQ(status.error_code(), code) << status.error_message();
+    EXPECT_THAT(status.error_message(), HasSubstr(part));
+  };
+  expect({}, grpc::StatusCode::INVALID_ARGUMENT, "prompts");
+  v1::GenerateRequest request;
+  request.add_prompts();
+  expect(request, grpc::StatusCode::INVALID_ARGUMENT, "prompts[0]");
+  expect(MakeRequest(""), grpc::StatusCode::INVALID_ARGUMENT, "text");
+  expect(MakeRequest("1 2 3 4 5 6 7 8 9"), grpc::StatusCode::INVALID_ARGUMENT, "9 tokens");
+  request = MakeRequest("5");
+  request.mutable_prompts(0)->mutable_tokens()->add_ids(64);
+  expect(request, grpc::StatusCode::INVALID_ARGUMENT, "64");
+  request = MakeRequest("5");
+  request.mutable_sampling()->set_temperature(0);
+  expect(request, grpc::StatusCode::INVALID_ARGUMENT, "temperature");
+  request = MakeRequest("5");
+  request.mutable_sampling()->set_max_new_tokens(33);
+  expect(request, grpc::StatusCode::INVALID_ARGUMENT, "max_new_tokens 33");
+  request = MakeRequest("5");
+  request.set_adapter_version(9);
+  expect(request, grpc::StatusCode::NOT_FOUND, "adapter_version 9");
+}
+
+TEST_F(PolicyServiceTest, StreamSendsTokensAndEndsWithTheReason) {
+  v1::GenerateStreamRequest request;
+  request.mutable_prompt()->set_text("5 8");
+  grpc::ClientContext context;
+  auto reader = stub_->GenerateStream(&context, request);
+  v1::GenerateStreamResponse part;
+  std::vector<int32_t> ids;
+  std::string text;
+  v1::FinishReason reason = v1::FINISH_REASON_UNSPECIFIED;
+  while (reader->Read(&part)) {
+    ids.insert(ids.end(), part.ids().begin(), part.ids().end());
+    text += part.text();
+    reason = part.finish_reason();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_THAT(ids, ElementsAre(5, 6, 7, 1));
+  EXPECT_EQ(text, "5 6 7 1");
+  EXPECT_EQ(reason, v1::FINISH_REASON_EOS);
+}
+
+TEST_F(PolicyServiceTest, SummarizeTruncatesALongDialogueInsteadOfRefusingIt) {
+  v1::SummarizeRequest request;
+  request.set_dialogue("5 8 2 2 2 2 2 2 2 2 2 2 2");
+  v1::SummarizeResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub_->Summarize(&context, request, &response).ok());
+  EXPECT_EQ(response.summary(), "5 6 7 1");
+  EXPECT_EQ(response.prompt_tokens(), 8);
+}
+
+TEST_F(PolicyServiceTest, PublishedAdapterIsServedAndOlderOnesAreRefused) {
+  ASSERT_TRUE(Publish(3, MakeLora(1)).ok());
+  ASSERT_TRUE(Publish(3, MakeLora(1)).ok()) << "the same again is harmless";
+  EXPECT_EQ(Publish(3, MakeLora(2)).error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(Publish(2, MakeLora(2)).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Publish(0, MakeLora(2)).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  v1::GenerateResponse response;
+  ASSERT_TRUE(Generate(MakeRequest("5 8"), &response).ok());
+  EXPECT_EQ(response.adapter().version(), 3);
+  EXPECT_EQ(response.adapter().sha256(), adapters::ContentHash(MakeLora(1)));
+}
+
+TEST_F(PolicyServiceTest, TheTableKeepsTheNewestAndTheBase) {
+  for (int version = 1; version <= 4; ++version) ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
+  grpc::ClientContext context;
+  v1::ListAdaptersResponse list;
+  ASSERT_TRUE(stub_->ListAdapters(&context, {}, &list).ok());
+  std::vector<int64_t> versions;
+  for (const auto& adapter : list.adapters()) versions.push_back(adapter.version());
+  EXPECT_THAT(versions, ElementsAre(0, 3, 4));
+}
+
+TEST_F(PolicyServiceTest, DamagedAdapterStreamLeavesNothingBehind) {
+  const auto flip = [](common::v1::AdapterChunk* chunk) {
+    if (!chunk->data().empty()) chunk->mutable_data()->back() ^= 1;
+  };
+  EXPECT_EQ(Publish(1, MakeLora(1), flip).error_code(), grpc::StatusCode::DATA_LOSS);
+  const auto cut = [](common::v1::AdapterChunk* chunk) {
+    if (!chunk->data().empty()) chunk->mutable_data()->pop_back();
+  };
+  EXPECT_EQ(Publish(1, MakeLora(1), cut).error_code(), grpc::StatusCode::DATA_LOSS);
+  const auto lie = [](common::v1::AdapterChunk* chunk) {
+    if (chunk->has_header()) chunk->mutable_header()->mutable_adapter()->set_sha256("00");
+  };
+  EXPECT_EQ(Publish(1, MakeLora(1), lie).error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_EQ(adapters_.Newest()->version, 0);
+}
+
+TEST_F(PolicyServiceTest, OversizedMessageIsRefusedAndTheServiceStaysUp) {
+  v1::SummarizeRequest request;
+  request.set_dialogue(std::string(65 << 20, 'x'));
+  auto stub = v1::PolicyService::NewStub(grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::SummarizeResponse response;
+  EXPECT_EQ(stub->Summarize(&context, request, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  v1::GenerateResponse generated;
+  EXPECT_TRUE(Generate(MakeRequest("5 8"), &generated).ok());
+}
+
+TEST_F(PolicyServiceTest, EveryCallIsCountedWithItsCode) {
+  v1::GenerateResponse response;
+  (void)Generate({}, &response);
+  (void)Generate(MakeRequest("5 8"), &response);
+  const std::string text = metrics_.Text();
+  EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"INVALID_ARGUMENT\",method=\"/mellow.policy.v1.PolicyService/Generate\"} 1"));
+  EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"OK\",method=\"/mellow.policy.v1.PolicyService/Generate\"} 1"));
+  EXPECT_THAT(text, HasSubstr("mellow_policy_tokens_total{lane=\"user\"} 4"));
+}
+
+}  // namespace
+}  // namespace mellow::policy
