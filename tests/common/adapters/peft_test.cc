@@ -1,0 +1,323 @@
+#include "common/adapters/peft.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "common/base/file.h"
+#include "common/base/sha256.h"
+#include "common/nn/weights/safetensors.h"
+#include "common/nn/weights/torch_zip.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::adapters {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using nn::HostTensor;
+using nn::LoraWeights;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+constexpr char kData[] = MELLOW_SOURCE_DIR "/../shared/data/peft/";
+constexpr char kModule[] = "encoder.block.0.layer.0.SelfAttention.q";
+
+LoraWeights Small() {
+  LoraWeights lora;
+  lora.config = {.r = 2,
+                 .lora_alpha = 4,
+                 .lora_dropout = 0.05,
+                 .target_modules = {"q", "v"},
+                 .base_model_name_or_path = "base"};
+  lora.modules[kModule] = {HostTensor::FromFloat32({1, 2, 3, 4, 5, 6}, {2, 3}),
+                           HostTensor::FromFloat32({7, 8, 9, 10}, {2, 2})};
+  lora.modules["decoder.block.1.layer.1.EncDecAttention.v"] = {
+      HostTensor::FromFloat32({0.5f, -0.5f}, {2, 1}), HostTensor::FromFloat32({1, 0}, {1, 2})};
+  return lora;
+}
+
+json Config() { return json::parse(SerializePeft(Small()).config_json); }
+
+absl::Status ParseConfig(const json& config) {
+  PeftFiles files = SerializePeft(Small());
+  files.config_json = config.dump();
+  return ParsePeft(files).status();
+}
+
+absl::Status ParseTensors(const nn::TensorMap& tensors) {
+  PeftFiles files = SerializePeft(Small());
+  files.safetensors = nn::SerializeSafetensors(tensors, {});
+  return ParsePeft(files).status();
+}
+
+void ExpectEqual(const LoraWeights& a, const LoraWeights& b) {
+  EXPECT_EQ(a.config.r, b.config.r);
+  EXPECT_EQ(a.config.lora_alpha, b.config.lora_alpha);
+  EXPECT_EQ(a.config.lora_dropout, b.config.lora_dropout);
+  EXPECT_EQ(a.config.use_rslora, b.config.use_rslora);
+  EXPECT_EQ(a.config.target_modules, b.config.target_modules);
+  EXPECT_EQ(a.config.base_model_name_or_path, b.config.base_model_name_or_path);
+  EXPECT_EQ(a.config.task_type, b.config.task_type);
+  ASSERT_EQ(a.modules.size(), b.modules.size());
+  for (const auto& [name, pair] : a.modules) {
+    ASSERT_EQ(b.modules.count(name), 1u) << name;
+    EXPECT_EQ(pair.a.shape, b.modules.at(name).a.shape);
+    EXPECT_EQ(pair.a.ToFloat32(), b.modules.at(name).a.ToFloat32());
+    EXPECT_EQ(pair.b.shape, b.modules.at(name).b.shape);
+    EXPECT_EQ(pair.b.ToFloat32(), b.modules.at(name).b.ToFloat32());
+  }
+}
+
+TEST(PeftTest, WhatIsWrittenIsRead) {
+  testing::TempFolder folder;
+  LoraWeights lora = Small();
+  lora.config.use_rslora = true;
+  lora.config.lora_alpha = 2.5;
+  ASSERT_TRUE(WritePeftFolder(folder / "adapter", lora).ok());
+  const auto read = ReadPeftFolder(folder / "adapter");
+  ASSERT_TRUE(read.ok()) << read.status();
+  ExpectEqual(lora, *read);
+  EXPECT_EQ(ContentHash(lora), ContentHash(*read));
+}
+
+TEST(PeftTest, WritesTheNamesAndFieldsThatPeftExpects) {
+  testing::TempFolder folder;
+  ASSERT_TRUE(WritePeftFolder(folder / "adapter", Small()).ok());
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder / "adapter"))
+    files.push_back(entry.path().filename().string());
+  EXPECT_THAT(files, UnorderedElementsAre("adapter_config.json", "adapter_model.safetensors"));
+  const auto tensors = nn::ReadSafetensors(folder / "adapter/adapter_model.safetensors");
+  ASSERT_TRUE(tensors.ok());
+  EXPECT_EQ(tensors->count(std::string("base_model.model.") + kModule + ".lora_A.weight"), 1u);
+  EXPECT_EQ(tensors->count(std::string("base_model.model.") + kModule + ".lora_B.weight"), 1u);
+  const json config = Config();
+  EXPECT_EQ(config["peft_type"], "LORA");
+  EXPECT_EQ(config["task_type"], "SEQ_2_SEQ_LM");
+  EXPECT_EQ(config["bias"], "none");
+  EXPECT_EQ(config["inference_mode"], true);
+  EXPECT_EQ(config["fan_in_fan_out"], false);
+  EXPECT_EQ(config["target_modules"], json({"q", "v"}));
+  EXPECT_TRUE(config["lora_alpha"].is_number_integer());
+}
+
+TEST(PeftTest, OverwritingReplacesTheWholeFolder) {
+  testing::TempFolder folder;
+  ASSERT_TRUE(MakeFolders(folder / "adapter").ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "adapter/old", "x").ok());
+  ASSERT_TRUE(WritePeftFolder(folder / "adapter", Small()).ok());
+  EXPECT_FALSE(fs::exists(folder / "adapter/old"));
+  EXPECT_TRUE(ReadPeftFolder(folder / "adapter").ok());
+}
+
+TEST(PeftTest, HalfPrecisionAdaptersBecomeFloat32) {
+  nn::TensorMap tensors;
+  for (const char* part : {"A", "B"}) {
+    auto bytes = std::make_shared<std::vector<uint8_t>>(
+        std::vector<uint8_t>{0x00, 0x3c, 0x00, 0xc0, 0, 0x3c, 0, 0x3c});
+    tensors[std::string("base_model.model.q.lora_") + part + ".weight"] = {
+        nn::DType::kFloat16, {2, 2}, *bytes, bytes};
+  }
+  PeftFiles files = SerializePeft(Small());
+  files.safetensors = nn::SerializeSafetensors(tensors, {});
+  const auto lora = ParsePeft(files);
+  ASSERT_TRUE(lora.ok()) << lora.status();
+  EXPECT_EQ(lora->modules.at("q").a.dtype, nn::DType::kFloat32);
+  EXPECT_THAT(lora->modules.at("q").a.ToFloat32(), ElementsAre(1, -2, 1, 1));
+}
+
+TEST(PeftTest, RefusesWhatChangesTheNumbersByName) {
+  const std::pair<const char*, json> kCases[] = {
+      {"use_dora", true},
+      {"lora_bias", true},
+      {"rank_pattern", {{"q", 4}}},
+      {"alpha_pattern", {{"q", 4}}},
+      {"modules_to_save", {"lm_head"}},
+      {"bias", "all"},
+      {"layer_replication", {{0, 4}}},
+      {"fan_in_fan_out", true},
+      {"layers_to_transform", {1}},
+      {"exclude_modules", "lm_head"},
+      {"trainable_token_indices", {1, 2}},
+      {"init_lora_weights", "pissa_niter_4"},
+      {"peft_type", "IA3"},
+      {"peft_type", nullptr},
+      {"target_modules", ".*\\.q"},
+      {"target_modules", json::array()},
+      {"target_modules", nullptr},
+      {"target_modules", {1}},
+      {"r", 0},
+      {"r", "8"},
+      {"lora_alpha", -1},
+      {"use_rslora", "yes"},
+      {"lora_dropout", 2},
+  };
+  for (const auto& [field, value] : kCases) {
+    json config = Config();
+    config[field] = value;
+    const absl::Status status = ParseConfig(config);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << field << value << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(std::string(field) + " is "));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("adapter_config.json"));
+  }
+}
+
+TEST(PeftTest, AcceptsUnknownAndNeutralFields) {
+  json config = Config();
+  config.update({{"some_future_field", {{"x", 1}}},
+                 {"use_dora", false},
+                 {"rank_pattern", json::object()},
+                 {"modules_to_save", nullptr},
+                 {"layer_replication", nullptr},
+                 {"init_lora_weights", "gaussian"},
+                 {"revision", "main"},
+                 {"inference_mode", false},
+                 {"megatron_core", "megatron.core"}});
+  EXPECT_TRUE(ParseConfig(config).ok()) << ParseConfig(config);
+}
+
+TEST(PeftTest, TheConfigMustBeJson) {
+  PeftFiles files = SerializePeft(Small());
+  for (const char* text : {"", "[]", "{\"r\": 8", "{\"r\": 8, \"r\": 8}"}) {
+    files.config_json = text;
+    EXPECT_TRUE(absl::IsInvalidArgument(ParsePeft(files).status())) << text;
+  }
+}
+
+TEST(PeftTest, TensorsThatDoNotFitAreNamed) {
+  const std::string a = std::string("base_model.model.") + kModule + ".lora_A.weight";
+  const std::string b = std::string("base_model.model.") + kModule + ".lora_B.weight";
+  const HostTensor a_good = HostTensor::FromFloat32({1, 2, 3, 4, 5, 6}, {2, 3});
+  const HostTensor b_good = HostTensor::FromFloat32({1, 2, 3, 4}, {2, 2});
+  ASSERT_TRUE(ParseTensors({{a, a_good}, {b, b_good}}).ok())
+      << ParseTensors({{a, a_good}, {b, b_good}});
+  const std::pair<nn::TensorMap, const char*> kCases[] = {
+      {{{a, a_good}}, "has A but no B"},
+      {{{b, b_good}}, "has B but no A"},
+      {{{a, HostTensor::FromFloat32({1, 2, 3}, {1, 3})}, {b, b_good}}, "do not fit r 2"},
+      {{{a, a_good}, {b, HostTensor::FromFloat32({1, 2}, {2, 1})}}, "do not fit r 2"},
+      {{{a, a_good}, {b, HostTensor::FromFloat32({1, 2}, {2})}}, "do not fit r 2"},
+      {{{a, a_good}, {b, b_good}, {"base_model.model.lm_head.weight", b_good}},
+       "base_model.model.lm_head.weight"},
+      {{{"q.lora_A.weight", a_good}}, "q.lora_A.weight"},
+      {{{"base_model.model.x.wo.lora_A.weight", a_good},
+        {"base_model.model.x.wo.lora_B.weight", b_good}},
+       "x.wo is not among target_modules"},
+      {{{"base_model.model.xq.lora_A.weight", a_good},
+        {"base_model.model.xq.lora_B.weight", b_good}},
+       "xq is not among target_modules"},
+      {{}, "none"},
+  };
+  for (const auto& [tensors, words] : kCases) {
+    const absl::Status status = ParseTensors(tensors);
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << words << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+  }
+}
+
+TEST(PeftTest, DamagedFilesAreDataLoss) {
+  PeftFiles files = SerializePeft(Small());
+  files.safetensors.pop_back();
+  EXPECT_TRUE(absl::IsDataLoss(ParsePeft(files).status()));
+}
+
+TEST(PeftTest, MissingFilesAreNotFoundAndNamed) {
+  testing::TempFolder folder;
+  EXPECT_TRUE(absl::IsNotFound(ReadPeftFolder(folder / "absent").status()));
+  ASSERT_TRUE(WritePeftFolder(folder / "adapter", Small()).ok());
+  fs::remove(folder / "adapter/adapter_model.safetensors");
+  const absl::Status status = ReadPeftFolder(folder / "adapter").status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("adapter_model.safetensors"));
+}
+
+// The definition, spelled out once more.
+TEST(ContentHashTest, IsOverNamesShapesAndValuesInNameOrder) {
+  const LoraWeights lora = Small();
+  std::string bytes;
+  const auto add = [&bytes](const std::string& name, std::vector<uint64_t> shape,
+                            const std::vector<float>& values) {
+    bytes += "base_model.model." + name;
+    bytes.push_back('\0');
+    const auto number = [&bytes](uint64_t value, int width) {
+      for (int i = 0; i < width; ++i) bytes.push_back(static_cast<char>((value >> (8 * i)) & 0xff));
+    };
+    number(shape.size(), 4);
+    for (const uint64_t size : shape) number(size, 8);
+    for (const float value : values) {
+      uint32_t bits = 0;
+      std::memcpy(&bits, &value, sizeof(bits));
+      number(bits, 4);
+    }
+  };
+  add("decoder.block.1.layer.1.EncDecAttention.v.lora_A.weight", {2, 1}, {0.5f, -0.5f});
+  add("decoder.block.1.layer.1.EncDecAttention.v.lora_B.weight", {1, 2}, {1, 0});
+  add(std::string(kModule) + ".lora_A.weight", {2, 3}, {1, 2, 3, 4, 5, 6});
+  add(std::string(kModule) + ".lora_B.weight", {2, 2}, {7, 8, 9, 10});
+  EXPECT_EQ(ContentHash(lora), Sha256Hex(bytes));
+}
+
+TEST(ContentHashTest, ChangesWithEveryPartAndNotWithTheConfig) {
+  const std::string hash = ContentHash(Small());
+  LoraWeights other = Small();
+  other.config.lora_alpha = 1;
+  EXPECT_EQ(ContentHash(other), hash);
+  other.modules[kModule].a = HostTensor::FromFloat32({1, 2, 3, 4, 5, 6.5f}, {2, 3});
+  EXPECT_NE(ContentHash(other), hash);
+  other.modules[kModule].a = HostTensor::FromFloat32({1, 2, 3, 4, 5, 6}, {3, 2});
+  EXPECT_NE(ContentHash(other), hash);
+  other = Small();
+  other.modules["renamed"] = std::move(other.modules.extract(kModule).mapped());
+  EXPECT_NE(ContentHash(other), hash);
+}
+
+TEST(RealAdaptersTest, EveryConfigOfTheWildIsAccepted) {
+  const std::string folder = std::string(kData) + "r32";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  int configs = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".json") continue;
+    PeftFiles files = SerializePeft(Small());
+    files.config_json = *ReadFile(entry.path().string());
+    // r is 32 there and 2 in these tensors: the config is fine, the tensors do not fit it.
+    const absl::Status status = ParsePeft(files).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << entry.path() << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("do not fit r 32"));
+    ++configs;
+  }
+  EXPECT_EQ(configs, 3);
+}
+
+TEST(RealAdaptersTest, BinAndSafetensorsOfOneAdapterAreEqual) {
+  const std::string folder = std::string(kData) + "r8";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  const auto torch = nn::ReadTorchZip(folder + "/adapter_model.bin");
+  const auto safe = nn::ReadSafetensors(folder + "/adapter_model.safetensors");
+  ASSERT_TRUE(torch.ok()) << torch.status();
+  ASSERT_TRUE(safe.ok()) << safe.status();
+  ASSERT_EQ(torch->size(), safe->size());
+  for (const auto& [name, tensor] : *safe) {
+    ASSERT_EQ(torch->count(name), 1u) << name;
+    EXPECT_EQ(torch->at(name).dtype, tensor.dtype);
+    EXPECT_EQ(torch->at(name).shape, tensor.shape);
+    EXPECT_TRUE(torch->at(name).bytes == tensor.bytes) << name;
+  }
+  // And through the adapter reader, which takes .bin when there is nothing else.
+  testing::TempFolder copy;
+  fs::copy_file(folder + "/adapter_config.json", copy / "adapter_config.json");
+  fs::copy_file(folder + "/adapter_model.bin", copy / "adapter_model.bin");
+  const auto from_torch = ReadPeftFolder(copy.path());
+  const auto from_safe = ReadPeftFolder(folder);
+  ASSERT_TRUE(from_torch.ok()) << from_torch.status();
+  ASSERT_TRUE(from_safe.ok()) << from_safe.status();
+  EXPECT_EQ(from_safe->modules.size(), 72u);
+  EXPECT_EQ(ContentHash(*from_torch), ContentHash(*from_safe));
+}
+
+}  // namespace
+}  // namespace mellow::adapters
