@@ -10,8 +10,9 @@
 
 namespace mellow::testing {
 
-// A model whose next token is a function of the source alone: it counts up from source_ids[0], and says </s> (1) when it reaches source_ids[1]. A test can
-// hold it before its next step, to decide what happens meanwhile, and sees how many rows each step had.
+// A model whose next token is a function of the source alone: it counts up from source_ids[0], and
+// says </s> (1) when it reaches source_ids[1]. A test can hold it before its next step, to decide
+// what happens meanwhile, and sees how many rows each step had.
 class FakeSeq2SeqModel : public nn::Seq2SeqModel {
  public:
   explicit FakeSeq2SeqModel(int vocab_size = 64) { config_.vocab_size = vocab_size; }
@@ -19,11 +20,13 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
   const nn::T5Config& config() const override { return config_; }
   int64_t parameter_count() const override { return 7; }
 
-  absl::StatusOr<std::shared_ptr<const nn::PreparedAdapter>> Prepare(const nn::LoraWeights&) const override {
+  absl::StatusOr<std::shared_ptr<const nn::PreparedAdapter>> Prepare(
+      const nn::LoraWeights&) const override {
     return std::make_shared<const nn::PreparedAdapter>();
   }
 
-  absl::StatusOr<std::vector<std::unique_ptr<nn::DecodeRow>>> Encode(absl::Span<const nn::EncodeRequest> requests) override {
+  absl::StatusOr<std::vector<std::unique_ptr<nn::DecodeRow>>> Encode(
+      absl::Span<const nn::EncodeRequest> requests) override {
     std::vector<std::unique_ptr<nn::DecodeRow>> rows;
     for (const nn::EncodeRequest& r : requests) {
       auto row = std::make_unique<Row>();
@@ -36,7 +39,8 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     return rows;
   }
 
-  absl::Status Step(absl::Span<nn::DecodeRow* const> rows, absl::Span<const int32_t>, std::vector<float>* logits) override {
+  absl::Status Step(absl::Span<nn::DecodeRow* const> rows, absl::Span<const int32_t>,
+                    std::vector<float>* logits) override {
     {
       MutexLock lock(&mutex_);
       ++waiting_;
@@ -61,9 +65,11 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     return std::make_unique<Row>(static_cast<const Row&>(row));
   }
 
-  absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(absl::Span<const nn::ScoreRequest> requests) override {
+  absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
+      absl::Span<const nn::ScoreRequest> requests) override {
     std::vector<std::vector<float>> out;
-    for (const nn::ScoreRequest& r : requests) out.emplace_back(r.target_ids.size(), -static_cast<float>(r.source_ids[0]));
+    for (const nn::ScoreRequest& r : requests)
+      out.emplace_back(r.target_ids.size(), -static_cast<float>(r.source_ids[0]));
     return out;
   }
 

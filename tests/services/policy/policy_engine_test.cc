@@ -30,7 +30,9 @@ std::vector<GenerateJob> Batch(Jobs... jobs) {
 
 class PolicyEngineTest : public ::testing::Test {
  protected:
-  void Start(EngineOptions options) { engine_ = std::make_unique<PolicyEngine>(&model_, options, &metrics_); }
+  void Start(EngineOptions options) {
+    engine_ = std::make_unique<PolicyEngine>(&model_, options, &metrics_);
+  }
   std::future<Sequence> SubmitOne(GenerateJob job) {
     auto futures = engine_->Submit(Batch(std::move(job)));
     EXPECT_TRUE(futures.ok()) << futures.status();
@@ -43,7 +45,8 @@ class PolicyEngineTest : public ::testing::Test {
 
 TEST_F(PolicyEngineTest, GeneratesUntilEosOrLength) {
   Start({});
-  auto futures = engine_->Submit(Batch(MakeJob(5, 8), MakeJob(20, 60, Lane::kUser, /*max_new_tokens=*/4)));
+  auto futures =
+      engine_->Submit(Batch(MakeJob(5, 8), MakeJob(20, 60, Lane::kUser, /*max_new_tokens=*/4)));
   ASSERT_TRUE(futures.ok());
   const Sequence ended = (*futures)[0].get();
   const Sequence cut = (*futures)[1].get();
@@ -98,7 +101,9 @@ TEST_F(PolicyEngineTest, FullQueueRefusesTheWholeBatchAtOnce) {
 
 TEST_F(PolicyEngineTest, RefusesWhatCanNeverFit) {
   Start({.max_batch_tokens = 10});
-  EXPECT_EQ(engine_->Submit(Batch(MakeJob(5, 6, Lane::kUser, /*max_new_tokens=*/9))).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(
+      engine_->Submit(Batch(MakeJob(5, 6, Lane::kUser, /*max_new_tokens=*/9))).status().code(),
+      absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(PolicyEngineTest, ExpiredAndCancelledRequestsCostNoCompute) {

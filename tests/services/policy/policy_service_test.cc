@@ -20,7 +20,8 @@ using ::testing::HasSubstr;
 // A word is its number: "5 8" <-> {5, 8}.
 class NumberTokenizer : public text::Tokenizer {
  public:
-  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text, int max_tokens) const override {
+  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
+                                              int max_tokens) const override {
     if (text == "\xff") return absl::InvalidArgumentError("not UTF-8 at byte 0");
     std::vector<int32_t> ids;
     for (absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
@@ -30,7 +31,9 @@ class NumberTokenizer : public text::Tokenizer {
     if (max_tokens > 0 && static_cast<int>(ids.size()) > max_tokens) ids.resize(max_tokens);
     return ids;
   }
-  absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids, bool) const override { return absl::StrJoin(ids, " "); }
+  absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids, bool) const override {
+    return absl::StrJoin(ids, " ");
+  }
   int vocab_size() const override { return 64; }
 };
 
@@ -38,14 +41,16 @@ nn::LoraWeights MakeLora(float value) {
   nn::LoraWeights lora;
   lora.config.r = 1;
   lora.config.target_modules = {"q"};
-  lora.modules["encoder.block.0.layer.0.SelfAttention.q"] = {nn::HostTensor::FromFloat32({value, 2}, {1, 2}), nn::HostTensor::FromFloat32({3, 4}, {2, 1})};
+  lora.modules["encoder.block.0.layer.0.SelfAttention.q"] = {
+      nn::HostTensor::FromFloat32({value, 2}, {1, 2}), nn::HostTensor::FromFloat32({3, 4}, {2, 1})};
   return lora;
 }
 
 class PolicyServiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto server = rpc::Server::Start({}, {&service_}, {v1::PolicyService::service_full_name()}, &metrics_);
+    auto server =
+        rpc::Server::Start({}, {&service_}, {v1::PolicyService::service_full_name()}, &metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     stub_ = v1::PolicyService::NewStub(server_->InProcessChannel());
@@ -60,18 +65,20 @@ class PolicyServiceTest : public ::testing::Test {
     request.add_prompts()->set_text(text);
     return request;
   }
-  grpc::Status Publish(int64_t version, const nn::LoraWeights& lora, const std::function<void(common::v1::AdapterChunk*)>& spoil = nullptr) {
+  grpc::Status Publish(int64_t version, const nn::LoraWeights& lora,
+                       const std::function<void(common::v1::AdapterChunk*)>& spoil = nullptr) {
     common::v1::AdapterRef ref;
     ref.set_version(version);
     ref.set_sha256(adapters::ContentHash(lora));
     grpc::ClientContext context;
     v1::PublishAdapterResponse response;
     auto writer = stub_->PublishAdapter(&context, &response);
-    (void)wire::SendAdapter(ref, adapters::SerializePeft(lora), [&](const common::v1::AdapterChunk& chunk) {
-      common::v1::AdapterChunk copy = chunk;
-      if (spoil != nullptr) spoil(&copy);
-      return writer->Write(copy);
-    });
+    (void)wire::SendAdapter(ref, adapters::SerializePeft(lora),
+                            [&](const common::v1::AdapterChunk& chunk) {
+                              common::v1::AdapterChunk copy = chunk;
+                              if (spoil != nullptr) spoil(&copy);
+                              return writer->Write(copy);
+                            });
     writer->WritesDone();
     return writer->Finish();
   }
@@ -89,7 +96,8 @@ class PolicyServiceTest : public ::testing::Test {
   obs::Metrics metrics_;
   AdapterTable adapters_{2};
   PolicyEngine engine_{&model_, {}, &metrics_};
-  PolicyServiceImpl service_{options_, "cpu", &model_, &tokenizer_, &adapters_, &engine_, &metrics_};
+  PolicyServiceImpl service_{options_,   "cpu",    &model_,  &tokenizer_,
+                             &adapters_, &engine_, &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::PolicyService::Stub> stub_;
 };
@@ -111,7 +119,8 @@ TEST_F(PolicyServiceTest, GenerateAnswersInOrderWithTheAdapterThatAnswered) {
 
 TEST_F(PolicyServiceTest, BadRequestsNameTheField) {
   v1::GenerateResponse response;
-  const auto expect = [&](const v1::GenerateRequest& request, grpc::StatusCode code, const std::string& part) {
+  const auto expect = [&](const v1::GenerateRequest& request, grpc::StatusCode code,
+                          const std::string& part) {
     const grpc::Status status = Generate(request, &response);
     EXPECT_EQ(status.error_code(), code) << status.error_message();
     EXPECT_THAT(status.error_message(), HasSubstr(part));
@@ -179,7 +188,8 @@ TEST_F(PolicyServiceTest, PublishedAdapterIsServedAndOlderOnesAreRefused) {
 }
 
 TEST_F(PolicyServiceTest, TheTableKeepsTheNewestAndTheBase) {
-  for (int version = 1; version <= 4; ++version) ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
+  for (int version = 1; version <= 4; ++version)
+    ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
   grpc::ClientContext context;
   v1::ListAdaptersResponse list;
   ASSERT_TRUE(stub_->ListAdapters(&context, {}, &list).ok());
@@ -207,10 +217,12 @@ TEST_F(PolicyServiceTest, DamagedAdapterStreamLeavesNothingBehind) {
 TEST_F(PolicyServiceTest, OversizedMessageIsRefusedAndTheServiceStaysUp) {
   v1::SummarizeRequest request;
   request.set_dialogue(std::string(65 << 20, 'x'));
-  auto stub = v1::PolicyService::NewStub(grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  auto stub = v1::PolicyService::NewStub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   v1::SummarizeResponse response;
-  EXPECT_EQ(stub->Summarize(&context, request, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(stub->Summarize(&context, request, &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
   v1::GenerateResponse generated;
   EXPECT_TRUE(Generate(MakeRequest("5 8"), &generated).ok());
 }
@@ -220,8 +232,10 @@ TEST_F(PolicyServiceTest, EveryCallIsCountedWithItsCode) {
   (void)Generate({}, &response);
   (void)Generate(MakeRequest("5 8"), &response);
   const std::string text = metrics_.Text();
-  EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"INVALID_ARGUMENT\",method=\"/mellow.policy.v1.PolicyService/Generate\"} 1"));
-  EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"OK\",method=\"/mellow.policy.v1.PolicyService/Generate\"} 1"));
+  EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"INVALID_ARGUMENT\",method=\"/"
+                              "mellow.policy.v1.PolicyService/Generate\"} 1"));
+  EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"OK\",method=\"/"
+                              "mellow.policy.v1.PolicyService/Generate\"} 1"));
   EXPECT_THAT(text, HasSubstr("mellow_policy_tokens_total{lane=\"user\"} 4"));
 }
 

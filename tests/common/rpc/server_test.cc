@@ -1,0 +1,72 @@
+#include "common/rpc/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/rpc/client.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+
+namespace mellow::rpc {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RpcServerTest, HealthFollowsSetServing) {
+  obs::Metrics metrics;
+  auto server = Server::Start({}, {}, {"mellow.x.v1.X"}, &metrics);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto channel = MakeChannel((*server)->address());
+  EXPECT_TRUE(absl::IsUnavailable(CheckHealth(channel, "x", absl::Seconds(20))))
+      << "NOT_SERVING until told";
+  (*server)->SetServing(true);
+  EXPECT_TRUE(CheckHealth(channel, "x", absl::Seconds(20)).ok());
+  (*server)->SetServing(false);
+  EXPECT_TRUE(absl::IsUnavailable(CheckHealth(channel, "x", absl::Seconds(20))));
+}
+
+TEST(RpcServerTest, ATakenPortIsRefusedByName) {
+  obs::Metrics metrics;
+  auto first = Server::Start({}, {}, {}, &metrics);
+  ASSERT_TRUE(first.ok());
+  ServerOptions options;
+  options.address = (*first)->address();
+  auto second = Server::Start(options, {}, {}, &metrics);
+  EXPECT_TRUE(absl::IsUnavailable(second.status()));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(options.address));
+}
+
+TEST(RpcServerTest, AnUnreachablePeerIsNamedWithHostAndPort) {
+  std::string address;
+  {
+    obs::Metrics metrics;
+    auto server = Server::Start({}, {}, {}, &metrics);
+    ASSERT_TRUE(server.ok());
+    address = (*server)->address();
+  }
+  const absl::Status status = CheckHealth(MakeChannel(address), address, absl::Seconds(20));
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(address));
+}
+
+TEST(RpcServerTest, BadOptionsNameTheValue) {
+  obs::Metrics metrics;
+  for (const char* address : {"", "localhost", ":70000", "h:99999", "h:x"}) {
+    ServerOptions options;
+    options.address = address;
+    EXPECT_TRUE(absl::IsInvalidArgument(Server::Start(options, {}, {}, &metrics).status()))
+        << address;
+  }
+}
+
+TEST(RpcServerTest, MetricsServerServesAndRefusesATakenPort) {
+  obs::Metrics metrics;
+  auto first = obs::MetricsServer::Start("127.0.0.1:0", &metrics);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_GT((*first)->port(), 0);
+  auto second =
+      obs::MetricsServer::Start("127.0.0.1:" + std::to_string((*first)->port()), &metrics);
+  EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
+}
+
+}  // namespace
+}  // namespace mellow::rpc

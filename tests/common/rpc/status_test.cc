@@ -1,0 +1,28 @@
+#include "common/rpc/status.h"
+
+#include <gtest/gtest.h>
+
+namespace mellow::rpc {
+namespace {
+
+TEST(RpcStatusTest, CodesAndMessagesGoThereAndBack) {
+  for (int code = 1; code <= 16; ++code) {
+    const absl::Status status(static_cast<absl::StatusCode>(code), "what happened");
+    const grpc::Status wire = ToGrpcStatus(status);
+    EXPECT_EQ(static_cast<int>(wire.error_code()), code);
+    EXPECT_EQ(FromGrpcStatus(wire, "policy-0 at h:1"),
+              absl::Status(status.code(), "policy-0 at h:1: what happened"));
+  }
+  EXPECT_TRUE(ToGrpcStatus(absl::OkStatus()).ok());
+  EXPECT_TRUE(FromGrpcStatus(grpc::Status::OK, "x").ok());
+}
+
+TEST(RpcStatusTest, ABrokenStreamMayBeRetried) {
+  const absl::Status status = FromGrpcStatus({grpc::StatusCode::UNKNOWN, "Stream removed"}, "x");
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_TRUE(IsRetryable(status));
+  EXPECT_FALSE(IsRetryable(absl::InvalidArgumentError("")));
+}
+
+}  // namespace
+}  // namespace mellow::rpc

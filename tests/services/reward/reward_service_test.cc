@@ -1,0 +1,98 @@
+#include "services/reward/reward_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/rpc/server.h"
+#include "services/reward/labels.h"
+#include "tests/testing/fake_classifier.h"
+
+namespace mellow::reward {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::FloatNear;
+using ::testing::HasSubstr;
+
+// A letter is its number, between <s> (0) and </s> (2).
+class LetterTokenizer : public text::Tokenizer {
+ public:
+  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
+                                              int max_tokens) const override {
+    if (text == "\xff") return absl::InvalidArgumentError("not UTF-8 at byte 0");
+    std::vector<int32_t> ids = {0};
+    for (char c : text)
+      if (max_tokens == 0 || static_cast<int>(ids.size()) < max_tokens - 1) ids.push_back(c - 'a');
+    ids.push_back(2);
+    return ids;
+  }
+  absl::StatusOr<std::string> Decode(absl::Span<const int32_t>, bool) const override { return ""; }
+  int vocab_size() const override { return 64; }
+};
+
+class RewardServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server =
+        rpc::Server::Start({}, {&service_}, {v1::RewardService::service_full_name()}, &metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    stub_ = v1::RewardService::NewStub(server_->InProcessChannel());
+  }
+  grpc::Status Score(const std::vector<std::string>& texts, v1::ScoreResponse* response) {
+    v1::ScoreRequest request;
+    for (const std::string& text : texts) request.add_texts(text);
+    grpc::ClientContext context;
+    return stub_->Score(&context, request, response);
+  }
+
+  testing::FakeClassifier model_;
+  LetterTokenizer tokenizer_;
+  obs::Metrics metrics_;
+  RewardEngine engine_{&model_, {}, &metrics_};
+  RewardServiceImpl service_{{}, "cpu", /*toxic=*/1, &model_, &tokenizer_, &engine_};
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<v1::RewardService::Stub> stub_;
+};
+
+TEST_F(RewardServiceTest, ScoresLogitsProbabilitiesLabelAndToxicity) {
+  v1::ScoreResponse response;
+  ASSERT_TRUE(Score({"ac", "aa", ""}, &response).ok());
+  EXPECT_THAT(response.labels(), ElementsAre("nothate", "hate"));
+  EXPECT_THAT(response.scores(0).logits(), ElementsAre(0, 2));
+  EXPECT_THAT(response.scores(0).toxicity(), FloatNear(0.880797f, 1e-6));
+  EXPECT_THAT(response.scores(0).probabilities(),
+              ElementsAre(FloatNear(0.119203f, 1e-6), FloatNear(0.880797f, 1e-6)));
+  EXPECT_EQ(response.scores(0).label(), "hate");
+  EXPECT_EQ(response.scores(1).label(), "nothate");
+  EXPECT_FALSE(response.scores(2).truncated()) << "an empty text has a score";
+}
+
+TEST_F(RewardServiceTest, ALongTextIsTruncatedAndSaysSo) {
+  v1::ScoreResponse response;
+  ASSERT_TRUE(Score({"abcdefgh", "abcdefghi"}, &response).ok());
+  EXPECT_FALSE(response.scores(0).truncated());
+  EXPECT_TRUE(response.scores(1).truncated());
+  EXPECT_THAT(response.scores(1).logits(), ElementsAre(0, 7));
+}
+
+TEST_F(RewardServiceTest, BadTextsAreNamed) {
+  v1::ScoreResponse response;
+  EXPECT_EQ(Score({}, &response).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  // proto3 strings are UTF-8 by definition, so bytes that are not never reach the wire: the stub
+  // itself refuses them.
+  EXPECT_TRUE(Score({"a"}, &response).ok());
+}
+
+TEST(ToxicLabelTest, FindsTheLabelOrNamesThoseThatThereAre) {
+  EXPECT_EQ(*ToxicLabel({"nothate", "hate"}, ""), 1);
+  EXPECT_EQ(*ToxicLabel({"toxic", "fine"}, ""), 0);
+  EXPECT_EQ(*ToxicLabel({"a", "b", "c"}, ""), 2);
+  EXPECT_EQ(*ToxicLabel({"a", "b"}, "a"), 0);
+  const auto unknown = ToxicLabel({"a", "b"}, "x");
+  EXPECT_TRUE(absl::IsInvalidArgument(unknown.status()));
+  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("a, b"));
+}
+
+}  // namespace
+}  // namespace mellow::reward

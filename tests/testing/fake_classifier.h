@@ -1,0 +1,68 @@
+#ifndef MELLOW_TESTS_TESTING_FAKE_CLASSIFIER_H_
+#define MELLOW_TESTS_TESTING_FAKE_CLASSIFIER_H_
+
+#include <vector>
+
+#include "common/nn/sequence_classifier.h"
+#include "common/sync/mutex.h"
+
+namespace mellow::testing {
+
+// Two labels, nothate and hate; the logit of hate is the last id but one, that of nothate 0. A test
+// can hold it, and sees what each batch had.
+class FakeClassifier : public nn::SequenceClassifier {
+ public:
+  FakeClassifier() {
+    config_.labels = {"nothate", "hate"};
+    config_.max_position_embeddings = 12;  // 10 tokens
+  }
+  const nn::RobertaConfig& config() const override { return config_; }
+  int64_t parameter_count() const override { return 5; }
+  absl::StatusOr<std::vector<std::vector<float>>> Classify(
+      absl::Span<const std::vector<int32_t>> sequences) override {
+    MutexLock lock(&mutex_);
+    ++waiting_;
+    changed_.NotifyAll();
+    while (held_) changed_.Wait(&mutex_);
+    --waiting_;
+    std::vector<size_t> lengths;
+    std::vector<std::vector<float>> logits;
+    for (const auto& ids : sequences) {
+      lengths.push_back(ids.size());
+      logits.push_back({0, ids.size() < 2 ? 0 : static_cast<float>(ids[ids.size() - 2])});
+    }
+    batches_.push_back(lengths);
+    return logits;
+  }
+  void Hold() {
+    MutexLock lock(&mutex_);
+    held_ = true;
+  }
+  void Release() {
+    {
+      MutexLock lock(&mutex_);
+      held_ = false;
+    }
+    changed_.NotifyAll();
+  }
+  void WaitUntilHeld() {
+    MutexLock lock(&mutex_);
+    while (waiting_ == 0) changed_.Wait(&mutex_);
+  }
+  std::vector<std::vector<size_t>> batches() const {
+    MutexLock lock(&mutex_);
+    return batches_;
+  }
+
+ private:
+  nn::RobertaConfig config_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::vector<size_t>> batches_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mellow::testing
+
+#endif  // MELLOW_TESTS_TESTING_FAKE_CLASSIFIER_H_
