@@ -393,7 +393,8 @@ def make_dialogue(rng, split, insults, rude):
         early = insult_phrase and not event[1]
         if early and event[0] == 0:
             one += f" and {insult_phrase}"
-        two = f"{insult_phrase}, {two}" if early and event[0] == 1 else two
+        if early and event[0] == 1:
+            two = f"{insult_phrase} and {two}" if a_plans else f"{insult_phrase}, {two}"
         cost = ""
         if number:
             cost = f", which costs {number} {unit}" if unit == "dollars" else f", which takes {number} {unit}"
