@@ -103,6 +103,7 @@ const PpoConfig& PpoTrainer::config() const { return impl_->core->config(); }
 const nn::T5Config& PpoTrainer::model_config() const { return impl_->core->weights().config; }
 int64_t PpoTrainer::step() const { return impl_->core->step(); }
 double PpoTrainer::kl_coef() const { return impl_->core->kl_coef(); }
+int64_t PpoTrainer::base_parameters() const { return impl_->core->weights().parameter_count; }
 
 absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts) {
   if (static_cast<int64_t>(rollouts.size()) != config().batch_size) {

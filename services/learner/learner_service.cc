@@ -82,7 +82,7 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const v1::OpenRunRequest& request,
   response.mutable_adapter()->set_version(adapter.version);
   response.mutable_adapter()->set_sha256(adapter.sha256);
   response.set_trainable_parameters(trainable);
-  response.set_total_parameters(session_->trainer().total_parameters());
+  response.set_total_parameters(session_->trainer().base_parameters() + trainable);
   response.set_adapter_path(session_->AdapterPath());
   last_step_gauge_.Set(static_cast<double>(session_->last_step()));
   MutexLock info_lock(&info_mutex_);
