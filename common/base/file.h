@@ -2,8 +2,8 @@
 #define MELLOW_COMMON_BASE_FILE_H_
 
 // Whole files. Every error names the path.
-//   NotFound: no such file.  PermissionDenied, InvalidArgument (a folder).  ResourceExhausted: disk full.
-//   Unknown/Internal: any other errno, in words.
+//   NotFound: no such file.  PermissionDenied, InvalidArgument (a folder).  ResourceExhausted: disk
+//   full. Unknown/Internal: any other errno, in words.
 
 #include <cstdint>
 #include <memory>
@@ -18,17 +18,18 @@ namespace mellow {
 
 [[nodiscard]] absl::StatusOr<std::string> ReadFile(const std::string& path);
 
-// Writes beside `path`, fsyncs, renames over it, fsyncs the folder: readers see the old or the new file, never a part;
-// on an error the old file stays and nothing is left behind.
+// Writes beside `path`, fsyncs, renames over it, fsyncs the folder: readers see the old or the new
+// file, never a part; on an error the old file stays and nothing is left behind.
 [[nodiscard]] absl::Status WriteFileAtomic(const std::string& path, absl::string_view data);
 
-// Writes and fsyncs; for files inside a folder that is renamed as a whole afterwards (AtomicFolder).
+// Writes and fsyncs; for files inside a folder that is renamed as a whole afterwards
+// (AtomicFolder).
 [[nodiscard]] absl::Status WriteFileSynced(const std::string& path, absl::string_view data);
 
 [[nodiscard]] absl::Status MakeFolders(const std::string& path);
 
-// Builds a folder beside its final place and renames it there: `path` is either absent (or the old one) or complete.
-// Not thread-safe. Destroying it without Commit removes what was written.
+// Builds a folder beside its final place and renames it there: `path` is either absent (or the old
+// one) or complete. Not thread-safe. Destroying it without Commit removes what was written.
 class AtomicFolder {
  public:
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<AtomicFolder>> Create(std::string path);
@@ -52,7 +53,8 @@ class AtomicFolder {
 // A file mapped read-only; unmapped when the last owner of the pointer is gone.
 class MappedFile {
  public:
-  [[nodiscard]] static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+  [[nodiscard]] static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(
+      const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

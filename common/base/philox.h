@@ -1,9 +1,9 @@
 #ifndef MELLOW_COMMON_BASE_PHILOX_H_
 #define MELLOW_COMMON_BASE_PHILOX_H_
 
-// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as
-// 1, 2, 3" (SC 2011). The number drawn for a key and a counter depends on nothing else, so it does not matter which
-// node or thread draws it, or in which order.
+// Philox 4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random
+// numbers: as easy as 1, 2, 3" (SC 2011). The number drawn for a key and a counter depends on
+// nothing else, so it does not matter which node or thread draws it, or in which order.
 
 #include <array>
 #include <cstdint>

@@ -16,7 +16,9 @@ Sha256::Sha256() : context_(std::make_unique<Context>()) {
 }
 Sha256::~Sha256() = default;
 
-void Sha256::Update(const void* data, size_t bytes) { EVP_DigestUpdate(context_->evp, data, bytes); }
+void Sha256::Update(const void* data, size_t bytes) {
+  EVP_DigestUpdate(context_->evp, data, bytes);
+}
 
 std::string Sha256::HexDigest() {
   unsigned char digest[EVP_MAX_MD_SIZE];

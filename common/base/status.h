@@ -1,8 +1,8 @@
 #ifndef MELLOW_COMMON_BASE_STATUS_H_
 #define MELLOW_COMMON_BASE_STATUS_H_
 
-// Macros and helpers for absl::Status. The lowest layer picks the code, each layer may prepend where it happened
-// (Annotate), and only the RPC edge or main() reports it.
+// Macros and helpers for absl::Status. The lowest layer picks the code, each layer may prepend
+// where it happened (Annotate), and only the RPC edge or main() reports it.
 
 #include <utility>
 
@@ -24,10 +24,9 @@ inline absl::Status Annotate(const absl::Status& status, absl::string_view where
 #define MELLOW_CONCAT_INNER(a, b) a##b
 #define MELLOW_CONCAT(a, b) MELLOW_CONCAT_INNER(a, b)
 
-#define MELLOW_RETURN_IF_ERROR(expr)                               \
-  do {                                                             \
-    if (absl::Status mellow_status = (expr); !mellow_status.ok()) \
-      return mellow_status;                                        \
+#define MELLOW_RETURN_IF_ERROR(expr)                                                    \
+  do {                                                                                  \
+    if (absl::Status mellow_status = (expr); !mellow_status.ok()) return mellow_status; \
   } while (false)
 
 // MELLOW_ASSIGN_OR_RETURN(auto value, MaybeValue());

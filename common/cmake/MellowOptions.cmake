@@ -25,7 +25,7 @@ endif()
 # Flags of our own targets only, never of what we link.
 add_library(mellow_flags INTERFACE)
 target_include_directories(mellow_flags INTERFACE "${CMAKE_SOURCE_DIR}")
-target_compile_options(mellow_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -Wno-unknown-warning-option)
+target_compile_options(mellow_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(mellow_flags INTERFACE -Wthread-safety -Werror=thread-safety)
 endif()

@@ -15,20 +15,28 @@ using Json = nlohmann::ordered_json;
 
 spdlog::level::level_enum ToSpdlog(Severity severity) {
   switch (severity) {
-    case Severity::kDebug: return spdlog::level::debug;
-    case Severity::kInfo: return spdlog::level::info;
-    case Severity::kWarning: return spdlog::level::warn;
-    case Severity::kError: return spdlog::level::err;
+    case Severity::kDebug:
+      return spdlog::level::debug;
+    case Severity::kInfo:
+      return spdlog::level::info;
+    case Severity::kWarning:
+      return spdlog::level::warn;
+    case Severity::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
 
 absl::string_view Name(Severity severity) {
   switch (severity) {
-    case Severity::kDebug: return "debug";
-    case Severity::kInfo: return "info";
-    case Severity::kWarning: return "warning";
-    case Severity::kError: return "error";
+    case Severity::kDebug:
+      return "debug";
+    case Severity::kInfo:
+      return "info";
+    case Severity::kWarning:
+      return "warning";
+    case Severity::kError:
+      return "error";
   }
   return "info";
 }
@@ -51,14 +59,16 @@ spdlog::logger& Logger() {
 }  // namespace
 
 absl::Status InitLog(const std::string& service, absl::string_view level) {
-  for (Severity severity : {Severity::kDebug, Severity::kInfo, Severity::kWarning, Severity::kError}) {
+  for (Severity severity :
+       {Severity::kDebug, Severity::kInfo, Severity::kWarning, Severity::kError}) {
     if (level == Name(severity)) {
       ServiceName() = service;
       Logger().set_level(ToSpdlog(severity));
       return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError("--log-level " + std::string(level) + ": one of debug, info, warning, error");
+  return absl::InvalidArgumentError("--log-level " + std::string(level) +
+                                    ": one of debug, info, warning, error");
 }
 
 void Log(Severity severity, absl::string_view message, LogFields fields) {

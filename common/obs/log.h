@@ -3,7 +3,8 @@
 
 // Structured logs: one JSON object a line on standard error.
 //   Log(Severity::kInfo, "adapter published", {{"version", 3}, {"sha256", hash}});
-//   {"time":"2026-01-31T12:00:00.123Z","level":"info","service":"policy-0","message":"adapter published","version":3,"sha256":"ab…"}
+//   {"time":"2026-01-31T12:00:00.123Z","level":"info","service":"policy-0","message":"adapter
+//   published","version":3,"sha256":"ab…"}
 // Thread-safe.
 
 #include <cstdint>
@@ -21,13 +22,13 @@ enum class Severity { kDebug, kInfo, kWarning, kError };
 
 class LogValue {
  public:
-  LogValue(const char* v) : value_(std::string(v)) {}                                     // NOLINT(google-explicit-constructor)
-  LogValue(absl::string_view v) : value_(std::string(v)) {}                               // NOLINT(google-explicit-constructor)
-  LogValue(const std::string& v) : value_(v) {}                                           // NOLINT(google-explicit-constructor)
-  LogValue(double v) : value_(v) {}                                                       // NOLINT(google-explicit-constructor)
-  LogValue(bool v) : value_(v) {}                                                         // NOLINT(google-explicit-constructor)
+  LogValue(const char* v) : value_(std::string(v)) {}        // NOLINT(google-explicit-constructor)
+  LogValue(absl::string_view v) : value_(std::string(v)) {}  // NOLINT(google-explicit-constructor)
+  LogValue(const std::string& v) : value_(v) {}              // NOLINT(google-explicit-constructor)
+  LogValue(double v) : value_(v) {}                          // NOLINT(google-explicit-constructor)
+  LogValue(bool v) : value_(v) {}                            // NOLINT(google-explicit-constructor)
   template <typename T, typename = std::enable_if_t<std::is_integral_v<T>>>
-  LogValue(T v) : value_(static_cast<int64_t>(v)) {}                                      // NOLINT(google-explicit-constructor)
+  LogValue(T v) : value_(static_cast<int64_t>(v)) {}  // NOLINT(google-explicit-constructor)
 
   const std::variant<std::string, double, bool, int64_t>& value() const { return value_; }
 

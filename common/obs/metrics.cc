@@ -24,7 +24,9 @@ void Gauge::Set(double value) const {
 void Gauge::Add(double by) const {
   if (impl_ != nullptr) static_cast<prometheus::Gauge*>(impl_)->Increment(by);
 }
-double Gauge::Value() const { return impl_ == nullptr ? 0 : static_cast<prometheus::Gauge*>(impl_)->Value(); }
+double Gauge::Value() const {
+  return impl_ == nullptr ? 0 : static_cast<prometheus::Gauge*>(impl_)->Value();
+}
 void Histogram::Observe(double value) const {
   if (impl_ != nullptr) static_cast<prometheus::Histogram*>(impl_)->Observe(value);
 }
@@ -38,17 +40,24 @@ struct Metrics::Impl {
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
 Metrics::~Metrics() = default;
 
-Counter Metrics::AddCounter(const std::string& name, const std::string& help, const Labels& labels) {
-  return Counter(&prometheus::BuildCounter().Name(name).Help(help).Register(*impl_->registry).Add(labels));
+Counter Metrics::AddCounter(const std::string& name, const std::string& help,
+                            const Labels& labels) {
+  return Counter(
+      &prometheus::BuildCounter().Name(name).Help(help).Register(*impl_->registry).Add(labels));
 }
 
 Gauge Metrics::AddGauge(const std::string& name, const std::string& help, const Labels& labels) {
-  return Gauge(&prometheus::BuildGauge().Name(name).Help(help).Register(*impl_->registry).Add(labels));
+  return Gauge(
+      &prometheus::BuildGauge().Name(name).Help(help).Register(*impl_->registry).Add(labels));
 }
 
-Histogram Metrics::AddHistogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
-                                const Labels& labels) {
-  return Histogram(&prometheus::BuildHistogram().Name(name).Help(help).Register(*impl_->registry).Add(labels, bounds));
+Histogram Metrics::AddHistogram(const std::string& name, const std::string& help,
+                                const std::vector<double>& bounds, const Labels& labels) {
+  return Histogram(&prometheus::BuildHistogram()
+                        .Name(name)
+                        .Help(help)
+                        .Register(*impl_->registry)
+                        .Add(labels, bounds));
 }
 
 void Metrics::SetInfo(const std::string& name, const std::string& help, const Labels& labels) {
@@ -61,17 +70,21 @@ void Metrics::SetInfo(const std::string& name, const std::string& help, const La
   current->Set(1);
 }
 
-std::string Metrics::Text() const { return prometheus::TextSerializer().Serialize(impl_->registry->Collect()); }
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
+}
 
 struct MetricsServer::Impl {
   explicit Impl(const std::string& address) : exposer(address, /*num_threads=*/1) {}
   prometheus::Exposer exposer;
 };
 
-MetricsServer::MetricsServer(std::unique_ptr<Impl> impl, int port) : impl_(std::move(impl)), port_(port) {}
+MetricsServer::MetricsServer(std::unique_ptr<Impl> impl, int port)
+    : impl_(std::move(impl)), port_(port) {}
 MetricsServer::~MetricsServer() = default;
 
-absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address, Metrics* metrics) {
+absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address,
+                                                                    Metrics* metrics) {
   try {
     auto impl = std::make_unique<Impl>(address);
     impl->exposer.RegisterCollectable(metrics->impl_->registry);
@@ -79,12 +92,14 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     const int port = ports.empty() ? 0 : ports.front();
     return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl), port));
   } catch (const std::exception& error) {  // civetweb's wrapper throws when it cannot listen
-    return absl::UnavailableError(absl::StrCat("metrics address ", address, ": cannot listen (is the port in use?): ", error.what()));
+    return absl::UnavailableError(absl::StrCat(
+        "metrics address ", address, ": cannot listen (is the port in use?): ", error.what()));
   }
 }
 
 std::vector<double> LatencyBounds() {
-  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+          1,     2.5,    5,     10,   30,    60,   120, 300,  600};
 }
 
 }  // namespace mellow::obs

@@ -1,8 +1,8 @@
 #ifndef MELLOW_COMMON_OBS_METRICS_H_
 #define MELLOW_COMMON_OBS_METRICS_H_
 
-// Prometheus metrics behind a small interface, so that only this folder knows prometheus-cpp. Names: mellow_<service>_<what>_<unit>,
-// counters end in _total. Thread-safe.
+// Prometheus metrics behind a small interface, so that only this folder knows prometheus-cpp.
+// Names: mellow_<service>_<what>_<unit>, counters end in _total. Thread-safe.
 
 #include <map>
 #include <memory>
@@ -15,7 +15,8 @@ namespace mellow::obs {
 
 using Labels = std::map<std::string, std::string>;
 
-// Handles are cheap to copy and live as long as the Metrics they came from. A default-constructed handle ignores what it is told.
+// Handles are cheap to copy and live as long as the Metrics they came from. A default-constructed
+// handle ignores what it is told.
 class Counter {
  public:
   Counter() = default;
@@ -61,8 +62,10 @@ class Metrics {
   // The same name and labels give the same metric. A name has one kind and one help text.
   Counter AddCounter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge AddGauge(const std::string& name, const std::string& help, const Labels& labels = {});
-  Histogram AddHistogram(const std::string& name, const std::string& help, const std::vector<double>& bounds, const Labels& labels = {});
-  // For info metrics whose labels change (mellow_policy_adapter_info): drops every metric of that gauge, then sets one to 1.
+  Histogram AddHistogram(const std::string& name, const std::string& help,
+                         const std::vector<double>& bounds, const Labels& labels = {});
+  // For info metrics whose labels change (mellow_policy_adapter_info): drops every metric of that
+  // gauge, then sets one to 1.
   void SetInfo(const std::string& name, const std::string& help, const Labels& labels);
 
   // The text that /metrics shows.
@@ -78,7 +81,8 @@ class Metrics {
 class MetricsServer {
  public:
   // "127.0.0.1:9101"; port 0 picks a free one.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address, Metrics* metrics);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
+      const std::string& address, Metrics* metrics);
   ~MetricsServer();
   [[nodiscard]] int port() const { return port_; }
 

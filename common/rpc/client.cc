@@ -17,7 +17,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   args.SetLoadBalancingPolicyName("round_robin");
-  // A process may talk to a peer that is killed and comes back on another port: never share such a connection's backoff state.
+  // A process may talk to a peer that is killed and comes back on another port: never share such a
+  // connection's backoff state.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // Loopback and cluster addresses do not go through a web proxy.
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -25,16 +26,19 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
 }
 
 void SetTimeout(grpc::ClientContext* context, absl::Duration timeout) {
-  if (timeout != absl::InfiniteDuration()) context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  if (timeout != absl::InfiniteDuration())
+    context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
 }
 
-absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& address, absl::Duration timeout) {
+absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& address,
+                         absl::Duration timeout) {
   auto stub = grpc::health::v1::Health::NewStub(channel);
   grpc::ClientContext context;
   SetTimeout(&context, timeout);
   grpc::health::v1::HealthCheckResponse response;
   const grpc::Status status = stub->Check(&context, {}, &response);
-  if (!status.ok()) return absl::UnavailableError(absl::StrCat(address, ": ", status.error_message()));
+  if (!status.ok())
+    return absl::UnavailableError(absl::StrCat(address, ": ", status.error_message()));
   if (response.status() != grpc::health::v1::HealthCheckResponse::SERVING)
     return absl::UnavailableError(absl::StrCat(address, ": not serving"));
   return absl::OkStatus();

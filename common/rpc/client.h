@@ -1,26 +1,28 @@
 #ifndef MELLOW_COMMON_RPC_CLIENT_H_
 #define MELLOW_COMMON_RPC_CLIENT_H_
 
-#include <memory>
-#include <string>
-
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+
+#include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace mellow::rpc {
 
-// A channel that reconnects within a second and carries messages of up to 64 MiB. Never blocks, never fails: errors come with the calls. Several addresses
-// behind one DNS name are used in turn (round_robin).
+// A channel that reconnects within a second and carries messages of up to 64 MiB. Never blocks,
+// never fails: errors come with the calls. Several addresses behind one DNS name are used in turn
+// (round_robin).
 [[nodiscard]] std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
 
 // Sets the deadline of a call.
 void SetTimeout(grpc::ClientContext* context, absl::Duration timeout);
 
 // One grpc.health.v1 Check. OK: SERVING. Unavailable: anything else, with the address.
-[[nodiscard]] absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& address, absl::Duration timeout);
+[[nodiscard]] absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
+                                       const std::string& address, absl::Duration timeout);
 
 }  // namespace mellow::rpc
 

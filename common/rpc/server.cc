@@ -17,15 +17,21 @@ namespace mellow::rpc {
 absl::Status ServerOptions::Validate() const {
   const size_t colon = address.rfind(':');
   int port = -1;
-  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535)
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535)
     return absl::InvalidArgumentError(absl::StrCat("--address ", address, ": expected HOST:PORT"));
-  if (max_message_bytes < 1024) return absl::InvalidArgumentError(absl::StrCat("max_message_bytes ", max_message_bytes, ": at least 1024"));
-  if (max_threads < 2) return absl::InvalidArgumentError(absl::StrCat("max_threads ", max_threads, ": at least 2"));
+  if (max_message_bytes < 1024)
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_message_bytes ", max_message_bytes, ": at least 1024"));
+  if (max_threads < 2)
+    return absl::InvalidArgumentError(absl::StrCat("max_threads ", max_threads, ": at least 2"));
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, std::vector<grpc::Service*> services,
-                                                      std::vector<std::string> service_names, obs::Metrics* metrics) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      std::vector<grpc::Service*> services,
+                                                      std::vector<std::string> service_names,
+                                                      obs::Metrics* metrics) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
   static const bool plugins = [] {
     grpc::EnableDefaultHealthCheckService(true);
@@ -54,7 +60,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0)
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " (is the port in use, or the host not of this machine?)"));
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", options.address,
+                     " (is the port in use, or the host not of this machine?)"));
   server->SetServing(false);
   return server;
 }
@@ -66,7 +74,8 @@ Server::~Server() {
 std::string Server::address() const { return absl::StrCat(host_, ":", port_); }
 
 void Server::SetServing(bool serving) {
-  for (const std::string& name : service_names_) server_->GetHealthCheckService()->SetServingStatus(name, serving);
+  for (const std::string& name : service_names_)
+    server_->GetHealthCheckService()->SetServingStatus(name, serving);
 }
 
 void Server::Shutdown(absl::Duration drain) {

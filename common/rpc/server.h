@@ -24,20 +24,24 @@ struct ServerOptions {
   [[nodiscard]] absl::Status Validate() const;
 };
 
-// A gRPC server with grpc.health.v1 (per full service name and ""), reflection, and one interceptor that exports
-// mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}. Health starts NOT_SERVING.
+// A gRPC server with grpc.health.v1 (per full service name and ""), reflection, and one interceptor
+// that exports mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}.
+// Health starts NOT_SERVING.
 class Server {
  public:
-  // `services` and `metrics` must outlive the server. Unavailable: the address cannot be bound (named).
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options, std::vector<grpc::Service*> services,
-                                                                     std::vector<std::string> service_names, obs::Metrics* metrics);
+  // `services` and `metrics` must outlive the server. Unavailable: the address cannot be bound
+  // (named).
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const ServerOptions& options, std::vector<grpc::Service*> services,
+      std::vector<std::string> service_names, obs::Metrics* metrics);
   ~Server();
 
   [[nodiscard]] int port() const { return port_; }
   // "host:port" with the port that was bound.
   [[nodiscard]] std::string address() const;
   void SetServing(bool serving);
-  // Health goes NOT_SERVING at once, new calls are refused, calls in progress get `drain` to finish.
+  // Health goes NOT_SERVING at once, new calls are refused, calls in progress get `drain` to
+  // finish.
   void Shutdown(absl::Duration drain);
   // For tests: no socket.
   [[nodiscard]] std::shared_ptr<grpc::Channel> InProcessChannel();

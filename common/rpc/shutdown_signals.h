@@ -1,7 +1,8 @@
 #ifndef MELLOW_COMMON_RPC_SHUTDOWN_SIGNALS_H_
 #define MELLOW_COMMON_RPC_SHUTDOWN_SIGNALS_H_
 
-// SIGTERM and SIGINT are blocked before the first thread starts and then waited for, so that no code runs in a signal handler.
+// SIGTERM and SIGINT are blocked before the first thread starts and then waited for, so that no
+// code runs in a signal handler.
 
 namespace mellow::rpc {
 

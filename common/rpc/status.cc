@@ -9,13 +9,15 @@ namespace mellow::rpc {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()),
+                      std::string(status.message()));
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer) {
   if (status.ok()) return absl::OkStatus();
   auto code = static_cast<absl::StatusCode>(status.error_code());
-  if (status.error_code() == grpc::StatusCode::UNKNOWN && absl::StrContains(status.error_message(), "Stream removed"))
+  if (status.error_code() == grpc::StatusCode::UNKNOWN &&
+      absl::StrContains(status.error_message(), "Stream removed"))
     code = absl::StatusCode::kUnavailable;
   return absl::Status(code, absl::StrCat(peer, ": ", status.error_message()));
 }
@@ -25,8 +27,10 @@ bool IsRetryable(const absl::Status& status) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kDeadlineExceeded: return true;
-    default: return false;
+    case absl::StatusCode::kDeadlineExceeded:
+      return true;
+    default:
+      return false;
   }
 }
 

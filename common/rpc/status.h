@@ -1,7 +1,8 @@
 #ifndef MELLOW_COMMON_RPC_STATUS_H_
 #define MELLOW_COMMON_RPC_STATUS_H_
 
-// The one place where absl::Status and grpc::Status meet. The codes are the same numbers on both sides.
+// The one place where absl::Status and grpc::Status meet. The codes are the same numbers on both
+// sides.
 
 #include <grpcpp/support/status.h>
 
@@ -12,11 +13,13 @@ namespace mellow::rpc {
 
 [[nodiscard]] grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// `peer` ("policy-0 at 127.0.0.1:50051") is put before the message. UNKNOWN "Stream removed", which gRPC answers when a connection breaks
-// at the wrong moment, becomes Unavailable, so that callers retry.
+// `peer` ("policy-0 at 127.0.0.1:50051") is put before the message. UNKNOWN "Stream removed", which
+// gRPC answers when a connection breaks at the wrong moment, becomes Unavailable, so that callers
+// retry.
 [[nodiscard]] absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer);
 
-// Codes after which the same call may succeed: Unavailable, ResourceExhausted, Aborted, DeadlineExceeded.
+// Codes after which the same call may succeed: Unavailable, ResourceExhausted, Aborted,
+// DeadlineExceeded.
 [[nodiscard]] bool IsRetryable(const absl::Status& status);
 
 }  // namespace mellow::rpc

@@ -1,8 +1,9 @@
 #ifndef MELLOW_COMMON_SYNC_MUTEX_H_
 #define MELLOW_COMMON_SYNC_MUTEX_H_
 
-// Mutex over std::mutex with clang's capability attributes: the clang preset checks GUARDED_BY at compile time, and
-// ThreadSanitizer understands it (it reports false races in abseil's own mutex, which Debian builds uninstrumented).
+// Mutex over std::mutex with clang's capability attributes: the clang preset checks GUARDED_BY at
+// compile time, and ThreadSanitizer understands it (it reports false races in abseil's own mutex,
+// which Debian builds uninstrumented).
 
 #include <condition_variable>
 #include <mutex>
@@ -25,7 +26,9 @@ class ABSL_LOCKABLE Mutex {
 
 class ABSL_SCOPED_LOCKABLE MutexLock {
  public:
-  explicit MutexLock(Mutex* mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex) : mutex_(mutex) { mutex_->lock(); }
+  explicit MutexLock(Mutex* mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex) : mutex_(mutex) {
+    mutex_->lock();
+  }
   ~MutexLock() ABSL_UNLOCK_FUNCTION() { mutex_->unlock(); }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;

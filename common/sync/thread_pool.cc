@@ -54,7 +54,8 @@ void ThreadPool::Run(int count, const std::function<void(int)>& task) {
   {
     MutexLock sleep_lock(&sleep_mutex_);
     const uint64_t generation = Generation(job_.load(std::memory_order_relaxed)) + 1;
-    job_.store((generation << (2 * kBits)) | (static_cast<uint64_t>(count) << kBits), std::memory_order_release);
+    job_.store((generation << (2 * kBits)) | (static_cast<uint64_t>(count) << kBits),
+               std::memory_order_release);
   }
   wake_.NotifyAll();
   Drain();

@@ -11,10 +11,11 @@
 
 namespace mellow {
 
-// Fork-join over a fixed set of threads, for the parts of one matrix product. The caller works too, so a pool of size 1
-// owns no thread. Workers spin for a few microseconds between jobs (a decode step is hundreds of short jobs) and sleep
-// after that, so that an idle service costs nothing.
-// Thread-safe: concurrent Run calls take turns. Not re-entrant: a task must not call Run of its own pool.
+// Fork-join over a fixed set of threads, for the parts of one matrix product. The caller works too,
+// so a pool of size 1 owns no thread. Workers spin for a few microseconds between jobs (a decode
+// step is hundreds of short jobs) and sleep after that, so that an idle service costs nothing.
+// Thread-safe: concurrent Run calls take turns. Not re-entrant: a task must not call Run of its own
+// pool.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -24,7 +25,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(i) once for each i in [0, count), count < 2^19, spread over the threads, and returns when all are done.
+  // Calls task(i) once for each i in [0, count), count < 2^19, spread over the threads, and returns
+  // when all are done.
   void Run(int count, const std::function<void(int)>& task);
 
  private:
@@ -34,8 +36,9 @@ class ThreadPool {
 
   Mutex run_mutex_;  // one job at a time
   const std::function<void(int)>* task_ = nullptr;
-  // generation:24 | count:20 | next:20 of the current job in one word: a worker that wakes late claims nothing of a job
-  // that is over, so Run need not wait for workers that the machine has no core for, only for claimed tasks.
+  // generation:24 | count:20 | next:20 of the current job in one word: a worker that wakes late
+  // claims nothing of a job that is over, so Run need not wait for workers that the machine has no
+  // core for, only for claimed tasks.
   std::atomic<uint64_t> job_{0};
   std::atomic<int> done_{0};
   std::atomic<bool> stop_{false};
