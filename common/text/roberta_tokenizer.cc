@@ -144,7 +144,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeRobertaTokenizer(absl::string_vie
   }
   return std::make_unique<RobertaTokenizer>(RobertaTokenizer::Parts{
       .added = added,
-      .add_prefix_space = config.add_prefix_space,
+      .add_prefix_space = config.add_prefix_space.value_or(false),
       .bpe = *std::move(bpe),
       .vocabulary = Vocabulary(std::move(texts), added, config.model_vocab_size),
       .bos_id = bos->second,

@@ -1,8 +1,12 @@
 #include "common/text/t5_tokenizer.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -148,6 +152,29 @@ class T5Tokenizer : public Tokenizer {
   std::optional<AddedTokenSplitter> normalized_splitter_;
 };
 
+// `score` as the fast tokenizer gets it from tokenizer.json: written with the fewest digits that
+// identify it, and read by serde_json as (digits rounded to double) / 10^n. A 17-digit score comes
+// out an ulp off, which decides ties such as that of "gg g" and "g gg".
+double ScoreThroughJson(double score) {
+  std::array<char, 32> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), std::abs(score),
+                                 std::chars_format::fixed);
+  if (end.ec != std::errc()) return score;  // beyond 32 characters: no log-probability
+  uint64_t digits = 0;
+  int decimals = 0;
+  bool fraction = false;
+  for (const char* c = text.data(); c != end.ptr; ++c) {
+    if (*c == '.') {
+      fraction = true;
+      continue;
+    }
+    if (digits > (UINT64_MAX - 9) / 10) return score;
+    digits = digits * 10 + static_cast<uint64_t>(*c - '0');
+    decimals += fraction;
+  }
+  return std::copysign(static_cast<double>(digits) / std::pow(10.0, decimals), score);
+}
+
 // </s>, <pad> and <unk> where the vocabulary has them, and the sentinels <extra_id_N> behind it,
 // the highest N first.
 std::vector<AddedToken> DefaultAddedTokens(const SpmModel& model, const TokenizerConfig& config) {
@@ -174,6 +201,14 @@ std::vector<AddedToken> DefaultAddedTokens(const SpmModel& model, const Tokenize
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeT5Tokenizer(absl::string_view spiece_model,
                                                            const TokenizerConfig& config) {
   MELLOW_ASSIGN_OR_RETURN(SpmModel model, ParseSpmModel(spiece_model));
+  if (config.add_prefix_space == false) {
+    return absl::InvalidArgumentError(
+        "add_prefix_space is false: a T5 tokenizer without prefix is not supported");
+  }
+  // Where add_prefix_space is set at all, transformers passes over tokenizer.json and converts
+  // spiece.model anew.
+  const bool convert = config.add_prefix_space.has_value();
+  const bool from_json = config.has_tokenizer_json && !convert;
   if (model.pieces.size() > static_cast<size_t>(kMaxVocabSize)) {
     return absl::InvalidArgumentError(
         absl::StrCat(model.pieces.size(), " pieces: at most ", kMaxVocabSize, " are supported"));
@@ -189,7 +224,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeT5Tokenizer(absl::string_view spi
   std::vector<std::string> texts;
   std::vector<Unigram::Piece> pieces;
   for (SpmModel::Piece& piece : model.pieces) {
-    pieces.push_back({piece.text, piece.score, static_cast<int32_t>(texts.size())});
+    const double score = from_json ? ScoreThroughJson(piece.score) : piece.score;
+    pieces.push_back({piece.text, score, static_cast<int32_t>(texts.size())});
     texts.push_back(std::move(piece.text));
   }
   // The sentinels are pieces too: text that only normalises to one ("＜extra_id_0＞") finds it
@@ -200,8 +236,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeT5Tokenizer(absl::string_view spi
   }
   return std::make_unique<T5Tokenizer>(T5Tokenizer::Parts{
       .charsmap = std::move(charsmap),
-      .strip_right = config.strip_right,
-      .split_whitespace = config.split_whitespace,
+      .strip_right = convert || (from_json && config.strip_right),
+      .split_whitespace = from_json && config.split_whitespace,
       .added = added,
       .unigram = Unigram(std::move(pieces), model.unk_id),
       .vocabulary = Vocabulary(std::move(texts), added, config.model_vocab_size),

@@ -39,12 +39,18 @@ absl::Status WrongField(absl::string_view path, absl::string_view field,
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", field, " is not ", expected));
 }
 
-// An absent or null flag is false.
-absl::StatusOr<bool> Flag(const Json& object, const char* field, const std::string& path) {
+// nullopt: absent or null.
+absl::StatusOr<std::optional<bool>> OptionalFlag(const Json& object, const char* field,
+                                                 const std::string& path) {
   const auto it = object.find(field);
-  if (it == object.end() || it->is_null()) return false;
+  if (it == object.end() || it->is_null()) return std::nullopt;
   if (!it->is_boolean()) return WrongField(path, field, "true or false");
   return it->get<bool>();
+}
+
+absl::StatusOr<bool> Flag(const Json& object, const char* field, const std::string& path) {
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<bool> flag, OptionalFlag(object, field, path));
+  return flag.value_or(false);
 }
 
 absl::StatusOr<AddedToken> ReadAddedToken(const std::string& key, const Json& json,
@@ -88,7 +94,7 @@ absl::Status ReadTokenizerConfigJson(const std::string& path, TokenizerConfig* c
     }
     config->extra_ids = it->get<int>();
   }
-  MELLOW_ASSIGN_OR_RETURN(config->add_prefix_space, Flag(json, "add_prefix_space", path));
+  MELLOW_ASSIGN_OR_RETURN(config->add_prefix_space, OptionalFlag(json, "add_prefix_space", path));
   return absl::OkStatus();
 }
 
@@ -109,6 +115,7 @@ void ForEachStep(const Json& json, Visit visit) {
 
 absl::Status ReadTokenizerJson(const std::string& path, TokenizerConfig* config) {
   MELLOW_ASSIGN_OR_RETURN(const Json json, ReadJsonObject(path, {"model", "added_tokens"}));
+  config->has_tokenizer_json = !json.empty();
   for (const char* field : {"normalizer", "pre_tokenizer"}) {
     const auto it = json.find(field);
     if (it == json.end()) continue;

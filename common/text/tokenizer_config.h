@@ -21,11 +21,12 @@ struct TokenizerConfig {
   // tokenizer_config.json
   std::vector<AddedToken> added_tokens;  // added_tokens_decoder
   std::optional<int> extra_ids;
-  bool add_prefix_space = false;
+  std::optional<bool> add_prefix_space;
 
   // tokenizer.json: how its normalizer and pre_tokenizer treat white space. The rest of the file is
   // not looked at: it repeats the vocabulary, and truncation and padding are those of the run that
   // saved it.
+  bool has_tokenizer_json = false;
   bool strip_right = false;       // Strip: the end of the text loses its white space
   bool split_whitespace = false;  // WhitespaceSplit: any run of white space is one boundary
 
