@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "common/nn/torch/torch_t5.h"
+
 namespace mellow::nn {
 namespace {
 
@@ -25,8 +27,7 @@ at::Tensor RowDots(const at::Tensor& x, const at::Tensor& y) {
 at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden) {
   const double scale = HeadScale(weights);
   const at::Tensor input = scale == 1.0 ? hidden : hidden * scale;
-  if (weights.head.scalar_type() == at::kFloat) return at::linear(input, weights.head);
-  return at::linear(input.to(weights.head.scalar_type()), weights.head).to(at::kFloat);
+  return BaseLinear(input, weights.head);
 }
 
 HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden, const at::Tensor& targets,

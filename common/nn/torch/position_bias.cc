@@ -50,9 +50,4 @@ at::Tensor PositionBias::Get(int64_t n) {
   return bias_.narrow(1, 0, n).narrow(2, 0, n);
 }
 
-at::Tensor PositionBias::Row(int64_t position, int64_t keys) {
-  const at::Tensor whole = Get(std::max(position + 1, keys));
-  return whole.select(1, position).narrow(1, 0, keys);
-}
-
 }  // namespace mellow::nn

@@ -17,8 +17,6 @@ class PositionBias {
 
   // A view, [heads, n, n].
   [[nodiscard]] at::Tensor Get(int64_t n);
-  // [heads, keys]: of one query at `position` over keys 0..keys-1 (one step of decoding).
-  [[nodiscard]] at::Tensor Row(int64_t position, int64_t keys);
 
  private:
   void Grow(int64_t n);

@@ -4,20 +4,6 @@
 #include "common/nn/torch/tensors.h"
 
 namespace mellow::nn {
-namespace {
-
-at::Tensor Activate(const at::Tensor& x, T5Activation activation) {
-  switch (activation) {
-    case T5Activation::kRelu: return at::relu(x);
-    case T5Activation::kGeluNew: return at::gelu(x, "tanh");
-    case T5Activation::kGelu: return at::gelu(x);
-    case T5Activation::kSilu: return at::silu(x);
-  }
-  return x;
-}
-
-}  // namespace
-
 PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device) {
   PackedIds packed;
   std::vector<int64_t> all;
@@ -29,10 +15,23 @@ PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device
   return packed;
 }
 
+at::Tensor Activate(const at::Tensor& x, T5Activation activation) {
+  switch (activation) {
+    case T5Activation::kRelu: return at::relu(x);
+    case T5Activation::kGeluNew: return at::gelu(x, "tanh");
+    case T5Activation::kGelu: return at::gelu(x);
+    case T5Activation::kSilu: return at::silu(x);
+  }
+  return x;
+}
+
+at::Tensor BaseLinear(const at::Tensor& x, const at::Tensor& weight) {
+  if (weight.scalar_type() == at::kFloat) return at::linear(x, weight);
+  return at::linear(x.to(weight.scalar_type()), weight).to(at::kFloat);
+}
+
 at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear, const TorchLora& lora) {
-  at::Tensor y = linear.weight.scalar_type() == at::kFloat
-                     ? at::linear(x, linear.weight)
-                     : at::linear(x.to(linear.weight.scalar_type()), linear.weight).to(at::kFloat);
+  at::Tensor y = BaseLinear(x, linear.weight);
   const TorchLora::Pair& pair = lora.pair(linear.slot);
   if (pair.a.defined()) y.addmm_(at::linear(x, pair.a), pair.b.t(), 1, lora.scaling());
   return y;

@@ -22,8 +22,13 @@ struct PackedIds {
 };
 [[nodiscard]] PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device);
 
+// y = x W^T in the weight's type, fp32 in and out.
+[[nodiscard]] at::Tensor BaseLinear(const at::Tensor& x, const at::Tensor& weight);
+
 // y = x W^T + scaling (x A^T) B^T; the base product runs in the weight's type, LoRA and the result are fp32. x: [n, in] fp32.
 [[nodiscard]] at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear, const TorchLora& lora);
+
+[[nodiscard]] at::Tensor Activate(const at::Tensor& x, T5Activation activation);
 
 // The feed-forward sub-layer with its norm and residual. x: [n, d_model].
 [[nodiscard]] at::Tensor FeedForward(const at::Tensor& x, const T5FeedForward& ff, const T5Config& config,
