@@ -21,7 +21,7 @@ COMMON = {
     "nn": {"base", "sync"},
     "adapters": {"base", "nn"},
     "rl": {"base", "sync", "nn", "adapters"},
-    "data": {"base", "text"},
+    "data": {"base", "sync", "text"},
     "eval": {"base"},
     "checkpoint": {"base"},
 }
