@@ -1,0 +1,84 @@
+#include "services/cli/cluster_calls.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "services/cli/cluster_file.h"
+
+namespace mellow::cli {
+namespace {
+
+constexpr absl::Duration kCallTimeout = absl::Minutes(30);
+constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
+constexpr absl::Duration kLongestPause = absl::Seconds(2);
+
+}  // namespace
+
+template <typename Client>
+absl::StatusOr<std::shared_ptr<Client>> ClusterCalls::Next(
+    const char* role, std::map<std::string, std::shared_ptr<Client>>* clients) {
+  // Read every time: a restarted server may have another address.
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> servers, ServicesOfRole(folder_, role));
+  const std::string& address = servers[turn_++ % servers.size()].address;
+  MutexLock lock(&mutex_);
+  std::shared_ptr<Client>& client = (*clients)[address];
+  if (client == nullptr) client = std::make_shared<Client>(address);
+  return client;
+}
+
+template <typename Client, typename Response, typename Call>
+absl::StatusOr<Response> ClusterCalls::Persist(
+    const char* role, std::map<std::string, std::shared_ptr<Client>>* clients, const Call& call) {
+  const absl::Time deadline = absl::Now() + patience_;
+  absl::Duration pause = kFirstPause;
+  while (true) {
+    MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<Client> client, Next(role, clients));
+    absl::StatusOr<Response> response = call(*client);
+    if (response.ok() || !rpc::IsRetryable(response.status()) || absl::Now() + pause > deadline)
+      return response;
+    absl::SleepFor(pause);
+    pause = std::min(pause * 2, kLongestPause);
+  }
+}
+
+absl::StatusOr<policy::v1::SummarizeResponse> ClusterCalls::Summarize(
+    const policy::v1::SummarizeRequest& request) {
+  return Persist<PolicyClient, policy::v1::SummarizeResponse>(
+      "policy", &policies_,
+      [&](const PolicyClient& c) { return c.Summarize(request, kCallTimeout); });
+}
+
+absl::StatusOr<policy::v1::GenerateResponse> ClusterCalls::Generate(
+    const policy::v1::GenerateRequest& request) {
+  return Persist<PolicyClient, policy::v1::GenerateResponse>(
+      "policy", &policies_,
+      [&](const PolicyClient& c) { return c.Generate(request, kCallTimeout); });
+}
+
+absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
+    const reward::v1::ScoreRequest& request) {
+  return Persist<RewardClient, reward::v1::ScoreResponse>(
+      "reward", &rewards_, [&](const RewardClient& c) { return c.Score(request, kCallTimeout); });
+}
+
+absl::Status ClusterCalls::CheckAdapter(int64_t version) {
+  using Refs = std::vector<common::v1::AdapterRef>;
+  MELLOW_ASSIGN_OR_RETURN(const Refs adapters, (Persist<PolicyClient, Refs>(
+                                                   "policy", &policies_, [](const PolicyClient& c) {
+                                                     return c.ListAdapters(absl::Seconds(10));
+                                                   })));
+  std::vector<int64_t> versions;
+  for (const common::v1::AdapterRef& adapter : adapters) versions.push_back(adapter.version());
+  if (std::find(versions.begin(), versions.end(), version) != versions.end())
+    return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("no adapter version ", version, "; the cluster in ",
+                                          folder_, " has ", absl::StrJoin(versions, ", ")));
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,55 @@
+// mellow: every job a person does with a cluster. `mellow --help` lists the commands.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "services/cli/command.h"
+
+namespace {
+
+mellow::cli::Environment ReadEnvironment() {
+  mellow::cli::Environment environment;
+  char path[PATH_MAX];
+  const ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+  if (n > 0) environment.executable.assign(path, static_cast<size_t>(n));
+  if (const char* home = std::getenv("MELLOW_HOME"); home != nullptr) environment.home = home;
+  return environment;
+}
+
+int Fail(const std::string& message, int code) {
+  std::fprintf(stderr, "mellow: %s\n", absl::StrReplaceAll(message, {{"\n", "; "}}).c_str());
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Mellow fine-tunes a dialogue summariser to be less toxic, and serves it.",
+               "mellow");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", MELLOW_VERSION);
+  app.failure_message(CLI::FailureMessage::simple);
+  mellow::cli::Action chosen;
+  mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
+  mellow::cli::AddStatusCommands(&app, &chosen);
+  mellow::cli::AddTrainCommand(&app, &chosen);
+  mellow::cli::AddUseCommands(&app, &chosen);
+  mellow::cli::AddCompareCommand(&app, &chosen);
+  mellow::cli::AddTextCommands(&app, &chosen);
+  mellow::cli::AddProbeCommands(&app, &chosen);
+  mellow::cli::AddBenchCommands(&app, &chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return Fail(std::string(error.what()) + " (try --help)", 2);
+  }
+  const absl::StatusOr<int> code = chosen();
+  return code.ok() ? *code : Fail(std::string(code.status().message()), 1);
+}

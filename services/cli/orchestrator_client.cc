@@ -1,0 +1,127 @@
+#include "services/cli/orchestrator_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/rpc/client.h"
+#include "common/rpc/status.h"
+#include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
+
+namespace mellow::cli {
+namespace {
+
+namespace v1 = orchestrator::v1;
+
+constexpr absl::Duration kCallTimeout = absl::Seconds(30);
+// Stopping waits for the phase in progress.
+constexpr absl::Duration kStopTimeout = absl::Minutes(10);
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> Call(const std::shared_ptr<grpc::Channel>& channel,
+                              const std::string& peer, absl::Duration timeout,
+                              const Request& request,
+                              grpc::Status (v1::OrchestratorService::Stub::*method)(
+                                  grpc::ClientContext*, const Request&, Response*)) {
+  v1::OrchestratorService::Stub stub(channel);
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, timeout);
+  Response response;
+  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus((stub.*method)(&context, request, &response), peer));
+  return response;
+}
+
+}  // namespace
+
+OrchestratorClient::OrchestratorClient(std::string address)
+    : address_(std::move(address)),
+      peer_(absl::StrCat("orchestrator at ", address_)),
+      channel_(rpc::MakeChannel(address_)) {}
+
+absl::StatusOr<std::string> OrchestratorClient::StartRun(const v1::RunSpec& spec,
+                                                         const std::string& request_id) {
+  v1::StartRunRequest request;
+  *request.mutable_spec() = spec;
+  request.set_request_id(request_id);
+  MELLOW_ASSIGN_OR_RETURN(
+      const v1::StartRunResponse response,
+      Call(channel_, peer_, kCallTimeout, request, &v1::OrchestratorService::Stub::StartRun));
+  return response.run_id();
+}
+
+absl::StatusOr<v1::Run> OrchestratorClient::GetRun(const std::string& run_id) {
+  v1::GetRunRequest request;
+  request.set_run_id(run_id);
+  MELLOW_ASSIGN_OR_RETURN(
+      v1::GetRunResponse response,
+      Call(channel_, peer_, kCallTimeout, request, &v1::OrchestratorService::Stub::GetRun));
+  return std::move(*response.mutable_run());
+}
+
+absl::StatusOr<v1::Run> OrchestratorClient::StopRun(const std::string& run_id) {
+  v1::StopRunRequest request;
+  request.set_run_id(run_id);
+  MELLOW_ASSIGN_OR_RETURN(
+      v1::StopRunResponse response,
+      Call(channel_, peer_, kStopTimeout, request, &v1::OrchestratorService::Stub::StopRun));
+  return std::move(*response.mutable_run());
+}
+
+absl::StatusOr<v1::Run> OrchestratorClient::ResumeRun(const std::string& run_id) {
+  v1::ResumeRunRequest request;
+  request.set_run_id(run_id);
+  MELLOW_ASSIGN_OR_RETURN(
+      v1::ResumeRunResponse response,
+      Call(channel_, peer_, kCallTimeout, request, &v1::OrchestratorService::Stub::ResumeRun));
+  return std::move(*response.mutable_run());
+}
+
+absl::StatusOr<std::vector<v1::Node>> OrchestratorClient::ListNodes() {
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListNodesResponse response,
+                          Call(channel_, peer_, kCallTimeout, v1::ListNodesRequest(),
+                               &v1::OrchestratorService::Stub::ListNodes));
+  return std::vector<v1::Node>(response.nodes().begin(), response.nodes().end());
+}
+
+absl::Status OrchestratorClient::WatchRun(
+    const std::string& run_id, int after_step,
+    const std::function<void(const v1::WatchRunResponse&)>& on_event) {
+  v1::OrchestratorService::Stub stub(channel_);
+  grpc::ClientContext context;
+  {
+    MutexLock lock(&mutex_);
+    if (cancelled_) return absl::CancelledError("watching was cancelled");
+    watching_ = &context;
+  }
+  v1::WatchRunRequest request;
+  request.set_run_id(run_id);
+  request.set_after_step(after_step);
+  const auto reader = stub.WatchRun(&context, request);
+  v1::WatchRunResponse event;
+  bool ended = false;
+  while (reader->Read(&event)) {
+    ended = event.has_ended();
+    on_event(event);
+  }
+  const grpc::Status status = reader->Finish();
+  {
+    MutexLock lock(&mutex_);
+    watching_ = nullptr;
+  }
+  if (ended) return absl::OkStatus();
+  if (status.ok())
+    return absl::UnavailableError(
+        absl::StrCat(peer_, ": the stream of run ", run_id, " ended before the run"));
+  return rpc::FromGrpcStatus(status, peer_);
+}
+
+void OrchestratorClient::CancelWatch() {
+  MutexLock lock(&mutex_);
+  cancelled_ = true;
+  if (watching_ != nullptr) watching_->TryCancel();
+}
+
+}  // namespace mellow::cli

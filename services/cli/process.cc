@@ -1,0 +1,131 @@
+#include "services/cli/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/base/file.h"
+
+namespace mellow::cli {
+namespace {
+
+constexpr absl::string_view kMark = "MELLOW_CLUSTER=";
+
+std::string MarkOf(const std::string& cluster) { return absl::StrCat(kMark, cluster); }
+
+// True when the process ended (or is gone) before the deadline.
+bool WaitGone(int pidfd, absl::Time deadline) {
+  while (true) {
+    pollfd waiting = {.fd = pidfd, .events = POLLIN};
+    const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
+    const int n = poll(&waiting, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1000)));
+    if (n > 0) return true;
+    if (n < 0 && errno != EINTR) return true;
+    if (left <= 0) return false;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
+  std::vector<std::string> environment = {MarkOf(options.cluster)};
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (absl::string_view(*entry).substr(0, kMark.size()) != kMark)
+      environment.emplace_back(*entry);
+  }
+  const auto pointers = [](const std::vector<std::string>& strings) {
+    std::vector<char*> out;
+    for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
+    out.push_back(nullptr);
+    return out;
+  };
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  auto cleanup = absl::MakeCleanup([&] {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  });
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                   0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  // dup2 onto itself clears close-on-exec for the child alone.
+  for (const int fd : options.keep) posix_spawn_file_actions_adddup2(&actions, fd, fd);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  if (options.own_session) flags |= POSIX_SPAWN_SETSID;
+  posix_spawnattr_setflags(&attributes, flags);
+  pid_t pid = 0;
+  const int error = posix_spawn(&pid, options.arguments[0].c_str(), &actions, &attributes,
+                                pointers(options.arguments).data(), pointers(environment).data());
+  if (error != 0) return ErrnoStatus(error, absl::StrCat("starting ", options.arguments[0]));
+  return pid;
+}
+
+bool IsMarked(pid_t pid, const std::string& cluster) {
+  const absl::StatusOr<std::string> environment = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
+  if (!environment.ok()) return false;
+  const std::string mark = MarkOf(cluster);
+  for (const absl::string_view entry : absl::StrSplit(*environment, '\0')) {
+    if (entry == mark) return true;
+  }
+  return false;
+}
+
+std::vector<pid_t> FindMarked(const std::string& cluster) {
+  std::vector<pid_t> found;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  if (proc == nullptr) return found;
+  while (const dirent* entry = readdir(proc.get())) {
+    pid_t pid = 0;
+    if (absl::SimpleAtoi(entry->d_name, &pid) && pid != getpid() && IsMarked(pid, cluster))
+      found.push_back(pid);
+  }
+  return found;
+}
+
+void StopMarked(const std::vector<pid_t>& pids, const std::string& cluster, absl::Duration grace) {
+  std::vector<int> handles;
+  for (const pid_t pid : pids) {
+    const int handle = pidfd_open(pid, 0);
+    if (handle < 0) continue;  // gone
+    // The handle names this very process from here on, so that the check and the signal are about
+    // the same one.
+    if (!IsMarked(pid, cluster)) {
+      close(handle);
+      continue;
+    }
+    pidfd_send_signal(handle, SIGTERM, nullptr, 0);
+    handles.push_back(handle);
+  }
+  const absl::Time deadline = absl::Now() + grace;
+  for (const int handle : handles) {
+    if (!WaitGone(handle, deadline)) {
+      pidfd_send_signal(handle, SIGKILL, nullptr, 0);
+      WaitGone(handle, absl::InfiniteFuture());
+    }
+    close(handle);
+  }
+}
+
+}  // namespace mellow::cli

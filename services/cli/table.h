@@ -1,0 +1,28 @@
+#ifndef MELLOW_SERVICES_CLI_TABLE_H_
+#define MELLOW_SERVICES_CLI_TABLE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace mellow::cli {
+
+// Rows of text in aligned columns, two spaces between them, a newline after each row. The first row
+// is the header. A column whose cells (the header's excepted) are all numbers is aligned to the
+// right. Widths count characters, not bytes.
+[[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
+
+// A number that fits into a table cell: 0.1234, 12.35, 1234, 1.2e-05.
+[[nodiscard]] std::string ShortNumber(double value);
+
+// "48 s", "12:05", "3:04:05".
+[[nodiscard]] std::string ShortDuration(double seconds);
+
+// UTF-8 text cut into lines of at most `width` characters at spaces, each led by `indent`; long
+// words are cut.
+[[nodiscard]] std::string Wrap(absl::string_view text, int width, absl::string_view indent);
+
+}  // namespace mellow::cli
+
+#endif  // MELLOW_SERVICES_CLI_TABLE_H_
