@@ -1,0 +1,31 @@
+// The row counts of the notebook's run, on the real data set, which is read from ../shared beside
+// the checkout.
+
+#include <filesystem>
+
+#include "common/data/dataset.h"
+#include "common/data/select.h"
+#include "gtest/gtest.h"
+
+namespace mellow::data {
+namespace {
+
+const char kTrain[] = MELLOW_SOURCE_DIR "/../shared/data/dialogsum/dialogsum.train.jsonl";
+
+TEST(DialogSumTest, FilterAndSplitKeepTheRowsOfTheNotebook) {
+  if (!std::filesystem::exists(kTrain)) GTEST_SKIP() << "no DialogSum at " << kTrain;
+  const auto dataset = ReadDataset(kTrain, {.columns = {"dialogue", "summary"}});
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(dataset->rows().size(), 12460u);
+  const auto kept =
+      FilterByLength(*dataset, {.column = "dialogue", .min_chars = 200, .max_chars = 1000});
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(kept->rows().size(), 10022u);
+  const auto split = SplitInOrder(*kept, 0.8);
+  ASSERT_TRUE(split.ok()) << split.status();
+  EXPECT_EQ(split->train.rows().size(), 8017u);
+  EXPECT_EQ(split->test.rows().size(), 2005u);
+}
+
+}  // namespace
+}  // namespace mellow::data

@@ -1,0 +1,40 @@
+#ifndef MELLOW_TESTS_FUZZ_TOKENIZER_FUZZ_H_
+#define MELLOW_TESTS_FUZZ_TOKENIZER_FUZZ_H_
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "common/text/tokenizer.h"
+
+namespace mellow::text {
+
+// Ends the process, which libFuzzer reports with the input.
+inline void Require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "does not hold: %s\n", what);
+  std::abort();
+}
+
+// What is true of every tokenizer and every text, valid or not.
+inline void CheckTokenizer(const Tokenizer& tokenizer, absl::string_view text) {
+  const auto ids = tokenizer.Encode(text);
+  const bool valid = FirstInvalidUtf8(text) == absl::string_view::npos;
+  Require(ids.ok() == valid, "exactly UTF-8 is encoded");
+  if (!valid) return;
+  for (const int32_t id : *ids)
+    Require(id >= 0 && id < tokenizer.vocab_size(), "ids are in the vocabulary");
+  for (const bool skip : {false, true}) {
+    const auto decoded = tokenizer.Decode(*ids, skip);
+    Require(decoded.ok(), "what was encoded can be decoded");
+    Require(FirstInvalidUtf8(*decoded) == absl::string_view::npos, "decoded text is UTF-8");
+  }
+  const auto cut = tokenizer.Encode(text, /*max_tokens=*/4);
+  Require(cut.ok() && cut->size() <= 4, "truncation holds");
+  Require(cut->back() == ids->back(), "truncation keeps the end token");
+}
+
+}  // namespace mellow::text
+
+#endif  // MELLOW_TESTS_FUZZ_TOKENIZER_FUZZ_H_
