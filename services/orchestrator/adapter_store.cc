@@ -1,0 +1,55 @@
+#include "services/orchestrator/adapter_store.h"
+
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+constexpr char kConfig[] = "adapter_config.json";
+constexpr char kWeights[] = "adapter_model.safetensors";
+
+}  // namespace
+
+absl::StatusOr<std::string> AdapterStore::Write(const std::string& run_id, int64_t version,
+                                                const adapters::PeftFiles& files) {
+  const std::string run_folder = absl::StrCat(folder_, "/", run_id);
+  MELLOW_RETURN_IF_ERROR(MakeFolders(run_folder));
+  const std::string path = absl::StrCat(run_folder, "/v", version);
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFolder> folder, AtomicFolder::Create(path));
+  MELLOW_RETURN_IF_ERROR(
+      WriteFileSynced(absl::StrCat(folder->staging(), "/", kConfig), files.config_json));
+  MELLOW_RETURN_IF_ERROR(
+      WriteFileSynced(absl::StrCat(folder->staging(), "/", kWeights), files.safetensors));
+  MELLOW_RETURN_IF_ERROR(folder->Commit());
+  return path;
+}
+
+absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder) const {
+  adapters::PeftFiles files;
+  MELLOW_ASSIGN_OR_RETURN(files.config_json, ReadFile(absl::StrCat(folder, "/", kConfig)));
+  MELLOW_ASSIGN_OR_RETURN(files.safetensors, ReadFile(absl::StrCat(folder, "/", kWeights)));
+  return files;
+}
+
+void AdapterStore::RemoveOthers(const std::string& run_id, const std::string& keep) {
+  std::error_code error;
+  const std::string run_folder = absl::StrCat(folder_, "/", run_id);
+  for (const auto& entry : std::filesystem::directory_iterator(run_folder, error)) {
+    if (entry.path().string() == keep) continue;
+    std::error_code failed;
+    std::filesystem::remove_all(entry.path(), failed);
+    if (failed) {
+      obs::Log(obs::Severity::kWarning, "cannot remove an old adapter",
+               {{"path", entry.path().string()}, {"error", failed.message()}});
+    }
+  }
+}
+
+}  // namespace mellow::orchestrator

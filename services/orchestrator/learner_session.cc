@@ -1,0 +1,109 @@
+#include "services/orchestrator/learner_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/linked_stop.h"
+#include "services/orchestrator/retry.h"
+
+namespace mellow::orchestrator {
+
+LearnerSession::LearnerSession(OpenCall open, NodeRegistry* registry, NodeClients* clients,
+                               RunObserver* observer, RunSignals signals)
+    : open_(std::move(open)),
+      registry_(registry),
+      clients_(clients),
+      observer_(observer),
+      signals_(std::move(signals)) {}
+
+absl::Status LearnerSession::OpenOn(const NodeHandle& node, LearnerClient* client,
+                                    std::stop_token stop) {
+  if (opened_ == node.incarnation) return absl::OkStatus();
+  MELLOW_ASSIGN_OR_RETURN(state_, client->OpenRun(open_, std::move(stop)));
+  opened_ = node.incarnation;
+  return absl::OkStatus();
+}
+
+template <typename Answer>
+absl::StatusOr<Answer> LearnerSession::Call(
+    const std::string& doing,
+    const std::function<absl::StatusOr<Answer>(LearnerClient*, std::stop_token)>& call) {
+  const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
+  const std::stop_callback on_stop(signals_.stop, [this] { mailbox_.Wake(); });
+  const std::stop_callback on_shutdown(signals_.shutdown, [this] { mailbox_.Wake(); });
+  bool reopened = false;
+  std::string complaint;
+  while (!signals_.stop.stop_requested() && !signals_.shutdown.stop_requested()) {
+    const absl::Time now = absl::Now();
+    const std::vector<NodeHandle> learners = registry_->Ready(NodeRole::kLearner, now);
+    if (learners.empty()) {
+      observer_->OnActivity(absl::StrCat(
+          doing, ": waiting for the learner: ",
+          complaint.empty() ? registry_->WhyNoneReady(NodeRole::kLearner) : complaint));
+      mailbox_.RunUntil(registry_->NextRetry(NodeRole::kLearner, now));
+      continue;
+    }
+    const NodeHandle& node = learners.front();
+    observer_->OnActivity(doing);
+    const std::shared_ptr<LearnerClient> client = clients_->Learner(node.node_id, node.address);
+    const LinkedStop stop(node.life, signals_.shutdown);
+    absl::Status status = OpenOn(node, client.get(), stop.token());
+    if (status.ok()) {
+      absl::StatusOr<Answer> answer = call(client.get(), stop.token());
+      if (answer.ok()) {
+        registry_->ReportSuccess(node.node_id);
+        return answer;
+      }
+      status = answer.status();
+      // "No such run open" is what a learner says that lost it without a restart that we saw.
+      if (status.code() == absl::StatusCode::kFailedPrecondition && !reopened) {
+        reopened = true;
+        opened_.clear();
+        continue;
+      }
+    }
+    if (!MayRetry(status)) return status;
+    opened_.clear();
+    registry_->ReportFailure(node, absl::Now(), /*lease=*/false);
+    if (complaint.empty()) {
+      obs::Log(obs::Severity::kWarning, "the learner is away, trying on",
+               {{"doing", doing}, {"error", status.ToString()}});
+    }
+    complaint = absl::StrCat("at ", node.address, ": ", status.message());
+  }
+  return absl::CancelledError("the run was asked to stop");
+}
+
+absl::StatusOr<OpenAnswer> LearnerSession::Open() {
+  return Call<OpenAnswer>(
+      "opening the run at the learner",
+      [this](LearnerClient*, std::stop_token) -> absl::StatusOr<OpenAnswer> { return state_; });
+}
+
+absl::StatusOr<TrainAnswer> LearnerSession::Train(const TrainCall& call,
+                                                  const std::string& prefix) {
+  return Call<TrainAnswer>(prefix, [&](LearnerClient* client, std::stop_token stop) {
+    return client->Train(call, std::move(stop));
+  });
+}
+
+absl::StatusOr<AdapterAnswer> LearnerSession::GetAdapter(int64_t version) {
+  return Call<AdapterAnswer>(absl::StrCat("fetching adapter ", version),
+                             [&](LearnerClient* client, std::stop_token stop) {
+                               return client->GetAdapter(open_.run_id, version, std::move(stop));
+                             });
+}
+
+absl::StatusOr<PairScores> LearnerSession::ScoreTokens(const std::vector<TokenPair>& pairs,
+                                                       bool reference) {
+  return Call<PairScores>(
+      "scoring at the learner", [&](LearnerClient* client, std::stop_token stop) {
+        return client->ScoreTokens(open_.run_id, pairs, reference, std::move(stop));
+      });
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,54 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_LEARNER_SESSION_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_LEARNER_SESSION_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "services/orchestrator/mailbox.h"
+#include "services/orchestrator/node_clients.h"
+#include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/run_observer.h"
+
+namespace mellow::orchestrator {
+
+// One run at the learner, whatever happens to the learner: calls wait for as long as it is away,
+// and a learner that restarted gets the run opened again first. Every call that it makes may be
+// repeated. Used by one thread.
+//   Cancelled: the run was asked to end. Anything else: the learner refused, and would again.
+class LearnerSession {
+ public:
+  // All must outlive it.
+  LearnerSession(OpenCall open, NodeRegistry* registry, NodeClients* clients, RunObserver* observer,
+                 RunSignals signals);
+
+  // The state of the run at the learner, as of the newest OpenRun.
+  [[nodiscard]] absl::StatusOr<OpenAnswer> Open();
+  // `prefix` of the activity texts: "step 3: train".
+  [[nodiscard]] absl::StatusOr<TrainAnswer> Train(const TrainCall& call, const std::string& prefix);
+  [[nodiscard]] absl::StatusOr<AdapterAnswer> GetAdapter(int64_t version);
+  [[nodiscard]] absl::StatusOr<PairScores> ScoreTokens(const std::vector<TokenPair>& pairs,
+                                                       bool reference);
+
+ private:
+  template <typename Answer>
+  absl::StatusOr<Answer> Call(
+      const std::string& doing,
+      const std::function<absl::StatusOr<Answer>(LearnerClient*, std::stop_token)>& call);
+  // OpenRun, when this process of the learner was not asked yet.
+  absl::Status OpenOn(const NodeHandle& node, LearnerClient* client, std::stop_token stop);
+
+  const OpenCall open_;
+  NodeRegistry* const registry_;
+  NodeClients* const clients_;
+  RunObserver* const observer_;
+  const RunSignals signals_;
+  Mailbox mailbox_;
+  std::string opened_;  // incarnation that has the run open; empty: none
+  OpenAnswer state_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_LEARNER_SESSION_H_

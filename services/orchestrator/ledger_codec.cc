@@ -1,0 +1,159 @@
+#include "services/orchestrator/ledger_codec.h"
+
+#include <bit>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+using nlohmann::json;
+
+static_assert(std::endian::native == std::endian::little, "columns are little-endian words");
+
+template <typename T>
+std::string Pack(absl::Span<const T> values) {
+  std::string bytes(values.size() * sizeof(T), '\0');
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+template <typename T>
+absl::StatusOr<std::vector<T>> Unpack(absl::string_view bytes) {
+  if (bytes.size() % sizeof(T) != 0) {
+    return absl::DataLossError(absl::StrCat("ledger: a number list of ", bytes.size(), " bytes"));
+  }
+  std::vector<T> values(bytes.size() / sizeof(T));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+// As text with all digits: JSON has no NaN.
+json NumberMap(const std::map<std::string, double>& values) {
+  json object = json::object();
+  for (const auto& [name, value] : values) object[name] = absl::StrFormat("%.17g", value);
+  return object;
+}
+
+absl::Status BadRecord(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("ledger: bad record: ", what));
+}
+
+absl::Status ReadNumber(const json& object, const char* name, double* value) {
+  const auto it = object.find(name);
+  if (it == object.end() || !it->is_string() ||
+      !absl::SimpleAtod(it->get_ref<const std::string&>(), value)) {
+    return BadRecord(name);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadNumberMap(const json& object, const char* name,
+                           std::map<std::string, double>* values) {
+  const auto it = object.find(name);
+  if (it == object.end() || !it->is_object()) return BadRecord(name);
+  for (const auto& [key, value] : it->items()) {
+    double number = 0;
+    if (!value.is_string() || !absl::SimpleAtod(value.get_ref<const std::string&>(), &number)) {
+      return BadRecord(key);
+    }
+    (*values)[key] = number;
+  }
+  return absl::OkStatus();
+}
+
+// Hex, because JSON strings are UTF-8.
+std::string Hex(absl::string_view bytes) { return absl::BytesToHexString(bytes); }
+
+absl::StatusOr<std::string> ReadHex(const json& object, const char* name) {
+  const auto it = object.find(name);
+  if (it == object.end() || !it->is_string()) return BadRecord(name);
+  const std::string& text = it->get_ref<const std::string&>();
+  if (text.size() % 2 != 0 || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return BadRecord(name);
+  }
+  return absl::HexStringToBytes(text);
+}
+
+}  // namespace
+
+std::string PackInts(absl::Span<const int32_t> values) { return Pack<int32_t>(values); }
+std::string PackFloats(absl::Span<const float> values) { return Pack<float>(values); }
+
+absl::StatusOr<std::vector<int32_t>> UnpackInts(absl::string_view bytes) {
+  return Unpack<int32_t>(bytes);
+}
+absl::StatusOr<std::vector<float>> UnpackFloats(absl::string_view bytes) {
+  return Unpack<float>(bytes);
+}
+
+std::string EncodeStep(const StepRecord& step) {
+  json object = {{"numbers", NumberMap({{"score_mean", step.score_mean},
+                                        {"toxicity_mean", step.toxicity_mean},
+                                        {"seconds", step.seconds},
+                                        {"response_tokens_mean", step.response_tokens_mean},
+                                        {"tokens_per_second", step.tokens_per_second},
+                                        {"staleness", step.staleness}})},
+                 {"adapter_path", step.adapter_path},
+                 {"stats", NumberMap(step.stats)},
+                 {"phase_seconds", NumberMap(step.phase_seconds)}};
+  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+absl::Status DecodeStep(const std::string& text, StepRecord* step) {
+  const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return BadRecord("step");
+  const auto numbers = object.find("numbers");
+  if (numbers == object.end() || !numbers->is_object()) return BadRecord("numbers");
+  MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "score_mean", &step->score_mean));
+  MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "toxicity_mean", &step->toxicity_mean));
+  MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "seconds", &step->seconds));
+  MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "response_tokens_mean", &step->response_tokens_mean));
+  MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "tokens_per_second", &step->tokens_per_second));
+  MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "staleness", &step->staleness));
+  const auto path = object.find("adapter_path");
+  if (path == object.end() || !path->is_string()) return BadRecord("adapter_path");
+  step->adapter_path = path->get<std::string>();
+  MELLOW_RETURN_IF_ERROR(ReadNumberMap(object, "stats", &step->stats));
+  return ReadNumberMap(object, "phase_seconds", &step->phase_seconds);
+}
+
+std::string EncodeCanary(const CanarySuite& suite) {
+  json pairs = json::array();
+  for (size_t i = 0; i < suite.pairs.size() && i < suite.expected.size(); ++i) {
+    pairs.push_back({{"source", Hex(PackInts(suite.pairs[i].source_ids))},
+                     {"target", Hex(PackInts(suite.pairs[i].target_ids))},
+                     {"expected", Hex(PackFloats(suite.expected[i]))}});
+  }
+  return json({{"bound", absl::StrFormat("%.17g", suite.bound)}, {"pairs", pairs}}).dump();
+}
+
+absl::StatusOr<CanarySuite> DecodeCanary(const std::string& text) {
+  const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return BadRecord("canary");
+  CanarySuite suite;
+  MELLOW_RETURN_IF_ERROR(ReadNumber(object, "bound", &suite.bound));
+  const auto pairs = object.find("pairs");
+  if (pairs == object.end() || !pairs->is_array()) return BadRecord("pairs");
+  for (const json& pair : *pairs) {
+    if (!pair.is_object()) return BadRecord("pair");
+    MELLOW_ASSIGN_OR_RETURN(const std::string source, ReadHex(pair, "source"));
+    MELLOW_ASSIGN_OR_RETURN(const std::string target, ReadHex(pair, "target"));
+    MELLOW_ASSIGN_OR_RETURN(const std::string expected, ReadHex(pair, "expected"));
+    TokenPair tokens;
+    MELLOW_ASSIGN_OR_RETURN(tokens.source_ids, UnpackInts(source));
+    MELLOW_ASSIGN_OR_RETURN(tokens.target_ids, UnpackInts(target));
+    MELLOW_ASSIGN_OR_RETURN(std::vector<float> values, UnpackFloats(expected));
+    suite.pairs.push_back(std::move(tokens));
+    suite.expected.push_back(std::move(values));
+  }
+  return suite;
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,28 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_LINKED_STOP_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_LINKED_STOP_H_
+
+#include <functional>
+#include <stop_token>
+
+namespace mellow::orchestrator {
+
+// Stops when either of two tokens does, or when asked to.
+class LinkedStop {
+ public:
+  LinkedStop(std::stop_token a, std::stop_token b)
+      : on_a_(std::move(a), [this] { source_.request_stop(); }),
+        on_b_(std::move(b), [this] { source_.request_stop(); }) {}
+  LinkedStop(const LinkedStop&) = delete;
+  LinkedStop& operator=(const LinkedStop&) = delete;
+
+  std::stop_token token() const { return source_.get_token(); }
+
+ private:
+  std::stop_source source_;
+  std::stop_callback<std::function<void()>> on_a_;
+  std::stop_callback<std::function<void()>> on_b_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_LINKED_STOP_H_

@@ -1,0 +1,58 @@
+// mellow_orchestrator_server: coordinates PPO runs over the nodes that register.
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "common/rpc/shutdown_signals.h"
+#include "services/orchestrator/grpc_client.h"
+#include "services/orchestrator/orchestrator_options.h"
+#include "services/orchestrator/orchestrator_service.h"
+#include "services/orchestrator/proto_convert.h"
+#include "services/orchestrator/sqlite_ledger.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+absl::Status Serve(const OrchestratorOptions& options) {
+  MELLOW_RETURN_IF_ERROR(options.Validate());
+  MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.policy_model));
+  MELLOW_RETURN_IF_ERROR(MakeFolders(options.data_dir));
+  MELLOW_ASSIGN_OR_RETURN(auto ledger,
+                          SqliteLedger::Open(absl::StrCat(options.data_dir, "/ledger.db")));
+  const absl::Duration lost_after = absl::Seconds(options.lost_after_seconds);
+  obs::Metrics registry_of_metrics;
+  OrchestratorMetrics metrics(&registry_of_metrics);
+  NodeRegistry registry(lost_after);
+  const std::unique_ptr<NodeClients> clients = MakeGrpcNodeClients();
+  AdapterStore adapters(absl::StrCat(options.data_dir, "/adapters"));
+  NodeSupervisor supervisor(&registry, clients.get(), &metrics,
+                            absl::Seconds(options.canary_retry_seconds));
+  RunManager runs({ledger.get(), &registry, clients.get(), &supervisor, &adapters, &metrics,
+                   tokenizer.get(), options.canary_bound},
+                  RunConfigFromBytes);
+  MELLOW_RETURN_IF_ERROR(runs.Recover());
+  OrchestratorServiceImpl service(&runs, &registry, absl::Seconds(options.heartbeat_seconds),
+                                  lost_after);
+  return wire::ServeUntilSignal(options.service,
+                                {.services = {&service},
+                                 .names = {v1::OrchestratorService::service_full_name()},
+                                 .metrics = &registry_of_metrics,
+                                 .drain = [&] { runs.Shutdown(); }});
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator
+
+int main(int argc, char** argv) {
+  mellow::rpc::BlockShutdownSignals();
+  CLI::App app("Mellow orchestrator: runs PPO over the nodes that register.",
+               "mellow_orchestrator_server");
+  mellow::orchestrator::OrchestratorOptions options;
+  mellow::orchestrator::AddOrchestratorFlags(&app, &options);
+  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
+  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
+  if (status.ok()) status = mellow::orchestrator::Serve(options);
+  return status.ok() ? 0 : mellow::wire::FailMain(status);
+}

@@ -1,0 +1,319 @@
+#include "services/orchestrator/node_registry.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+constexpr size_t kMaxNodes = 4096;
+constexpr absl::Duration kForgetAfter = absl::Hours(1);
+constexpr absl::Duration kFirstRest = absl::Milliseconds(100);
+constexpr absl::Duration kLongestRest = absl::Seconds(5);
+// Of the newest lease in the moving average: half, so that a node that became slow is noticed after
+// two leases.
+constexpr double kSpeedWeight = 0.5;
+
+}  // namespace
+
+NodeRegistry::~NodeRegistry() {
+  MutexLock lock(&mutex_);
+  for (auto& [id, node] : nodes_) node.life.request_stop();
+}
+
+NodeState NodeRegistry::StateOf(const Node& node) {
+  if (node.lost) return NodeState::kLost;
+  if (node.report.role == NodeRole::kPolicy && !node.verified) return NodeState::kQuarantined;
+  return NodeState::kReady;
+}
+
+NodeHandle NodeRegistry::HandleOf(const Node& node) const {
+  const double said = node.report.capacity.tokens_per_second;
+  return {node.report.node_id,
+          node.report.address,
+          node.report.incarnation,
+          node.report.capacity.device,
+          node.measured_speed > 0 ? node.measured_speed : said,
+          node.report.adapters,
+          node.life.get_token(),
+          round_};
+}
+
+NodeRegistry::Node* NodeRegistry::Find(const NodeHandle& handle) {
+  const auto it = nodes_.find(handle.node_id);
+  if (it == nodes_.end() || it->second.report.incarnation != handle.incarnation) return nullptr;
+  return &it->second;
+}
+
+void NodeRegistry::Unverify(Node* node, const std::string& reason) {
+  node->verified = false;
+  node->mismatch = false;
+  node->tried = false;
+  node->claimed = false;
+  node->reason = reason;
+  node->verify_at = absl::InfinitePast();
+}
+
+absl::Status NodeRegistry::Register(const NodeReport& report, absl::Time now) {
+  std::stop_source ended;  // of the process that this one replaces
+  bool changed = false;
+  {
+    MutexLock lock(&mutex_);
+    auto it = nodes_.find(report.node_id);
+    if (it == nodes_.end() && nodes_.size() >= kMaxNodes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("node_id: ", report.node_id, ": ", kMaxNodes, " nodes are registered"));
+    }
+    const bool fresh = it == nodes_.end() || it->second.report.incarnation != report.incarnation ||
+                       it->second.report.role != report.role;
+    if (fresh) {
+      Node node;
+      if (it != nodes_.end()) {
+        ended = it->second.life;
+        node.leases_done = it->second.leases_done;
+        node.leases_lost = it->second.leases_lost;
+      }
+      Unverify(&node, requirement_);
+      // Without a requirement there is nothing to verify.
+      node.verified = round_ == 0;
+      it = nodes_.insert_or_assign(report.node_id, std::move(node)).first;
+    } else if (it->second.lost) {
+      it->second.life = std::stop_source();
+    }
+    Node& node = it->second;
+    changed = fresh || node.lost;
+    node.lost = false;
+    node.last_seen = now;
+    node.report = report;
+  }
+  ended.request_stop();
+  if (changed) Notify();
+  return absl::OkStatus();
+}
+
+absl::Time NodeRegistry::Sweep(absl::Time now) {
+  std::vector<std::stop_source> ended;
+  absl::Time next = absl::InfiniteFuture();
+  {
+    MutexLock lock(&mutex_);
+    for (auto it = nodes_.begin(); it != nodes_.end();) {
+      Node& node = it->second;
+      const absl::Time lost_at = node.last_seen + lost_after_;
+      if (node.lost && node.last_seen + kForgetAfter <= now) {
+        it = nodes_.erase(it);
+        continue;
+      }
+      if (!node.lost && lost_at <= now) {
+        node.lost = true;
+        ended.push_back(node.life);
+      }
+      next = std::min(next, node.lost ? node.last_seen + kForgetAfter : lost_at);
+      ++it;
+    }
+  }
+  for (std::stop_source& source : ended) source.request_stop();
+  if (!ended.empty()) Notify();
+  return next;
+}
+
+std::vector<NodeStatus> NodeRegistry::List() const {
+  std::vector<NodeStatus> list;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [id, node] : nodes_) {
+      NodeStatus status{node.report, StateOf(node), "", node.leases_done, node.leases_lost};
+      if (status.state == NodeState::kQuarantined) status.reason = node.reason;
+      if (status.state == NodeState::kLost) status.reason = "no heartbeat";
+      list.push_back(std::move(status));
+    }
+  }
+  std::stable_sort(list.begin(), list.end(), [](const NodeStatus& a, const NodeStatus& b) {
+    return a.report.role < b.report.role;
+  });
+  return list;
+}
+
+std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, absl::Time now) const {
+  MutexLock lock(&mutex_);
+  std::vector<NodeHandle> ready;
+  for (const auto& [id, node] : nodes_) {
+    if (node.report.role == role && StateOf(node) == NodeState::kReady && node.rest_until <= now) {
+      ready.push_back(HandleOf(node));
+    }
+  }
+  return ready;
+}
+
+absl::Time NodeRegistry::NextRetry(NodeRole role, absl::Time now) const {
+  MutexLock lock(&mutex_);
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [id, node] : nodes_) {
+    if (node.report.role == role && StateOf(node) == NodeState::kReady && node.rest_until > now) {
+      next = std::min(next, node.rest_until);
+    }
+  }
+  return next;
+}
+
+std::string NodeRegistry::WhyNoneReady(NodeRole role) const {
+  std::vector<std::string> reasons;
+  for (const NodeStatus& node : List()) {
+    if (node.report.role != role) continue;
+    reasons.push_back(
+        absl::StrCat(node.report.node_id, " at ", node.report.address, " ",
+                     node.state == NodeState::kReady
+                         ? "failed a moment ago"
+                         : absl::StrCat("is ", ToString(node.state), ": ", node.reason)));
+  }
+  if (reasons.empty()) return absl::StrCat("no ", ToString(role), " node has registered");
+  return absl::StrJoin(reasons, "; ");
+}
+
+int64_t NodeRegistry::LargestVersion() const {
+  MutexLock lock(&mutex_);
+  int64_t largest = 0;
+  for (const auto& [id, node] : nodes_) {
+    if (node.lost || node.report.role != NodeRole::kPolicy) continue;
+    for (const AdapterRef& adapter : node.report.adapters) {
+      largest = std::max(largest, adapter.version);
+    }
+  }
+  return largest;
+}
+
+void NodeRegistry::ReportLease(const std::string& node_id, double tokens, absl::Duration took) {
+  MutexLock lock(&mutex_);
+  const auto it = nodes_.find(node_id);
+  if (it == nodes_.end()) return;
+  Node& node = it->second;
+  ++node.leases_done;
+  node.failures = 0;
+  const double seconds = absl::ToDoubleSeconds(took);
+  if (tokens <= 0 || seconds <= 0) return;
+  const double speed = tokens / seconds;
+  node.measured_speed = node.measured_speed == 0
+                            ? speed
+                            : kSpeedWeight * speed + (1 - kSpeedWeight) * node.measured_speed;
+}
+
+void NodeRegistry::ReportSuccess(const std::string& node_id) {
+  MutexLock lock(&mutex_);
+  if (const auto it = nodes_.find(node_id); it != nodes_.end()) it->second.failures = 0;
+}
+
+void NodeRegistry::ReportFailure(const NodeHandle& handle, absl::Time now, bool lease) {
+  MutexLock lock(&mutex_);
+  const auto it = nodes_.find(handle.node_id);
+  if (it == nodes_.end()) return;
+  if (lease) ++it->second.leases_lost;
+  Node* node = Find(handle);
+  if (node == nullptr) return;  // it restarted since; the new process has done nothing wrong
+  node->failures = std::min(node->failures + 1, 16);
+  node->rest_until = now + std::min(kLongestRest, kFirstRest * (1 << (node->failures - 1)));
+}
+
+void NodeRegistry::RequireVerification(const std::string& reason) {
+  {
+    MutexLock lock(&mutex_);
+    ++round_;
+    requirement_ = reason;
+    for (auto& [id, node] : nodes_) Unverify(&node, reason);
+  }
+  Notify();
+}
+
+std::vector<NodeHandle> NodeRegistry::ClaimUnverified(absl::Time now) {
+  MutexLock lock(&mutex_);
+  std::vector<NodeHandle> due;
+  for (auto& [id, node] : nodes_) {
+    if (node.report.role != NodeRole::kPolicy || node.lost || node.verified || node.claimed ||
+        node.verify_at > now) {
+      continue;
+    }
+    node.claimed = true;
+    due.push_back(HandleOf(node));
+  }
+  return due;
+}
+
+absl::Time NodeRegistry::NextVerification() const {
+  MutexLock lock(&mutex_);
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [id, node] : nodes_) {
+    if (node.report.role != NodeRole::kPolicy || node.lost || node.verified || node.claimed)
+      continue;
+    next = std::min(next, node.verify_at);
+  }
+  return next;
+}
+
+void NodeRegistry::MarkVerified(const NodeHandle& handle) {
+  {
+    MutexLock lock(&mutex_);
+    Node* node = Find(handle);
+    if (node == nullptr || handle.verification != round_) return;
+    node->claimed = false;
+    node->tried = true;
+    node->verified = true;
+    node->reason.clear();
+  }
+  Notify();
+}
+
+void NodeRegistry::Quarantine(const NodeHandle& handle, const std::string& reason, bool mismatch,
+                              absl::Time retry_at) {
+  {
+    MutexLock lock(&mutex_);
+    Node* node = Find(handle);
+    if (node == nullptr || handle.verification != round_) return;
+    node->claimed = false;
+    node->tried = true;
+    node->verified = false;
+    node->mismatch = mismatch;
+    node->reason = reason;
+    node->verify_at = retry_at;
+  }
+  Notify();
+}
+
+std::string NodeRegistry::AllMismatch() const {
+  MutexLock lock(&mutex_);
+  std::vector<std::string> reasons;
+  for (const auto& [id, node] : nodes_) {
+    if (node.report.role != NodeRole::kPolicy || node.lost) continue;
+    if (node.verified || !node.mismatch) return "";
+    reasons.push_back(absl::StrCat(id, ": ", node.reason));
+  }
+  return absl::StrJoin(reasons, "; ");
+}
+
+int NodeRegistry::Untried() const {
+  MutexLock lock(&mutex_);
+  return static_cast<int>(std::count_if(nodes_.begin(), nodes_.end(), [](const auto& entry) {
+    const Node& node = entry.second;
+    return node.report.role == NodeRole::kPolicy && !node.lost && !node.tried && !node.verified;
+  }));
+}
+
+NodeRegistry::Subscription::Subscription(NodeRegistry* registry, std::function<void()> changed)
+    : registry_(registry) {
+  MutexLock lock(&registry_->listeners_mutex_);
+  id_ = registry_->next_listener_++;
+  registry_->listeners_[id_] = std::move(changed);
+}
+
+NodeRegistry::Subscription::~Subscription() {
+  MutexLock lock(&registry_->listeners_mutex_);
+  registry_->listeners_.erase(id_);
+}
+
+// Under the listeners' own lock, so that a listener cannot go away while it is called.
+void NodeRegistry::Notify() {
+  MutexLock lock(&listeners_mutex_);
+  for (const auto& [id, changed] : listeners_) changed();
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,145 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_NODE_REGISTRY_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_NODE_REGISTRY_H_
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/sync/mutex.h"
+#include "services/orchestrator/types.h"
+
+namespace mellow::orchestrator {
+
+// A node as people see it.
+struct NodeStatus {
+  NodeReport report;
+  NodeState state = NodeState::kLost;
+  std::string reason;
+  int64_t leases_done = 0;
+  int64_t leases_lost = 0;
+};
+
+// What a caller of a node needs.
+struct NodeHandle {
+  std::string node_id;
+  std::string address;
+  std::string incarnation;
+  std::string device;
+  double tokens_per_second = 0;      // measured by leases; before the first one, what the node says
+  std::vector<AdapterRef> adapters;  // as last reported
+  std::stop_token life;              // stops when the node is lost or restarts: give up the call
+  int64_t verification = 0;          // the round of verification in which the handle was made
+};
+
+// Who is there, and who may work. A policy node may work when it is alive and was verified
+// (published to and canary passed) for the target adapter; other nodes when they are alive. Time is
+// passed in. Thread-safe.
+class NodeRegistry {
+ public:
+  explicit NodeRegistry(absl::Duration lost_after) : lost_after_(lost_after) {}
+  ~NodeRegistry();
+  NodeRegistry(const NodeRegistry&) = delete;
+  NodeRegistry& operator=(const NodeRegistry&) = delete;
+
+  // A registration or heartbeat. ResourceExhausted: too many nodes.
+  [[nodiscard]] absl::Status Register(const NodeReport& report, absl::Time now);
+  // Marks silent nodes as lost, forgets those lost for long; returns when to call again.
+  absl::Time Sweep(absl::Time now);
+
+  // By role and node id.
+  [[nodiscard]] std::vector<NodeStatus> List() const;
+  // Nodes that may get work now, by node id. A node that just failed rests for a moment.
+  [[nodiscard]] std::vector<NodeHandle> Ready(NodeRole role, absl::Time now) const;
+  // When the first of the resting nodes may get work again.
+  [[nodiscard]] absl::Time NextRetry(NodeRole role, absl::Time now) const;
+  // Why nobody of that role is ready: "no policy node has registered", "policy-0 is lost
+  // (127.0.0.1:50051)".
+  [[nodiscard]] std::string WhyNoneReady(NodeRole role) const;
+  // The largest adapter version that any node has.
+  [[nodiscard]] int64_t LargestVersion() const;
+
+  // Outcomes of calls. `tokens` of a lease update the speed (exponential moving average).
+  void ReportLease(const std::string& node_id, double tokens, absl::Duration took);
+  void ReportSuccess(const std::string& node_id);
+  // The node rests: 0.1 s, doubled with each failure in a row up to 5 s. `lease`: a lease was lost
+  // with it.
+  void ReportFailure(const NodeHandle& node, absl::Time now, bool lease);
+
+  // Every policy node must be verified again.
+  void RequireVerification(const std::string& reason);
+  // Live policy nodes whose verification is due; each is claimed until one of the two below is
+  // called.
+  [[nodiscard]] std::vector<NodeHandle> ClaimUnverified(absl::Time now);
+  // When a quarantined node is due again.
+  [[nodiscard]] absl::Time NextVerification() const;
+  // Ignored when the node restarted, or when verification was required anew since it was claimed.
+  void MarkVerified(const NodeHandle& node);
+  // `mismatch`: its log-probs are not the learner's.
+  void Quarantine(const NodeHandle& node, const std::string& reason, bool mismatch,
+                  absl::Time retry_at);
+  // When there are live policy nodes and each is quarantined for a mismatch: the reasons. Else
+  // empty.
+  [[nodiscard]] std::string AllMismatch() const;
+  // Live policy nodes that were not tried since verification was required.
+  [[nodiscard]] int Untried() const;
+
+  // Calls `changed` after every change of who may work, from the thread that made it, without a
+  // lock held. The subscription ends with the returned object; its destructor waits for a call in
+  // progress.
+  class Subscription {
+   public:
+    Subscription(NodeRegistry* registry, std::function<void()> changed);
+    ~Subscription();
+    Subscription(const Subscription&) = delete;
+    Subscription& operator=(const Subscription&) = delete;
+
+   private:
+    NodeRegistry* registry_;
+    int64_t id_;
+  };
+
+ private:
+  struct Node {
+    NodeReport report;
+    absl::Time last_seen;
+    bool lost = false;
+    std::stop_source life;
+    double measured_speed = 0;  // 0: no lease yet
+    int64_t leases_done = 0;
+    int64_t leases_lost = 0;
+    int failures = 0;  // in a row
+    absl::Time rest_until = absl::InfinitePast();
+    // Of policy nodes.
+    bool claimed = false;
+    bool tried = false;
+    bool verified = false;
+    bool mismatch = false;
+    std::string reason;
+    absl::Time verify_at = absl::InfinitePast();
+  };
+
+  static NodeState StateOf(const Node& node);
+  NodeHandle HandleOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The node if it is still the process that `handle` was made for; else null.
+  Node* Find(const NodeHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Unverify(Node* node, const std::string& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Notify();
+
+  const absl::Duration lost_after_;
+  mutable Mutex mutex_;
+  std::map<std::string, Node> nodes_ ABSL_GUARDED_BY(mutex_);
+  int64_t round_ ABSL_GUARDED_BY(mutex_) = 0;  // of the verification that is required now
+  std::string requirement_ ABSL_GUARDED_BY(mutex_);
+  Mutex listeners_mutex_;
+  std::map<int64_t, std::function<void()>> listeners_ ABSL_GUARDED_BY(listeners_mutex_);
+  int64_t next_listener_ ABSL_GUARDED_BY(listeners_mutex_) = 1;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_NODE_REGISTRY_H_

@@ -1,0 +1,42 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_METRICS_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_METRICS_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/obs/metrics.h"
+#include "common/sync/mutex.h"
+#include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/types.h"
+
+namespace mellow::orchestrator {
+
+// Everything that /metrics of the orchestrator shows besides its rpcs. Thread-safe.
+class OrchestratorMetrics {
+ public:
+  // `metrics` must outlive this object.
+  explicit OrchestratorMetrics(obs::Metrics* metrics);
+
+  // The last committed step: mellow_ppo_*.
+  void SetStep(const StepRecord& step);
+  void SetRunState(RunState state);
+  // Counts by role, device and state.
+  void SetNodes(const std::vector<NodeStatus>& nodes);
+  // `result`: done, duplicate, failed, late, lost.
+  void CountLease(absl::string_view result);
+  void CountRollouts(int sampled);
+  void CountScores(int scored);
+  void CountCanaryFailure(const std::string& node);
+
+ private:
+  obs::Metrics* metrics_;
+  Mutex mutex_;
+  // Label sets that were shown once must go to zero, not stay.
+  std::map<obs::Labels, obs::Gauge> node_gauges_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_METRICS_H_

@@ -1,0 +1,127 @@
+#include "services/orchestrator/orchestrator_service.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "services/orchestrator/proto_convert.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+// Translates a StatusOr<RunStatus> into a response with a `run`.
+template <typename Response>
+grpc::Status AnswerRun(const absl::StatusOr<RunStatus>& run, Response* response) {
+  if (!run.ok()) return rpc::ToGrpcStatus(run.status());
+  ToProto(*run, response->mutable_run());
+  return grpc::Status::OK;
+}
+
+class StreamSink : public WatchSink {
+ public:
+  StreamSink(grpc::ServerContext* context, grpc::ServerWriter<v1::WatchRunResponse>* writer)
+      : context_(context), writer_(writer) {}
+
+  bool OnStep(const StepRecord& step) override {
+    v1::WatchRunResponse response;
+    ToProto(step, response.mutable_step());
+    return writer_->Write(response);
+  }
+  bool OnActivity(const std::string& activity) override {
+    v1::WatchRunResponse response;
+    response.set_activity(activity);
+    return writer_->Write(response);
+  }
+  bool OnEnded(const RunStatus& run) override {
+    v1::WatchRunResponse response;
+    ToProto(run, response.mutable_ended());
+    return writer_->Write(response);
+  }
+  bool cancelled() const override { return context_->IsCancelled(); }
+
+ private:
+  grpc::ServerContext* context_;
+  grpc::ServerWriter<v1::WatchRunResponse>* writer_;
+};
+
+}  // namespace
+
+grpc::Status OrchestratorServiceImpl::StartRun(grpc::ServerContext*,
+                                               const v1::StartRunRequest* request,
+                                               v1::StartRunResponse* response) {
+  return rpc::ToGrpcStatus(StartRunImpl(*request, response));
+}
+
+absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& request,
+                                                   v1::StartRunResponse* response) {
+  if (request.request_id().size() > 256) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("request_id: ", request.request_id().size(), " characters: at most 256"));
+  }
+  RunRequest run{.spec = request.spec().SerializeAsString(), .request_id = request.request_id()};
+  MELLOW_ASSIGN_OR_RETURN(run.config, RunConfigFromProto(request.spec()));
+  MELLOW_ASSIGN_OR_RETURN(std::string run_id, runs_->Start(run));
+  response->set_run_id(std::move(run_id));
+  return absl::OkStatus();
+}
+
+grpc::Status OrchestratorServiceImpl::GetRun(grpc::ServerContext*, const v1::GetRunRequest* request,
+                                             v1::GetRunResponse* response) {
+  return AnswerRun(runs_->Get(request->run_id()), response);
+}
+
+grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
+                                               const v1::WatchRunRequest* request,
+                                               grpc::ServerWriter<v1::WatchRunResponse>* writer) {
+  if (request->after_step() < 0) {
+    return rpc::ToGrpcStatus(absl::InvalidArgumentError(
+        absl::StrCat("after_step: ", request->after_step(), ": must not be negative")));
+  }
+  StreamSink sink(context, writer);
+  return rpc::ToGrpcStatus(runs_->Watch(request->run_id(), request->after_step(), &sink));
+}
+
+grpc::Status OrchestratorServiceImpl::StopRun(grpc::ServerContext*,
+                                              const v1::StopRunRequest* request,
+                                              v1::StopRunResponse* response) {
+  return AnswerRun(runs_->Stop(request->run_id()), response);
+}
+
+grpc::Status OrchestratorServiceImpl::ResumeRun(grpc::ServerContext*,
+                                                const v1::ResumeRunRequest* request,
+                                                v1::ResumeRunResponse* response) {
+  return AnswerRun(runs_->Resume(request->run_id()), response);
+}
+
+grpc::Status OrchestratorServiceImpl::ListRuns(grpc::ServerContext*, const v1::ListRunsRequest*,
+                                               v1::ListRunsResponse* response) {
+  const absl::StatusOr<std::vector<RunStatus>> runs = runs_->List();
+  if (!runs.ok()) return rpc::ToGrpcStatus(runs.status());
+  for (const RunStatus& run : *runs) ToProto(run, response->add_runs());
+  return grpc::Status::OK;
+}
+
+grpc::Status OrchestratorServiceImpl::RegisterNode(grpc::ServerContext*,
+                                                   const v1::RegisterNodeRequest* request,
+                                                   v1::RegisterNodeResponse* response) {
+  return rpc::ToGrpcStatus(RegisterNodeImpl(*request, response));
+}
+
+absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeRequest& request,
+                                                       v1::RegisterNodeResponse* response) {
+  MELLOW_ASSIGN_OR_RETURN(const NodeReport report, NodeReportFromProto(request));
+  MELLOW_RETURN_IF_ERROR(registry_->Register(report, absl::Now()));
+  response->set_heartbeat_seconds(absl::ToDoubleSeconds(heartbeat_));
+  response->set_lost_after_seconds(absl::ToDoubleSeconds(lost_after_));
+  return absl::OkStatus();
+}
+
+grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::ListNodesRequest*,
+                                                v1::ListNodesResponse* response) {
+  for (const NodeStatus& node : registry_->List()) ToProto(node, response->add_nodes());
+  return grpc::Status::OK;
+}
+
+}  // namespace mellow::orchestrator

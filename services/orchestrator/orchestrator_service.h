@@ -1,0 +1,50 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_SERVICE_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_SERVICE_H_
+
+#include "absl/time/time.h"
+#include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
+#include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/run_manager.h"
+
+namespace mellow::orchestrator {
+
+// The rpcs: validate, call, translate.
+class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
+ public:
+  // Both must outlive it. Nodes are told to say so every `heartbeat`, and count as lost after
+  // `lost_after`.
+  OrchestratorServiceImpl(RunManager* runs, NodeRegistry* registry, absl::Duration heartbeat,
+                          absl::Duration lost_after)
+      : runs_(runs), registry_(registry), heartbeat_(heartbeat), lost_after_(lost_after) {}
+
+  grpc::Status StartRun(grpc::ServerContext* context, const v1::StartRunRequest* request,
+                        v1::StartRunResponse* response) override;
+  grpc::Status GetRun(grpc::ServerContext* context, const v1::GetRunRequest* request,
+                      v1::GetRunResponse* response) override;
+  grpc::Status WatchRun(grpc::ServerContext* context, const v1::WatchRunRequest* request,
+                        grpc::ServerWriter<v1::WatchRunResponse>* writer) override;
+  grpc::Status StopRun(grpc::ServerContext* context, const v1::StopRunRequest* request,
+                       v1::StopRunResponse* response) override;
+  grpc::Status ResumeRun(grpc::ServerContext* context, const v1::ResumeRunRequest* request,
+                         v1::ResumeRunResponse* response) override;
+  grpc::Status ListRuns(grpc::ServerContext* context, const v1::ListRunsRequest* request,
+                        v1::ListRunsResponse* response) override;
+  grpc::Status RegisterNode(grpc::ServerContext* context, const v1::RegisterNodeRequest* request,
+                            v1::RegisterNodeResponse* response) override;
+  grpc::Status ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest* request,
+                         v1::ListNodesResponse* response) override;
+
+ private:
+  absl::Status StartRunImpl(const v1::StartRunRequest& request, v1::StartRunResponse* response);
+  absl::Status RegisterNodeImpl(const v1::RegisterNodeRequest& request,
+                                v1::RegisterNodeResponse* response);
+
+  RunManager* const runs_;
+  NodeRegistry* const registry_;
+  const absl::Duration heartbeat_;
+  const absl::Duration lost_after_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_SERVICE_H_

@@ -1,0 +1,136 @@
+#include "services/orchestrator/prompt_source.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/philox.h"
+#include "common/base/status.h"
+#include "common/data/dataset.h"
+#include "common/data/prompt_template.h"
+#include "common/data/select.h"
+#include "common/data/shuffle.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+// Second key word of the length draws: keeps them apart from every other use of the run's seed.
+constexpr uint32_t kLengthStream = 0x4c454e53;
+
+absl::Status BadField(absl::string_view field, const absl::Status& status) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", status.message()));
+}
+
+class DatasetPromptSource : public PromptSource {
+ public:
+  DatasetPromptSource(const RunConfig& config, data::Dataset dataset, data::PromptTemplate prompt,
+                      std::unique_ptr<data::ShuffledIndices> order,
+                      const text::Tokenizer* tokenizer)
+      : config_(config),
+        dataset_(std::move(dataset)),
+        template_(std::move(prompt)),
+        order_(std::move(order)),
+        tokenizer_(tokenizer) {}
+
+  absl::StatusOr<Prompt> Draw(uint64_t prompt_index) const override {
+    const data::Row& row = dataset_.rows()[order_->At(prompt_index)];
+    absl::StatusOr<std::vector<int32_t>> ids =
+        tokenizer_->Encode(template_.Render(row), config_.data.max_source_tokens);
+    if (!ids.ok()) {
+      return BadField("data.path",
+                      Annotate(ids.status(), absl::StrCat(dataset_.path(), ":", row.line)));
+    }
+    return Prompt{prompt_index, *std::move(ids), DrawLength(config_, prompt_index)};
+  }
+
+ private:
+  const RunConfig config_;
+  const data::Dataset dataset_;
+  const data::PromptTemplate template_;
+  const std::unique_ptr<data::ShuffledIndices> order_;
+  const text::Tokenizer* const tokenizer_;
+};
+
+bool Filters(const DataConfig& config) { return config.min_chars || config.max_chars; }
+
+// The columns that the run needs, read; an error names the field that asked for what is not there.
+absl::StatusOr<data::Dataset> ReadColumns(const DataConfig& config) {
+  absl::StatusOr<std::vector<std::string>> columns =
+      data::PromptTemplate::Columns(config.prompt_template);
+  if (!columns.ok()) return BadField("data.prompt_template", columns.status());
+  if (columns->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("data.prompt_template: ", config.prompt_template,
+                                                   ": has no column in braces"));
+  }
+  data::ReadOptions options{.columns = *columns};
+  if (Filters(config) &&
+      std::find(columns->begin(), columns->end(), config.filter_column) == columns->end()) {
+    options.columns.push_back(config.filter_column);
+  }
+  absl::StatusOr<data::Dataset> dataset = data::ReadDataset(config.path, options);
+  if (dataset.ok()) return dataset;
+  if (const absl::StatusOr<data::Dataset> all = data::ReadDataset(config.path); all.ok()) {
+    for (const std::string& column : *columns) {
+      if (const auto place = all->ColumnIndex(column); !place.ok()) {
+        return BadField("data.prompt_template", place.status());
+      }
+    }
+    if (const auto place = all->ColumnIndex(config.filter_column); Filters(config) && !place.ok()) {
+      return BadField("data.filter_column", place.status());
+    }
+  }
+  return BadField("data.path", dataset.status());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PromptSource>> OpenPromptSource(const RunConfig& config,
+                                                               const text::Tokenizer* tokenizer) {
+  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, ReadColumns(config.data));
+  if (Filters(config.data)) {
+    MELLOW_ASSIGN_OR_RETURN(
+        dataset, data::FilterByLength(dataset, {config.data.filter_column, config.data.min_chars,
+                                                config.data.max_chars}));
+  }
+  MELLOW_ASSIGN_OR_RETURN(data::Split split,
+                          data::SplitInOrder(dataset, config.data.train_fraction));
+  const size_t rows = split.train.rows().size();
+  if (rows == 0 || rows > std::numeric_limits<uint32_t>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data.path: ", config.data.path, ": ", rows,
+                     " rows are left after min_chars, max_chars and train_fraction"));
+  }
+  absl::StatusOr<data::PromptTemplate> prompt =
+      data::PromptTemplate::Parse(config.data.prompt_template, split.train.columns());
+  if (!prompt.ok()) return BadField("data.prompt_template", prompt.status());
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<data::ShuffledIndices> order,
+                          data::ShuffledIndices::Create(config.seed, static_cast<uint32_t>(rows)));
+  return std::make_unique<DatasetPromptSource>(config, std::move(split.train), *std::move(prompt),
+                                               std::move(order), tokenizer);
+}
+
+absl::StatusOr<std::vector<Prompt>> StepPrompts(const PromptSource& source, const RunConfig& config,
+                                                int step) {
+  const uint64_t first = static_cast<uint64_t>(step - 1) * config.batch_size;
+  std::vector<Prompt> prompts;
+  for (int i = 0; i < config.batch_size; ++i) {
+    MELLOW_ASSIGN_OR_RETURN(Prompt prompt, source.Draw(first + i));
+    prompts.push_back(std::move(prompt));
+  }
+  return prompts;
+}
+
+std::optional<int> DrawLength(const RunConfig& config, uint64_t prompt_index) {
+  const SamplingConfig& sampling = config.sampling;
+  if (!sampling.length_sampler_min || !sampling.length_sampler_max) return std::nullopt;
+  const double uniform = PhiloxUniform(
+      {static_cast<uint32_t>(prompt_index), static_cast<uint32_t>(prompt_index >> 32), 0, 0},
+      {config.seed, kLengthStream});
+  const int count = *sampling.length_sampler_max - *sampling.length_sampler_min;
+  return *sampling.length_sampler_min + static_cast<int>(uniform * count);
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,100 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_DRIVER_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_RUN_DRIVER_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/text/tokenizer.h"
+#include "services/orchestrator/adapter_store.h"
+#include "services/orchestrator/learner_session.h"
+#include "services/orchestrator/ledger.h"
+#include "services/orchestrator/linked_stop.h"
+#include "services/orchestrator/mailbox.h"
+#include "services/orchestrator/node_clients.h"
+#include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/node_supervisor.h"
+#include "services/orchestrator/orchestrator_metrics.h"
+#include "services/orchestrator/prompt_source.h"
+#include "services/orchestrator/rollout_collector.h"
+#include "services/orchestrator/run_config.h"
+#include "services/orchestrator/run_observer.h"
+
+namespace mellow::orchestrator {
+
+// What runs share. All must outlive every driver.
+struct DriverParts {
+  Ledger* ledger = nullptr;
+  NodeRegistry* registry = nullptr;
+  NodeClients* clients = nullptr;
+  NodeSupervisor* supervisor = nullptr;
+  AdapterStore* adapters = nullptr;
+  OrchestratorMetrics* metrics = nullptr;
+  const text::Tokenizer* tokenizer = nullptr;
+  double canary_bound = kDefaultCanaryBound;
+};
+
+// The steps of one run, from wherever the ledger says it is. Everything between two writes to the
+// ledger may be done again: rollouts are keyed, Train and PublishAdapter are idempotent. So a crash
+// at any point costs time, never a rollout, and the adapters are the same as without it.
+//
+// With max_staleness 0 a step's rollouts are sampled by the adapter of the step before. With more,
+// step s+1 is sampled while step s trains, by the adapter of step s-1: always exactly one version
+// old (never more, whatever the limit), so that results do not depend on timing.
+class RunDriver {
+ public:
+  RunDriver(const DriverParts& parts, std::string run_id, RunConfig config,
+            const PromptSource* prompts, RunObserver* observer, RunSignals signals);
+
+  // OK: every step is committed. Cancelled: asked to end. Anything else: the run cannot go on.
+  [[nodiscard]] absl::Status Run();
+
+ private:
+  absl::Status Open();
+  absl::Status Step(int step);
+  // Trains, and meanwhile, with lag, collects the next step into next_.
+  absl::StatusOr<TrainAnswer> Train(int step, std::vector<Rollout> rollouts);
+  // The weights that sample `step`.
+  AdapterRef WeightsFor(int step) const;
+  int lag() const { return config_.max_staleness > 0 ? 1 : 0; }
+  bool stopping() const {
+    return signals_.stop.stop_requested() || signals_.shutdown.stop_requested();
+  }
+
+  // What CollectStep needs; the step's adapter is on the nodes when there is something left to
+  // sample.
+  absl::StatusOr<CollectTask> Prepare(int step);
+  absl::StatusOr<Collected> Collect(const CollectTask& task) const;
+  // Makes `weights` what the policies serve, and returns the name under which they have it.
+  absl::StatusOr<AdapterRef> Serve(const AdapterRef& weights, absl::Span<const Prompt> prompts);
+  absl::StatusOr<AdapterRecord> RecordOf(const AdapterRef& weights,
+                                         absl::Span<const Prompt> prompts);
+  absl::Status Publish(int step, const AdapterRef& adapter, const std::vector<Rollout>& rollouts);
+  // Until every policy node was tried, and one passed. FailedPrecondition with `first`: none passed
+  // the canary, so it is not the nodes that are wrong.
+  absl::Status WaitSettled(const std::string& doing, bool first);
+  absl::Status RunSelfTest(const std::vector<Rollout>& rollouts);
+
+  const DriverParts parts_;
+  const std::string run_id_;
+  const RunConfig config_;
+  const PromptSource* const prompts_;
+  RunObserver* const observer_;
+  const RunSignals signals_;
+  std::optional<LearnerSession> learner_;
+  AdapterRef start_;
+  std::vector<AdapterRef> adapters_;  // by step - 1, committed ones
+  int learner_step_ = 0;              // steps that the learner has recorded
+  double response_tokens_mean_ = 0;   // of the last step; 0: none yet
+  std::optional<Collected> next_;     // with lag: the rollouts of the next step
+  std::stop_source abandon_;          // ends a collection ahead when the step fails
+  const LinkedStop collect_shutdown_{signals_.shutdown, abandon_.get_token()};
+  absl::Time last_commit_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_RUN_DRIVER_H_

@@ -1,0 +1,24 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_STATUS_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_RUN_STATUS_H_
+
+#include <string>
+
+#include "services/orchestrator/types.h"
+
+namespace mellow::orchestrator {
+
+// A run as people see it.
+struct RunStatus {
+  std::string run_id;
+  std::string spec;  // RunSpec, serialised
+  RunState state = RunState::kRunning;
+  int committed_steps = 0;
+  std::string activity;      // "step 3: generate 12/32"
+  std::string error;         // why it failed
+  AdapterRef adapter;        // after the last committed step
+  std::string adapter_path;  // PEFT folder of it; empty for the bare base model
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_RUN_STATUS_H_
