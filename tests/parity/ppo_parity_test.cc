@@ -1,6 +1,7 @@
 // PpoTrainer against TRL 0.11.3 (with PEFT and transformers) on small random models: the statistics of each step, and the weights
 // after the last one. make_ppo_golden.py made tests/parity/golden/ppo; the cases of ../shared/oracle are run too when they are there.
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -108,6 +109,20 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
 }
 
 const char kOracle[] = MELLOW_SOURCE_DIR "/../shared/oracle";
+
+const char kGolden[] = MELLOW_SOURCE_DIR "/tests/parity/golden/ppo";
+
+INSTANTIATE_TEST_SUITE_P(
+    Golden, PpoParityTest,
+    ::testing::Values(Case{kGolden, "clip-once", "gated", "gated-qv"},
+                      Case{kGolden, "accumulate-mse", "tied", "tied-all"},
+                      Case{kGolden, "full-whiten", "gated", "gated-qv"},
+                      Case{kGolden, "skip-stop", "gated", "gated-qv"}),
+    [](const auto& info) {
+      std::string name = info.param.name;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 INSTANTIATE_TEST_SUITE_P(Oracle, PpoParityTest,
                          ::testing::Values(Case{kOracle, "ppo0", "t5-gated", "lora-r4"},

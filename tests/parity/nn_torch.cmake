@@ -1,0 +1,2 @@
+mellow_test(nn_torch_parity_test SRCS nn_torch_parity_test.cc LABELS parity
+  DEPS mellow::nn_torch mellow::nn_generation mellow::adapters nlohmann_json::nlohmann_json)
