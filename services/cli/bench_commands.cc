@@ -57,8 +57,9 @@ absl::StatusOr<std::vector<std::string>> Prompts(const BenchOptions& options, in
 absl::StatusOr<std::vector<Ids>> EncodeAll(const text::Tokenizer& tokenizer,
                                            const std::vector<std::string>& texts, int max_tokens) {
   std::vector<Ids> all;
-  for (const std::string& text : texts)
+  for (const std::string& text : texts) {
     MELLOW_ASSIGN_OR_RETURN(all.emplace_back(), tokenizer.Encode(text, max_tokens));
+  }
   return all;
 }
 

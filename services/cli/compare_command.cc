@@ -20,6 +20,7 @@
 #include "common/eval/bootstrap.h"
 #include "common/eval/rouge.h"
 #include "common/sync/mutex.h"
+#include "services/cli/adapter_json.h"
 #include "services/cli/cluster_calls.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
@@ -202,9 +203,6 @@ absl::StatusOr<Verdict> Judge(const CompareOptions& options, const Side& before,
 Json ToJson(const eval::MeanInterval& i) {
   return {{"mean", i.mean}, {"lower", i.lower}, {"upper", i.upper}};
 }
-Json ToJson(const common::v1::AdapterRef& a) {
-  return {{"version", a.version()}, {"sha256", a.sha256()}};
-}
 
 void PrintJson(const CompareOptions& options, const std::vector<Dialogue>& rows, const Side& before,
                const Side& after, const Verdict& v) {
@@ -218,8 +216,8 @@ void PrintJson(const CompareOptions& options, const std::vector<Dialogue>& rows,
                      {"toxicity_after", after.toxicity[i]}});
   }
   Json out = {{"prompts", rows.size()},
-              {"baseline", ToJson(before.adapter)},
-              {"adapter", ToJson(after.adapter)},
+              {"baseline", AdapterJson(before.adapter)},
+              {"adapter", AdapterJson(after.adapter)},
               {"toxicity_before", v.toxicity_before},
               {"toxicity_after", v.toxicity_after},
               {"drop", v.drop},

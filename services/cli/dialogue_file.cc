@@ -1,50 +1,31 @@
 #include "services/cli/dialogue_file.h"
 
-#include <fstream>
+#include <algorithm>
 
-#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/file.h"
 #include "common/base/status.h"
-#include "services/cli/json_lines.h"
+#include "common/data/dataset.h"
+#include "common/data/select.h"
 
 namespace mellow::cli {
-namespace {
-
-int64_t Characters(const std::string& text) {
-  return absl::c_count_if(text,
-                          [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-}
-
-}  // namespace
 
 absl::StatusOr<std::vector<Dialogue>> ReadDialogues(const std::string& path,
                                                     const DialogueFilter& filter) {
-  std::ifstream file(path);
-  if (!file) return ErrnoStatus(errno, path);
+  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, data::ReadDataset(path));
+  data::LengthFilter length = {.column = "dialogue"};
+  if (filter.min_chars > 0) length.min_chars = filter.min_chars;
+  if (filter.max_chars > 0) length.max_chars = filter.max_chars;
+  MELLOW_ASSIGN_OR_RETURN(dataset, data::FilterByLength(dataset, length));
+  MELLOW_ASSIGN_OR_RETURN(const size_t dialogue, dataset.ColumnIndex("dialogue"));
+  const absl::StatusOr<size_t> summary = dataset.ColumnIndex("summary");
   std::vector<Dialogue> rows;
-  int number = 0;
-  for (std::string line; std::getline(file, line) &&
-                         (filter.limit == 0 || static_cast<int>(rows.size()) < filter.limit);) {
-    ++number;
-    const absl::StatusOr<Json> object = ParseObject(line);
-    if (!object.ok()) return Annotate(object.status(), absl::StrCat(path, ":", number));
-    Dialogue row;
-    absl::StatusOr<std::string> dialogue = TextField(*object, "dialogue");
-    if (!dialogue.ok()) return Annotate(dialogue.status(), absl::StrCat(path, ":", number));
-    row.dialogue = *std::move(dialogue);
-    if (object->contains("summary")) {
-      absl::StatusOr<std::string> summary = TextField(*object, "summary");
-      if (!summary.ok()) return Annotate(summary.status(), absl::StrCat(path, ":", number));
-      row.summary = *std::move(summary);
-    }
-    const int64_t characters = Characters(row.dialogue);
-    if (filter.min_chars > 0 && characters <= filter.min_chars) continue;
-    if (filter.max_chars > 0 && characters > filter.max_chars) continue;
-    rows.push_back(std::move(row));
+  for (const data::Row& row : dataset.rows()) {
+    if (filter.limit > 0 && static_cast<int>(rows.size()) >= filter.limit) break;
+    rows.push_back({row.values[dialogue], summary.ok() ? row.values[*summary] : ""});
   }
-  if (rows.empty())
+  if (rows.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": no dialogue passes the filter"));
+  }
   return rows;
 }
 

@@ -1,7 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_DIALOGUE_FILE_H_
 #define MELLOW_SERVICES_CLI_DIALOGUE_FILE_H_
 
-// DialogSum-like JSONL files, as `compare` and `bench` read them.
+// DialogSum-like data sets (JSON Lines or CSV), as `compare` and `bench` read them.
 
 #include <string>
 #include <vector>
@@ -12,7 +12,7 @@ namespace mellow::cli {
 
 struct Dialogue {
   std::string dialogue;
-  std::string summary;  // empty: the row has none
+  std::string summary;  // empty: the data set has none
 };
 
 struct DialogueFilter {
@@ -21,8 +21,8 @@ struct DialogueFilter {
   int max_chars = 0;
 };
 
-// Rows in file order. InvalidArgument: a line without a string "dialogue" (line number given), or
-// no row passes.
+// Rows in file order. Errors of data::ReadDataset; InvalidArgument: no column "dialogue", or no row
+// passes.
 [[nodiscard]] absl::StatusOr<std::vector<Dialogue>> ReadDialogues(const std::string& path,
                                                                   const DialogueFilter& filter);
 

@@ -106,9 +106,10 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
       std::cin, std::cout, options.batch,
       [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
         std::vector<nn::GenerateItem> items;
-        for (const Json& line : lines)
+        for (const Json& line : lines) {
           MELLOW_ASSIGN_OR_RETURN(items.emplace_back(),
                                   ReadGenerateItem(line, policy.adapter.get()));
+        }
         MELLOW_ASSIGN_OR_RETURN(const auto sequences, nn::Generate(*policy.model, items));
         std::vector<Json> answers;
         for (const nn::GeneratedSequence& s : sequences) {

@@ -147,6 +147,10 @@ absl::Status SetField(absl::string_view assignment, RunSpec* spec) {
       message = message->GetReflection()->MutableMessage(message, field);
       continue;
     }
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && value.empty()) {
+      message->GetReflection()->ClearField(message, field);
+      return absl::OkStatus();
+    }
     if (!field->is_repeated()) return Annotate(StoreValue(path, value, field, message), "--set");
     message->GetReflection()->ClearField(message, field);
     for (const absl::string_view element : absl::StrSplit(value, ',', absl::SkipEmpty())) {

@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
 #include "common/rpc/client.h"
+#include "services/cli/adapter_json.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
 #include "services/cli/command.h"
@@ -92,10 +93,6 @@ std::string DeviceOf(const Report& report, const ServiceEntry& service) {
   return "-";
 }
 
-Json ToJson(const common::v1::AdapterRef& adapter) {
-  return {{"version", adapter.version()}, {"sha256", adapter.sha256()}};
-}
-
 Json AdaptersJson(const AdapterRows& rows) {
   Json out = Json::array();
   for (const auto& [version, row] : rows)
@@ -129,7 +126,7 @@ Json ToJson(const Report& report) {
                      {"tokens_per_second", n.capacity().tokens_per_second()},
                      {"leases_done", n.leases_done()},
                      {"leases_lost", n.leases_lost()},
-                     {"adapter", ToJson(n.newest())}});
+                     {"adapter", AdapterJson(n.newest())}});
   }
   Json run = nullptr;
   if (report.run.has_value()) {
@@ -137,7 +134,7 @@ Json ToJson(const Report& report) {
     run = {{"run_id", r.run_id()},      {"name", r.spec().name()},
            {"state", StateName(r)},     {"step", r.committed_steps()},
            {"steps", r.spec().steps()}, {"activity", r.activity()},
-           {"error", r.error()},        {"adapter", ToJson(r.adapter())},
+           {"error", r.error()},        {"adapter", AdapterJson(r.adapter())},
            {"path", r.adapter_path()}};
   }
   return {{"dir", report.folder},

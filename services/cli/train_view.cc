@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "services/cli/adapter_json.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -16,17 +17,13 @@ using orchestrator::v1::Step;
 constexpr int kStepsAScreen = 20;
 constexpr size_t kTerminalColumns = 80;
 
-Json ToJson(const common::v1::AdapterRef& adapter) {
-  return {{"version", adapter.version()}, {"sha256", adapter.sha256()}};
-}
-
 class JsonView : public TrainView {
  public:
   explicit JsonView(std::FILE* out) : out_(out) {}
 
   void ShowStep(const Step& step) override {
     Print({{"step", step.step()},
-           {"adapter", ToJson(step.adapter())},
+           {"adapter", AdapterJson(step.adapter())},
            {"objective_kl", step.objective_kl()},
            {"returns_mean", step.returns_mean()},
            {"advantages_mean", step.advantages_mean()},
@@ -36,7 +33,7 @@ class JsonView : public TrainView {
   }
   void ShowActivity(const std::string& activity) override { (void)activity; }
   void ShowDone(const Run& run) override {
-    Print({{"done", true}, {"adapter", ToJson(run.adapter())}, {"path", run.adapter_path()}});
+    Print({{"done", true}, {"adapter", AdapterJson(run.adapter())}, {"path", run.adapter_path()}});
   }
 
  private:

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "services/cli/adapter_json.h"
 #include "services/cli/cluster_calls.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
@@ -56,10 +57,7 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
     MELLOW_ASSIGN_OR_RETURN(std::string dialogue, TextField(line, "dialogue"));
     MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
                             summarize(std::move(dialogue)));
-    return Json{
-        {"summary", response.summary()},
-        {"adapter",
-         {{"version", response.adapter().version()}, {"sha256", response.adapter().sha256()}}}};
+    return Json{{"summary", response.summary()}, {"adapter", AdapterJson(response.adapter())}};
   });
   return 0;
 }
