@@ -250,15 +250,17 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
   const NodeHandle node = call->second.node;
   const bool lost = call->second.lost;
   leases_.erase(call);
-  absl::StatusOr<std::vector<Rollout>> rollouts = answer.status();
-  if (answer.ok() && !SameWeights(answer->adapter, task_.weights)) {
+  absl::StatusOr<std::vector<Rollout>> rollouts = absl::UnknownError("");
+  if (!answer.ok()) {
+    rollouts = answer.status();
+  } else if (!SameWeights(answer->adapter, task_.weights)) {
     rollouts =
         absl::UnavailableError(absl::StrCat("sampled with adapter ", ToString(answer->adapter),
                                             " instead of ", ToString(task_.weights)));
     parts_.metrics->CountCanaryFailure(node.node_id);
     parts_.registry->Quarantine(node, std::string(rollouts.status().message()), /*mismatch=*/true,
                                 absl::Now() + absl::Seconds(1));
-  } else if (answer.ok()) {
+  } else {
     rollouts = CheckAnswer(lease.shard, *std::move(answer));
   }
   if (!rollouts.ok()) {
@@ -364,8 +366,10 @@ void Collector::OnScored(const NodeHandle& node, ScoreTask score,
                          absl::StatusOr<ScoreAnswer> answer) {
   --scores_in_flight_[node.node_id];
   const auto [first, last] = Range(score.shard);
-  absl::StatusOr<std::vector<Score>> picked = answer.status();
-  if (answer.ok()) {
+  absl::StatusOr<std::vector<Score>> picked = absl::UnknownError("");
+  if (!answer.ok()) {
+    picked = answer.status();
+  } else {
     picked = PickScores(config_.reward, *answer, last - first);
     if (!picked.ok()) picked = Annotate(picked.status(), node.node_id);
   }

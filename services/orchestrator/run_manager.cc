@@ -96,16 +96,22 @@ absl::Status RunManager::Recover() {
     if (run.state != RunState::kRunning) continue;
     obs::Log(obs::Severity::kInfo, "going on with a run", {{"run", run.run_id}});
     absl::StatusOr<RunConfig> config = parse_(run.spec);
-    absl::StatusOr<std::unique_ptr<PromptSource>> prompts = config.status();
-    if (config.ok()) prompts = OpenPromptSource(*config, parts_.tokenizer);
-    if (!prompts.ok()) {
+    std::unique_ptr<PromptSource> prompts;
+    absl::Status status = config.status();
+    if (status.ok()) {
+      absl::StatusOr<std::unique_ptr<PromptSource>> opened =
+          OpenPromptSource(*config, parts_.tokenizer);
+      status = opened.status();
+      if (opened.ok()) prompts = *std::move(opened);
+    }
+    if (!status.ok()) {
       obs::Log(obs::Severity::kError, "the run cannot go on",
-               {{"run", run.run_id}, {"error", prompts.status().ToString()}});
-      MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunState(run.run_id, RunState::kFailed,
-                                                        std::string(prompts.status().message())));
+               {{"run", run.run_id}, {"error", status.ToString()}});
+      MELLOW_RETURN_IF_ERROR(
+          parts_.ledger->SetRunState(run.run_id, RunState::kFailed, std::string(status.message())));
       continue;
     }
-    Launch(run.run_id, *std::move(config), *std::move(prompts));
+    Launch(run.run_id, *std::move(config), std::move(prompts));
   }
   if (!runs.empty()) {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps,
