@@ -48,6 +48,11 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    // CLI11 complains of what is missing before it looks at what it does not know; a typing error
+    // explains both.
+    if (const auto unknown = app.remaining(/*recurse=*/true); !unknown.empty()) {
+      return Fail("unknown argument '" + unknown[0] + "' (try --help)", 2);
+    }
     return Fail(std::string(error.what()) + " (try --help)", 2);
   }
   const absl::StatusOr<int> code = chosen();
