@@ -13,7 +13,9 @@ namespace {
 #ifdef MELLOW_NN_TORCH
 absl::StatusOr<int> CountCudaDevices() { return CudaDeviceCount(); }
 #else
-absl::StatusOr<int> CountCudaDevices() { return absl::FailedPreconditionError("this build has no CUDA backend"); }
+absl::StatusOr<int> CountCudaDevices() {
+  return absl::FailedPreconditionError("this build has no CUDA backend");
+}
 #endif
 
 }  // namespace
@@ -29,13 +31,18 @@ absl::StatusOr<Device> ResolveDevice(absl::string_view text) {
   Device device{.cuda = true};
   absl::string_view rest = text;
   if (!absl::ConsumePrefix(&rest, "cuda") ||
-      (!rest.empty() && !(absl::ConsumePrefix(&rest, ":") && absl::SimpleAtoi(rest, &device.index) && device.index >= 0))) {
-    return absl::InvalidArgumentError(absl::StrCat("device \"", text, "\": expected cpu, cuda, cuda:N or auto"));
+      (!rest.empty() && !(absl::ConsumePrefix(&rest, ":") &&
+                          absl::SimpleAtoi(rest, &device.index) && device.index >= 0))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("device \"", text, "\": expected cpu, cuda, cuda:N or auto"));
   }
   const absl::StatusOr<int> count = CountCudaDevices();
-  if (!count.ok()) return absl::FailedPreconditionError(absl::StrCat("device \"", text, "\": ", count.status().message()));
+  if (!count.ok())
+    return absl::FailedPreconditionError(
+        absl::StrCat("device \"", text, "\": ", count.status().message()));
   if (device.index >= *count) {
-    return absl::FailedPreconditionError(absl::StrCat("device \"", text, "\": this machine shows ", *count, " CUDA devices"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("device \"", text, "\": this machine shows ", *count, " CUDA devices"));
   }
   return device;
 }

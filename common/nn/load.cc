@@ -15,20 +15,27 @@ namespace mellow::nn {
 namespace {
 
 absl::Status CheckOptions(const LoadOptions& options) {
-  if (options.threads < 1) return absl::InvalidArgumentError(absl::StrCat("threads is ", options.threads, ", must be at least 1"));
+  constexpr int kMaxThreads = 1024;
+  if (options.threads < 1 || options.threads > kMaxThreads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("threads is ", options.threads, ", must be 1 to ", kMaxThreads));
+  }
   return absl::OkStatus();
 }
 
-// A user who gives the classifier where the summariser belongs should read that, not a list of missing tensors.
+// A user who gives the classifier where the summariser belongs should read that, not a list of
+// missing tensors.
 absl::Status CheckModelType(const std::string& folder, absl::string_view expected) {
   MELLOW_ASSIGN_OR_RETURN(const std::string type, ModelType(folder));
   if (type == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(folder, " holds a model of type \"", type, "\", expected \"", expected, "\""));
+  return absl::InvalidArgumentError(
+      absl::StrCat(folder, " holds a model of type \"", type, "\", expected \"", expected, "\""));
 }
 
 #ifndef MELLOW_NN_TORCH
 absl::Status NoTorch(const Device& device) {
-  return absl::FailedPreconditionError(absl::StrCat("this build has no backend for ", device.ToString()));
+  return absl::FailedPreconditionError(
+      absl::StrCat("this build has no backend for ", device.ToString()));
 }
 #endif
 
@@ -50,7 +57,8 @@ absl::StatusOr<WeightType> ParseWeightType(absl::string_view text) {
       absl::StrCat("weight type \"", text, "\": expected float32, bfloat16, float16 or int8"));
 }
 
-absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder, const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder,
+                                                               const LoadOptions& options) {
   MELLOW_RETURN_IF_ERROR(CheckOptions(options));
   MELLOW_RETURN_IF_ERROR(CheckModelType(folder, "t5"));
   if (options.device.cuda) {
@@ -63,7 +71,8 @@ absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string
   return Up<Seq2SeqModel>(cpu::CpuT5::Load(folder, options));
 }
 
-absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(const std::string& folder, const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(
+    const std::string& folder, const LoadOptions& options) {
   MELLOW_RETURN_IF_ERROR(CheckOptions(options));
   MELLOW_RETURN_IF_ERROR(CheckModelType(folder, "roberta"));
   if (options.device.cuda) {

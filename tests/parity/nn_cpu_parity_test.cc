@@ -1,5 +1,7 @@
-// The CPU backend against what transformers and PEFT computed for the models in golden/ (make_golden.py), and, where they are
-// there, for the models of ../shared/oracle. Tolerance: log-probs here are of order 10, so that 1e-5 is the rounding of fp32.
+// The CPU backend against what transformers and PEFT computed for the models in golden/
+// (make_golden.py), and, where they are there, for the models of ../shared/oracle. Tolerances:
+// transformers' own fp32 answers are up to 1e-5 from what it computes in double precision, and with
+// the golden adapters, whose random values make the model far more sensitive, up to 7e-5.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@ namespace {
 const char kGolden[] = MELLOW_SOURCE_DIR "/tests/parity/golden";
 const char kOracle[] = MELLOW_SOURCE_DIR "/../shared/oracle";
 constexpr double kTolerance = 2e-5;
+constexpr double kAdapterTolerance = 2e-4;
 
 std::vector<nlohmann::json> ReadLines(const std::string& path) {
   std::ifstream file(path);
@@ -32,7 +35,9 @@ std::vector<nlohmann::json> ReadLines(const std::string& path) {
   return rows;
 }
 
-std::vector<int32_t> Ids(const nlohmann::json& row, const char* key) { return row.at(key).get<std::vector<int32_t>>(); }
+std::vector<int32_t> Ids(const nlohmann::json& row, const char* key) {
+  return row.at(key).get<std::vector<int32_t>>();
+}
 
 std::unique_ptr<Seq2SeqModel> LoadModel(const std::string& folder, int threads) {
   auto model = LoadSeq2SeqModel(folder, {.threads = threads});
@@ -43,7 +48,8 @@ std::unique_ptr<Seq2SeqModel> LoadModel(const std::string& folder, int threads) 
 // Score requests of a golden file with the adapters that its rows name.
 class ScoreSet {
  public:
-  ScoreSet(Seq2SeqModel* model, const std::string& folder, const std::string& file, const std::string& adapter = "")
+  ScoreSet(Seq2SeqModel* model, const std::string& folder, const std::string& file,
+           const std::string& adapter = "")
       : model_(model), rows_(ReadLines(folder + "/" + file)) {
     for (const nlohmann::json& row : rows_) {
       sources_.push_back(Ids(row, "source_ids"));
@@ -51,16 +57,18 @@ class ScoreSet {
     }
     for (size_t i = 0; i < rows_.size(); ++i) {
       const std::string name = rows_[i].value("adapter", adapter);
-      requests_.push_back({sources_[i], targets_[i], name.empty() ? nullptr : Adapter(folder + "/" + name)});
+      requests_.push_back(
+          {sources_[i], targets_[i], name.empty() ? nullptr : Adapter(folder + "/" + name)});
     }
   }
 
   const std::vector<ScoreRequest>& requests() const { return requests_; }
 
-  // Largest difference of the log-probs from the file's.
-  double Error(const std::vector<std::vector<float>>& scores) const {
+  // Largest difference of the log-probs from the file's, over the rows with or without an adapter.
+  double Error(const std::vector<std::vector<float>>& scores, bool adapted) const {
     double worst = 0;
     for (size_t i = 0; i < rows_.size(); ++i) {
+      if ((requests_[i].adapter != nullptr) != adapted) continue;
       const auto expected = rows_[i].at("logprobs").get<std::vector<double>>();
       EXPECT_EQ(scores[i].size(), expected.size());
       for (size_t t = 0; t < std::min(expected.size(), scores[i].size()); ++t) {
@@ -91,7 +99,8 @@ class ScoreSet {
   std::map<std::string, std::shared_ptr<const PreparedAdapter>> adapters_;
 };
 
-std::vector<std::vector<float>> Score(Seq2SeqModel& model, const std::vector<ScoreRequest>& requests) {
+std::vector<std::vector<float>> Score(Seq2SeqModel& model,
+                                      const std::vector<ScoreRequest>& requests) {
   auto scores = model.ScoreTokens(requests);
   EXPECT_TRUE(scores.ok()) << scores.status();
   return *scores;
@@ -100,7 +109,9 @@ std::vector<std::vector<float>> Score(Seq2SeqModel& model, const std::vector<Sco
 bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].size() != b[i].size() || std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0) return false;
+    if (a[i].size() != b[i].size() ||
+        std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0)
+      return false;
   }
   return true;
 }
@@ -112,7 +123,9 @@ TEST_P(T5ParityTest, LogProbsOfMixedAdaptersEqualTransformersAndPeft) {
   auto model = LoadModel(std::string(kGolden) + "/" + name, 2);
   ASSERT_NE(model, nullptr);
   const ScoreSet set(model.get(), kGolden, name + ".logprobs.jsonl");
-  EXPECT_LT(set.Error(Score(*model, set.requests())), kTolerance);
+  const std::vector<std::vector<float>> scores = Score(*model, set.requests());
+  EXPECT_LT(set.Error(scores, /*adapted=*/false), kTolerance);
+  EXPECT_LT(set.Error(scores, /*adapted=*/true), kAdapterTolerance);
 }
 
 TEST_P(T5ParityTest, ARequestScoresTheSameBitsAloneInABatchAndWithAnyThreadCount) {
@@ -138,7 +151,8 @@ TEST_P(T5ParityTest, DecodingStepsGiveTheBitsOfTeacherForcing) {
   const ScoreSet set(model.get(), kGolden, name + ".logprobs.jsonl");
   const std::vector<std::vector<float>> scores = Score(*model, set.requests());
   std::vector<EncodeRequest> encode;
-  for (const ScoreRequest& r : set.requests()) encode.push_back({r.source_ids, r.adapter, static_cast<int>(r.target_ids.size())});
+  for (const ScoreRequest& r : set.requests())
+    encode.push_back({r.source_ids, r.adapter, static_cast<int>(r.target_ids.size())});
   auto rows = model->Encode(encode);
   ASSERT_TRUE(rows.ok()) << rows.status();
   const auto vocab = static_cast<size_t>(model->config().vocab_size);
@@ -167,8 +181,9 @@ TEST_P(T5ParityTest, DecodingStepsGiveTheBitsOfTeacherForcing) {
 }
 
 // Rows of golden/<name>.generate.jsonl.
-std::vector<GenerateItem> GenerateItems(const std::vector<nlohmann::json>& rows, Seq2SeqModel* model,
-                                        std::map<std::string, std::shared_ptr<const PreparedAdapter>>* adapters) {
+std::vector<GenerateItem> GenerateItems(
+    const std::vector<nlohmann::json>& rows, Seq2SeqModel* model,
+    std::map<std::string, std::shared_ptr<const PreparedAdapter>>* adapters) {
   std::vector<GenerateItem> items;
   for (const nlohmann::json& row : rows) {
     GenerateItem item;
@@ -179,7 +194,8 @@ std::vector<GenerateItem> GenerateItems(const std::vector<nlohmann::json>& rows,
     if (row.contains("adapter")) {
       auto& slot = (*adapters)[row.at("adapter").get<std::string>()];
       if (slot == nullptr) {
-        slot = *model->Prepare(*adapters::ReadPeftFolder(std::string(kGolden) + "/" + row.at("adapter").get<std::string>()));
+        slot = *model->Prepare(*adapters::ReadPeftFolder(std::string(kGolden) + "/" +
+                                                         row.at("adapter").get<std::string>()));
       }
       item.adapter = slot.get();
     }
@@ -192,7 +208,8 @@ TEST_P(T5ParityTest, GreedyAndBeamSearchEqualTransformers) {
   const std::string name = GetParam();
   auto model = LoadModel(std::string(kGolden) + "/" + name, 2);
   ASSERT_NE(model, nullptr);
-  const std::vector<nlohmann::json> rows = ReadLines(std::string(kGolden) + "/" + name + ".generate.jsonl");
+  const std::vector<nlohmann::json> rows =
+      ReadLines(std::string(kGolden) + "/" + name + ".generate.jsonl");
   std::map<std::string, std::shared_ptr<const PreparedAdapter>> adapters;
   const auto out = Generate(*model, GenerateItems(rows, model.get(), &adapters));
   ASSERT_TRUE(out.ok()) << out.status();
@@ -201,7 +218,8 @@ TEST_P(T5ParityTest, GreedyAndBeamSearchEqualTransformers) {
     EXPECT_EQ((*out)[i].finish == FinishReason::kEos, rows[i].at("finish") == "eos") << "row " << i;
     const auto expected = rows[i].at("logprobs").get<std::vector<double>>();
     ASSERT_EQ((*out)[i].logprobs.size(), expected.size());
-    for (size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR((*out)[i].logprobs[t], expected[t], kTolerance) << i << "," << t;
+    for (size_t t = 0; t < expected.size(); ++t)
+      EXPECT_NEAR((*out)[i].logprobs[t], expected[t], kTolerance) << i << "," << t;
   }
 }
 
@@ -211,12 +229,13 @@ TEST_P(T5ParityTest, WeightTypesStayNearFloat32) {
   auto exact = LoadModel(folder, 1);
   ASSERT_NE(exact, nullptr);
   const ScoreSet set(exact.get(), kGolden, name + ".logprobs.jsonl");
-  const std::map<WeightType, double> bounds = {{WeightType::kFloat16, 0.2}, {WeightType::kBFloat16, 1.0}, {WeightType::kInt8, 3.0}};
+  const std::map<WeightType, double> bounds = {
+      {WeightType::kFloat16, 0.2}, {WeightType::kBFloat16, 1.0}, {WeightType::kInt8, 3.0}};
   for (const auto& [type, bound] : bounds) {
     auto model = LoadSeq2SeqModel(folder, {.threads = 2, .weights = type});
     ASSERT_TRUE(model.ok()) << model.status();
     const ScoreSet same(model->get(), kGolden, name + ".logprobs.jsonl");
-    const double error = same.Error(Score(**model, same.requests()));
+    const double error = same.Error(Score(**model, same.requests()), /*adapted=*/false);
     EXPECT_LT(error, bound) << static_cast<int>(type);
     EXPECT_GT(error, 1e-5) << "the weights were not converted";
   }
@@ -245,7 +264,8 @@ TEST_P(RobertaParityTest, LogitsEqualTransformersAndDoNotDependOnTheBatch) {
       alone.push_back((*(*model)->Classify({sequences[i]}))[0]);
       const auto expected = rows[i].at("logits").get<std::vector<double>>();
       ASSERT_EQ((*together)[i].size(), expected.size());
-      for (size_t j = 0; j < expected.size(); ++j) EXPECT_NEAR((*together)[i][j], expected[j], kTolerance);
+      for (size_t j = 0; j < expected.size(); ++j)
+        EXPECT_NEAR((*together)[i][j], expected[j], kTolerance);
     }
     EXPECT_TRUE(SameBits(alone, *together)) << threads << " threads";
     if (first.empty()) first = alone;
@@ -255,7 +275,8 @@ TEST_P(RobertaParityTest, LogitsEqualTransformersAndDoNotDependOnTheBatch) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, RobertaParityTest, testing::Values("roberta-2", "roberta-5"),
                          [](const testing::TestParamInfo<const char*>& info) {
-                           return std::string(info.param) == "roberta-2" ? "TwoLabels" : "FiveLabels";
+                           return std::string(info.param) == "roberta-2" ? "TwoLabels"
+                                                                         : "FiveLabels";
                          });
 
 class OracleTest : public testing::TestWithParam<const char*> {
@@ -270,7 +291,7 @@ TEST_P(OracleTest, LogProbsEqualTransformers) {
   auto model = LoadModel(std::string(kOracle) + "/" + (name == "lora-r4" ? "t5-gated" : name), 2);
   ASSERT_NE(model, nullptr);
   const ScoreSet set(model.get(), kOracle, name + ".logprobs.jsonl", name == "lora-r4" ? name : "");
-  EXPECT_LT(set.Error(Score(*model, set.requests())), kTolerance);
+  EXPECT_LT(set.Error(Score(*model, set.requests()), name == "lora-r4"), kTolerance);
 }
 
 TEST_P(OracleTest, GenerationEqualsTransformers) {
@@ -280,10 +301,12 @@ TEST_P(OracleTest, GenerationEqualsTransformers) {
   ASSERT_NE(model, nullptr);
   std::vector<GenerateItem> items;
   std::vector<std::vector<int32_t>> expected;
-  for (const nlohmann::json& row : ReadLines(std::string(kOracle) + "/" + name + ".generate.jsonl")) {
+  for (const nlohmann::json& row :
+       ReadLines(std::string(kOracle) + "/" + name + ".generate.jsonl")) {
     items.push_back({.source_ids = Ids(row, "source_ids"), .params = {.max_new_tokens = 40}});
     expected.push_back(Ids(row, "greedy"));
-    items.push_back({.source_ids = Ids(row, "source_ids"), .params = {.num_beams = 4, .max_new_tokens = 30}});
+    items.push_back(
+        {.source_ids = Ids(row, "source_ids"), .params = {.num_beams = 4, .max_new_tokens = 30}});
     expected.push_back(Ids(row, "beam4"));
   }
   const auto out = Generate(*model, items);

@@ -26,7 +26,8 @@ kernels::PanelFormat ToFormat(WeightType type) {
 // Row `index` of a [rows, in] tensor as fp32.
 void ReadRow(const HostTensor& tensor, int64_t index, int in, float* row) {
   const size_t bytes = BytesPerElement(tensor.dtype) * static_cast<size_t>(in);
-  const absl::Span<const uint8_t> slice = tensor.bytes.subspan(static_cast<size_t>(index) * bytes, bytes);
+  const absl::Span<const uint8_t> slice =
+      tensor.bytes.subspan(static_cast<size_t>(index) * bytes, bytes);
   if (tensor.dtype == DType::kFloat32) {
     std::memcpy(row, slice.data(), bytes);
     return;
@@ -35,7 +36,8 @@ void ReadRow(const HostTensor& tensor, int64_t index, int in, float* row) {
   std::copy(values.begin(), values.end(), row);
 }
 
-kernels::PackedMatrix PackTensor(CpuBackend* backend, const HostTensor& tensor, kernels::PanelFormat format) {
+kernels::PackedMatrix PackTensor(CpuBackend* backend, const HostTensor& tensor,
+                                 kernels::PanelFormat format) {
   const int in = static_cast<int>(tensor.shape[1]);
   return kernels::PackedMatrix(
       backend->kernels, static_cast<int>(tensor.shape[0]), in, format,
@@ -50,11 +52,13 @@ CpuBackend::CpuBackend(const LoadOptions& options)
 void CpuBackend::ForRows(int rows, const std::function<void(int, int)>& body) {
   constexpr int kChunk = 16;  // rows of a few hundred to thousand floats: tens of microseconds
   if (rows <= kChunk || pool.size() == 1) return body(0, rows);
-  pool.Run((rows + kChunk - 1) / kChunk, [&](int i) { body(i * kChunk, std::min(kChunk, rows - i * kChunk)); });
+  pool.Run((rows + kChunk - 1) / kChunk,
+           [&](int i) { body(i * kChunk, std::min(kChunk, rows - i * kChunk)); });
 }
 
-CpuLinear::CpuLinear(CpuBackend* backend, TensorReader* reader, const std::vector<std::string>& modules,
-                     const std::vector<int>& outs, int in, bool bias) {
+CpuLinear::CpuLinear(CpuBackend* backend, TensorReader* reader,
+                     const std::vector<std::string>& modules, const std::vector<int>& outs, int in,
+                     bool bias) {
   std::vector<const HostTensor*> tensors;
   int total = 0;
   bool complete = true;
@@ -79,8 +83,8 @@ CpuLinear::CpuLinear(CpuBackend* backend, TensorReader* reader, const std::vecto
       &backend->pool);
 }
 
-absl::StatusOr<std::shared_ptr<const CpuAdapter>> CpuAdapter::Create(CpuBackend* backend, absl::Span<const CpuLinear* const> linears,
-                                                                    const LoraWeights& lora) {
+absl::StatusOr<std::shared_ptr<const CpuAdapter>> CpuAdapter::Create(
+    CpuBackend* backend, absl::Span<const CpuLinear* const> linears, const LoraWeights& lora) {
   std::vector<std::string> problems;
   size_t found = 0;
   auto adapter = std::make_shared<CpuAdapter>();
@@ -96,13 +100,15 @@ absl::StatusOr<std::shared_ptr<const CpuAdapter>> CpuAdapter::Create(CpuBackend*
       ++found;
       const HostTensor& a = it->second.a;
       const HostTensor& b = it->second.b;
-      if (a.shape.size() != 2 || b.shape.size() != 2 || a.shape[1] != linear->in() || b.shape[0] != part.out ||
-          a.shape[0] != b.shape[1] || a.shape[0] < 1) {
-        problems.push_back(absl::StrCat(part.module, ": A ", ShapeString(a.shape), " and B ", ShapeString(b.shape), " for a layer [",
-                                        part.out, ", ", linear->in(), "]"));
+      if (a.shape.size() != 2 || b.shape.size() != 2 || a.shape[1] != linear->in() ||
+          b.shape[0] != part.out || a.shape[0] != b.shape[1] || a.shape[0] < 1) {
+        problems.push_back(absl::StrCat(part.module, ": A ", ShapeString(a.shape), " and B ",
+                                        ShapeString(b.shape), " for a layer [", part.out, ", ",
+                                        linear->in(), "]"));
         continue;
       }
-      lora_linear->outs.push_back({PackTensor(backend, b, kernels::PanelFormat::kFloat32), rank, part.column});
+      lora_linear->outs.push_back(
+          {PackTensor(backend, b, kernels::PanelFormat::kFloat32), rank, part.column});
       as.push_back(&a);
       rank += static_cast<int>(a.shape[0]);
     }
@@ -119,15 +125,17 @@ absl::StatusOr<std::shared_ptr<const CpuAdapter>> CpuAdapter::Create(CpuBackend*
   }
   if (found < lora.modules.size()) {
     for (const auto& [module, pair] : lora.modules) {
-      const bool known = std::any_of(linears.begin(), linears.end(), [&module = module](const CpuLinear* linear) {
-        return std::any_of(linear->parts().begin(), linear->parts().end(),
-                           [&](const LinearPart& part) { return part.module == module; });
-      });
+      const bool known =
+          std::any_of(linears.begin(), linears.end(), [&module = module](const CpuLinear* linear) {
+            return std::any_of(linear->parts().begin(), linear->parts().end(),
+                               [&](const LinearPart& part) { return part.module == module; });
+          });
       if (!known) problems.push_back(absl::StrCat(module, ": no such layer in this model"));
     }
   }
   if (!problems.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("the adapter does not fit the model: ", absl::StrJoin(problems, "; ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the adapter does not fit the model: ", absl::StrJoin(problems, "; ")));
   }
   return adapter;
 }
@@ -141,16 +149,18 @@ void AppendSpan(const CpuAdapter* adapter, int count, std::vector<AdapterSpan>* 
   spans->push_back({start, count, adapter});
 }
 
-void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRows x, int rows, absl::Span<const AdapterSpan> spans,
-                 kernels::Rows y, bool accumulate) {
-  MatMul(backend->kernels, &backend->pool, linear.matrix(), x, rows, y, {.bias = linear.bias(), .accumulate = accumulate});
+void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRows x, int rows,
+                 absl::Span<const AdapterSpan> spans, kernels::Rows y, bool accumulate) {
+  MatMul(backend->kernels, &backend->pool, linear.matrix(), x, rows, y,
+         {.bias = linear.bias(), .accumulate = accumulate});
   static thread_local kernels::FloatBuffer buffer;
   for (const AdapterSpan& span : spans) {
     const LoraLinear* lora = span.adapter == nullptr ? nullptr : span.adapter->Find(&linear);
     if (lora == nullptr) continue;
     const int rank = lora->a.out();
     float* const t = buffer.Reserve(static_cast<size_t>(span.count) * rank);
-    MatMul(backend->kernels, &backend->pool, lora->a, {x.data + span.start * x.stride, x.stride}, span.count, {t, rank});
+    MatMul(backend->kernels, &backend->pool, lora->a, {x.data + span.start * x.stride, x.stride},
+           span.count, {t, rank});
     backend->kernels.scale(lora->scaling, span.count * rank, t);
     for (const LoraLinear::Out& out : lora->outs) {
       MatMul(backend->kernels, &backend->pool, out.b, {t + out.rank_offset, rank}, span.count,

@@ -16,7 +16,8 @@
 
 namespace mellow::nn::cpu {
 
-// What a layer needs to compute: the instruction set and the model's own threads. Shared by all layers of a model.
+// What a layer needs to compute: the instruction set and the model's own threads. Shared by all
+// layers of a model.
 struct CpuBackend {
   const kernels::KernelTable& kernels;
   kernels::PanelFormat format;
@@ -28,7 +29,8 @@ struct CpuBackend {
   void ForRows(int rows, const std::function<void(int, int)>& body);
 };
 
-// A linear layer of the checkpoint: "encoder.block.0.layer.0.SelfAttention.q" with its output columns in a fused matrix.
+// A linear layer of the checkpoint: "encoder.block.0.layer.0.SelfAttention.q" with its output
+// columns in a fused matrix.
 struct LinearPart {
   std::string module;
   int column = 0;
@@ -39,9 +41,10 @@ struct LinearPart {
 class CpuLinear {
  public:
   CpuLinear() = default;
-  // Takes <module>.weight [outs[i], in] (and .bias) of every module from the reader; problems are noted there.
-  CpuLinear(CpuBackend* backend, TensorReader* reader, const std::vector<std::string>& modules, const std::vector<int>& outs,
-            int in, bool bias);
+  // Takes <module>.weight [outs[i], in] (and .bias) of every module from the reader; problems are
+  // noted there.
+  CpuLinear(CpuBackend* backend, TensorReader* reader, const std::vector<std::string>& modules,
+            const std::vector<int>& outs, int in, bool bias);
 
   int in() const { return matrix_.in(); }
   int out() const { return matrix_.out(); }
@@ -71,8 +74,8 @@ struct LoraLinear {
 class CpuAdapter : public PreparedAdapter {
  public:
   // InvalidArgument naming every module that is not in `linears` or has another shape.
-  static absl::StatusOr<std::shared_ptr<const CpuAdapter>> Create(CpuBackend* backend, absl::Span<const CpuLinear* const> linears,
-                                                                 const LoraWeights& lora);
+  static absl::StatusOr<std::shared_ptr<const CpuAdapter>> Create(
+      CpuBackend* backend, absl::Span<const CpuLinear* const> linears, const LoraWeights& lora);
   // Null when the adapter does not touch it.
   const LoraLinear* Find(const CpuLinear* linear) const {
     const auto it = linears_.find(linear);
@@ -97,8 +100,8 @@ struct AdapterSpan {
 void AppendSpan(const CpuAdapter* adapter, int count, std::vector<AdapterSpan>* spans);
 
 // y (+)= x W^T (+ bias) + the LoRA terms. spans cover all rows.
-void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRows x, int rows, absl::Span<const AdapterSpan> spans,
-                 kernels::Rows y, bool accumulate = false);
+void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRows x, int rows,
+                 absl::Span<const AdapterSpan> spans, kernels::Rows y, bool accumulate = false);
 
 }  // namespace mellow::nn::cpu
 

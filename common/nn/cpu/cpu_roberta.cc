@@ -13,8 +13,9 @@
 namespace mellow::nn::cpu {
 namespace {
 
-constexpr int kPassTokens = 2048;                        // bounds the activations
-constexpr int kFeedForwardRows = 4 * kernels::kMaxGemmRows;  // still in the cache when they are used
+constexpr int kPassTokens = 2048;  // bounds the activations
+constexpr int kFeedForwardRows =
+    4 * kernels::kMaxGemmRows;  // still in the cache when they are used
 
 absl::StatusOr<kernels::Activation> ParseActivation(const std::string& name) {
   if (name == "gelu") return kernels::Activation::kGeluErf;
@@ -39,10 +40,12 @@ class Loader {
     return values;
   }
   LayerNormWeights Norm(const std::string& module) {
-    return {Table(absl::StrCat(module, ".weight"), {config_.hidden_size}), Table(absl::StrCat(module, ".bias"), {config_.hidden_size})};
+    return {Table(absl::StrCat(module, ".weight"), {config_.hidden_size}),
+            Table(absl::StrCat(module, ".bias"), {config_.hidden_size})};
   }
   CpuLinear Linear(const std::vector<std::string>& modules, int out, int in) {
-    CpuLinear linear(backend_, &reader_, modules, std::vector<int>(modules.size(), out), in, /*bias=*/true);
+    CpuLinear linear(backend_, &reader_, modules, std::vector<int>(modules.size(), out), in,
+                     /*bias=*/true);
     parameters_ += linear.parameters();
     return linear;
   }
@@ -61,8 +64,10 @@ std::unique_ptr<RobertaWeights> Loader::Load(kernels::Activation activation) {
   const int d = config_.hidden_size;
   const std::string embeddings = "roberta.embeddings.";
   weights->words = Table(embeddings + "word_embeddings.weight", {config_.vocab_size, d});
-  weights->positions = Table(embeddings + "position_embeddings.weight", {config_.max_position_embeddings, d});
-  const std::vector<float> types = Table(embeddings + "token_type_embeddings.weight", {config_.type_vocab_size, d});
+  weights->positions =
+      Table(embeddings + "position_embeddings.weight", {config_.max_position_embeddings, d});
+  const std::vector<float> types =
+      Table(embeddings + "token_type_embeddings.weight", {config_.type_vocab_size, d});
   for (size_t i = 0; i < weights->positions.size(); ++i) weights->positions[i] += types[i % d];
   weights->embedding_norm = Norm(embeddings + "LayerNorm");
   weights->layers.resize(config_.num_hidden_layers);
@@ -80,7 +85,8 @@ std::unique_ptr<RobertaWeights> Loader::Load(kernels::Activation activation) {
   weights->head_dense = Linear({"classifier.dense"}, d, d);
   weights->head_out = Linear({"classifier.out_proj"}, static_cast<int>(config_.labels.size()), d);
   for (const auto& [name, tensor] : tensors_) {
-    if (name == "roberta.embeddings.position_ids" || name.rfind("roberta.pooler.", 0) == 0) reader_.Ignore(name);
+    if (name == "roberta.embeddings.position_ids" || name.rfind("roberta.pooler.", 0) == 0)
+      reader_.Ignore(name);
   }
   weights->parameters = parameters_;
   return weights;
@@ -91,9 +97,11 @@ std::unique_ptr<RobertaWeights> Loader::Load(kernels::Activation activation) {
 CpuRoberta::CpuRoberta(std::unique_ptr<CpuBackend> backend, std::unique_ptr<RobertaWeights> weights)
     : backend_(std::move(backend)),
       weights_(std::move(weights)),
-      layout_(backend_->kernels, weights_->config.hidden_size / weights_->config.num_attention_heads) {}
+      layout_(backend_->kernels,
+              weights_->config.hidden_size / weights_->config.num_attention_heads) {}
 
-absl::StatusOr<std::unique_ptr<CpuRoberta>> CpuRoberta::Load(const std::string& folder, const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<CpuRoberta>> CpuRoberta::Load(const std::string& folder,
+                                                             const LoadOptions& options) {
   const absl::StatusOr<RobertaConfig> config = ReadRobertaConfig(folder);
   if (!config.ok()) return config.status();
   const auto activation = ParseActivation(config->hidden_act);
@@ -106,18 +114,19 @@ absl::StatusOr<std::unique_ptr<CpuRoberta>> CpuRoberta::Load(const std::string& 
   return std::unique_ptr<CpuRoberta>(new CpuRoberta(std::move(backend), std::move(weights)));
 }
 
-absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(absl::Span<const std::vector<int32_t>> sequences) {
+absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(
+    absl::Span<const std::vector<int32_t>> sequences) {
   for (size_t i = 0; i < sequences.size(); ++i) {
     const std::vector<int32_t>& ids = sequences[i];
     if (ids.empty()) return absl::InvalidArgumentError(absl::StrCat("sequence ", i, " is empty"));
     if (static_cast<int64_t>(ids.size()) > config().max_tokens()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("sequence ", i, " has ", ids.size(), " tokens, the model takes ", config().max_tokens()));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "sequence ", i, " has ", ids.size(), " tokens, the model takes ", config().max_tokens()));
     }
     for (int32_t id : ids) {
       if (id < 0 || id >= config().vocab_size) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("sequence ", i, ": id ", id, ", the vocabulary has ", config().vocab_size));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "sequence ", i, ": id ", id, ", the vocabulary has ", config().vocab_size));
       }
     }
   }
@@ -180,7 +189,8 @@ void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets,
     args.out = {context + static_cast<size_t>(offsets[i]) * d + head * head_dim, d};
     kernels::AttendOnce(backend_->kernels, layout_, {q + d, stride}, {q + 2 * d, stride}, args);
   });
-  ApplyLinear(backend_.get(), layer.attention_out, {context, d}, rows, {}, {x, d}, /*accumulate=*/true);
+  ApplyLinear(backend_.get(), layer.attention_out, {context, d}, rows, {}, {x, d},
+              /*accumulate=*/true);
   Norm(layer.attention_norm, rows, x);
 
   const int wide = config().intermediate_size;
@@ -191,15 +201,17 @@ void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets,
     float* const part = x + static_cast<size_t>(start) * d;
     ApplyLinear(backend_.get(), layer.intermediate, {part, d}, count, {}, {hidden, wide});
     backend_->ForRows(count, [&](int first, int n) {
-      backend_->kernels.activate(weights_->activation, hidden + static_cast<size_t>(first) * wide, n * wide);
+      backend_->kernels.activate(weights_->activation, hidden + static_cast<size_t>(first) * wide,
+                                 n * wide);
     });
-    ApplyLinear(backend_.get(), layer.output, {hidden, wide}, count, {}, {part, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), layer.output, {hidden, wide}, count, {}, {part, d},
+                /*accumulate=*/true);
     Norm(layer.output_norm, count, part);
   }
 }
 
-void CpuRoberta::Pass(absl::Span<const std::vector<int32_t>> sequences, absl::Span<const size_t> order,
-                      std::vector<std::vector<float>>* out) {
+void CpuRoberta::Pass(absl::Span<const std::vector<int32_t>> sequences,
+                      absl::Span<const size_t> order, std::vector<std::vector<float>>* out) {
   const auto d = static_cast<size_t>(config().hidden_size);
   std::vector<int> offsets = {0};
   for (size_t i : order) offsets.push_back(offsets.back() + static_cast<int>(sequences[i].size()));
@@ -219,7 +231,8 @@ void CpuRoberta::Pass(absl::Span<const std::vector<int32_t>> sequences, absl::Sp
   for (size_t i = 0; i < count * d; ++i) dense[i] = std::tanh(dense[i]);
   const int labels = weights_->head_out.out();
   std::vector<float> logits(static_cast<size_t>(count) * labels);
-  ApplyLinear(backend_.get(), weights_->head_out, {dense, stride}, count, {}, {logits.data(), labels});
+  ApplyLinear(backend_.get(), weights_->head_out, {dense, stride}, count, {},
+              {logits.data(), labels});
   for (int i = 0; i < count; ++i) {
     (*out)[order[i]].assign(logits.begin() + i * labels, logits.begin() + (i + 1) * labels);
   }

@@ -43,21 +43,24 @@ struct RobertaWeights {
 // RobertaForSequenceClassification on our own kernels; unpadded batches as CpuT5.
 class CpuRoberta : public SequenceClassifier {
  public:
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<CpuRoberta>> Load(const std::string& folder, const LoadOptions& options);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<CpuRoberta>> Load(const std::string& folder,
+                                                                        const LoadOptions& options);
 
   const RobertaConfig& config() const override { return weights_->config; }
   int64_t parameter_count() const override { return weights_->parameters; }
-  absl::StatusOr<std::vector<std::vector<float>>> Classify(absl::Span<const std::vector<int32_t>> sequences) override;
+  absl::StatusOr<std::vector<std::vector<float>>> Classify(
+      absl::Span<const std::vector<int32_t>> sequences) override;
 
  private:
   CpuRoberta(std::unique_ptr<CpuBackend> backend, std::unique_ptr<RobertaWeights> weights);
 
   // Logits of sequences[order[i]] to (*out)[order[i]].
-  void Pass(absl::Span<const std::vector<int32_t>> sequences, absl::Span<const size_t> order, std::vector<std::vector<float>>* out)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pass(absl::Span<const std::vector<int32_t>> sequences, absl::Span<const size_t> order,
+            std::vector<std::vector<float>>* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Embed(const std::vector<int32_t>& ids, float* x) const;
   void Norm(const LayerNormWeights& norm, int rows, float* x);
-  void Layer(const RobertaLayer& layer, absl::Span<const int> offsets, float* x) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Layer(const RobertaLayer& layer, absl::Span<const int> offsets, float* x)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::unique_ptr<CpuBackend> backend_;
   const std::unique_ptr<RobertaWeights> weights_;

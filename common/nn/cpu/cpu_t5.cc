@@ -10,16 +10,19 @@
 namespace mellow::nn::cpu {
 namespace {
 
-// Most tokens of one forward pass: bounds the activations, and more would not make the products faster.
+// Most tokens of one forward pass: bounds the activations, and more would not make the products
+// faster.
 constexpr int kPassTokens = 2048;
 
-// Calls pass(first, count) for runs of requests with at most kPassTokens tokens together (but at least one request).
+// Calls pass(first, count) for runs of requests with at most kPassTokens tokens together (but at
+// least one request).
 template <class Tokens, class Pass>
 void InPasses(size_t requests, Tokens tokens, Pass pass) {
   for (size_t first = 0; first < requests;) {
     size_t count = 1;
     size_t total = tokens(first);
-    while (first + count < requests && total + tokens(first + count) <= kPassTokens) total += tokens(first + count++);
+    while (first + count < requests && total + tokens(first + count) <= kPassTokens)
+      total += tokens(first + count++);
     pass(first, count);
     first += count;
   }
@@ -28,15 +31,19 @@ void InPasses(size_t requests, Tokens tokens, Pass pass) {
 }  // namespace
 
 CpuT5::CpuT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights)
-    : backend_(std::move(backend)), weights_(std::move(weights)), layout_(backend_->kernels, weights_->config.d_kv) {}
+    : backend_(std::move(backend)),
+      weights_(std::move(weights)),
+      layout_(backend_->kernels, weights_->config.d_kv) {}
 
-absl::StatusOr<std::unique_ptr<CpuT5>> CpuT5::Load(const std::string& folder, const LoadOptions& options) {
+absl::StatusOr<std::unique_ptr<CpuT5>> CpuT5::Load(const std::string& folder,
+                                                   const LoadOptions& options) {
   auto backend = std::make_unique<CpuBackend>(options);
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<T5Weights> weights, LoadT5Weights(folder, backend.get()));
   return std::unique_ptr<CpuT5>(new CpuT5(std::move(backend), std::move(weights)));
 }
 
-absl::StatusOr<std::shared_ptr<const PreparedAdapter>> CpuT5::Prepare(const LoraWeights& lora) const {
+absl::StatusOr<std::shared_ptr<const PreparedAdapter>> CpuT5::Prepare(
+    const LoraWeights& lora) const {
   return CpuAdapter::Create(backend_.get(), weights_->Linears(), lora);
 }
 
@@ -49,20 +56,24 @@ absl::StatusOr<const CpuAdapter*> CpuT5::CheckAdapter(const PreparedAdapter* ada
   return ours;
 }
 
-absl::Status CpuT5::CheckIds(absl::Span<const int32_t> ids, const char* field, size_t request) const {
+absl::Status CpuT5::CheckIds(absl::Span<const int32_t> ids, const char* field,
+                             size_t request) const {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= config().vocab_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("request ", request, ": ", field, "[", i, "] is ", ids[i], ", the vocabulary has ", config().vocab_size));
+      return absl::InvalidArgumentError(absl::StrCat("request ", request, ": ", field, "[", i,
+                                                     "] is ", ids[i], ", the vocabulary has ",
+                                                     config().vocab_size));
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(absl::Span<const EncodeRequest> requests) {
+absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(
+    absl::Span<const EncodeRequest> requests) {
   std::vector<const CpuAdapter*> adapters;
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (requests[i].source_ids.empty()) return absl::InvalidArgumentError(absl::StrCat("request ", i, ": source_ids is empty"));
+    if (requests[i].source_ids.empty())
+      return absl::InvalidArgumentError(absl::StrCat("request ", i, ": source_ids is empty"));
     MELLOW_RETURN_IF_ERROR(CheckIds(requests[i].source_ids, "source_ids", i));
     MELLOW_ASSIGN_OR_RETURN(const CpuAdapter* adapter, CheckAdapter(requests[i].adapter));
     adapters.push_back(adapter);
@@ -72,15 +83,18 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(absl::Span
   InPasses(
       requests.size(), [&](size_t i) { return requests[i].source_ids.size(); },
       [&](size_t first, size_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        EncodePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count), &rows);
+        EncodePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count),
+                   &rows);
       });
   return rows;
 }
 
-absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokens(absl::Span<const ScoreRequest> requests) {
+absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokens(
+    absl::Span<const ScoreRequest> requests) {
   std::vector<const CpuAdapter*> adapters;
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (requests[i].source_ids.empty()) return absl::InvalidArgumentError(absl::StrCat("request ", i, ": source_ids is empty"));
+    if (requests[i].source_ids.empty())
+      return absl::InvalidArgumentError(absl::StrCat("request ", i, ": source_ids is empty"));
     MELLOW_RETURN_IF_ERROR(CheckIds(requests[i].source_ids, "source_ids", i));
     MELLOW_RETURN_IF_ERROR(CheckIds(requests[i].target_ids, "target_ids", i));
     MELLOW_ASSIGN_OR_RETURN(const CpuAdapter* adapter, CheckAdapter(requests[i].adapter));
@@ -89,16 +103,19 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokens(absl::Span<co
   std::vector<std::vector<float>> out;
   MutexLock lock(&mutex_);
   InPasses(
-      requests.size(), [&](size_t i) { return requests[i].source_ids.size() + requests[i].target_ids.size(); },
+      requests.size(),
+      [&](size_t i) { return requests[i].source_ids.size() + requests[i].target_ids.size(); },
       [&](size_t first, size_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        ScorePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count), &out);
+        ScorePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count),
+                  &out);
       });
   return out;
 }
 
 absl::StatusOr<std::unique_ptr<DecodeRow>> CpuT5::Fork(const DecodeRow& row) {
   const auto* ours = dynamic_cast<const CpuT5Row*>(&row);
-  if (ours == nullptr || ours->owner != this) return absl::InvalidArgumentError("the row belongs to another model");
+  if (ours == nullptr || ours->owner != this)
+    return absl::InvalidArgumentError("the row belongs to another model");
   return std::make_unique<CpuT5Row>(*ours);
 }
 
@@ -108,7 +125,8 @@ void CpuT5::Ragged::Append(absl::Span<const int32_t> ids, const CpuAdapter* adap
   AppendSpan(adapter, static_cast<int>(ids.size()), &spans);
 }
 
-void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests, absl::Span<const CpuAdapter* const> adapters,
+void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
+                       absl::Span<const CpuAdapter* const> adapters,
                        std::vector<std::unique_ptr<DecodeRow>>* rows) {
   Ragged source;
   for (size_t i = 0; i < requests.size(); ++i) source.Append(requests[i].source_ids, adapters[i]);
@@ -118,13 +136,15 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests, absl::Span<cons
   const int inner = c.inner_dim();
   std::vector<std::shared_ptr<kernels::KvCache>> caches;
   for (int i = 0; i < source.sequences(); ++i) {
-    caches.push_back(std::make_shared<kernels::KvCache>(&layout_, c.num_decoder_layers, c.num_heads));
+    caches.push_back(
+        std::make_shared<kernels::KvCache>(&layout_, c.num_decoder_layers, c.num_heads));
     caches.back()->Reserve(source.length(i));
   }
   const int stride = 2 * inner;
   float* const kv = scratch_.keys_values.Reserve(static_cast<size_t>(source.rows()) * stride);
   for (int layer = 0; layer < c.num_decoder_layers; ++layer) {
-    ApplyLinear(backend_.get(), weights_->decoder[layer].cross_kv, {encoded, c.d_model}, source.rows(), source.spans, {kv, stride});
+    ApplyLinear(backend_.get(), weights_->decoder[layer].cross_kv, {encoded, c.d_model},
+                source.rows(), source.spans, {kv, stride});
     backend_->pool.Run(source.sequences() * c.num_heads, [&](int task) {
       const int i = task / c.num_heads;
       const int head = task % c.num_heads;
@@ -134,12 +154,14 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests, absl::Span<cons
   }
   for (int i = 0; i < source.sequences(); ++i) {
     caches[i]->Advance(source.length(i));
-    rows->push_back(std::make_unique<CpuT5Row>(this, adapters[i], requests[i].max_target_tokens, std::move(caches[i]),
-                                               kernels::KvCache(&layout_, c.num_decoder_layers, c.num_heads)));
+    rows->push_back(std::make_unique<CpuT5Row>(
+        this, adapters[i], requests[i].max_target_tokens, std::move(caches[i]),
+        kernels::KvCache(&layout_, c.num_decoder_layers, c.num_heads)));
   }
 }
 
-void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests, absl::Span<const CpuAdapter* const> adapters,
+void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests,
+                      absl::Span<const CpuAdapter* const> adapters,
                       std::vector<std::vector<float>>* out) {
   const T5Config& c = config();
   Ragged source;
@@ -168,11 +190,13 @@ void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests, absl::Span<const 
       while (target.spans[span].start + target.spans[span].count <= start) ++span;
       const AdapterSpan& owner = target.spans[span];
       const int rows = std::min(kBlock, owner.start + owner.count - start);
-      ApplyLinear(backend_.get(), weights_->lm_head, {input + static_cast<size_t>(start) * c.d_model, c.d_model}, rows,
+      ApplyLinear(backend_.get(), weights_->lm_head,
+                  {input + static_cast<size_t>(start) * c.d_model, c.d_model}, rows,
                   {{0, rows, owner.adapter}}, {logits, c.vocab_size});
       backend_->pool.Run(rows, [&](int i) {
         const float* row = logits + static_cast<size_t>(i) * c.vocab_size;
-        log_probs[start + i] = static_cast<float>(row[labels[start + i]] - backend_->kernels.log_sum_exp(row, c.vocab_size));
+        log_probs[start + i] = static_cast<float>(row[labels[start + i]] -
+                                                  backend_->kernels.log_sum_exp(row, c.vocab_size));
       });
       start += rows;
     }

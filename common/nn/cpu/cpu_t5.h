@@ -13,19 +13,25 @@
 
 namespace mellow::nn::cpu {
 
-// T5 on our own kernels. Activations of a batch are [tokens of all sequences, d]: nothing is padded, every linear layer is one
-// product over all tokens, attention goes by sequence and head. Results are the same bits for any batch and thread count.
+// T5 on our own kernels. Activations of a batch are [tokens of all sequences, d]: nothing is
+// padded, every linear layer is one product over all tokens, attention goes by sequence and head.
+// Results are the same bits for any batch and thread count.
 class CpuT5 : public Seq2SeqModel {
  public:
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<CpuT5>> Load(const std::string& folder, const LoadOptions& options);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<CpuT5>> Load(const std::string& folder,
+                                                                   const LoadOptions& options);
 
   const T5Config& config() const override { return weights_->config; }
   int64_t parameter_count() const override { return weights_->parameters; }
-  absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(const LoraWeights& lora) const override;
-  absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(absl::Span<const EncodeRequest> requests) override;
-  absl::Status Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens, std::vector<float>* logits) override;
+  absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(
+      const LoraWeights& lora) const override;
+  absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(
+      absl::Span<const EncodeRequest> requests) override;
+  absl::Status Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
+                    std::vector<float>* logits) override;
   absl::StatusOr<std::unique_ptr<DecodeRow>> Fork(const DecodeRow& row) override;
-  absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(absl::Span<const ScoreRequest> requests) override;
+  absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
+      absl::Span<const ScoreRequest> requests) override;
 
  private:
   // Sequences of a batch, one after the other: sequence i is rows [offsets[i], offsets[i + 1]).
@@ -57,13 +63,17 @@ class CpuT5 : public Seq2SeqModel {
   // The encoder's output, [rows, d_model] in scratch_.encoded.
   const float* RunEncoder(const Ragged& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The decoder's output before the head, teacher-forced over whole targets.
-  const float* RunDecoder(const Ragged& source, const float* encoded, const Ragged& target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  const float* RunDecoder(const Ragged& source, const float* encoded, const Ragged& target)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The head's input from the last block's output: final norm, and the scale of tied embeddings.
   void HeadInput(const float* x, int rows, float* y);
-  void EncodePass(absl::Span<const EncodeRequest> requests, absl::Span<const CpuAdapter* const> adapters,
-                  std::vector<std::unique_ptr<DecodeRow>>* rows) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ScorePass(absl::Span<const ScoreRequest> requests, absl::Span<const CpuAdapter* const> adapters,
-                 std::vector<std::vector<float>>* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EncodePass(absl::Span<const EncodeRequest> requests,
+                  absl::Span<const CpuAdapter* const> adapters,
+                  std::vector<std::unique_ptr<DecodeRow>>* rows)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ScorePass(absl::Span<const ScoreRequest> requests,
+                 absl::Span<const CpuAdapter* const> adapters, std::vector<std::vector<float>>* out)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::unique_ptr<CpuBackend> backend_;
   const std::unique_ptr<T5Weights> weights_;

@@ -11,7 +11,8 @@
 namespace mellow::nn::cpu {
 namespace {
 
-// Rows whose feed-forward activations are computed together, so that they are still in the cache when they are used.
+// Rows whose feed-forward activations are computed together, so that they are still in the cache
+// when they are used.
 constexpr int kFeedForwardRows = 4 * kernels::kMaxGemmRows;
 
 kernels::Activation ToActivation(T5Activation activation) {
@@ -64,11 +65,13 @@ void CpuT5::HeadInput(const float* x, int rows, float* y) {
   Norm(weights_->decoder_norm, x, rows, y);
   if (c.tie_word_embeddings) {
     const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.d_model)));
-    for (int i = 0; i < rows; ++i) backend_->kernels.scale(factor, c.d_model, y + static_cast<size_t>(i) * c.d_model);
+    for (int i = 0; i < rows; ++i)
+      backend_->kernels.scale(factor, c.d_model, y + static_cast<size_t>(i) * c.d_model);
   }
 }
 
-void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const AdapterSpan> spans, float* x) {
+void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const AdapterSpan> spans,
+                        float* x) {
   const T5Config& c = config();
   const int d = c.d_model;
   const int wide = block.wi.out();
@@ -76,7 +79,8 @@ void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const Adapter
   const int most = std::min(rows, kFeedForwardRows);
   float* const normed = scratch_.normed.Reserve(static_cast<size_t>(most) * d);
   float* const hidden = scratch_.hidden.Reserve(static_cast<size_t>(most) * wide);
-  float* const gated = c.gated ? scratch_.gated.Reserve(static_cast<size_t>(most) * c.d_ff) : hidden;
+  float* const gated =
+      c.gated ? scratch_.gated.Reserve(static_cast<size_t>(most) * c.d_ff) : hidden;
   for (int start = 0; start < rows; start += most) {
     const int count = std::min(most, rows - start);
     float* const part = x + static_cast<size_t>(start) * d;
@@ -87,13 +91,15 @@ void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const Adapter
       for (int i = first; i < first + n; ++i) {
         float* const row = hidden + static_cast<size_t>(i) * wide;
         if (c.gated) {
-          backend_->kernels.activate_gated(activation, row, row + c.d_ff, c.d_ff, gated + static_cast<size_t>(i) * c.d_ff);
+          backend_->kernels.activate_gated(activation, row, row + c.d_ff, c.d_ff,
+                                           gated + static_cast<size_t>(i) * c.d_ff);
         } else {
           backend_->kernels.activate(activation, row, c.d_ff);
         }
       }
     });
-    ApplyLinear(backend_.get(), block.wo, {gated, c.d_ff}, count, slice, {part, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), block.wo, {gated, c.d_ff}, count, slice, {part, d},
+                /*accumulate=*/true);
   }
 }
 
@@ -124,9 +130,11 @@ const float* CpuT5::RunEncoder(const Ragged& source) {
       args.queries = args.keys = source.length(i);
       args.bias = weights_->encoder_bias.Center(head);
       args.out = {context + static_cast<size_t>(source.offsets[i]) * inner + head * c.d_kv, inner};
-      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, stride}, {q + 2 * inner, stride}, args);
+      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, stride}, {q + 2 * inner, stride},
+                          args);
     });
-    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, source.spans, {x, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, source.spans, {x, d},
+                /*accumulate=*/true);
     FeedForward(block, rows, source.spans, x);
   }
   Norm(weights_->encoder_norm, x, rows, x);
@@ -150,24 +158,29 @@ const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const
     float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
     float* const kv = scratch_.keys_values.Reserve(static_cast<size_t>(source.rows()) * 2 * inner);
     Norm(block.self_norm, x, rows, normed);
-    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, rows, target.spans, {projected, 3 * inner});
+    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, rows, target.spans,
+                {projected, 3 * inner});
     backend_->pool.Run(target.sequences() * c.num_heads, [&](int task) {
       const int i = task / c.num_heads;
       const int head = task % c.num_heads;
-      const float* q = projected + static_cast<size_t>(target.offsets[i]) * 3 * inner + head * c.d_kv;
+      const float* q =
+          projected + static_cast<size_t>(target.offsets[i]) * 3 * inner + head * c.d_kv;
       kernels::AttentionArgs args;
       args.q = {q, 3 * inner};
       args.queries = args.keys = target.length(i);
       args.causal = true;
       args.bias = weights_->decoder_bias.Center(head);
       args.out = {context + static_cast<size_t>(target.offsets[i]) * inner + head * c.d_kv, inner};
-      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, 3 * inner}, {q + 2 * inner, 3 * inner}, args);
+      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, 3 * inner},
+                          {q + 2 * inner, 3 * inner}, args);
     });
-    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, target.spans, {x, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, target.spans, {x, d},
+                /*accumulate=*/true);
 
     Norm(block.cross_norm, x, rows, normed);
     ApplyLinear(backend_.get(), block.cross_q, {normed, d}, rows, target.spans, {projected, inner});
-    ApplyLinear(backend_.get(), block.cross_kv, {encoded, d}, source.rows(), source.spans, {kv, 2 * inner});
+    ApplyLinear(backend_.get(), block.cross_kv, {encoded, d}, source.rows(), source.spans,
+                {kv, 2 * inner});
     backend_->pool.Run(target.sequences() * c.num_heads, [&](int task) {
       const int i = task / c.num_heads;
       const int head = task % c.num_heads;
@@ -180,26 +193,31 @@ const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const
       args.out = {context + first, inner};
       kernels::AttendOnce(backend_->kernels, layout_, {k, 2 * inner}, {k + inner, 2 * inner}, args);
     });
-    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, rows, target.spans, {x, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, rows, target.spans, {x, d},
+                /*accumulate=*/true);
     FeedForward(block, rows, target.spans, x);
   }
   return x;
 }
 
-absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens, std::vector<float>* logits) {
+absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
+                         std::vector<float>* logits) {
   const T5Config& c = config();
   if (rows.size() != tokens.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(tokens.size(), " tokens for ", rows.size(), " rows"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(tokens.size(), " tokens for ", rows.size(), " rows"));
   }
   std::vector<CpuT5Row*> states;
   std::vector<AdapterSpan> spans;
   int longest = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     auto* state = dynamic_cast<CpuT5Row*>(rows[i]);
-    if (state == nullptr || state->owner != this) return absl::InvalidArgumentError(absl::StrCat("row ", i, " belongs to another model"));
+    if (state == nullptr || state->owner != this)
+      return absl::InvalidArgumentError(absl::StrCat("row ", i, " belongs to another model"));
     MELLOW_RETURN_IF_ERROR(CheckIds(tokens.subspan(i, 1), "tokens", i));
     if (state->position() >= state->max_target_tokens) {
-      return absl::InvalidArgumentError(absl::StrCat("row ", i, " has taken its max_target_tokens = ", state->max_target_tokens, " steps"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "row ", i, " has taken its max_target_tokens = ", state->max_target_tokens, " steps"));
     }
     longest = std::max(longest, state->position() + 1);
     states.push_back(state);
@@ -238,7 +256,8 @@ absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int
       args.out = {context + static_cast<size_t>(i) * inner + head * c.d_kv, inner};
       kernels::Attend(backend_->kernels, layout_, state.self, layer, head, args);
     });
-    ApplyLinear(backend_.get(), block.self_o, {context, inner}, n, spans, {x, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), block.self_o, {context, inner}, n, spans, {x, d},
+                /*accumulate=*/true);
 
     Norm(block.cross_norm, x, n, normed);
     ApplyLinear(backend_.get(), block.cross_q, {normed, d}, n, spans, {projected, inner});
@@ -253,12 +272,14 @@ absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int
       args.out = {context + first, inner};
       kernels::Attend(backend_->kernels, layout_, *states[i]->cross, layer, head, args);
     });
-    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, n, spans, {x, d}, /*accumulate=*/true);
+    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, n, spans, {x, d},
+                /*accumulate=*/true);
     FeedForward(block, n, spans, x);
   }
   float* const input = scratch_.normed.Reserve(static_cast<size_t>(n) * d);
   HeadInput(x, n, input);
-  ApplyLinear(backend_.get(), weights_->lm_head, {input, d}, n, spans, {logits->data(), c.vocab_size});
+  ApplyLinear(backend_.get(), weights_->lm_head, {input, d}, n, spans,
+              {logits->data(), c.vocab_size});
   for (CpuT5Row* state : states) state->self.Advance(1);
   return absl::OkStatus();
 }

@@ -10,11 +10,16 @@
 
 namespace mellow::nn::cpu {
 
-// Decode state of one sequence. Copying it is Fork: the encoder's part is shared, the cache copies what it writes to.
+// Decode state of one sequence. Copying it is Fork: the encoder's part is shared, the cache copies
+// what it writes to.
 struct CpuT5Row : public DecodeRow {
-  CpuT5Row(const void* owner, const CpuAdapter* adapter, int max_target_tokens, std::shared_ptr<const kernels::KvCache> cross,
-           kernels::KvCache self)
-      : owner(owner), adapter(adapter), max_target_tokens(max_target_tokens), cross(std::move(cross)), self(std::move(self)) {}
+  CpuT5Row(const void* owner, const CpuAdapter* adapter, int max_target_tokens,
+           std::shared_ptr<const kernels::KvCache> cross, kernels::KvCache self)
+      : owner(owner),
+        adapter(adapter),
+        max_target_tokens(max_target_tokens),
+        cross(std::move(cross)),
+        self(std::move(self)) {}
   int position() const override { return self.size(); }
 
   const void* owner;  // the model, to refuse another one's rows

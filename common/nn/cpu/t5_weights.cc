@@ -23,16 +23,19 @@ class Loader {
     return reader_.Float32(absl::StrCat(module, ".weight"), {config_.d_model});
   }
   CpuLinear Linear(const std::vector<std::string>& modules, int out, int in) {
-    CpuLinear linear(backend_, &reader_, modules, std::vector<int>(modules.size(), out), in, /*bias=*/false);
+    CpuLinear linear(backend_, &reader_, modules, std::vector<int>(modules.size(), out), in,
+                     /*bias=*/false);
     parameters_ += linear.parameters();
     return linear;
   }
   PositionBias Bias(const std::string& stack, bool bidirectional) {
     const int buckets = config_.relative_attention_num_buckets;
     parameters_ += int64_t{buckets} * config_.num_heads;
-    return PositionBias(reader_.Float32(absl::StrCat(stack, ".block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
-                                        {buckets, config_.num_heads}),
-                        buckets, config_.num_heads, bidirectional, config_.relative_attention_max_distance);
+    return PositionBias(
+        reader_.Float32(
+            absl::StrCat(stack, ".block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
+            {buckets, config_.num_heads}),
+        buckets, config_.num_heads, bidirectional, config_.relative_attention_max_distance);
   }
   // The embedding is stored once, under the first of these names that the exporter met.
   std::string SharedModule() const;
@@ -57,7 +60,8 @@ void Loader::Block(const std::string& stack, int index, bool cross, T5Block* blo
   const std::string prefix = absl::StrCat(stack, ".block.", index, ".layer.");
   const std::string self = absl::StrCat(prefix, "0.SelfAttention.");
   block->self_norm = Norm(absl::StrCat(prefix, "0.layer_norm"));
-  block->self_qkv = Linear({absl::StrCat(self, "q"), absl::StrCat(self, "k"), absl::StrCat(self, "v")}, inner, d);
+  block->self_qkv =
+      Linear({absl::StrCat(self, "q"), absl::StrCat(self, "k"), absl::StrCat(self, "v")}, inner, d);
   block->self_o = Linear({absl::StrCat(self, "o")}, d, inner);
   if (cross) {
     const std::string other = absl::StrCat(prefix, "1.EncDecAttention.");
@@ -70,7 +74,8 @@ void Loader::Block(const std::string& stack, int index, bool cross, T5Block* blo
   const std::string ff = absl::StrCat(prefix, cross ? 2 : 1);
   const std::string dense = absl::StrCat(ff, ".DenseReluDense.");
   block->ff_norm = Norm(absl::StrCat(ff, ".layer_norm"));
-  block->wi = config_.gated ? Linear({absl::StrCat(dense, "wi_0"), absl::StrCat(dense, "wi_1")}, config_.d_ff, d)
+  block->wi = config_.gated ? Linear({absl::StrCat(dense, "wi_0"), absl::StrCat(dense, "wi_1")},
+                                     config_.d_ff, d)
                             : Linear({absl::StrCat(dense, "wi")}, config_.d_ff, d);
   block->wo = Linear({absl::StrCat(dense, "wo")}, d, config_.d_ff);
 }
@@ -82,18 +87,22 @@ std::unique_ptr<T5Weights> Loader::Load() {
   for (const char* name : {"shared", "encoder.embed_tokens", "decoder.embed_tokens"}) {
     reader_.Ignore(absl::StrCat(name, ".weight"));
   }
-  weights->embedding = reader_.Float32(absl::StrCat(shared, ".weight"), {config_.vocab_size, config_.d_model});
+  weights->embedding =
+      reader_.Float32(absl::StrCat(shared, ".weight"), {config_.vocab_size, config_.d_model});
   weights->encoder.resize(config_.num_layers);
-  for (int i = 0; i < config_.num_layers; ++i) Block("encoder", i, /*cross=*/false, &weights->encoder[i]);
+  for (int i = 0; i < config_.num_layers; ++i)
+    Block("encoder", i, /*cross=*/false, &weights->encoder[i]);
   weights->decoder.resize(config_.num_decoder_layers);
-  for (int i = 0; i < config_.num_decoder_layers; ++i) Block("decoder", i, /*cross=*/true, &weights->decoder[i]);
+  for (int i = 0; i < config_.num_decoder_layers; ++i)
+    Block("decoder", i, /*cross=*/true, &weights->decoder[i]);
   weights->encoder_norm = Norm("encoder.final_layer_norm");
   weights->decoder_norm = Norm("decoder.final_layer_norm");
   weights->encoder_bias = Bias("encoder", /*bidirectional=*/true);
   weights->decoder_bias = Bias("decoder", /*bidirectional=*/false);
   if (config_.tie_word_embeddings) reader_.Ignore("lm_head.weight");
   // Tied, the head is a packed copy of the embedding: the same parameters.
-  weights->lm_head = Linear({config_.tie_word_embeddings ? shared : "lm_head"}, config_.vocab_size, config_.d_model);
+  weights->lm_head = Linear({config_.tie_word_embeddings ? shared : "lm_head"}, config_.vocab_size,
+                            config_.d_model);
   if (!config_.tie_word_embeddings) parameters_ += static_cast<int64_t>(weights->embedding.size());
   weights->parameters = parameters_;
   return weights;
@@ -107,13 +116,15 @@ std::vector<const CpuLinear*> T5Weights::Linears() const {
     linears.insert(linears.end(), {&block.self_qkv, &block.self_o, &block.wi, &block.wo});
   }
   for (const T5Block& block : decoder) {
-    linears.insert(linears.end(), {&block.self_qkv, &block.self_o, &block.cross_q, &block.cross_kv, &block.cross_o, &block.wi, &block.wo});
+    linears.insert(linears.end(), {&block.self_qkv, &block.self_o, &block.cross_q, &block.cross_kv,
+                                   &block.cross_o, &block.wi, &block.wo});
   }
   linears.push_back(&lm_head);
   return linears;
 }
 
-absl::StatusOr<std::unique_ptr<T5Weights>> LoadT5Weights(const std::string& folder, CpuBackend* backend) {
+absl::StatusOr<std::unique_ptr<T5Weights>> LoadT5Weights(const std::string& folder,
+                                                         CpuBackend* backend) {
   MELLOW_ASSIGN_OR_RETURN(const T5Config config, ReadT5Config(folder));
   MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, LoadModelTensors(folder));
   Loader loader(backend, config, tensors);

@@ -25,7 +25,8 @@ struct T5Block {
   CpuLinear wo;
 };
 
-// A T5 checkpoint, packed. Immutable except for the growing bias rows, which the model's lock guards.
+// A T5 checkpoint, packed. Immutable except for the growing bias rows, which the model's lock
+// guards.
 struct T5Weights {
   T5Config config;
   std::vector<float> embedding;  // [vocab, d_model]
@@ -43,7 +44,8 @@ struct T5Weights {
 };
 
 // Errors as LoadSeq2SeqModel.
-[[nodiscard]] absl::StatusOr<std::unique_ptr<T5Weights>> LoadT5Weights(const std::string& folder, CpuBackend* backend);
+[[nodiscard]] absl::StatusOr<std::unique_ptr<T5Weights>> LoadT5Weights(const std::string& folder,
+                                                                       CpuBackend* backend);
 
 }  // namespace mellow::nn::cpu
 

@@ -12,7 +12,8 @@ int Chunks(int positions) { return (positions + kPositions - 1) / kPositions; }
 
 }  // namespace
 
-KvLayout::KvLayout(const KernelTable& kernels, int head_dim) : width_(kernels.panel_width), head_dim_(head_dim) {
+KvLayout::KvLayout(const KernelTable& kernels, int head_dim)
+    : width_(kernels.panel_width), head_dim_(head_dim) {
   static_assert(kPositions % 32 == 0, "whole panels of every instruction set");
   key_floats_ = size_t{kPositions} * head_dim;
   value_floats_ = size_t{kPositions} * ((head_dim + width_ - 1) / width_) * width_;
@@ -30,9 +31,19 @@ void KvLayout::Write(ConstRows k, ConstRows v, int first, int count, float* head
 
     const float* value = v.data + i * v.stride;
     for (int d = 0; d < head_dim_; d += width_) {
-      float* line = head_chunk + key_floats_ + static_cast<size_t>(d) * kPositions + position * width;
+      float* line =
+          head_chunk + key_floats_ + static_cast<size_t>(d) * kPositions + position * width;
       std::memcpy(line, value + d, sizeof(float) * std::min(width_, head_dim_ - d));
     }
+  }
+}
+
+void KvLayout::Copy(const float* from, int count, float* to) const {
+  const size_t panels = (count + width_ - 1) / width_;
+  std::memcpy(to, from, panels * width_ * head_dim_ * sizeof(float));
+  const auto panel_floats = static_cast<size_t>(kPositions) * width_;
+  for (size_t start = key_floats_; start < head_floats(); start += panel_floats) {
+    std::memcpy(to + start, from + start, static_cast<size_t>(count) * width_ * sizeof(float));
   }
 }
 
@@ -44,11 +55,14 @@ void KvCache::Reserve(int count) {
     std::shared_ptr<FloatBuffer>& last = chunks_[size_ / kPositions];
     if (last.use_count() > 1) {
       auto copy = std::make_shared<FloatBuffer>(floats);
-      std::memcpy(copy->data(), last->data(), floats * sizeof(float));
+      for (size_t head = 0; head < floats; head += layout_->head_floats()) {
+        layout_->Copy(last->data() + head, size_ % kPositions, copy->data() + head);
+      }
       last = std::move(copy);
     }
   }
-  while (static_cast<int>(chunks_.size()) < needed) chunks_.push_back(std::make_shared<FloatBuffer>(floats));
+  while (static_cast<int>(chunks_.size()) < needed)
+    chunks_.push_back(std::make_shared<FloatBuffer>(floats));
 }
 
 void KvCache::Write(int layer, int head, ConstRows k, ConstRows v, int first, int count) {
@@ -56,13 +70,14 @@ void KvCache::Write(int layer, int head, ConstRows k, ConstRows v, int first, in
     const int position = first + done;
     const int within = position % kPositions;
     const int step = std::min(count - done, kPositions - within);
-    layout_->Write({k.data + done * k.stride, k.stride}, {v.data + done * v.stride, v.stride}, within, step,
-                   chunks_[position / kPositions]->data() + Offset(layer, head));
+    layout_->Write({k.data + done * k.stride, k.stride}, {v.data + done * v.stride, v.stride},
+                   within, step, chunks_[position / kPositions]->data() + Offset(layer, head));
     done += step;
   }
 }
 
-void Attend(const KernelTable& kernels, const KvLayout& layout, const float* const* chunks, const AttentionArgs& args) {
+void Attend(const KernelTable& kernels, const KvLayout& layout, const float* const* chunks,
+            const AttentionArgs& args) {
   static thread_local FloatBuffer scores_buffer;
   float* const workspace = GemmWorkspace();
   const int before = args.causal ? args.keys - args.queries : 0;  // position of the first query
@@ -113,14 +128,17 @@ void Attend(const KernelTable& kernels, const KvLayout& layout, const float* con
   }
 }
 
-void Attend(const KernelTable& kernels, const KvLayout& layout, const KvCache& cache, int layer, int head, const AttentionArgs& args) {
+void Attend(const KernelTable& kernels, const KvLayout& layout, const KvCache& cache, int layer,
+            int head, const AttentionArgs& args) {
   static thread_local std::vector<const float*> chunks;
   chunks.resize(Chunks(args.keys));
-  for (size_t c = 0; c < chunks.size(); ++c) chunks[c] = cache.head(layer, head, static_cast<int>(c));
+  for (size_t c = 0; c < chunks.size(); ++c)
+    chunks[c] = cache.head(layer, head, static_cast<int>(c));
   Attend(kernels, layout, chunks.data(), args);
 }
 
-void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v, const AttentionArgs& args) {
+void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v,
+                const AttentionArgs& args) {
   static thread_local FloatBuffer buffer;
   static thread_local std::vector<const float*> chunks;
   const int count = Chunks(args.keys);

@@ -10,9 +10,10 @@
 
 namespace mellow::nn::kernels {
 
-// How keys and values of one head lie in memory: chunks of kPositions, in each the keys as panels of positions and the values
-// as panels of dimensions, both as Gemm wants them. So the products of attention run on the same kernel as everything else, for one
-// query and for many, and in the same order of sums.
+// How keys and values of one head lie in memory: chunks of kPositions, in each the keys as panels
+// of positions and the values as panels of dimensions, both as Gemm wants them. So the products of
+// attention run on the same kernel as everything else, for one query and for many, and in the same
+// order of sums.
 class KvLayout {
  public:
   static constexpr int kPositions = 64;
@@ -25,8 +26,11 @@ class KvLayout {
   ptrdiff_t key_panel_bytes() const { return key_panel_bytes_; }
   ptrdiff_t value_panel_bytes() const { return value_panel_bytes_; }
 
-  // Writes `count` positions of one head from `first` (within the chunk) on: k and v point at its first dimension.
+  // Writes `count` positions of one head from `first` (within the chunk) on: k and v point at its
+  // first dimension.
   void Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const;
+  // Copies the first `count` positions of one head's chunk.
+  void Copy(const float* from, int count, float* to) const;
 
  private:
   int width_;
@@ -37,11 +41,13 @@ class KvLayout {
   ptrdiff_t value_panel_bytes_;
 };
 
-// Keys and values of one sequence for all layers and heads of a decoder. Grows by chunks; copies share chunks until one of
-// them writes. Not thread-safe, but different heads and layers may be written at the same time.
+// Keys and values of one sequence for all layers and heads of a decoder. Grows by chunks; copies
+// share chunks until one of them writes. Not thread-safe, but different heads and layers may be
+// written at the same time.
 class KvCache {
  public:
-  KvCache(const KvLayout* layout, int layers, int heads) : layout_(layout), layers_(layers), heads_(heads) {}
+  KvCache(const KvLayout* layout, int layers, int heads)
+      : layout_(layout), layers_(layers), heads_(heads) {}
 
   int size() const { return size_; }
   // Makes positions [size(), size() + count) writable.
@@ -50,10 +56,14 @@ class KvCache {
   void Advance(int count) { size_ += count; }
 
   // Chunk c of a head.
-  const float* head(int layer, int head, int chunk) const { return chunks_[chunk]->data() + Offset(layer, head); }
+  const float* head(int layer, int head, int chunk) const {
+    return chunks_[chunk]->data() + Offset(layer, head);
+  }
 
  private:
-  size_t Offset(int layer, int head) const { return (size_t{1} * layer * heads_ + head) * layout_->head_floats(); }
+  size_t Offset(int layer, int head) const {
+    return (size_t{1} * layer * heads_ + head) * layout_->head_floats();
+  }
 
   const KvLayout* layout_;  // of the model, which outlives the cache
   int layers_;
@@ -65,20 +75,24 @@ class KvCache {
 struct AttentionArgs {
   ConstRows q;  // of this head
   int queries = 0;
-  int keys = 0;         // of the sequence; with `causal`, query i sees the first keys - queries + 1 + i
+  int keys = 0;  // of the sequence; with `causal`, query i sees the first keys - queries + 1 + i
   bool causal = false;
-  float scale = 1;      // of q k^T
-  // T5's relative position bias of this head: the score of query i and key j gets bias[j - i - (keys - queries if causal)].
+  float scale = 1;  // of q k^T
+  // T5's relative position bias of this head: the score of query i and key j gets bias[j - i -
+  // (keys - queries if causal)].
   const float* bias = nullptr;
   Rows out;  // of this head
 };
 
 // One head of one sequence; chunks[c] is KvLayout's chunk c.
-void Attend(const KernelTable& kernels, const KvLayout& layout, const float* const* chunks, const AttentionArgs& args);
-void Attend(const KernelTable& kernels, const KvLayout& layout, const KvCache& cache, int layer, int head, const AttentionArgs& args);
+void Attend(const KernelTable& kernels, const KvLayout& layout, const float* const* chunks,
+            const AttentionArgs& args);
+void Attend(const KernelTable& kernels, const KvLayout& layout, const KvCache& cache, int layer,
+            int head, const AttentionArgs& args);
 
 // As Attend over keys and values that are used once: lays them out in this thread's scratch first.
-void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v, const AttentionArgs& args);
+void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v,
+                const AttentionArgs& args);
 
 }  // namespace mellow::nn::kernels
 

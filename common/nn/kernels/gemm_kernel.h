@@ -1,9 +1,10 @@
 // The matrix product. Included by the kernels_*.cc files only, after their simd_*.h.
 //
-// A register tile is R rows of x by P panels (2 vectors each); its accumulators run over one block of kBlockK. Few rows: one
-// tile per step with several panels at once, so that one row has enough independent sums to hide the latency of FMA and
-// several streams of weights in flight. Many rows: one panel at a time; its block stays in the first-level cache for all
-// row tiles, the packed rows in the second-level cache for all panels.
+// A register tile is R rows of x by P panels (2 vectors each); its accumulators run over one block
+// of kBlockK. Few rows: one tile per step with several panels at once, so that one row has enough
+// independent sums to hide the latency of FMA and several streams of weights in flight. Many rows:
+// one panel at a time; its block stays in the first-level cache for all row tiles, the packed rows
+// in the second-level cache for all panels.
 #ifndef MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
 #define MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
 
@@ -34,7 +35,8 @@ struct TileOutput {
 };
 
 template <int R, int P>
-inline __attribute__((always_inline)) void Finish(const Vec (&acc)[R][2 * P], const TileOutput& out) {
+inline __attribute__((always_inline)) void Finish(const Vec (&acc)[R][2 * P],
+                                                  const TileOutput& out) {
   if (__builtin_expect(out.cols >= P * kPanelWidth, 1)) {
     for (int r = 0; r < R; ++r) {
       for (int j = 0; j < 2 * P; ++j) {
@@ -69,11 +71,14 @@ inline __attribute__((always_inline)) void Finish(const Vec (&acc)[R][2 * P], co
   }
 }
 
-// acc = x[R, k] * panels[k, P * kPanelWidth]. Touches `step` further bytes from `prefetch` on for every k.
+// acc = x[R, k] * panels[k, P * kPanelWidth]. Touches `step` further bytes from `prefetch` on for
+// every k.
 template <int R, int P, class Panel>
-inline __attribute__((always_inline)) void Multiply(TileInput x, const typename Panel::Element* panel,
-                                                    ptrdiff_t panel_stride, int k, const char* prefetch,
-                                                    ptrdiff_t step, Vec (&acc)[R][2 * P]) {
+inline __attribute__((always_inline)) void Multiply(TileInput x,
+                                                    const typename Panel::Element* panel,
+                                                    ptrdiff_t panel_stride, int k,
+                                                    const char* prefetch, ptrdiff_t step,
+                                                    Vec (&acc)[R][2 * P]) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -87,7 +92,8 @@ inline __attribute__((always_inline)) void Multiply(TileInput x, const typename 
       const typename Panel::Element* line = panel + p * panel_stride + ptrdiff_t{kk} * kPanelWidth;
       w[2 * p] = Panel::Get(line);
       w[2 * p + 1] = Panel::Get(line + kLanes);
-      __builtin_prefetch(prefetch + p * panel_stride * static_cast<ptrdiff_t>(sizeof(*line)) + kk * step);
+      __builtin_prefetch(prefetch + p * panel_stride * static_cast<ptrdiff_t>(sizeof(*line)) +
+                         kk * step);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -98,7 +104,8 @@ inline __attribute__((always_inline)) void Multiply(TileInput x, const typename 
   }
 }
 
-// --- few rows -------------------------------------------------------------------------------------------------
+// --- few rows
+// -------------------------------------------------------------------------------------------------
 
 // How far ahead of the loads the weights are fetched; they are read once, from memory.
 constexpr int kPrefetchBytes = 1024;
@@ -114,10 +121,12 @@ inline __attribute__((always_inline)) void NarrowStep(const GemmArgs& args, int 
     const Element* block = panel + ptrdiff_t{k0} * kPanelWidth;
     Vec acc[R][2 * P];
     Multiply<R, P, Panel>({args.a + k0, args.lda, 1}, block, stride, kc,
-                          reinterpret_cast<const char*>(block) + kPrefetchBytes, kPanelWidth * sizeof(Element), acc);
+                          reinterpret_cast<const char*>(block) + kPrefetchBytes,
+                          kPanelWidth * sizeof(Element), acc);
     Finish<R, P>(acc, {args.c + column, args.ldc, args.cols - column,
                        args.scales == nullptr ? nullptr : args.scales + column,
-                       args.bias == nullptr || k0 > 0 ? nullptr : args.bias + column, args.accumulate || k0 > 0});
+                       args.bias == nullptr || k0 > 0 ? nullptr : args.bias + column,
+                       args.accumulate || k0 > 0});
   }
 }
 
@@ -147,27 +156,30 @@ void Narrow(const GemmArgs& args) {
   }
 }
 
-// --- many rows ------------------------------------------------------------------------------------------------
+// --- many rows
+// ------------------------------------------------------------------------------------------------
 
 template <int R>
-__attribute__((noinline)) void WideTile(const TileInput& x, const float* block, int k, const char* prefetch,
-                                        ptrdiff_t step, const TileOutput& out) {
+__attribute__((noinline)) void WideTile(const TileInput& x, const float* block, int k,
+                                        const char* prefetch, ptrdiff_t step,
+                                        const TileOutput& out) {
   Vec acc[R][2];
   Multiply<R, 1, Float32Panel>(x, block, 0, k, prefetch, step, acc);
   Finish<R, 1>(acc, out);
 }
 // With R rows of x interleaved: constant strides.
 template <int R>
-__attribute__((noinline)) void WidePackedTile(const float* x, const float* block, int k, const char* prefetch,
-                                              ptrdiff_t step, const TileOutput& out) {
+__attribute__((noinline)) void WidePackedTile(const float* x, const float* block, int k,
+                                              const char* prefetch, ptrdiff_t step,
+                                              const TileOutput& out) {
   Vec acc[R][2];
   Multiply<R, 1, Float32Panel>({x, 1, R}, block, 0, k, prefetch, step, acc);
   Finish<R, 1>(acc, out);
 }
 
 template <int R = kTileRows>
-inline void RunWideTile(int rows, const TileInput& x, bool packed, const float* block, int k, const char* prefetch,
-                        ptrdiff_t step, const TileOutput& out) {
+inline void RunWideTile(int rows, const TileInput& x, bool packed, const float* block, int k,
+                        const char* prefetch, ptrdiff_t step, const TileOutput& out) {
   if constexpr (R > 0) {
     if (rows == R) {
       if (packed) return WidePackedTile<R>(x.data, block, k, prefetch, step, out);
@@ -221,7 +233,8 @@ void Wide(const GemmArgs& args) {
         const Element* encoded = panel + ptrdiff_t{k0} * kPanelWidth;
         const float* block;
         if constexpr (kDecode) {
-          for (int i = 0; i < kc * 2; ++i) Store(decoded + i * kLanes, Panel::Get(encoded + i * kLanes));
+          for (int i = 0; i < kc * 2; ++i)
+            Store(decoded + i * kLanes, Panel::Get(encoded + i * kLanes));
           block = decoded;
         } else {
           block = encoded;
@@ -231,9 +244,12 @@ void Wide(const GemmArgs& args) {
         for (int t = 0; t < tiles; ++t) {
           const int start = TileStart(t, args.rows, tiles);
           const int count = TileStart(t + 1, args.rows, tiles) - start;
-          const TileInput x = pack ? TileInput{packed + ptrdiff_t{args.rows} * k0 + ptrdiff_t{start} * kc, 1, count}
-                                   : TileInput{args.a + start * args.lda + super + k0, args.lda, 1};
-          const TileOutput out{args.c + start * args.ldc + column, args.ldc, args.cols - column,
+          const TileInput x =
+              pack ? TileInput{packed + ptrdiff_t{args.rows} * k0 + ptrdiff_t{start} * kc, 1, count}
+                   : TileInput{args.a + start * args.lda + super + k0, args.lda, 1};
+          const TileOutput out{args.c + start * args.ldc + column,
+                               args.ldc,
+                               args.cols - column,
                                args.scales == nullptr ? nullptr : args.scales + column,
                                args.bias == nullptr || !first ? nullptr : args.bias + column,
                                args.accumulate || !first};

@@ -13,8 +13,9 @@ const KernelTable* KernelsFor(Isa isa) {
       __builtin_cpu_supports("f16c")) {
     return &kAvx2Kernels;
   }
-  if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+  if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
     return &kAvx512Kernels;
   }
 #endif

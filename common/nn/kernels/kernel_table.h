@@ -3,13 +3,14 @@
 
 // The arithmetic of CPU inference, compiled once per instruction set and chosen at run time.
 //
-// The same source (gemm_kernel.h, row_kernels.h) is compiled into kernels_generic.cc, kernels_avx2.cc and
-// kernels_avx512.cc with different flags, everything in it with internal linkage, so that no AVX code leaks into
-// the rest of the program. This header is included by those files: it must stay free of inline functions and of the
-// standard library's templates.
+// The same source (gemm_kernel.h, row_kernels.h) is compiled into kernels_generic.cc,
+// kernels_avx2.cc and kernels_avx512.cc with different flags, everything in it with internal
+// linkage, so that no AVX code leaks into the rest of the program. This header is included by those
+// files: it must stay free of inline functions and of the standard library's templates.
 //
-// Numbers: every output element is computed in an order that depends on K alone, never on the other rows, the row's
-// position, or how the work is cut. So a row's result is the same bits alone and in any batch, with any thread count.
+// Numbers: every output element is computed in an order that depends on K alone, never on the other
+// rows, the row's position, or how the work is cut. So a row's result is the same bits alone and in
+// any batch, with any thread count.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,8 +22,8 @@ enum class Activation { kRelu, kGeluTanh, kGeluErf, kSilu };
 // How a packed matrix stores its elements. int8 has a scale per output column.
 enum class PanelFormat { kFloat32, kBFloat16, kFloat16, kInt8 };
 
-// Products are summed in blocks of this many k, each from zero, and the blocks are added in order. Part of the meaning of a
-// result: all instruction sets and all tile shapes share it.
+// Products are summed in blocks of this many k, each from zero, and the blocks are added in order.
+// Part of the meaning of a result: all instruction sets and all tile shapes share it.
 inline constexpr int kBlockK = 256;
 // Rows of x that one Gemm call packs and keeps in the second-level cache. More rows work, slower.
 inline constexpr int kMaxGemmRows = 96;
@@ -30,8 +31,9 @@ inline constexpr int kPackedK = 1024;
 // Floats of workspace that Gemm needs: packed rows of x, and one decoded panel block.
 inline constexpr size_t kGemmWorkspace = size_t{kMaxGemmRows} * kPackedK + size_t{kBlockK} * 64;
 
-// c[rows, cols] (+)= a[rows, k] * W^T (+ bias), W packed in panels of panel_width columns, each panel k-major:
-// element (column p * panel_width + j, kk) is at panels + p * panel_bytes + (kk * panel_width + j) * element size.
+// c[rows, cols] (+)= a[rows, k] * W^T (+ bias), W packed in panels of panel_width columns, each
+// panel k-major: element (column p * panel_width + j, kk) is at panels + p * panel_bytes + (kk *
+// panel_width + j) * element size.
 struct GemmArgs {
   const float* a = nullptr;
   ptrdiff_t lda = 0;
@@ -46,7 +48,8 @@ struct GemmArgs {
   bool accumulate = false;  // add to what c holds
   float* c = nullptr;
   ptrdiff_t ldc = 0;
-  float* workspace = nullptr;  // kGemmWorkspace floats, 64-byte aligned; may be null while rows <= tile_rows
+  float* workspace =
+      nullptr;  // kGemmWorkspace floats, 64-byte aligned; may be null while rows <= tile_rows
 };
 
 struct KernelTable {
@@ -59,7 +62,8 @@ struct KernelTable {
   // y = x / sqrt(mean(x^2) + eps) * weight (T5's layer norm).
   void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* y);
   // y = (x - mean) / sqrt(var + eps) * weight + bias.
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n, float* y);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int n,
+                     float* y);
   // In place; n >= 1.
   void (*softmax)(float* x, int n);
   // log(sum(exp(x))), n >= 1.
@@ -67,14 +71,16 @@ struct KernelTable {
   // In place.
   void (*activate)(Activation activation, float* x, int n);
   // y = activation(gate) * linear; y may be gate.
-  void (*activate_gated)(Activation activation, const float* gate, const float* linear, int n, float* y);
+  void (*activate_gated)(Activation activation, const float* gate, const float* linear, int n,
+                         float* y);
   // y += x
   void (*add)(const float* x, int n, float* y);
   // y *= factor
   void (*scale)(float factor, int n, float* y);
 };
 
-// The best that this CPU runs. MELLOW_ISA=generic|avx2|avx512 in the environment picks a lesser one (for comparison).
+// The best that this CPU runs. MELLOW_ISA=generic|avx2|avx512 in the environment picks a lesser one
+// (for comparison).
 const KernelTable& Kernels();
 // Null when this CPU or this build lacks it.
 const KernelTable* KernelsFor(Isa isa);

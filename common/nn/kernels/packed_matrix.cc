@@ -54,8 +54,8 @@ void Scatter(const float* row, int k, int width, int column, void* panel, Conver
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format, const RowReader& reader,
-                           ThreadPool* pool)
+PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
+                           const RowReader& reader, ThreadPool* pool)
     : out_(out), in_(in), format_(format) {
   const int width = kernels.panel_width;
   const int panels = (out + width - 1) / width;
@@ -101,8 +101,8 @@ float* GemmWorkspace() {
   return buffer.data();
 }
 
-void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x, int rows, Rows y,
-            const MatMulOptions& options) {
+void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
+            int rows, Rows y, const MatMulOptions& options) {
   if (rows <= 0) return;
   const int width = kernels.panel_width;
   const int panels = (w.out() + width - 1) / width;
@@ -110,9 +110,11 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
   const int row_blocks = (rows + kMaxGemmRows - 1) / kMaxGemmRows;
   const int tile = kernels.tile_rows;
   int block_rows = (rows + row_blocks - 1) / row_blocks;
-  if (row_blocks > 1) block_rows = std::min((block_rows + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);
+  if (row_blocks > 1)
+    block_rows = std::min((block_rows + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);
   const int blocks = (rows + block_rows - 1) / block_rows;
-  // Panel ranges: enough tasks for the threads to even out, but none so small that handing it out costs more than it does.
+  // Panel ranges: enough tasks for the threads to even out, but none so small that handing it out
+  // costs more than it does.
   const int wanted = blocks >= 4 * pool->size() ? 1 : (4 * pool->size() + blocks - 1) / blocks;
   int range = pool->size() == 1 ? panels : std::max((panels + wanted - 1) / wanted, 4);
   range = (range + 3) / 4 * 4;

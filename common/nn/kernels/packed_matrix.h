@@ -11,7 +11,8 @@
 
 namespace mellow::nn::kernels {
 
-// The weight W [out, in] of y = x W^T, packed once for a KernelTable's tiles. Immutable and thread-safe after packing.
+// The weight W [out, in] of y = x W^T, packed once for a KernelTable's tiles. Immutable and
+// thread-safe after packing.
 class PackedMatrix {
  public:
   // Fills `row` with W[index, 0..in). Called once per row, from several threads.
@@ -19,14 +20,17 @@ class PackedMatrix {
 
   PackedMatrix() = default;
   // int8: symmetric, scale max|w| / 127 per output; bf16 and fp16 round to nearest even.
-  PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format, const RowReader& reader, ThreadPool* pool);
+  PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
+               const RowReader& reader, ThreadPool* pool);
 
   int out() const { return out_; }
   int in() const { return in_; }
   size_t bytes() const { return panels_.size(); }
 
   // For Gemm: the columns from `first_panel` on.
-  const void* panel(int index) const { return static_cast<const uint8_t*>(panels_.data()) + index * panel_bytes_; }
+  const void* panel(int index) const {
+    return static_cast<const uint8_t*>(panels_.data()) + index * panel_bytes_;
+  }
   ptrdiff_t panel_bytes() const { return panel_bytes_; }
   PanelFormat format() const { return format_; }
   // Null unless int8.
@@ -57,8 +61,8 @@ struct MatMulOptions {
 };
 
 // y[rows, out] (+)= x[rows, in] W^T (+ bias), spread over the pool. y may not overlap x.
-void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x, int rows, Rows y,
-            const MatMulOptions& options = {});
+void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
+            int rows, Rows y, const MatMulOptions& options = {});
 
 // This thread's workspace for GemmArgs.
 float* GemmWorkspace();

@@ -5,7 +5,8 @@
 namespace mellow::nn::kernels {
 namespace {
 
-// Calls body(vector, index, lanes) for the whole vectors of x[0, n) and, with fewer lanes and zeros behind them, its tail.
+// Calls body(vector, index, lanes) for the whole vectors of x[0, n) and, with fewer lanes and zeros
+// behind them, its tail.
 template <class Body>
 inline void ForEach(const float* x, int n, Body body) {
   int i = 0;
@@ -68,7 +69,8 @@ void Softmax(float* x, int n) {
 }
 
 double LogSumExp(const float* x, int n) {
-  constexpr int kBlock = 512;  // fp32 lanes within a block, double across blocks: 32k terms keep 1e-7
+  constexpr int kBlock =
+      512;  // fp32 lanes within a block, double across blocks: 32k terms keep 1e-7
   const float top = Largest(x, n);
   const Vec largest = Set1(top);
   double total = 0;
@@ -122,7 +124,8 @@ void ActivateGated(Activation activation, const float* gate, const float* linear
 }
 
 void AddTo(const float* x, int n, float* y) {
-  ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(y + i, lanes, Add(LoadN(y + i, lanes), v)); });
+  ForEach(x, n,
+          [&](Vec v, int i, int lanes) { StoreN(y + i, lanes, Add(LoadN(y + i, lanes), v)); });
 }
 
 void Scale(float factor, int n, float* y) {

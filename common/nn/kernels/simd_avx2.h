@@ -39,7 +39,9 @@ inline Vec Fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 // Both return b when either is NaN.
 inline Vec Min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 inline Vec Max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
-inline Vec Round(Vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline Vec Round(Vec a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 inline Vec Abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 inline Vec CopySign(Vec magnitude, Vec sign) {
   const Vec bit = _mm256_set1_ps(-0.0f);
@@ -49,6 +51,11 @@ inline Vec CopySign(Vec magnitude, Vec sign) {
 inline Vec Pow2(Vec n) {
   const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+
+// v, with 0 in the lanes where a < b.
+inline Vec ZeroWhereLess(Vec a, Vec b, Vec v) {
+  return _mm256_and_ps(v, _mm256_cmp_ps(a, b, _CMP_NLT_UQ));
 }
 
 inline float ReduceAdd(Vec v) {
@@ -75,12 +82,15 @@ struct BFloat16Panel {
 };
 struct Float16Panel {
   using Element = uint16_t;
-  static inline Vec Get(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static inline Vec Get(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
 };
 struct Int8Panel {
   using Element = int8_t;
   static inline Vec Get(const int8_t* p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
 };
 

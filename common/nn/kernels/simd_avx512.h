@@ -10,7 +10,8 @@ namespace mellow::nn::kernels {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kTileRows = 14;  // 14 x 2 accumulators and 2 of the panel; x comes as an embedded broadcast
+constexpr int kTileRows =
+    14;  // 14 x 2 accumulators and 2 of the panel; x comes as an embedded broadcast
 
 using Vec = __m512;
 
@@ -24,7 +25,9 @@ inline __mmask16 TailMask(int n) { return static_cast<__mmask16>((1u << n) - 1);
 inline Vec LoadTail(const float* p, int n) { return _mm512_maskz_loadu_ps(TailMask(n), p); }
 inline void StoreTail(float* p, int n, Vec v) { _mm512_mask_storeu_ps(p, TailMask(n), v); }
 // v with the lanes from n on replaced by those of `other`.
-inline Vec BlendTail(Vec v, int n, Vec other) { return _mm512_mask_blend_ps(TailMask(n), other, v); }
+inline Vec BlendTail(Vec v, int n, Vec other) {
+  return _mm512_mask_blend_ps(TailMask(n), other, v);
+}
 
 inline Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec Sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
@@ -34,7 +37,9 @@ inline Vec Fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 // Both return b when either is NaN.
 inline Vec Min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 inline Vec Max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
-inline Vec Round(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline Vec Round(Vec a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 inline Vec Abs(Vec a) { return _mm512_abs_ps(a); }
 inline Vec CopySign(Vec magnitude, Vec sign) {
   const Vec bit = _mm512_set1_ps(-0.0f);
@@ -44,6 +49,11 @@ inline Vec CopySign(Vec magnitude, Vec sign) {
 inline Vec Pow2(Vec n) {
   const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+}
+
+// v, with 0 in the lanes where a < b.
+inline Vec ZeroWhereLess(Vec a, Vec b, Vec v) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
 }
 
 inline float ReduceAdd(Vec v) { return _mm512_reduce_add_ps(v); }
@@ -69,7 +79,8 @@ struct Float16Panel {
 struct Int8Panel {
   using Element = int8_t;
   static inline Vec Get(const int8_t* p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
 };
 

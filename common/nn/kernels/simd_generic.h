@@ -1,5 +1,5 @@
-// Vectors of 4 floats in plain C++ with GCC's vector extension (SSE2 on x86-64, NEON on ARM). Included only by
-// kernels_generic.cc.
+// Vectors of 4 floats in plain C++ with GCC's vector extension (SSE2 on x86-64, NEON on ARM).
+// Included only by kernels_generic.cc.
 #ifndef MELLOW_COMMON_NN_KERNELS_SIMD_GENERIC_H_
 #define MELLOW_COMMON_NN_KERNELS_SIMD_GENERIC_H_
 
@@ -61,6 +61,9 @@ inline Vec CopySign(Vec magnitude, Vec sign) {
 // 2^n for integral n in [-126, 127].
 inline Vec Pow2(Vec n) { return FromBits((__builtin_convertvector(n, IntVec) + 127) << 23); }
 
+// v, with 0 in the lanes where a < b.
+inline Vec ZeroWhereLess(Vec a, Vec b, Vec v) { return a < b ? Zero() : v; }
+
 inline float ReduceAdd(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 inline float ReduceMax(Vec v) {
   const float a = v[0] > v[2] ? v[0] : v[2];
@@ -89,17 +92,21 @@ struct Float16Panel {
       const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
       return sign ? -magnitude : magnitude;
     }
-    const uint32_t bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | (mantissa << 13);
+    const uint32_t bits =
+        sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | (mantissa << 13);
     float value;
     std::memcpy(&value, &bits, sizeof(value));
     return value;
   }
-  static inline Vec Get(const uint16_t* p) { return Vec{One(p[0]), One(p[1]), One(p[2]), One(p[3])}; }
+  static inline Vec Get(const uint16_t* p) {
+    return Vec{One(p[0]), One(p[1]), One(p[2]), One(p[3])};
+  }
 };
 struct Int8Panel {
   using Element = int8_t;
   static inline Vec Get(const int8_t* p) {
-    return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])};
+    return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+               static_cast<float>(p[3])};
   }
 };
 

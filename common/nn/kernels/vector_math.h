@@ -7,11 +7,15 @@
 namespace mellow::nn::kernels {
 namespace {
 
-// e^x within 2 units in the last place for |x| < 87; beyond that it stays at the smallest or largest normal result
-// instead of going to 0 or infinity. NaN stays NaN.
+// e^x within 2 units in the last place. Below -87.33 it is 0 (what would be subnormal, and
+// -infinity); above 88.37 it stays at the largest result instead of going to infinity. NaN stays
+// NaN.
 inline Vec Exp(Vec x) {
-  x = Max(Set1(-87.33f), Min(Set1(88.37f), x));
-  // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts, the first with few enough bits for n * part to be exact.
+  const Vec lowest = Set1(-87.33f);
+  const Vec original = x;
+  x = Max(lowest, Min(Set1(88.37f), x));
+  // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts, the first with few enough bits for n *
+  // part to be exact.
   const Vec n = Round(Mul(x, Set1(1.44269504f)));
   Vec r = Fma(n, Set1(-0.693359375f), x);
   r = Fma(n, Set1(2.12194440e-4f), r);
@@ -21,11 +25,11 @@ inline Vec Exp(Vec x) {
   p = Fma(p, r, Set1(0.041666247f));
   p = Fma(p, r, Set1(0.16666509f));
   p = Fma(p, r, Set1(0.5f));
-  return Mul(Add(Fma(Mul(r, r), p, r), Set1(1.0f)), Pow2(n));
+  return ZeroWhereLess(original, lowest, Mul(Add(Fma(Mul(r, r), p, r), Set1(1.0f)), Pow2(n)));
 }
 
-// erf(x) within 2e-7: 1 - t P(t) exp(-x^2) with t = 1 / (1 + 0.4 |x|); P by least squares at Chebyshev nodes of
-// t, x in [0, 4.2], error 7e-10; what is left is rounding.
+// erf(x) within 2e-7: 1 - t P(t) exp(-x^2) with t = 1 / (1 + 0.4 |x|); P by least squares at
+// Chebyshev nodes of t, x in [0, 4.2], error 7e-10; what is left is rounding.
 inline Vec Erf(Vec x) {
   const Vec a = Min(Set1(4.2f), Abs(x));
   const Vec t = Div(Set1(1.0f), Fma(Set1(0.4f), a, Set1(1.0f)));

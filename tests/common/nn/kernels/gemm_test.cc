@@ -48,9 +48,12 @@ class GemmTest : public testing::TestWithParam<Case> {
 
   PackedMatrix Pack(const std::vector<float>& w, int out, int in) {
     ThreadPool pool(2);
-    return PackedMatrix(*kernels_, out, in, GetParam().format, [&](int64_t index, float* row) {
-      std::memcpy(row, w.data() + index * in, sizeof(float) * in);
-    }, &pool);
+    return PackedMatrix(
+        *kernels_, out, in, GetParam().format,
+        [&](int64_t index, float* row) {
+          std::memcpy(row, w.data() + index * in, sizeof(float) * in);
+        },
+        &pool);
   }
 
   const KernelTable* kernels_ = nullptr;
@@ -69,7 +72,8 @@ TEST_P(GemmTest, EqualsTheSumsInDoublePrecision) {
         const std::vector<float> x = Random(static_cast<size_t>(rows) * ldx, rows);
         const std::vector<float> before = Random(static_cast<size_t>(rows) * ldy, rows + 1);
         std::vector<float> y = before;
-        MatMul(*kernels_, &pool, packed, {x.data(), ldx}, rows, {y.data(), ldy}, {.bias = bias.data(), .accumulate = true});
+        MatMul(*kernels_, &pool, packed, {x.data(), ldx}, rows, {y.data(), ldy},
+               {.bias = bias.data(), .accumulate = true});
         for (int r = 0; r < rows; ++r) {
           for (int c = 0; c < ldy; ++c) {
             double sum = before[r * ldy + c];
@@ -83,7 +87,8 @@ TEST_P(GemmTest, EqualsTheSumsInDoublePrecision) {
               }
             }
             const double bound = magnitude * (FormatError(GetParam().format) + 3e-7);
-            ASSERT_NEAR(y[r * ldy + c], sum, bound) << "in " << in << " out " << out << " rows " << rows << " at " << r << "," << c;
+            ASSERT_NEAR(y[r * ldy + c], sum, bound)
+                << "in " << in << " out " << out << " rows " << rows << " at " << r << "," << c;
           }
         }
       }
@@ -107,7 +112,8 @@ TEST_P(GemmTest, ARowIsTheSameBitsInAnyBatchAndWithAnyThreadCount) {
     for (int rows : {2, 3, 4, 6, 7, 13, 16, 25, 64, 97, 130}) {
       std::vector<float> y(static_cast<size_t>(rows) * out);
       MatMul(*kernels_, &pool, packed, {x.data(), in}, rows, {y.data(), out});
-      ASSERT_EQ(std::memcmp(y.data(), alone.data(), y.size() * sizeof(float)), 0) << rows << " rows, " << threads << " threads";
+      ASSERT_EQ(std::memcmp(y.data(), alone.data(), y.size() * sizeof(float)), 0)
+          << rows << " rows, " << threads << " threads";
     }
   }
 }
@@ -128,7 +134,8 @@ TEST_P(GemmTest, WritesNothingBesideItsColumns) {
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
-    for (PanelFormat format : {PanelFormat::kFloat32, PanelFormat::kBFloat16, PanelFormat::kFloat16, PanelFormat::kInt8}) {
+    for (PanelFormat format : {PanelFormat::kFloat32, PanelFormat::kBFloat16, PanelFormat::kFloat16,
+                               PanelFormat::kInt8}) {
       cases.push_back({isa, format});
     }
   }
@@ -138,7 +145,8 @@ std::vector<Case> Cases() {
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
   const char* const isas[] = {"Generic", "Avx2", "Avx512"};
   const char* const formats[] = {"Float32", "BFloat16", "Float16", "Int8"};
-  return std::string(isas[static_cast<int>(info.param.isa)]) + formats[static_cast<int>(info.param.format)];
+  return std::string(isas[static_cast<int>(info.param.isa)]) +
+         formats[static_cast<int>(info.param.format)];
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GemmTest, testing::ValuesIn(Cases()), CaseName);

@@ -38,7 +38,8 @@ TEST_P(RowKernelsTest, RmsNormDividesByTheRootMeanSquare) {
     kernels_->rms_norm(x.data(), w.data(), 1e-6f, n, y.data());
     double squares = 0;
     for (float v : x) squares += double{v} * v;
-    for (int i = 0; i < n; ++i) ASSERT_NEAR(y[i], x[i] / std::sqrt(squares / n + 1e-6) * w[i], 5e-6);
+    for (int i = 0; i < n; ++i)
+      ASSERT_NEAR(y[i], x[i] / std::sqrt(squares / n + 1e-6) * w[i], 5e-6);
     EXPECT_EQ(y[n], 5.0f);
   }
 }
@@ -57,7 +58,8 @@ TEST_P(RowKernelsTest, LayerNormCentresAndScales) {
     double variance = 0;
     for (float v : x) variance += (v - mean) * (v - mean);
     variance /= n;
-    for (int i = 0; i < n; ++i) ASSERT_NEAR(y[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * w[i] + b[i], 2e-5) << n;
+    for (int i = 0; i < n; ++i)
+      ASSERT_NEAR(y[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * w[i] + b[i], 2e-5) << n;
     EXPECT_EQ(y[n], 5.0f);
   }
 }
@@ -82,6 +84,16 @@ TEST_P(RowKernelsTest, SoftmaxOfAllNegativeRowsIgnoresTheZerosOfTheTail) {
   kernels_->softmax(y.data(), 3);
   EXPECT_NEAR(y[0], 0.66524096, 1e-6);
   EXPECT_NEAR(y[2], 0.09003057, 1e-6);
+}
+
+TEST_P(RowKernelsTest, SoftmaxGivesForbiddenTokensExactlyNothing) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  std::vector<float> y = {1.0f,      -infinity, 1.0f,      -200.0f,  -infinity,
+                          -infinity, -infinity, -infinity, -infinity};
+  EXPECT_NEAR(kernels_->log_sum_exp(y.data(), 9), 1 + std::log(2.0), 1e-6);
+  kernels_->softmax(y.data(), 9);
+  EXPECT_FLOAT_EQ(y[0], 0.5f);
+  for (int i : {1, 3, 4, 8}) EXPECT_EQ(y[i], 0.0f);
 }
 
 TEST_P(RowKernelsTest, LogSumExpOfAVocabularyIsExactToSevenDigits) {
@@ -114,7 +126,8 @@ TEST_P(RowKernelsTest, ActivationsAreWithinRoundingOfTheirDefinitions) {
   for (int i = -12000; i <= 12001; ++i) x.push_back(static_cast<float>(i) / 1000.0f);
   const auto n = static_cast<int>(x.size());
   const std::vector<float> linear = Random(n, 1, 3);
-  for (Activation activation : {Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
+  for (Activation activation :
+       {Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
     std::vector<float> y = x;
     kernels_->activate(activation, y.data(), n);
     std::vector<float> gated(n);
@@ -122,7 +135,9 @@ TEST_P(RowKernelsTest, ActivationsAreWithinRoundingOfTheirDefinitions) {
     for (int i = 0; i < n; ++i) {
       const double expected = Reference(activation, x[i]);
       ASSERT_NEAR(y[i], expected, 2e-7 * std::max(1.0, std::fabs(expected)) + 2e-7) << x[i];
-      ASSERT_NEAR(gated[i], expected * linear[i], 1e-6 * std::max(1.0, std::fabs(expected * linear[i]))) << x[i];
+      ASSERT_NEAR(gated[i], expected * linear[i],
+                  1e-6 * std::max(1.0, std::fabs(expected * linear[i])))
+          << x[i];
     }
   }
 }
@@ -156,7 +171,8 @@ std::string IsaName(const testing::TestParamInfo<Isa>& info) {
   return names[static_cast<int>(info.param)];
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RowKernelsTest, testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512), IsaName);
+INSTANTIATE_TEST_SUITE_P(All, RowKernelsTest,
+                         testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512), IsaName);
 
 }  // namespace
 }  // namespace mellow::nn::kernels

@@ -1,0 +1,238 @@
+// What the CPU models promise besides their numbers (which tests/parity checks): errors, state,
+// independence of rows.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/nn/load.h"
+#include "common/nn/weights/model_folder.h"
+#include "common/nn/weights/safetensors.h"
+
+namespace mellow::nn {
+namespace {
+
+using testing::HasSubstr;
+
+const std::string kGolden = MELLOW_SOURCE_DIR "/tests/parity/golden/";
+
+// A copy of a golden model whose tensors a test may change.
+class ModelCopy {
+ public:
+  explicit ModelCopy(const std::string& name) {
+    folder_ = testing::TempDir() + "/model_copy_" +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    std::filesystem::copy(kGolden + name + "/config.json", folder_ + "/config.json");
+    tensors = *LoadModelTensors(kGolden + name);
+  }
+  ~ModelCopy() { std::filesystem::remove_all(folder_); }
+  const std::string& Save() {
+    EXPECT_TRUE(WriteSafetensors(folder_ + "/model.safetensors", tensors).ok());
+    return folder_;
+  }
+  TensorMap tensors;
+
+ private:
+  std::string folder_;
+};
+
+std::unique_ptr<Seq2SeqModel> Gated() {
+  return std::move(*LoadSeq2SeqModel(kGolden + "t5-gated", {.threads = 2}));
+}
+
+std::unique_ptr<DecodeRow> EncodeOne(Seq2SeqModel& model, const std::vector<int32_t>& source,
+                                     int steps) {
+  auto rows = model.Encode({{source, nullptr, steps}});
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  return std::move((*rows)[0]);
+}
+
+std::vector<float> StepOne(Seq2SeqModel& model, DecodeRow* row, int32_t token) {
+  std::vector<float> logits;
+  EXPECT_TRUE(model.Step({row}, {token}, &logits).ok());
+  return logits;
+}
+
+TEST(CpuT5Test, NamesEveryMissingMisshapenAndUnexpectedTensor) {
+  ModelCopy copy("t5-gated");
+  copy.tensors.erase("encoder.block.1.layer.1.DenseReluDense.wi_1.weight");
+  copy.tensors["decoder.final_layer_norm.weight"] = HostTensor::FromFloat32({1, 2, 3}, {3});
+  copy.tensors["surplus"] = HostTensor::FromFloat32({1}, {1});
+  const auto model = LoadSeq2SeqModel(copy.Save(), {});
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(model.status().message(),
+              HasSubstr("encoder.block.1.layer.1.DenseReluDense.wi_1.weight"));
+  EXPECT_THAT(model.status().message(), HasSubstr("decoder.final_layer_norm.weight"));
+  EXPECT_THAT(model.status().message(), HasSubstr("surplus"));
+}
+
+TEST(CpuT5Test, AcceptsTheDuplicatesThatExportersWrite) {
+  ModelCopy copy("t5-tied");
+  const HostTensor shared = copy.tensors.at("shared.weight");
+  auto before = std::move(*LoadSeq2SeqModel(copy.Save(), {}));
+  for (const char* name :
+       {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"})
+    copy.tensors[name] = shared;
+  copy.tensors.erase("shared.weight");
+  auto after = LoadSeq2SeqModel(copy.Save(), {});
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ((*after)->parameter_count(), before->parameter_count());
+  const auto row_a = EncodeOne(*before, {5, 6, 1}, 1);
+  const auto row_b = EncodeOne(**after, {5, 6, 1}, 1);
+  EXPECT_EQ(StepOne(*before, row_a.get(), 0), StepOne(**after, row_b.get(), 0));
+}
+
+TEST(CpuT5Test, CountsEveryParameterOnce) {
+  for (const char* name : {"t5-gated", "t5-tied"}) {
+    int64_t elements = 0;
+    for (const auto& [tensor_name, tensor] : *LoadModelTensors(kGolden + name))
+      elements += tensor.elements();
+    EXPECT_EQ((*LoadSeq2SeqModel(kGolden + name, {}))->parameter_count(), elements) << name;
+  }
+}
+
+TEST(CpuT5Test, RefusesBadRequestsByName) {
+  auto model = Gated();
+  const std::vector<int32_t> good = {5, 1};
+  const std::vector<int32_t> bad = {5, 120, 1};
+  const std::vector<int32_t> negative = {-1};
+  const auto encoded = model->Encode({{good, nullptr, 4}, {bad, nullptr, 4}});
+  EXPECT_EQ(encoded.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(encoded.status().message(), HasSubstr("request 1: source_ids[1] is 120"));
+  EXPECT_THAT(model->Encode({{{}, nullptr, 4}}).status().message(),
+              HasSubstr("source_ids is empty"));
+  EXPECT_THAT(model->ScoreTokens({{good, negative, nullptr}}).status().message(),
+              HasSubstr("target_ids[0] is -1"));
+}
+
+TEST(CpuT5Test, ScoresAnEmptyTargetAsNothing) {
+  auto model = Gated();
+  const std::vector<int32_t> source = {5, 1};
+  const std::vector<int32_t> target = {7, 1};
+  const auto scores =
+      model->ScoreTokens({{source, {}, nullptr}, {source, target, nullptr}, {source, {}, nullptr}});
+  ASSERT_TRUE(scores.ok()) << scores.status();
+  EXPECT_EQ((*scores)[0].size(), 0u);
+  EXPECT_EQ((*scores)[1].size(), 2u);
+  EXPECT_EQ((*scores)[2].size(), 0u);
+}
+
+TEST(CpuT5Test, StepChecksItsRowsBeforeItComputes) {
+  auto model = Gated();
+  auto other = Gated();
+  const auto row = EncodeOne(*model, {5, 6, 7, 1}, 1);
+  const auto foreign = EncodeOne(*other, {5, 1}, 1);
+  std::vector<float> logits;
+  EXPECT_EQ(model->Step({row.get()}, {0, 0}, &logits).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model->Step({row.get(), foreign.get()}, {0, 0}, &logits).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model->Step({row.get()}, {120}, &logits).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(row->position(), 0);
+  EXPECT_TRUE(model->Step({row.get()}, {0}, &logits).ok());
+  EXPECT_EQ(row->position(), 1);
+  EXPECT_THAT(model->Step({row.get()}, {0}, &logits).message(), HasSubstr("max_target_tokens = 1"));
+  EXPECT_TRUE(model->Step({}, {}, &logits).ok());
+}
+
+TEST(CpuT5Test, AForkGoesItsOwnWayAndLeavesTheOriginalAlone) {
+  auto model = Gated();
+  const std::vector<int32_t> source = {9, 8, 7, 1};
+  const auto row = EncodeOne(*model, source, 100);
+  const auto reference = EncodeOne(*model, source, 100);
+  int32_t token = 0;
+  for (int t = 0; t < 70; ++t, token = 2 + t) {
+    StepOne(*model, row.get(), token);
+    StepOne(*model, reference.get(), token);
+  }
+  auto fork = model->Fork(*row);
+  ASSERT_TRUE(fork.ok()) << fork.status();
+  EXPECT_EQ((*fork)->position(), 70);
+  for (int t = 0; t < 5; ++t) {
+    const std::vector<float> forked = StepOne(*model, fork->get(), 100);
+    const std::vector<float> original = StepOne(*model, row.get(), 50);
+    EXPECT_EQ(original, StepOne(*model, reference.get(), 50)) << t;
+    EXPECT_NE(original, forked) << t;
+  }
+}
+
+TEST(CpuT5Test, NamesAdapterModulesThatDoNotFit) {
+  auto model = Gated();
+  LoraWeights lora;
+  lora.config.r = 2;
+  const std::string q = "encoder.block.0.layer.0.SelfAttention.q";
+  lora.modules[q] = {HostTensor::FromFloat32(std::vector<float>(48), {2, 24}),
+                     HostTensor::FromFloat32(std::vector<float>(60), {30, 2})};
+  EXPECT_TRUE(model->Prepare(lora).ok());
+  lora.modules["encoder.block.7.layer.0.SelfAttention.q"] = lora.modules[q];
+  lora.modules["decoder.block.0.layer.1.EncDecAttention.v"] = {
+      HostTensor::FromFloat32(std::vector<float>(48), {2, 24}),
+      HostTensor::FromFloat32(std::vector<float>(62), {31, 2})};
+  const auto prepared = model->Prepare(lora);
+  EXPECT_EQ(prepared.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(prepared.status().message(), HasSubstr("encoder.block.7.layer.0.SelfAttention.q"));
+  EXPECT_THAT(prepared.status().message(), HasSubstr("decoder.block.0.layer.1.EncDecAttention.v"));
+  EXPECT_THAT(prepared.status().message(), HasSubstr("[31, 2]"));
+}
+
+TEST(CpuT5Test, RefusesAnAdapterOfAnotherModel) {
+  auto model = Gated();
+  auto other = Gated();
+  const auto adapter = *other->Prepare(LoraWeights{});
+  const std::vector<int32_t> source = {5, 1};
+  EXPECT_EQ(model->Encode({{source, adapter.get(), 1}}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CpuRobertaTest, RefusesBadSequencesByName) {
+  auto model = std::move(*LoadSequenceClassifier(kGolden + "roberta-2", {}));
+  EXPECT_THAT(model->Classify({{0, 2}, {}}).status().message(), HasSubstr("sequence 1 is empty"));
+  EXPECT_THAT(model->Classify({{0, 4711, 2}}).status().message(), HasSubstr("4711"));
+  const std::vector<int32_t> longest(model->config().max_tokens(), 5);
+  EXPECT_TRUE(model->Classify({longest}).ok());
+  EXPECT_THAT(model->Classify({std::vector<int32_t>(longest.size() + 1, 5)}).status().message(),
+              HasSubstr("69 tokens"));
+  EXPECT_EQ(model->Classify({})->size(), 0u);
+}
+
+TEST(CpuRobertaTest, IgnoresThePoolerAndCountsParameters) {
+  ModelCopy copy("roberta-2");
+  int64_t elements = 0;
+  for (const auto& [name, tensor] : copy.tensors) elements += tensor.elements();
+  copy.tensors["roberta.pooler.dense.weight"] = HostTensor::FromFloat32({1}, {1});
+  copy.tensors["roberta.embeddings.position_ids"] = HostTensor::FromFloat32({1}, {1, 1});
+  const auto model = LoadSequenceClassifier(copy.Save(), {});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->parameter_count(), elements);
+}
+
+TEST(LoadTest, SaysWhichKindOfModelTheFolderHolds) {
+  EXPECT_THAT(LoadSeq2SeqModel(kGolden + "roberta-2", {}).status().message(),
+              HasSubstr("\"roberta\", expected \"t5\""));
+  EXPECT_THAT(LoadSequenceClassifier(kGolden + "t5-tied", {}).status().message(),
+              HasSubstr("\"t5\", expected \"roberta\""));
+  EXPECT_EQ(LoadSeq2SeqModel("/nowhere", {}).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(LoadSeq2SeqModel(kGolden + "t5-tied", {.threads = 0}).status().message(),
+              HasSubstr("threads is 0"));
+}
+
+TEST(LoadTest, ParsesWeightTypesAndDevices) {
+  EXPECT_EQ(*ParseWeightType("bfloat16"), WeightType::kBFloat16);
+  EXPECT_EQ(*ParseWeightType("int8"), WeightType::kInt8);
+  EXPECT_THAT(ParseWeightType("int4").status().message(), HasSubstr("int4"));
+  EXPECT_FALSE(ResolveDevice("cpu")->cuda);
+  EXPECT_TRUE(ResolveDevice("auto").ok());
+  for (const char* word : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cuda0", ""}) {
+    EXPECT_EQ(ResolveDevice(word).status().code(), absl::StatusCode::kInvalidArgument) << word;
+  }
+  EXPECT_EQ(ResolveDevice("cuda:4711").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ((Device{.cuda = true, .index = 2}.ToString()), "cuda:2");
+}
+
+}  // namespace
+}  // namespace mellow::nn
