@@ -45,9 +45,8 @@ target_link_options(mellow_torch INTERFACE
 
 add_library(mellow_sentencepiece STATIC IMPORTED)
 add_library(sentencepiece::sentencepiece ALIAS mellow_sentencepiece)
-set_target_properties(mellow_sentencepiece PROPERTIES
-  IMPORTED_LOCATION "${mellow_spm}/lib/libsentencepiece.a"
-  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${mellow_spm}/include")
+set_target_properties(mellow_sentencepiece PROPERTIES IMPORTED_LOCATION "${mellow_spm}/lib/libsentencepiece.a")
+target_include_directories(mellow_sentencepiece SYSTEM INTERFACE "${mellow_spm}/include")
 target_link_libraries(mellow_sentencepiece INTERFACE protobuf::libprotobuf-lite Threads::Threads)
 
 # Debian's prometheus-cpp and SQLite under the names we use.

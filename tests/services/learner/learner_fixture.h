@@ -1,0 +1,32 @@
+#ifndef MELLOW_TESTS_SERVICES_LEARNER_LEARNER_FIXTURE_H_
+#define MELLOW_TESTS_SERVICES_LEARNER_LEARNER_FIXTURE_H_
+
+#include <string>
+#include <vector>
+
+#include "services/learner/learner_session.h"
+
+namespace mellow::learner {
+
+inline constexpr char kModel[] = MELLOW_SOURCE_DIR "/tests/parity/golden/t5-gated";
+inline constexpr char kConfig[] =
+    R"({"batch_size": 4, "mini_batch_size": 2, "ppo_epochs": 2, "learning_rate": 0.01, "seed": 5, "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["q", "v"]}})";
+
+// A batch that differs from step to step, of a vocabulary that the golden model has.
+inline std::vector<rl::Rollout> MakeRollouts(int step) {
+  std::vector<rl::Rollout> rollouts;
+  for (int i = 0; i < 4; ++i) {
+    rl::Rollout rollout;
+    for (int t = 0; t < 4 + i; ++t)
+      rollout.query_ids.push_back(3 + (7 * t + 11 * i + 13 * step) % 40);
+    rollout.query_ids.push_back(1);
+    for (int t = 0; t < 3 + i; ++t) rollout.response_ids.push_back(2 + (5 * t + 3 * i + step) % 40);
+    rollout.score = static_cast<float>(i) - 1.5f;
+    rollouts.push_back(rollout);
+  }
+  return rollouts;
+}
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_TESTS_SERVICES_LEARNER_LEARNER_FIXTURE_H_

@@ -1,0 +1,184 @@
+#include "services/learner/learner_service.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/util/json_util.h>
+#include <grpcpp/channel.h>
+#include <gtest/gtest.h>
+
+#include "common/adapters/peft.h"
+#include "common/rl/ppo_config.h"
+#include "common/rpc/server.h"
+#include "services/learner/proto_convert.h"
+#include "services/wire/adapter_stream.h"
+#include "tests/services/learner/learner_fixture.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::learner {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LearnerServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server =
+        rpc::Server::Start({}, {&service_}, {v1::LearnerService::service_full_name()}, &metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    stub_ = v1::LearnerService::NewStub(server_->InProcessChannel());
+  }
+  v1::OpenRunRequest MakeOpen(const std::string& run_id) {
+    v1::OpenRunRequest request;
+    request.set_run_id(run_id);
+    EXPECT_TRUE(
+        google::protobuf::util::JsonStringToMessage(kConfig, request.mutable_config()).ok());
+    return request;
+  }
+  grpc::Status Open(const v1::OpenRunRequest& request, v1::OpenRunResponse* response) {
+    grpc::ClientContext context;
+    return stub_->OpenRun(&context, request, response);
+  }
+  grpc::Status Train(const std::string& run_id, int step, v1::TrainResponse* response) {
+    v1::TrainRequest request;
+    request.set_run_id(run_id);
+    request.set_step(step);
+    request.set_new_version(step);
+    for (const rl::Rollout& rollout : MakeRollouts(step)) {
+      v1::Rollout* out = request.add_rollouts();
+      out->mutable_query_ids()->Add(rollout.query_ids.begin(), rollout.query_ids.end());
+      out->mutable_response_ids()->Add(rollout.response_ids.begin(), rollout.response_ids.end());
+      out->set_score(rollout.score);
+    }
+    grpc::ClientContext context;
+    return stub_->Train(&context, request, response);
+  }
+
+  testing::TempFolder root_;
+  obs::Metrics metrics_;
+  LearnerServiceImpl service_{{}, {kModel, root_.path(), 2, {}}, &metrics_};
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<v1::LearnerService::Stub> stub_;
+};
+
+TEST_F(LearnerServiceTest, ARepeatedStepIsAnsweredFromTheRecord) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+  EXPECT_EQ(opened.last_step(), 0);
+  EXPECT_EQ(opened.adapter().version(), 0);
+  EXPECT_GT(opened.total_parameters(), opened.trainable_parameters());
+  v1::TrainResponse first, again;
+  ASSERT_TRUE(Train("run-1", 1, &first).ok());
+  EXPECT_FALSE(first.replayed());
+  ASSERT_TRUE(Train("run-1", 1, &again).ok());
+  EXPECT_TRUE(again.replayed());
+  EXPECT_EQ(again.adapter().sha256(), first.adapter().sha256());
+  EXPECT_EQ(again.stats().at("objective/kl"), first.stats().at("objective/kl"));
+  EXPECT_TRUE(first.stats().contains("ppo/returns/mean"));
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok()) << "opening an open run is harmless";
+  EXPECT_EQ(opened.last_step(), 1);
+}
+
+TEST_F(LearnerServiceTest, KlToTheReferenceIsExactlyZeroAtTheStart) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+  v1::TrainResponse trained;
+  ASSERT_TRUE(Train("run-1", 1, &trained).ok());
+  EXPECT_EQ(trained.stats().at("objective/kl"), 0);
+}
+
+TEST_F(LearnerServiceTest, TheStreamedAdapterHasTheAnnouncedHash) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+  v1::TrainResponse trained;
+  ASSERT_TRUE(Train("run-1", 1, &trained).ok());
+  v1::GetAdapterRequest request;
+  request.set_run_id("run-1");
+  grpc::ClientContext context;
+  auto reader = stub_->GetAdapter(&context, request);
+  const auto received = wire::ReceiveAdapter(
+      [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, 1 << 30);
+  ASSERT_TRUE(reader->Finish().ok());
+  ASSERT_TRUE(received.ok()) << received.status();
+  EXPECT_EQ(received->ref.version(), 1);
+  const auto lora = adapters::ParsePeft(received->files);
+  ASSERT_TRUE(lora.ok()) << lora.status();
+  EXPECT_EQ(adapters::ContentHash(*lora), trained.adapter().sha256());
+}
+
+TEST_F(LearnerServiceTest, CallsWithoutAnOpenRunSaySo) {
+  v1::TrainResponse trained;
+  const grpc::Status status = Train("run-1", 1, &trained);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(status.error_message(), HasSubstr("OpenRun"));
+  v1::OpenRunRequest bad = MakeOpen("run-1");
+  bad.mutable_config()->set_kl_penalty("kk");
+  v1::OpenRunResponse opened;
+  const grpc::Status refused = Open(bad, &opened);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("kl_penalty"));
+}
+
+TEST_F(LearnerServiceTest, ScoresWithTheCurrentWeightsAndTheReference) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+  v1::TrainResponse trained;
+  ASSERT_TRUE(Train("run-1", 1, &trained).ok());
+  v1::ScoreTokensRequest request;
+  request.set_run_id("run-1");
+  request.add_pairs()->add_source_ids(5);
+  request.mutable_pairs(0)->add_target_ids(7);
+  v1::ScoreTokensResponse current, reference;
+  {
+    grpc::ClientContext context;
+    ASSERT_TRUE(stub_->ScoreTokens(&context, request, &current).ok());
+  }
+  request.set_reference(true);
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub_->ScoreTokens(&context, request, &reference).ok());
+  EXPECT_NE(current.logprobs(0).values(0), reference.logprobs(0).values(0));
+}
+
+// One parser reads what comes by file and by rpc: it must know every field of the message.
+TEST(PpoConfigProtoTest, EveryFieldOfTheMessageIsKnownToTheParser) {
+  v1::PpoConfig config;
+  const auto* reflection = config.GetReflection();
+  const auto* descriptor = config.GetDescriptor();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const auto* field = descriptor->field(i);
+    using Field = google::protobuf::FieldDescriptor;
+    switch (field->cpp_type()) {
+      case Field::CPPTYPE_DOUBLE:
+        reflection->SetDouble(&config, field, 0.5);
+        break;
+      case Field::CPPTYPE_INT32:
+        reflection->SetInt32(&config, field, 1);
+        break;
+      case Field::CPPTYPE_UINT32:
+        reflection->SetUInt32(&config, field, 1);
+        break;
+      case Field::CPPTYPE_BOOL:
+        reflection->SetBool(&config, field, true);
+        break;
+      default:
+        break;
+    }
+  }
+  config.set_kl_penalty("mse");
+  config.set_reference("base");
+  config.set_value_head_file("/x");
+  config.set_max_importance_weight(2);
+  config.mutable_lora()->set_r(2);
+  config.mutable_lora()->set_lora_alpha(4);
+  config.mutable_lora()->set_lora_dropout(0.1);
+  config.mutable_lora()->add_target_modules("q");
+  const auto json = ToJson(config);
+  ASSERT_TRUE(json.ok()) << json.status();
+  const auto parsed = rl::ParsePpoConfig(*json);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->kl_penalty, rl::KlPenalty::kMse);
+  EXPECT_EQ(parsed->lora->r, 2);
+  EXPECT_EQ(parsed->learning_rate, 0.5);
+}
+
+}  // namespace
+}  // namespace mellow::learner

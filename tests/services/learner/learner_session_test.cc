@@ -1,0 +1,145 @@
+#include "services/learner/learner_session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "common/adapters/peft.h"
+#include "tests/services/learner/learner_fixture.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::learner {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LearnerSessionTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& run_id = "run-1",
+                                                       const std::string& config = kConfig) {
+    return LearnerSession::Open({kModel, root_.path(), /*keep_checkpoints=*/2, {}},
+                                {run_id, config, "", 0});
+  }
+  // The hashes of the adapters after each of `steps` steps from where the session is.
+  std::vector<std::string> TrainOn(LearnerSession& session, int steps) {
+    std::vector<std::string> hashes;
+    for (int i = 0; i < steps; ++i) {
+      const int64_t step = session.last_step() + 1;
+      const auto record = session.Train(step, MakeRollouts(static_cast<int>(step)), step);
+      EXPECT_TRUE(record.ok()) << record.status();
+      hashes.push_back(record.ok() ? record->sha256 : "");
+    }
+    return hashes;
+  }
+  testing::TempFolder root_;
+};
+
+TEST_F(LearnerSessionTest, AResumedRunEndsWithTheSameHashes) {
+  auto whole = Open("whole");
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const std::vector<std::string> expected = TrainOn(**whole, 4);
+  EXPECT_NE(expected[0], expected[3]);
+
+  std::vector<std::string> hashes;
+  for (int part = 0; part < 4; ++part) {  // a new process after every step
+    auto session = Open("parts");
+    ASSERT_TRUE(session.ok()) << session.status();
+    EXPECT_EQ((*session)->last_step(), part);
+    hashes.push_back(TrainOn(**session, 1)[0]);
+  }
+  EXPECT_EQ(hashes, expected);
+}
+
+TEST_F(LearnerSessionTest, EveryStepStaysOnRecordAfterARestart) {
+  auto first = Open();
+  ASSERT_TRUE(first.ok());
+  TrainOn(**first, 3);
+  const StepRecord before = *(*first)->Recorded(1);
+  auto second = Open();
+  ASSERT_TRUE(second.ok());
+  const StepRecord* after = (*second)->Recorded(1);
+  ASSERT_NE(after, nullptr);
+  EXPECT_EQ(after->sha256, before.sha256);
+  EXPECT_EQ(after->stats.at("objective/kl"), before.stats.at("objective/kl"));
+  EXPECT_EQ((*second)->Recorded(4), nullptr);
+}
+
+TEST_F(LearnerSessionTest, ADamagedNewestCheckpointFallsBackToTheOneBefore) {
+  std::string newest;
+  std::vector<std::string> hashes;
+  {
+    auto session = Open();
+    ASSERT_TRUE(session.ok());
+    hashes = TrainOn(**session, 2);
+    newest = std::filesystem::path((*session)->AdapterPath()).parent_path();
+  }
+  std::ofstream(newest + "/run.json", std::ios::app) << "x";
+  auto session = Open();
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ((*session)->last_step(), 1);
+  EXPECT_EQ(TrainOn(**session, 1)[0], hashes[1]);
+}
+
+TEST_F(LearnerSessionTest, AFullDiskRecordsNothingAndTheStepCanBeRepeated) {
+  auto undisturbed = Open("undisturbed");
+  ASSERT_TRUE(undisturbed.ok());
+  const std::vector<std::string> expected = TrainOn(**undisturbed, 2);
+
+  auto session = Open("disturbed");
+  ASSERT_TRUE(session.ok());
+  EXPECT_EQ(TrainOn(**session, 1)[0], expected[0]);
+  rlimit old = {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = old;
+  small.rlim_cur = 512;  // every larger write fails as a full disk does
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto failed = (*session)->Train(2, MakeRollouts(2), 2);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(failed.status())) << failed.status();
+  EXPECT_EQ((*session)->last_step(), 1);
+  EXPECT_EQ((*session)->CurrentAdapter().sha256, expected[0]);
+  EXPECT_EQ(TrainOn(**session, 1)[0], expected[1]);
+}
+
+TEST_F(LearnerSessionTest, StepsAndVersionsOutOfOrderAreRefused) {
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition((*session)->Train(2, MakeRollouts(2), 2).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument((*session)->Train(1, MakeRollouts(1), 0).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument((*session)->Train(1, {}, 1).status()));
+  EXPECT_EQ((*session)->last_step(), 0);
+}
+
+TEST_F(LearnerSessionTest, BadSettingsAreNamed) {
+  for (const char* run_id : {"", "../x", "a/b", "a b"})
+    EXPECT_TRUE(absl::IsInvalidArgument(Open(run_id).status())) << run_id;
+  const auto unknown = Open("run-2", R"({"learning_rat": 1})");
+  EXPECT_TRUE(absl::IsInvalidArgument(unknown.status()));
+  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("learning_rat"));
+  ASSERT_TRUE(Open("run-3").ok());
+  const auto other = Open("run-3", R"({"batch_size": 2, "mini_batch_size": 2})");
+  EXPECT_TRUE(absl::IsFailedPrecondition(other.status())) << other.status();
+}
+
+TEST_F(LearnerSessionTest, KeptVersionsAreServedAndOthersAreNamed) {
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  const std::vector<std::string> hashes = TrainOn(**session, 3);
+  const auto kept = (*session)->AdapterOf(2);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(adapters::ContentHash(kept->weights), hashes[1]);
+  const auto pruned = (*session)->AdapterOf(1);
+  EXPECT_TRUE(absl::IsNotFound(pruned.status()));
+  EXPECT_THAT(std::string(pruned.status().message()), HasSubstr("3, 2"));
+  const auto written = adapters::ReadPeftFolder((*session)->AdapterPath());
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(adapters::ContentHash(*written), hashes[2]);
+}
+
+}  // namespace
+}  // namespace mellow::learner
