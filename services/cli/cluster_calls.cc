@@ -17,6 +17,15 @@ namespace {
 constexpr absl::Duration kCallTimeout = absl::Minutes(30);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);
+// The servers' default limit. gRPC answers a larger message as it answers a full queue, which is
+// worth another try.
+constexpr size_t kMaxRequestBytes = size_t{64} << 20;
+
+absl::Status CheckSize(size_t bytes) {
+  if (bytes <= kMaxRequestBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a request of ", bytes, " bytes: the servers take at most ", kMaxRequestBytes));
+}
 
 }  // namespace
 
@@ -49,6 +58,7 @@ absl::StatusOr<Response> ClusterCalls::Persist(
 
 absl::StatusOr<policy::v1::SummarizeResponse> ClusterCalls::Summarize(
     const policy::v1::SummarizeRequest& request) {
+  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
   return Persist<PolicyClient, policy::v1::SummarizeResponse>(
       "policy", &policies_,
       [&](const PolicyClient& c) { return c.Summarize(request, kCallTimeout); });
@@ -56,6 +66,7 @@ absl::StatusOr<policy::v1::SummarizeResponse> ClusterCalls::Summarize(
 
 absl::StatusOr<policy::v1::GenerateResponse> ClusterCalls::Generate(
     const policy::v1::GenerateRequest& request) {
+  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
   return Persist<PolicyClient, policy::v1::GenerateResponse>(
       "policy", &policies_,
       [&](const PolicyClient& c) { return c.Generate(request, kCallTimeout); });
@@ -63,6 +74,7 @@ absl::StatusOr<policy::v1::GenerateResponse> ClusterCalls::Generate(
 
 absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
     const reward::v1::ScoreRequest& request) {
+  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
   return Persist<RewardClient, reward::v1::ScoreResponse>(
       "reward", &rewards_, [&](const RewardClient& c) { return c.Score(request, kCallTimeout); });
 }

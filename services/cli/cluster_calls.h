@@ -19,7 +19,8 @@
 
 namespace mellow::cli {
 
-// Thread-safe. Errors as the services', and NotFound when no cluster runs in the folder.
+// Thread-safe. Errors as the services', NotFound when no cluster runs in the folder,
+// InvalidArgument for a request that is larger than the servers take.
 class ClusterCalls {
  public:
   // `patience`: how long a call is repeated while no server takes it.

@@ -22,13 +22,13 @@ namespace {
 
 // Lines in flight: enough to fill the servers' batches.
 constexpr int kWorkers = 16;
-constexpr absl::Duration kPatience = absl::Minutes(2);
 
 struct UseOptions {
   std::string dir = ".mellow";
   std::optional<int64_t> adapter;
   std::optional<int> max_new_tokens;
   bool text = false;
+  double patience_seconds = 120;
 };
 
 std::string ReadAll(std::istream& in) {
@@ -38,7 +38,7 @@ std::string ReadAll(std::istream& in) {
 absl::StatusOr<int> Summarize(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
-  ClusterCalls calls(folder, kPatience);
+  ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
   if (options.adapter.has_value()) MELLOW_RETURN_IF_ERROR(calls.CheckAdapter(*options.adapter));
   const auto summarize = [&](std::string dialogue) {
     policy::v1::SummarizeRequest request;
@@ -65,7 +65,7 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
 absl::StatusOr<int> Score(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
-  ClusterCalls calls(folder, kPatience);
+  ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
   AnswerInParallel(std::cin, std::cout, kWorkers, [&](const Json& line) -> absl::StatusOr<Json> {
     MELLOW_ASSIGN_OR_RETURN(std::string text, TextField(line, "text"));
     reward::v1::ScoreRequest request;
@@ -83,11 +83,16 @@ absl::StatusOr<int> Score(const UseOptions& options) {
 }  // namespace
 
 void AddUseCommands(CLI::App* app, Action* chosen) {
+  const auto add_common = [](CLI::App* sub, UseOptions* options) {
+    sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+    sub->add_option("--patience", options->patience_seconds,
+                    "Seconds to try again while no server takes a line")
+        ->capture_default_str();
+  };
   auto summarize_options = std::make_shared<UseOptions>();
   CLI::App* summarize = app->add_subcommand(
       "summarize", "Summarise dialogues: JSON lines {\"dialogue\": ...} on standard input");
-  summarize->add_option("--dir", summarize_options->dir, "Folder of the cluster")
-      ->capture_default_str();
+  add_common(summarize, summarize_options.get());
   summarize->add_option("--adapter", summarize_options->adapter,
                         "Adapter version; 0 is the bare model [the newest]");
   summarize->add_option("--max-new-tokens", summarize_options->max_new_tokens,
@@ -104,7 +109,7 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   auto score_options = std::make_shared<UseOptions>();
   CLI::App* score = app->add_subcommand(
       "score", "Score texts for toxicity: JSON lines {\"text\": ...} on standard input");
-  score->add_option("--dir", score_options->dir, "Folder of the cluster")->capture_default_str();
+  add_common(score, score_options.get());
   score->footer("Example:\n  echo '{\"text\": \"You are a fool.\"}' | mellow score");
   score->callback([=] { *chosen = [=] { return Score(*score_options); }; });
 }
