@@ -14,6 +14,7 @@ extern "C" {
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
@@ -50,6 +51,10 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
     if (absl::string_view(*entry).substr(0, kMark.size()) != kMark)
       environment.emplace_back(*entry);
   }
+  // The OpenMP threads of libtorch spin for milliseconds after every operation unless told
+  // otherwise, and take the cores from the other services of this machine.
+  if (std::getenv("GOMP_SPINCOUNT") == nullptr && std::getenv("OMP_WAIT_POLICY") == nullptr)
+    environment.emplace_back("GOMP_SPINCOUNT=20000");
   const auto pointers = [](const std::vector<std::string>& strings) {
     std::vector<char*> out;
     for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));

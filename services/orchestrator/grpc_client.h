@@ -2,15 +2,35 @@
 #define MELLOW_SERVICES_ORCHESTRATOR_GRPC_CLIENT_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
 
 #include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <utility>
 
+#include "common/rpc/client.h"
 #include "services/orchestrator/node_clients.h"
 
 namespace mellow::orchestrator {
+
+// Calls that are expected within seconds get this long, so that a peer that hangs is noticed.
+inline constexpr absl::Duration kShortCall = absl::Minutes(2);
+
+// A ClientContext with a deadline that is cancelled when a token stops. One call each.
+class CallContext {
+ public:
+  CallContext(absl::Duration timeout, std::stop_token stop)
+      : on_stop_(std::move(stop), [this] { context_.TryCancel(); }) {
+    if (timeout < absl::InfiniteDuration()) rpc::SetTimeout(&context_, timeout);
+  }
+  grpc::ClientContext* get() { return &context_; }
+
+ private:
+  grpc::ClientContext context_;
+  std::stop_callback<std::function<void()>> on_stop_;
+};
 
 // The clients over gRPC. Channels are kept per address.
 [[nodiscard]] std::unique_ptr<NodeClients> MakeGrpcNodeClients();

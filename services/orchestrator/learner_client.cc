@@ -4,7 +4,6 @@
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
-#include "services/orchestrator/call_context.h"
 #include "services/orchestrator/grpc_client.h"
 #include "services/orchestrator/proto_convert.h"
 #include "services/wire/adapter_stream.h"

@@ -2,7 +2,6 @@
 
 #include "common/rpc/status.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
-#include "services/orchestrator/call_context.h"
 #include "services/orchestrator/grpc_client.h"
 #include "services/orchestrator/proto_convert.h"
 #include "services/wire/adapter_stream.h"

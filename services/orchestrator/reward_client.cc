@@ -2,7 +2,6 @@
 
 #include "common/rpc/status.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
-#include "services/orchestrator/call_context.h"
 #include "services/orchestrator/grpc_client.h"
 
 namespace mellow::orchestrator {

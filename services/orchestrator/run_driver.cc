@@ -38,7 +38,7 @@ RunDriver::RunDriver(const DriverParts& parts, std::string run_id, RunConfig con
       run_id_(std::move(run_id)),
       config_(std::move(config)),
       prompts_(prompts),
-      observer_(observer),
+      activity_(observer),
       signals_(std::move(signals)) {}
 
 absl::Status RunDriver::Run() {
@@ -107,15 +107,25 @@ absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
   return task;
 }
 
-absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task) const {
+absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserver* observer) const {
   const CollectorParts parts{parts_.ledger,
                              parts_.registry,
                              parts_.clients,
                              parts_.metrics,
                              parts_.tokenizer,
-                             observer_,
+                             observer,
                              {signals_.stop, collect_shutdown_.token()}};
   return CollectStep(parts, config_, task);
+}
+
+absl::StatusOr<AdapterRef> RunDriver::NameFor(const AdapterRef& weights) {
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
+                          parts_.ledger->NewestAdapter());
+  if (weights.version == 0 || !newest || newest->ref.version <= weights.version) return weights;
+  if (newest->run_id == run_id_ && SameWeights(newest->ref, weights)) return newest->ref;
+  MELLOW_ASSIGN_OR_RETURN(const int64_t version,
+                          parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
+  return AdapterRef{version, weights.sha256};
 }
 
 absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
@@ -123,15 +133,9 @@ absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
   MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> record,
                           parts_.ledger->NewestAdapterOf(run_id_));
   if (record && SameWeights(record->ref, weights)) {
-    MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
-                            parts_.ledger->NewestAdapter());
-    if (weights.version == 0 || !newest || newest->ref.version <= record->ref.version) {
-      return *std::move(record);
-    }
-    // Another run published since, and policies take no older version: the same weights under a new
-    // one.
-    MELLOW_ASSIGN_OR_RETURN(record->ref.version,
-                            parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
+    MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(record->ref));
+    if (served == record->ref) return *std::move(record);
+    record->ref = served;
     MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(*record));
     return *std::move(record);
   }
@@ -222,9 +226,10 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
     return absl::InternalError(absl::StrCat("the learner sent adapter ", ToString(answer.ref),
                                             " instead of ", ToString(adapter)));
   }
-  AdapterRecord record{.ref = adapter, .run_id = run_id_};
+  MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(adapter));
+  AdapterRecord record{.ref = served, .run_id = run_id_};
   MELLOW_ASSIGN_OR_RETURN(record.folder,
-                          parts_.adapters->Write(run_id_, adapter.version, answer.files));
+                          parts_.adapters->Write(run_id_, served.version, answer.files));
   record.canary.pairs = CanaryPairs(absl::MakeConstSpan(rollouts));
   MELLOW_ASSIGN_OR_RETURN(PairScores scores,
                           learner_->ScoreTokens(record.canary.pairs, /*reference=*/false));
@@ -239,7 +244,7 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
   record.canary.bound = CanaryBound(before, record.canary.expected, parts_.canary_bound);
   MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(record));
   parts_.supervisor->SetTarget(
-      {.ref = adapter,
+      {.ref = served,
        .files = std::make_shared<const adapters::PeftFiles>(std::move(answer.files)),
        .canary = record.canary});
   MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("step ", step, ": publish"), /*first=*/false));
@@ -253,7 +258,8 @@ absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> roll
   const bool collect_ahead = lag() > 0 && step < config_.steps;
   if (collect_ahead) {
     MELLOW_ASSIGN_OR_RETURN(CollectTask task, Prepare(step + 1));
-    collecting = std::jthread([&ahead, this, task = std::move(task)] { ahead = Collect(task); });
+    collecting = std::jthread(
+        [&ahead, this, task = std::move(task)] { ahead = Collect(task, activity_.second()); });
   }
   const auto train = [&]() -> absl::StatusOr<TrainAnswer> {
     TrainCall call{.run_id = run_id_, .step = step, .rollouts = std::move(rollouts)};
@@ -277,6 +283,7 @@ absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> roll
   // The nodes keep the adapter that samples the next step until that is done; a step whose
   // successor is not complete is not committed, because its adapter would replace that one.
   collecting.join();
+  activity_.ClearSecond();
   MELLOW_RETURN_IF_ERROR(answer.status());
   MELLOW_ASSIGN_OR_RETURN(next_, std::move(ahead));
   return answer;
@@ -285,7 +292,7 @@ absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> roll
 absl::Status RunDriver::Step(int step) {
   if (!next_) {
     MELLOW_ASSIGN_OR_RETURN(const CollectTask task, Prepare(step));
-    MELLOW_ASSIGN_OR_RETURN(next_, Collect(task));
+    MELLOW_ASSIGN_OR_RETURN(next_, Collect(task, observer_));
   }
   const Collected collected = *std::exchange(next_, std::nullopt);
   if (stopping()) return Stopped();

@@ -67,9 +67,13 @@ class RunDriver {
   // What CollectStep needs; the step's adapter is on the nodes when there is something left to
   // sample.
   absl::StatusOr<CollectTask> Prepare(int step);
-  absl::StatusOr<Collected> Collect(const CollectTask& task) const;
+  absl::StatusOr<Collected> Collect(const CollectTask& task, RunObserver* observer) const;
   // Makes `weights` what the policies serve, and returns the name under which they have it.
   absl::StatusOr<AdapterRef> Serve(const AdapterRef& weights, absl::Span<const Prompt> prompts);
+  // The version under which policies take the weights: their own, or a new one when another run has
+  // published since, because policies take no version older than their newest.
+  absl::StatusOr<AdapterRef> NameFor(const AdapterRef& weights);
+  // What the ledger has of the weights that sample, made and recorded when it has nothing.
   absl::StatusOr<AdapterRecord> RecordOf(const AdapterRef& weights,
                                          absl::Span<const Prompt> prompts);
   absl::Status Publish(int step, const AdapterRef& adapter, const std::vector<Rollout>& rollouts);
@@ -82,7 +86,8 @@ class RunDriver {
   const std::string run_id_;
   const RunConfig config_;
   const PromptSource* const prompts_;
-  RunObserver* const observer_;
+  JoinedActivity activity_;  // the step, and with lag the collection of the next
+  RunObserver* const observer_ = activity_.first();
   const RunSignals signals_;
   std::optional<LearnerSession> learner_;
   AdapterRef start_;

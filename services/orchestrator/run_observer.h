@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 
+#include "common/sync/mutex.h"
 #include "services/orchestrator/types.h"
 
 namespace mellow::orchestrator {
@@ -21,6 +22,41 @@ class RunObserver {
   // What it does now, for people: "step 3: generate 12/32".
   virtual void OnActivity(const std::string& activity) = 0;
   virtual void OnStep(const StepRecord& step) = 0;
+};
+
+// Two things that go on at the same time, told as one: "step 2: train; step 3: generate 12/32".
+// Thread-safe.
+class JoinedActivity {
+ public:
+  explicit JoinedActivity(RunObserver* whole) : whole_(whole) {}
+
+  // What to hand to each; the second's text is forgotten with ClearSecond.
+  RunObserver* first() { return &first_; }
+  RunObserver* second() { return &second_; }
+  void ClearSecond() {
+    MutexLock lock(&mutex_);
+    second_.text.clear();
+  }
+
+ private:
+  struct Half : RunObserver {
+    explicit Half(JoinedActivity* joined) : joined(joined) {}
+    void OnActivity(const std::string& activity) override { joined->Set(this, activity); }
+    void OnStep(const StepRecord& step) override { joined->whole_->OnStep(step); }
+    JoinedActivity* const joined;
+    std::string text;  // guarded by joined->mutex_
+  };
+
+  void Set(Half* half, const std::string& activity) {
+    MutexLock lock(&mutex_);
+    half->text = activity;
+    whole_->OnActivity(second_.text.empty() ? first_.text : first_.text + "; " + second_.text);
+  }
+
+  RunObserver* const whole_;
+  Mutex mutex_;
+  Half first_{this};
+  Half second_{this};
 };
 
 }  // namespace mellow::orchestrator

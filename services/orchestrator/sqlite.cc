@@ -39,7 +39,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   auto database = std::unique_ptr<Database>(new Database(path, handle));
   if (code != SQLITE_OK) return database->Error("opening");
   sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, /*ms=*/10000);
+  sqlite3_busy_timeout(handle, /*ms=*/2000);
   return database;
 }
 

@@ -16,8 +16,8 @@ namespace mellow::orchestrator {
 // is on disk.
 class SqliteLedger : public Ledger {
  public:
-  // Creates the file when it is not there. DataLoss: corrupt, with SQLite's finding.
-  // FailedPrecondition: written by a newer version, or another process has it open.
+  // Creates the file when it is not there. DataLoss: corrupt, with SQLite's finding. FailedPrecondition: written by a
+  // newer version. Unavailable: another process has it open.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SqliteLedger>> Open(const std::string& path);
 
   absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) override;

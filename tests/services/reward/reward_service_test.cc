@@ -1,6 +1,7 @@
 #include "services/reward/reward_service.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
 #include "common/rpc/server.h"
