@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""What users get wrong: every message is one line that names the field, file, value or peer, and nothing crashes."""
+import json
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import harness
+from harness import MODELS, json_lines, mellow
+
+BIN = pathlib.Path(harness.MELLOW).parent
+
+
+def one_line(test, result, *parts):
+    lines = result.stderr.strip().splitlines()
+    test.assertEqual(len(lines), 1, result.stderr)
+    for part in parts:
+        test.assertIn(part, lines[0])
+
+
+class BadInput(unittest.TestCase):
+    def test_flags_and_commands(self):
+        for args, part in ((["frobnicate"], "frobnicate"), (["up", "--polices", "2"], "--polices"), (["train"], "RUN.json"), (["up", "--policies", "two"], "two"),
+                           (["probe", "policy", "--bach", "3"], "--bach"), (["compare", "x.jsonl"], "--adapter")):
+            one_line(self, mellow(*args, check=2), part)
+        for args in ([], ["up"], ["down"], ["status"], ["train"], ["summarize"], ["score"], ["adapters"], ["compare"], ["tokenize"], ["detokenize"], ["rouge"],
+                     ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
+            self.assertIn("Usage", mellow(*args, "--help", check=0).stdout, args)
+
+    def test_model_folders(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            one_line(self, mellow("probe", "policy", folder / "none", check=1), str(folder / "none"))
+            one_line(self, mellow("tokenize", folder, check=1), str(folder))
+            one_line(self, mellow("probe", "policy", MODELS / "mini-toxicity", check=1), "mini-toxicity", "roberta")
+            cut = folder / "cut"
+            shutil.copytree(MODELS / "mini-summarizer", cut)
+            weights = cut / "model.safetensors"
+            data = weights.read_bytes()
+            for size in (0, 5, 1000, len(data) // 2, len(data) - 1):
+                weights.write_bytes(data[:size])
+                one_line(self, mellow("probe", "policy", cut, check=1), str(weights))
+            weights.write_bytes(data)
+            (cut / "config.json").write_text("[]")
+            one_line(self, mellow("probe", "generate", cut, check=1), "config.json")
+
+    def test_adapters(self):
+        with tempfile.TemporaryDirectory() as folder:
+            one_line(self, mellow("probe", "policy", MODELS / "mini-summarizer", "--adapter", folder, check=1), folder)
+
+    def test_values(self):
+        one_line(self, mellow("probe", "policy", MODELS / "mini-summarizer", "--dtype", "float8", check=1), "float8")
+        one_line(self, mellow("probe", "policy", MODELS / "mini-summarizer", "--device", "tpu", check=1), "tpu")
+
+    def test_lines(self):
+        lines = ["", "{", "[]", "null", '{"source_ids": "x", "target_ids": []}', '{"source_ids": [], "target_ids": [1]}', '{"source_ids": [5], "target_ids": [1.5]}',
+                 '{"source_ids": [5], "target_ids": [123456789]}', '{"source_ids": [-1], "target_ids": [5]}', '{"source_ids": [5, 1], "target_ids": [7, 1]}']
+        for batch in ("1", "4", "100"):
+            out = json_lines(mellow("probe", "policy", MODELS / "mini-summarizer", "--batch", batch, stdin="\n".join(lines) + "\n", check=0).stdout)
+            self.assertEqual([list(o) for o in out], [["error"]] * 9 + [["logprobs"]])
+        bad = [{"max_new_tokens": 0}, {"max_new_tokens": -1}, {"temperature": 0}, {"top_p": 0}, {"top_p": 2}, {"top_k": -1}, {"num_beams": 0}, {"num_beams": 2, "do_sample": True},
+               {"seed": -1}, {"max_new_tokens": 1e9}, {"do_sample": 1}]
+        rows = [json.dumps({"source_ids": [5, 1], "max_new_tokens": 4, "do_sample": "top" in next(iter(b)) or "temp" in next(iter(b)), **b}) for b in bad]
+        out = json_lines(mellow("probe", "generate", MODELS / "mini-summarizer", stdin="\n".join(rows) + "\n", check=0).stdout)
+        for b, o in zip(bad, out):
+            self.assertIn(next(iter(b)), o.get("error", "no error"), b)
+
+    def test_ports_in_use_and_wrong_addresses(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            for server, flags in (("mellow_reward_server", ["--model", MODELS / "mini-toxicity"]),
+                                  ("mellow_policy_server", ["--model", MODELS / "mini-summarizer"])):
+                for flag in ("--address", "--metrics-address"):
+                    result = subprocess.run([BIN / server, *flags, flag, address], capture_output=True, text=True, timeout=120)
+                    self.assertEqual(result.returncode, 1, result.stderr)
+                    self.assertIn(address, result.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
