@@ -1,0 +1,357 @@
+#include "tests/services/orchestrator/fake_nodes.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/sha256.h"
+#include "common/base/status.h"
+#include "services/orchestrator/ledger_codec.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+uint32_t HashOf(const std::string& text) {
+  return static_cast<uint32_t>(std::strtoul(Sha256Hex(text).substr(0, 8).c_str(), nullptr, 16));
+}
+
+absl::Status Down(const std::string& node) {
+  return absl::UnavailableError(absl::StrCat(node, ": connection refused"));
+}
+
+}  // namespace
+
+std::vector<float> FakeLogProbs(const std::string& sha256, const std::vector<int32_t>& source,
+                                const std::vector<int32_t>& target) {
+  std::vector<float> logprobs;
+  std::string text = sha256 + PackInts(source);
+  for (const int32_t id : target) {
+    text += PackInts({id});
+    logprobs.push_back(-0.1f - static_cast<float>(HashOf(text) % 1000) / 100.0f);
+  }
+  return logprobs;
+}
+
+absl::StatusOr<GenerateAnswer> FakePolicy::Generate(const GenerateCall& call,
+                                                    std::stop_token stop) {
+  if (on_generate) MELLOW_RETURN_IF_ERROR(on_generate(call, stop));
+  MutexLock lock(&mutex_);
+  if (down_) return Down(node_id_);
+  std::string said;
+  std::string real;
+  if (call.adapter_version > 0) {
+    if (!said_.contains(call.adapter_version)) {
+      return absl::NotFoundError(absl::StrCat("no adapter ", call.adapter_version));
+    }
+    said = said_[call.adapter_version];
+    real = real_[call.adapter_version];
+  }
+  GenerateAnswer answer{.adapter = {call.adapter_version, said}};
+  for (const Prompt& prompt : call.prompts) {
+    Generation generation;
+    const std::string key = absl::StrCat(real, "/", call.seed, "/", prompt.prompt_index);
+    const int length =
+        std::min(2 + static_cast<int>(HashOf(key) % 5), prompt.max_new_tokens.value_or(100));
+    for (int i = 0; i + 1 < length; ++i) {
+      generation.ids.push_back(3 + static_cast<int>(HashOf(absl::StrCat(key, "/", i)) % 90));
+    }
+    generation.ids.push_back(1);
+    generation.finished = true;
+    generation.logprobs = FakeLogProbs(real, prompt.ids, generation.ids);
+    answer.generations.push_back(std::move(generation));
+    ++generated;
+  }
+  return answer;
+}
+
+absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> pairs,
+                                                   int64_t version) {
+  MutexLock lock(&mutex_);
+  if (down_) return Down(node_id_);
+  PairScores scores;
+  std::string real;
+  if (version > 0) {
+    if (!said_.contains(version)) return absl::NotFoundError(absl::StrCat("no adapter ", version));
+    scores.adapter = {version, said_[version]};
+    real = real_[version];
+  }
+  for (const TokenPair& pair : pairs) {
+    scores.logprobs.push_back(FakeLogProbs(real, pair.source_ids, pair.target_ids));
+  }
+  return scores;
+}
+
+absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files) {
+  MutexLock lock(&mutex_);
+  if (down_) return Down(node_id_);
+  if (files.safetensors != ref.sha256) return absl::DataLossError("wrong checksum");
+  if (said_.contains(ref.version)) {
+    return said_[ref.version] == ref.sha256 ? absl::OkStatus() : absl::AlreadyExistsError("other");
+  }
+  if (!said_.empty() && said_.rbegin()->first > ref.version) {
+    return absl::FailedPreconditionError("older than the newest");
+  }
+  const std::string old = real_.empty() ? "" : real_.rbegin()->second;
+  said_[ref.version] = ref.sha256;
+  real_[ref.version] = keeps_old_weights ? old : ref.sha256;
+  ++published;
+  return absl::OkStatus();
+}
+
+NodeReport FakePolicy::Report() const {
+  MutexLock lock(&mutex_);
+  NodeReport report{.node_id = node_id_,
+                    .role = NodeRole::kPolicy,
+                    .address = node_id_,
+                    .incarnation = absl::StrCat(life_)};
+  report.capacity.device = "cpu";
+  report.capacity.tokens_per_second = tokens_per_second;
+  for (const auto& [version, sha256] : said_) report.adapters.push_back({version, sha256});
+  return report;
+}
+
+void FakePolicy::Kill() {
+  MutexLock lock(&mutex_);
+  down_ = true;
+  said_.clear();
+  real_.clear();
+}
+
+void FakePolicy::Restart() {
+  Kill();
+  MutexLock lock(&mutex_);
+  down_ = false;
+  ++life_;
+}
+
+absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& texts,
+                                              std::stop_token stop) {
+  if (on_score) MELLOW_RETURN_IF_ERROR(on_score(texts, stop));
+  ScoreAnswer answer{.labels = {"nothate", "hate"}};
+  for (const std::string& text : texts) {
+    const float toxicity = static_cast<float>(HashOf(text) % 1000) / 1000.0f;
+    answer.scores.push_back({{1 - toxicity, toxicity}, {1 - toxicity, toxicity}, toxicity});
+    ++scored;
+  }
+  return answer;
+}
+
+NodeReport FakeReward::Report() const {
+  return {.node_id = node_id_, .role = NodeRole::kReward, .address = node_id_, .incarnation = "1"};
+}
+
+absl::StatusOr<OpenAnswer> FakeLearner::OpenRun(const OpenCall& call) {
+  MutexLock lock(&mutex_);
+  if (down_) return Down("learner");
+  auto [it, added] = runs_.try_emplace(call.run_id);
+  Run& run = it->second;
+  if (added) {
+    run.open = call;
+    run.adapters.push_back(
+        {call.start_version, call.start_version == 0 ? "" : Sha256Hex(call.start_adapter)});
+  } else if (run.open.start_version != call.start_version || run.open.ppo != call.ppo) {
+    return absl::FailedPreconditionError("the run was opened with another configuration");
+  }
+  opened_ = call.run_id;
+  return OpenAnswer{static_cast<int>(run.adapters.size()) - 1, run.adapters.back()};
+}
+
+absl::StatusOr<FakeLearner::Run*> FakeLearner::OpenedRun(const std::string& run_id) {
+  if (down_) return Down("learner");
+  if (opened_ != run_id) {
+    return absl::FailedPreconditionError(absl::StrCat("run ", run_id, " is not open"));
+  }
+  return &runs_[run_id];
+}
+
+absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
+  if (on_train) on_train(call);
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(call.run_id));
+  const int steps = static_cast<int>(run->adapters.size()) - 1;
+  TrainAnswer answer;
+  if (call.step <= steps) {
+    answer.replayed = true;
+  } else if (call.step > steps + 1) {
+    return absl::FailedPreconditionError("a step out of order");
+  } else {
+    std::string text = run->adapters.back().sha256;
+    for (const Rollout& rollout : call.rollouts) {
+      if (!rollout.score) return absl::InvalidArgumentError("a rollout without score");
+      absl::StrAppend(&text, "/", rollout.prompt_index, "/", rollout.adapter.sha256, "/",
+                      PackInts(rollout.query_ids), PackInts(rollout.response_ids),
+                      PackFloats(rollout.logprobs), rollout.score->score);
+    }
+    run->adapters.push_back({call.new_version, Sha256Hex(text)});
+    ++trained;
+  }
+  answer.adapter = run->adapters[call.step];
+  answer.adapter_path = absl::StrCat("/ckpt/", call.run_id, "/", call.step);
+  answer.stats = {{"objective/kl", 0.5}, {"ppo/returns/mean", 1.5}};
+  answer.seconds = 1;
+  return answer;
+}
+
+absl::StatusOr<AdapterAnswer> FakeLearner::GetAdapter(const std::string& run_id, int64_t version) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(run_id));
+  for (const AdapterRef& ref : run->adapters) {
+    if (ref.version == version) return AdapterAnswer{ref, {"{}", ref.sha256}};
+  }
+  return absl::NotFoundError(absl::StrCat("no adapter ", version));
+}
+
+absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
+                                                    absl::Span<const TokenPair> pairs,
+                                                    bool reference) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(run_id));
+  const AdapterRef& ref = reference ? run->adapters.front() : run->adapters.back();
+  std::string weights = ref.sha256;
+  if (other_model || (reference && wrong_reference)) weights += "other";
+  PairScores scores{.adapter = ref};
+  for (const TokenPair& pair : pairs) {
+    scores.logprobs.push_back(FakeLogProbs(weights, pair.source_ids, pair.target_ids));
+  }
+  return scores;
+}
+
+NodeReport FakeLearner::Report() const {
+  MutexLock lock(&mutex_);
+  return {.node_id = "learner",
+          .role = NodeRole::kLearner,
+          .address = "learner",
+          .incarnation = absl::StrCat(life_)};
+}
+
+void FakeLearner::Kill() {
+  MutexLock lock(&mutex_);
+  down_ = true;
+  opened_.clear();
+}
+
+void FakeLearner::Restart() {
+  Kill();
+  MutexLock lock(&mutex_);
+  down_ = false;
+  ++life_;
+}
+
+std::vector<std::string> FakeLearner::Hashes(const std::string& run_id) const {
+  MutexLock lock(&mutex_);
+  std::vector<std::string> hashes;
+  const auto run = runs_.find(run_id);
+  if (run == runs_.end()) return hashes;
+  for (size_t i = 1; i < run->second.adapters.size(); ++i) {
+    hashes.push_back(run->second.adapters[i].sha256);
+  }
+  return hashes;
+}
+
+namespace {
+
+class PolicyProxy : public PolicyClient {
+ public:
+  PolicyProxy(FakePolicy* node, KillSwitch* kill) : node_(node), kill_(kill) {}
+  absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, absl::Duration,
+                                          std::stop_token stop) override {
+    return kill_->Through([&] { return node_->Generate(call, stop); });
+  }
+  absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version,
+                                         std::stop_token) override {
+    return kill_->Through([&] { return node_->ScoreTokens(pairs, version); });
+  }
+  absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
+                              std::stop_token) override {
+    return kill_->Through([&] { return node_->PublishAdapter(ref, files); });
+  }
+
+ private:
+  FakePolicy* node_;
+  KillSwitch* kill_;
+};
+
+class RewardProxy : public RewardClient {
+ public:
+  RewardProxy(FakeReward* node, KillSwitch* kill) : node_(node), kill_(kill) {}
+  absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, absl::Duration,
+                                    std::stop_token stop) override {
+    return kill_->Through([&] { return node_->Score(texts, stop); });
+  }
+  absl::StatusOr<std::vector<std::string>> Labels(absl::Duration, std::stop_token) override {
+    return std::vector<std::string>{"nothate", "hate"};
+  }
+
+ private:
+  FakeReward* node_;
+  KillSwitch* kill_;
+};
+
+class LearnerProxy : public LearnerClient {
+ public:
+  LearnerProxy(FakeLearner* node, KillSwitch* kill) : node_(node), kill_(kill) {}
+  absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token) override {
+    return kill_->Through([&] { return node_->OpenRun(call); });
+  }
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token) override {
+    return kill_->Through([&] { return node_->Train(call); });
+  }
+  absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
+                                           std::stop_token) override {
+    return kill_->Through([&] { return node_->GetAdapter(run_id, version); });
+  }
+  absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
+                                         absl::Span<const TokenPair> pairs, bool reference,
+                                         std::stop_token) override {
+    return kill_->Through([&] { return node_->ScoreTokens(run_id, pairs, reference); });
+  }
+
+ private:
+  FakeLearner* node_;
+  KillSwitch* kill_;
+};
+
+class Proxies : public NodeClients {
+ public:
+  Proxies(FakeCluster* cluster, KillSwitch* kill) : cluster_(cluster), kill_(kill) {}
+  std::shared_ptr<PolicyClient> Policy(const std::string&, const std::string& address) override {
+    return std::make_shared<PolicyProxy>(cluster_->policies[std::stoi(address.substr(7))].get(),
+                                         kill_);
+  }
+  std::shared_ptr<RewardClient> Reward(const std::string&, const std::string& address) override {
+    return std::make_shared<RewardProxy>(cluster_->rewards[std::stoi(address.substr(7))].get(),
+                                         kill_);
+  }
+  std::shared_ptr<LearnerClient> Learner(const std::string&, const std::string&) override {
+    return std::make_shared<LearnerProxy>(&cluster_->learner, kill_);
+  }
+
+ private:
+  FakeCluster* cluster_;
+  KillSwitch* kill_;
+};
+
+}  // namespace
+
+FakeCluster::FakeCluster(int policy_count, int reward_count) {
+  for (int i = 0; i < policy_count; ++i) {
+    policies.push_back(std::make_unique<FakePolicy>(absl::StrCat("policy-", i)));
+  }
+  for (int i = 0; i < reward_count; ++i) {
+    rewards.push_back(std::make_unique<FakeReward>(absl::StrCat("reward-", i)));
+  }
+}
+
+std::unique_ptr<NodeClients> FakeCluster::Connect(KillSwitch* kill) {
+  return std::make_unique<Proxies>(this, kill);
+}
+
+void FakeCluster::RegisterAll(NodeRegistry* registry) const {
+  const absl::Time now = absl::Now();
+  for (const auto& node : policies) registry->Register(node->Report(), now).IgnoreError();
+  for (const auto& node : rewards) registry->Register(node->Report(), now).IgnoreError();
+  registry->Register(learner.Report(), now).IgnoreError();
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,119 @@
+#ifndef MELLOW_TESTS_SERVICES_ORCHESTRATOR_FAKE_NODES_H_
+#define MELLOW_TESTS_SERVICES_ORCHESTRATOR_FAKE_NODES_H_
+
+// Nodes without models. Weights are their own hash, and every number follows from it: two runs give
+// the same adapter hashes only if they trained on the same rollouts with the same scores.
+// Thread-safe.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/sync/mutex.h"
+#include "services/orchestrator/node_clients.h"
+#include "services/orchestrator/node_registry.h"
+#include "tests/services/orchestrator/kill_switch.h"
+
+namespace mellow::orchestrator {
+
+// Log-probs of `target` under the weights with this hash ("" is the base).
+std::vector<float> FakeLogProbs(const std::string& sha256, const std::vector<int32_t>& source,
+                                const std::vector<int32_t>& target);
+
+// A policy process. Kill loses its adapters and its incarnation.
+class FakePolicy {
+ public:
+  explicit FakePolicy(std::string node_id) : node_id_(std::move(node_id)) {}
+
+  absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, std::stop_token stop);
+  absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version);
+  absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files);
+
+  NodeReport Report() const;
+  void Kill();
+  void Restart();
+
+  // Called at the start of Generate without a lock held: a test decides here when, or whether, the
+  // node answers.
+  std::function<absl::Status(const GenerateCall&, std::stop_token)> on_generate;
+  // "The generator silently kept the old weights": says the new version, computes with the old one.
+  std::atomic<bool> keeps_old_weights{false};
+  std::atomic<int> generated{0};  // prompts
+  std::atomic<int> published{0};
+  double tokens_per_second = 100;
+
+ private:
+  const std::string node_id_;
+  mutable Mutex mutex_;
+  bool down_ ABSL_GUARDED_BY(mutex_) = false;
+  int life_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::map<int64_t, std::string> said_ ABSL_GUARDED_BY(mutex_);  // version -> hash
+  std::map<int64_t, std::string> real_ ABSL_GUARDED_BY(mutex_);  // version -> weights in use
+};
+
+class FakeReward {
+ public:
+  explicit FakeReward(std::string node_id) : node_id_(std::move(node_id)) {}
+
+  absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, std::stop_token stop);
+  NodeReport Report() const;
+
+  std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
+  std::atomic<int> scored{0};
+
+ private:
+  const std::string node_id_;
+};
+
+// A learner. Its runs are on disk: Kill loses only which run is open.
+class FakeLearner {
+ public:
+  absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call);
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call);
+  absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version);
+  absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
+                                         absl::Span<const TokenPair> pairs, bool reference);
+  NodeReport Report() const;
+  void Kill();
+  void Restart();
+  std::vector<std::string> Hashes(const std::string& run_id) const;  // of the recorded steps
+
+  std::function<void(const TrainCall&)> on_train;
+  std::atomic<int> trained{0};  // steps computed, not replayed
+  std::atomic<bool> other_model{false};
+  std::atomic<bool> wrong_reference{false};
+
+ private:
+  struct Run {
+    OpenCall open;
+    std::vector<AdapterRef> adapters;  // [0]: the start
+  };
+  absl::StatusOr<Run*> OpenedRun(const std::string& run_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  mutable Mutex mutex_;
+  bool down_ ABSL_GUARDED_BY(mutex_) = false;
+  int life_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::string opened_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Run> runs_ ABSL_GUARDED_BY(mutex_);
+};
+
+// The nodes of a cluster behind NodeClients, each under its name as the address.
+struct FakeCluster {
+  FakeCluster(int policies, int rewards);
+
+  // A process that talks to these nodes through a kill switch.
+  std::unique_ptr<NodeClients> Connect(KillSwitch* kill);
+  // As their heartbeats would.
+  void RegisterAll(NodeRegistry* registry) const;
+
+  std::vector<std::unique_ptr<FakePolicy>> policies;
+  std::vector<std::unique_ptr<FakeReward>> rewards;
+  FakeLearner learner;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_TESTS_SERVICES_ORCHESTRATOR_FAKE_NODES_H_

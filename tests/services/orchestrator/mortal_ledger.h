@@ -1,0 +1,74 @@
+#ifndef MELLOW_TESTS_SERVICES_ORCHESTRATOR_MORTAL_LEDGER_H_
+#define MELLOW_TESTS_SERVICES_ORCHESTRATOR_MORTAL_LEDGER_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/orchestrator/ledger.h"
+#include "tests/services/orchestrator/kill_switch.h"
+
+namespace mellow::orchestrator {
+
+// A ledger whose every call goes through a kill switch.
+class MortalLedger : public Ledger {
+ public:
+  MortalLedger(Ledger* ledger, KillSwitch* kill) : ledger_(ledger), kill_(kill) {}
+
+  absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) override {
+    return kill_->Through([&] { return ledger_->CreateRun(run); });
+  }
+  absl::StatusOr<std::vector<RunRecord>> ListRuns() override {
+    return kill_->Through([&] { return ledger_->ListRuns(); });
+  }
+  absl::StatusOr<RunRecord> GetRun(const std::string& run_id) override {
+    return kill_->Through([&] { return ledger_->GetRun(run_id); });
+  }
+  absl::Status SetRunState(const std::string& run_id, RunState state,
+                           const std::string& error) override {
+    return kill_->Through([&] { return ledger_->SetRunState(run_id, state, error); });
+  }
+  absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override {
+    return kill_->Through([&] { return ledger_->SetRunStart(run_id, start); });
+  }
+  absl::StatusOr<int64_t> NewVersion(int64_t floor) override {
+    return kill_->Through([&] { return ledger_->NewVersion(floor); });
+  }
+  absl::StatusOr<int64_t> StepVersion(const std::string& run_id, int step, int64_t floor) override {
+    return kill_->Through([&] { return ledger_->StepVersion(run_id, step, floor); });
+  }
+  absl::StatusOr<int> AddRollouts(const std::string& run_id, int step,
+                                  absl::Span<const Rollout> rollouts) override {
+    return kill_->Through([&] { return ledger_->AddRollouts(run_id, step, rollouts); });
+  }
+  absl::Status SetScores(const std::string& run_id, int step,
+                         absl::Span<const PromptScore> scores) override {
+    return kill_->Through([&] { return ledger_->SetScores(run_id, step, scores); });
+  }
+  absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override {
+    return kill_->Through([&] { return ledger_->Rollouts(run_id, step); });
+  }
+  absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override {
+    return kill_->Through([&] { return ledger_->CommitStep(run_id, step); });
+  }
+  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override {
+    return kill_->Through([&] { return ledger_->Steps(run_id, after); });
+  }
+  absl::Status RecordAdapter(const AdapterRecord& adapter) override {
+    return kill_->Through([&] { return ledger_->RecordAdapter(adapter); });
+  }
+  absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override {
+    return kill_->Through([&] { return ledger_->NewestAdapter(); });
+  }
+  absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override {
+    return kill_->Through([&] { return ledger_->NewestAdapterOf(run_id); });
+  }
+
+ private:
+  Ledger* ledger_;
+  KillSwitch* kill_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_TESTS_SERVICES_ORCHESTRATOR_MORTAL_LEDGER_H_

@@ -1,0 +1,222 @@
+#include "services/orchestrator/orchestrator_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+
+#include "common/rpc/server.h"
+#include "services/orchestrator/grpc_client.h"
+#include "tests/services/orchestrator/fake_services.h"
+#include "tests/services/orchestrator/orchestrator_fixture.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const std::string& name,
+                                   obs::Metrics* metrics) {
+  auto server = rpc::Server::Start({}, {service}, {name}, metrics);
+  EXPECT_TRUE(server.ok()) << server.status();
+  return *std::move(server);
+}
+
+// The whole orchestrator, with two policies, a reward node and a learner behind real
+// rpcs on free ports.
+class OrchestratorServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::ofstream file(folder_ / "data.jsonl");
+    for (int i = 0; i < 20; ++i) file << R"({"dialogue": "text )" << i << "\"}\n";
+    file.close();
+    stub_ = v1::OrchestratorService::NewStub(server_->InProcessChannel());
+    for (size_t i = 0; i < 2; ++i) {
+      policies_.push_back(std::make_unique<FakePolicyService>(nodes_.policies[i].get()));
+      node_servers_.push_back(Serve(policies_.back().get(), "policy", &node_metrics_));
+      RegisterNode(nodes_.policies[i]->Report());
+    }
+    node_servers_.push_back(Serve(&reward_, "reward", &node_metrics_));
+    RegisterNode(nodes_.rewards[0]->Report());
+    node_servers_.push_back(Serve(&learner_, "learner", &node_metrics_));
+    RegisterNode(nodes_.learner.Report());
+  }
+  // Registers a node at the newest of the servers.
+  void RegisterNode(const NodeReport& report) {
+    v1::RegisterNodeRequest request;
+    request.set_node_id(report.node_id);
+    request.set_role(static_cast<v1::NodeRole>(report.role));
+    request.set_address(node_servers_.back()->address());
+    request.set_incarnation(report.incarnation);
+    request.mutable_capacity()->set_tokens_per_second(100);
+    v1::RegisterNodeResponse response;
+    grpc::ClientContext context;
+    ASSERT_TRUE(stub_->RegisterNode(&context, request, &response).ok());
+    EXPECT_EQ(response.heartbeat_seconds(), 2);
+    EXPECT_EQ(response.lost_after_seconds(), 3600);
+  }
+  v1::StartRunRequest MakeStart(int steps) {
+    v1::StartRunRequest request;
+    request.set_request_id("request");
+    v1::RunSpec* spec = request.mutable_spec();
+    spec->set_steps(steps);
+    spec->mutable_data()->set_path(folder_ / "data.jsonl");
+    spec->mutable_generation()->mutable_sampling()->set_max_new_tokens(6);
+    spec->mutable_ppo()->set_batch_size(8);
+    spec->mutable_ppo()->set_mini_batch_size(8);
+    spec->set_shard_prompts(4);
+    return request;
+  }
+  std::string Start(int steps) {
+    v1::StartRunResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->StartRun(&context, MakeStart(steps), &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.run_id();
+  }
+
+  testing::TempFolder folder_;
+  FakeCluster nodes_{2, 1};
+  obs::Metrics node_metrics_;
+  std::vector<std::unique_ptr<FakePolicyService>> policies_;
+  FakeRewardService reward_{nodes_.rewards[0].get()};
+  FakeLearnerService learner_{&nodes_.learner};
+  std::vector<std::unique_ptr<rpc::Server>> node_servers_;
+
+  std::unique_ptr<SqliteLedger> ledger_ = *SqliteLedger::Open(folder_ / "ledger.db");
+  obs::Metrics metrics_;
+  OrchestratorMetrics orchestrator_metrics_{&metrics_};
+  NodeRegistry registry_{absl::Hours(1)};
+  std::unique_ptr<NodeClients> clients_ = MakeGrpcNodeClients();
+  AdapterStore adapters_{folder_ / "adapters"};
+  FakeTokenizer tokenizer_;
+  NodeSupervisor supervisor_{&registry_, clients_.get(), &orchestrator_metrics_,
+                             absl::Milliseconds(10)};
+  RunManager runs_{{ledger_.get(), &registry_, clients_.get(), &supervisor_, &adapters_,
+                    &orchestrator_metrics_, &tokenizer_, kDefaultCanaryBound},
+                   RunConfigFromBytes};
+  OrchestratorServiceImpl service_{&runs_, &registry_, absl::Seconds(2), absl::Hours(1)};
+  std::unique_ptr<rpc::Server> server_ =
+      Serve(&service_, v1::OrchestratorService::service_full_name(), &metrics_);
+  std::unique_ptr<v1::OrchestratorService::Stub> stub_;
+};
+
+TEST_F(OrchestratorServiceTest, ARunGoesThroughAllServices) {
+  const std::string run_id = Start(2);
+  EXPECT_EQ(Start(2), run_id) << "the same request_id";
+  v1::WatchRunRequest watch;
+  watch.set_run_id(run_id);
+  grpc::ClientContext context;
+  auto reader = stub_->WatchRun(&context, watch);
+  v1::WatchRunResponse event;
+  std::vector<int> steps;
+  v1::Run ended;
+  while (reader->Read(&event)) {
+    if (event.has_step()) steps.push_back(event.step().step());
+    if (event.has_ended()) ended = event.ended();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_THAT(steps, ElementsAre(1, 2));
+  EXPECT_EQ(ended.state(), v1::RUN_STATE_DONE) << ended.error();
+  EXPECT_EQ(ended.committed_steps(), 2);
+  EXPECT_EQ(ended.spec().steps(), 2);
+  EXPECT_EQ(ended.adapter().sha256(), nodes_.learner.Hashes(run_id).back());
+  EXPECT_EQ(policies_[0]->last_lane | policies_[1]->last_lane, policy::v1::LANE_ROLLOUT);
+
+  v1::ListNodesResponse nodes;
+  grpc::ClientContext list_context;
+  ASSERT_TRUE(stub_->ListNodes(&list_context, {}, &nodes).ok());
+  ASSERT_EQ(nodes.nodes_size(), 4);
+  for (const v1::Node& node : nodes.nodes()) {
+    EXPECT_EQ(node.state(), v1::NODE_STATE_READY) << node.node_id();
+  }
+  EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_ppo_objective_kl 0.5"));
+}
+
+TEST_F(OrchestratorServiceTest, ErrorsComeWithTheirCodesAndFields) {
+  v1::StartRunRequest request = MakeStart(0);
+  v1::StartRunResponse response;
+  grpc::ClientContext first;
+  grpc::Status status = stub_->StartRun(&first, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("steps: 0"));
+
+  request = MakeStart(1);
+  request.mutable_spec()->mutable_reward()->set_label("kind");
+  grpc::ClientContext second;
+  status = stub_->StartRun(&second, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("reward.label: kind: the reward node has nothate"));
+
+  v1::GetRunResponse run;
+  grpc::ClientContext third;
+  EXPECT_EQ(stub_->GetRun(&third, {}, &run).error_code(), grpc::StatusCode::NOT_FOUND);
+
+  v1::WatchRunRequest watch;
+  watch.set_after_step(-1);
+  grpc::ClientContext fourth;
+  EXPECT_EQ(stub_->WatchRun(&fourth, watch)->Finish().error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+
+  v1::RegisterNodeRequest node;
+  v1::RegisterNodeResponse registered;
+  grpc::ClientContext fifth;
+  status = stub_->RegisterNode(&fifth, node, &registered);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("node_id"));
+}
+
+TEST_F(OrchestratorServiceTest, AWatcherThatCancelsIsLetGoAndStopAndResumeWork) {
+  std::promise<void> reached;
+  std::promise<void> go;
+  nodes_.learner.on_train = [&](const TrainCall& call) {
+    if (call.step != 1) return;
+    reached.set_value();
+    go.get_future().wait();
+  };
+  const std::string run_id = Start(2);
+  reached.get_future().wait();
+  v1::WatchRunRequest watch;
+  watch.set_run_id(run_id);
+  grpc::ClientContext context;
+  auto reader = stub_->WatchRun(&context, watch);
+  v1::WatchRunResponse event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_TRUE(event.has_activity());
+  context.TryCancel();
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+
+  v1::StopRunRequest stop;
+  stop.set_run_id(run_id);
+  v1::StopRunResponse stopped;
+  grpc::ClientContext stop_context;
+  ASSERT_TRUE(stub_->StopRun(&stop_context, stop, &stopped).ok());
+  go.set_value();
+  const auto follow = [&] {
+    grpc::ClientContext follow_context;
+    auto follower = stub_->WatchRun(&follow_context, watch);
+    while (follower->Read(&event)) {
+    }
+    EXPECT_TRUE(follower->Finish().ok());
+    return event.ended();
+  };
+  EXPECT_EQ(follow().state(), v1::RUN_STATE_STOPPED);
+  nodes_.learner.on_train = nullptr;
+  v1::ResumeRunRequest resume;
+  resume.set_run_id(run_id);
+  v1::ResumeRunResponse resumed;
+  grpc::ClientContext resume_context;
+  ASSERT_TRUE(stub_->ResumeRun(&resume_context, resume, &resumed).ok());
+  EXPECT_EQ(follow().state(), v1::RUN_STATE_DONE);
+  v1::ListRunsResponse list;
+  grpc::ClientContext list_context;
+  ASSERT_TRUE(stub_->ListRuns(&list_context, {}, &list).ok());
+  ASSERT_EQ(list.runs_size(), 1);
+  EXPECT_EQ(list.runs(0).run_id(), run_id);
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator
