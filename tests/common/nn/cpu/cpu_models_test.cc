@@ -91,8 +91,8 @@ TEST(CpuT5Test, AcceptsTheDuplicatesThatExportersWrite) {
 TEST(CpuT5Test, CountsEveryParameterOnce) {
   for (const char* name : {"t5-gated", "t5-tied"}) {
     int64_t elements = 0;
-    for (const auto& [tensor_name, tensor] : *LoadModelTensors(kGolden + name))
-      elements += tensor.elements();
+    const TensorMap tensors = *LoadModelTensors(kGolden + name);
+    for (const auto& [tensor_name, tensor] : tensors) elements += tensor.elements();
     EXPECT_EQ((*LoadSeq2SeqModel(kGolden + name, {}))->parameter_count(), elements) << name;
   }
 }
