@@ -33,7 +33,9 @@ void InPasses(size_t requests, Tokens tokens, Pass pass) {
 CpuT5::CpuT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights)
     : backend_(std::move(backend)),
       weights_(std::move(weights)),
-      layout_(backend_->kernels, weights_->config.d_kv) {}
+      layout_(backend_->kernels, weights_->config.d_kv),
+      chunks_(layout_.head_floats() * weights_->config.num_heads *
+              weights_->config.num_decoder_layers) {}
 
 absl::StatusOr<std::unique_ptr<CpuT5>> CpuT5::Load(const std::string& folder,
                                                    const LoadOptions& options) {
@@ -137,7 +139,7 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
   std::vector<std::shared_ptr<kernels::KvCache>> caches;
   for (int i = 0; i < source.sequences(); ++i) {
     caches.push_back(
-        std::make_shared<kernels::KvCache>(&layout_, c.num_decoder_layers, c.num_heads));
+        std::make_shared<kernels::KvCache>(&layout_, &chunks_, c.num_decoder_layers, c.num_heads));
     caches.back()->Reserve(source.length(i));
   }
   const int stride = 2 * inner;
@@ -156,7 +158,7 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
     caches[i]->Advance(source.length(i));
     rows->push_back(std::make_unique<CpuT5Row>(
         this, adapters[i], requests[i].max_target_tokens, std::move(caches[i]),
-        kernels::KvCache(&layout_, c.num_decoder_layers, c.num_heads)));
+        kernels::KvCache(&layout_, &chunks_, c.num_decoder_layers, c.num_heads)));
   }
 }
 

@@ -78,6 +78,7 @@ class CpuT5 : public Seq2SeqModel {
   const std::unique_ptr<CpuBackend> backend_;
   const std::unique_ptr<T5Weights> weights_;
   const kernels::KvLayout layout_;
+  kernels::KvChunkPool chunks_;
   mutable Mutex mutex_;  // one forward pass at a time
   Scratch scratch_;
 };

@@ -19,12 +19,11 @@ class AlignedBytes {
   explicit AlignedBytes(size_t bytes) : size_(bytes) {
     if (bytes == 0) return;
     const bool large = bytes >= kHugePage;
-    const size_t alignment = large ? kHugePage : 64;
-    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void* data = std::aligned_alloc(alignment, rounded);
-    if (data == nullptr) throw std::bad_alloc();
+    void* data = nullptr;
+    if (posix_memalign(&data, large ? kHugePage : 64, bytes) != 0) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-    if (large) madvise(data, rounded, MADV_HUGEPAGE);  // advice: its failure changes nothing
+    // Advice for the whole huge pages of it: its failure changes nothing.
+    if (large) madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
     data_.reset(data);
   }

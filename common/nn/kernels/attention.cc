@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "common/sync/mutex.h"
 
 namespace mellow::nn::kernels {
 namespace {
@@ -47,6 +50,36 @@ void KvLayout::Copy(const float* from, int count, float* to) const {
   }
 }
 
+struct KvChunkPool::State {
+  size_t chunk_floats;
+  size_t most;  // free chunks that are kept
+  Mutex mutex;
+  std::vector<std::unique_ptr<FloatBuffer>> free ABSL_GUARDED_BY(mutex);
+};
+
+KvChunkPool::KvChunkPool(size_t chunk_floats) : state_(std::make_shared<State>()) {
+  constexpr size_t kMostFreeBytes = size_t{1} << 30;
+  state_->chunk_floats = chunk_floats;
+  state_->most = kMostFreeBytes / (chunk_floats * sizeof(float) + 1);
+}
+
+std::shared_ptr<FloatBuffer> KvChunkPool::Take() {
+  std::unique_ptr<FloatBuffer> chunk;
+  {
+    MutexLock lock(&state_->mutex);
+    if (!state_->free.empty()) {
+      chunk = std::move(state_->free.back());
+      state_->free.pop_back();
+    }
+  }
+  if (chunk == nullptr) chunk = std::make_unique<FloatBuffer>(state_->chunk_floats);
+  return std::shared_ptr<FloatBuffer>(chunk.release(), [state = state_](FloatBuffer* returned) {
+    std::unique_ptr<FloatBuffer> owned(returned);
+    MutexLock lock(&state->mutex);
+    if (state->free.size() < state->most) state->free.push_back(std::move(owned));
+  });
+}
+
 void KvCache::Reserve(int count) {
   const size_t floats = Offset(layers_, 0);
   const int needed = Chunks(size_ + count);
@@ -54,15 +87,14 @@ void KvCache::Reserve(int count) {
   if (size_ % kPositions != 0 && count > 0) {
     std::shared_ptr<FloatBuffer>& last = chunks_[size_ / kPositions];
     if (last.use_count() > 1) {
-      auto copy = std::make_shared<FloatBuffer>(floats);
+      auto copy = pool_->Take();
       for (size_t head = 0; head < floats; head += layout_->head_floats()) {
         layout_->Copy(last->data() + head, size_ % kPositions, copy->data() + head);
       }
       last = std::move(copy);
     }
   }
-  while (static_cast<int>(chunks_.size()) < needed)
-    chunks_.push_back(std::make_shared<FloatBuffer>(floats));
+  while (static_cast<int>(chunks_.size()) < needed) chunks_.push_back(pool_->Take());
 }
 
 void KvCache::Write(int layer, int head, ConstRows k, ConstRows v, int first, int count) {

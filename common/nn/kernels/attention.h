@@ -41,13 +41,29 @@ class KvLayout {
   ptrdiff_t value_panel_bytes_;
 };
 
+// Chunks of one size, kept for the next sequence when one is done with them: a chunk is megabytes,
+// and getting fresh pages from the system for every request costs as much as a fifth of the
+// encoder. Thread-safe.
+class KvChunkPool {
+ public:
+  explicit KvChunkPool(size_t chunk_floats);
+  // Contents are undefined. Goes back when the last owner lets go of it, which may be after the
+  // pool is gone.
+  [[nodiscard]] std::shared_ptr<FloatBuffer> Take();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
 // Keys and values of one sequence for all layers and heads of a decoder. Grows by chunks; copies
 // share chunks until one of them writes. Not thread-safe, but different heads and layers may be
 // written at the same time.
 class KvCache {
  public:
-  KvCache(const KvLayout* layout, int layers, int heads)
-      : layout_(layout), layers_(layers), heads_(heads) {}
+  // `layout` and `pool` (of layers * heads * layout->head_floats()) outlive the cache.
+  KvCache(const KvLayout* layout, KvChunkPool* pool, int layers, int heads)
+      : layout_(layout), pool_(pool), layers_(layers), heads_(heads) {}
 
   int size() const { return size_; }
   // Makes positions [size(), size() + count) writable.
@@ -65,7 +81,8 @@ class KvCache {
     return (size_t{1} * layer * heads_ + head) * layout_->head_floats();
   }
 
-  const KvLayout* layout_;  // of the model, which outlives the cache
+  const KvLayout* layout_;
+  KvChunkPool* pool_;
   int layers_;
   int heads_;
   int size_ = 0;

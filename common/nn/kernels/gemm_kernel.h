@@ -192,6 +192,18 @@ inline void RunWideTile(int rows, const TileInput& x, bool packed, const float* 
 // Rows [start, start + count) of tile t when `rows` are spread evenly over `tiles`.
 inline int TileStart(int t, int rows, int tiles) { return t * rows / tiles; }
 
+// packed[k][R] of rows of x.
+template <int R = kTileRows>
+inline void PackTile(const float* a, ptrdiff_t lda, int rows, int k, float* packed) {
+  if constexpr (R > 0) {
+    if (rows < R) return PackTile<R - 1>(a, lda, rows, k, packed);
+    for (int kk = 0; kk < k; ++kk) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) packed[kk * R + r] = a[r * lda + kk];
+    }
+  }
+}
+
 // packed: for each block of k, for each tile, [k][rows of the tile].
 inline void PackRows(const float* a, ptrdiff_t lda, int rows, int tiles, int k, float* packed) {
   for (int k0 = 0; k0 < k; k0 += kBlockK) {
@@ -199,10 +211,7 @@ inline void PackRows(const float* a, ptrdiff_t lda, int rows, int tiles, int k, 
     for (int t = 0; t < tiles; ++t) {
       const int start = TileStart(t, rows, tiles);
       const int count = TileStart(t + 1, rows, tiles) - start;
-      for (int r = 0; r < count; ++r) {
-        const float* row = a + (start + r) * lda + k0;
-        for (int kk = 0; kk < kc; ++kk) packed[kk * count + r] = row[kk];
-      }
+      PackTile(a + start * lda + k0, lda, count, kc, packed);
       packed += ptrdiff_t{count} * kc;
     }
   }

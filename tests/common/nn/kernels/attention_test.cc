@@ -102,7 +102,8 @@ TEST_P(AttentionTest, DecodingOneByOneGivesTheBitsOfTheWholeTarget) {
   const std::vector<float> biases = Random(400, 4);
   std::vector<float> whole(length * stride);
   std::vector<float> steps(length * stride);
-  KvCache cache(&layout, /*layers=*/1, heads);
+  KvChunkPool pool(layout.head_floats() * heads);
+  KvCache cache(&layout, &pool, /*layers=*/1, heads);
   for (int head = 0; head < heads; ++head) {
     AttentionArgs args{
         .q = {q.data() + head * dim, stride}, .queries = length, .keys = length, .causal = true};
@@ -129,6 +130,7 @@ TEST_P(AttentionTest, DecodingOneByOneGivesTheBitsOfTheWholeTarget) {
 TEST_P(AttentionTest, ACopyOfACacheGoesItsOwnWay) {
   const int dim = 8;
   const KvLayout layout(*kernels_, dim);
+  KvChunkPool pool(layout.head_floats());
   const std::vector<float> q = Random(dim, 1);
   const std::vector<float> common = Random(100 * dim, 2);
   const auto append = [&](KvCache* cache, const float* rows, int count) {
@@ -143,14 +145,14 @@ TEST_P(AttentionTest, ACopyOfACacheGoesItsOwnWay) {
     return out;
   };
   for (int length : {10, 64, 100}) {
-    KvCache first(&layout, 1, 1);
+    KvCache first(&layout, &pool, 1, 1);
     append(&first, common.data(), length);
     KvCache second = first;
     const std::vector<float> a = Random(dim, 3);
     const std::vector<float> b = Random(dim, 4);
     append(&first, a.data(), 1);
     append(&second, b.data(), 1);
-    KvCache alone(&layout, 1, 1);
+    KvCache alone(&layout, &pool, 1, 1);
     append(&alone, common.data(), length);
     append(&alone, a.data(), 1);
     EXPECT_EQ(attend(first), attend(alone)) << length;
