@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import harness
-from harness import MODELS, json_lines, mellow
+from harness import HELDOUT, MINI_RUN, MODELS, SMALL, cluster, json_lines, mellow, sets
 
 BIN = pathlib.Path(harness.MELLOW).parent
 
@@ -21,7 +21,7 @@ def one_line(test, result, *parts):
         test.assertIn(part, lines[0])
 
 
-class BadInput(unittest.TestCase):
+class WithoutCluster(unittest.TestCase):
     def test_flags_and_commands(self):
         for args, part in ((["frobnicate"], "frobnicate"), (["up", "--polices", "2"], "--polices"), (["train"], "RUN.json"), (["up", "--policies", "two"], "two"),
                            (["probe", "policy", "--bach", "3"], "--bach"), (["compare", "x.jsonl"], "--adapter")):
@@ -79,6 +79,73 @@ class BadInput(unittest.TestCase):
                     result = subprocess.run([BIN / server, *flags, flag, address], capture_output=True, text=True, timeout=120)
                     self.assertEqual(result.returncode, 1, result.stderr)
                     self.assertIn(address, result.stderr)
+
+
+class WithCluster(unittest.TestCase):
+    def test_run_files_and_requests(self):
+        with cluster() as c, tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+
+            def train(spec, *assignments):
+                path = folder / "run.json"
+                path.write_text(spec if isinstance(spec, str) else json.dumps(spec))
+                return mellow("train", path, "--dir", c.folder, *sets(assignments), check=1)
+
+            mini = json.loads(MINI_RUN.read_text())
+            mini["data"]["path"] = str(MINI_RUN.parent / "mini/train.jsonl")
+            one_line(self, train("{"), "run.json")
+            one_line(self, train({**mini, "stepz": 3}), "stepz", "run.json")
+            one_line(self, train({**mini, "ppo": {"learnin_rate": 1}}), "learnin_rate")
+            one_line(self, train({**mini, "steps": "many"}), "steps")
+            one_line(self, train(mini, "stepz=3"), "stepz")
+            one_line(self, train(mini, "steps=x"), "steps", "'x'")
+            one_line(self, train(mini, "steps=0"), "steps")
+            one_line(self, train(mini, "data.path=/nowhere/data.jsonl"), "/nowhere/data.jsonl")
+            one_line(self, train(mini, "ppo.learning_rate=-1"), "learning_rate")
+            one_line(self, train(mini, "ppo.batch_size=10", "ppo.mini_batch_size=4"), "batch_size")
+            one_line(self, train(mini, "ppo.lora.target_modules=nowhere", *SMALL), "nowhere")
+            one_line(self, train(mini, "reward.label=kindness", *SMALL), "kindness")
+            one_line(self, train(mini, "data.prompt_template={monologue}"), "monologue")
+            one_line(self, train(mini, "ppo.lora=", "start_adapter=/nowhere/adapter", *SMALL), "/nowhere/adapter")
+            # None of that hurt the cluster.
+            self.assertEqual({s["health"] for s in c.status()["services"]}, {"SERVING"})
+            self.assertEqual({s["restarts"] for s in c.status()["services"]}, {0})
+
+            one_line(self, mellow("summarize", "--dir", c.folder, "--adapter", "7", check=1), "adapter version 7")
+            one_line(self, mellow("compare", HELDOUT, "--dir", c.folder, "--adapter", "7", check=1), "adapter version 7")
+            one_line(self, mellow("compare", folder / "none.jsonl", "--dir", c.folder, "--adapter", "0", check=1), "none.jsonl")
+
+            # Texts of every size: too large for a message, too long for the model, empty, not UTF-8.
+            huge = json.dumps({"dialogue": "word " * (14 << 20)})
+            rows = [huge, json.dumps({"dialogue": ""}), json.dumps({"dialogue": "Anna: Hello. " * 2000}), json.dumps({"dialogue": 5}), "{}"]
+            out = json_lines(mellow("summarize", "--dir", c.folder, stdin="\n".join(rows) + "\n", check=0).stdout)
+            self.assertEqual(len(out), 5)
+            self.assertIn("error", out[0])
+            self.assertIn("the servers take at most", out[0]["error"])
+            self.assertIn("summary", out[2])
+            self.assertIn("dialogue", out[3]["error"])
+            self.assertIn("dialogue", out[4]["error"])
+            out = json_lines(mellow("score", "--dir", c.folder, stdin='{"text": ""}\n{"text": "a"}\n{"txt": "a"}\n', check=0).stdout)
+            self.assertEqual(["toxicity" in o for o in out], [True, True, False])
+            self.assertEqual({s["health"] for s in c.status()["services"]}, {"SERVING"})
+
+    def test_a_peer_that_is_not_there_is_named_with_host_and_port(self):
+        with cluster() as c:
+            # A cluster file that points to a port where nobody listens.
+            file = c.file()
+            with socket.socket() as closed:
+                closed.bind(("127.0.0.1", 0))
+                address = f"127.0.0.1:{closed.getsockname()[1]}"
+            for service in file["services"]:
+                service["address"] = address
+            with tempfile.TemporaryDirectory() as folder:
+                (pathlib.Path(folder) / "cluster.json").write_text(json.dumps(file))
+                status = json.loads(mellow("status", "--dir", folder, "--json", check=0).stdout)
+                self.assertEqual({s["health"] for s in status["services"]}, {"NOT_SERVING"})
+                result = mellow("adapters", "--dir", folder, check=1)
+                one_line(self, result, "no policy server")
+                out = json_lines(mellow("summarize", "--dir", folder, "--patience", "1", stdin='{"dialogue": "A: Hi."}\n', check=0).stdout)
+                self.assertIn(address, out[0]["error"])
 
 
 if __name__ == "__main__":
