@@ -42,7 +42,7 @@ cmake --build --preset release -j "${MELLOW_BUILD_JOBS:-$(nproc)}" \
   --target mellow mellow_orchestrator_server mellow_learner_server mellow_reward_server mellow_policy_server
 
 stage "start a cluster: orchestrator, learner, reward, policy"
-"$MELLOW" up --dir "$dir"
+"$MELLOW" up --dir "$dir" --drain-seconds 2
 "$MELLOW" status --dir "$dir"
 
 stage "fine-tune the summariser by PPO against the hate-speech classifier"
