@@ -268,7 +268,8 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
     // Given up because another node was faster: nobody failed.
     if (lost || scheduler_.shard_done(lease.shard)) return;
     if (parts_.signals.shutdown.stop_requested()) return;
-    parts_.metrics->CountLease("failed");
+    // A call of a node that went away may end before UpdateNodes sees that it did.
+    parts_.metrics->CountLease(node.life.stop_requested() ? "lost" : "failed");
     parts_.registry->ReportFailure(node, absl::Now(), /*lease=*/true);
     obs::Log(obs::Severity::kWarning, "lease failed, the shard goes to another node",
              {{"node", node.node_id},
