@@ -67,12 +67,8 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const v1::OpenRunRequest& request,
     MELLOW_ASSIGN_OR_RETURN(session_, LearnerSession::Open(session_options_, settings));
     obs::Log(obs::Severity::kInfo, "run opened",
              {{"run", settings.run_id}, {"last_step", session_->last_step()}});
-  } else if (const RunSettings& had = session_->settings();
-             had.config_json != settings.config_json ||
-             had.start_adapter != settings.start_adapter ||
-             had.start_version != settings.start_version) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("run ", settings.run_id, " is open with other settings"));
+  } else {
+    MELLOW_RETURN_IF_ERROR(CheckSameSettings(session_->settings(), settings));
   }
   const LearnerSession::Adapter adapter = session_->CurrentAdapter();
   int64_t trainable = session_->trainer().model_config().d_model + 1;  // the value head

@@ -31,7 +31,16 @@ absl::Status CheckRunId(const std::string& run_id) {
       absl::StrCat("run_id '", run_id, "': 1 to 128 letters, digits, '-' and '_'"));
 }
 
-absl::Status CheckSame(const RunSettings& had, const RunSettings& wanted) {
+absl::StatusOr<RunFile> ReadRunFile(const std::string& folder) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));
+  auto file = ParseRunFile(text);
+  if (!file.ok()) return Annotate(file.status(), folder);
+  return file;
+}
+
+}  // namespace
+
+absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted) {
   const auto differs = [&](const char* field, const std::string& a, const std::string& b) {
     return absl::FailedPreconditionError(
         absl::StrCat("run ", had.run_id, " exists with another ", field, ": ", a, ", not ", b));
@@ -45,8 +54,6 @@ absl::Status CheckSame(const RunSettings& had, const RunSettings& wanted) {
                    absl::StrCat(wanted.start_version));
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Options& options,
                                                                      const RunSettings& settings) {
@@ -63,10 +70,8 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
 
   auto session = std::unique_ptr<LearnerSession>(new LearnerSession(settings, std::move(store)));
   if (newest.has_value()) {
-    MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(newest->folder + kRunFile));
-    auto file = ParseRunFile(text);
-    if (!file.ok()) return Annotate(file.status(), newest->folder);
-    MELLOW_RETURN_IF_ERROR(CheckSame(file->settings, settings));
+    MELLOW_ASSIGN_OR_RETURN(const RunFile file, ReadRunFile(newest->folder));
+    MELLOW_RETURN_IF_ERROR(CheckSameSettings(file.settings, settings));
   }
   std::optional<nn::LoraWeights> start;
   if (!settings.start_adapter.empty()) {
@@ -86,11 +91,9 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
 }
 
 absl::Status LearnerSession::Restore(const std::string& folder) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));
-  auto file = ParseRunFile(text);
-  if (!file.ok()) return Annotate(file.status(), folder);
+  MELLOW_ASSIGN_OR_RETURN(RunFile file, ReadRunFile(folder));
   MELLOW_RETURN_IF_ERROR(trainer_->RestoreState(folder + kTrainerFolder));
-  records_ = std::move(file->records);
+  records_ = std::move(file.records);
   return absl::OkStatus();
 }
 

@@ -34,6 +34,9 @@ struct RunSettings {
   int64_t start_version = 0;
 };
 
+// FailedPrecondition naming the first field that differs, and both values.
+[[nodiscard]] absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted);
+
 // One open run: the trainer, its checkpoints, and the record of its steps. Not thread-safe: the
 // service serialises.
 class LearnerSession {

@@ -12,11 +12,16 @@ AdapterTable::AdapterTable(int capacity) : capacity_(static_cast<size_t>(capacit
 
 absl::Status AdapterTable::CheckPublish(int64_t version, const std::string& sha256,
                                         bool* already_published) const {
+  MutexLock lock(&mutex_);
+  return CheckLocked(version, sha256, already_published);
+}
+
+absl::Status AdapterTable::CheckLocked(int64_t version, const std::string& sha256,
+                                       bool* already_published) const {
   *already_published = false;
   if (version < 1)
     return absl::InvalidArgumentError(
         absl::StrCat("adapter.version ", version, ": must be at least 1 (0 is the base model)"));
-  MutexLock lock(&mutex_);
   if (auto it = adapters_.find(version); it != adapters_.end()) {
     if (it->second->sha256 != sha256)
       return absl::AlreadyExistsError(absl::StrCat("adapter version ", version,
@@ -33,16 +38,12 @@ absl::Status AdapterTable::CheckPublish(int64_t version, const std::string& sha2
 }
 
 absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter) {
-  bool already_published = false;
-  MELLOW_RETURN_IF_ERROR(CheckPublish(adapter->version, adapter->sha256, &already_published));
-  if (already_published) return absl::OkStatus();
   MutexLock lock(&mutex_);
-  // Checked again under this lock: another publication may have come in between.
-  if (adapter->version < adapters_.rbegin()->first)
-    return absl::FailedPreconditionError(absl::StrCat("adapter version ", adapter->version,
-                                                      " is older than the newest, ",
-                                                      adapters_.rbegin()->first));
-  adapters_.emplace(adapter->version, std::move(adapter));
+  bool already_published = false;
+  MELLOW_RETURN_IF_ERROR(CheckLocked(adapter->version, adapter->sha256, &already_published));
+  if (already_published) return absl::OkStatus();
+  const int64_t version = adapter->version;
+  adapters_.emplace(version, std::move(adapter));
   while (adapters_.size() > capacity_ + 1)
     adapters_.erase(std::next(adapters_.begin()));  // never the base model
   return absl::OkStatus();

@@ -41,6 +41,9 @@ class AdapterTable {
   [[nodiscard]] std::vector<std::shared_ptr<const ServedAdapter>> List() const;
 
  private:
+  absl::Status CheckLocked(int64_t version, const std::string& sha256,
+                           bool* already_published) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const size_t capacity_;
   mutable Mutex mutex_;
   std::map<int64_t, std::shared_ptr<const ServedAdapter>> adapters_ ABSL_GUARDED_BY(mutex_);
