@@ -18,8 +18,9 @@ endif()
 
 find_program(MELLOW_CCACHE ccache)
 if(MELLOW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # The first two let ccache see through the precompiled headers.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${MELLOW_CCACHE})
+  # The sloppiness lets ccache see through the precompiled headers; the base folder lets every checkout share what another one compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${MELLOW_CCACHE})
 endif()
 
 # Flags of our own targets only, never of what we link.

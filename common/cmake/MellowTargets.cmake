@@ -15,13 +15,12 @@ function(mellow_binary name)
 endfunction()
 
 # mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [DATA ...]): one GoogleTest binary, one CTest entry.
-# MELLOW_SOURCE_DIR is the tree, for committed test data; MELLOW_BIN_DIR the folder of the built programs.
+# Committed test data: SourceTree() of tests/testing/source_tree.h.
 function(mellow_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SRCS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
-  target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE MELLOW_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MELLOW_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} mellow::source_tree GTest::gmock GTest::gtest_main)
   if(NOT arg_LABELS)
     set(arg_LABELS unit)
   endif()

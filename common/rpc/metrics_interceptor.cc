@@ -32,8 +32,14 @@ const char* CodeName(grpc::StatusCode code) {
 
 class MetricsInterceptor : public grpc::experimental::Interceptor {
  public:
-  MetricsInterceptor(obs::Metrics* metrics, std::string method)
-      : metrics_(metrics), method_(std::move(method)), start_(std::chrono::steady_clock::now()) {}
+  MetricsInterceptor(obs::Metrics* metrics, CallsInProgress* calls, std::string method)
+      : metrics_(metrics),
+        calls_(calls),
+        method_(std::move(method)),
+        start_(std::chrono::steady_clock::now()) {
+    calls_->Add(1);
+  }
+  ~MetricsInterceptor() override { calls_->Add(-1); }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
@@ -55,27 +61,46 @@ class MetricsInterceptor : public grpc::experimental::Interceptor {
 
  private:
   obs::Metrics* metrics_;
+  CallsInProgress* calls_;
   std::string method_;
   std::chrono::steady_clock::time_point start_;
 };
 
 class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit Factory(obs::Metrics* metrics) : metrics_(metrics) {}
+  Factory(obs::Metrics* metrics, CallsInProgress* calls) : metrics_(metrics), calls_(calls) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new MetricsInterceptor(metrics_, info->method());
+    return new MetricsInterceptor(metrics_, calls_, info->method());
   }
 
  private:
   obs::Metrics* metrics_;
+  CallsInProgress* calls_;
 };
 
 }  // namespace
 
+void CallsInProgress::Add(int calls) {
+  {
+    MutexLock lock(&mutex_);
+    calls_ += calls;
+    if (calls_ > 0) return;
+  }
+  none_.NotifyAll();
+}
+
+bool CallsInProgress::WaitForNone(absl::Time deadline) {
+  MutexLock lock(&mutex_);
+  while (calls_ > 0) {
+    if (!none_.WaitUntil(&mutex_, deadline)) return calls_ == 0;
+  }
+  return true;
+}
+
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
-MakeMetricsInterceptorFactory(obs::Metrics* metrics) {
-  return std::make_unique<Factory>(metrics);
+MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls) {
+  return std::make_unique<Factory>(metrics, calls);
 }
 
 }  // namespace mellow::rpc

@@ -6,14 +6,28 @@
 #include <memory>
 
 #include "common/obs/metrics.h"
+#include "common/sync/mutex.h"
 
 namespace mellow::rpc {
 
+// How many calls a server is answering. Thread-safe.
+class CallsInProgress {
+ public:
+  void Add(int calls);
+  // False when `deadline` came first.
+  bool WaitForNone(absl::Time deadline);
+
+ private:
+  Mutex mutex_;
+  CondVar none_;
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
 // Counts and times every call of the server, also the failed ones:
 // mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}. `metrics`
-// must outlive the server.
+// and `calls` must outlive the server.
 [[nodiscard]] std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
-MakeMetricsInterceptorFactory(obs::Metrics* metrics);
+MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls);
 
 }  // namespace mellow::rpc
 

@@ -1,10 +1,15 @@
 #include "common/rpc/server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -13,6 +18,12 @@
 #include "common/rpc/metrics_interceptor.h"
 
 namespace mellow::rpc {
+namespace {
+
+// While the server drains, how often idle connections are looked for.
+constexpr std::chrono::milliseconds kCloseIdleEvery(50);
+
+}  // namespace
 
 absl::Status ServerOptions::Validate() const {
   const size_t colon = address.rfind(':');
@@ -56,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.SetResourceQuota(quota);
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(MakeMetricsInterceptorFactory(metrics));
+  interceptors.push_back(MakeMetricsInterceptorFactory(metrics, server->calls_.get()));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0)
@@ -66,6 +77,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   server->SetServing(false);
   return server;
 }
+
+Server::Server() : calls_(std::make_unique<CallsInProgress>()) {}
 
 Server::~Server() {
   if (server_ != nullptr) Shutdown(absl::ZeroDuration());
@@ -80,7 +93,19 @@ void Server::SetServing(bool serving) {
 
 void Server::Shutdown(absl::Duration drain) {
   SetServing(false);
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + drain));
+  const absl::Time deadline = absl::Now() + drain;
+  // gRPC also waits until every client has closed its connection, and an idle client looks at its
+  // socket only every few seconds; two services that stop together would wait for each other. So
+  // once no call is in progress the connections are closed from here.
+  std::promise<void> stopped;
+  std::thread closer([&, end = stopped.get_future()] {
+    while (end.wait_for(kCloseIdleEvery) != std::future_status::ready) {
+      if (calls_->WaitForNone(deadline)) grpc_server_cancel_all_calls(server_->c_server());
+    }
+  });
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  stopped.set_value();
+  closer.join();
   server_->Wait();
 }
 

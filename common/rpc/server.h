@@ -17,6 +17,8 @@ class Service;
 
 namespace mellow::rpc {
 
+class CallsInProgress;
+
 struct ServerOptions {
   std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
   int max_message_bytes = 64 << 20;     // larger: RESOURCE_EXHAUSTED from gRPC itself
@@ -41,13 +43,14 @@ class Server {
   [[nodiscard]] std::string address() const;
   void SetServing(bool serving);
   // Health goes NOT_SERVING at once, new calls are refused, calls in progress get `drain` to
-  // finish.
+  // finish. Returns soon after the last of them: idle connections are closed, not waited for.
   void Shutdown(absl::Duration drain);
   // For tests: no socket.
   [[nodiscard]] std::shared_ptr<grpc::Channel> InProcessChannel();
 
  private:
-  Server() = default;
+  Server();
+  std::unique_ptr<CallsInProgress> calls_;  // outlives server_
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::string> service_names_;
   std::string host_;

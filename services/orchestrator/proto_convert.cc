@@ -31,9 +31,8 @@ DataConfig DataFromProto(const v1::DataSpec& data) {
 absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& generation) {
   const policy::v1::SamplingParams& sampling = generation.sampling();
   SamplingConfig config;
-  // do_sample has no presence in the message, and rollouts sample: greedy rollouts do not explore
-  // (num_beams, which excludes sampling, is refused below for the same reason).
-  config.do_sample = true;
+  // Greedy rollouts do not explore, so they must be asked for.
+  if (sampling.has_do_sample()) config.do_sample = sampling.do_sample();
   SetIf(sampling.has_temperature(), sampling.temperature(), &config.temperature);
   SetIf(sampling.has_top_k(), sampling.top_k(), &config.top_k);
   SetIf(sampling.has_top_p(), sampling.top_p(), &config.top_p);
@@ -42,12 +41,12 @@ absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& gener
   if (sampling.has_num_beams() && sampling.num_beams() != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("generation.sampling.num_beams: ", sampling.num_beams(),
-                     ": rollouts are sampled, so it must be 1"));
+                     ": a rollout is one path, so it must be 1"));
   }
   if (sampling.has_length_penalty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("generation.sampling.length_penalty: ", sampling.length_penalty(),
-                     ": is of beam search, and rollouts are sampled"));
+                     ": is of beam search, which rollouts do not use"));
   }
   if (sampling.has_seed()) {
     return absl::InvalidArgumentError(absl::StrCat("generation.sampling.seed: ", sampling.seed(),

@@ -18,12 +18,13 @@
 #include "common/nn/generation/generate.h"
 #include "common/nn/load.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::nn {
 namespace {
 
-const char kGolden[] = MELLOW_SOURCE_DIR "/tests/parity/golden";
-const char kOracle[] = MELLOW_SOURCE_DIR "/../shared/oracle";
+const std::string kGolden = mellow::SourceTree("/tests/parity/golden");
+const std::string kOracle = mellow::SourceTree("/../shared/oracle");
 constexpr double kTolerance = 2e-5;
 constexpr double kAdapterTolerance = 2e-4;
 

@@ -14,13 +14,14 @@
 #include "common/nn/generation/generate.h"
 #include "common/nn/torch/torch_models.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::nn {
 namespace {
 
 using Json = nlohmann::json;
 
-const char kGolden[] = MELLOW_SOURCE_DIR "/tests/parity/golden/";
+const std::string kGolden = mellow::SourceTree("/tests/parity/golden/");
 constexpr double kTolerance = 2e-5;
 constexpr double kAdapterTolerance = 2e-4;
 

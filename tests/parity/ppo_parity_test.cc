@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::rl {
 namespace {
@@ -108,9 +109,9 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
   EXPECT_THAT(mine.weight, ::testing::Pointwise(::testing::FloatNear(static_cast<float>(0.02 * config.learning_rate)), head->weight));
 }
 
-const char kOracle[] = MELLOW_SOURCE_DIR "/../shared/oracle";
+const std::string kOracle = mellow::SourceTree("/../shared/oracle");
 
-const char kGolden[] = MELLOW_SOURCE_DIR "/tests/parity/golden/ppo";
+const std::string kGolden = mellow::SourceTree("/tests/parity/golden/ppo");
 
 INSTANTIATE_TEST_SUITE_P(
     Golden, PpoParityTest,

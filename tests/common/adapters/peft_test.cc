@@ -11,6 +11,7 @@
 #include "common/base/sha256.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/nn/weights/torch_zip.h"
+#include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::adapters {
@@ -24,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-constexpr char kData[] = MELLOW_SOURCE_DIR "/../shared/data/peft/";
+const std::string kData = mellow::SourceTree("/../shared/data/peft/");
 constexpr char kModule[] = "encoder.block.0.layer.0.SelfAttention.q";
 
 LoraWeights Small() {

@@ -6,11 +6,12 @@
 #include "common/data/dataset.h"
 #include "common/data/select.h"
 #include "gtest/gtest.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::data {
 namespace {
 
-const char kTrain[] = MELLOW_SOURCE_DIR "/../shared/data/dialogsum/dialogsum.train.jsonl";
+const std::string kTrain = mellow::SourceTree("/../shared/data/dialogsum/dialogsum.train.jsonl");
 
 TEST(DialogSumTest, FilterAndSplitKeepTheRowsOfTheNotebook) {
   if (!std::filesystem::exists(kTrain)) GTEST_SKIP() << "no DialogSum at " << kTrain;

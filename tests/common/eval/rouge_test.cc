@@ -1,4 +1,5 @@
 #include "common/eval/rouge.h"
+#include "tests/testing/source_tree.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -78,7 +79,7 @@ TEST(RougeTest, RefusesTextsWhoseTableWouldNotFit) {
 }
 
 TEST(RougeTest, EqualsRougeScoreOnTheSharedOracle) {
-  std::ifstream file(MELLOW_SOURCE_DIR "/../shared/oracle/rouge.jsonl");
+  std::ifstream file(mellow::SourceTree("/../shared/oracle/rouge.jsonl"));
   if (!file) GTEST_SKIP() << "no ../shared/oracle/rouge.jsonl beside the source tree";
   int rows = 0;
   for (std::string line; std::getline(file, line); ++rows) {

@@ -8,6 +8,7 @@
 #include "common/base/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::rl {
@@ -18,8 +19,8 @@ using ::testing::FloatNear;
 using ::testing::HasSubstr;
 using ::testing::Pointwise;
 
-const char kModel[] = MELLOW_SOURCE_DIR "/tests/parity/golden/ppo/gated";
-const char kAdapter[] = MELLOW_SOURCE_DIR "/tests/parity/golden/ppo/gated-qv";
+const std::string kModel = mellow::SourceTree("/tests/parity/golden/ppo/gated");
+const std::string kAdapter = mellow::SourceTree("/tests/parity/golden/ppo/gated-qv");
 
 PpoConfig SmallConfig() {
   PpoConfig config;

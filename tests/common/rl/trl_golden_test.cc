@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::rl {
 namespace {
@@ -25,7 +26,7 @@ constexpr double kTolerance = 2e-5;
 class TrlGoldenTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::ifstream file(MELLOW_SOURCE_DIR "/../shared/spec/trl_golden.json");
+    std::ifstream file(mellow::SourceTree("/../shared/spec/trl_golden.json"));
     if (!file) GTEST_SKIP() << "../shared/spec/trl_golden.json is not there";
     golden_ = Json::parse(file);
     const Json& inputs = golden_["inputs"];

@@ -2,6 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
 
 #include "common/rpc/client.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -56,6 +61,26 @@ TEST(RpcServerTest, BadOptionsNameTheValue) {
     EXPECT_TRUE(absl::IsInvalidArgument(Server::Start(options, {}, {}, &metrics).status()))
         << address;
   }
+}
+
+// A client that keeps its connection open and never looks at it again: gRPC alone would wait for it
+// for the whole drain, here longer than the test may take.
+TEST(RpcServerTest, ShutdownDoesNotWaitForIdleClients) {
+  obs::Metrics metrics;
+  auto server = Server::Start({}, {}, {}, &metrics);
+  ASSERT_TRUE(server.ok());
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {.sin_family = AF_INET,
+                         .sin_port = htons(static_cast<uint16_t>((*server)->port())),
+                         .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  // HTTP/2's connection preface (RFC 9113, 3.4) and an empty SETTINGS frame.
+  const std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  ASSERT_EQ(send(client, preface.data(), preface.size(), 0), 33);
+  char byte = 0;
+  ASSERT_EQ(recv(client, &byte, 1, 0), 1) << "the server's SETTINGS: the connection stands";
+  (*server)->Shutdown(absl::Hours(1));
+  close(client);
 }
 
 TEST(RpcServerTest, MetricsServerServesAndRefusesATakenPort) {

@@ -7,6 +7,7 @@
 #include "common/text/tokenizer.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::text {
 namespace {
@@ -15,9 +16,9 @@ class MiniModelsTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(MiniModelsTest, EqualsTheFastTokenizer) {
   const auto tokenizer =
-      LoadTokenizer(std::string(MELLOW_SOURCE_DIR "/deploy/models/") + GetParam());
+      LoadTokenizer(mellow::SourceTree("/deploy/models/") + GetParam());
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  std::ifstream in(MELLOW_SOURCE_DIR "/tests/common/text/mini_models_golden.jsonl");
+  std::ifstream in(mellow::SourceTree("/tests/common/text/mini_models_golden.jsonl"));
   int rows = 0;
   for (std::string line; std::getline(in, line); ++rows) {
     const nlohmann::json row = nlohmann::json::parse(line);

@@ -8,13 +8,14 @@
 
 #include "common/text/tokenizer.h"
 #include "tests/common/text/sentencepiece_library.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::text {
 namespace {
 
 TEST(SentencePieceParityTest, TheShippedModelSegmentsAsTheLibraryDoes) {
-  const std::string folder = MELLOW_SOURCE_DIR "/deploy/models/mini-summarizer";
-  std::ifstream file(MELLOW_SOURCE_DIR "/deploy/runs/mini/heldout.jsonl");
+  const std::string folder = mellow::SourceTree("/deploy/models/mini-summarizer");
+  std::ifstream file(mellow::SourceTree("/deploy/runs/mini/heldout.jsonl"));
   std::vector<std::string> texts;
   for (std::string line; std::getline(file, line);) texts.push_back(line);
   ASSERT_GT(texts.size(), 300u);

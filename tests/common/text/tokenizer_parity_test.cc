@@ -10,13 +10,14 @@
 #include "common/text/tokenizer.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::text {
 namespace {
 
 namespace fs = std::filesystem;
 
-const char kData[] = MELLOW_SOURCE_DIR "/../shared/data";
+const std::string kData = mellow::SourceTree("/../shared/data");
 
 class TokenizerParityTest : public testing::Test {
  protected:

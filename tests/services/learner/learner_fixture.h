@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "services/learner/learner_session.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::learner {
 
-inline constexpr char kModel[] = MELLOW_SOURCE_DIR "/tests/parity/golden/t5-gated";
+inline const std::string kModel = mellow::SourceTree("/tests/parity/golden/t5-gated");
 inline constexpr char kConfig[] =
     R"({"batch_size": 4, "mini_batch_size": 2, "ppo_epochs": 2, "learning_rate": 0.01, "seed": 5, "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["q", "v"]}})";
 

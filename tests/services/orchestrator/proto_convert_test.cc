@@ -8,6 +8,7 @@
 
 #include "common/base/file.h"
 #include "mellow/learner/v1/ppo_config.pb.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -39,6 +40,13 @@ TEST(RunConfigFromProtoTest, FillsInTheDefaults) {
   EXPECT_THAT(config->data.prompt_template, HasSubstr("{dialogue}"));
 }
 
+TEST(RunConfigFromProtoTest, GreedyRolloutsMustBeAskedFor) {
+  EXPECT_TRUE(RunConfigFromProto(MakeSpec(R"({"generation": {"sampling": {"temperature": 0.7}}})"))
+                  ->sampling.do_sample);
+  EXPECT_FALSE(RunConfigFromProto(MakeSpec(R"({"generation": {"sampling": {"doSample": false}}})"))
+                   ->sampling.do_sample);
+}
+
 TEST(RunConfigFromProtoTest, TheLearnerGetsTheRunsSeedUnlessItHasItsOwn) {
   learner::v1::PpoConfig ppo;
   ASSERT_TRUE(ppo.ParseFromString(RunConfigFromProto(MakeSpec(R"({"seed": 5})"))->ppo));
@@ -59,7 +67,7 @@ TEST(RunConfigFromProtoTest, SurvivesTheLedger) {
 
 TEST(RunConfigFromProtoTest, TheRunFilesThatShipAreValid) {
   for (const char* name : {"mini.json", "dialogsum-flan-t5-base.json"}) {
-    const auto json = ReadFile(std::string(MELLOW_SOURCE_DIR "/deploy/runs/") + name);
+    const auto json = ReadFile(mellow::SourceTree("/deploy/runs/") + name);
     ASSERT_TRUE(json.ok()) << json.status();
     v1::RunSpec spec;
     ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(*json, &spec).ok()) << name;

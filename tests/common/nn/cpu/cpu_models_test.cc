@@ -12,13 +12,14 @@
 #include "common/nn/load.h"
 #include "common/nn/weights/model_folder.h"
 #include "common/nn/weights/safetensors.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::nn {
 namespace {
 
 using testing::HasSubstr;
 
-const std::string kGolden = MELLOW_SOURCE_DIR "/tests/parity/golden/";
+const std::string kGolden = mellow::SourceTree("/tests/parity/golden/");
 
 // A copy of a golden model whose tensors a test may change.
 class ModelCopy {

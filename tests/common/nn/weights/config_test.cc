@@ -9,6 +9,7 @@
 #include "common/nn/lora.h"
 #include "common/nn/roberta_config.h"
 #include "common/nn/t5_config.h"
+#include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
@@ -18,7 +19,7 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr char kData[] = MELLOW_SOURCE_DIR "/../shared/data/";
+const std::string kData = mellow::SourceTree("/../shared/data/");
 
 absl::StatusOr<T5Config> T5(json fields) {
   if (!fields.contains("model_type")) fields["model_type"] = "t5";
