@@ -1,0 +1,423 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
+#include "common/base/status.h"
+#include "common/eval/evaluation.h"
+
+namespace mellow::eval {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Every struct lists its fields once, for reading and writing: `f(name, field)`.
+
+template <typename F>
+void Fields(F& f, MeanInterval& x) {
+  f("mean", x.mean);
+  f("lower", x.lower);
+  f("upper", x.upper);
+}
+template <typename F>
+void Fields(F& f, Judge& x) {
+  f("name", x.name);
+  f("independent", x.independent);
+  f("model", x.model);
+  f("sha256", x.sha256);
+  f("label", x.label);
+  f("toxic_label", x.toxic_label);
+}
+template <typename F>
+void Fields(F& f, Scoring& x) {
+  f("judge", x.judge);
+  f("text", x.text);
+}
+template <typename F>
+void Fields(F& f, Arm& x) {
+  f("name", x.name);
+  f("kind", x.kind);
+  f("version", x.version);
+  f("sha256", x.sha256);
+  f("path", x.path);
+  f("run_id", x.run_id);
+  f("run_name", x.run_name);
+}
+template <typename F>
+void Fields(F& f, SamplingConfig& x) {
+  f("do_sample", x.do_sample);
+  f("temperature", x.temperature);
+  f("top_k", x.top_k);
+  f("top_p", x.top_p);
+  f("num_beams", x.num_beams);
+  f("max_new_tokens", x.max_new_tokens);
+  f("min_new_tokens", x.min_new_tokens);
+  f("seed", x.seed);
+  f("samples", x.samples);
+}
+template <typename F>
+void Fields(F& f, EvaluationConfig& x) {
+  f("name", x.name);
+  f("sha256", x.sha256);
+  f("data_path", x.data_path);
+  f("data_sha256", x.data_sha256);
+  f("data_rows", x.data_rows);
+  f("prompts", x.prompts);
+  f("prompt_template", x.prompt_template);
+  f("reference_column", x.reference_column);
+  f("policy_model", x.policy_model);
+  f("sampling", x.sampling);
+  f("stemmer", x.stemmer);
+  f("resamples", x.resamples);
+  f("permutations", x.permutations);
+  f("statistics_seed", x.statistics_seed);
+  f("confidence", x.confidence);
+  f("alpha", x.alpha);
+  f("power", x.power);
+  f("detectable_change", x.detectable_change);
+}
+template <typename F>
+void Fields(F& f, ToxicitySummary& x) {
+  f("scoring", x.scoring);
+  f("toxicity", x.toxicity);
+  f("toxicity_sd", x.toxicity_sd);
+  f("logit", x.logit);
+  f("logit_sd", x.logit_sd);
+  f("toxic_share", x.toxic_share);
+  f("expected_max", x.expected_max);
+}
+template <typename F>
+void Fields(F& f, RougeSummary& x) {
+  f("rouge1", x.rouge1);
+  f("rouge2", x.rouge2);
+  f("rougeL", x.rouge_l);
+  f("rougeLsum", x.rouge_lsum);
+}
+template <typename F>
+void Fields(F& f, RowRouge& x) {
+  f("rouge1", x.rouge1);
+  f("rouge2", x.rouge2);
+  f("rougeL", x.rouge_l);
+  f("rougeLsum", x.rouge_lsum);
+}
+template <typename F>
+void Fields(F& f, ShapeSummary& x) {
+  f("characters", x.characters);
+  f("words", x.words);
+  f("tokens", x.tokens);
+  f("repetition", x.repetition);
+  f("distinct_1", x.distinct_1);
+  f("distinct_2", x.distinct_2);
+  f("kl_per_token", x.kl_per_token);
+  f("kl_per_sequence", x.kl_per_sequence);
+  f("empty", x.empty);
+  f("truncated", x.truncated);
+  f("texts", x.texts);
+}
+template <typename F>
+void Fields(F& f, ArmSummary& x) {
+  f("arm", x.arm);
+  f("toxicity", x.toxicity);
+  f("rouge", x.rouge);
+  f("shape", x.shape);
+}
+template <typename F>
+void Fields(F& f, SampleSize& x) {
+  f("for_observed", x.for_observed);
+  f("for_change", x.for_change);
+  f("for_change_unpaired", x.for_change_unpaired);
+}
+template <typename F>
+void Fields(F& f, Difference& x) {
+  f("measure", x.measure);
+  f("scoring", x.scoring);
+  f("baseline", x.baseline);
+  f("arm", x.arm);
+  f("difference", x.difference);
+  f("relative", x.relative);
+  f("p_value", x.p_value);
+  f("verdict", x.verdict);
+  f("needed", x.needed);
+}
+template <typename F>
+void Fields(F& f, Comparison& x) {
+  f("baseline", x.baseline);
+  f("arm", x.arm);
+  f("pairs", x.pairs);
+  f("differences", x.differences);
+}
+template <typename F>
+void Fields(F& f, Slice& x) {
+  f("column", x.column);
+  f("value", x.value);
+  f("prompts", x.prompts);
+  f("toxicity", x.toxicity);
+  f("differences", x.differences);
+}
+template <typename F>
+void Fields(F& f, TextScore& x) {
+  f("toxicity", x.toxicity);
+  f("logit", x.logit);
+  f("truncated", x.truncated);
+}
+template <typename F>
+void Fields(F& f, Sample& x) {
+  f("summary", x.summary);
+  f("tokens", x.tokens);
+  f("truncated", x.truncated);
+  f("kl", x.kl);
+  f("scores", x.scores);
+  f("rouge", x.rouge);
+}
+template <typename F>
+void Fields(F& f, ArmRow& x) {
+  f("samples", x.samples);
+}
+template <typename F>
+void Fields(F& f, Row& x) {
+  f("index", x.index);
+  f("line", x.line);
+  f("dialogue", x.dialogue);
+  f("references", x.references);
+  f("columns", x.columns);
+  f("arms", x.arms);
+}
+template <typename F>
+void Fields(F& f, Evaluation& x) {
+  f("schema", x.schema);
+  f("config", x.config);
+  f("judges", x.judges);
+  f("scorings", x.scorings);
+  f("arms", x.arms);
+  f("summaries", x.summaries);
+  f("comparisons", x.comparisons);
+  f("slices", x.slices);
+  f("notes", x.notes);
+  f("rows", x.rows);
+}
+
+constexpr Verdict kVerdicts[] = {Verdict::kNoise, Verdict::kBetter, Verdict::kWorse,
+                                 Verdict::kChanged};
+
+class Writer {
+ public:
+  template <typename T>
+  static Json Write(const T& value) {
+    if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
+      return value;  // a double that is not finite becomes null
+    } else if constexpr (std::is_same_v<T, Verdict>) {
+      return std::string(VerdictName(value));
+    } else {
+      Writer writer;
+      // Fields serves reading too and so takes no const; Writer changes nothing.
+      Fields(writer, const_cast<T&>(value));
+      return std::move(writer.object_);
+    }
+  }
+  template <typename T>
+  static Json Write(const std::vector<T>& values) {
+    Json list = Json::array();
+    for (const T& value : values) list.push_back(Write(value));
+    return list;
+  }
+  template <typename T>
+  static Json Write(const std::map<std::string, T>& values) {
+    Json object = Json::object();
+    for (const auto& [key, value] : values) object[key] = Write(value);
+    return object;
+  }
+  template <typename T>
+  static Json Write(const std::optional<T>& value) {
+    return value.has_value() ? Write(*value) : Json();
+  }
+
+  template <typename T>
+  void operator()(const char* name, const T& field) {
+    object_[name] = Write(field);
+  }
+
+ private:
+  Json object_ = Json::object();
+};
+
+class Reader {
+ public:
+  Reader(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
+
+  template <typename T>
+  static absl::Status Read(const Json& json, const std::string& path, T* out) {
+    if constexpr (std::is_same_v<T, bool>) {
+      if (!json.is_boolean()) return Bad(path, "true or false");
+      *out = json.get<bool>();
+    } else if constexpr (std::is_same_v<T, uint64_t>) {
+      if (!json.is_number_unsigned()) return Bad(path, "a whole number >= 0");
+      *out = json.get<T>();
+    } else if constexpr (std::is_integral_v<T>) {
+      if (!json.is_number_integer()) return Bad(path, "a whole number");
+      const auto value = json.get<int64_t>();
+      *out = static_cast<T>(value);
+      if (int64_t{*out} != value) return Bad(path, "a smaller number");
+    } else if constexpr (std::is_floating_point_v<T>) {
+      if (!json.is_number()) return Bad(path, "a number");
+      *out = json.get<T>();
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      if (!json.is_string()) return Bad(path, "a string");
+      *out = json.get<std::string>();
+    } else if constexpr (std::is_same_v<T, Verdict>) {
+      for (const Verdict verdict : kVerdicts) {
+        if (!json.is_string() || json.get_ref<const std::string&>() != VerdictName(verdict))
+          continue;
+        *out = verdict;
+        return absl::OkStatus();
+      }
+      return Bad(path, "noise, better, worse or changed");
+    } else {
+      if (!json.is_object()) return Bad(path, "an object");
+      Reader reader(json, path);
+      Fields(reader, *out);
+      return reader.status_;
+    }
+    return absl::OkStatus();
+  }
+  template <typename T>
+  static absl::Status Read(const Json& json, const std::string& path, std::vector<T>* out) {
+    if (!json.is_array()) return Bad(path, "a list");
+    out->resize(json.size());
+    for (size_t i = 0; i < json.size(); ++i) {
+      MELLOW_RETURN_IF_ERROR(Read(json[i], absl::StrCat(path, "[", i, "]"), &(*out)[i]));
+    }
+    return absl::OkStatus();
+  }
+  template <typename T>
+  static absl::Status Read(const Json& json, const std::string& path,
+                           std::map<std::string, T>* out) {
+    if (!json.is_object()) return Bad(path, "an object");
+    for (const auto& [key, value] : json.items()) {
+      MELLOW_RETURN_IF_ERROR(Read(value, absl::StrCat(path, ".", key), &(*out)[key]));
+    }
+    return absl::OkStatus();
+  }
+  template <typename T>
+  static absl::Status Read(const Json& json, const std::string& path, std::optional<T>* out) {
+    out->reset();
+    if (json.is_null()) return absl::OkStatus();
+    return Read(json, path, &out->emplace());
+  }
+
+  template <typename T>
+  void operator()(const char* name, T& field) {
+    if (!status_.ok()) return;
+    const std::string path = path_.empty() ? name : absl::StrCat(path_, ".", name);
+    const auto found = object_.find(name);
+    status_ = found == object_.end() ? absl::InvalidArgumentError(absl::StrCat(path, " is missing"))
+                                     : Read(*found, path, &field);
+  }
+
+ private:
+  static absl::Status Bad(const std::string& path, const char* wanted) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path.empty() ? "the file" : path, ": ", wanted, " is needed"));
+  }
+
+  const Json& object_;
+  const std::string path_;
+  absl::Status status_;
+};
+
+std::string Dump(const Json& json, int indentation) {
+  return json.dump(indentation, ' ', false, Json::error_handler_t::replace);
+}
+
+absl::StatusOr<Json> Parse(absl::string_view text) {
+  Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return absl::InvalidArgumentError("not a JSON object in UTF-8");
+  return json;
+}
+
+absl::Status CheckSize(absl::string_view what, size_t got, size_t wanted) {
+  if (got == wanted) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " has ", got, " entries, there must be ", wanted));
+}
+
+// What readers may rely on when they follow the order of arms and scorings.
+absl::Status CheckShape(const Evaluation& e) {
+  if (e.arms.size() < 2) return absl::InvalidArgumentError("arms: at least two are needed");
+  MELLOW_RETURN_IF_ERROR(CheckSize("summaries", e.summaries.size(), e.arms.size()));
+  MELLOW_RETURN_IF_ERROR(CheckSize("comparisons", e.comparisons.size(), e.arms.size() - 1));
+  for (size_t a = 0; a < e.arms.size(); ++a) {
+    MELLOW_RETURN_IF_ERROR(CheckSize(absl::StrCat("summaries[", a, "].toxicity"),
+                                     e.summaries[a].toxicity.size(), e.scorings.size()));
+  }
+  for (size_t r = 0; r < e.rows.size(); ++r) {
+    const std::string row = absl::StrCat("rows[", r, "].arms");
+    MELLOW_RETURN_IF_ERROR(CheckSize(row, e.rows[r].arms.size(), e.arms.size()));
+    for (const ArmRow& arm : e.rows[r].arms) {
+      MELLOW_RETURN_IF_ERROR(CheckSize(absl::StrCat(row, "[].samples"), arm.samples.size(),
+                                       static_cast<size_t>(e.config.sampling.samples)));
+      for (const Sample& sample : arm.samples) {
+        MELLOW_RETURN_IF_ERROR(CheckSize(absl::StrCat(row, "[].samples[].scores"),
+                                         sample.scores.size(), e.scorings.size()));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::string_view VerdictName(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kNoise:
+      return "noise";
+    case Verdict::kBetter:
+      return "better";
+    case Verdict::kWorse:
+      return "worse";
+    case Verdict::kChanged:
+      return "changed";
+  }
+  return "noise";
+}
+
+std::string EvaluationToJson(const Evaluation& evaluation) {
+  return Dump(Writer::Write(evaluation), 2) + "\n";
+}
+
+absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view text) {
+  MELLOW_ASSIGN_OR_RETURN(const Json json, Parse(text));
+  const auto schema = json.find("schema");
+  if (schema == json.end() || *schema != kEvaluationSchema) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("schema: ", schema == json.end() ? "missing" : Dump(*schema, -1),
+                     "; this program reads evaluations of schema ", kEvaluationSchema));
+  }
+  Evaluation evaluation;
+  MELLOW_RETURN_IF_ERROR(Reader::Read(json, "", &evaluation));
+  MELLOW_RETURN_IF_ERROR(CheckShape(evaluation));
+  return evaluation;
+}
+
+std::string RowToJson(const Row& row) { return Dump(Writer::Write(row), -1); }
+
+absl::StatusOr<Row> RowFromJson(absl::string_view text) {
+  MELLOW_ASSIGN_OR_RETURN(const Json json, Parse(text));
+  Row row;
+  MELLOW_RETURN_IF_ERROR(Reader::Read(json, "", &row));
+  return row;
+}
+
+std::string ConfigHash(const Evaluation& evaluation) {
+  EvaluationConfig config = evaluation.config;
+  config.sha256.clear();
+  const Json all = {{"schema", evaluation.schema},
+                    {"config", Writer::Write(config)},
+                    {"judges", Writer::Write(evaluation.judges)},
+                    {"scorings", Writer::Write(evaluation.scorings)},
+                    {"arms", Writer::Write(evaluation.arms)}};
+  return Sha256Hex(Dump(all, -1));
+}
+
+}  // namespace mellow::eval
