@@ -20,7 +20,7 @@ readonly SPM=0.2.0 SPM_SHA=a52c19171daaf2e697dc6cbe67684e0fa341b1248966f6aebb541
 # What the build links (first lines) and what the build itself runs (last line).
 readonly PACKAGES=(
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev prometheus-cpp-dev
-  libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libsqlite3-dev libssl-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libcpp-httplib-dev libsqlite3-dev libssl-dev
   g++ cmake ninja-build ccache pkg-config python3 python3-pip python3-setuptools unzip ca-certificates)
 readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
 

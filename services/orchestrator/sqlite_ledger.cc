@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS adapters (
   PRIMARY KEY (version, run_id));
 )";
 
-absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(Statement* statement) {
+absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(sqlite::Statement* statement) {
   MELLOW_ASSIGN_OR_RETURN(const bool row, statement->Step());
   if (!row) return std::optional<AdapterRecord>();
   AdapterRecord record;
@@ -68,12 +68,13 @@ absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(Statement* statement) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::string& path) {
-  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(path));
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<sqlite::Database> database, sqlite::Database::Open(path));
   // Exclusive: a second orchestrator on the same folder would lease the same run twice.
   MELLOW_RETURN_IF_ERROR(database->Execute(
       "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"));
   {
-    MELLOW_ASSIGN_OR_RETURN(Statement check, database->Prepare("PRAGMA integrity_check(1)"));
+    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement check,
+                            database->Prepare("PRAGMA integrity_check(1)"));
     MELLOW_ASSIGN_OR_RETURN(const bool row, check.Step());
     const std::string verdict = row ? check.Bytes(0) : "no answer";
     if (verdict != "ok") {
@@ -82,14 +83,15 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
                        "); restore it from a backup, or start with another --data-dir"));
     }
   }
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database.get()));
   MELLOW_RETURN_IF_ERROR(database->Execute(kSchema));
   MELLOW_RETURN_IF_ERROR(
       database->Execute(absl::StrCat("INSERT OR IGNORE INTO meta VALUES ('schema_version', ",
                                      kSchemaVersion, "), ('last_version', 0)")));
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement version,
+        sqlite::Statement version,
         database->Prepare("SELECT value FROM meta WHERE key = 'schema_version'"));
     MELLOW_ASSIGN_OR_RETURN(const bool row, version.Step());
     if (!row || version.Int(0) != kSchemaVersion) {
@@ -104,10 +106,11 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
 
 absl::StatusOr<std::vector<RunRecord>> SqliteLedger::QueryRuns(absl::string_view where,
                                                                const std::string& parameter) {
-  MELLOW_ASSIGN_OR_RETURN(Statement select, database_->Prepare(absl::StrCat(
-                                                "SELECT run_id, request_id, spec, state, error, "
-                                                "start_version, start_sha256 FROM runs ",
-                                                where, " ORDER BY sequence DESC")));
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare(absl::StrCat("SELECT run_id, request_id, spec, state, error, "
+                                      "start_version, start_sha256 FROM runs ",
+                                      where, " ORDER BY sequence DESC")));
   if (!where.empty()) select.BindText(1, parameter);
   std::vector<RunRecord> runs;
   for (;;) {
@@ -133,7 +136,8 @@ absl::Status SqliteLedger::CheckNoneRunning(const std::string& run_id) {
 
 absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   if (!run.request_id.empty()) {
     MELLOW_ASSIGN_OR_RETURN(std::vector<RunRecord> known,
                             QueryRuns("WHERE request_id = ?", run.request_id));
@@ -142,7 +146,7 @@ absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
   MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run.run_id));
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement insert,
+        sqlite::Statement insert,
         database_->Prepare(
             "INSERT INTO runs (run_id, request_id, spec, state, error) VALUES (?, ?, ?, ?, ?)"));
     insert.BindText(1, run.run_id).BindBlob(3, run.spec);
@@ -178,11 +182,12 @@ absl::StatusOr<RunRecord> SqliteLedger::GetRun(const std::string& run_id) {
 absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state,
                                        const std::string& error) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   if (state == RunState::kRunning) MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run_id));
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement update,
+        sqlite::Statement update,
         database_->Prepare("UPDATE runs SET state = ?, error = ? WHERE run_id = ?"));
     update.Bind(1, static_cast<int64_t>(state)).BindText(2, error).BindText(3, run_id);
     MELLOW_RETURN_IF_ERROR(update.Run());
@@ -194,7 +199,7 @@ absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state
 absl::Status SqliteLedger::SetRunStart(const std::string& run_id, const AdapterRef& start) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
-      Statement update,
+      sqlite::Statement update,
       database_->Prepare("UPDATE runs SET start_version = ?, start_sha256 = ? WHERE run_id = ?"));
   update.Bind(1, start.version).BindText(2, start.sha256).BindText(3, run_id);
   return update.Run();
@@ -202,7 +207,7 @@ absl::Status SqliteLedger::SetRunStart(const std::string& run_id, const AdapterR
 
 absl::StatusOr<int64_t> SqliteLedger::NextVersion(int64_t floor) {
   MELLOW_ASSIGN_OR_RETURN(
-      Statement update,
+      sqlite::Statement update,
       database_->Prepare("UPDATE meta SET value = MAX(value, ?) + 1 WHERE key = 'last_version' "
                          "RETURNING value"));
   update.Bind(1, floor);
@@ -213,7 +218,8 @@ absl::StatusOr<int64_t> SqliteLedger::NextVersion(int64_t floor) {
 
 absl::StatusOr<int64_t> SqliteLedger::NewVersion(int64_t floor) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   MELLOW_ASSIGN_OR_RETURN(const int64_t version, NextVersion(floor));
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return version;
@@ -222,10 +228,11 @@ absl::StatusOr<int64_t> SqliteLedger::NewVersion(int64_t floor) {
 absl::StatusOr<int64_t> SqliteLedger::StepVersion(const std::string& run_id, int step,
                                                   int64_t floor) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement select,
+        sqlite::Statement select,
         database_->Prepare("SELECT version FROM steps WHERE run_id = ? AND step = ?"));
     select.BindText(1, run_id).Bind(2, int64_t{step});
     MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
@@ -233,7 +240,7 @@ absl::StatusOr<int64_t> SqliteLedger::StepVersion(const std::string& run_id, int
   }
   MELLOW_ASSIGN_OR_RETURN(const int64_t version, NextVersion(floor));
   {
-    MELLOW_ASSIGN_OR_RETURN(Statement insert,
+    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement insert,
                             database_->Prepare("INSERT INTO steps VALUES (?, ?, ?, 0, '', '')"));
     insert.BindText(1, run_id).Bind(2, int64_t{step}).Bind(3, version);
     MELLOW_RETURN_IF_ERROR(insert.Run());
@@ -245,11 +252,12 @@ absl::StatusOr<int64_t> SqliteLedger::StepVersion(const std::string& run_id, int
 absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int step,
                                               absl::Span<const Rollout> rollouts) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   int added = 0;
   for (const Rollout& rollout : rollouts) {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement insert,
+        sqlite::Statement insert,
         database_->Prepare("INSERT OR IGNORE INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
                            "NULL, NULL)"));
     insert.BindText(1, run_id)
@@ -271,10 +279,11 @@ absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int ste
 absl::Status SqliteLedger::SetScores(const std::string& run_id, int step,
                                      absl::Span<const PromptScore> scores) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   for (const PromptScore& score : scores) {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement update,
+        sqlite::Statement update,
         database_->Prepare("UPDATE rollouts SET score = ?, toxicity = ? WHERE run_id = ? AND "
                            "step = ? AND prompt_index = ? AND score IS NULL"));
     update.Bind(1, double{score.score.score})
@@ -290,7 +299,7 @@ absl::Status SqliteLedger::SetScores(const std::string& run_id, int step,
 absl::StatusOr<std::vector<Rollout>> SqliteLedger::Rollouts(const std::string& run_id, int step) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
-      Statement select,
+      sqlite::Statement select,
       database_->Prepare("SELECT prompt_index, query_ids, response_ids, logprobs, finished, "
                          "version, sha256, score, toxicity FROM rollouts WHERE run_id = ? AND "
                          "step = ? ORDER BY prompt_index"));
@@ -316,10 +325,11 @@ absl::StatusOr<std::vector<Rollout>> SqliteLedger::Rollouts(const std::string& r
 
 absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecord& step) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement insert,
+        sqlite::Statement insert,
         database_->Prepare("INSERT INTO steps VALUES (?, ?, ?, 1, ?, ?) "
                            "ON CONFLICT (run_id, step) DO UPDATE SET committed = 1, "
                            "sha256 = excluded.sha256, record = excluded.record "
@@ -333,7 +343,8 @@ absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecor
   }
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement prune, database_->Prepare("DELETE FROM rollouts WHERE run_id = ? AND step <= ?"));
+        sqlite::Statement prune,
+        database_->Prepare("DELETE FROM rollouts WHERE run_id = ? AND step <= ?"));
     prune.BindText(1, run_id).Bind(2, int64_t{step.step - kKeptSteps});
     MELLOW_RETURN_IF_ERROR(prune.Run());
   }
@@ -343,7 +354,7 @@ absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecor
 absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
-      Statement select,
+      sqlite::Statement select,
       database_->Prepare("SELECT step, version, sha256, record FROM steps WHERE run_id = ? AND "
                          "committed = 1 AND step > ? ORDER BY step"));
   select.BindText(1, run_id).Bind(2, int64_t{after});
@@ -361,10 +372,11 @@ absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& r
 
 absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement insert,
+        sqlite::Statement insert,
         database_->Prepare("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?)"));
     insert.Bind(1, adapter.ref.version)
         .BindText(2, adapter.ref.sha256)
@@ -375,7 +387,7 @@ absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {
   }
   {
     MELLOW_ASSIGN_OR_RETURN(
-        Statement prune,
+        sqlite::Statement prune,
         database_->Prepare("DELETE FROM adapters WHERE run_id = ? AND version < ?"));
     prune.BindText(1, adapter.run_id).Bind(2, adapter.ref.version);
     MELLOW_RETURN_IF_ERROR(prune.Run());
@@ -386,7 +398,7 @@ absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {
 absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapter() {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
-      Statement select,
+      sqlite::Statement select,
       database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
                          "WHERE version > 0 ORDER BY version DESC LIMIT 1"));
   return ReadAdapter(&select);
@@ -396,7 +408,7 @@ absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapterOf(
     const std::string& run_id) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
-      Statement select,
+      sqlite::Statement select,
       database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
                          "WHERE run_id = ? ORDER BY version DESC LIMIT 1"));
   select.BindText(1, run_id);

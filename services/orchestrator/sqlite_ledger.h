@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/sqlite/sqlite.h"
 #include "common/sync/mutex.h"
 #include "services/orchestrator/ledger.h"
-#include "services/orchestrator/sqlite.h"
 
 namespace mellow::orchestrator {
 
@@ -16,8 +16,8 @@ namespace mellow::orchestrator {
 // is on disk.
 class SqliteLedger : public Ledger {
  public:
-  // Creates the file when it is not there. DataLoss: corrupt, with SQLite's finding. FailedPrecondition: written by a
-  // newer version. Unavailable: another process has it open.
+  // Creates the file when it is not there. DataLoss: corrupt, with SQLite's finding.
+  // FailedPrecondition: written by a newer version. Unavailable: another process has it open.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SqliteLedger>> Open(const std::string& path);
 
   absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) override;
@@ -40,7 +40,8 @@ class SqliteLedger : public Ledger {
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override;
 
  private:
-  explicit SqliteLedger(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  explicit SqliteLedger(std::unique_ptr<sqlite::Database> database)
+      : database_(std::move(database)) {}
 
   absl::StatusOr<int64_t> NextVersion(int64_t floor) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // FailedPrecondition when a run other than `run_id` is RUNNING.
@@ -50,7 +51,7 @@ class SqliteLedger : public Ledger {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Mutex mutex_;
-  std::unique_ptr<Database> database_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<sqlite::Database> database_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::orchestrator

@@ -24,6 +24,9 @@ COMMON = {
     "data": {"base", "sync", "text"},
     "eval": {"base"},
     "checkpoint": {"base"},
+    "sqlite": {"base"},
+    "http": {"base", "sync"},
+    "review": {"base", "sync", "data", "eval", "sqlite"},
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {
@@ -73,6 +76,10 @@ def check_include(path, line, target):
         allowed = (top == "common" and area == "rpc") or re.search(r"_(service|clients?|calls)\.(h|cc)$", name) or area == "wire"
         if not allowed:
             breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.* and *_client.*")
+    if other[0] == "sqlite3.h" and not (top == "common" and area == "sqlite"):
+        breach(path, line, f"{target}: SQLite only in common/sqlite")
+    if other[0] == "httplib.h" and not (top == "common" and area == "http"):
+        breach(path, line, f"{target}: cpp-httplib only in common/http")
     if other[0] == "prometheus" and not (top == "common" and area == "obs"):
         breach(path, line, f"{target}: prometheus-cpp only in common/obs")
 

@@ -182,7 +182,7 @@ TEST(SqliteLedgerFileTest, AFileThatIsNoDatabaseIsDataLoss) {
 TEST(SqliteLedgerFileTest, ALedgerOfANewerProgramIsRefused) {
   testing::TempFolder folder;
   {
-    auto database = Database::Open(folder / "ledger.db");
+    auto database = sqlite::Database::Open(folder / "ledger.db");
     ASSERT_TRUE(database.ok());
     ASSERT_TRUE((*database)
                     ->Execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);"

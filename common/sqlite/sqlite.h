@@ -1,10 +1,10 @@
-#ifndef MELLOW_SERVICES_ORCHESTRATOR_SQLITE_H_
-#define MELLOW_SERVICES_ORCHESTRATOR_SQLITE_H_
+#ifndef MELLOW_COMMON_SQLITE_SQLITE_H_
+#define MELLOW_COMMON_SQLITE_SQLITE_H_
 
 // SQLite's C API with owners and absl::Status. Not thread-safe: the owner of a Database serialises
 // its calls. Codes: ResourceExhausted (disk full), DataLoss (the file is corrupt or no database),
-// Unavailable (locked by another process), PermissionDenied (read-only), Internal (anything else);
-// every message names the file.
+// Unavailable (locked by another process), PermissionDenied (read-only), NotFound (no such file),
+// Internal (anything else); every message names the file.
 
 #include <cstdint>
 #include <memory>
@@ -17,7 +17,7 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-namespace mellow::orchestrator {
+namespace mellow::sqlite {
 
 class Database;
 
@@ -53,10 +53,15 @@ class Statement {
   sqlite3_stmt* statement_;
 };
 
+enum class OpenMode {
+  kCreate,    // creates the file when it is not there
+  kExisting,  // NotFound when it is not there
+};
+
 class Database {
  public:
-  // Creates the file when it is not there.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Database>> Open(
+      const std::string& path, OpenMode mode = OpenMode::kCreate);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -91,6 +96,6 @@ class Transaction {
   Database* database_;  // null: nothing to roll back
 };
 
-}  // namespace mellow::orchestrator
+}  // namespace mellow::sqlite
 
-#endif  // MELLOW_SERVICES_ORCHESTRATOR_SQLITE_H_
+#endif  // MELLOW_COMMON_SQLITE_SQLITE_H_

@@ -1,13 +1,15 @@
-#include "services/orchestrator/sqlite.h"
+#include "common/sqlite/sqlite.h"
 
 #include <sqlite3.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 
-namespace mellow::orchestrator {
+namespace mellow::sqlite {
 
 absl::Status Database::Error(absl::string_view doing) const {
   const int code = sqlite3_errcode(handle_);
@@ -30,11 +32,14 @@ absl::Status Database::Error(absl::string_view doing) const {
   }
 }
 
-absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, OpenMode mode) {
+  // SQLite itself says only "unable to open database file".
+  if (mode == OpenMode::kExisting && access(path.c_str(), F_OK) != 0 && errno == ENOENT)
+    return absl::NotFoundError(absl::StrCat(path, ": no such file"));
+  const int create = mode == OpenMode::kCreate ? SQLITE_OPEN_CREATE : 0;
   sqlite3* handle = nullptr;
-  const int code =
-      sqlite3_open_v2(path.c_str(), &handle,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &handle,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | create, nullptr);
   if (handle == nullptr) return absl::ResourceExhaustedError(absl::StrCat(path, ": no memory"));
   auto database = std::unique_ptr<Database>(new Database(path, handle));
   if (code != SQLITE_OK) return database->Error("opening");
@@ -146,4 +151,4 @@ absl::Status Transaction::Commit() {
   return absl::OkStatus();
 }
 
-}  // namespace mellow::orchestrator
+}  // namespace mellow::sqlite
