@@ -84,9 +84,9 @@ absl::Status ReadPpo(const v1::RunSpec& spec, RunConfig* config) {
     return absl::InvalidArgumentError(absl::StrCat("ppo.", parsed.status().message()));
   }
   if (ppo.has_lora() && spec.has_start_adapter() && !spec.start_adapter().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("ppo.lora: not together with start_adapter (",
-                                                   spec.start_adapter(),
-                                                   "), which brings its own shape"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("ppo.lora: not together with start_adapter (", spec.start_adapter(),
+                     "), which brings its own shape; remove one of the two"));
   }
   config->batch_size = parsed->batch_size;
   config->reference_is_start = parsed->reference == rl::Reference::kStart;

@@ -1,0 +1,26 @@
+// Lines: the first is a run file's JSON, the others are assignments of --set. What the CLI accepts
+// must come back from its own JSON, and the orchestrator must say yes or no to it without crashing.
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "services/cli/run_file.h"
+#include "services/orchestrator/proto_convert.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace mellow;  // NOLINT: a whole program
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  auto spec = cli::RunSpecFromJson(lines[0]);
+  if (!spec.ok()) return 0;
+  for (size_t i = 1; i < lines.size(); ++i) (void)cli::SetField(lines[i], &*spec);
+  const auto config = orchestrator::RunConfigFromProto(*spec);
+  const auto again = cli::RunSpecFromJson(cli::RunSpecToJson(*spec));
+  // Strings that are no UTF-8 can be set, and have no JSON; the orchestrator must still not crash.
+  if (again.ok() && orchestrator::RunConfigFromProto(*again).ok() != config.ok()) std::abort();
+  if (config.ok() && (config->steps < 1 || config->batch_size < 1 || config->shard_prompts < 1))
+    std::abort();
+  return 0;
+}
