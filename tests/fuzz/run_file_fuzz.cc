@@ -1,4 +1,4 @@
-// Lines: the first is a run file's JSON, the others are assignments of --set. What the CLI accepts
+// A run file's JSON; behind each zero byte an assignment of --set. What the CLI accepts
 // must come back from its own JSON, and the orchestrator must say yes or no to it without crashing.
 
 #include <cstdlib>
@@ -12,10 +12,10 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mellow;  // NOLINT: a whole program
   const std::string text(reinterpret_cast<const char*>(data), size);
-  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
-  auto spec = cli::RunSpecFromJson(lines[0]);
+  const std::vector<std::string> parts = absl::StrSplit(text, '\0');
+  auto spec = cli::RunSpecFromJson(parts[0]);
   if (!spec.ok()) return 0;
-  for (size_t i = 1; i < lines.size(); ++i) (void)cli::SetField(lines[i], &*spec);
+  for (size_t i = 1; i < parts.size(); ++i) (void)cli::SetField(parts[i], &*spec);
   const auto config = orchestrator::RunConfigFromProto(*spec);
   const auto again = cli::RunSpecFromJson(cli::RunSpecToJson(*spec));
   // Strings that are no UTF-8 can be set, and have no JSON; the orchestrator must still not crash.
