@@ -1,5 +1,9 @@
 #include "common/nn/kernels/kernel_table.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <string_view>
 
@@ -7,10 +11,22 @@
 
 namespace mellow::nn::kernels {
 
+#if defined(__x86_64__)
+namespace {
+
+// clang 14's __builtin_cpu_supports does not know it.
+bool HasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+}  // namespace
+#endif
+
 const KernelTable* KernelsFor(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("f16c")) {
+      HasF16c()) {
     return &kAvx2Kernels;
   }
   if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512f") &&
