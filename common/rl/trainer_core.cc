@@ -94,7 +94,7 @@ TrainerCore::TrainerCore(const PpoConfig& config, std::shared_ptr<const nn::T5We
       reference_(std::move(reference)),
       value_weight_(nn::FloatTensor(head.weight, model_.weights().device())),
       value_bias_(nn::FloatTensor({head.bias}, model_.weights().device())),
-      adam_(NamedParameters(policy_, value_weight_, value_bias_), config.learning_rate),
+      adam_(NamedParameters(policy_, value_weight_, value_bias_), {}),
       kl_(config),
       random_(config.seed) {}
 
@@ -115,13 +115,13 @@ std::vector<TrainerCore::MiniBatch> TrainerCore::DrawMiniBatches(NumpyRandom* ra
   return out;
 }
 
-PackedRollouts TrainerCore::Pack(absl::Span<const Rollout> rollouts, const MiniBatch& rows) const {
-  std::vector<RolloutIds> ids;
+nn::TeacherForced TrainerCore::Pack(absl::Span<const Rollout> rollouts, const MiniBatch& rows) const {
+  std::vector<nn::PairView> ids;
   for (const int row : rows) {
     const Rollout& r = rollouts[static_cast<size_t>(row)];
     ids.push_back({r.query_ids, r.response_ids});
   }
-  return PackRollouts(ids, weights().config.decoder_start_token_id, weights().device());
+  return nn::PackPairs(ids, weights().config.decoder_start_token_id, weights().device());
 }
 
 at::Tensor TrainerCore::Values(const at::Tensor& hidden) const {
@@ -134,7 +134,7 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
   const at::NoGradGuard no_grad;
   std::vector<std::vector<float>> out(rows.size());
   std::vector<int> pending;
-  std::vector<RolloutIds> ids;
+  std::vector<nn::PairView> ids;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!rows[i].response_ids.empty()) {
       pending.push_back(static_cast<int>(i));
@@ -142,10 +142,10 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
     }
     const bool last = i + 1 == rows.size();
     if (pending.empty() || (!last && static_cast<int>(pending.size()) < config_.mini_batch_size)) continue;
-    const PackedRollouts packed =
-        PackRollouts(ids, weights().config.decoder_start_token_id, weights().device());
-    const at::Tensor hidden = Trunk(&model_, packed, lora);
-    const at::Tensor logprobs = nn::ScoreTargets(weights(), hidden, packed.actions, {}).logprobs;
+    const nn::TeacherForced packed =
+        nn::PackPairs(ids, weights().config.decoder_start_token_id, weights().device());
+    const at::Tensor hidden = nn::TeacherForcedStates(&model_, packed, lora);
+    const at::Tensor logprobs = nn::ScoreTargets(weights(), hidden, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), pending, &out);
     pending.clear();
     ids.clear();
@@ -165,13 +165,13 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts, const std::v
   // Mini-batches as the first epoch will draw them: then an unmoved policy and its reference see the same packing and
   // their log-probs are equal bit for bit.
   for (size_t m = 0; m < plan.size(); ++m) {
-    const PackedRollouts packed = Pack(rollouts, plan[m]);
+    const nn::TeacherForced packed = Pack(rollouts, plan[m]);
     const bool keep = m == 0;
     at::Tensor hidden;
     {
       const ScopedSeconds timer(&seconds->forward);
       const at::AutoGradMode grad(keep);
-      hidden = Trunk(&model_, packed, policy_);
+      hidden = nn::TeacherForcedStates(&model_, packed, policy_);
       Scatter(ToRows(Values(hidden), packed.target.lengths), plan[m], &e.old_values);
       bool need_head = keep;
       for (const int row : plan[m]) {
@@ -179,7 +179,7 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts, const std::v
         need_head = need_head || r.behaviour_logprobs.empty() || r.stale;
       }
       if (need_head) {
-        nn::HeadOutput head = nn::ScoreTargets(weights(), hidden, packed.actions,
+        nn::HeadOutput head = nn::ScoreTargets(weights(), hidden, packed.labels,
                                                {.entropies = keep, .jacobian = keep});
         Scatter(ToRows(head.logprobs, packed.target.lengths), plan[m], &e.old_logprobs);
         if (keep) *kept = {hidden, std::move(head)};
@@ -187,8 +187,8 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts, const std::v
     }
     const ScopedSeconds timer(&seconds->reference);
     const at::NoGradGuard no_grad;
-    const at::Tensor reference = Trunk(&model_, packed, reference_);
-    const at::Tensor logprobs = nn::ScoreTargets(weights(), reference, packed.actions, {}).logprobs;
+    const at::Tensor reference = nn::TeacherForcedStates(&model_, packed, reference_);
+    const at::Tensor logprobs = nn::ScoreTargets(weights(), reference, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), plan[m], &e.reference_logprobs);
     if (config_.kl_penalty == KlPenalty::kFull) {
       const at::Tensor kl = nn::VocabularyKl(weights(), hidden, reference);
@@ -206,11 +206,11 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts, const std::v
 bool TrainerCore::Accumulate(absl::Span<const Rollout> rollouts, const Experience& experience,
                              const Advantages& advantages, const MiniBatch& rows, double scale,
                              KeptForward kept, LossStats* stats) {
-  const PackedRollouts packed = Pack(rollouts, rows);
+  const nn::TeacherForced packed = Pack(rollouts, rows);
   if (!kept.hidden.defined()) {
     const at::AutoGradMode grad(true);
-    kept.hidden = Trunk(&model_, packed, policy_);
-    kept.head = nn::ScoreTargets(weights(), kept.hidden, packed.actions,
+    kept.hidden = nn::TeacherForcedStates(&model_, packed, policy_);
+    kept.head = nn::ScoreTargets(weights(), kept.hidden, packed.labels,
                                  {.entropies = true, .jacobian = true});
   }
   const std::vector<int64_t>& lengths = packed.target.lengths;
@@ -271,7 +271,7 @@ void TrainerCore::OptimizerStep(Updates* updates) {
     const double factor = *config_.max_grad_norm / (norm + 1e-6);
     if (factor < 1) adam_.ScaleGradients(factor);
   }
-  adam_.Step();
+  adam_.Step(config_.learning_rate);
 }
 
 TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts, const Experience& experience,

@@ -14,14 +14,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "common/nn/torch/adamw.h"
+#include "common/nn/torch/lm_head.h"
+#include "common/nn/torch/teacher_forcing.h"
 #include "common/nn/torch/torch_lora.h"
 #include "common/nn/torch/torch_t5.h"
-#include "common/rl/adam.h"
 #include "common/rl/advantages.h"
 #include "common/rl/kl_controller.h"
 #include "common/rl/losses.h"
 #include "common/rl/numpy_random.h"
-#include "common/rl/policy_passes.h"
+#include "common/rl/packed_rows.h"
 #include "common/rl/ppo_config.h"
 #include "common/rl/ppo_trainer.h"
 #include "common/rl/running_moments.h"
@@ -84,7 +86,7 @@ class TrainerCore {
   };
 
   [[nodiscard]] std::vector<MiniBatch> DrawMiniBatches(NumpyRandom* random) const;
-  [[nodiscard]] PackedRollouts Pack(absl::Span<const Rollout> rollouts, const MiniBatch& rows) const;
+  [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Rollout> rollouts, const MiniBatch& rows) const;
   [[nodiscard]] at::Tensor Values(const at::Tensor& hidden) const;
 
   [[nodiscard]] Experience Collect(absl::Span<const Rollout> rollouts,
@@ -105,7 +107,7 @@ class TrainerCore {
   nn::TorchLora reference_;
   at::Tensor value_weight_;  // [d_model], gradient by hand
   at::Tensor value_bias_;    // [1]
-  Adam adam_;
+  nn::AdamW adam_;
   KlController kl_;
   RunningMoments moments_;
   NumpyRandom random_;

@@ -103,7 +103,7 @@ absl::Status TrainerCore::SaveState(const std::string& folder) const {
                      {"random",
                       {{"position", random_.state().position}, {"words", random_.state().words}}}};
   nn::TensorMap tensors;
-  for (const Adam::Parameter& p : adam_.parameters()) {
+  for (const nn::AdamW::Parameter& p : adam_.parameters()) {
     tensors[p.name] = nn::FromTorch(p.value);
     tensors["adam.m." + p.name] = nn::FromTorch(p.m);
     tensors["adam.v." + p.name] = nn::FromTorch(p.v);
@@ -131,7 +131,7 @@ absl::Status TrainerCore::RestoreState(const std::string& folder) {
   const auto take = [&](const std::string& name, const at::Tensor& target) {
     writes.emplace_back(target, reader.Float32(name, target.sizes().vec()));
   };
-  for (const Adam::Parameter& p : adam_.parameters()) {
+  for (const nn::AdamW::Parameter& p : adam_.parameters()) {
     take(p.name, p.value);
     take("adam.m." + p.name, p.m);
     take("adam.v." + p.name, p.v);

@@ -22,7 +22,7 @@
 #include "services/cli/interrupts.h"
 #include "services/cli/orchestrator_client.h"
 #include "services/cli/run_file.h"
-#include "services/cli/train_record.h"
+#include "services/cli/run_record.h"
 #include "services/cli/train_view.h"
 
 namespace mellow::cli {
@@ -32,6 +32,8 @@ namespace v1 = orchestrator::v1;
 
 // An orchestrator that does not answer for that long is not coming back by itself.
 constexpr absl::Duration kPatience = absl::Minutes(3);
+using TrainRecord = RunRecord<v1::RunSpec>;
+
 constexpr absl::Duration kRetryPause = absl::Milliseconds(300);
 constexpr int kInterruptedExitCode = 130;
 
@@ -47,6 +49,8 @@ std::string NewRequestId() {
   std::random_device device;
   return absl::StrFormat("%08x%08x%08x%08x", device(), device(), device(), device());
 }
+
+std::string RecordPath(const std::string& folder) { return absl::StrCat(folder, "/train.json"); }
 
 class Training {
  public:
@@ -104,14 +108,14 @@ class Training {
   }
 
   absl::StatusOr<v1::Run> Start(bool resume) {
-    const absl::StatusOr<TrainRecord> previous = ReadTrainRecord(folder_);
-    MELLOW_RETURN_IF_ERROR(WriteTrainRecord(folder_, record_));
+    const absl::StatusOr<TrainRecord> previous = ReadRunRecord<v1::RunSpec>(RecordPath(folder_));
+    MELLOW_RETURN_IF_ERROR(WriteRunRecord(RecordPath(folder_), record_));
     const absl::StatusOr<std::string> run_id = Persist<std::string>(
         [this](OrchestratorClient& c) { return c.StartRun(record_.spec, record_.request_id); });
     if (!run_id.ok()) {
       // A request that was refused must not hide the run before it from --resume.
       if (previous.ok() && !rpc::IsRetryable(run_id.status()))
-        MELLOW_RETURN_IF_ERROR(WriteTrainRecord(folder_, *previous));
+        MELLOW_RETURN_IF_ERROR(WriteRunRecord(RecordPath(folder_), *previous));
       return run_id.status();
     }
     MELLOW_ASSIGN_OR_RETURN(
@@ -142,7 +146,7 @@ class Training {
           if (event.has_step() && event.step().step() > record_.reported_step) {
             view_->ShowStep(event.step());
             record_.reported_step = event.step().step();
-            stored.Update(WriteTrainRecord(folder_, record_));
+            stored.Update(WriteRunRecord(RecordPath(folder_), record_));
           }
           if (!event.activity().empty()) view_->ShowActivity(event.activity());
         });
@@ -203,7 +207,7 @@ absl::StatusOr<int> Train(const TrainOptions& options) {
   MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
   TrainRecord record = {.request_id = NewRequestId(), .spec = spec};
   if (options.resume) {
-    absl::StatusOr<TrainRecord> old = ReadTrainRecord(folder);
+    absl::StatusOr<TrainRecord> old = ReadRunRecord<v1::RunSpec>(RecordPath(folder));
     if (old.ok()) {
       const std::string difference = SpecDifference(old->spec, spec);
       if (!difference.empty()) {

@@ -13,9 +13,9 @@
 namespace mellow::learner {
 
 LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
-                                       LearnerSession::Options session_options,
+                                       LearnerSession::Options session_options, ComputeTurns* turns,
                                        obs::Metrics* metrics)
-    : options_(options), session_options_(std::move(session_options)) {
+    : options_(options), session_options_(std::move(session_options)), turns_(turns) {
   steps_total_ =
       metrics->AddCounter("mellow_learner_steps_total", "PPO steps trained and recorded.");
   checkpoint_failures_ =
@@ -105,7 +105,10 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
     rollouts.push_back(FromProto(rollout, current_version));
     tokens += rollout.query_ids_size() + rollout.response_ids_size();
   }
-  auto record = session->Train(request.step(), rollouts, request.new_version());
+  absl::StatusOr<StepRecord> record = [&] {
+    const ComputeTurns::Turn turn(turns_);
+    return session->Train(request.step(), rollouts, request.new_version());
+  }();
   if (!record.ok()) {
     if (absl::IsResourceExhausted(record.status())) checkpoint_failures_.Increment();
     obs::Log(obs::Severity::kError, "step not recorded",
@@ -160,6 +163,7 @@ absl::Status LearnerServiceImpl::ScoreTokensImpl(const v1::ScoreTokensRequest& r
                     {pair.target_ids().begin(), pair.target_ids().end()}});
   MutexLock lock(&compute_mutex_);
   MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+  const ComputeTurns::Turn turn(turns_);
   MELLOW_ASSIGN_OR_RETURN(const auto logprobs, session->ScoreTokens(rows, request.reference()));
   for (const std::vector<float>& row : logprobs)
     response.add_logprobs()->mutable_values()->Add(row.begin(), row.end());

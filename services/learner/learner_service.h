@@ -9,6 +9,7 @@
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
+#include "services/learner/compute_turns.h"
 #include "services/learner/learner_options.h"
 #include "services/learner/learner_session.h"
 
@@ -17,9 +18,10 @@ namespace mellow::learner {
 // The rpcs of LearnerService. Calls that compute take turns; GetInfo never waits. Thread-safe.
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
-  // `session_options.trainer.device` is resolved. `metrics` must outlive the service.
+  // `session_options.trainer.device` is resolved. `turns` (whoever computes in this process takes
+  // one) and `metrics` must outlive the service.
   LearnerServiceImpl(const LearnerOptions& options, LearnerSession::Options session_options,
-                     obs::Metrics* metrics);
+                     ComputeTurns* turns, obs::Metrics* metrics);
 
   grpc::Status OpenRun(grpc::ServerContext* context, const v1::OpenRunRequest* request,
                        v1::OpenRunResponse* response) override;
@@ -49,6 +51,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
 
   const LearnerOptions options_;
   const LearnerSession::Options session_options_;
+  ComputeTurns* const turns_;
   obs::Counter steps_total_;
   obs::Counter checkpoint_failures_;
   obs::Histogram train_seconds_;

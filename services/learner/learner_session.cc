@@ -1,17 +1,16 @@
 #include "services/learner/learner_session.h"
 
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "services/learner/run_id.h"
 #include "services/learner/step_records.h"
 
 namespace mellow::learner {
@@ -20,16 +19,6 @@ namespace {
 constexpr char kRunFile[] = "/run.json";
 constexpr char kAdapterFolder[] = "/adapter";
 constexpr char kTrainerFolder[] = "/trainer";
-
-absl::Status CheckRunId(const std::string& run_id) {
-  const bool good = !run_id.empty() && run_id.size() <= 128 &&
-                    std::all_of(run_id.begin(), run_id.end(), [](char c) {
-                      return absl::ascii_isalnum(c) || c == '-' || c == '_';
-                    });
-  if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("run_id '", run_id, "': 1 to 128 letters, digits, '-' and '_'"));
-}
 
 absl::StatusOr<RunFile> ReadRunFile(const std::string& folder) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));

@@ -1,4 +1,4 @@
-// mellow_learner_server: PPO on LoRA weights and a value head.
+// mellow_learner_server: PPO on LoRA weights and a value head, and supervised fine-tuning.
 #include <CLI/CLI.hpp>
 #include <thread>
 
@@ -7,6 +7,7 @@
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/learner/learner_service.h"
+#include "services/learner/sft_service.h"
 
 namespace mellow::learner {
 namespace {
@@ -23,7 +24,12 @@ absl::Status Serve(LearnerOptions options) {
   MELLOW_RETURN_IF_ERROR(nn::LoadModelTensors(options.model).status());
 
   obs::Metrics metrics;
-  LearnerServiceImpl service(options, session, &metrics);
+  ComputeTurns turns;
+  LearnerServiceImpl service(options, session, &turns, &metrics);
+  SftRunner runner({session.model, session.checkpoint_dir, session.keep_checkpoints,
+                    {session.trainer.device, session.trainer.threads}},
+                   &turns, &metrics);
+  SftServiceImpl sft_service(&runner);
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_LEARNER);
@@ -32,8 +38,13 @@ absl::Status Serve(LearnerOptions options) {
   };
   return wire::ServeUntilSignal(
       options.service,
-      {{&service}, {v1::LearnerService::service_full_name()}, &metrics, describe, [&] {
+      {{&service, &sft_service},
+       {v1::LearnerService::service_full_name(), v1::SftService::service_full_name()},
+       &metrics,
+       describe,
+       [&] {
          service.Drain();
+         runner.Drain();
        }});
 }
 
@@ -42,7 +53,7 @@ absl::Status Serve(LearnerOptions options) {
 
 int main(int argc, char** argv) {
   mellow::rpc::BlockShutdownSignals();
-  CLI::App app("Mellow learner server: trains LoRA adapters and a value head by PPO.",
+  CLI::App app("Mellow learner server: trains LoRA adapters by PPO and by supervision.",
                "mellow_learner_server");
   mellow::learner::LearnerOptions options;
   mellow::learner::AddLearnerFlags(&app, &options);

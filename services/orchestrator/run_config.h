@@ -8,16 +8,13 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/data/prompt_template.h"
 
 namespace mellow::orchestrator {
 
-// The notebook's prompt.
-inline constexpr char kDefaultPromptTemplate[] =
-    "\nSummarize the following conversation.\n\n{dialogue}\n\nSummary:\n";
-
 struct DataConfig {
   std::string path;  // absolute
-  std::string prompt_template = kDefaultPromptTemplate;
+  std::string prompt_template = data::kDefaultPromptTemplate;
   std::optional<int> min_chars;  // length > min_chars
   std::optional<int> max_chars;  // length <= max_chars
   std::string filter_column = "dialogue";

@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!spec.ok()) return 0;
   for (size_t i = 1; i < parts.size(); ++i) (void)cli::SetField(parts[i], &*spec);
   const auto config = orchestrator::RunConfigFromProto(*spec);
-  const auto again = cli::RunSpecFromJson(cli::RunSpecToJson(*spec));
+  const auto again = cli::RunSpecFromJson(cli::SpecToJson(*spec));
   // Strings that are no UTF-8 can be set, and have no JSON; the orchestrator must still not crash.
   if (again.ok() && orchestrator::RunConfigFromProto(*again).ok() != config.ok()) std::abort();
   if (config.ok() && (config->steps < 1 || config->batch_size < 1 || config->shard_prompts < 1))

@@ -22,6 +22,7 @@ COMMON = {
     "adapters": {"base", "nn"},
     "rl": {"base", "sync", "nn", "adapters"},
     "data": {"base", "sync", "text"},
+    "sft": {"base", "sync", "nn", "adapters", "data"},
     "eval": {"base"},
     "checkpoint": {"base"},
     "sqlite": {"base"},
@@ -67,10 +68,10 @@ def check_include(path, line, target):
         if other[0] == "mellow" and other[1] not in PEERS.get(area, set()) | {area, "common"}:
             breach(path, line, f"{target}: services/{area} may use the protos of {sorted(PEERS.get(area, set()) | {area, 'common'})}")
     if other[0] in ("torch", "ATen", "c10"):
-        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area == "rl" or name == "device.cc")
+        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area in ("rl", "sft") or name == "device.cc")
         if not inside:
-            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/rl and device.cc")
-        elif path.suffix == ".h" and parts[1:3] != ("nn", "torch") and "internal" not in name and area != "rl":
+            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/rl, common/sft and device.cc")
+        elif path.suffix == ".h" and parts[1:3] != ("nn", "torch") and "internal" not in name and area not in ("rl", "sft"):
             breach(path, line, f"{target}: no libtorch in public headers")
     if other[0] in ("grpc", "grpcpp"):
         allowed = (top == "common" and area == "rpc") or re.search(r"_(service|clients?|calls)\.(h|cc)$", name) or area == "wire"

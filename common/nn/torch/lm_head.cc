@@ -34,18 +34,23 @@ HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden, cons
                         const HeadOptions& options) {
   const at::NoGradGuard no_grad;
   const at::Tensor all = hidden.detach();
+  const double smoothing = options.label_smoothing;
+  const at::Tensor mean_row = smoothing > 0 ? weights.head.mean(0, false, at::kFloat) : at::Tensor();
   std::vector<at::Tensor> logprobs, entropies, jacobians;
   for (int64_t begin = 0; begin < all.size(0); begin += kChunk) {
     const int64_t n = std::min(kChunk, all.size(0) - begin);
     const at::Tensor target = targets.narrow(0, begin, n);
     const at::Tensor logits = Logits(weights, all.narrow(0, begin, n));
     const at::Tensor norm = at::logsumexp(logits, {1});
-    logprobs.push_back(logits.gather(1, target.unsqueeze(1)).squeeze(1) - norm);
+    at::Tensor wanted = logits.gather(1, target.unsqueeze(1)).squeeze(1);
+    if (smoothing > 0) wanted = wanted.mul_(1 - smoothing).add_(logits.mean(1), smoothing);
+    logprobs.push_back(wanted - norm);
     if (!options.entropies && !options.jacobian) continue;
     const at::Tensor p = (logits - norm.unsqueeze(1)).exp_();
     if (options.entropies) entropies.push_back(norm - RowDots(p, logits));
     if (options.jacobian) {
-      const at::Tensor chosen = at::embedding(weights.head, target).to(at::kFloat);
+      at::Tensor chosen = at::embedding(weights.head, target).to(at::kFloat);
+      if (smoothing > 0) chosen = chosen.mul(1 - smoothing).add_(mean_row, smoothing);
       const at::Tensor expected = at::mm(p.to(weights.head.scalar_type()), weights.head).to(at::kFloat);
       jacobians.push_back((chosen - expected).mul_(HeadScale(weights)));
     }

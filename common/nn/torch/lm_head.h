@@ -9,8 +9,10 @@ namespace mellow::nn {
 
 // The vocabulary projection, always without autograd and a few hundred positions at a time: logits of a whole batch are never in
 // memory. Gradients come in closed form, d log p(a) / d h = W[a] - sum_v p(v) W[v].
+// With label smoothing e (Szegedy et al. 2016; torch's cross_entropy and transformers' LabelSmoother alike) a target's log-likelihood is
+// (1 - e) log p(a) + e mean_v log p(v), and W[a] becomes (1 - e) W[a] + e mean_v W[v].
 struct HeadOutput {
-  at::Tensor logprobs;   // [n] fp32: of the targets
+  at::Tensor logprobs;   // [n] fp32: of the targets, smoothed as asked for
   at::Tensor entropies;  // [n]: of the distributions; undefined unless asked for
   at::Tensor jacobian;   // [n, d_model]: d logprobs[i] / d hidden[i]; undefined unless asked for
 };
@@ -18,6 +20,7 @@ struct HeadOutput {
 struct HeadOptions {
   bool entropies = false;
   bool jacobian = false;
+  double label_smoothing = 0;  // in [0, 1)
 };
 
 // hidden: [n, d_model] fp32, the decoder's final states; targets: [n] int64.

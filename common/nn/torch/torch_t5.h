@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "common/nn/torch/dropout.h"
 #include "common/nn/torch/position_bias.h"
 #include "common/nn/torch/t5_weights.h"
 #include "common/nn/torch/torch_lora.h"
@@ -25,17 +26,31 @@ struct PackedIds {
 // y = x W^T in the weight's type, fp32 in and out.
 [[nodiscard]] at::Tensor BaseLinear(const at::Tensor& x, const at::Tensor& weight);
 
-// y = x W^T + scaling (x A^T) B^T; the base product runs in the weight's type, LoRA and the result are fp32. x: [n, in] fp32.
-[[nodiscard]] at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear, const TorchLora& lora);
+// Dropout on tensors whose rows have these lengths. Without an object nothing is dropped. Not owned.
+struct RowDropout {
+  Dropout* dropout = nullptr;
+  const std::vector<int64_t>* lengths = nullptr;
+
+  [[nodiscard]] at::Tensor Hidden(const at::Tensor& x) const {
+    return dropout == nullptr ? x : dropout->Hidden(x, *lengths);
+  }
+  [[nodiscard]] at::Tensor LoraInput(const at::Tensor& x) const {
+    return dropout == nullptr ? x : dropout->LoraInput(x, *lengths);
+  }
+};
+
+// y = x W^T + scaling (dropout(x) A^T) B^T; the base product runs in the weight's type, LoRA and the result are fp32. x: [n, in] fp32.
+[[nodiscard]] at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear, const TorchLora& lora,
+                                    const RowDropout& dropout = {});
 
 [[nodiscard]] at::Tensor Activate(const at::Tensor& x, T5Activation activation);
 
 // The feed-forward sub-layer with its norm and residual. x: [n, d_model].
 [[nodiscard]] at::Tensor FeedForward(const at::Tensor& x, const T5FeedForward& ff, const T5Config& config,
-                                     const TorchLora& lora);
+                                     const TorchLora& lora, const RowDropout& dropout = {});
 
 // T5's two stacks as differentiable functions: when A and B of the adapter require gradients (and gradients are enabled), so does
-// the result. No dropout anywhere. Not thread-safe (it keeps position biases).
+// the result. Nothing is dropped unless a Dropout is given. Not thread-safe (it keeps position biases).
 class TorchT5 {
  public:
   explicit TorchT5(std::shared_ptr<const T5Weights> weights);
@@ -44,23 +59,27 @@ class TorchT5 {
   [[nodiscard]] const T5Config& config() const { return weights_->config; }
 
   // [source tokens, d_model], after the final layer norm.
-  [[nodiscard]] at::Tensor Encode(const PackedIds& source, const TorchLora& lora);
+  [[nodiscard]] at::Tensor Encode(const PackedIds& source, const TorchLora& lora,
+                                  Dropout* dropout = nullptr);
   // Teacher-forced: `target` holds the decoder's inputs (start token first), row i attends to row i of `encoded`.
   // [target tokens, d_model], after the final layer norm; not yet scaled for a tied head.
   [[nodiscard]] at::Tensor Decode(const PackedIds& target, const at::Tensor& encoded,
-                                  const std::vector<int64_t>& source_lengths, const TorchLora& lora);
+                                  const std::vector<int64_t>& source_lengths, const TorchLora& lora,
+                                  Dropout* dropout = nullptr);
 
  private:
   [[nodiscard]] at::Tensor SelfAttention(const at::Tensor& x, const T5Attention& attention,
                                          const std::vector<int64_t>& lengths, PositionBias* bias,
-                                         const TorchLora& lora) const;
+                                         const TorchLora& lora, Dropout* dropout) const;
   [[nodiscard]] at::Tensor CrossAttention(const at::Tensor& x, const at::Tensor& encoded,
                                           const T5Attention& attention,
                                           const std::vector<int64_t>& lengths,
                                           const std::vector<int64_t>& source_lengths,
-                                          const TorchLora& lora) const;
-  [[nodiscard]] at::Tensor AttendRow(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                     const at::Tensor& bias) const;
+                                          const TorchLora& lora, Dropout* dropout) const;
+  // All rows of one attention layer: `bias` gives the position bias of a row, or nothing.
+  [[nodiscard]] at::Tensor Attend(const std::vector<at::Tensor>& q, const std::vector<at::Tensor>& k,
+                                  const std::vector<at::Tensor>& v, PositionBias* bias,
+                                  Dropout* dropout) const;
 
   std::shared_ptr<const T5Weights> weights_;
   PositionBias encoder_bias_;

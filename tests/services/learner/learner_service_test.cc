@@ -55,7 +55,8 @@ class LearnerServiceTest : public ::testing::Test {
 
   testing::TempFolder root_;
   obs::Metrics metrics_;
-  LearnerServiceImpl service_{{}, {kModel, root_.path(), 2, {}}, &metrics_};
+  ComputeTurns turns_;
+  LearnerServiceImpl service_{{}, {kModel, root_.path(), 2, {}}, &turns_, &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::LearnerService::Stub> stub_;
 };

@@ -32,6 +32,18 @@ TEST_P(LmHeadTest, MatchesAutogradThroughTheWholeVocabulary) {
   EXPECT_TRUE(at::allclose(got.jacobian, leaf.grad(), 1e-4, 1e-5));
 }
 
+TEST_P(LmHeadTest, SmoothedLabelsMatchAutograd) {
+  constexpr double kSmoothing = 0.2;
+  const at::Tensor leaf = hidden_.clone().set_requires_grad(true);
+  const at::Tensor loss = at::cross_entropy_loss(Logits(*weights_, leaf), targets_, {}, at::Reduction::None,
+                                                 /*ignore_index=*/-100, kSmoothing);
+  loss.sum().backward();
+  const HeadOutput got =
+      ScoreTargets(*weights_, hidden_, targets_, {.jacobian = true, .label_smoothing = kSmoothing});
+  EXPECT_TRUE(at::allclose(got.logprobs, -loss.detach(), 1e-5, 1e-5));
+  EXPECT_TRUE(at::allclose(got.jacobian, -leaf.grad(), 1e-4, 1e-5));
+}
+
 TEST_P(LmHeadTest, VocabularyKlIsExactAndZeroForEqualStates) {
   const at::Tensor other = hidden_ + 0.3 * at::randn_like(hidden_);
   const at::Tensor log_p = at::log_softmax(Logits(*weights_, hidden_), 1);

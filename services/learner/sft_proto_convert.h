@@ -1,0 +1,17 @@
+#ifndef MELLOW_SERVICES_LEARNER_SFT_PROTO_CONVERT_H_
+#define MELLOW_SERVICES_LEARNER_SFT_PROTO_CONVERT_H_
+
+#include "absl/status/statusor.h"
+#include "mellow/learner/v1/sft.pb.h"
+#include "services/learner/sft_runner.h"
+
+namespace mellow::learner {
+
+// InvalidArgument naming field and value; does not look at files.
+[[nodiscard]] absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request);
+void ToProto(const SftStatus& status, v1::SftRun* run);
+void ToProto(const SftStepRecord& record, v1::SftStep* step);
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_SERVICES_LEARNER_SFT_PROTO_CONVERT_H_

@@ -1,0 +1,103 @@
+#ifndef MELLOW_SERVICES_LEARNER_SFT_RUNNER_H_
+#define MELLOW_SERVICES_LEARNER_SFT_RUNNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/obs/metrics.h"
+#include "common/sync/mutex.h"
+#include "services/learner/compute_turns.h"
+#include "services/learner/sft_session.h"
+
+namespace mellow::learner {
+
+enum class SftState { kRunning, kDone, kStopped, kFailed };
+
+// A run as people see it.
+struct SftStatus {
+  std::string run_id;
+  SftState state = SftState::kRunning;
+  std::string error;
+  int64_t step = 0;
+  SftLength length;
+  int64_t trainable_parameters = 0;
+  int64_t total_parameters = 0;
+  int train_pairs = 0;
+  int dev_pairs = 0;
+  int truncated_sources = 0;
+  int truncated_targets = 0;
+  std::optional<SftStepRecord> best;
+  SftSession::Result result;  // when done
+};
+
+// Gets what happens in a run. The functions return false when nobody listens any more.
+class SftSink {
+ public:
+  virtual ~SftSink() = default;
+  virtual bool OnStep(const SftStepRecord& step) = 0;
+  virtual bool OnActivity(const std::string& activity) = 0;
+  virtual bool OnEnded(const SftStatus& status) = 0;
+  [[nodiscard]] virtual bool cancelled() const = 0;
+};
+
+// Runs one SftSession at a time in a thread of its own, whoever watches. Thread-safe.
+class SftRunner {
+ public:
+  // `turns` and `metrics` must outlive it.
+  SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics);
+  // Ends after the step in progress, with a checkpoint.
+  ~SftRunner();
+  SftRunner(const SftRunner&) = delete;
+  SftRunner& operator=(const SftRunner&) = delete;
+
+  // Starts the run, goes on with it, or finds it running or done: harmless to repeat. Waits for the
+  // data and the weights. Errors of SftSession::Open; FailedPrecondition: another run is in
+  // progress, or this one has other settings. Unavailable: draining.
+  [[nodiscard]] absl::StatusOr<SftStatus> Start(const SftSettings& settings);
+  // Every record after `after_step`, then the end. NotFound: no such run here. Unavailable: this
+  // process ends before the run. Cancelled: the sink was.
+  [[nodiscard]] absl::Status Watch(const std::string& run_id, int64_t after_step, SftSink* sink);
+  // Waits until the step in progress is done. NotFound: no such run here.
+  [[nodiscard]] absl::StatusOr<SftStatus> Stop(const std::string& run_id);
+  // Takes no more work; the run in progress ends after its step and is not counted as stopped.
+  void Drain();
+
+ private:
+  void Loop();
+  absl::Status TrainToTheEnd();
+  void Publish(const SftStepRecord& record);
+  void Say(const std::string& activity);
+  void End(SftState state, const std::string& error);
+  [[nodiscard]] absl::Status CheckIsHere(const std::string& run_id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const SftSession::Options options_;
+  ComputeTurns* const turns_;
+  obs::Counter steps_total_;
+  obs::Gauge loss_, dev_loss_, learning_rate_, gradient_norm_;
+
+  Mutex start_mutex_;  // held while a run is opened
+  // Of the worker while it runs, of Start otherwise.
+  std::unique_ptr<SftSession> session_;
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool stop_requested_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool working_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<SftStatus> status_ ABSL_GUARDED_BY(mutex_);
+  std::string spec_json_ ABSL_GUARDED_BY(mutex_);
+  std::vector<SftStepRecord> records_ ABSL_GUARDED_BY(mutex_);
+  std::string activity_ ABSL_GUARDED_BY(mutex_);
+  std::jthread worker_ ABSL_GUARDED_BY(start_mutex_);  // last: joined first
+};
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_SERVICES_LEARNER_SFT_RUNNER_H_

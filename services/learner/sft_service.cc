@@ -1,0 +1,74 @@
+#include "services/learner/sft_service.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "services/learner/sft_proto_convert.h"
+
+namespace mellow::learner {
+namespace {
+
+class StreamSink : public SftSink {
+ public:
+  StreamSink(grpc::ServerContext* context, grpc::ServerWriter<v1::WatchSftResponse>* writer)
+      : context_(context), writer_(writer) {}
+
+  bool OnStep(const SftStepRecord& step) override {
+    v1::WatchSftResponse response;
+    ToProto(step, response.mutable_step());
+    return writer_->Write(response);
+  }
+  bool OnActivity(const std::string& activity) override {
+    v1::WatchSftResponse response;
+    response.set_activity(activity);
+    return writer_->Write(response);
+  }
+  bool OnEnded(const SftStatus& status) override {
+    v1::WatchSftResponse response;
+    ToProto(status, response.mutable_ended());
+    return writer_->Write(response);
+  }
+  bool cancelled() const override { return context_->IsCancelled(); }
+
+ private:
+  grpc::ServerContext* const context_;
+  grpc::ServerWriter<v1::WatchSftResponse>* const writer_;
+};
+
+}  // namespace
+
+grpc::Status SftServiceImpl::StartSft(grpc::ServerContext*, const v1::StartSftRequest* request,
+                                      v1::StartSftResponse* response) {
+  return rpc::ToGrpcStatus(StartSftImpl(*request, response));
+}
+
+absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
+                                          v1::StartSftResponse* response) {
+  MELLOW_ASSIGN_OR_RETURN(const SftSettings settings, FromProto(request));
+  MELLOW_ASSIGN_OR_RETURN(const SftStatus status, runner_->Start(settings));
+  ToProto(status, response->mutable_run());
+  return absl::OkStatus();
+}
+
+grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
+                                      const v1::WatchSftRequest* request,
+                                      grpc::ServerWriter<v1::WatchSftResponse>* writer) {
+  if (request->after_step() < -1) {
+    return rpc::ToGrpcStatus(absl::InvalidArgumentError(
+        absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
+  }
+  StreamSink sink(context, writer);
+  return rpc::ToGrpcStatus(runner_->Watch(request->run_id(), request->after_step(), &sink));
+}
+
+grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequest* request,
+                                     v1::StopSftResponse* response) {
+  const absl::StatusOr<SftStatus> status = runner_->Stop(request->run_id());
+  if (!status.ok()) return rpc::ToGrpcStatus(status.status());
+  ToProto(*status, response->mutable_run());
+  return grpc::Status::OK;
+}
+
+}  // namespace mellow::learner

@@ -1,0 +1,30 @@
+#ifndef MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_
+#define MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_
+
+#include "mellow/learner/v1/sft.grpc.pb.h"
+#include "services/learner/sft_runner.h"
+
+namespace mellow::learner {
+
+// The rpcs of SftService: validate, call, translate. Thread-safe.
+class SftServiceImpl final : public v1::SftService::Service {
+ public:
+  // `runner` must outlive it.
+  explicit SftServiceImpl(SftRunner* runner) : runner_(runner) {}
+
+  grpc::Status StartSft(grpc::ServerContext* context, const v1::StartSftRequest* request,
+                        v1::StartSftResponse* response) override;
+  grpc::Status WatchSft(grpc::ServerContext* context, const v1::WatchSftRequest* request,
+                        grpc::ServerWriter<v1::WatchSftResponse>* writer) override;
+  grpc::Status StopSft(grpc::ServerContext* context, const v1::StopSftRequest* request,
+                       v1::StopSftResponse* response) override;
+
+ private:
+  absl::Status StartSftImpl(const v1::StartSftRequest& request, v1::StartSftResponse* response);
+
+  SftRunner* const runner_;
+};
+
+}  // namespace mellow::learner
+
+#endif  // MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_

@@ -1,0 +1,186 @@
+#include "services/learner/sft_session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/adapters/peft.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "common/sft/parameter_counts.h"
+#include "services/learner/run_id.h"
+
+namespace mellow::learner {
+namespace {
+
+constexpr char kRunFile[] = "/run.json";
+constexpr char kAdapterFolder[] = "/adapter";
+constexpr char kBestFolder[] = "/best";
+constexpr char kTrainerFolder[] = "/trainer";
+
+absl::StatusOr<SftRunFile> ReadRunFile(const std::string& folder) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));
+  auto file = ParseSftRunFile(text);
+  if (!file.ok()) return Annotate(file.status(), folder);
+  return file;
+}
+
+absl::StatusOr<std::optional<nn::LoraWeights>> StartingAdapter(const SftPlan& plan,
+                                                               const std::string& checkpoint) {
+  std::optional<nn::LoraWeights> start;
+  // A run that goes on needs the shapes only, and has them itself.
+  const std::string folder = checkpoint.empty() ? plan.start_adapter : checkpoint + kAdapterFolder;
+  if (folder.empty()) return start;
+  auto read = adapters::ReadPeftFolder(folder);
+  if (!read.ok()) return Annotate(read.status(), checkpoint.empty() ? "start_adapter" : "checkpoint");
+  start = *std::move(read);
+  return start;
+}
+
+}  // namespace
+
+absl::Status CheckSameSft(const std::string& run_id, const std::string& had,
+                          const std::string& wanted) {
+  if (had == wanted) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("run ", run_id, " exists with other settings: ", had, ", not ", wanted));
+}
+
+absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& options,
+                                                             const SftSettings& settings) {
+  MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
+  MELLOW_RETURN_IF_ERROR(settings.plan.Validate());
+  const std::string root = absl::StrCat(options.checkpoint_dir, "/", settings.run_id);
+  MELLOW_ASSIGN_OR_RETURN(auto store,
+                          checkpoint::CheckpointStore::Open(root, options.keep_checkpoints));
+  std::vector<std::string> damaged;
+  MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
+  for (const std::string& problem : damaged)
+    obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
+  auto session =
+      std::unique_ptr<SftSession>(new SftSession(settings, root, std::move(store)));
+  SftRunFile file;
+  if (newest.has_value()) {
+    MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
+    MELLOW_RETURN_IF_ERROR(CheckSameSft(settings.run_id, file.spec_json, settings.spec_json));
+  }
+  if (settings.plan.start_adapter.empty()) {
+    // A wrong target need not wait for data and weights.
+    MELLOW_ASSIGN_OR_RETURN(const nn::T5Config model, nn::ReadT5Config(options.model));
+    MELLOW_RETURN_IF_ERROR(sft::CountParameters(model, settings.plan.trainer.lora).status());
+  }
+  MELLOW_RETURN_IF_ERROR(session->LoadData(options.model));
+  if (newest.has_value() && file.data_sha256 != session->data_.sha256) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", settings.run_id, ": ", settings.plan.data.path,
+                     " or the model's tokenizer has changed since the run began"));
+  }
+  MELLOW_ASSIGN_OR_RETURN(const auto start,
+                          StartingAdapter(settings.plan, newest ? newest->folder : ""));
+  sft::SftConfig config = settings.plan.trainer;
+  config.total_steps = session->length_.total_steps;
+  config.warmup_steps = session->length_.warmup_steps;
+  MELLOW_ASSIGN_OR_RETURN(session->trainer_,
+                          sft::SftTrainer::Create(options.model, config, start, options.trainer));
+  if (newest.has_value())
+    MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder, std::move(file)));
+  return session;
+}
+
+absl::Status SftSession::LoadData(const std::string& model) {
+  MELLOW_ASSIGN_OR_RETURN(const auto tokenizer, text::LoadTokenizer(model));
+  const uint32_t seed = settings_.plan.trainer.seed;
+  MELLOW_ASSIGN_OR_RETURN(data_, LoadSftData(settings_.plan.data, seed, *tokenizer));
+  order_.emplace(seed, static_cast<uint32_t>(data_.train.size()),
+                 static_cast<uint32_t>(std::min<int64_t>(settings_.plan.pairs_a_step(),
+                                                         static_cast<int64_t>(data_.train.size()))));
+  MELLOW_ASSIGN_OR_RETURN(length_, LengthOf(settings_.plan, order_->steps_an_epoch()));
+  return absl::OkStatus();
+}
+
+absl::Status SftSession::Restore(const std::string& folder, SftRunFile file) {
+  MELLOW_RETURN_IF_ERROR(trainer_->RestoreState(folder + kTrainerFolder));
+  records_ = std::move(file.records);
+  saved_step_ = trainer_->step();
+  if (best() != nullptr) {
+    MELLOW_ASSIGN_OR_RETURN(best_weights_, adapters::ReadPeftFolder(folder + kBestFolder));
+  }
+  return absl::OkStatus();
+}
+
+const SftStepRecord* SftSession::best() const {
+  const SftStepRecord* best = nullptr;
+  for (const SftStepRecord& record : records_) {
+    if (record.dev_loss && (best == nullptr || *record.dev_loss < *best->dev_loss)) best = &record;
+  }
+  return best;
+}
+
+absl::Status SftSession::Measure(SftStepRecord* record,
+                                 const std::function<void(const std::string&)>& say) {
+  if (data_.dev.empty()) return absl::OkStatus();
+  say(absl::StrCat("measuring the dev loss of ", data_.dev.size(), " pairs"));
+  MELLOW_ASSIGN_OR_RETURN(record->dev_loss, trainer_->Evaluate(data_.dev));
+  const SftStepRecord* const before = best();
+  if (before == nullptr || *record->dev_loss < *before->dev_loss) best_weights_ = trainer_->Adapter();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SftStepRecord> SftSession::Advance(
+    const std::function<void(const std::string&)>& say) {
+  SftStepRecord record;
+  bool due = false;  // a checkpoint
+  if (records_.empty() && !data_.dev.empty()) {
+    MELLOW_RETURN_IF_ERROR(Measure(&record, say));
+    due = true;
+  } else {
+    say(absl::StrCat("training step ", trainer_->step() + 1, " of ", length_.total_steps));
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<sft::Pair> pairs;
+    for (const uint32_t row : order_->PairsOf(trainer_->step())) pairs.push_back(data_.train[row]);
+    MELLOW_ASSIGN_OR_RETURN(const sft::StepResult result, trainer_->Step(pairs));
+    record.step = result.step;
+    record.epoch =
+        static_cast<double>(result.step) / static_cast<double>(order_->steps_an_epoch());
+    record.loss = result.loss;
+    record.learning_rate = result.learning_rate;
+    record.gradient_norm = result.gradient_norm;
+    record.tokens = result.tokens;
+    record.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (result.step % length_.eval_every == 0 || done()) MELLOW_RETURN_IF_ERROR(Measure(&record, say));
+    due = result.step % length_.checkpoint_every == 0 || done();
+  }
+  records_.push_back(record);
+  if (due) MELLOW_RETURN_IF_ERROR(Checkpoint());
+  return record;
+}
+
+absl::Status SftSession::Checkpoint() {
+  if (saved_step_ == trainer_->step()) return absl::OkStatus();
+  MELLOW_RETURN_IF_ERROR(
+      store_.Save(trainer_->step(), [&](const std::string& folder) -> absl::Status {
+        MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
+        MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
+        MELLOW_RETURN_IF_ERROR(
+            adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
+        if (best_weights_)
+          MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kBestFolder, *best_weights_));
+        return WriteFileSynced(folder + kRunFile,
+                               SerializeSftRunFile({settings_.run_id, settings_.spec_json,
+                                                    data_.sha256, records_}));
+      }));
+  saved_step_ = trainer_->step();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SftSession::Result> SftSession::Finish() const {
+  const nn::LoraWeights weights = best_weights_ ? *best_weights_ : trainer_->Adapter();
+  Result result{root_ + kAdapterFolder, adapters::ContentHash(weights)};
+  MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(result.folder, weights));
+  return result;
+}
+
+}  // namespace mellow::learner
