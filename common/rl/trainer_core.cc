@@ -43,7 +43,8 @@ AnyRows Select(const AnyRows& rows, const std::vector<int>& chosen) {
 
 // The rows of one mini-batch into their places in the batch.
 void Scatter(Rows packed, const std::vector<int>& chosen, Rows* rows) {
-  for (size_t i = 0; i < chosen.size(); ++i) (*rows)[static_cast<size_t>(chosen[i])] = std::move(packed[i]);
+  for (size_t i = 0; i < chosen.size(); ++i)
+    (*rows)[static_cast<size_t>(chosen[i])] = std::move(packed[i]);
 }
 
 std::vector<std::pair<std::string, at::Tensor>> NamedParameters(const nn::TorchLora& policy,
@@ -65,7 +66,9 @@ std::vector<float> ScoresOf(absl::Span<const Rollout> rollouts) {
   return scores;
 }
 
-int64_t ResponseLength(const Rollout& rollout) { return static_cast<int64_t>(rollout.response_ids.size()); }
+int64_t ResponseLength(const Rollout& rollout) {
+  return static_cast<int64_t>(rollout.response_ids.size());
+}
 
 // Stale rollouts: each token's weight pi_now / pi_behaviour, truncated. Empty when none is stale.
 Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, double most) {
@@ -115,7 +118,8 @@ std::vector<TrainerCore::MiniBatch> TrainerCore::DrawMiniBatches(NumpyRandom* ra
   return out;
 }
 
-nn::TeacherForced TrainerCore::Pack(absl::Span<const Rollout> rollouts, const MiniBatch& rows) const {
+nn::TeacherForced TrainerCore::Pack(absl::Span<const Rollout> rollouts,
+                                    const MiniBatch& rows) const {
   std::vector<nn::PairView> ids;
   for (const int row : rows) {
     const Rollout& r = rollouts[static_cast<size_t>(row)];
@@ -141,7 +145,8 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
       ids.push_back({rows[i].query_ids, rows[i].response_ids});
     }
     const bool last = i + 1 == rows.size();
-    if (pending.empty() || (!last && static_cast<int>(pending.size()) < config_.mini_batch_size)) continue;
+    if (pending.empty() || (!last && static_cast<int>(pending.size()) < config_.mini_batch_size))
+      continue;
     const nn::TeacherForced packed =
         nn::PackPairs(ids, weights().config.decoder_start_token_id, weights().device());
     const at::Tensor hidden = nn::TeacherForcedStates(&model_, packed, lora);
@@ -153,17 +158,19 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
   return out;
 }
 
-Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts, const std::vector<MiniBatch>& plan,
-                                KeptForward* kept, Seconds* seconds) {
+Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
+                                const std::vector<MiniBatch>& plan, KeptForward* kept,
+                                Seconds* seconds) {
   Experience e;
   const size_t n = rollouts.size();
-  for (Rows* rows : {&e.old_logprobs, &e.old_values, &e.reference_logprobs, &e.full_kl}) rows->resize(n);
+  for (Rows* rows : {&e.old_logprobs, &e.old_values, &e.reference_logprobs, &e.full_kl})
+    rows->resize(n);
   std::vector<int64_t> lengths;
   for (const Rollout& r : rollouts) lengths.push_back(ResponseLength(r));
   e.mask = ResponseMask(lengths, /*skip_first_token=*/config_.trl_compat);
 
-  // Mini-batches as the first epoch will draw them: then an unmoved policy and its reference see the same packing and
-  // their log-probs are equal bit for bit.
+  // Mini-batches as the first epoch will draw them: then an unmoved policy and its reference see
+  // the same packing and their log-probs are equal bit for bit.
   for (size_t m = 0; m < plan.size(); ++m) {
     const nn::TeacherForced packed = Pack(rollouts, plan[m]);
     const bool keep = m == 0;
@@ -274,9 +281,10 @@ void TrainerCore::OptimizerStep(Updates* updates) {
   adam_.Step(config_.learning_rate);
 }
 
-TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts, const Experience& experience,
-                                        const Advantages& advantages, std::vector<MiniBatch> plan,
-                                        NumpyRandom* random, KeptForward kept) {
+TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts,
+                                        const Experience& experience, const Advantages& advantages,
+                                        std::vector<MiniBatch> plan, NumpyRandom* random,
+                                        KeptForward kept) {
   Updates updates;
   const auto group_size = static_cast<size_t>(config_.gradient_accumulation_steps);
   for (int epoch = 0; epoch < config_.ppo_epochs; ++epoch) {
@@ -285,8 +293,8 @@ TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts, cons
       std::vector<double> tokens;  // counted, of each mini-batch of the group
       double planned = 0;
       for (size_t m = begin; m < begin + group_size; ++m) {
-        tokens.push_back(std::max<double>(
-            1, static_cast<double>(CountMask(Select(experience.mask, plan[m])))));
+        tokens.push_back(
+            std::max<double>(1, static_cast<double>(CountMask(Select(experience.mask, plan[m])))));
         planned += tokens.back();
       }
       adam_.ZeroGradients();

@@ -1,8 +1,8 @@
 #ifndef MELLOW_COMMON_RL_TRAINER_CORE_H_
 #define MELLOW_COMMON_RL_TRAINER_CORE_H_
 
-// The inside of PpoTrainer: weights, optimizer, and the two halves of a step (experience, updates). Throws what ATen throws;
-// PpoTrainer catches it.
+// The inside of PpoTrainer: weights, optimizer, and the two halves of a step (experience, updates).
+// Throws what ATen throws; PpoTrainer catches it.
 
 #include <ATen/ATen.h>
 
@@ -41,7 +41,8 @@ struct Experience {
   Rows importance_weights;  // empty without stale rollouts
 };
 
-// A training forward whose weights have not moved since: computed with the experience, used by the first update.
+// A training forward whose weights have not moved since: computed with the experience, used by the
+// first update.
 struct KeptForward {
   at::Tensor hidden;  // with its graph
   nn::HeadOutput head;
@@ -86,7 +87,8 @@ class TrainerCore {
   };
 
   [[nodiscard]] std::vector<MiniBatch> DrawMiniBatches(NumpyRandom* random) const;
-  [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Rollout> rollouts, const MiniBatch& rows) const;
+  [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Rollout> rollouts,
+                                       const MiniBatch& rows) const;
   [[nodiscard]] at::Tensor Values(const at::Tensor& hidden) const;
 
   [[nodiscard]] Experience Collect(absl::Span<const Rollout> rollouts,

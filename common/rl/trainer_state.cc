@@ -47,7 +47,8 @@ absl::StatusOr<double> Number(const std::string& path, const Json& object, const
   return object[key].get<double>();
 }
 
-absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json, const Json& fingerprint) {
+absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json,
+                                     const Json& fingerprint) {
   MELLOW_ASSIGN_OR_RETURN(const double format, Number(path, json, "format"));
   if (format != kFormat) {
     return absl::FailedPreconditionError(
@@ -58,8 +59,8 @@ absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json, 
   for (const auto& [key, value] : fingerprint.items()) {
     const Json saved = json["made_with"].value(key, Json());
     if (saved != value) {
-      return absl::FailedPreconditionError(absl::StrCat(path, ": ", key, " is ", saved.dump(),
-                                                        ", this trainer has ", value.dump()));
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ": ", key, " is ", saved.dump(), ", this trainer has ", value.dump()));
     }
   }
   Numbers n;
@@ -81,7 +82,8 @@ absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json, 
   if (!words.is_array() || words.size() != n.random.words.size())
     return Corrupt(path, "random.words is not a list of 624 numbers");
   for (size_t i = 0; i < words.size(); ++i) {
-    if (!words[i].is_number_unsigned()) return Corrupt(path, "random.words holds something else than a number");
+    if (!words[i].is_number_unsigned())
+      return Corrupt(path, "random.words holds something else than a number");
     n.random.words[i] = words[i].get<uint32_t>();
   }
   return n;
@@ -90,18 +92,18 @@ absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json, 
 }  // namespace
 
 absl::Status TrainerCore::SaveState(const std::string& folder) const {
-  const Json json = {{"format", kFormat},
-                     {"made_with", Fingerprint(config_, policy_.config())},
-                     {"step", step_},
-                     {"adam_steps", adam_.steps()},
-                     {"kl_coef", kl_.value()},
-                     {"moments",
-                      {{"mean", moments_.mean},
-                       {"std", moments_.std},
-                       {"var", moments_.var},
-                       {"count", moments_.count}}},
-                     {"random",
-                      {{"position", random_.state().position}, {"words", random_.state().words}}}};
+  const Json json = {
+      {"format", kFormat},
+      {"made_with", Fingerprint(config_, policy_.config())},
+      {"step", step_},
+      {"adam_steps", adam_.steps()},
+      {"kl_coef", kl_.value()},
+      {"moments",
+       {{"mean", moments_.mean},
+        {"std", moments_.std},
+        {"var", moments_.var},
+        {"count", moments_.count}}},
+      {"random", {{"position", random_.state().position}, {"words", random_.state().words}}}};
   nn::TensorMap tensors;
   for (const nn::AdamW::Parameter& p : adam_.parameters()) {
     tensors[p.name] = nn::FromTorch(p.value);

@@ -22,7 +22,8 @@ std::vector<uint32_t> BatchPlan::PairsOf(int64_t step) {
 std::vector<uint32_t> HeldOutRows(uint32_t seed, uint32_t pairs, double share) {
   if (share <= 0 || pairs == 0) return {};
   // An epoch that no run reaches.
-  std::vector<uint32_t> order = data::Permutation(seed, std::numeric_limits<uint64_t>::max(), pairs);
+  std::vector<uint32_t> order =
+      data::Permutation(seed, std::numeric_limits<uint64_t>::max(), pairs);
   const auto count = static_cast<size_t>(std::max(1.0, std::round(share * pairs)));
   order.resize(std::min<size_t>(count, pairs));
   std::sort(order.begin(), order.end());

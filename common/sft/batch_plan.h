@@ -6,8 +6,9 @@
 
 namespace mellow::sft {
 
-// Which pairs an optimizer step trains on. Every epoch goes over all pairs once, in a permutation of its own; its last step has what is
-// left. A step's pairs follow from the arguments alone, so there is no cursor to keep. Not thread-safe.
+// Which pairs an optimizer step trains on. Every epoch goes over all pairs once, in a permutation
+// of its own; its last step has what is left. A step's pairs follow from the arguments alone, so
+// there is no cursor to keep. Not thread-safe.
 class BatchPlan {
  public:
   // Preconditions: pairs and pairs_a_step at least 1.
@@ -28,8 +29,8 @@ class BatchPlan {
   std::vector<uint32_t> order_;
 };
 
-// Which of `pairs` rows are held out: a share of them (rounded, at least one when share > 0), drawn by the seed, in ascending order.
-// Preconditions: share in [0, 1).
+// Which of `pairs` rows are held out: a share of them (rounded, at least one when share > 0), drawn
+// by the seed, in ascending order. Preconditions: share in [0, 1).
 [[nodiscard]] std::vector<uint32_t> HeldOutRows(uint32_t seed, uint32_t pairs, double share);
 
 }  // namespace mellow::sft

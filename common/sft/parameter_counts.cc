@@ -12,7 +12,8 @@ namespace {
 using Module = nn::T5Weights::Module;
 
 void AddAttention(const nn::T5Config& c, const std::string& name, std::vector<Module>* out) {
-  for (const char* part : {".q", ".k", ".v"}) out->push_back({name + part, c.d_model, c.inner_dim()});
+  for (const char* part : {".q", ".k", ".v"})
+    out->push_back({name + part, c.d_model, c.inner_dim()});
   out->push_back({name + ".o", c.inner_dim(), c.d_model});
 }
 
@@ -39,7 +40,8 @@ std::vector<Module> LinearLayers(const nn::T5Config& c) {
 
 }  // namespace
 
-absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model, const nn::LoraConfig& lora) {
+absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model,
+                                                const nn::LoraConfig& lora) {
   const std::vector<Module> layers = LinearLayers(model);
   ParameterCounts counts;
   std::vector<bool> adapted(layers.size(), false);
@@ -51,8 +53,8 @@ absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model, const
       adapted[i] = true;
     }
     if (!found) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("lora.target_modules: \"", target, "\" names no linear layer of this model"));
+      return absl::InvalidArgumentError(absl::StrCat("lora.target_modules: \"", target,
+                                                     "\" names no linear layer of this model"));
     }
   }
   int64_t base = 0;
@@ -61,10 +63,12 @@ absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model, const
     if (adapted[i]) counts.trainable += lora.r * (layers[i].in + layers[i].out);
   }
   // Norms: two a block of the encoder, three of the decoder, one at the end of each stack.
-  base += static_cast<int64_t>(model.d_model) * (2 * model.num_layers + 3 * model.num_decoder_layers + 2);
+  base += static_cast<int64_t>(model.d_model) *
+          (2 * model.num_layers + 3 * model.num_decoder_layers + 2);
   // Relative position biases of both stacks; the embedding, and the head unless it is the same.
   base += 2 * static_cast<int64_t>(model.relative_attention_num_buckets) * model.num_heads;
-  base += static_cast<int64_t>(model.vocab_size) * model.d_model * (model.tie_word_embeddings ? 1 : 2);
+  base +=
+      static_cast<int64_t>(model.vocab_size) * model.d_model * (model.tie_word_embeddings ? 1 : 2);
   counts.total = base + counts.trainable;
   return counts;
 }

@@ -15,7 +15,8 @@ struct ParameterCounts {
   int64_t total = 0;      // those of the base model too; shared embeddings once
 };
 
-// From the shapes alone, before any weight is read. InvalidArgument: a target names no linear layer of such a model.
+// From the shapes alone, before any weight is read. InvalidArgument: a target names no linear layer
+// of such a model.
 [[nodiscard]] absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model,
                                                               const nn::LoraConfig& lora);
 

@@ -30,7 +30,8 @@ absl::Status SftConfig::Validate() const {
   MELLOW_RETURN_IF_ERROR(Check(lora.r >= 1 && lora.r <= 4096, "lora.r", lora.r, "from 1 to 4096"));
   MELLOW_RETURN_IF_ERROR(CheckPositive("lora.lora_alpha", lora.lora_alpha));
   MELLOW_RETURN_IF_ERROR(CheckRate("lora.lora_dropout", lora.lora_dropout));
-  MELLOW_RETURN_IF_ERROR(Check(!lora.target_modules.empty(), "lora.target_modules", "[]", "not empty"));
+  MELLOW_RETURN_IF_ERROR(
+      Check(!lora.target_modules.empty(), "lora.target_modules", "[]", "not empty"));
   MELLOW_RETURN_IF_ERROR(CheckPositive("optimizer.learning_rate", learning_rate));
   MELLOW_RETURN_IF_ERROR(CheckNotNegative("optimizer.weight_decay", weight_decay));
   MELLOW_RETURN_IF_ERROR(CheckRate("optimizer.adam_beta1", adam_beta1));
@@ -39,8 +40,9 @@ absl::Status SftConfig::Validate() const {
   MELLOW_RETURN_IF_ERROR(CheckNotNegative("optimizer.max_grad_norm", max_grad_norm));
   MELLOW_RETURN_IF_ERROR(
       Check(total_steps >= 1 && total_steps <= INT32_MAX, "max_steps", total_steps, "at least 1"));
-  MELLOW_RETURN_IF_ERROR(Check(warmup_steps >= 0 && warmup_steps <= total_steps, "schedule.warmup_steps",
-                               warmup_steps, absl::StrCat("from 0 to the ", total_steps, " steps of the run")));
+  MELLOW_RETURN_IF_ERROR(Check(warmup_steps >= 0 && warmup_steps <= total_steps,
+                               "schedule.warmup_steps", warmup_steps,
+                               absl::StrCat("from 0 to the ", total_steps, " steps of the run")));
   MELLOW_RETURN_IF_ERROR(Check(batch_size >= 1, "batch_size", batch_size, "at least 1"));
   MELLOW_RETURN_IF_ERROR(CheckRate("label_smoothing", label_smoothing));
   if (model_dropout) MELLOW_RETURN_IF_ERROR(CheckRate("model_dropout", *model_dropout));

@@ -9,8 +9,8 @@
 
 namespace mellow::sft {
 
-// Hyper-parameters of supervised fine-tuning, with every default of transformers' TrainingArguments but the learning rate's (5e-5 is
-// meant for full fine-tuning).
+// Hyper-parameters of supervised fine-tuning, with every default of transformers' TrainingArguments
+// but the learning rate's (5e-5 is meant for full fine-tuning).
 struct SftConfig {
   uint32_t seed = 0;  // of fresh LoRA weights and dropout
   // Of a fresh adapter; one that is started from brings its own. lora_dropout acts in training.
@@ -23,7 +23,8 @@ struct SftConfig {
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;
   double max_grad_norm = 1;  // global L2 norm; 0: no clipping
-  int batch_size = 8;        // pairs of a forward and backward: bounds the memory, changes nothing but rounding
+  int batch_size =
+      8;  // pairs of a forward and backward: bounds the memory, changes nothing but rounding
   double label_smoothing = 0;
   std::optional<double> model_dropout;  // absent: dropout_rate of config.json
 

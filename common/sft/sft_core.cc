@@ -39,7 +39,8 @@ int64_t SourceTokens(absl::Span<const Pair> pairs) {
 
 }  // namespace
 
-SftCore::SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights, nn::TorchLora lora)
+SftCore::SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights,
+                 nn::TorchLora lora)
     : config_(config),
       model_(std::move(weights)),
       lora_(std::move(lora)),
@@ -61,11 +62,12 @@ double SftCore::ComputeGradients(absl::Span<const Pair> pairs) {
   double sum = 0;
   for (size_t begin = 0; begin < pairs.size(); begin += batch_size) {
     const nn::TeacherForced packed = Pack(pairs.subspan(begin, batch_size));
-    nn::Dropout dropout({.model_rate = config_.model_dropout.value_or(weights().config.dropout_rate),
-                         .lora_rate = lora_.config().lora_dropout,
-                         .seed = config_.seed,
-                         .step = static_cast<uint32_t>(step()),
-                         .first_row = static_cast<uint32_t>(begin)});
+    nn::Dropout dropout(
+        {.model_rate = config_.model_dropout.value_or(weights().config.dropout_rate),
+         .lora_rate = lora_.config().lora_dropout,
+         .seed = config_.seed,
+         .step = static_cast<uint32_t>(step()),
+         .first_row = static_cast<uint32_t>(begin)});
     at::Tensor hidden;
     {
       const at::AutoGradMode grad(true);
@@ -83,17 +85,20 @@ double SftCore::ComputeGradients(absl::Span<const Pair> pairs) {
 
 absl::StatusOr<StepResult> SftCore::Step(absl::Span<const Pair> pairs) {
   if (step() >= config_.total_steps)
-    return absl::FailedPreconditionError(absl::StrCat("all ", config_.total_steps, " steps are done"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("all ", config_.total_steps, " steps are done"));
   StepResult result;
   result.loss = ComputeGradients(pairs);
   result.gradient_norm = adam_.GradientNorm();
-  result.learning_rate = LinearSchedule(config_.learning_rate, config_.warmup_steps, config_.total_steps, step());
+  result.learning_rate =
+      LinearSchedule(config_.learning_rate, config_.warmup_steps, config_.total_steps, step());
   result.tokens = SourceTokens(pairs) + TargetTokens(pairs);
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
     adam_.ZeroGradients();
-    return absl::OutOfRangeError(absl::StrCat(
-        "step ", step() + 1, ": loss ", result.loss, ", gradient norm ", result.gradient_norm,
-        ": not finite (learning rate ", result.learning_rate, "; a smaller optimizer.learning_rate or max_grad_norm may help)"));
+    return absl::OutOfRangeError(
+        absl::StrCat("step ", step() + 1, ": loss ", result.loss, ", gradient norm ",
+                     result.gradient_norm, ": not finite (learning rate ", result.learning_rate,
+                     "; a smaller optimizer.learning_rate or max_grad_norm may help)"));
   }
   if (config_.max_grad_norm > 0) {
     const double factor = config_.max_grad_norm / (result.gradient_norm + 1e-6);
@@ -112,7 +117,9 @@ double SftCore::Evaluate(absl::Span<const Pair> pairs) {
   for (size_t begin = 0; begin < pairs.size(); begin += batch_size) {
     const nn::TeacherForced packed = Pack(pairs.subspan(begin, batch_size));
     const at::Tensor hidden = nn::TeacherForcedStates(&model_, packed, lora_);
-    sum -= nn::ScoreTargets(weights(), hidden, packed.labels, {}).logprobs.sum(at::kDouble).item<double>();
+    sum -= nn::ScoreTargets(weights(), hidden, packed.labels, {})
+               .logprobs.sum(at::kDouble)
+               .item<double>();
   }
   return sum / static_cast<double>(TargetTokens(pairs));
 }

@@ -22,11 +22,13 @@ namespace mellow::sft {
 
 class SftCore {
  public:
-  SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights, nn::TorchLora lora);
+  SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights,
+          nn::TorchLora lora);
 
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs);
   [[nodiscard]] double Evaluate(absl::Span<const Pair> pairs);
-  // The step's mean loss; leaves its gradient in the adapter's tensors. Precondition: pairs are valid.
+  // The step's mean loss; leaves its gradient in the adapter's tensors. Precondition: pairs are
+  // valid.
   [[nodiscard]] double ComputeGradients(absl::Span<const Pair> pairs);
 
   [[nodiscard]] absl::Status SaveState(const std::string& folder) const;

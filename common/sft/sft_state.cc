@@ -32,7 +32,8 @@ Json Fingerprint(const SftConfig& config, const nn::LoraConfig& lora) {
           {"use_rslora", lora.use_rslora}};
 }
 
-absl::StatusOr<int64_t> ParseSteps(const std::string& path, const Json& json, const Json& fingerprint) {
+absl::StatusOr<int64_t> ParseSteps(const std::string& path, const Json& json,
+                                   const Json& fingerprint) {
   if (!json.is_object() || !json.contains("format") || !json["format"].is_number_integer() ||
       !json.contains("made_with") || !json["made_with"].is_object() || !json.contains("step") ||
       !json["step"].is_number_unsigned())
@@ -44,8 +45,8 @@ absl::StatusOr<int64_t> ParseSteps(const std::string& path, const Json& json, co
   for (const auto& [key, value] : fingerprint.items()) {
     const Json saved = json["made_with"].value(key, Json());
     if (saved != value) {
-      return absl::FailedPreconditionError(absl::StrCat(path, ": ", key, " is ", saved.dump(),
-                                                        ", this trainer has ", value.dump()));
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ": ", key, " is ", saved.dump(), ", this trainer has ", value.dump()));
     }
   }
   return json["step"].get<int64_t>();
@@ -69,8 +70,8 @@ absl::Status SftCore::SaveState(const std::string& folder) const {
 absl::Status SftCore::RestoreState(const std::string& folder) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kNumbers));
   const Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
-  MELLOW_ASSIGN_OR_RETURN(const int64_t steps,
-                          ParseSteps(folder + kNumbers, json, Fingerprint(config_, lora_.config())));
+  MELLOW_ASSIGN_OR_RETURN(const int64_t steps, ParseSteps(folder + kNumbers, json,
+                                                          Fingerprint(config_, lora_.config())));
   // Everything is read and checked before anything is overwritten.
   MELLOW_ASSIGN_OR_RETURN(const nn::TensorMap tensors, nn::ReadSafetensors(folder + kTensors));
   nn::TensorReader reader(tensors);

@@ -12,8 +12,10 @@
 namespace mellow::sft {
 namespace {
 
-absl::Status CheckIds(size_t pair, absl::string_view field, absl::Span<const int32_t> ids, int vocab_size) {
-  if (ids.empty()) return absl::InvalidArgumentError(absl::StrCat("pair ", pair, ": ", field, " is empty"));
+absl::Status CheckIds(size_t pair, absl::string_view field, absl::Span<const int32_t> ids,
+                      int vocab_size) {
+  if (ids.empty())
+    return absl::InvalidArgumentError(absl::StrCat("pair ", pair, ": ", field, " is empty"));
   for (const int32_t id : ids) {
     if (id < 0 || id >= vocab_size) {
       return absl::InvalidArgumentError(absl::StrCat("pair ", pair, ": ", field, " holds id ", id,
@@ -40,10 +42,9 @@ class SftTrainer::Impl {
   std::unique_ptr<SftCore> core;
 };
 
-absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(const std::string& model_folder,
-                                                               const SftConfig& config,
-                                                               const std::optional<nn::LoraWeights>& start,
-                                                               const SftTrainerOptions& options) {
+absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(
+    const std::string& model_folder, const SftConfig& config,
+    const std::optional<nn::LoraWeights>& start, const SftTrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<SftTrainer>> {
     if (options.threads > 0) at::set_num_threads(options.threads);
@@ -53,15 +54,16 @@ absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(const std::string
     const auto weights = std::make_shared<const nn::T5Weights>(std::move(loaded));
     nn::LoraWeights adapter;
     if (start) {
-      if (start->modules.empty()) return absl::InvalidArgumentError("the starting adapter has no modules");
+      if (start->modules.empty())
+        return absl::InvalidArgumentError("the starting adapter has no modules");
       adapter = *start;
     } else {
       MELLOW_ASSIGN_OR_RETURN(adapter, nn::FreshLora(*weights, config.lora, config.seed));
     }
     MELLOW_ASSIGN_OR_RETURN(nn::TorchLora lora,
                             nn::TorchLora::Create(*weights, adapter, /*trainable=*/true));
-    return std::unique_ptr<SftTrainer>(
-        new SftTrainer(std::make_unique<Impl>(std::make_unique<SftCore>(config, weights, std::move(lora)))));
+    return std::unique_ptr<SftTrainer>(new SftTrainer(
+        std::make_unique<Impl>(std::make_unique<SftCore>(config, weights, std::move(lora)))));
   });
 }
 
@@ -74,7 +76,8 @@ int64_t SftTrainer::step() const { return impl_->core->step(); }
 
 int64_t SftTrainer::trainable_parameters() const {
   int64_t count = 0;
-  for (const nn::TorchLora::Named& p : impl_->core->lora().parameters()) count += p.a.numel() + p.b.numel();
+  for (const nn::TorchLora::Named& p : impl_->core->lora().parameters())
+    count += p.a.numel() + p.b.numel();
   return count;
 }
 int64_t SftTrainer::total_parameters() const {

@@ -35,18 +35,23 @@ struct SftTrainerOptions {
   int threads = 0;  // of libtorch's pool, once per process; 0: leave it as it is
 };
 
-// Teacher-forced training of LoRA weights on a frozen T5 in fp32: one object is one run's optimizer state.
+// Teacher-forced training of LoRA weights on a frozen T5 in fp32: one object is one run's optimizer
+// state.
 //
-// A step's loss is the cross-entropy of the target tokens, averaged over all target tokens of the step however they are cut into
-// batches (what transformers does from 4.46 on; 4.45 averages the means of accumulated batches). Rows are packed, so there is no padding
-// to ignore. Optimizer: torch.optim.AdamW (common/nn/torch/adamw.h); gradients are clipped as torch.nn.utils.clip_grad_norm_ does;
-// learning rate: get_linear_schedule_with_warmup (linear_schedule.h); dropout where transformers and PEFT have it (common/nn/torch/dropout.h).
-// Deterministic: the same configuration, pairs, thread count and machine type give the same bits, also after SaveState and RestoreState.
-// Not thread-safe. A Step that fails leaves the weights as they were.
+// A step's loss is the cross-entropy of the target tokens, averaged over all target tokens of the
+// step however they are cut into batches (what transformers does from 4.46 on; 4.45 averages the
+// means of accumulated batches). Rows are packed, so there is no padding to ignore. Optimizer:
+// torch.optim.AdamW (common/nn/torch/adamw.h); gradients are clipped as
+// torch.nn.utils.clip_grad_norm_ does; learning rate: get_linear_schedule_with_warmup
+// (linear_schedule.h); dropout where transformers and PEFT have it (common/nn/torch/dropout.h).
+// Deterministic: the same configuration, pairs, thread count and machine type give the same bits,
+// also after SaveState and RestoreState. Not thread-safe. A Step that fails leaves the weights as
+// they were.
 class SftTrainer {
  public:
-  // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to go on from; absent: a fresh one after config.lora.
-  // Errors: those of config.Validate and of the model folder; InvalidArgument when the adapter does not fit the model.
+  // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to go on from; absent: a fresh
+  // one after config.lora. Errors: those of config.Validate and of the model folder;
+  // InvalidArgument when the adapter does not fit the model.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftTrainer>> Create(
       const std::string& model_folder, const SftConfig& config,
       const std::optional<nn::LoraWeights>& start, const SftTrainerOptions& options);
@@ -61,20 +66,22 @@ class SftTrainer {
   [[nodiscard]] int64_t total_parameters() const;  // with the adapter, as PEFT counts
 
   // One optimizer step on these pairs, config.batch_size of them at a time.
-  // InvalidArgument: no pairs, an empty source or target, an id outside the vocabulary. FailedPrecondition: total_steps are done.
-  // OutOfRange: loss or gradient is not finite.
+  // InvalidArgument: no pairs, an empty source or target, an id outside the vocabulary.
+  // FailedPrecondition: total_steps are done. OutOfRange: loss or gradient is not finite.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs);
 
-  // Mean cross-entropy over the target tokens in nats, without smoothing and dropout. Errors as Step.
+  // Mean cross-entropy over the target tokens in nats, without smoothing and dropout. Errors as
+  // Step.
   [[nodiscard]] absl::StatusOr<double> Evaluate(absl::Span<const Pair> pairs);
 
   // A copy of the adapter.
   [[nodiscard]] nn::LoraWeights Adapter() const;
 
-  // Everything that the next step depends on (adapter, AdamW's moments, step), into `folder`, which exists (a checkpoint's staging folder).
+  // Everything that the next step depends on (adapter, AdamW's moments, step), into `folder`, which
+  // exists (a checkpoint's staging folder).
   [[nodiscard]] absl::Status SaveState(const std::string& folder) const;
-  // Continues bit for bit where SaveState was called. FailedPrecondition: the state is of another adapter shape or configuration;
-  // DataLoss: corrupt. The trainer is then unchanged.
+  // Continues bit for bit where SaveState was called. FailedPrecondition: the state is of another
+  // adapter shape or configuration; DataLoss: corrupt. The trainer is then unchanged.
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);
 
  private:

@@ -32,7 +32,8 @@ absl::StatusOr<RunSpec> RunSpecFromJson(const std::string& json) {
 absl::StatusOr<RunSpec> LoadRunFile(const std::string& path,
                                     const std::vector<std::string>& overrides) {
   RunSpec spec;
-  MELLOW_RETURN_IF_ERROR(LoadSpec(path, overrides, [&spec] { return PathsOf(&spec); }, &spec));
+  MELLOW_RETURN_IF_ERROR(LoadSpec(
+      path, overrides, [&spec] { return PathsOf(&spec); }, &spec));
   if (spec.name().empty()) spec.set_name(std::filesystem::path(path).stem().string());
   return spec;
 }

@@ -12,10 +12,10 @@
 
 namespace mellow::cli {
 
-// Reads a run file, applies `overrides` ("field=value", see spec_message.h), makes its paths absolute
-// (those of the file are relative to the file, those of overrides to the current folder) and names
-// the run after the file when it has no name. Errors name the file and the field; an unknown field
-// is InvalidArgument.
+// Reads a run file, applies `overrides` ("field=value", see spec_message.h), makes its paths
+// absolute (those of the file are relative to the file, those of overrides to the current folder)
+// and names the run after the file when it has no name. Errors name the file and the field; an
+// unknown field is InvalidArgument.
 [[nodiscard]] absl::StatusOr<orchestrator::v1::RunSpec> LoadRunFile(
     const std::string& path, const std::vector<std::string>& overrides);
 

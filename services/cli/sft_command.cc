@@ -150,13 +150,12 @@ class FineTuning {
       view_->ShowDone(run);
       return 0;
     }
-    const std::string where =
-        absl::StrCat("run ", run.run_id(),
-                     run.state() == v1::SFT_STATE_STOPPED ? " was stopped" : " failed",
-                     " after step ", run.step(), " of ", run.total_steps());
-    return absl::AbortedError(absl::StrCat(where, run.error().empty() ? "" : ": ", run.error(),
-                                           "; its newest checkpoint stays, go on with: ",
-                                           command_));
+    const std::string where = absl::StrCat(
+        "run ", run.run_id(), run.state() == v1::SFT_STATE_STOPPED ? " was stopped" : " failed",
+        " after step ", run.step(), " of ", run.total_steps());
+    return absl::AbortedError(
+        absl::StrCat(where, run.error().empty() ? "" : ": ", run.error(),
+                     "; its newest checkpoint stays, go on with: ", command_));
   }
 
   const std::string folder_;
@@ -195,8 +194,8 @@ absl::StatusOr<int> Sft(const SftOptions& options) {
       return old.status();
     }
   }
-  auto view = options.json ? MakeSftJsonView(stdout)
-                           : MakeSftTableView(stdout, isatty(STDOUT_FILENO) != 0);
+  auto view =
+      options.json ? MakeSftJsonView(stdout) : MakeSftTableView(stdout, isatty(STDOUT_FILENO) != 0);
   return FineTuning(folder, ResumeCommand(options), std::move(record), std::move(view)).Follow();
 }
 

@@ -26,7 +26,8 @@ std::vector<std::string*> PathsOf(SftSpec* spec) {
 absl::StatusOr<SftSpec> LoadSftFile(const std::string& path,
                                     const std::vector<std::string>& overrides) {
   SftSpec spec;
-  MELLOW_RETURN_IF_ERROR(LoadSpec(path, overrides, [&spec] { return PathsOf(&spec); }, &spec));
+  MELLOW_RETURN_IF_ERROR(LoadSpec(
+      path, overrides, [&spec] { return PathsOf(&spec); }, &spec));
   if (spec.name().empty()) spec.set_name(std::filesystem::path(path).stem().string());
   return spec;
 }

@@ -67,8 +67,7 @@ class JsonView : public SftView {
   }
   void ShowActivity(const std::string& activity) override { (void)activity; }
   void ShowDone(const SftRun& run) override {
-    Json json = {
-        {"done", true}, {"path", run.adapter_path()}, {"sha256", run.adapter_sha256()}};
+    Json json = {{"done", true}, {"path", run.adapter_path()}, {"sha256", run.adapter_sha256()}};
     if (run.has_best_step()) {
       json["best_step"] = run.best_step();
       json["best_dev_loss"] = run.best_dev_loss();

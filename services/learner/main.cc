@@ -26,7 +26,9 @@ absl::Status Serve(LearnerOptions options) {
   obs::Metrics metrics;
   ComputeTurns turns;
   LearnerServiceImpl service(options, session, &turns, &metrics);
-  SftRunner runner({session.model, session.checkpoint_dir, session.keep_checkpoints,
+  SftRunner runner({session.model,
+                    session.checkpoint_dir,
+                    session.keep_checkpoints,
                     {session.trainer.device, session.trainer.threads}},
                    &turns, &metrics);
   SftServiceImpl sft_service(&runner);
@@ -36,16 +38,15 @@ absl::Status Serve(LearnerOptions options) {
     *request.mutable_capacity() = service.Capacity();
     return request;
   };
-  return wire::ServeUntilSignal(
-      options.service,
-      {{&service, &sft_service},
-       {v1::LearnerService::service_full_name(), v1::SftService::service_full_name()},
-       &metrics,
-       describe,
-       [&] {
-         service.Drain();
-         runner.Drain();
-       }});
+  return wire::ServeUntilSignal(options.service, {{&service, &sft_service},
+                                                  {v1::LearnerService::service_full_name(),
+                                                   v1::SftService::service_full_name()},
+                                                  &metrics,
+                                                  describe,
+                                                  [&] {
+                                                    service.Drain();
+                                                    runner.Drain();
+                                                  }});
 }
 
 }  // namespace

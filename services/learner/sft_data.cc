@@ -102,30 +102,32 @@ class Loader {
       MELLOW_RETURN_IF_ERROR(CheckNotEmpty(path_field, dataset, column.name));
     const size_t before = dataset.rows().size();
     if (Filters(plan_)) {
-      MELLOW_ASSIGN_OR_RETURN(dataset, data::FilterByLength(dataset, {plan_.filter_column, plan_.min_chars,
-                                                                       plan_.max_chars}));
+      MELLOW_ASSIGN_OR_RETURN(
+          dataset,
+          data::FilterByLength(dataset, {plan_.filter_column, plan_.min_chars, plan_.max_chars}));
     }
     if (dataset.rows().empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path_field, ": ", path, ": ",
-                       before == 0 ? "has no rows"
-                                   : absl::StrCat("none of ", before,
-                                                  " rows is left after min_chars and max_chars")));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path_field, ": ", path, ": ",
+          before == 0
+              ? "has no rows"
+              : absl::StrCat("none of ", before, " rows is left after min_chars and max_chars")));
     }
     return dataset;
   }
 
-  absl::StatusOr<std::vector<sft::Pair>> Tokenise(const data::Dataset& dataset, SftData* out) const {
+  absl::StatusOr<std::vector<sft::Pair>> Tokenise(const data::Dataset& dataset,
+                                                  SftData* out) const {
     MELLOW_ASSIGN_OR_RETURN(const data::PromptTemplate prompt,
                             data::PromptTemplate::Parse(plan_.prompt_template, dataset.columns()));
     MELLOW_ASSIGN_OR_RETURN(const size_t summary, dataset.ColumnIndex(plan_.summary_column));
     std::vector<sft::Pair> pairs;
     pairs.reserve(dataset.rows().size());
     for (const data::Row& row : dataset.rows()) {
-      absl::StatusOr<std::vector<int32_t>> source = Encode(
-          tokenizer_, prompt.Render(row), plan_.max_source_tokens, &out->truncated_sources);
-      absl::StatusOr<std::vector<int32_t>> target = Encode(
-          tokenizer_, row.values[summary], plan_.max_target_tokens, &out->truncated_targets);
+      absl::StatusOr<std::vector<int32_t>> source =
+          Encode(tokenizer_, prompt.Render(row), plan_.max_source_tokens, &out->truncated_sources);
+      absl::StatusOr<std::vector<int32_t>> target =
+          Encode(tokenizer_, row.values[summary], plan_.max_target_tokens, &out->truncated_targets);
       for (const absl::Status& status : {source.status(), target.status()}) {
         if (!status.ok())
           return BadField("data", Annotate(status, absl::StrCat(dataset.path(), ":", row.line)));

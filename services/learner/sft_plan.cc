@@ -49,9 +49,9 @@ absl::Status CheckData(const SftDataPlan& data) {
 
 absl::Status SftPlan::Validate() const {
   MELLOW_RETURN_IF_ERROR(CheckData(data));
-  MELLOW_RETURN_IF_ERROR(Check(
-      gradient_accumulation_steps >= 1 && gradient_accumulation_steps <= 1 << 20,
-      "gradient_accumulation_steps", gradient_accumulation_steps, "from 1 to 1048576"));
+  MELLOW_RETURN_IF_ERROR(
+      Check(gradient_accumulation_steps >= 1 && gradient_accumulation_steps <= 1 << 20,
+            "gradient_accumulation_steps", gradient_accumulation_steps, "from 1 to 1048576"));
   MELLOW_RETURN_IF_ERROR(
       NotBoth(epochs.has_value(), max_steps.has_value(), "epochs and max_steps"));
   MELLOW_RETURN_IF_ERROR(
@@ -71,16 +71,17 @@ absl::Status SftPlan::Validate() const {
 
 absl::StatusOr<SftLength> LengthOf(const SftPlan& plan, int64_t steps_an_epoch) {
   SftLength length;
-  const double steps = plan.max_steps ? *plan.max_steps
-                                      : std::ceil(plan.epochs.value_or(kDefaultEpochs) *
-                                                  static_cast<double>(steps_an_epoch));
-  MELLOW_RETURN_IF_ERROR(
-      Check(steps >= 1 && steps <= kMostSteps, "epochs", plan.epochs.value_or(kDefaultEpochs),
-            absl::StrCat("that of 1 to ", kMostSteps, " optimizer steps")));
+  const double steps =
+      plan.max_steps
+          ? *plan.max_steps
+          : std::ceil(plan.epochs.value_or(kDefaultEpochs) * static_cast<double>(steps_an_epoch));
+  MELLOW_RETURN_IF_ERROR(Check(steps >= 1 && steps <= kMostSteps, "epochs",
+                               plan.epochs.value_or(kDefaultEpochs),
+                               absl::StrCat("that of 1 to ", kMostSteps, " optimizer steps")));
   length.total_steps = static_cast<int64_t>(steps);
-  length.warmup_steps = plan.warmup_steps
-                            ? *plan.warmup_steps
-                            : static_cast<int64_t>(std::ceil(plan.warmup_ratio.value_or(0) * steps));
+  length.warmup_steps =
+      plan.warmup_steps ? *plan.warmup_steps
+                        : static_cast<int64_t>(std::ceil(plan.warmup_ratio.value_or(0) * steps));
   length.eval_every = plan.eval_every.value_or(steps_an_epoch);
   length.checkpoint_every = plan.checkpoint_every.value_or(length.eval_every);
   return length;

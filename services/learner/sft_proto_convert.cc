@@ -82,10 +82,14 @@ absl::StatusOr<SftPlan> PlanOf(const v1::SftSpec& spec) {
 
 v1::SftState ToProto(SftState state) {
   switch (state) {
-    case SftState::kRunning: return v1::SFT_STATE_RUNNING;
-    case SftState::kDone: return v1::SFT_STATE_DONE;
-    case SftState::kStopped: return v1::SFT_STATE_STOPPED;
-    case SftState::kFailed: return v1::SFT_STATE_FAILED;
+    case SftState::kRunning:
+      return v1::SFT_STATE_RUNNING;
+    case SftState::kDone:
+      return v1::SFT_STATE_DONE;
+    case SftState::kStopped:
+      return v1::SFT_STATE_STOPPED;
+    case SftState::kFailed:
+      return v1::SFT_STATE_FAILED;
   }
   return v1::SFT_STATE_UNSPECIFIED;
 }
@@ -98,8 +102,8 @@ absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request) {
   settings.run_id = request.run_id();
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  const auto status = google::protobuf::util::MessageToJsonString(request.spec(),
-                                                                  &settings.spec_json, options);
+  const auto status =
+      google::protobuf::util::MessageToJsonString(request.spec(), &settings.spec_json, options);
   if (!status.ok())
     return absl::InvalidArgumentError(absl::StrCat("spec: ", std::string(status.message())));
   MELLOW_ASSIGN_OR_RETURN(settings.plan, PlanOf(request.spec()));

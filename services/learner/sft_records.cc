@@ -66,7 +66,8 @@ std::string SerializeSftRunFile(const SftRunFile& file) {
 }
 
 absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text) {
-  const absl::Status bad = absl::DataLossError("run.json is not a record of supervised fine-tuning");
+  const absl::Status bad =
+      absl::DataLossError("run.json is not a record of supervised fine-tuning");
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   SftRunFile file;
   std::string kind;

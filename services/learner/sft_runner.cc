@@ -35,8 +35,8 @@ SftRunner::SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metr
   loss_ = metrics->AddGauge("mellow_sft_loss", "Loss of the last supervised step, nats a token.");
   dev_loss_ = metrics->AddGauge("mellow_sft_dev_loss", "Last measured dev loss, nats a token.");
   learning_rate_ = metrics->AddGauge("mellow_sft_learning_rate", "Of the last supervised step.");
-  gradient_norm_ = metrics->AddGauge("mellow_sft_gradient_norm",
-                                     "Global L2 norm of the last supervised step, before clipping.");
+  gradient_norm_ = metrics->AddGauge(
+      "mellow_sft_gradient_norm", "Global L2 norm of the last supervised step, before clipping.");
 }
 
 SftRunner::~SftRunner() { Drain(); }
@@ -52,9 +52,9 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
       return *status_;
     }
     if (working_) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "this learner is busy with run ", status_->run_id, " (step ", status_->step, " of ",
-          status_->length.total_steps, "): wait for it or stop it first"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("this learner is busy with run ", status_->run_id, " (step ", status_->step,
+                       " of ", status_->length.total_steps, "): wait for it or stop it first"));
     }
   }
   if (worker_.joinable()) worker_.join();

@@ -34,7 +34,8 @@ absl::StatusOr<std::optional<nn::LoraWeights>> StartingAdapter(const SftPlan& pl
   const std::string folder = checkpoint.empty() ? plan.start_adapter : checkpoint + kAdapterFolder;
   if (folder.empty()) return start;
   auto read = adapters::ReadPeftFolder(folder);
-  if (!read.ok()) return Annotate(read.status(), checkpoint.empty() ? "start_adapter" : "checkpoint");
+  if (!read.ok())
+    return Annotate(read.status(), checkpoint.empty() ? "start_adapter" : "checkpoint");
   start = *std::move(read);
   return start;
 }
@@ -59,8 +60,7 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
   for (const std::string& problem : damaged)
     obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
-  auto session =
-      std::unique_ptr<SftSession>(new SftSession(settings, root, std::move(store)));
+  auto session = std::unique_ptr<SftSession>(new SftSession(settings, root, std::move(store)));
   SftRunFile file;
   if (newest.has_value()) {
     MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
@@ -84,8 +84,7 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   config.warmup_steps = session->length_.warmup_steps;
   MELLOW_ASSIGN_OR_RETURN(session->trainer_,
                           sft::SftTrainer::Create(options.model, config, start, options.trainer));
-  if (newest.has_value())
-    MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder, std::move(file)));
+  if (newest.has_value()) MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder, std::move(file)));
   return session;
 }
 
@@ -94,8 +93,8 @@ absl::Status SftSession::LoadData(const std::string& model) {
   const uint32_t seed = settings_.plan.trainer.seed;
   MELLOW_ASSIGN_OR_RETURN(data_, LoadSftData(settings_.plan.data, seed, *tokenizer));
   order_.emplace(seed, static_cast<uint32_t>(data_.train.size()),
-                 static_cast<uint32_t>(std::min<int64_t>(settings_.plan.pairs_a_step(),
-                                                         static_cast<int64_t>(data_.train.size()))));
+                 static_cast<uint32_t>(std::min<int64_t>(
+                     settings_.plan.pairs_a_step(), static_cast<int64_t>(data_.train.size()))));
   MELLOW_ASSIGN_OR_RETURN(length_, LengthOf(settings_.plan, order_->steps_an_epoch()));
   return absl::OkStatus();
 }
@@ -124,7 +123,8 @@ absl::Status SftSession::Measure(SftStepRecord* record,
   say(absl::StrCat("measuring the dev loss of ", data_.dev.size(), " pairs"));
   MELLOW_ASSIGN_OR_RETURN(record->dev_loss, trainer_->Evaluate(data_.dev));
   const SftStepRecord* const before = best();
-  if (before == nullptr || *record->dev_loss < *before->dev_loss) best_weights_ = trainer_->Adapter();
+  if (before == nullptr || *record->dev_loss < *before->dev_loss)
+    best_weights_ = trainer_->Adapter();
   return absl::OkStatus();
 }
 
@@ -142,15 +142,15 @@ absl::StatusOr<SftStepRecord> SftSession::Advance(
     for (const uint32_t row : order_->PairsOf(trainer_->step())) pairs.push_back(data_.train[row]);
     MELLOW_ASSIGN_OR_RETURN(const sft::StepResult result, trainer_->Step(pairs));
     record.step = result.step;
-    record.epoch =
-        static_cast<double>(result.step) / static_cast<double>(order_->steps_an_epoch());
+    record.epoch = static_cast<double>(result.step) / static_cast<double>(order_->steps_an_epoch());
     record.loss = result.loss;
     record.learning_rate = result.learning_rate;
     record.gradient_norm = result.gradient_norm;
     record.tokens = result.tokens;
     record.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (result.step % length_.eval_every == 0 || done()) MELLOW_RETURN_IF_ERROR(Measure(&record, say));
+    if (result.step % length_.eval_every == 0 || done())
+      MELLOW_RETURN_IF_ERROR(Measure(&record, say));
     due = result.step % length_.checkpoint_every == 0 || done();
   }
   records_.push_back(record);
@@ -168,9 +168,9 @@ absl::Status SftSession::Checkpoint() {
             adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
         if (best_weights_)
           MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kBestFolder, *best_weights_));
-        return WriteFileSynced(folder + kRunFile,
-                               SerializeSftRunFile({settings_.run_id, settings_.spec_json,
-                                                    data_.sha256, records_}));
+        return WriteFileSynced(
+            folder + kRunFile,
+            SerializeSftRunFile({settings_.run_id, settings_.spec_json, data_.sha256, records_}));
       }));
   saved_step_ = trainer_->step();
   return absl::OkStatus();

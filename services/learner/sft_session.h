@@ -43,9 +43,10 @@ class SftSession {
   };
 
   // Starts a run or continues it. InvalidArgument: run id, plan, data. FailedPrecondition: the run
-  // exists with other settings, or its data have changed. Errors of the adapter folder and the disk.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftSession>> Open(const Options& options,
-                                                                        const SftSettings& settings);
+  // exists with other settings, or its data have changed. Errors of the adapter folder and the
+  // disk.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftSession>> Open(
+      const Options& options, const SftSettings& settings);
 
   [[nodiscard]] const SftLength& length() const { return length_; }
   [[nodiscard]] const SftData& data() const { return data_; }

@@ -1,5 +1,6 @@
-// Supervised fine-tuning against transformers 4.45.2, PEFT 0.13.2 and torch.optim on small random models: loss, gradients, gradient norms and
-// learning rates of each step, and the weights after the last one. make_sft_golden.py made tests/parity/golden/sft.
+// Supervised fine-tuning against transformers 4.45.2, PEFT 0.13.2 and torch.optim on small random
+// models: loss, gradients, gradient norms and learning rates of each step, and the weights after
+// the last one. make_sft_golden.py made tests/parity/golden/sft.
 
 #include <ATen/Parallel.h>
 
@@ -54,7 +55,8 @@ class SftParityTest : public ::testing::TestWithParam<const char*> {
     std::ifstream file(kGolden + "sft/" + GetParam() + ".json");
     case_ = Json::parse(file);
     SftConfig config = ReadConfig(case_["config"]);
-    auto weights = nn::LoadT5Weights(kGolden + "ppo/" + case_["model"].get<std::string>(), at::kCPU, at::kFloat);
+    auto weights = nn::LoadT5Weights(kGolden + "ppo/" + case_["model"].get<std::string>(), at::kCPU,
+                                     at::kFloat);
     ASSERT_TRUE(weights.ok()) << weights.status();
     const auto shared = std::make_shared<const nn::T5Weights>(*std::move(weights));
     auto start = adapters::ReadPeftFolder(kGolden + "ppo/" + case_["adapter"].get<std::string>());
@@ -69,7 +71,8 @@ class SftParityTest : public ::testing::TestWithParam<const char*> {
   std::unique_ptr<SftCore> core_;
 };
 
-// fp32 sums in another order (packed against padded rows): 1e-4 of the largest gradient of a tensor is a hundred times what is seen.
+// fp32 sums in another order (packed against padded rows): 1e-4 of the largest gradient of a tensor
+// is a hundred times what is seen.
 TEST_P(SftParityTest, LossAndGradientsAreThoseOfTransformersAndPeft) {
   const Json& step = case_["steps"][0];
   const double loss = core_->ComputeGradients(ReadPairs(step["pairs"]));
@@ -79,7 +82,8 @@ TEST_P(SftParityTest, LossAndGradientsAreThoseOfTransformersAndPeft) {
   ASSERT_EQ(wanted->size(), 2 * core_->lora().parameters().size());
   double worst = 0;
   for (const nn::TorchLora::Named& p : core_->lora().parameters()) {
-    for (const auto& [tensor, suffix] : {std::pair(p.a, ".lora_A.weight"), std::pair(p.b, ".lora_B.weight")}) {
+    for (const auto& [tensor, suffix] :
+         {std::pair(p.a, ".lora_A.weight"), std::pair(p.b, ".lora_B.weight")}) {
       ASSERT_TRUE(wanted->count(p.module + suffix)) << p.module + suffix;
       const at::Tensor want = nn::ToTorch(wanted->at(p.module + suffix), at::kCPU);
       const double scale = std::max(want.abs().max().item<double>(), 1e-3);
@@ -91,7 +95,8 @@ TEST_P(SftParityTest, LossAndGradientsAreThoseOfTransformersAndPeft) {
   RecordProperty("worst_relative_gradient_error", std::to_string(worst));
 }
 
-// Adam turns rounding in a gradient near zero into a step of either sign, so a weight in a thousand may be off by more.
+// Adam turns rounding in a gradient near zero into a step of either sign, so a weight in a thousand
+// may be off by more.
 TEST_P(SftParityTest, TheTrajectoryIsThatOfTorch) {
   const std::vector<Pair> dev = ReadPairs(case_["dev"]["pairs"]);
   EXPECT_NEAR(core_->Evaluate(dev), case_["dev"]["losses"][0].get<double>(), 1e-4);
@@ -99,7 +104,8 @@ TEST_P(SftParityTest, TheTrajectoryIsThatOfTorch) {
     const auto result = core_->Step(ReadPairs(step["pairs"]));
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_NEAR(result->loss, step["loss"].get<double>(), 1e-4) << result->step;
-    EXPECT_NEAR(result->gradient_norm / step["gradient_norm"].get<double>(), 1, 1e-4) << result->step;
+    EXPECT_NEAR(result->gradient_norm / step["gradient_norm"].get<double>(), 1, 1e-4)
+        << result->step;
     EXPECT_NEAR(result->learning_rate, step["learning_rate"].get<double>(), 1e-15) << result->step;
   }
   EXPECT_NEAR(core_->Evaluate(dev), case_["dev"]["losses"][1].get<double>(), 1e-4);
@@ -111,14 +117,16 @@ TEST_P(SftParityTest, TheTrajectoryIsThatOfTorch) {
   const double tolerance = 0.02 * core_->config().learning_rate;
   size_t far = 0, all = 0;
   for (const auto& [name, pair] : after->modules) {
-    for (const auto& [got, want] : {std::pair(mine.modules.at(name).a, pair.a), std::pair(mine.modules.at(name).b, pair.b)}) {
+    for (const auto& [got, want] :
+         {std::pair(mine.modules.at(name).a, pair.a), std::pair(mine.modules.at(name).b, pair.b)}) {
       const std::vector<float> x = got.ToFloat32(), y = want.ToFloat32();
       ASSERT_EQ(x.size(), y.size()) << name;
       all += x.size();
       for (size_t i = 0; i < x.size(); ++i) far += std::abs(x[i] - y[i]) > tolerance ? 1 : 0;
     }
   }
-  EXPECT_LE(static_cast<double>(far), 0.001 * static_cast<double>(all)) << far << " of " << all << " weights are off";
+  EXPECT_LE(static_cast<double>(far), 0.001 * static_cast<double>(all))
+      << far << " of " << all << " weights are off";
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, SftParityTest,

@@ -22,7 +22,8 @@ double AdamW::GradientNorm() const {
   const at::NoGradGuard no_grad;
   double squares = 0;
   for (const Parameter& p : parameters_) {
-    if (p.value.grad().defined()) squares += p.value.grad().square().sum(at::kDouble).item<double>();
+    if (p.value.grad().defined())
+      squares += p.value.grad().square().sum(at::kDouble).item<double>();
   }
   return std::sqrt(squares);
 }

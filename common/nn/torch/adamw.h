@@ -10,7 +10,8 @@
 
 namespace mellow::nn {
 
-// The defaults are those of torch.optim.Adam; weight decay is decoupled from the gradient, as in torch.optim.AdamW.
+// The defaults are those of torch.optim.Adam; weight decay is decoupled from the gradient, as in
+// torch.optim.AdamW.
 struct AdamWOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -18,11 +19,13 @@ struct AdamWOptions {
   double weight_decay = 0;
 };
 
-// Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019): torch.optim.AdamW's arithmetic, operation by
-// operation; torch.optim.Adam's when weight_decay is 0. One step:
+// Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019):
+// torch.optim.AdamW's arithmetic, operation by operation; torch.optim.Adam's when weight_decay is
+// 0. One step:
 //   x -= lr wd x;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
 //   x -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps).
-// Works on the gradients in the parameters' .grad(); an undefined gradient counts as zero. Not thread-safe.
+// Works on the gradients in the parameters' .grad(); an undefined gradient counts as zero. Not
+// thread-safe.
 class AdamW {
  public:
   struct Parameter {
@@ -32,7 +35,8 @@ class AdamW {
     at::Tensor v;
   };
 
-  AdamW(const std::vector<std::pair<std::string, at::Tensor>>& parameters, const AdamWOptions& options);
+  AdamW(const std::vector<std::pair<std::string, at::Tensor>>& parameters,
+        const AdamWOptions& options);
 
   void ZeroGradients();
   // Global L2 norm over all parameters.

@@ -30,12 +30,13 @@ at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden) {
   return BaseLinear(input, weights.head);
 }
 
-HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden, const at::Tensor& targets,
-                        const HeadOptions& options) {
+HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden,
+                        const at::Tensor& targets, const HeadOptions& options) {
   const at::NoGradGuard no_grad;
   const at::Tensor all = hidden.detach();
   const double smoothing = options.label_smoothing;
-  const at::Tensor mean_row = smoothing > 0 ? weights.head.mean(0, false, at::kFloat) : at::Tensor();
+  const at::Tensor mean_row =
+      smoothing > 0 ? weights.head.mean(0, false, at::kFloat) : at::Tensor();
   std::vector<at::Tensor> logprobs, entropies, jacobians;
   for (int64_t begin = 0; begin < all.size(0); begin += kChunk) {
     const int64_t n = std::min(kChunk, all.size(0) - begin);
@@ -51,7 +52,8 @@ HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden, cons
     if (options.jacobian) {
       at::Tensor chosen = at::embedding(weights.head, target).to(at::kFloat);
       if (smoothing > 0) chosen = chosen.mul(1 - smoothing).add_(mean_row, smoothing);
-      const at::Tensor expected = at::mm(p.to(weights.head.scalar_type()), weights.head).to(at::kFloat);
+      const at::Tensor expected =
+          at::mm(p.to(weights.head.scalar_type()), weights.head).to(at::kFloat);
       jacobians.push_back((chosen - expected).mul_(HeadScale(weights)));
     }
   }
@@ -68,7 +70,8 @@ at::Tensor VocabularyKl(const T5Weights& weights, const at::Tensor& hidden,
   std::vector<at::Tensor> parts;
   for (int64_t begin = 0; begin < hidden.size(0); begin += kChunk) {
     const int64_t n = std::min(kChunk, hidden.size(0) - begin);
-    const at::Tensor log_p = at::log_softmax(Logits(weights, hidden.detach().narrow(0, begin, n)), 1);
+    const at::Tensor log_p =
+        at::log_softmax(Logits(weights, hidden.detach().narrow(0, begin, n)), 1);
     const at::Tensor log_q =
         at::log_softmax(Logits(weights, reference_hidden.detach().narrow(0, begin, n)), 1);
     parts.push_back(RowDots(log_p.exp(), log_p - log_q));

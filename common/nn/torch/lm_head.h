@@ -7,10 +7,11 @@
 
 namespace mellow::nn {
 
-// The vocabulary projection, always without autograd and a few hundred positions at a time: logits of a whole batch are never in
-// memory. Gradients come in closed form, d log p(a) / d h = W[a] - sum_v p(v) W[v].
-// With label smoothing e (Szegedy et al. 2016; torch's cross_entropy and transformers' LabelSmoother alike) a target's log-likelihood is
-// (1 - e) log p(a) + e mean_v log p(v), and W[a] becomes (1 - e) W[a] + e mean_v W[v].
+// The vocabulary projection, always without autograd and a few hundred positions at a time: logits
+// of a whole batch are never in memory. Gradients come in closed form, d log p(a) / d h = W[a] -
+// sum_v p(v) W[v]. With label smoothing e (Szegedy et al. 2016; torch's cross_entropy and
+// transformers' LabelSmoother alike) a target's log-likelihood is (1 - e) log p(a) + e mean_v log
+// p(v), and W[a] becomes (1 - e) W[a] + e mean_v W[v].
 struct HeadOutput {
   at::Tensor logprobs;   // [n] fp32: of the targets, smoothed as asked for
   at::Tensor entropies;  // [n]: of the distributions; undefined unless asked for
@@ -27,7 +28,8 @@ struct HeadOptions {
 [[nodiscard]] HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden,
                                       const at::Tensor& targets, const HeadOptions& options);
 
-// KL(p, q) = sum_v p(v) (log p(v) - log q(v)) of the distributions of two hidden states, position by position: [n], exact.
+// KL(p, q) = sum_v p(v) (log p(v) - log q(v)) of the distributions of two hidden states, position
+// by position: [n], exact.
 [[nodiscard]] at::Tensor VocabularyKl(const T5Weights& weights, const at::Tensor& hidden,
                                       const at::Tensor& reference_hidden);
 

@@ -17,8 +17,8 @@ struct PairView {
   absl::Span<const int32_t> target;  // without the start token; not empty
 };
 
-// Some pairs as the model reads them, without padding. The decoder's input is the start token and the target without its last
-// token, so that position t predicts target token t.
+// Some pairs as the model reads them, without padding. The decoder's input is the start token and
+// the target without its last token, so that position t predicts target token t.
 struct TeacherForced {
   PackedIds source;
   PackedIds target;   // the decoder's inputs
@@ -28,7 +28,8 @@ struct TeacherForced {
 [[nodiscard]] TeacherForced PackPairs(absl::Span<const PairView> pairs, int32_t start_token,
                                       at::Device device);
 
-// The decoder's final hidden states, [target tokens, d_model]; with autograd when gradients are enabled. `dropout` may be null.
+// The decoder's final hidden states, [target tokens, d_model]; with autograd when gradients are
+// enabled. `dropout` may be null.
 [[nodiscard]] at::Tensor TeacherForcedStates(TorchT5* model, const TeacherForced& pairs,
                                              const TorchLora& lora, Dropout* dropout = nullptr);
 

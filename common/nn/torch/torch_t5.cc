@@ -17,10 +17,14 @@ PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device
 
 at::Tensor Activate(const at::Tensor& x, T5Activation activation) {
   switch (activation) {
-    case T5Activation::kRelu: return at::relu(x);
-    case T5Activation::kGeluNew: return at::gelu(x, "tanh");
-    case T5Activation::kGelu: return at::gelu(x);
-    case T5Activation::kSilu: return at::silu(x);
+    case T5Activation::kRelu:
+      return at::relu(x);
+    case T5Activation::kGeluNew:
+      return at::gelu(x, "tanh");
+    case T5Activation::kGelu:
+      return at::gelu(x);
+    case T5Activation::kSilu:
+      return at::silu(x);
   }
   return x;
 }
@@ -58,15 +62,17 @@ at::Tensor TorchT5::Attend(const std::vector<at::Tensor>& q, const std::vector<a
                            Dropout* dropout) const {
   const int64_t heads = config().num_heads;
   const int64_t width = config().d_kv;
-  const auto split = [&](const at::Tensor& x) { return x.view({x.size(0), heads, width}).transpose(0, 1); };
+  const auto split = [&](const at::Tensor& x) {
+    return x.view({x.size(0), heads, width}).transpose(0, 1);
+  };
   const uint32_t place = dropout == nullptr ? 0 : dropout->NextAttention();
   std::vector<at::Tensor> rows;
   rows.reserve(q.size());
   for (size_t i = 0; i < q.size(); ++i) {
     const at::Tensor queries = split(q[i]);
     const at::Tensor keys = split(k[i]).transpose(1, 2);
-    const at::Tensor scores =
-        bias != nullptr ? at::baddbmm(bias->Get(q[i].size(0)), queries, keys) : at::bmm(queries, keys);
+    const at::Tensor scores = bias != nullptr ? at::baddbmm(bias->Get(q[i].size(0)), queries, keys)
+                                              : at::bmm(queries, keys);
     at::Tensor weights = at::softmax(scores, -1);
     if (dropout != nullptr) weights = dropout->Attention(weights, place, i);
     const at::Tensor mixed = at::bmm(weights, split(v[i]));  // [heads, queries, width]
@@ -87,15 +93,18 @@ at::Tensor TorchT5::SelfAttention(const at::Tensor& x, const T5Attention& attent
 }
 
 at::Tensor TorchT5::CrossAttention(const at::Tensor& x, const at::Tensor& encoded,
-                                   const T5Attention& attention, const std::vector<int64_t>& lengths,
-                                   const std::vector<int64_t>& source_lengths, const TorchLora& lora,
-                                   Dropout* dropout) const {
+                                   const T5Attention& attention,
+                                   const std::vector<int64_t>& lengths,
+                                   const std::vector<int64_t>& source_lengths,
+                                   const TorchLora& lora, Dropout* dropout) const {
   const RowDropout drop{dropout, &lengths};
   const RowDropout source_drop{dropout, &source_lengths};
   const at::Tensor normed = RmsNorm(x, attention.layer_norm, config().layer_norm_epsilon);
   const auto q = LoraLinear(normed, attention.q, lora, drop).split_with_sizes(lengths);
-  const auto k = LoraLinear(encoded, attention.k, lora, source_drop).split_with_sizes(source_lengths);
-  const auto v = LoraLinear(encoded, attention.v, lora, source_drop).split_with_sizes(source_lengths);
+  const auto k =
+      LoraLinear(encoded, attention.k, lora, source_drop).split_with_sizes(source_lengths);
+  const auto v =
+      LoraLinear(encoded, attention.v, lora, source_drop).split_with_sizes(source_lengths);
   return x + drop.Hidden(LoraLinear(Attend(q, k, v, nullptr, dropout), attention.o, lora, drop));
 }
 
@@ -116,7 +125,8 @@ at::Tensor TorchT5::Decode(const PackedIds& target, const at::Tensor& encoded,
   at::Tensor x = drop.Hidden(at::embedding(weights_->embedding, target.ids));
   for (const T5Block& block : weights_->decoder.blocks) {
     x = SelfAttention(x, block.self_attention, target.lengths, &decoder_bias_, lora, dropout);
-    x = CrossAttention(x, encoded, block.cross_attention, target.lengths, source_lengths, lora, dropout);
+    x = CrossAttention(x, encoded, block.cross_attention, target.lengths, source_lengths, lora,
+                       dropout);
     x = FeedForward(x, block.feed_forward, config(), lora, drop);
   }
   return drop.Hidden(RmsNorm(x, weights_->decoder.final_layer_norm, config().layer_norm_epsilon));

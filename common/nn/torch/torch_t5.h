@@ -15,8 +15,9 @@
 
 namespace mellow::nn {
 
-// Several sequences one after the other, without padding: linear layers and norms see only real tokens, attention goes row by row,
-// and no mask is needed. ids: [sum of lengths] int64 on the model's device; every length at least 1.
+// Several sequences one after the other, without padding: linear layers and norms see only real
+// tokens, attention goes row by row, and no mask is needed. ids: [sum of lengths] int64 on the
+// model's device; every length at least 1.
 struct PackedIds {
   at::Tensor ids;
   std::vector<int64_t> lengths;
@@ -26,7 +27,8 @@ struct PackedIds {
 // y = x W^T in the weight's type, fp32 in and out.
 [[nodiscard]] at::Tensor BaseLinear(const at::Tensor& x, const at::Tensor& weight);
 
-// Dropout on tensors whose rows have these lengths. Without an object nothing is dropped. Not owned.
+// Dropout on tensors whose rows have these lengths. Without an object nothing is dropped. Not
+// owned.
 struct RowDropout {
   Dropout* dropout = nullptr;
   const std::vector<int64_t>* lengths = nullptr;
@@ -39,18 +41,21 @@ struct RowDropout {
   }
 };
 
-// y = x W^T + scaling (dropout(x) A^T) B^T; the base product runs in the weight's type, LoRA and the result are fp32. x: [n, in] fp32.
-[[nodiscard]] at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear, const TorchLora& lora,
-                                    const RowDropout& dropout = {});
+// y = x W^T + scaling (dropout(x) A^T) B^T; the base product runs in the weight's type, LoRA and
+// the result are fp32. x: [n, in] fp32.
+[[nodiscard]] at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear,
+                                    const TorchLora& lora, const RowDropout& dropout = {});
 
 [[nodiscard]] at::Tensor Activate(const at::Tensor& x, T5Activation activation);
 
 // The feed-forward sub-layer with its norm and residual. x: [n, d_model].
-[[nodiscard]] at::Tensor FeedForward(const at::Tensor& x, const T5FeedForward& ff, const T5Config& config,
-                                     const TorchLora& lora, const RowDropout& dropout = {});
+[[nodiscard]] at::Tensor FeedForward(const at::Tensor& x, const T5FeedForward& ff,
+                                     const T5Config& config, const TorchLora& lora,
+                                     const RowDropout& dropout = {});
 
-// T5's two stacks as differentiable functions: when A and B of the adapter require gradients (and gradients are enabled), so does
-// the result. Nothing is dropped unless a Dropout is given. Not thread-safe (it keeps position biases).
+// T5's two stacks as differentiable functions: when A and B of the adapter require gradients (and
+// gradients are enabled), so does the result. Nothing is dropped unless a Dropout is given. Not
+// thread-safe (it keeps position biases).
 class TorchT5 {
  public:
   explicit TorchT5(std::shared_ptr<const T5Weights> weights);
@@ -61,8 +66,9 @@ class TorchT5 {
   // [source tokens, d_model], after the final layer norm.
   [[nodiscard]] at::Tensor Encode(const PackedIds& source, const TorchLora& lora,
                                   Dropout* dropout = nullptr);
-  // Teacher-forced: `target` holds the decoder's inputs (start token first), row i attends to row i of `encoded`.
-  // [target tokens, d_model], after the final layer norm; not yet scaled for a tied head.
+  // Teacher-forced: `target` holds the decoder's inputs (start token first), row i attends to row i
+  // of `encoded`. [target tokens, d_model], after the final layer norm; not yet scaled for a tied
+  // head.
   [[nodiscard]] at::Tensor Decode(const PackedIds& target, const at::Tensor& encoded,
                                   const std::vector<int64_t>& source_lengths, const TorchLora& lora,
                                   Dropout* dropout = nullptr);
@@ -77,7 +83,8 @@ class TorchT5 {
                                           const std::vector<int64_t>& source_lengths,
                                           const TorchLora& lora, Dropout* dropout) const;
   // All rows of one attention layer: `bias` gives the position bias of a row, or nothing.
-  [[nodiscard]] at::Tensor Attend(const std::vector<at::Tensor>& q, const std::vector<at::Tensor>& k,
+  [[nodiscard]] at::Tensor Attend(const std::vector<at::Tensor>& q,
+                                  const std::vector<at::Tensor>& k,
                                   const std::vector<at::Tensor>& v, PositionBias* bias,
                                   Dropout* dropout) const;
 

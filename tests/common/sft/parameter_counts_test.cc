@@ -20,22 +20,28 @@ nn::T5Config FlanT5Base() {
   return c;
 }
 
-// What PEFT prints in the notebook: trainable params: 3538944, all params: 251116800, trainable%: 1.41.
+// What PEFT prints in the notebook: trainable params: 3538944, all params: 251116800,
+// trainable%: 1.41.
 TEST(ParameterCountsTest, FlanT5BaseWithTheNotebooksAdapter) {
-  const auto counts = CountParameters(FlanT5Base(), {.r = 32, .lora_alpha = 32, .target_modules = {"q", "v"}});
+  const auto counts =
+      CountParameters(FlanT5Base(), {.r = 32, .lora_alpha = 32, .target_modules = {"q", "v"}});
   ASSERT_TRUE(counts.ok()) << counts.status();
   EXPECT_EQ(counts->trainable, 3538944);
   EXPECT_EQ(counts->total, 251116800);
 }
 
 TEST(ParameterCountsTest, AgreesWithTheLoadedModels) {
-  for (const char* folder : {"/tests/parity/golden/ppo/gated", "/tests/parity/golden/ppo/tied", "/deploy/models/mini-summarizer"}) {
+  for (const char* folder : {"/tests/parity/golden/ppo/gated", "/tests/parity/golden/ppo/tied",
+                             "/deploy/models/mini-summarizer"}) {
     for (const std::vector<std::string>& targets :
-         {std::vector<std::string>{"q", "v"}, {"EncDecAttention.k"}, {"q", "k", "v", "o", "wo", "SelfAttention.q"}}) {
+         {std::vector<std::string>{"q", "v"},
+          {"EncDecAttention.k"},
+          {"q", "k", "v", "o", "wo", "SelfAttention.q"}}) {
       SftConfig config;
       config.total_steps = 1;
       config.lora = {.r = 3, .lora_alpha = 3, .target_modules = targets};
-      const auto trainer = SftTrainer::Create(mellow::SourceTree(folder), config, std::nullopt, {.threads = 1});
+      const auto trainer =
+          SftTrainer::Create(mellow::SourceTree(folder), config, std::nullopt, {.threads = 1});
       ASSERT_TRUE(trainer.ok()) << trainer.status();
       const auto counts = CountParameters((*trainer)->model_config(), config.lora);
       ASSERT_TRUE(counts.ok()) << counts.status();

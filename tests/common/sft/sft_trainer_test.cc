@@ -31,7 +31,8 @@ std::vector<Pair> MakePairs(int count, int salt = 0) {
   std::vector<Pair> pairs;
   for (int i = 0; i < count; ++i) {
     Pair& pair = pairs.emplace_back();
-    for (int t = 0; t < 3 + i % 4; ++t) pair.source_ids.push_back(3 + (7 * t + 11 * i + 5 * salt) % 90);
+    for (int t = 0; t < 3 + i % 4; ++t)
+      pair.source_ids.push_back(3 + (7 * t + 11 * i + 5 * salt) % 90);
     for (int t = 0; t < 2 + i % 3; ++t) pair.target_ids.push_back(3 + (5 * t + 3 * i + salt) % 90);
     pair.source_ids.push_back(1);
     pair.target_ids.push_back(1);
@@ -86,7 +87,8 @@ TEST(SftTrainerTest, ARestoredTrainerGoesOnToTheSameBits) {
   EXPECT_EQ(second->step(), 3);
   for (int s = 3; s < 8; ++s) ASSERT_TRUE(second->Step(MakePairs(4, s)).ok());
   EXPECT_EQ(adapters::ContentHash(second->Adapter()), adapters::ContentHash(whole->Adapter()));
-  EXPECT_TRUE(absl::IsFailedPrecondition(second->Step(MakePairs(1)).status())) << "all steps are done";
+  EXPECT_TRUE(absl::IsFailedPrecondition(second->Step(MakePairs(1)).status()))
+      << "all steps are done";
 }
 
 TEST(SftTrainerTest, AnotherTrainersStateIsRefused) {
@@ -113,7 +115,8 @@ TEST(SftTrainerTest, BadPairsAreNamed) {
   EXPECT_TRUE(absl::IsInvalidArgument(outside));
   EXPECT_THAT(std::string(outside.message()), HasSubstr("pair 2: target_ids holds id 97"));
   pairs[2].target_ids.clear();
-  EXPECT_THAT(std::string(trainer->Evaluate(pairs).status().message()), HasSubstr("target_ids is empty"));
+  EXPECT_THAT(std::string(trainer->Evaluate(pairs).status().message()),
+              HasSubstr("target_ids is empty"));
   EXPECT_TRUE(absl::IsInvalidArgument(trainer->Step({}).status()));
   EXPECT_EQ(trainer->step(), 0);
 }
@@ -142,7 +145,8 @@ TEST(SftTrainerTest, GoesOnFromAnAdapter) {
   ASSERT_TRUE(trainer.ok()) << trainer.status();
   EXPECT_EQ(adapters::ContentHash((*trainer)->Adapter()), adapters::ContentHash(*start));
   start->modules.clear();
-  EXPECT_TRUE(absl::IsInvalidArgument(SftTrainer::Create(kModel, MakeConfig(), *start, {.threads = 1}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      SftTrainer::Create(kModel, MakeConfig(), *start, {.threads = 1}).status()));
 }
 
 }  // namespace

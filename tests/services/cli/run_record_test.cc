@@ -30,9 +30,11 @@ TEST(RunRecordTest, ReadsBackWhatWasWritten) {
 
 TEST(RunRecordTest, NoRecordAndADamagedOneAreToldApart) {
   const testing::TempFolder folder;
-  EXPECT_EQ(ReadRunRecord<orchestrator::v1::RunSpec>(folder / "train.json").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadRunRecord<orchestrator::v1::RunSpec>(folder / "train.json").status().code(),
+            absl::StatusCode::kNotFound);
   ASSERT_TRUE(WriteFileAtomic(folder.path() + "/train.json", "{\"request_id\": 5}").ok());
-  EXPECT_EQ(ReadRunRecord<orchestrator::v1::RunSpec>(folder / "train.json").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ReadRunRecord<orchestrator::v1::RunSpec>(folder / "train.json").status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(RunRecordTest, ARecordOfAnotherKindOfRunIsDamaged) {

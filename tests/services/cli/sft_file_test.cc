@@ -19,7 +19,8 @@ TEST(SftFileTest, TheCommittedFilesAreRead) {
   ASSERT_TRUE(mini.ok()) << mini.status();
   EXPECT_THAT(mini->data().path(), EndsWith("/deploy/runs/mini/train.jsonl"));
   EXPECT_TRUE(ReadFile(mini->data().path()).ok());
-  const auto base = LoadSftFile(mellow::SourceTree("/deploy/runs/dialogsum-flan-t5-base-sft.json"), {});
+  const auto base =
+      LoadSftFile(mellow::SourceTree("/deploy/runs/dialogsum-flan-t5-base-sft.json"), {});
   ASSERT_TRUE(base.ok()) << base.status();
   EXPECT_EQ(base->lora().r(), 32);
   EXPECT_EQ(base->lora().lora_alpha(), 32);
@@ -31,7 +32,8 @@ TEST(SftFileTest, OverridesTakeBothSpellingsAndUnknownFieldsAreNamed) {
   const testing::TempFolder folder;
   const std::string path = folder / "my run.json";
   ASSERT_TRUE(WriteFileAtomic(path, R"({"data": {"path": "a.csv", "dev_path": "b.csv"}})").ok());
-  const auto spec = LoadSftFile(path, {"batchSize=3", "optimizer.learning_rate=0.5", "start_adapter=/x"});
+  const auto spec =
+      LoadSftFile(path, {"batchSize=3", "optimizer.learning_rate=0.5", "start_adapter=/x"});
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->batch_size(), 3);
   EXPECT_EQ(spec->optimizer().learning_rate(), 0.5);

@@ -104,7 +104,9 @@ TEST(SftTableViewTest, PlainLinesFitTheScreenAndAreFew) {
   }
   view->ShowDone(MakeDone());
   const std::string text = out.text();
-  EXPECT_THAT(text, HasSubstr("trainable params: 3,538,944 || all params: 251,116,800 || trainable%: 1.4093"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("trainable params: 3,538,944 || all params: 251,116,800 || trainable%: 1.4093"));
   EXPECT_THAT(text, HasSubstr("truncated: 0 prompts, 1,234 summaries"));
   EXPECT_THAT(text, HasSubstr("lowest dev loss 0.5000, after step 900 (0.7500 before training)"));
   EXPECT_THAT(text, HasSubstr("--set start_adapter=/runs/adapter --set ppo.lora="));

@@ -60,7 +60,8 @@ TEST_F(SftDataTest, WhatIsTooLongIsCutAndCounted) {
 
 TEST_F(SftDataTest, FiltersThenTakesTheFirstPartThenHoldsOut) {
   std::string text = "dialogue,summary\n";
-  for (int i = 0; i < 20; ++i) text += (i % 2 == 0 ? "short,s" : "a longer one,s") + std::to_string(i) + "\n";
+  for (int i = 0; i < 20; ++i)
+    text += (i % 2 == 0 ? "short,s" : "a longer one,s") + std::to_string(i) + "\n";
   Write(text);
   plan_.min_chars = 5;
   plan_.train_fraction = 0.8;
@@ -77,8 +78,10 @@ TEST_F(SftDataTest, FiltersThenTakesTheFirstPartThenHoldsOut) {
 TEST_F(SftDataTest, ADevFileIsReadLikeTheOther) {
   Write("dialogue,summary\na,b\n");
   plan_.dev_path = folder_ / "dev.jsonl";
-  std::ofstream(plan_.dev_path) << R"({"dialogue": "x", "summary": "y"})" << "\n"
-                                << R"({"dialogue": "x", "summary": "z"})" << "\n";
+  std::ofstream(plan_.dev_path) << R"({"dialogue": "x", "summary": "y"})"
+                                << "\n"
+                                << R"({"dialogue": "x", "summary": "z"})"
+                                << "\n";
   plan_.max_dev_rows = 1;
   const auto data = LoadSftData(plan_, 1, *tokenizer_);
   ASSERT_TRUE(data.ok()) << data.status();
@@ -95,7 +98,8 @@ TEST_F(SftDataTest, ErrorsNameFieldFileAndLines) {
   Write("dialogue,summary\na,b\nc,\nd,  \ne,f\n");
   EXPECT_THAT(ErrorOf(), AllOf(HasSubstr("2 rows"), HasSubstr("summary"), HasSubstr("line 3, 4")));
   Write("dialogue,text\na,b\n");
-  EXPECT_THAT(ErrorOf(), AllOf(HasSubstr("data.summary_column"), HasSubstr("summary"), HasSubstr("text")));
+  EXPECT_THAT(ErrorOf(),
+              AllOf(HasSubstr("data.summary_column"), HasSubstr("summary"), HasSubstr("text")));
   Write("talk,summary\na,b\n");
   EXPECT_THAT(ErrorOf(), AllOf(HasSubstr("data.prompt_template"), HasSubstr("dialogue")));
   Write("dialogue,summary\na,b\n");

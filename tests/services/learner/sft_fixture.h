@@ -21,7 +21,8 @@ inline void WritePairs(const std::string& path) {
     for (const char* day : days) {
       file << R"({"dialogue": "#Person1#: Where is the )" << thing
            << R"(?\n#Person2#: It comes on )" << day << R"(.", "summary": "The )" << thing
-           << " comes on " << day << R"(."})" << "\n";
+           << " comes on " << day << R"(."})"
+           << "\n";
     }
   }
 }

@@ -14,7 +14,8 @@ using ::testing::HasSubstr;
 absl::StatusOr<SftSettings> Parse(const std::string& json) {
   v1::StartSftRequest request;
   request.set_run_id("run");
-  EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, request.mutable_spec()).ok()) << json;
+  EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, request.mutable_spec()).ok())
+      << json;
   return FromProto(request);
 }
 
@@ -95,12 +96,16 @@ TEST(SftPlanTest, ErrorsNameFieldAndValue) {
       {R"({"data": {"path": "x"}, "max_steps": 0})", "max_steps: 0"},
       {R"({"data": {"path": "x"}, "eval_every": -1})", "eval_every: -1"},
       {R"({"data": {"path": "x"}, "checkpoint_every": 0})", "checkpoint_every: 0"},
-      {R"({"data": {"path": "x"}, "schedule": {"warmup_steps": 1, "warmup_ratio": 0.1}})", "schedule.warmup_steps and"},
-      {R"({"data": {"path": "x"}, "schedule": {"warmup_ratio": 1.5}})", "schedule.warmup_ratio: 1.5"},
-      {R"({"data": {"path": "x"}, "gradient_accumulation_steps": 0})", "gradient_accumulation_steps: 0"},
+      {R"({"data": {"path": "x"}, "schedule": {"warmup_steps": 1, "warmup_ratio": 0.1}})",
+       "schedule.warmup_steps and"},
+      {R"({"data": {"path": "x"}, "schedule": {"warmup_ratio": 1.5}})",
+       "schedule.warmup_ratio: 1.5"},
+      {R"({"data": {"path": "x"}, "gradient_accumulation_steps": 0})",
+       "gradient_accumulation_steps: 0"},
       {R"({"data": {"path": "x"}, "batch_size": 0})", "batch_size: 0"},
       {R"({"data": {"path": "x"}, "precision": "bf16"})", "precision: 'bf16'"},
-      {R"({"data": {"path": "x"}, "start_adapter": "/a", "lora": {"r": 4}})", "lora: not together with start_adapter"},
+      {R"({"data": {"path": "x"}, "start_adapter": "/a", "lora": {"r": 4}})",
+       "lora: not together with start_adapter"},
       {R"({"data": {"path": "x"}, "lora": {"r": 0}})", "lora.r: 0"},
   };
   for (const auto& [json, message] : bad) {

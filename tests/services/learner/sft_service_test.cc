@@ -20,7 +20,8 @@ class Life {
   explicit Life(const std::string& folder)
       : runner_({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}}, &turns_, &metrics_),
         service_(&runner_) {
-    auto server = rpc::Server::Start({}, {&service_}, {v1::SftService::service_full_name()}, &metrics_);
+    auto server =
+        rpc::Server::Start({}, {&service_}, {v1::SftService::service_full_name()}, &metrics_);
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     stub_ = v1::SftService::NewStub(server_->InProcessChannel());
@@ -38,8 +39,8 @@ class Life {
   }
 
   // Steps after `after`, until the run ends or `most` have come; how it ended in *run.
-  grpc::Status Watch(const std::string& run_id, int after, size_t most, std::vector<v1::SftStep>* steps,
-                     v1::SftRun* run) {
+  grpc::Status Watch(const std::string& run_id, int after, size_t most,
+                     std::vector<v1::SftStep>* steps, v1::SftRun* run) {
     v1::WatchSftRequest request;
     request.set_run_id(run_id);
     request.set_after_step(after);
@@ -145,7 +146,8 @@ TEST_F(SftServiceTest, AStoppedRunAndADrainedLearnerGoOnToTheSameAdapter) {
     ASSERT_TRUE(life.Start("run", spec_, &run).ok());
     life.runner().Drain();
     const grpc::Status drained = life.Watch("run", 0, kAll, &steps, &run);
-    EXPECT_TRUE(drained.error_code() == grpc::StatusCode::UNAVAILABLE || run.state() == v1::SFT_STATE_DONE);
+    EXPECT_TRUE(drained.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                run.state() == v1::SFT_STATE_DONE);
     EXPECT_EQ(life.Start("other", spec_, &run).error_code(), grpc::StatusCode::UNAVAILABLE);
   }
   Life last(root_ / "parts");
@@ -162,7 +164,8 @@ TEST_F(SftServiceTest, BadRequestsAreNamed) {
   v1::SftRun run;
   std::vector<v1::SftStep> steps;
   EXPECT_EQ(life.Watch("nobody", -1, kAll, &steps, &run).error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(life.Watch("nobody", -2, kAll, &steps, &run).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(life.Watch("nobody", -2, kAll, &steps, &run).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(life.Stop("nobody", &run).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(life.Start("../x", spec_, &run).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   v1::SftSpec bad = spec_;

@@ -116,7 +116,8 @@ TEST_F(SftSessionTest, OtherSettingsAndOtherDataAreRefused) {
   const auto other = Open("run", "other spec");
   EXPECT_TRUE(absl::IsFailedPrecondition(other.status()));
   EXPECT_THAT(std::string(other.status().message()), HasSubstr("other spec"));
-  std::ofstream(data_, std::ios::app) << R"({"dialogue": "a", "summary": "b"})" << "\n";
+  std::ofstream(data_, std::ios::app) << R"({"dialogue": "a", "summary": "b"})"
+                                      << "\n";
   const auto changed = Open("run");
   EXPECT_TRUE(absl::IsFailedPrecondition(changed.status())) << changed.status();
   EXPECT_THAT(std::string(changed.status().message()), HasSubstr("changed"));

@@ -40,7 +40,8 @@ TEST(AdamWTest, WeightDecayActsOnTheWeightAndNotOnTheMoments) {
   AdamW adam({{"x", x}}, {.weight_decay = 0.1});
   x.mutable_grad() = Leaf({0, 1});
   adam.Step(0.01);
-  EXPECT_THAT(ToVector(x), ::testing::Pointwise(::testing::FloatNear(1e-6f), {2 * 0.999f, 2 * 0.999f - 0.01f}));
+  EXPECT_THAT(ToVector(x),
+              ::testing::Pointwise(::testing::FloatNear(1e-6f), {2 * 0.999f, 2 * 0.999f - 0.01f}));
 }
 
 TEST(AdamWTest, AnUndefinedGradientIsZeroAndMomentumStillMoves) {

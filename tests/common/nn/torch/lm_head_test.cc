@@ -28,15 +28,17 @@ TEST_P(LmHeadTest, MatchesAutogradThroughTheWholeVocabulary) {
   const HeadOutput got =
       ScoreTargets(*weights_, hidden_, targets_, {.entropies = true, .jacobian = true});
   EXPECT_TRUE(at::allclose(got.logprobs, chosen.detach(), 1e-5, 1e-5));
-  EXPECT_TRUE(at::allclose(got.entropies, -(log_p.detach().exp() * log_p.detach()).sum(1), 1e-4, 1e-4));
+  EXPECT_TRUE(
+      at::allclose(got.entropies, -(log_p.detach().exp() * log_p.detach()).sum(1), 1e-4, 1e-4));
   EXPECT_TRUE(at::allclose(got.jacobian, leaf.grad(), 1e-4, 1e-5));
 }
 
 TEST_P(LmHeadTest, SmoothedLabelsMatchAutograd) {
   constexpr double kSmoothing = 0.2;
   const at::Tensor leaf = hidden_.clone().set_requires_grad(true);
-  const at::Tensor loss = at::cross_entropy_loss(Logits(*weights_, leaf), targets_, {}, at::Reduction::None,
-                                                 /*ignore_index=*/-100, kSmoothing);
+  const at::Tensor loss =
+      at::cross_entropy_loss(Logits(*weights_, leaf), targets_, {}, at::Reduction::None,
+                             /*ignore_index=*/-100, kSmoothing);
   loss.sum().backward();
   const HeadOutput got =
       ScoreTargets(*weights_, hidden_, targets_, {.jacobian = true, .label_smoothing = kSmoothing});
