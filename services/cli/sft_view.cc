@@ -164,8 +164,8 @@ class TableView : public SftView {
     const std::string dev = step.has_dev_loss() ? ShortNumber(step.dev_loss()) : "";
     if (!step.has_loss()) return absl::StrFormat("%13s %6s %8s %8s", place, "", "", dev);
     const double left = seconds_ / std::max(1, seen_) * (total_ - step.step());
-    return absl::StrFormat("%13s %6.2f %8s %8s %8s %9s %7.0f %7s", place, step.epoch(),
-                           ShortNumber(step.loss()), dev, ShortNumber(step.learning_rate()),
+    return absl::StrFormat("%13s %6.2f %8s %8s %8.2e %9s %7.0f %7s", place, step.epoch(),
+                           ShortNumber(step.loss()), dev, step.learning_rate(),
                            ShortNumber(step.gradient_norm()), TokensPerSecond(step),
                            ShortDuration(left));
   }
