@@ -16,6 +16,7 @@ TEST(SftConfigTest, EveryFieldIsChecked) {
   const std::vector<std::pair<std::string, std::function<void(SftConfig*)>>> bad = {
       {"lora.r: 0", [](SftConfig* c) { c->lora.r = 0; }},
       {"lora.lora_alpha: -1", [](SftConfig* c) { c->lora.lora_alpha = -1; }},
+      {"lora.lora_alpha: 1e+10", [](SftConfig* c) { c->lora.lora_alpha = 1e10; }},
       {"lora.lora_dropout: 1", [](SftConfig* c) { c->lora.lora_dropout = 1; }},
       {"lora.target_modules", [](SftConfig* c) { c->lora.target_modules.clear(); }},
       {"optimizer.learning_rate: nan", [](SftConfig* c) { c->learning_rate = std::nan(""); }},

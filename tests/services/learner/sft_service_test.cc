@@ -183,8 +183,8 @@ TEST_F(SftServiceTest, BadRequestsAreNamed) {
 }
 
 TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {
-  spec_.mutable_optimizer()->set_learning_rate(1e20);
-  spec_.mutable_lora()->set_lora_alpha(1e29);
+  spec_.mutable_optimizer()->set_learning_rate(9e29);
+  spec_.mutable_lora()->set_lora_alpha(1e9);
   spec_.mutable_data()->clear_dev_fraction();
   Life life(root_ / "checkpoints");
   v1::SftRun run;
