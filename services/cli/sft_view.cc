@@ -89,6 +89,7 @@ class TableView : public SftView {
   TableView(std::FILE* out, bool live) : out_(out), live_(live) {}
 
   void ShowStart(const SftRun& run) override {
+    ClearLine();
     total_ = run.total_steps();
     row_every_ = std::max(1, total_ / kRowsWithoutDevLoss);
     // PEFT's own words.

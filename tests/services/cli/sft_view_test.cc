@@ -124,8 +124,10 @@ TEST(SftTableViewTest, PlainLinesFitTheScreenAndAreFew) {
 TEST(SftTableViewTest, ATerminalSeesEveryStepInItsLastLine) {
   Output out;
   const auto view = MakeSftTableView(out.file(), /*live=*/true);
+  view->ShowActivity("reading");
   view->ShowStart(MakeRun(1000));
   view->ShowStep(MakeStep(2, false));
+  EXPECT_THAT(out.text(), HasSubstr("  reading\r\033[Ktrainable")) << "the line is cleared first";
   EXPECT_THAT(out.text(), HasSubstr("2/1000"));
   view->ShowStep(MakeStep(3, false));
   view->ShowDone(MakeDone());
