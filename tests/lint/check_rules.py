@@ -23,7 +23,7 @@ COMMON = {
     "rl": {"base", "sync", "nn", "adapters"},
     "data": {"base", "sync", "text"},
     "sft": {"base", "sync", "nn", "adapters", "data"},
-    "eval": {"base"},
+    "eval": {"base", "text"},
     "checkpoint": {"base"},
     "sqlite": {"base"},
     "http": {"base", "sync"},
