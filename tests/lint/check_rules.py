@@ -36,7 +36,7 @@ PEERS = {
     "reward": {"orchestrator"},
     "learner": {"orchestrator"},
     "orchestrator": {"policy", "reward", "learner"},
-    "cli": {"policy", "reward", "learner", "orchestrator"},
+    "cli": {"policy", "reward", "learner", "orchestrator", "evaluation"},
 }
 INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]')
 breaches = []
