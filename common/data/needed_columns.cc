@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/data/describe.h"
 #include "common/data/prompt_template.h"
 
 namespace mellow::data {
@@ -51,10 +51,7 @@ absl::Status CheckNotEmpty(absl::string_view path_field, const Dataset& dataset,
                            const std::string& name) {
   MELLOW_ASSIGN_OR_RETURN(const size_t column, dataset.ColumnIndex(name));
   constexpr size_t kMostShown = 10;
-  std::vector<int> lines;
-  for (const Row& row : dataset.rows()) {
-    if (absl::StripAsciiWhitespace(row.values[column]).empty()) lines.push_back(row.line);
-  }
+  std::vector<int> lines = EmptyRows(dataset, column);
   if (lines.empty()) return absl::OkStatus();
   const size_t count = lines.size();
   lines.resize(std::min(count, kMostShown));

@@ -6,18 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/philox.h"
+#include "common/base/quantile.h"
 #include "common/base/status.h"
 
 namespace mellow::eval {
 namespace {
-
-// Linear interpolation between order statistics, as numpy.percentile.
-double Quantile(const std::vector<double>& sorted, double q) {
-  const double position = q * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<size_t>(position);
-  const size_t high = std::min(low + 1, sorted.size() - 1);
-  return sorted[low] + (position - static_cast<double>(low)) * (sorted[high] - sorted[low]);
-}
 
 absl::Status CheckOptions(const BootstrapOptions& options) {
   if (options.resamples < 1)
@@ -81,8 +74,8 @@ absl::StatusOr<std::vector<MeanInterval>> BootstrapMeans(
   for (size_t s = 0; s < series.size(); ++s) {
     std::sort(means[s].begin(), means[s].end());
     const double sum = std::accumulate(series[s].begin(), series[s].end(), 0.0);
-    intervals.push_back(
-        {sum / static_cast<double>(n), Quantile(means[s], tail), Quantile(means[s], 1 - tail)});
+    intervals.push_back({sum / static_cast<double>(n), QuantileOfSorted(means[s], tail),
+                         QuantileOfSorted(means[s], 1 - tail)});
   }
   return intervals;
 }

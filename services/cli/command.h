@@ -29,6 +29,7 @@ void AddStatusCommands(CLI::App* app, Action* chosen);   // status, adapters
 void AddTrainCommand(CLI::App* app, Action* chosen);     // train
 void AddSftCommand(CLI::App* app, Action* chosen);       // sft
 void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
+void AddDataCommands(CLI::App* app, Action* chosen);     // data describe
 void AddEvaluateCommand(CLI::App* app, Action* chosen);  // evaluate
 void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge
 void AddProbeCommands(CLI::App* app, Action* chosen);    // probe policy, generate, reward, ppo

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   mellow::cli::AddTrainCommand(&app, &chosen);
   mellow::cli::AddSftCommand(&app, &chosen);
   mellow::cli::AddUseCommands(&app, &chosen);
+  mellow::cli::AddDataCommands(&app, &chosen);
   mellow::cli::AddEvaluateCommand(&app, &chosen);
   mellow::cli::AddTextCommands(&app, &chosen);
   mellow::cli::AddProbeCommands(&app, &chosen);

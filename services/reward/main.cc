@@ -51,7 +51,7 @@ absl::Status Serve(RewardOptions options) {
       {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
       &metrics);
   engine.SeedSpeed(speed);
-  RewardServiceImpl service(options, load.device.ToString(), toxic, model.get(), tokenizer.get(),
+  RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), tokenizer.get(),
                             &engine);
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
