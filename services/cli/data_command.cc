@@ -228,7 +228,7 @@ class Report {
     std::vector<std::string> parts;
     for (const auto& [name, value] : Quantiles(values))
       parts.push_back(absl::StrCat(name, " ", ShortNumber(value)));
-    std::printf("\n%s\n  %s\n%s", title.c_str(), absl::StrJoin(parts, "  ").c_str(),
+    std::printf("\n%s\n%s%s", title.c_str(), Wrap(absl::StrJoin(parts, ", "), width_, "  ").c_str(),
                 DrawHistogram(bins, width_, terminal_).c_str());
   }
 

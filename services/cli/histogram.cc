@@ -35,7 +35,7 @@ std::vector<HistogramBin> Fill(absl::Span<const double> values, double step, siz
 }
 
 std::string Label(const HistogramBin& bin) {
-  if (bin.end <= 1) return absl::StrFormat("%.1f-%.1f", bin.begin, bin.end);
+  if (bin.end - bin.begin < 1) return absl::StrFormat("%.1f-%.1f", bin.begin, bin.end);
   if (bin.open) return absl::StrFormat("%.0f+", bin.begin);
   if (bin.end - bin.begin == 1) return absl::StrFormat("%.0f", bin.begin);
   return absl::StrFormat("%.0f-%.0f", bin.begin, bin.end - 1);
