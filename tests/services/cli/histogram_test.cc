@@ -37,7 +37,7 @@ TEST(DrawHistogramTest, FillsTheWidthAndIsPlainInAPipe) {
   const std::vector<HistogramBin> bins = {
       {0, 10, false, 40}, {10, 20, false, 0}, {20, 30, true, 1}};
   EXPECT_EQ(DrawHistogram(bins, 30, /*blocks=*/false),
-            "    0-9  #################### 40\n"
+            "    0-9  ################## 40\n"
             "  10-19  0\n"
             "    20+  # 1\n");
   const std::string blocks = DrawHistogram(bins, 30, /*blocks=*/true);
