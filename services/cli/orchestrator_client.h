@@ -33,6 +33,8 @@ class OrchestratorClient {
   [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> StopRun(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> ResumeRun(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::Node>> ListNodes();
+  // Newest first.
+  [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::Run>> ListRuns();
 
   // Calls `on_event` for every message until the run has ended (OK), the stream broke (Unavailable)
   // or CancelWatch was called (Cancelled).
