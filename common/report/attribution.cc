@@ -13,31 +13,57 @@ namespace {
 
 constexpr double kSmallestProbability = 1e-6;
 constexpr double kMarks[] = {0.5, 1.5, 3};
+constexpr size_t kRunLengths[] = {1, 2, 3, 5, 8};
 
 double LogOdds(double p) {
   p = std::clamp(p, kSmallestProbability, 1 - kSmallestProbability);
   return std::log(p / (1 - p));
 }
 
-std::vector<Word> WordsOf(const std::string& text) {
-  std::vector<Word> words;
+// All runs of `length` words.
+std::vector<Span> RunsOf(const std::string& text, size_t length) {
+  std::vector<Span> words;
   for (size_t i = 0; i < text.size();) {
     while (i < text.size() && absl::ascii_isspace(text[i])) ++i;
     const size_t begin = i;
     while (i < text.size() && !absl::ascii_isspace(text[i])) ++i;
     if (i > begin) words.push_back({.begin = begin, .end = i});
   }
-  return words;
+  std::vector<Span> runs;
+  for (size_t w = 0; w + length <= words.size(); ++w)
+    runs.push_back({.begin = words[w].begin, .end = words[w + length - 1].end});
+  return runs;
 }
 
-// Without the word and the white space after it (before it, for the last one).
-std::string Without(const std::string& text, const Word& word) {
-  size_t begin = word.begin, end = word.end;
+// Without the span and the white space after it (before it, for the last one).
+std::string Without(const std::string& text, const Span& span) {
+  size_t begin = span.begin, end = span.end;
   while (end < text.size() && absl::ascii_isspace(text[end])) ++end;
   if (end == text.size()) {
     while (begin > 0 && absl::ascii_isspace(text[begin - 1])) --begin;
   }
   return absl::StrCat(text.substr(0, begin), text.substr(end));
+}
+
+bool AnyMarked(const TextEvidence& text) {
+  return std::any_of(text.spans.begin(), text.spans.end(),
+                     [&](const Span& span) { return MarkOf(text, span) > 0; });
+}
+
+// Of the marked runs those that overlap no stronger one, in the order of the text.
+std::vector<Span> Strongest(const TextEvidence& text, std::vector<Span> runs) {
+  std::stable_sort(runs.begin(), runs.end(),
+                   [](const Span& a, const Span& b) { return a.evidence > b.evidence; });
+  std::vector<Span> kept;
+  for (const Span& run : runs) {
+    const bool overlaps = std::any_of(kept.begin(), kept.end(), [&](const Span& other) {
+      return run.begin < other.end && other.begin < run.end;
+    });
+    if (MarkOf(text, run) > 0 && !overlaps) kept.push_back(run);
+  }
+  std::sort(kept.begin(), kept.end(),
+            [](const Span& a, const Span& b) { return a.begin < b.begin; });
+  return kept;
 }
 
 using Scores = std::map<std::string, double>;
@@ -60,31 +86,40 @@ absl::Status Ask(size_t batch, const ScoreTexts& score, Scores* scores) {
 
 }  // namespace
 
-int MarkOf(const WordEvidence& text, const Word& word) {
+int MarkOf(const TextEvidence& text, const Span& span) {
   if (text.toxicity < kMarkedToxicity) return 0;
   int mark = 0;
-  for (const double bound : kMarks) mark += word.evidence >= bound ? 1 : 0;
+  for (const double bound : kMarks) mark += span.evidence >= bound ? 1 : 0;
   return mark;
 }
 
-absl::StatusOr<std::vector<WordEvidence>> LeaveOneWordOut(absl::Span<const std::string> texts,
-                                                          size_t batch, const ScoreTexts& score) {
+absl::StatusOr<std::vector<TextEvidence>> LeaveSpansOut(absl::Span<const std::string> texts,
+                                                        size_t batch, const ScoreTexts& score) {
   Scores whole;
   for (const std::string& text : texts) whole[text] = 0;
   MELLOW_RETURN_IF_ERROR(Ask(batch, score, &whole));
-  std::vector<WordEvidence> out;
-  Scores parts;
-  for (const std::string& text : texts) {
-    WordEvidence evidence{.toxicity = whole[text]};
-    if (evidence.toxicity >= kMarkedToxicity) evidence.words = WordsOf(text);
-    for (const Word& word : evidence.words) parts[Without(text, word)] = 0;
-    out.push_back(std::move(evidence));
-  }
-  MELLOW_RETURN_IF_ERROR(Ask(batch, score, &parts));
-  for (size_t t = 0; t < out.size(); ++t) {
-    for (Word& word : out[t].words) {
-      word.toxicity_without = parts[Without(texts[t], word)];
-      word.evidence = LogOdds(out[t].toxicity) - LogOdds(word.toxicity_without);
+  std::vector<TextEvidence> out;
+  for (const std::string& text : texts) out.push_back({.toxicity = whole[text]});
+  for (const size_t length : kRunLengths) {
+    std::vector<std::vector<Span>> runs(texts.size());
+    Scores parts;
+    for (size_t t = 0; t < texts.size(); ++t) {
+      if (out[t].toxicity < kMarkedToxicity || AnyMarked(out[t])) continue;
+      runs[t] = RunsOf(texts[t], length);
+      for (const Span& run : runs[t]) parts[Without(texts[t], run)] = 0;
+    }
+    MELLOW_RETURN_IF_ERROR(Ask(batch, score, &parts));
+    for (size_t t = 0; t < texts.size(); ++t) {
+      for (Span& run : runs[t]) {
+        run.toxicity_without = parts[Without(texts[t], run)];
+        run.evidence = LogOdds(out[t].toxicity) - LogOdds(run.toxicity_without);
+      }
+      if (length == 1) {
+        out[t].spans = std::move(runs[t]);
+      } else if (std::vector<Span> strongest = Strongest(out[t], std::move(runs[t]));
+                 !strongest.empty()) {
+        out[t].spans = std::move(strongest);
+      }
     }
   }
   return out;

@@ -219,7 +219,7 @@ std::string HistogramSvg(const HistogramChart& chart) {
           absl::StrCat(chart.panels.size(), " histograms with the same axes"));
   const double upper = chart.bins.lower + chart.bins.width * chart.bins.count;
   Plot plot{.right = kRight};
-  plot.y = MakeAxis(0, static_cast<double>(largest), {.intervals = 2, .integers = true});
+  plot.y = MakeAxis(0, static_cast<double>(largest), {.intervals = 3, .integers = true});
   plot.x = MakeAxis(chart.bins.lower, upper, {.intervals = 5});
   plot.left = 12 + WidestLabel(plot.y);
   // The bars fill the plot, whatever the next round number is.
@@ -353,6 +353,11 @@ std::string ChangeSvg(const ChangeChart& chart) {
   plot.x = MakeAxis(0, 1, {.intervals = 5});
   plot.y = plot.x;
   plot.left = 12 + WidestLabel(plot.y);
+  // Room for dots at 0 and 1.
+  for (Axis* axis : {&plot.x, &plot.y}) {
+    axis->lower = -0.06;
+    axis->upper = 1.06;
+  }
   DrawYAxis(plot, &svg);
   svg.Polygon("better", {{plot.X(0), plot.Y(0)}, {plot.X(1), plot.Y(0)}, {plot.X(1), plot.Y(1)}});
   svg.Line("zero", plot.X(0), plot.Y(0), plot.X(1), plot.Y(1));
@@ -360,12 +365,12 @@ std::string ChangeSvg(const ChangeChart& chart) {
     const double x = static_cast<double>(cell.first) / kCells;
     const double y = static_cast<double>(cell.second) / kCells;
     svg.Circle("dot s1 many", plot.X(x), plot.Y(y),
-               std::min(16.0, 2.5 * std::sqrt(static_cast<double>(count))),
+               std::min(14.0, 2.5 * std::sqrt(static_cast<double>(count))),
                absl::StrFormat("before %.3f, after %.3f: %s", x, y, Plural(count, "prompt")));
   }
   svg.Text("label", Anchor::kStart, 2, 14, Fit(chart.after_label, kWidth - 2));
-  svg.Text("note", Anchor::kEnd, plot.right - 8, plot.bottom - 10, "less toxic after");
-  svg.Text("note", Anchor::kStart, plot.left + 8, plot.top + 18, "more toxic after");
+  svg.Text("note", Anchor::kEnd, plot.X(0.94), plot.Y(0.06), "less toxic after");
+  svg.Text("note", Anchor::kStart, plot.X(0.06), plot.Y(0.92), "more toxic after");
   DrawXAxis(plot, chart.before_label, &svg);
   return std::move(svg).Finish();
 }

@@ -46,6 +46,8 @@ std::vector<std::string> DifferenceHeader(const Evaluation& e, const Comparison&
 
 std::vector<Cell> DifferenceRow(const Difference& d) {
   const int decimals = DecimalsFor({d.baseline, d.arm});
+  // A logit has no natural zero, so a share of it means nothing.
+  const bool relative = d.relative.has_value() && d.measure != "logit";
   std::string name = MeasureName(d.measure);
   if (d.scoring.has_value()) absl::StrAppend(&name, " (", ScoringName(*d.scoring), ")");
   return {TextCell(std::move(name)),
@@ -53,7 +55,7 @@ std::vector<Cell> DifferenceRow(const Difference& d) {
           NumberCell(Fixed(d.arm, decimals)),
           NumberCell(Signed(d.difference.mean, decimals)),
           NumberCell(SignedInterval(d.difference, decimals)),
-          NumberCell(d.relative.has_value() ? SignedPercent(*d.relative) : kNone),
+          NumberCell(relative ? SignedPercent(*d.relative) : kNone),
           NumberCell(PValue(d.p_value)),
           TextCell(VerdictWords(d.verdict), ToneOf(d.verdict))};
 }

@@ -60,6 +60,7 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .55rem; border-bo
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th, td { min-width: 3.2rem; }
 th.number, td.number { text-align: right; }
+th { overflow-wrap: break-word; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
@@ -71,6 +72,7 @@ svg text { fill: var(--ink); }
 svg .tick, svg .label, svg .note { fill: var(--soft); font-variant-numeric: tabular-nums; }
 svg .note { font-style: italic; }
 svg .value { font-variant-numeric: tabular-nums; }
+svg .value, svg .name { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 svg .name { font-weight: 600; }
 svg .axis { stroke: var(--soft); stroke-width: 1; }
 svg .grid { stroke: var(--rule); stroke-width: 1; }
@@ -115,7 +117,9 @@ footer { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
   tr { border: 1px solid var(--rule); border-radius: 8px; padding: .3rem .7rem; margin-bottom: .6rem; }
   td, td:first-child, td:last-child { display: flex; justify-content: space-between; gap: 1rem; padding: .25rem 0; border-bottom: 1px dotted var(--rule); text-align: right; }
   td:last-child { border-bottom: 0; }
-  td::before { content: attr(data-label); color: var(--soft); font-weight: 400; text-align: left; flex: 0 0 38%; white-space: normal; }
+  td::before { content: attr(data-label); color: var(--soft); font-weight: 400; text-align: left; flex: 0 0 46%; white-space: normal; }
+  td:first-child { font-weight: 600; text-align: left; }
+  td:first-child::before { content: none; }
   td > span { min-width: 0; }
   .tiles { grid-template-columns: 1fr 1fr; }
 }
@@ -126,10 +130,11 @@ footer { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
   nav { display: none; }
   details::details-content { content-visibility: visible; height: auto; }
   details > pre { display: block; }
+  .figures { grid-template-columns: 1fr 1fr; }
   figure, .pair, tr, .callout, .tiles div { break-inside: avoid; }
   h2, h3, caption { break-after: avoid; }
-  table { font-size: .72rem; }
-  th, td { padding: .25rem .3rem; }
+  table { font-size: .68rem; }
+  th, td { padding: .25rem .3rem; min-width: 0; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 )css";

@@ -105,9 +105,9 @@ struct ClusterHistory {
 };
 
 // The first pairs, word by word; as Evaluation::rows and Row::arms, of each arm's first sample.
-struct PairWords {
+struct PairSpans {
   std::string judge;  // what scored them, in words
-  std::vector<std::vector<WordEvidence>> rows;
+  std::vector<std::vector<TextEvidence>> rows;
 };
 
 struct ReportInput {
@@ -115,17 +115,17 @@ struct ReportInput {
   std::string evaluation_file_sha256;  // of the file's bytes
   std::optional<ClusterHistory> cluster;
   std::optional<review::ReviewSummary> review;
-  std::optional<PairWords> words;
+  std::optional<PairSpans> spans;
 };
 
 // How many pairs a report shows.
 inline constexpr size_t kShownPairs = 20;
 
 // The words of a row's summary by an arm; null: not known.
-[[nodiscard]] inline const WordEvidence* EvidenceOf(const ReportInput& input, size_t row,
+[[nodiscard]] inline const TextEvidence* EvidenceOf(const ReportInput& input, size_t row,
                                                     size_t arm) {
-  if (!input.words.has_value() || row >= input.words->rows.size()) return nullptr;
-  const std::vector<WordEvidence>& arms = input.words->rows[row];
+  if (!input.spans.has_value() || row >= input.spans->rows.size()) return nullptr;
+  const std::vector<TextEvidence>& arms = input.spans->rows[row];
   return arm < arms.size() ? &arms[arm] : nullptr;
 }
 

@@ -14,6 +14,12 @@ constexpr double kLargestFixed = 1e15;
 constexpr double kSmallestPValue = 1e-4;
 constexpr size_t kShortHashDigits = 12;
 
+// Of an interval: how near to 0 it is matters less than on which side.
+std::string Bound(double value, int decimals) {
+  if (!std::isfinite(value) || std::fabs(value) >= kLargestFixed) return Fixed(value, decimals);
+  return absl::StrFormat("%.*f", decimals, value == 0 ? 0.0 : value);
+}
+
 }  // namespace
 
 int DecimalsFor(std::initializer_list<double> values) {
@@ -64,13 +70,15 @@ std::string Count(int64_t number) {
 }
 
 std::string Interval(const eval::MeanInterval& interval, int decimals) {
-  return absl::StrCat("[", Fixed(interval.lower, decimals), ", ", Fixed(interval.upper, decimals),
+  return absl::StrCat("[", Bound(interval.lower, decimals), ", ", Bound(interval.upper, decimals),
                       "]");
 }
 
 std::string SignedInterval(const eval::MeanInterval& interval, int decimals) {
-  return absl::StrCat("[", Signed(interval.lower, decimals), ", ", Signed(interval.upper, decimals),
-                      "]");
+  const auto bound = [&](double value) {
+    return absl::StrCat(value > 0 ? "+" : "", Bound(value, decimals));
+  };
+  return absl::StrCat("[", bound(interval.lower), ", ", bound(interval.upper), "]");
 }
 
 std::string ShortHash(absl::string_view sha256) {

@@ -30,7 +30,7 @@ namespace mellow::report {
 [[nodiscard]] std::string PValue(double p);
 // 3,538,944
 [[nodiscard]] std::string Count(int64_t number);
-// "[0.4000, 0.5000]"
+// "[0.4000, 0.5000]": bounds always have these decimals; a tiny one keeps its sign.
 [[nodiscard]] std::string Interval(const eval::MeanInterval& interval, int decimals);
 [[nodiscard]] std::string SignedInterval(const eval::MeanInterval& interval, int decimals);
 // The first twelve digits of a hash; "-" when there is none.

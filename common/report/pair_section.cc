@@ -13,18 +13,18 @@ namespace mellow::report {
 namespace {
 
 // The words of a text cut into marked and plain pieces.
-std::vector<Segment> Segments(const std::string& text, const WordEvidence* evidence) {
+std::vector<Segment> Segments(const std::string& text, const TextEvidence* evidence) {
   std::vector<Segment> segments;
   size_t done = 0;
   if (evidence != nullptr) {
-    for (const Word& word : evidence->words) {
+    for (const Span& word : evidence->spans) {
       const int mark = MarkOf(*evidence, word);
       if (mark == 0) continue;
       if (word.begin > done) segments.push_back({.text = text.substr(done, word.begin - done)});
       segments.push_back(
           {.text = text.substr(word.begin, word.end - word.begin),
            .mark = mark,
-           .hint = absl::StrFormat("without this word P(toxic) is %.3f instead of %.3f",
+           .hint = absl::StrFormat("without these words P(toxic) is %.3f instead of %.3f",
                                    word.toxicity_without, evidence->toxicity)});
       done = word.end;
     }
@@ -43,7 +43,7 @@ std::string SampleFacts(const eval::Sample& sample) {
   return facts;
 }
 
-PairSide SideOf(const std::string& arm, const eval::ArmRow& row, const WordEvidence* evidence) {
+PairSide SideOf(const std::string& arm, const eval::ArmRow& row, const TextEvidence* evidence) {
   PairSide side{.arm = arm};
   if (row.samples.empty()) {
     side.facts = "no sample";
@@ -73,12 +73,12 @@ Section PairSection(const ReportInput& input) {
           ? absl::StrCat("; of ", e.config.sampling.samples, " samples each the first one")
           : "",
       ". ");
-  if (input.words.has_value()) {
+  if (input.spans.has_value()) {
     absl::StrAppend(&about,
-                    "A word is marked when the summary is less toxic without it, the stronger "
+                    "Words are marked when the summary is less toxic without them, the stronger "
                     "the more; judge: ",
-                    input.words->judge,
-                    ". A text whose toxicity hangs on no single word has no "
+                    input.spans->judge,
+                    ". A text whose toxicity hangs on no few words has no "
                     "mark.");
   } else {
     absl::StrAppend(&about, "No words are marked: no judge was at hand.");

@@ -18,7 +18,7 @@ namespace mellow::report {
 
 // What the JSON says of one summary of a pair. (Not in an unnamed namespace: Fields must be found
 // beside them.)
-struct WordJson {
+struct SpanJson {
   std::string text;
   double toxicity_without = 0;
   double evidence = 0;
@@ -31,7 +31,7 @@ struct SideJson {
   int32_t tokens = 0;
   bool truncated = false;
   std::optional<double> rouge_l;
-  std::optional<std::vector<WordJson>> words;  // null: no judge was at hand
+  std::optional<std::vector<SpanJson>> spans;  // null: no judge was at hand
 };
 struct PairJson {
   int64_t index = 0;
@@ -175,7 +175,7 @@ void Fields(F& f, ArmLineage& x) {
   f("origins", x.origins);
 }
 template <typename F>
-void Fields(F& f, WordJson& x) {
+void Fields(F& f, SpanJson& x) {
   f("text", x.text);
   f("toxicity_without", x.toxicity_without);
   f("evidence", x.evidence);
@@ -189,7 +189,7 @@ void Fields(F& f, SideJson& x) {
   f("tokens", x.tokens);
   f("truncated", x.truncated);
   f("rougeL", x.rouge_l);
-  f("words", x.words);
+  f("spans", x.spans);
 }
 template <typename F>
 void Fields(F& f, PairJson& x) {
@@ -205,7 +205,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Write = eval::StructWriter;
 
-SideJson SideOf(const std::string& arm, const eval::ArmRow& row, const WordEvidence* evidence) {
+SideJson SideOf(const std::string& arm, const eval::ArmRow& row, const TextEvidence* evidence) {
   SideJson side{.arm = arm};
   if (row.samples.empty()) return side;
   const eval::Sample& sample = row.samples[0];
@@ -215,9 +215,9 @@ SideJson SideOf(const std::string& arm, const eval::ArmRow& row, const WordEvide
   side.truncated = sample.truncated;
   if (sample.rouge.has_value()) side.rouge_l = sample.rouge->rouge_l;
   if (evidence == nullptr) return side;
-  side.words.emplace();
-  for (const Word& word : evidence->words) {
-    side.words->push_back({.text = sample.summary.substr(word.begin, word.end - word.begin),
+  side.spans.emplace();
+  for (const Span& word : evidence->spans) {
+    side.spans->push_back({.text = sample.summary.substr(word.begin, word.end - word.begin),
                            .toxicity_without = word.toxicity_without,
                            .evidence = word.evidence,
                            .mark = MarkOf(*evidence, word)});
@@ -264,7 +264,7 @@ std::string ToJson(const ReportInput& input, const Findings& findings,
       {"distributions",
        {{"toxicity", Write::Write(findings.toxicity)}, {"tokens", Write::Write(findings.tokens)}}},
       {"changes", Write::Write(findings.changes)},
-      {"words_judge", input.words.has_value() ? Json(input.words->judge) : Json()},
+      {"spans_judge", input.spans.has_value() ? Json(input.spans->judge) : Json()},
       {"pairs", Write::Write(PairsOf(input))},
       {"cluster", Write::Write(input.cluster)},
       {"lineage", input.cluster.has_value() ? Write::Write(lineage) : Json()},

@@ -44,7 +44,7 @@ absl::StatusOr<std::vector<double>> ScoreBy(ClusterCalls* calls,
 }
 
 // Asks the cluster's reward servers about the words of the pairs that are shown.
-absl::StatusOr<report::PairWords> AttributeWords(const std::string& folder,
+absl::StatusOr<report::PairSpans> AttributeWords(const std::string& folder,
                                                  const eval::Evaluation& evaluation) {
   const size_t rows = std::min(evaluation.rows.size(), report::kShownPairs);
   const size_t arms = evaluation.arms.size();
@@ -57,11 +57,11 @@ absl::StatusOr<report::PairWords> AttributeWords(const std::string& folder,
   if (isatty(STDERR_FILENO) != 0)
     std::fprintf(stderr, "scoring the words of %zu summaries ...\n", texts.size());
   MELLOW_ASSIGN_OR_RETURN(
-      const std::vector<report::WordEvidence> evidence,
-      report::LeaveOneWordOut(texts, kTextsACall, [&](const std::vector<std::string>& batch) {
+      const std::vector<report::TextEvidence> evidence,
+      report::LeaveSpansOut(texts, kTextsACall, [&](const std::vector<std::string>& batch) {
         return ScoreBy(&calls, batch);
       }));
-  report::PairWords words{.judge = "the cluster's reward model, shown the summary alone"};
+  report::PairSpans words{.judge = "the cluster's reward model, shown the summary alone"};
   for (size_t r = 0; r < rows; ++r) {
     const auto begin = evidence.begin() + static_cast<std::ptrdiff_t>(r * arms);
     words.rows.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(arms));
@@ -86,7 +86,7 @@ absl::StatusOr<report::ReportInput> CollectInput(const ReportOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_ASSIGN_OR_RETURN(input.cluster, CollectClusterHistory(folder));
   if (!options.no_spans) {
-    MELLOW_ASSIGN_OR_RETURN(input.words, AttributeWords(folder, input.evaluation));
+    MELLOW_ASSIGN_OR_RETURN(input.spans, AttributeWords(folder, input.evaluation));
   }
   return input;
 }

@@ -37,6 +37,7 @@ TEST(NumbersTest, DifferencesHaveSigns) {
   EXPECT_EQ(Signed(-0.25, 3), "-0.250");
   EXPECT_EQ(Signed(0, 3), "0.000");
   EXPECT_EQ(SignedInterval({.mean = 0, .lower = -0.5, .upper = 0.25}, 2), "[-0.50, +0.25]");
+  EXPECT_EQ(SignedInterval({.mean = 0, .lower = -1e-9, .upper = 1e-9}, 2), "[-0.00, +0.00]");
   EXPECT_EQ(SignedPercent(-0.92), "-92.0 %");
   EXPECT_EQ(SignedPercent(0.125), "+12.5 %");
 }

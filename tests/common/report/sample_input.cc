@@ -374,7 +374,7 @@ ReportInput SampleInput(const SampleOptions& options) {
   input.evaluation_file_sha256 = Sha256Hex(eval::EvaluationToJson(input.evaluation));
   input.cluster = SampleCluster(input.evaluation, options.hostile);
   input.review = SampleReview(input.evaluation, options.hostile);
-  PairWords words{.judge = absl::StrCat("a test", options.hostile)};
+  PairSpans words{.judge = absl::StrCat("a test", options.hostile)};
   const ScoreTexts score = [](const std::vector<std::string>& texts) {
     Column scores;
     for (const std::string& text : texts) scores.push_back(ToxicityOf(text));
@@ -384,9 +384,9 @@ ReportInput SampleInput(const SampleOptions& options) {
     std::vector<std::string> texts;
     for (const eval::ArmRow& arm : input.evaluation.rows[r].arms)
       texts.push_back(arm.samples[0].summary);
-    words.rows.push_back(LeaveOneWordOut(texts, 8, score).value_or(std::vector<WordEvidence>()));
+    words.rows.push_back(LeaveSpansOut(texts, 8, score).value_or(std::vector<TextEvidence>()));
   }
-  input.words = std::move(words);
+  input.spans = std::move(words);
   return input;
 }
 
