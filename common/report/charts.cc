@@ -307,7 +307,6 @@ std::string IntervalSvg(const IntervalChart& chart) {
   for (const double tick : plot.x.ticks) {
     svg.Line("grid", plot.X(tick), plot.top, plot.X(tick), plot.bottom);
   }
-  if (chart.signed_values) svg.Line("zero", plot.X(0), plot.top, plot.X(0), plot.bottom);
   const int decimals = DecimalsFor({range.lower, range.upper});
   for (size_t r = 0; r < chart.rows.size(); ++r) {
     const IntervalRow& row = chart.rows[r];
@@ -322,6 +321,8 @@ std::string IntervalSvg(const IntervalChart& chart) {
     svg.Text("value", Anchor::kEnd, plot.right, y + 16, value);
     svg.Text(SeriesClass("name", series), Anchor::kStart, plot.left, y + 16,
              Fit(row.label, plot.right - plot.left - value_room - kLetter));
+    // Beside the interval only: the row's text stays free.
+    if (chart.signed_values) svg.Line("zero", plot.X(0), y + 22, plot.X(0), y + 41);
     if (!std::isfinite(i.mean)) continue;
     svg.Line(SeriesClass("whisker", series), plot.X(i.lower), y + 31, plot.X(i.upper), y + 31);
     for (const double end : {i.lower, i.upper})

@@ -16,8 +16,9 @@ struct Found {
 };
 
 std::string StartWords(const PpoRun& run) {
-  const std::string hash =
-      run.start.has_value() ? absl::StrCat(" (", ShortHash(run.start->sha256), ")") : "";
+  const std::string hash = run.start.has_value() && !run.start->sha256.empty()
+                               ? absl::StrCat(" (", ShortHash(run.start->sha256), ")")
+                               : "";
   if (!run.start_adapter.empty()) return absl::StrCat(run.start_adapter, hash);
   return absl::StrCat("a fresh adapter", hash);
 }

@@ -131,15 +131,8 @@ class WithCluster(unittest.TestCase):
 
     def test_a_peer_that_is_not_there_is_named_with_host_and_port(self):
         with cluster() as c:
-            # A cluster file that points to a port where nobody listens.
-            file = c.file()
-            with socket.socket() as closed:
-                closed.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{closed.getsockname()[1]}"
-            for service in file["services"]:
-                service["address"] = address
             with tempfile.TemporaryDirectory() as folder:
-                (pathlib.Path(folder) / "cluster.json").write_text(json.dumps(file))
+                address = c.unreachable(folder)
                 status = json.loads(mellow("status", "--dir", folder, "--json", check=0).stdout)
                 self.assertEqual({s["health"] for s in status["services"]}, {"NOT_SERVING"})
                 result = mellow("adapters", "--dir", folder, check=1)

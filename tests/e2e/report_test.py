@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import tempfile
 import unittest
 import xml.etree.ElementTree
@@ -124,15 +123,9 @@ class Report(unittest.TestCase):
             self.assertEqual((later["cluster"]["sft"][0]["state"], later["cluster"]["sft"][0]["steps"]), ("", []))
 
             # A peer that is not there is named with its address.
-            file = c.file()
-            with socket.socket() as closed:
-                closed.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{closed.getsockname()[1]}"
-            for service in file["services"]:
-                service["address"] = address
             gone = self.folder / "gone"
             gone.mkdir()
-            (gone / "cluster.json").write_text(json.dumps(file))
+            address = c.unreachable(gone)
             self.refused(evaluation, "--dir", gone, parts=[address], out="none")
 
     def test_without_a_cluster_and_hostile_texts(self):
