@@ -177,7 +177,7 @@ std::string LineSvg(const LineChart& chart) {
   double legend_x = plot.left;
   for (size_t s = 0; s < chart.series.size(); ++s) {
     const LineSeries& series = chart.series[s];
-    DrawSeries(plot, series, s, &svg);
+    DrawSeries(plot, series, legend ? s : 1, &svg);
     if (!legend) continue;
     svg.Circle(SeriesClass("dot", s), legend_x + 5, 13, 4);
     svg.Text("label", Anchor::kStart, legend_x + 14, 17, series.label);

@@ -131,10 +131,11 @@ footer { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; height: auto; }
   details > pre { display: block; }
   .figures { grid-template-columns: 1fr 1fr; }
-  figure, .pair, tr, .callout, .tiles div { break-inside: avoid; }
+  figure, .sides, tr, .callout, .tiles div { break-inside: avoid; }
   h2, h3, caption { break-after: avoid; }
   table { font-size: .68rem; }
   th, td { padding: .25rem .3rem; min-width: 0; }
+  td:first-child { overflow-wrap: break-word; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 )css";
