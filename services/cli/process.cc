@@ -28,8 +28,30 @@ namespace mellow::cli {
 namespace {
 
 constexpr absl::string_view kMark = "MELLOW_CLUSTER=";
+// Far more than exec() needs; ends the wait for a process that was started without arguments.
+constexpr absl::Duration kLongestExec = absl::Seconds(1);
 
 std::string MarkOf(const std::string& cluster) { return absl::StrCat(kMark, cluster); }
+
+// The environment that a process was started with; empty: none, or not to be read.
+//
+// exec() gives a process its new memory before it fills in the arguments and the environment, so
+// both read as empty for a moment, also after posix_spawn() has returned. That is waited out; a
+// process that was given no environment at all has arguments, and a zombie or a thread of the
+// kernel has no program.
+std::string EnvironmentOf(pid_t pid) {
+  const std::string folder = absl::StrCat("/proc/", pid);
+  const absl::Time deadline = absl::Now() + kLongestExec;
+  while (true) {
+    const bool has_arguments = !ReadFile(folder + "/cmdline").value_or("").empty();
+    std::string environment = ReadFile(folder + "/environ").value_or("");
+    char program;
+    if (!environment.empty() || has_arguments || absl::Now() > deadline ||
+        readlink((folder + "/exe").c_str(), &program, 1) < 0)
+      return environment;
+    poll(nullptr, 0, 1);
+  }
+}
 
 // True when the process ended (or is gone) before the deadline.
 bool WaitGone(int pidfd, absl::Time deadline) {
@@ -92,10 +114,9 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
 }
 
 bool IsMarked(pid_t pid, const std::string& cluster) {
-  const absl::StatusOr<std::string> environment = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
-  if (!environment.ok()) return false;
+  const std::string environment = EnvironmentOf(pid);
   const std::string mark = MarkOf(cluster);
-  for (const absl::string_view entry : absl::StrSplit(*environment, '\0')) {
+  for (const absl::string_view entry : absl::StrSplit(environment, '\0')) {
     if (entry == mark) return true;
   }
   return false;

@@ -42,6 +42,27 @@ TEST(ProcessTest, FindsAndStopsOnlyWhatCarriesTheMark) {
   EXPECT_EQ(waitpid(b, &status, 0), b);
 }
 
+// Its memory is new and its environment not there yet while exec() is at work.
+TEST(ProcessTest, IsMarkedFromTheMomentItWasSpawned) {
+  const testing::TempFolder folder;
+  for (int i = 0; i < 50; ++i) {
+    const pid_t pid = MustSpawn(folder, "exec sleep 1000");
+    EXPECT_TRUE(IsMarked(pid, folder.path())) << "attempt " << i;
+    kill(pid, SIGKILL);
+    EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+  }
+}
+
+TEST(ProcessTest, AZombieIsNotMarked) {
+  const testing::TempFolder folder;
+  const pid_t pid = MustSpawn(folder, "exit 0");
+  siginfo_t ended = {};
+  ASSERT_EQ(waitid(P_PID, pid, &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(IsMarked(pid, folder.path()));
+  EXPECT_THAT(FindMarked(folder.path()), IsEmpty());
+  EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+}
+
 TEST(ProcessTest, WhatIgnoresTheSignalIsKilled) {
   const testing::TempFolder folder;
   // The shell says when it ignores SIGTERM.
