@@ -25,10 +25,12 @@ class ChampionKeeperTest : public ::testing::Test {
   }
   // A run of some steps; returns its last adapter, which the ledger keeps.
   AdapterRef Train(const std::string& run_id, int steps) {
-    EXPECT_TRUE(life_->Drive(run_id, MakeRunConfig(steps)).ok());
+    const absl::Status driven = life_->Drive(run_id, MakeRunConfig(steps));
+    EXPECT_TRUE(driven.ok()) << driven;
+    EXPECT_TRUE(life_->ledger->SetRunState(run_id, RunState::kDone, "").ok());
     const auto newest = life_->ledger->NewestAdapterOf(run_id);
     EXPECT_TRUE(newest.ok() && newest->has_value());
-    return (*newest)->ref;
+    return newest.ok() && newest->has_value() ? (*newest)->ref : AdapterRef();
   }
   static PromotionOrder OrderOf(const AdapterRef& adapter, const std::string& request_id) {
     return {.request_id = request_id, .adapter = adapter};
