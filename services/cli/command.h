@@ -28,7 +28,7 @@ void AddClusterCommands(CLI::App* app, const Environment& environment,
 void AddStatusCommands(CLI::App* app, Action* chosen);   // status, adapters
 void AddTrainCommand(CLI::App* app, Action* chosen);     // train
 void AddSftCommand(CLI::App* app, Action* chosen);       // sft
-void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback
+void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
 void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
 void AddCompareCommand(CLI::App* app, Action* chosen);   // compare
 void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge

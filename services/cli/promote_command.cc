@@ -11,6 +11,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -23,6 +24,7 @@
 #include "services/cli/json_lines.h"
 #include "services/cli/orchestrator_client.h"
 #include "services/cli/request_id.h"
+#include "services/cli/table.h"
 
 namespace mellow::cli {
 namespace {
@@ -189,6 +191,51 @@ absl::StatusOr<int> RollBack(const PromoteOptions& options) {
   return 0;
 }
 
+std::string TimeOf(const v1::PromotionEvent& event) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(event.time().seconds()),
+                          absl::UTCTimeZone());
+}
+
+std::string ActionOf(const v1::PromotionEvent& event) {
+  if (event.action() == v1::PROMOTION_ACTION_ROLL_BACK) return "rollback";
+  return event.evidence().forced() ? "forced" : "promote";
+}
+
+absl::StatusOr<int> Promotions(const PromoteOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
+                          Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
+  if (options.json) {
+    Json events = Json::array();
+    for (const v1::PromotionEvent& event : history.events())
+      events.push_back({{"time", TimeOf(event)},
+                        {"action", ActionOf(event)},
+                        {"champion", OptionalAdapter(event.has_champion(), event.champion())},
+                        {"previous", OptionalAdapter(event.has_previous(), event.previous())},
+                        {"run_id", event.run_id()},
+                        {"evaluation", event.evidence().evaluation_name()},
+                        {"evaluation_sha256", event.evidence().evaluation_sha256()},
+                        {"gates", GatesJson(event.evidence())},
+                        {"reason", event.evidence().reason()}});
+    std::printf("%s\n",
+                Dump({{"champion", OptionalAdapter(history.has_champion(), history.champion())},
+                      {"events", events}})
+                    .c_str());
+    return 0;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"TIME", "ACTION", "CHAMPION", "BEFORE", "RUN", "EVALUATION", "REASON"}};
+  const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
+    return has ? absl::StrCat(adapter.version()) : std::string("-");
+  };
+  for (const v1::PromotionEvent& event : history.events())
+    rows.push_back({TimeOf(event), ActionOf(event), name(event.has_champion(), event.champion()),
+                    name(event.has_previous(), event.previous()), event.run_id(),
+                    event.evidence().evaluation_name(), event.evidence().reason()});
+  std::fputs(FormatTable(rows).c_str(), stdout);
+  return 0;
+}
+
 }  // namespace
 
 void AddPromoteCommands(CLI::App* app, Action* chosen) {
@@ -223,6 +270,13 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
   common(rollback);
   rollback->footer("Example:\n  mellow rollback --reason 'complaints about names'");
   rollback->callback([=] { *chosen = [=] { return RollBack(*options); }; });
+
+  CLI::App* promotions = app->add_subcommand(
+      "promotions", "Show who was the champion, since when, and on what grounds");
+  promotions->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+  promotions->add_flag("--json", options->json, "One JSON value instead of a table");
+  promotions->footer("Example:\n  mellow promotions");
+  promotions->callback([=] { *chosen = [=] { return Promotions(*options); }; });
 }
 
 }  // namespace mellow::cli
