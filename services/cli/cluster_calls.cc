@@ -80,13 +80,14 @@ absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
 }
 
 absl::Status ClusterCalls::CheckAdapter(int64_t version) {
-  using Refs = std::vector<common::v1::AdapterRef>;
-  MELLOW_ASSIGN_OR_RETURN(const Refs adapters, (Persist<PolicyClient, Refs>(
+  using Answer = policy::v1::ListAdaptersResponse;
+  MELLOW_ASSIGN_OR_RETURN(const Answer answer, (Persist<PolicyClient, Answer>(
                                                    "policy", &policies_, [](const PolicyClient& c) {
                                                      return c.ListAdapters(absl::Seconds(10));
                                                    })));
   std::vector<int64_t> versions;
-  for (const common::v1::AdapterRef& adapter : adapters) versions.push_back(adapter.version());
+  for (const common::v1::AdapterRef& adapter : answer.adapters())
+    versions.push_back(adapter.version());
   if (std::find(versions.begin(), versions.end(), version) != versions.end())
     return absl::OkStatus();
   return absl::NotFoundError(absl::StrCat("no adapter version ", version, "; the cluster in ",

@@ -24,16 +24,17 @@ using Action = std::function<absl::StatusOr<int>()>;
 
 // Each adds its subcommands to `app`. When one of them is on the command line, *chosen is set.
 void AddClusterCommands(CLI::App* app, const Environment& environment,
-                        Action* chosen);                // up, down, supervise (hidden)
-void AddStatusCommands(CLI::App* app, Action* chosen);  // status, adapters
-void AddTrainCommand(CLI::App* app, Action* chosen);    // train
-void AddSftCommand(CLI::App* app, Action* chosen);      // sft
-void AddUseCommands(CLI::App* app, Action* chosen);     // summarize, score
-void AddCompareCommand(CLI::App* app, Action* chosen);  // compare
-void AddReportCommand(CLI::App* app, Action* chosen);   // report
-void AddTextCommands(CLI::App* app, Action* chosen);    // tokenize, detokenize, rouge
-void AddProbeCommands(CLI::App* app, Action* chosen);   // probe policy, generate, reward, ppo
-void AddBenchCommands(CLI::App* app, Action* chosen);   // bench generate, reward, ppo
+                        Action* chosen);                 // up, down, supervise (hidden)
+void AddStatusCommands(CLI::App* app, Action* chosen);   // status, adapters
+void AddTrainCommand(CLI::App* app, Action* chosen);     // train
+void AddSftCommand(CLI::App* app, Action* chosen);       // sft
+void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
+void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
+void AddCompareCommand(CLI::App* app, Action* chosen);   // compare
+void AddReportCommand(CLI::App* app, Action* chosen);    // report
+void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge
+void AddProbeCommands(CLI::App* app, Action* chosen);    // probe policy, generate, reward, ppo
+void AddBenchCommands(CLI::App* app, Action* chosen);    // bench generate, reward, ppo
 
 }  // namespace mellow::cli
 

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   mellow::cli::AddStatusCommands(&app, &chosen);
   mellow::cli::AddTrainCommand(&app, &chosen);
   mellow::cli::AddSftCommand(&app, &chosen);
+  mellow::cli::AddPromoteCommands(&app, &chosen);
   mellow::cli::AddUseCommands(&app, &chosen);
   mellow::cli::AddCompareCommand(&app, &chosen);
   mellow::cli::AddReportCommand(&app, &chosen);

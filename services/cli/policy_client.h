@@ -25,7 +25,7 @@ class PolicyClient {
       const policy::v1::SummarizeRequest& request, absl::Duration timeout) const;
   [[nodiscard]] absl::StatusOr<policy::v1::GenerateResponse> Generate(
       const policy::v1::GenerateRequest& request, absl::Duration timeout) const;
-  [[nodiscard]] absl::StatusOr<std::vector<common::v1::AdapterRef>> ListAdapters(
+  [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters(
       absl::Duration timeout) const;
 
  private:
