@@ -20,7 +20,8 @@ using Anchor = Svg::Anchor;
 
 constexpr int kWidth = 440;
 constexpr double kRight = kWidth - 14;
-constexpr double kLetter = 7;  // about the width of one at the font size of the style sheet
+constexpr double kLetter = 7;      // about the width of one at the font size of the style sheet
+constexpr double kBoldLetter = 8;  // of a name
 constexpr double kTickLength = 4;
 constexpr double kTickText = 17;    // from the axis to the baseline of its numbers
 constexpr double kAxisHeight = 40;  // numbers and label below a plot
@@ -37,8 +38,8 @@ size_t Letters(absl::string_view text) {
 }
 
 // `text` in that much room, cut with an ellipsis when it must be.
-std::string Fit(absl::string_view text, double room) {
-  const auto letters = static_cast<size_t>(std::max(1.0, room / kLetter));
+std::string Fit(absl::string_view text, double room, double letter = kLetter) {
+  const auto letters = static_cast<size_t>(std::max(1.0, room / letter));
   const std::string valid = text::ReplaceInvalidUtf8(text);
   if (text::CountCodePoints(valid) <= letters) return valid;
   size_t bytes = 0;
@@ -253,7 +254,7 @@ std::string HistogramSvg(const HistogramChart& chart) {
       absl::StrAppend(&label, ", mean ", Number(panel.mean));
     }
     svg.Text(SeriesClass("name", p), Anchor::kStart, plot.left, plot.top - 7,
-             Fit(label, plot.right - plot.left));
+             Fit(label, plot.right - plot.left, kBoldLetter));
     if (p + 1 < chart.panels.size()) {
       svg.Line("axis", plot.left, plot.bottom, plot.right, plot.bottom);
     } else {
@@ -320,7 +321,7 @@ std::string IntervalSvg(const IntervalChart& chart) {
     const double value_room = kLetter * static_cast<double>(value.size());
     svg.Text("value", Anchor::kEnd, plot.right, y + 16, value);
     svg.Text(SeriesClass("name", series), Anchor::kStart, plot.left, y + 16,
-             Fit(row.label, plot.right - plot.left - value_room - kLetter));
+             Fit(row.label, plot.right - plot.left - value_room - kLetter, kBoldLetter));
     // Beside the interval only: the row's text stays free.
     if (chart.signed_values) svg.Line("zero", plot.X(0), y + 22, plot.X(0), y + 41);
     if (!std::isfinite(i.mean)) continue;

@@ -183,15 +183,13 @@ Section PromotionSection(const ReportInput& input) {
     section.blocks.push_back(Paragraph{kLeftOut});
     return section;
   }
-  const auto& promotions = input.cluster->promotions;
-  if (!promotions.has_value() || promotions->empty()) {
-    section.blocks.push_back(Paragraph{promotions.has_value()
-                                           ? "No adapter has been promoted."
-                                           : "The cluster keeps no record of promotions."});
+  if (input.cluster->promotions.empty()) {
+    section.blocks.push_back(Paragraph{"No adapter has been promoted."});
     return section;
   }
-  Table table{.header = {"time (UTC)", "what", "champion", "before", "gates", "evaluation"}};
-  for (const Promotion& p : *promotions) {
+  Table table{
+      .header = {"time (UTC)", "what", "champion", "before", "gates", "evaluation", "reason"}};
+  for (const Promotion& p : input.cluster->promotions) {
     std::vector<std::string> gates;
     bool all = true;
     for (const Gate& gate : p.gates) {
@@ -208,7 +206,7 @@ Section PromotionSection(const ReportInput& input) {
          TextCell(AdapterWords(p.adapter)), TextCell(AdapterWords(p.previous)),
          TextCell(gates.empty() ? "none" : absl::StrJoin(gates, "; "),
                   all ? Tone::kPlain : Tone::kBad),
-         TextCell(ShortHash(p.evaluation_sha256))});
+         TextCell(ShortHash(p.evaluation_sha256)), TextCell(p.reason.empty() ? "-" : p.reason)});
   }
   section.blocks.push_back(std::move(table));
   return section;

@@ -106,12 +106,18 @@ Table ToxicityTable(const Evaluation& e) {
   return table;
 }
 
+// What tells a scoring from the others: its judge only where there are several.
+std::string ShortScoringName(const Evaluation& e, const eval::Scoring& scoring) {
+  const std::string text = scoring.text == eval::kSummaryScoring ? "summary" : "with dialogue";
+  return e.judges.size() > 1 ? absl::StrCat(text, ", ", scoring.judge) : text;
+}
+
 Figure ToxicityFigure(const Evaluation& e) {
   IntervalChart chart{.title = "Mean P(toxic) of each arm", .x_label = "mean P(toxic)"};
   for (size_t s = 0; s < e.scorings.size(); ++s) {
     for (size_t a = 0; a < e.summaries.size(); ++a) {
       std::string label = e.summaries[a].arm;
-      if (e.scorings.size() > 1) absl::StrAppend(&label, ", ", ScoringName(e.scorings[s]));
+      if (e.scorings.size() > 1) absl::StrAppend(&label, ", ", ShortScoringName(e, e.scorings[s]));
       chart.rows.push_back({.label = std::move(label),
                             .interval = e.summaries[a].toxicity[s].toxicity,
                             .series = static_cast<int>(a)});

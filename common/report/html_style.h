@@ -56,11 +56,10 @@ td.good, td.bad { font-weight: 600; }
 .scroll { overflow-x: auto; margin-bottom: 1rem; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; line-height: 1.35; }
 caption { text-align: left; font-weight: 600; padding: .25rem 0 .4rem; overflow-wrap: anywhere; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .55rem; border-bottom: 1px solid var(--rule); overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .55rem; border-bottom: 1px solid var(--rule); overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th, td { min-width: 3.2rem; }
 th.number, td.number { text-align: right; }
-th { overflow-wrap: break-word; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
@@ -120,7 +119,7 @@ footer { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
   td::before { content: attr(data-label); color: var(--soft); font-weight: 400; text-align: left; flex: 0 0 46%; white-space: normal; }
   td:first-child { font-weight: 600; text-align: left; }
   td:first-child::before { content: none; }
-  td > span { min-width: 0; }
+  td > span { min-width: 0; overflow-wrap: anywhere; }
   .tiles { grid-template-columns: 1fr 1fr; }
 }
 @media print {
@@ -135,7 +134,6 @@ footer { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
   h2, h3, caption { break-after: avoid; }
   table { font-size: .68rem; }
   th, td { padding: .25rem .3rem; min-width: 0; }
-  td:first-child { overflow-wrap: break-word; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 )css";

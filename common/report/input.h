@@ -95,13 +95,14 @@ struct Promotion {
   bool forced = false;  // although a gate failed
   std::vector<Gate> gates;
   std::string evaluation_sha256;  // EvaluationConfig::sha256 that the gates looked at
+  std::string reason;             // in the words of who did it; may be empty
 };
 
 // What a running cluster knows.
 struct ClusterHistory {
   std::vector<PpoRun> runs;  // newest first
   std::vector<SftRun> sft;
-  std::optional<std::vector<Promotion>> promotions;  // absent: the cluster keeps none
+  std::vector<Promotion> promotions;  // newest first
 };
 
 // The first pairs, word by word; as Evaluation::rows and Row::arms, of each arm's first sample.

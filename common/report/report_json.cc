@@ -151,6 +151,7 @@ void Fields(F& f, Promotion& x) {
   f("forced", x.forced);
   f("gates", x.gates);
   f("evaluation_sha256", x.evaluation_sha256);
+  f("reason", x.reason);
 }
 template <typename F>
 void Fields(F& f, ClusterHistory& x) {

@@ -129,8 +129,30 @@ absl::StatusOr<std::optional<report::SftRun>> CollectSftRun(const std::string& f
   return status;
 }
 
-// The lineage's third part. This cluster's orchestrator keeps no promotions.
-std::optional<std::vector<report::Promotion>> CollectPromotions() { return std::nullopt; }
+report::Promotion ToPromotion(const orchestrator::v1::PromotionEvent& event) {
+  report::Promotion out{.unix_seconds = event.time().seconds(),
+                        .kind = event.action() == orchestrator::v1::PROMOTION_ACTION_ROLL_BACK
+                                    ? "rollback"
+                                    : "promote",
+                        .forced = event.evidence().forced(),
+                        .evaluation_sha256 = event.evidence().evaluation_sha256()};
+  if (event.has_champion()) out.adapter = ToAdapterId(event.champion());
+  if (event.has_previous()) out.previous = ToAdapterId(event.previous());
+  out.reason = event.evidence().reason();
+  for (const auto& gate : event.evidence().gates())
+    out.gates.push_back({.name = gate.name(), .passed = gate.passed(), .detail = gate.detail()});
+  return out;
+}
+
+// Newest first, as runs.
+absl::StatusOr<std::vector<report::Promotion>> CollectPromotions(const std::string& address) {
+  MELLOW_ASSIGN_OR_RETURN(const orchestrator::v1::ListPromotionsResponse response,
+                          OrchestratorClient(address).ListPromotions());
+  std::vector<report::Promotion> promotions;
+  for (auto event = response.events().rbegin(); event != response.events().rend(); ++event)
+    promotions.push_back(ToPromotion(*event));
+  return promotions;
+}
 
 }  // namespace
 
@@ -147,7 +169,7 @@ absl::StatusOr<report::ClusterHistory> CollectClusterHistory(const std::string& 
   }
   MELLOW_ASSIGN_OR_RETURN(std::optional<report::SftRun> sft, CollectSftRun(folder));
   if (sft.has_value()) history.sft.push_back(*std::move(sft));
-  history.promotions = CollectPromotions();
+  MELLOW_ASSIGN_OR_RETURN(history.promotions, CollectPromotions(address));
   return history;
 }
 

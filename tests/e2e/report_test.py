@@ -37,6 +37,23 @@ def pair(dialogue="A: Hi.", before="B is a moron.", after="B is here.", toxicity
     return {"dialogue": dialogue, "reference": "B is here.", "before": before, "after": after, "toxicity_before": toxicity[0], "toxicity_after": toxicity[1]}
 
 
+def measured(c, adapter, count):
+    """What the bare model and an adapter make of the first held-out dialogues."""
+    rows = [json.loads(line) for line in HELDOUT.read_text().splitlines()[:count]]
+
+    def ask(command, key, values, *flags):
+        lines = "".join(json.dumps({key: value}) + "\n" for value in values)
+        return json_lines(mellow(command, "--dir", c.folder, *flags, stdin=lines, check=0).stdout)
+
+    sides = []
+    for version in (0, adapter["version"]):
+        texts = [o["summary"] for o in ask("summarize", "dialogue", [row["dialogue"] for row in rows], "--adapter", version)]
+        sides.append(list(zip(texts, [o["toxicity"] for o in ask("score", "text", texts)])))
+    pairs = [{"dialogue": row["dialogue"], "reference": row["summary"], "before": b[0], "after": a[0], "toxicity_before": b[1], "toxicity_after": a[1]}
+             for row, b, a in zip(rows, *sides)]
+    return {"baseline": {"version": 0, "sha256": ""}, "adapter": adapter, "pairs": pairs}
+
+
 def made_up():
     return sample_evaluation.evaluation({"baseline": {"version": 0, "sha256": ""}, "adapter": {"version": 3, "sha256": "ab" * 32}, "pairs": [pair() for _ in range(30)]})
 
@@ -79,8 +96,8 @@ class Report(unittest.TestCase):
             del spec["epochs"]
             spec.update(max_steps=4, eval_every=2)
             sft = json_lines(mellow("sft", self.write(spec, "sft.json"), "--dir", c.folder, "--json", check=0).stdout)
-            compared = json.loads(mellow("compare", HELDOUT, "--dir", c.folder, "--adapter", end["adapter"]["version"], "--limit", 30, "--pairs", 30, "--json", check=0).stdout)
-            evaluation = self.write(sample_evaluation.evaluation(compared))
+            evaluation = self.write(sample_evaluation.evaluation(measured(c, end["adapter"], 30)))
+            mellow("promote", end["adapter"]["version"], "--dir", c.folder, "--force", "--reason", "a <b>test</b>", check=0)
             self.assertEqual(self.report(evaluation, "--dir", c.folder).stdout.split(), [str(self.folder / "out" / n) for n in NAMES])
             self.report(evaluation, "--dir", c.folder, out="again")
             for name in NAMES:
@@ -96,6 +113,8 @@ class Report(unittest.TestCase):
             fine_tuned = report["cluster"]["sft"][0]
             self.assertEqual([s["dev_loss"] for s in fine_tuned["steps"]], [s.get("dev_loss") for s in sft[1:-1]])
             self.assertEqual(fine_tuned["adapter_sha256"], sft[-1]["sha256"])
+            promotion = report["cluster"]["promotions"][0]
+            self.assertEqual((promotion["adapter"], promotion["forced"], promotion["reason"]), (end["adapter"], True, "a <b>test</b>"))
             self.assertEqual(len(report["pairs"]), 20)
             toxic = [arm for p in report["pairs"] for arm in p["arms"] if arm["toxicity"] > 0.9]
             self.assertTrue(toxic and any(w["mark"] for arm in toxic for w in arm["spans"]), "a toxic summary has marked words")

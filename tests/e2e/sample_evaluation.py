@@ -1,7 +1,6 @@
-"""An evaluation.json (common/eval/evaluation.h) made of what `mellow compare --json` measured, for tests of what reads such files.
+"""An evaluation.json (common/eval/evaluation.h) made of pairs of summaries and their toxicity, for tests of what reads such files.
 
-Standard library only. Means and bootstrap intervals are computed here from the pairs; what compare does not measure (tokens, KL) is worked out from the texts
-or 0.
+Standard library only. Means and bootstrap intervals are computed here from the pairs; what they do not tell (tokens, KL) is worked out from the texts or 0.
 """
 import hashlib
 import math
@@ -60,7 +59,7 @@ def sample(summary, toxicity, reference):
 
 
 def evaluation(compared, name="mini"):
-    """`compared`: the object of `mellow compare --json`, with all its pairs."""
+    """`compared`: {"baseline", "adapter"} with version and sha256, and "pairs" of dialogue, reference, before, after, toxicity_before, toxicity_after."""
     pairs = compared["pairs"]
     scoring = {"judge": "reward", "text": "summary"}
     arms = [("base", compared["baseline"]), ("ppo", compared["adapter"])]

@@ -327,8 +327,9 @@ ClusterHistory SampleCluster(const Evaluation& e, const std::string& hostile) {
       .previous = {},
       .gates = {{"toxicity", true, absl::StrCat("upper bound below 0", hostile)},
                 {"ROUGE-L", true, "loss 0.004, margin 0.02"}},
-      .evaluation_sha256 = e.config.sha256};
-  return {.runs = {run}, .sft = {sft}, .promotions = std::vector<Promotion>{promotion}};
+      .evaluation_sha256 = e.config.sha256,
+      .reason = absl::StrCat("ready", hostile)};
+  return {.runs = {run}, .sft = {sft}, .promotions = {promotion}};
 }
 
 }  // namespace
