@@ -28,14 +28,16 @@ std::optional<Found> FindPpo(const ClusterHistory& cluster, const std::string& s
   for (auto run = cluster.runs.rbegin(); run != cluster.runs.rend(); ++run) {
     for (const PpoStep& step : run->steps) {
       if (step.adapter.sha256 != sha256) continue;
-      return Found{{.kind = "PPO",
-                    .run_id = run->run_id,
-                    .run_name = run->name,
-                    .spec_sha256 = run->spec_sha256,
-                    .step = step.step,
-                    .adapter = step.adapter,
-                    .start = StartWords(*run)},
-                   run->start.has_value() ? run->start->sha256 : ""};
+      Found found;
+      found.origin.kind = "PPO";
+      found.origin.run_id = run->run_id;
+      found.origin.run_name = run->name;
+      found.origin.spec_sha256 = run->spec_sha256;
+      found.origin.step = step.step;
+      found.origin.adapter = step.adapter;
+      found.origin.start = StartWords(*run);
+      if (run->start.has_value()) found.start_sha256 = run->start->sha256;
+      return found;
     }
   }
   return std::nullopt;
@@ -45,14 +47,15 @@ std::optional<Found> FindSft(const ClusterHistory& cluster, const std::string& s
   for (const SftRun& run : cluster.sft) {
     if (run.adapter_sha256 != sha256) continue;
     // The run says which folder it started from, not which weights: the trace ends here.
-    return Found{{.kind = "SFT",
-                  .run_id = run.run_id,
-                  .run_name = run.name,
-                  .spec_sha256 = run.spec_sha256,
-                  .step = run.best_step.value_or(run.planned_steps),
-                  .adapter = {.sha256 = sha256},
-                  .start = run.start_adapter.empty() ? "a fresh adapter" : run.start_adapter},
-                 ""};
+    Found found;
+    found.origin.kind = "SFT";
+    found.origin.run_id = run.run_id;
+    found.origin.run_name = run.name;
+    found.origin.spec_sha256 = run.spec_sha256;
+    found.origin.step = run.best_step.value_or(run.planned_steps);
+    found.origin.adapter.sha256 = sha256;
+    found.origin.start = run.start_adapter.empty() ? "a fresh adapter" : run.start_adapter;
+    return found;
   }
   return std::nullopt;
 }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kNotFinite[] = "n/a";
 constexpr double kLargestFixed = 1e15;
-constexpr double kSmallestPValue = 1e-4;
+constexpr double kSmallestPValue = 5e-5;  // that is not rounded to zero
 constexpr size_t kShortHashDigits = 12;
 
 // Of an interval: how near to 0 it is matters less than on which side.

@@ -55,7 +55,8 @@ TEST(NumbersTest, CountsAreGrouped) {
 
 TEST(NumbersTest, SmallPValuesAreBounded) {
   EXPECT_EQ(PValue(0.0001), "0.0001");
-  EXPECT_EQ(PValue(0.00009), "< 0.0001");
+  EXPECT_EQ(PValue(1.0 / 10001), "0.0001");
+  EXPECT_EQ(PValue(0.00004), "< 0.0001");
   EXPECT_EQ(PValue(1), "1.0000");
 }
 

@@ -282,9 +282,9 @@ ClusterHistory SampleCluster(const Evaluation& e, const std::string& hostile) {
              .spec = absl::StrCat("{\"steps\": 28, \"name\": \"", hostile, "\"}"),
              .planned_steps = 28,
              .start_adapter = absl::StrCat("/adapters/sft", hostile),
-             .start = AdapterId{2, std::string(64, 'c')},
-             .adapter = {30, e.arms[1].sha256},
              .adapter_path = absl::StrCat("/adapters/ppo", hostile)};
+  run.start = AdapterId{2, std::string(64, 'c')};
+  run.adapter = {30, e.arms[1].sha256};
   run.spec_sha256 = Sha256Hex(run.spec);
   for (int32_t step = 1; step <= 28; ++step) {
     const double done = 1 - std::exp(-step / 8.0), wave = std::sin(step * 1.7) / 10;
