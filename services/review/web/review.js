@@ -6,8 +6,7 @@
 (() => {
   const BASE = location.pathname.replace(/\/+$/, "");
   const RATINGS = [[1, "1"], [2, "2"], [3, "3"], [4, "4"], [5, "5"]];
-  const PREFERENCES = [[1, "A is better"], [0, "A tie"], [2, "B is better"]];
-  const PREFERENCE_KEYS = {a: 1, t: 0, b: 2};
+  const PREFERENCES = [[1, "A is better", "a"], [0, "A tie", "t"], [2, "B is better", "b"]];
   const REQUEST_MS = 10000;
   const FIRST_RETRY_MS = 500;
   const LONGEST_RETRY_MS = 8000;
@@ -295,9 +294,9 @@
       }
     });
     const missing = questions.filter((question) => sheet[question] === undefined).length;
-    $("missing").textContent = missing === 0 ? "" : missing === questions.length ? "" : `${missing} to go`;
+    $("missing").textContent = missing === 0 || missing === questions.length ? "" : `${missing} to go`;
     $("previous").disabled = position === 0;
-    $("next").textContent = firstOpen() < 0 && position + 1 === sheets.length ? "Finish" : "Next";
+    $("next-name").textContent = firstOpen() < 0 && position + 1 === sheets.length ? "Finish" : "Next";
     $("next").classList.toggle("ready", missing === 0);
   }
 
@@ -317,7 +316,7 @@
     const rating = fieldset.dataset.kind === "rating";
     const choices = document.createElement("div");
     choices.className = `choices ${fieldset.dataset.kind}`;
-    for (const [value, text] of rating ? RATINGS : PREFERENCES) {
+    for (const [value, text, key] of rating ? RATINGS : PREFERENCES) {
       const label = document.createElement("label");
       label.className = "choice";
       const input = document.createElement("input");
@@ -326,7 +325,14 @@
       input.value = String(value);
       input.addEventListener("change", () => choose(fieldset.dataset.question, value));
       const shown = document.createElement("span");
-      shown.textContent = text;
+      if (key !== undefined) {
+        const hint = document.createElement("kbd");
+        hint.setAttribute("aria-hidden", "true");
+        hint.textContent = key.toUpperCase();
+        input.setAttribute("aria-keyshortcuts", key);
+        shown.append(hint);
+      }
+      shown.append(document.createTextNode(text));
       label.append(input, shown);
       choices.append(label);
     }
@@ -368,8 +374,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !$("shortcuts").checked || position < 0 || revoked || $("item").hidden) return;
     const key = event.key.toLowerCase();
+    const preferred = PREFERENCES.find((preference) => preference[2] === key);
     if (/^[1-5]$/.test(key) && fieldsets[current].dataset.kind === "rating") answerByKey(current, Number(key));
-    else if (Object.hasOwn(PREFERENCE_KEYS, key)) answerByKey(questions.indexOf("preference"), PREFERENCE_KEYS[key]);
+    else if (preferred !== undefined) answerByKey(questions.indexOf("preference"), preferred[0]);
     else if (key === "n") next();
     else if (key === "p") previous();
     else return;
