@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -13,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
-#include "common/review/assignment.h"
 #include "common/review/token.h"
 
 namespace mellow::review {
@@ -259,6 +259,14 @@ absl::StatusOr<std::string> StudyStore::Meta(absl::string_view key) {
   return select.Bytes(0);
 }
 
+absl::StatusOr<uint64_t> StudyStore::MetaNumber(absl::string_view key) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, Meta(key));
+  uint64_t number = 0;
+  if (!absl::SimpleAtoi(text, &number))
+    return absl::DataLossError(absl::StrCat("the study's ", key, " is no number: ", text));
+  return number;
+}
+
 absl::StatusOr<StudyInfo> StudyStore::Info() {
   MutexLock lock(&mutex_);
   StudyInfo info;
@@ -270,10 +278,9 @@ absl::StatusOr<StudyInfo> StudyStore::Info() {
                                    {"arm_sha256", &info.arm_sha256}}) {
     MELLOW_ASSIGN_OR_RETURN(*field, Meta(key));
   }
-  MELLOW_ASSIGN_OR_RETURN(const std::string seed, Meta("seed"));
-  MELLOW_ASSIGN_OR_RETURN(const std::string equal_pairs, Meta("equal_pairs"));
-  if (!absl::SimpleAtoi(seed, &info.seed) || !absl::SimpleAtoi(equal_pairs, &info.equal_pairs))
-    return absl::DataLossError("the study's seed or count is no number");
+  MELLOW_ASSIGN_OR_RETURN(info.seed, MetaNumber("seed"));
+  MELLOW_ASSIGN_OR_RETURN(const uint64_t equal_pairs, MetaNumber("equal_pairs"));
+  info.equal_pairs = static_cast<int64_t>(equal_pairs);
   return info;
 }
 
@@ -317,14 +324,43 @@ absl::StatusOr<std::vector<AnnotatorStatus>> StudyStore::Annotators() {
   }
 }
 
+// Who has each item. A revoked annotator has only what is judged.
+absl::StatusOr<std::vector<ItemCoverage>> StudyStore::Coverage() {
+  MELLOW_ASSIGN_OR_RETURN(
+      auto select,
+      database_->Prepare(absl::StrCat(
+          "SELECT shared, (SELECT count(*) FROM assignments s JOIN annotators n USING (annotator) "
+          "WHERE s.item = items.item AND (n.token_sha256 <> '' OR ",
+          kQuestions,
+          " = (SELECT count(*) FROM answers a WHERE a.annotator = s.annotator AND a.position = "
+          "s.position))) FROM items ORDER BY item")));
+  std::vector<ItemCoverage> items;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return items;
+    items.push_back({.shared = select.Int(0) != 0, .annotators = select.Int(1)});
+  }
+}
+
+absl::StatusOr<int64_t> StudyStore::AddAnnotator(const std::string& name,
+                                                 const std::string& token) {
+  MELLOW_ASSIGN_OR_RETURN(
+      auto insert, database_->Prepare("INSERT INTO annotators (name, token_sha256) VALUES (?, ?) "
+                                      "ON CONFLICT (name) DO NOTHING RETURNING annotator"));
+  MELLOW_ASSIGN_OR_RETURN(const bool inserted,
+                          insert.BindText(1, name).BindText(2, TokenHash(token)).Step());
+  if (!inserted)
+    return absl::AlreadyExistsError(absl::StrCat("annotator '", name, "' is invited already"));
+  const int64_t annotator = insert.Int(0);
+  MELLOW_RETURN_IF_ERROR(insert.Step().status());
+  return annotator;
+}
+
 absl::StatusOr<std::vector<Invitation>> StudyStore::InviteLocked(
     absl::Span<const std::string> annotators) {
   MELLOW_RETURN_IF_ERROR(CheckNames(annotators));
-  MELLOW_ASSIGN_OR_RETURN(const std::string seed_text, Meta("seed"));
-  uint64_t seed = 0;
-  if (!absl::SimpleAtoi(seed_text, &seed))
-    return absl::DataLossError("the study's seed is no number");
-  int64_t index = 0;
+  MELLOW_ASSIGN_OR_RETURN(const uint64_t seed, MetaNumber("seed"));
+  int64_t index = 0;  // of the next annotator among those whose link works
   {
     MELLOW_ASSIGN_OR_RETURN(
         auto active,
@@ -333,38 +369,15 @@ absl::StatusOr<std::vector<Invitation>> StudyStore::InviteLocked(
     index = active.Int(0);
   }
   const int64_t total = index + static_cast<int64_t>(annotators.size());
+  MELLOW_ASSIGN_OR_RETURN(auto assign,
+                          database_->Prepare("INSERT INTO assignments VALUES (?, ?, ?, ?)"));
   std::vector<Invitation> invitations;
   for (const std::string& name : annotators) {
-    std::vector<ItemCoverage> items;
-    {
-      MELLOW_ASSIGN_OR_RETURN(
-          auto select,
-          database_->Prepare(absl::StrCat(
-              "SELECT shared, (SELECT count(*) FROM assignments s JOIN annotators n USING "
-              "(annotator) WHERE s.item = items.item AND (n.token_sha256 <> '' OR ",
-              kQuestions,
-              " = (SELECT count(*) FROM answers a WHERE a.annotator = s.annotator AND a.position = "
-              "s.position))) FROM items ORDER BY item")));
-      for (;;) {
-        MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
-        if (!row) break;
-        items.push_back({.shared = select.Int(0) != 0, .annotators = select.Int(1)});
-      }
-    }
-    int64_t rest = 0;
-    for (const ItemCoverage& item : items) rest += item.shared ? 0 : 1;
-    const std::string token = NewToken();
-    MELLOW_ASSIGN_OR_RETURN(
-        auto insert, database_->Prepare("INSERT INTO annotators (name, token_sha256) VALUES (?, ?) "
-                                        "ON CONFLICT (name) DO NOTHING RETURNING annotator"));
-    MELLOW_ASSIGN_OR_RETURN(const bool inserted,
-                            insert.BindText(1, name).BindText(2, TokenHash(token)).Step());
-    if (!inserted)
-      return absl::AlreadyExistsError(absl::StrCat("annotator '", name, "' is invited already"));
-    const int64_t annotator = insert.Int(0);
-    MELLOW_RETURN_IF_ERROR(insert.Step().status());
-    MELLOW_ASSIGN_OR_RETURN(auto assign,
-                            database_->Prepare("INSERT INTO assignments VALUES (?, ?, ?, ?)"));
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<ItemCoverage> items, Coverage());
+    const int64_t rest = std::count_if(items.begin(), items.end(),
+                                       [](const ItemCoverage& item) { return !item.shared; });
+    invitations.push_back({.annotator = name, .token = NewToken()});
+    MELLOW_ASSIGN_OR_RETURN(const int64_t annotator, AddAnnotator(name, invitations.back().token));
     int64_t position = 0;
     for (const Assignment& a :
          AssignItems(items, QuotaOf(rest, index, total), seed, static_cast<uint32_t>(annotator))) {
@@ -373,7 +386,6 @@ absl::StatusOr<std::vector<Invitation>> StudyStore::InviteLocked(
       assign.Reset();
     }
     ++index;
-    invitations.push_back({.annotator = name, .token = token});
   }
   return invitations;
 }

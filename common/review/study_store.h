@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/review/answer.h"
+#include "common/review/assignment.h"
 #include "common/review/study.h"
 #include "common/sqlite/sqlite.h"
 #include "common/sync/mutex.h"
@@ -108,7 +109,11 @@ class StudyStore {
   absl::Status WriteStudy(const Study& study) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<Invitation>> InviteLocked(absl::Span<const std::string> annotators)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::vector<ItemCoverage>> Coverage() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<int64_t> AddAnnotator(const std::string& name, const std::string& token)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> Meta(absl::string_view key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<uint64_t> MetaNumber(absl::string_view key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetToken(const std::string& annotator, absl::string_view hash)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

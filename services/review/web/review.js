@@ -6,7 +6,7 @@
 (() => {
   const BASE = location.pathname.replace(/\/+$/, "");
   const RATINGS = [[1, "1"], [2, "2"], [3, "3"], [4, "4"], [5, "5"]];
-  const PREFERENCES = [[1, "A is better", "a"], [0, "A tie", "t"], [2, "B is better", "b"]];
+  const PREFERENCES = [[1, "A is better", "a"], [0, "Tie", "t"], [2, "B is better", "b"]];
   const REQUEST_MS = 10000;
   const FIRST_RETRY_MS = 500;
   const LONGEST_RETRY_MS = 8000;
