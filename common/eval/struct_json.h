@@ -105,7 +105,9 @@ class StructReader {
         *out = value;
         return absl::OkStatus();
       }
-      return Bad(path, absl::StrCat("one of ", absl::StrJoin(names, ", ")));
+      const std::string last = absl::StrCat(" or ", names.back());
+      names.pop_back();
+      return Bad(path, absl::StrCat(absl::StrJoin(names, ", "), last));
     } else {
       if (!json.is_object()) return Bad(path, "an object");
       StructReader reader(json, path);

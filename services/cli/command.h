@@ -32,6 +32,7 @@ void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, p
 void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
 void AddCompareCommand(CLI::App* app, Action* chosen);   // compare
 void AddReportCommand(CLI::App* app, Action* chosen);    // report
+void AddReviewCommand(CLI::App* app, Action* chosen);    // review new, invite, summary, ...
 void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge
 void AddProbeCommands(CLI::App* app, Action* chosen);    // probe policy, generate, reward, ppo
 void AddBenchCommands(CLI::App* app, Action* chosen);    // bench generate, reward, ppo

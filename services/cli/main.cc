@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   mellow::cli::AddUseCommands(&app, &chosen);
   mellow::cli::AddCompareCommand(&app, &chosen);
   mellow::cli::AddReportCommand(&app, &chosen);
+  mellow::cli::AddReviewCommand(&app, &chosen);
   mellow::cli::AddTextCommands(&app, &chosen);
   mellow::cli::AddProbeCommands(&app, &chosen);
   mellow::cli::AddBenchCommands(&app, &chosen);
