@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly RUN=deploy/runs/mini.json HELDOUT=deploy/runs/mini/heldout.jsonl PROMPTS=300
+readonly RUN=deploy/runs/mini.json EVAL=deploy/runs/mini-eval.json
 readonly MELLOW=build/release/bin/mellow
 readonly STAGES=5
 readonly BEGIN=$SECONDS
@@ -33,7 +33,6 @@ trap 'exit 130' INT TERM
 
 # The value after the last "key": of a JSON line.
 json_text() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p"; }
-json_number() { sed -n "s/.*\"$1\":\\([0-9.]*\\).*/\\1/p"; }
 
 stage "set-up and build (the first time: several minutes)"
 deploy/setup.sh
@@ -48,12 +47,11 @@ stage "start a cluster: orchestrator, learner, reward, policy"
 stage "fine-tune the summariser by PPO against the hate-speech classifier"
 "$MELLOW" train "$RUN" --dir "$dir"
 
-stage "compare $PROMPTS held-out dialogues before and after"
+stage "evaluate: held-out dialogues before and after, with the same random numbers"
 status=$("$MELLOW" status --dir "$dir" --json)
-version=$(json_number version <<<"$status")
 adapter=$(json_text path <<<"$status")
 verdict=0
-"$MELLOW" compare "$HELDOUT" --dir "$dir" --adapter "$version" --limit "$PROMPTS" --require-drop 0.8 --max-rouge-loss 0.02 || verdict=$?
+"$MELLOW" evaluate "$EVAL" --dir "$dir" --pairs 10 --require-drop 0.8 --max-rouge-loss 0.02 || verdict=$?
 ((verdict == 0 || verdict == 3)) || exit "$verdict"
 
 stage "where things are"

@@ -62,6 +62,7 @@ void Fields(F& f, EvaluationConfig& x) {
   f("data_sha256", x.data_sha256);
   f("data_rows", x.data_rows);
   f("prompts", x.prompts);
+  f("prompts_sha256", x.prompts_sha256);
   f("prompt_template", x.prompt_template);
   f("reference_column", x.reference_column);
   f("policy_model", x.policy_model);

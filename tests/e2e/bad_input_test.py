@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import harness
-from harness import HELDOUT, MINI_RUN, MODELS, SMALL, cluster, json_lines, mellow, sets
+from harness import MINI_RUN, MODELS, SMALL, cluster, json_lines, mellow, sets
 
 BIN = pathlib.Path(harness.MELLOW).parent
 
@@ -24,9 +24,9 @@ def one_line(test, result, *parts):
 class WithoutCluster(unittest.TestCase):
     def test_flags_and_commands(self):
         for args, part in ((["frobnicate"], "frobnicate"), (["up", "--polices", "2"], "--polices"), (["train"], "RUN.json"), (["up", "--policies", "two"], "two"),
-                           (["probe", "policy", "--bach", "3"], "--bach"), (["compare", "x.jsonl"], "--adapter")):
+                           (["probe", "policy", "--bach", "3"], "--bach"), (["evaluate"], "EVAL.json"), (["data", "describe"], "FILE")):
             one_line(self, mellow(*args, check=2), part)
-        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["compare"], ["report"], ["tokenize"], ["detokenize"], ["rouge"],
+        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["evaluate"], ["report"], ["promote"], ["rollback"], ["promotions"], ["review"], ["review", "new"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
                      ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
             self.assertIn("Usage", mellow(*args, "--help", check=0).stdout, args)
 
@@ -112,8 +112,6 @@ class WithCluster(unittest.TestCase):
             self.assertEqual({s["restarts"] for s in c.status()["services"]}, {0})
 
             one_line(self, mellow("summarize", "--dir", c.folder, "--adapter", "7", check=1), "adapter version 7")
-            one_line(self, mellow("compare", HELDOUT, "--dir", c.folder, "--adapter", "7", check=1), "adapter version 7")
-            one_line(self, mellow("compare", folder / "none.jsonl", "--dir", c.folder, "--adapter", "0", check=1), "none.jsonl")
 
             # Texts of every size: too large for a message, too long for the model, empty, not UTF-8.
             huge = json.dumps({"dialogue": "word " * (14 << 20)})

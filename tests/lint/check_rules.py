@@ -23,7 +23,7 @@ COMMON = {
     "rl": {"base", "sync", "nn", "adapters"},
     "data": {"base", "sync", "text"},
     "sft": {"base", "sync", "nn", "adapters", "data"},
-    "eval": {"base"},
+    "eval": {"base", "text"},
     "checkpoint": {"base"},
     "sqlite": {"base"},
     "http": {"base", "sync"},
@@ -37,7 +37,7 @@ PEERS = {
     "reward": {"orchestrator"},
     "learner": {"orchestrator"},
     "orchestrator": {"policy", "reward", "learner"},
-    "cli": {"policy", "reward", "learner", "orchestrator"},
+    "cli": {"policy", "reward", "learner", "orchestrator", "evaluation"},
 }
 INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]')
 breaches = []
