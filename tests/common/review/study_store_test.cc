@@ -104,7 +104,7 @@ TEST(StudyStoreTest, TheNewerAnswerStaysInWhateverOrderTheyCome) {
         ASSERT_TRUE(file.store->Save(ada, save, absl::Now()).ok());
       }
     }
-    const auto& answer = file.store->Sheets(ada)->at(position)[Question::kCoherenceFirst];
+    const auto answer = file.store->Sheets(ada)->at(position)[Question::kCoherenceFirst];
     EXPECT_EQ(answer->value, 3);
     EXPECT_EQ(answer->version.client, "b");
     std::next_permutation(saves.begin(), saves.end(),
