@@ -98,16 +98,17 @@ absl::StatusOr<reward::v1::GetInfoResponse> ClusterCalls::RewardInfo() {
       "reward", &rewards_, [](const RewardClient& c) { return c.GetInfo(kShortCallTimeout); });
 }
 
-absl::StatusOr<std::vector<common::v1::AdapterRef>> ClusterCalls::ListAdapters() {
-  return Persist<PolicyClient, std::vector<common::v1::AdapterRef>>(
+absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {
+  return Persist<PolicyClient, policy::v1::ListAdaptersResponse>(
       "policy", &policies_,
       [](const PolicyClient& c) { return c.ListAdapters(kShortCallTimeout); });
 }
 
 absl::Status ClusterCalls::CheckAdapter(int64_t version) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<common::v1::AdapterRef> adapters, ListAdapters());
+  MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse answer, ListAdapters());
   std::vector<int64_t> versions;
-  for (const common::v1::AdapterRef& adapter : adapters) versions.push_back(adapter.version());
+  for (const common::v1::AdapterRef& adapter : answer.adapters())
+    versions.push_back(adapter.version());
   if (std::find(versions.begin(), versions.end(), version) != versions.end())
     return absl::OkStatus();
   return absl::NotFoundError(absl::StrCat("no adapter version ", version, "; the cluster in ",

@@ -40,7 +40,7 @@ class ClusterCalls {
   [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> PolicyInfo();
   [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> RewardInfo();
   // Oldest first, version 0 included.
-  [[nodiscard]] absl::StatusOr<std::vector<common::v1::AdapterRef>> ListAdapters();
+  [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters();
   // NotFound when a policy server does not have that version; the message lists those it has.
   [[nodiscard]] absl::Status CheckAdapter(int64_t version);
 

@@ -15,15 +15,16 @@ namespace {
 
 using common::v1::AdapterRef;
 
-// The version that `mellow promote` has made the champion. No orchestrator keeps one yet.
+// The version that `mellow promote` has made the champion.
 absl::StatusOr<int64_t> ChampionVersion(const ClusterAdapters& cluster) {
+  if (cluster.champion.has_value()) return *cluster.champion;
   return absl::FailedPreconditionError(
-      absl::StrCat("the cluster in ", cluster.folder, " has no champion"));
+      absl::StrCat("the cluster in ", cluster.folder, " has no champion (mellow promote)"));
 }
 
 absl::StatusOr<int64_t> VersionOf(const std::string& name, const ClusterAdapters& cluster) {
   if (name == "champion") return ChampionVersion(cluster);
-  if (name == "newest") return cluster.adapters.empty() ? 0 : cluster.adapters.back().version();
+  if (name == "newest") return cluster.newest;
   int64_t version = 0;
   if (!absl::SimpleAtoi(name, &version))
     return absl::InvalidArgumentError("a version has at most 18 digits");

@@ -16,8 +16,11 @@ namespace mellow::cli {
 
 // What a cluster can say of its adapters.
 struct ClusterAdapters {
-  std::string folder;                            // of the cluster, for messages
-  std::vector<common::v1::AdapterRef> adapters;  // oldest first, version 0 included
+  std::string folder;  // of the cluster, for messages
+  std::vector<common::v1::AdapterRef>
+      adapters;                     // oldest first, version 0 and the champion included
+  int64_t newest = 0;               // what a request without a version gets
+  std::optional<int64_t> champion;  // what users get
   std::optional<orchestrator::v1::Run> newest_run;
 };
 

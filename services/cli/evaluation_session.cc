@@ -24,7 +24,11 @@ constexpr char kRewardJudge[] = "reward";
 absl::StatusOr<ClusterAdapters> AskCluster(const std::string& folder, ClusterCalls* calls) {
   ClusterAdapters cluster;
   cluster.folder = folder;
-  MELLOW_ASSIGN_OR_RETURN(cluster.adapters, calls->ListAdapters());
+  MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse list, calls->ListAdapters());
+  cluster.adapters.assign(list.adapters().begin(), list.adapters().end());
+  if (list.has_champion()) cluster.champion = list.champion().version();
+  MELLOW_ASSIGN_OR_RETURN(const policy::v1::GetInfoResponse info, calls->PolicyInfo());
+  cluster.newest = info.newest().version();
   MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> orchestrators,
                           ServicesOfRole(folder, "orchestrator"));
   // Only tells where the newest adapter comes from: an orchestrator without a run, or one that

@@ -10,6 +10,7 @@
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
+#include "services/wire/adapter_stream.h"
 
 namespace mellow::cli {
 namespace {
@@ -19,6 +20,8 @@ namespace v1 = orchestrator::v1;
 constexpr absl::Duration kCallTimeout = absl::Seconds(30);
 // Stopping waits for the phase in progress.
 constexpr absl::Duration kStopTimeout = absl::Minutes(10);
+// Sends an adapter, and waits until the nodes serve it.
+constexpr absl::Duration kPromoteTimeout = absl::Minutes(5);
 
 template <typename Request, typename Response>
 absl::StatusOr<Response> Call(const std::shared_ptr<grpc::Channel>& channel,
@@ -84,6 +87,54 @@ absl::StatusOr<std::vector<v1::Node>> OrchestratorClient::ListNodes() {
                           Call(channel_, peer_, kCallTimeout, v1::ListNodesRequest(),
                                &v1::OrchestratorService::Stub::ListNodes));
   return std::vector<v1::Node>(response.nodes().begin(), response.nodes().end());
+}
+
+absl::StatusOr<std::vector<v1::Run>> OrchestratorClient::ListRuns() {
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListRunsResponse response,
+                          Call(channel_, peer_, kCallTimeout, v1::ListRunsRequest(),
+                               &v1::OrchestratorService::Stub::ListRuns));
+  return std::vector<v1::Run>(response.runs().begin(), response.runs().end());
+}
+
+absl::StatusOr<v1::PromotionEvent> OrchestratorClient::PromoteAdapter(
+    const v1::PromoteAdapterRequest::Order& order, const adapters::PeftFiles* files) {
+  v1::OrchestratorService::Stub stub(channel_);
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kPromoteTimeout);
+  v1::PromoteAdapterResponse response;
+  const auto writer = stub.PromoteAdapter(&context, &response);
+  v1::PromoteAdapterRequest request;
+  *request.mutable_order() = order;
+  absl::Status sent = writer->Write(request)
+                          ? absl::OkStatus()
+                          : absl::UnavailableError(absl::StrCat(peer_, ": closed the stream"));
+  if (sent.ok() && files != nullptr) {
+    sent = wire::SendAdapter(order.adapter(), *files, [&](const common::v1::AdapterChunk& chunk) {
+      *request.mutable_chunk() = chunk;
+      return writer->Write(request);
+    });
+  }
+  if (sent.ok()) writer->WritesDone();
+  // When the peer ended the stream, its status says why.
+  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(writer->Finish(), peer_));
+  MELLOW_RETURN_IF_ERROR(sent);
+  return std::move(*response.mutable_event());
+}
+
+absl::StatusOr<v1::PromotionEvent> OrchestratorClient::RollBackChampion(
+    const std::string& request_id, const std::string& reason) {
+  v1::RollBackChampionRequest request;
+  request.set_request_id(request_id);
+  request.set_reason(reason);
+  MELLOW_ASSIGN_OR_RETURN(v1::RollBackChampionResponse response,
+                          Call(channel_, peer_, kPromoteTimeout, request,
+                               &v1::OrchestratorService::Stub::RollBackChampion));
+  return std::move(*response.mutable_event());
+}
+
+absl::StatusOr<v1::ListPromotionsResponse> OrchestratorClient::ListPromotions() {
+  return Call(channel_, peer_, kCallTimeout, v1::ListPromotionsRequest(),
+              &v1::OrchestratorService::Stub::ListPromotions);
 }
 
 absl::Status OrchestratorClient::WatchRun(

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/adapters/peft.h"
 #include "common/sync/mutex.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
 
@@ -33,6 +34,16 @@ class OrchestratorClient {
   [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> StopRun(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> ResumeRun(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::Node>> ListNodes();
+  // Newest first.
+  [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::Run>> ListRuns();
+
+  // `files`: null when the order names a version that the cluster keeps.
+  [[nodiscard]] absl::StatusOr<orchestrator::v1::PromotionEvent> PromoteAdapter(
+      const orchestrator::v1::PromoteAdapterRequest::Order& order,
+      const adapters::PeftFiles* files);
+  [[nodiscard]] absl::StatusOr<orchestrator::v1::PromotionEvent> RollBackChampion(
+      const std::string& request_id, const std::string& reason);
+  [[nodiscard]] absl::StatusOr<orchestrator::v1::ListPromotionsResponse> ListPromotions();
 
   // Calls `on_event` for every message until the run has ended (OK), the stream broke (Unavailable)
   // or CancelWatch was called (Cancelled).

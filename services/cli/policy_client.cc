@@ -56,16 +56,14 @@ absl::StatusOr<v1::GetInfoResponse> PolicyClient::GetInfo(absl::Duration timeout
   return response;
 }
 
-absl::StatusOr<std::vector<common::v1::AdapterRef>> PolicyClient::ListAdapters(
-    absl::Duration timeout) const {
+absl::StatusOr<v1::ListAdaptersResponse> PolicyClient::ListAdapters(absl::Duration timeout) const {
   grpc::ClientContext context;
   rpc::SetTimeout(&context, timeout);
   v1::ListAdaptersResponse response;
   MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(v1::PolicyService::NewStub(channel_)->ListAdapters(
                                                  &context, v1::ListAdaptersRequest(), &response),
                                              peer_));
-  return std::vector<common::v1::AdapterRef>(response.adapters().begin(),
-                                             response.adapters().end());
+  return response;
 }
 
 }  // namespace mellow::cli

@@ -28,7 +28,7 @@ class PolicyClient {
   [[nodiscard]] absl::StatusOr<policy::v1::ScoreTokensResponse> ScoreTokens(
       const policy::v1::ScoreTokensRequest& request, absl::Duration timeout) const;
   [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> GetInfo(absl::Duration timeout) const;
-  [[nodiscard]] absl::StatusOr<std::vector<common::v1::AdapterRef>> ListAdapters(
+  [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters(
       absl::Duration timeout) const;
 
  private:

@@ -28,8 +28,43 @@ namespace mellow::cli {
 namespace {
 
 constexpr absl::string_view kMark = "MELLOW_CLUSTER=";
+// Far more than exec() needs.
+constexpr absl::Duration kLongestExec = absl::Seconds(1);
 
 std::string MarkOf(const std::string& cluster) { return absl::StrCat(kMark, cluster); }
+
+// True for a process that was started with no environment at all: /proc/PID/stat says where it lies
+// (fields 50 and 51 of proc(5); 0 while exec() is at work).
+bool HasEmptyEnvironment(const std::string& folder) {
+  const std::string stat = ReadFile(folder + "/stat").value_or("");
+  // The second field is the name, in parentheses, and may hold anything.
+  const size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return false;
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(absl::string_view(stat).substr(name_end + 1), ' ', absl::SkipEmpty());
+  constexpr size_t kThird = 3;  // fields[0]
+  constexpr size_t kEnvStart = 50 - kThird;
+  constexpr size_t kEnvEnd = 51 - kThird;
+  return fields.size() > kEnvEnd && fields[kEnvEnd] != "0" && fields[kEnvStart] == fields[kEnvEnd];
+}
+
+// The environment that a process was started with; empty: none, or not to be read.
+//
+// exec() gives a process its new memory before it fills in the environment, which reads as empty
+// for a moment, also after posix_spawn() has returned. That is waited out. A zombie or a thread of
+// the kernel has no program.
+std::string EnvironmentOf(pid_t pid) {
+  const std::string folder = absl::StrCat("/proc/", pid);
+  const absl::Time deadline = absl::Now() + kLongestExec;
+  while (true) {
+    std::string environment = ReadFile(folder + "/environ").value_or("");
+    char program;
+    if (!environment.empty() || HasEmptyEnvironment(folder) ||
+        readlink((folder + "/exe").c_str(), &program, 1) < 0 || absl::Now() > deadline)
+      return environment;
+    poll(nullptr, 0, 1);
+  }
+}
 
 // True when the process ended (or is gone) before the deadline.
 bool WaitGone(int pidfd, absl::Time deadline) {
@@ -92,10 +127,9 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
 }
 
 bool IsMarked(pid_t pid, const std::string& cluster) {
-  const absl::StatusOr<std::string> environment = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
-  if (!environment.ok()) return false;
+  const std::string environment = EnvironmentOf(pid);
   const std::string mark = MarkOf(cluster);
-  for (const absl::string_view entry : absl::StrSplit(*environment, '\0')) {
+  for (const absl::string_view entry : absl::StrSplit(environment, '\0')) {
     if (entry == mark) return true;
   }
   return false;

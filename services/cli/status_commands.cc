@@ -42,6 +42,7 @@ struct StatusOptions {
 struct AdapterRow {
   std::string sha256;
   std::vector<std::string> nodes;
+  std::vector<std::string> champion_of;  // nodes
 };
 using AdapterRows = std::map<int64_t, AdapterRow>;
 
@@ -62,10 +63,12 @@ AdapterRows CollectAdapters(const ClusterFile& cluster) {
     // One that does not answer is shown as such by `status`.
     const auto adapters = PolicyClient(service.address).ListAdapters(kTimeout);
     if (!adapters.ok()) continue;
-    for (const common::v1::AdapterRef& adapter : *adapters) {
+    for (const common::v1::AdapterRef& adapter : adapters->adapters()) {
       AdapterRow& row = rows[adapter.version()];
       row.sha256 = adapter.sha256();
       row.nodes.push_back(service.name);
+      if (adapters->has_champion() && adapters->champion().version() == adapter.version())
+        row.champion_of.push_back(service.name);
     }
   }
   return rows;
@@ -96,7 +99,10 @@ std::string DeviceOf(const Report& report, const ServiceEntry& service) {
 Json AdaptersJson(const AdapterRows& rows) {
   Json out = Json::array();
   for (const auto& [version, row] : rows)
-    out.push_back({{"version", version}, {"sha256", row.sha256}, {"nodes", row.nodes}});
+    out.push_back({{"version", version},
+                   {"sha256", row.sha256},
+                   {"nodes", row.nodes},
+                   {"champion_of", row.champion_of}});
   return out;
 }
 
@@ -150,10 +156,10 @@ std::string ShortHash(const std::string& sha256) {
 }
 
 void PrintAdapters(const AdapterRows& adapters) {
-  std::vector<std::vector<std::string>> rows = {{"ADAPTER", "SHA256", "NODES"}};
+  std::vector<std::vector<std::string>> rows = {{"ADAPTER", "SHA256", "NODES", "CHAMPION OF"}};
   for (const auto& [version, row] : adapters) {
     rows.push_back({absl::StrCat(version, version == 0 ? " (base)" : ""), ShortHash(row.sha256),
-                    absl::StrJoin(row.nodes, " ")});
+                    absl::StrJoin(row.nodes, " "), absl::StrJoin(row.champion_of, " ")});
   }
   std::fputs(FormatTable(rows).c_str(), stdout);
 }

@@ -21,6 +21,7 @@
 #include "services/cli/command.h"
 #include "services/cli/interrupts.h"
 #include "services/cli/orchestrator_client.h"
+#include "services/cli/request_id.h"
 #include "services/cli/run_file.h"
 #include "services/cli/run_record.h"
 #include "services/cli/train_view.h"
@@ -44,11 +45,6 @@ struct TrainOptions {
   bool json = false;
   bool resume = false;
 };
-
-std::string NewRequestId() {
-  std::random_device device;
-  return absl::StrFormat("%08x%08x%08x%08x", device(), device(), device(), device());
-}
 
 std::string RecordPath(const std::string& folder) { return absl::StrCat(folder, "/train.json"); }
 

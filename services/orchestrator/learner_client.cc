@@ -13,9 +13,6 @@ namespace {
 
 namespace pb = learner::v1;
 
-// r=256 on the largest T5 is below this.
-constexpr int64_t kMaxAdapterBytes = int64_t{4} << 30;
-
 class GrpcLearnerClient : public LearnerClient {
  public:
   GrpcLearnerClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
@@ -71,7 +68,7 @@ class GrpcLearnerClient : public LearnerClient {
     CallContext context(kShortCall, std::move(stop));
     auto reader = stub_->GetAdapter(context.get(), request);
     absl::StatusOr<wire::ReceivedAdapter> received = wire::ReceiveAdapter(
-        [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, kMaxAdapterBytes);
+        [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, wire::kMaxAdapterBytes);
     if (!received.ok()) context.get()->TryCancel();
     const grpc::Status status = reader->Finish();
     // A stream that broke off is a broken call, not an adapter with too few bytes.

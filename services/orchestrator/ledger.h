@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "services/orchestrator/canary.h"
+#include "services/orchestrator/promotion.h"
 #include "services/orchestrator/types.h"
 
 namespace mellow::orchestrator {
@@ -83,6 +84,14 @@ class Ledger {
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() = 0;
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(
       const std::string& run_id) = 0;
+  // The newest of each run, by version.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<AdapterRecord>> KeptAdapters() = 0;
+
+  // Adds to the history of champions and sets event->sequence. AlreadyExists: its request_id is
+  // there.
+  [[nodiscard]] virtual absl::Status AddPromotion(PromotionEvent* event) = 0;
+  // In order.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<PromotionEvent>> Promotions() = 0;
 };
 
 }  // namespace mellow::orchestrator

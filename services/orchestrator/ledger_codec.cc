@@ -68,6 +68,24 @@ absl::Status ReadNumberMap(const json& object, const char* name,
   return absl::OkStatus();
 }
 
+absl::Status ReadText(const json& object, const char* name, std::string* value) {
+  const auto it = object.find(name);
+  if (it == object.end() || !it->is_string()) return BadRecord(name);
+  *value = it->get<std::string>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadBool(const json& object, const char* name, bool* value) {
+  const auto it = object.find(name);
+  if (it == object.end() || !it->is_boolean()) return BadRecord(name);
+  *value = it->get<bool>();
+  return absl::OkStatus();
+}
+
+std::string Dump(const json& object) {
+  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 // Hex, because JSON strings are UTF-8.
 std::string Hex(absl::string_view bytes) { return absl::BytesToHexString(bytes); }
 
@@ -103,7 +121,7 @@ std::string EncodeStep(const StepRecord& step) {
                  {"adapter_path", step.adapter_path},
                  {"stats", NumberMap(step.stats)},
                  {"phase_seconds", NumberMap(step.phase_seconds)}};
-  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+  return Dump(object);
 }
 
 absl::Status DecodeStep(const std::string& text, StepRecord* step) {
@@ -117,9 +135,7 @@ absl::Status DecodeStep(const std::string& text, StepRecord* step) {
   MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "response_tokens_mean", &step->response_tokens_mean));
   MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "tokens_per_second", &step->tokens_per_second));
   MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "staleness", &step->staleness));
-  const auto path = object.find("adapter_path");
-  if (path == object.end() || !path->is_string()) return BadRecord("adapter_path");
-  step->adapter_path = path->get<std::string>();
+  MELLOW_RETURN_IF_ERROR(ReadText(object, "adapter_path", &step->adapter_path));
   MELLOW_RETURN_IF_ERROR(ReadNumberMap(object, "stats", &step->stats));
   return ReadNumberMap(object, "phase_seconds", &step->phase_seconds);
 }
@@ -154,6 +170,37 @@ absl::StatusOr<CanarySuite> DecodeCanary(const std::string& text) {
     suite.expected.push_back(std::move(values));
   }
   return suite;
+}
+
+std::string EncodeEvidence(const PromotionEvidence& evidence) {
+  json gates = json::array();
+  for (const PromotionGate& gate : evidence.gates)
+    gates.push_back({{"name", gate.name}, {"passed", gate.passed}, {"detail", gate.detail}});
+  return Dump({{"evaluation_name", evidence.evaluation_name},
+               {"evaluation_sha256", evidence.evaluation_sha256},
+               {"gates", gates},
+               {"forced", evidence.forced},
+               {"reason", evidence.reason}});
+}
+
+absl::StatusOr<PromotionEvidence> DecodeEvidence(const std::string& text) {
+  const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return BadRecord("evidence");
+  PromotionEvidence evidence;
+  MELLOW_RETURN_IF_ERROR(ReadText(object, "evaluation_name", &evidence.evaluation_name));
+  MELLOW_RETURN_IF_ERROR(ReadText(object, "evaluation_sha256", &evidence.evaluation_sha256));
+  MELLOW_RETURN_IF_ERROR(ReadBool(object, "forced", &evidence.forced));
+  MELLOW_RETURN_IF_ERROR(ReadText(object, "reason", &evidence.reason));
+  const auto gates = object.find("gates");
+  if (gates == object.end() || !gates->is_array()) return BadRecord("gates");
+  for (const json& gate : *gates) {
+    if (!gate.is_object()) return BadRecord("gate");
+    PromotionGate& added = evidence.gates.emplace_back();
+    MELLOW_RETURN_IF_ERROR(ReadText(gate, "name", &added.name));
+    MELLOW_RETURN_IF_ERROR(ReadBool(gate, "passed", &added.passed));
+    MELLOW_RETURN_IF_ERROR(ReadText(gate, "detail", &added.detail));
+  }
+  return evidence;
 }
 
 }  // namespace mellow::orchestrator

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "services/orchestrator/canary.h"
+#include "services/orchestrator/promotion.h"
 #include "services/orchestrator/types.h"
 
 namespace mellow::orchestrator {
@@ -27,6 +28,9 @@ namespace mellow::orchestrator {
 
 [[nodiscard]] std::string EncodeCanary(const CanarySuite& suite);
 [[nodiscard]] absl::StatusOr<CanarySuite> DecodeCanary(const std::string& text);
+
+[[nodiscard]] std::string EncodeEvidence(const PromotionEvidence& evidence);
+[[nodiscard]] absl::StatusOr<PromotionEvidence> DecodeEvidence(const std::string& text);
 
 }  // namespace mellow::orchestrator
 

@@ -29,17 +29,22 @@ absl::Status Serve(const OrchestratorOptions& options) {
   AdapterStore adapters(absl::StrCat(options.data_dir, "/adapters"));
   NodeSupervisor supervisor(&registry, clients.get(), &metrics,
                             absl::Seconds(options.canary_retry_seconds));
-  RunManager runs({ledger.get(), &registry, clients.get(), &supervisor, &adapters, &metrics,
-                   tokenizer.get(), options.canary_bound},
-                  RunConfigFromBytes);
+  const DriverParts parts{ledger.get(), &registry, clients.get(),   &supervisor,
+                          &adapters,    &metrics,  tokenizer.get(), options.canary_bound};
+  ChampionKeeper champions(parts);
+  MELLOW_RETURN_IF_ERROR(champions.Recover());
+  RunManager runs(parts, RunConfigFromBytes);
   MELLOW_RETURN_IF_ERROR(runs.Recover());
-  OrchestratorServiceImpl service(&runs, &registry, absl::Seconds(options.heartbeat_seconds),
-                                  lost_after);
+  OrchestratorServiceImpl service(&runs, &champions, &registry,
+                                  absl::Seconds(options.heartbeat_seconds), lost_after);
   return wire::ServeUntilSignal(options.service,
                                 {.services = {&service},
                                  .names = {v1::OrchestratorService::service_full_name()},
                                  .metrics = &registry_of_metrics,
-                                 .drain = [&] { runs.Shutdown(); }});
+                                 .drain = [&] {
+                                   champions.Shutdown();
+                                   runs.Shutdown();
+                                 }});
 }
 
 }  // namespace

@@ -54,8 +54,9 @@ class PolicyClient {
   [[nodiscard]] virtual absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs,
                                                                int64_t adapter_version,
                                                                std::stop_token stop) = 0;
+  // `champion`: as AdapterChunk.Header.champion; with version 0, `files` are empty.
   [[nodiscard]] virtual absl::Status PublishAdapter(const AdapterRef& ref,
-                                                    const adapters::PeftFiles& files,
+                                                    const adapters::PeftFiles& files, bool champion,
                                                     std::stop_token stop) = 0;
 };
 

@@ -10,6 +10,37 @@
 #include "services/orchestrator/linked_stop.h"
 
 namespace mellow::orchestrator {
+namespace {
+
+// The node's log-probs of the suite are the expected ones, and of the right weights.
+// *wrong_weights: they were computed and are others.
+absl::Status RunCanary(PolicyClient* client, const AdapterTarget& target, std::stop_token stop,
+                       bool* wrong_weights) {
+  if (target.canary.pairs.empty()) return absl::OkStatus();
+  const absl::StatusOr<PairScores> scores =
+      client->ScoreTokens(target.canary.pairs, target.ref.version, stop);
+  if (!scores.ok()) return Annotate(scores.status(), "canary");
+  absl::Status status = SameWeights(scores->adapter, target.ref)
+                            ? CheckCanary(target.canary, scores->logprobs)
+                            : absl::FailedPreconditionError(absl::StrCat(
+                                  "canary: answered with adapter ", ToString(scores->adapter),
+                                  " instead of ", ToString(target.ref)));
+  *wrong_weights = !status.ok();
+  return status;
+}
+
+}  // namespace
+
+absl::Status DeliverChampion(PolicyClient* client, const AdapterTarget& champion,
+                             std::stop_token stop) {
+  const adapters::PeftFiles none;
+  MELLOW_RETURN_IF_ERROR(Annotate(
+      client->PublishAdapter(champion.ref, champion.files == nullptr ? none : *champion.files,
+                             /*champion=*/true, stop),
+      absl::StrCat("publishing champion ", ToString(champion.ref))));
+  bool wrong_weights = false;
+  return Annotate(RunCanary(client, champion, stop, &wrong_weights), "champion");
+}
 
 NodeSupervisor::NodeSupervisor(NodeRegistry* registry, NodeClients* clients,
                                OrchestratorMetrics* metrics, absl::Duration retry)
@@ -30,6 +61,31 @@ void NodeSupervisor::SetTarget(AdapterTarget target) {
     times_ = {};
   }
   registry_->RequireVerification(reason);
+}
+
+void NodeSupervisor::SetChampion(AdapterTarget champion) {
+  const std::string reason = absl::StrCat("waits for champion ", ToString(champion.ref));
+  {
+    MutexLock lock(&mutex_);
+    champion_ = std::make_shared<const AdapterTarget>(std::move(champion));
+  }
+  registry_->RequireVerification(reason);
+}
+
+absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient* client,
+                                            std::stop_token stop) {
+  std::shared_ptr<const AdapterTarget> champion;
+  {
+    MutexLock lock(&mutex_);
+    champion = champion_;
+    const Delivery& last = delivered_[node.node_id];
+    if (champion == nullptr || (last.incarnation == node.incarnation && last.champion == champion))
+      return absl::OkStatus();
+  }
+  MELLOW_RETURN_IF_ERROR(DeliverChampion(client, *champion, std::move(stop)));
+  MutexLock lock(&mutex_);
+  delivered_[node.node_id] = {node.incarnation, std::move(champion)};
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const AdapterTarget> NodeSupervisor::target() const {
@@ -61,36 +117,25 @@ void NodeSupervisor::Loop() {
 }
 
 void NodeSupervisor::Verify(const NodeHandle& node) {
-  const std::shared_ptr<const AdapterTarget> target = this->target();
-  if (target == nullptr) return registry_->MarkVerified(node);
   const LinkedStop stop(node.life, stop_.get_token());
   const std::shared_ptr<PolicyClient> client = clients_->Policy(node.node_id, node.address);
+  absl::Status status = VerifyChampion(node, client.get(), stop.token());
+  const std::shared_ptr<const AdapterTarget> target = this->target();
+  if (status.ok() && target == nullptr) return registry_->MarkVerified(node);
 
   const absl::Time begin = absl::Now();
-  absl::Status status;
-  const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
-                                  [&](const AdapterRef& ref) { return ref == target->ref; });
-  if (target->files != nullptr && !has_it) {
-    status = Annotate(client->PublishAdapter(target->ref, *target->files, stop.token()),
-                      absl::StrCat("publishing adapter ", ToString(target->ref)));
-  }
-  const absl::Time published = absl::Now();
   bool wrong_weights = false;
-  if (status.ok() && !target->canary.pairs.empty()) {
-    absl::StatusOr<PairScores> scores =
-        client->ScoreTokens(target->canary.pairs, target->ref.version, stop.token());
-    if (!scores.ok()) {
-      status = Annotate(scores.status(), "canary");
-    } else if (!SameWeights(scores->adapter, target->ref)) {
-      status = absl::FailedPreconditionError(absl::StrCat("canary: answered with adapter ",
-                                                          ToString(scores->adapter), " instead of ",
-                                                          ToString(target->ref)));
-      wrong_weights = true;
-    } else {
-      status = CheckCanary(target->canary, scores->logprobs);
-      wrong_weights = !status.ok();
-    }
+  absl::Time published = begin;
+  if (status.ok()) {
+    const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
+                                    [&](const AdapterRef& ref) { return ref == target->ref; });
+    if (target->files != nullptr && !has_it)
+      status = Annotate(
+          client->PublishAdapter(target->ref, *target->files, /*champion=*/false, stop.token()),
+          absl::StrCat("publishing adapter ", ToString(target->ref)));
+    published = absl::Now();
   }
+  if (status.ok()) status = RunCanary(client.get(), *target, stop.token(), &wrong_weights);
   {
     MutexLock lock(&mutex_);
     if (target_ == target) {

@@ -26,15 +26,20 @@ struct AdapterTarget {
   CanarySuite canary;
 };
 
+// Publishes the target as the champion of that node (a version of 0: there is none) and runs its
+// canary, if it has one. FailedPrecondition: the canary failed.
+[[nodiscard]] absl::Status DeliverChampion(PolicyClient* client, const AdapterTarget& champion,
+                                           std::stop_token stop);
+
 struct SettleTimes {
   double publish_seconds = 0;  // of the slowest node
   double canary_seconds = 0;
 };
 
-// Keeps policy nodes on the target adapter for as long as the process lives, run or no run: after a
-// new target, and whenever a node appears or restarts, it publishes the adapter, runs the canary,
-// and marks the node as verified or quarantined. Also notices nodes that fell silent. Own threads;
-// thread-safe.
+// Keeps policy nodes on the target adapter and on the champion for as long as the process lives,
+// run or no run: after a new target or champion, and whenever a node appears or restarts, it
+// publishes them, runs the canary, and marks the node as verified or quarantined. Also notices
+// nodes that fell silent. Own threads; thread-safe.
 class NodeSupervisor {
  public:
   // All must outlive it. A node that failed is tried again after `retry`.
@@ -47,6 +52,8 @@ class NodeSupervisor {
 
   // Every policy node is unverified from now on until it passed for this target.
   void SetTarget(AdapterTarget target);
+  // As SetTarget. Version 0: there is no champion.
+  void SetChampion(AdapterTarget champion);
   // The target's adapter, or none.
   std::shared_ptr<const AdapterTarget> target() const;
   SettleTimes times() const;
@@ -54,6 +61,8 @@ class NodeSupervisor {
  private:
   void Loop();
   void Verify(const NodeHandle& node);
+  // What the node has to do with the champion before it may work.
+  absl::Status VerifyChampion(const NodeHandle& node, PolicyClient* client, std::stop_token stop);
 
   NodeRegistry* const registry_;
   NodeClients* const clients_;
@@ -62,7 +71,15 @@ class NodeSupervisor {
   mutable Mutex mutex_;
   std::shared_ptr<const AdapterTarget> target_ ABSL_GUARDED_BY(mutex_);
   SettleTimes times_ ABSL_GUARDED_BY(mutex_);  // since SetTarget
-  Mailbox mailbox_;                            // of thread_
+  std::shared_ptr<const AdapterTarget> champion_ ABSL_GUARDED_BY(mutex_);
+  // By node id: the champion that it was given, in which life. It is not told again with every
+  // step.
+  struct Delivery {
+    std::string incarnation;
+    std::shared_ptr<const AdapterTarget> champion;
+  };
+  std::map<std::string, Delivery> delivered_ ABSL_GUARDED_BY(mutex_);
+  Mailbox mailbox_;  // of thread_
   std::stop_source stop_;
   std::map<int64_t, std::jthread> verifications_;  // of thread_
   int64_t next_verification_ = 0;                  // of thread_

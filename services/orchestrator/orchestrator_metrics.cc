@@ -73,6 +73,13 @@ void OrchestratorMetrics::SetRunState(RunState state) {
   }
 }
 
+void OrchestratorMetrics::SetChampion(const std::optional<AdapterRef>& champion) {
+  metrics_->SetInfo("mellow_orchestrator_champion_info",
+                    "What users get when they ask for no version",
+                    {{"version", champion ? absl::StrCat(champion->version) : "none"},
+                     {"hash", champion ? champion->sha256 : ""}});
+}
+
 void OrchestratorMetrics::SetNodes(const std::vector<NodeStatus>& nodes) {
   std::map<obs::Labels, int> counts;
   for (const NodeStatus& node : nodes) {

@@ -2,6 +2,7 @@
 #define MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_METRICS_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ class OrchestratorMetrics {
   // The last committed step: mellow_ppo_*.
   void SetStep(const StepRecord& step);
   void SetRunState(RunState state);
+  // Nothing: there is none.
+  void SetChampion(const std::optional<AdapterRef>& champion);
   // Counts by role, device and state.
   void SetNodes(const std::vector<NodeStatus>& nodes);
   // `result`: done, duplicate, failed, late, lost.

@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "services/orchestrator/proto_convert.h"
+#include "services/wire/adapter_stream.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -121,6 +122,64 @@ absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeReq
 grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::ListNodesRequest*,
                                                 v1::ListNodesResponse* response) {
   for (const NodeStatus& node : registry_->List()) ToProto(node, response->add_nodes());
+  return grpc::Status::OK;
+}
+
+grpc::Status OrchestratorServiceImpl::PromoteAdapter(
+    grpc::ServerContext*, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
+    v1::PromoteAdapterResponse* response) {
+  return rpc::ToGrpcStatus(PromoteAdapterImpl(*reader, response));
+}
+
+absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
+    grpc::ServerReader<v1::PromoteAdapterRequest>& reader, v1::PromoteAdapterResponse* response) {
+  v1::PromoteAdapterRequest request;
+  if (!reader.Read(&request) || !request.has_order())
+    return absl::InvalidArgumentError("promotion stream: the first message must be the order");
+  PromotionOrder order{.request_id = request.order().request_id(),
+                       .adapter = AdapterRefFromProto(request.order().adapter()),
+                       .evidence = EvidenceFromProto(request.order().evidence())};
+  bool more = reader.Read(&request);
+  if (more) {
+    // What ReceiveAdapter asks for first was read to see whether it is there.
+    const auto next = [&](common::v1::AdapterChunk* chunk) {
+      if (!more || !request.has_chunk()) return false;
+      *chunk = std::move(*request.mutable_chunk());
+      more = reader.Read(&request);
+      return true;
+    };
+    MELLOW_ASSIGN_OR_RETURN(wire::ReceivedAdapter received,
+                            wire::ReceiveAdapter(next, wire::kMaxAdapterBytes));
+    if (more) return absl::InvalidArgumentError("promotion stream: a second order");
+    if (received.ref.sha256() != order.adapter.sha256)
+      return absl::InvalidArgumentError(absl::StrCat("chunk.header.adapter.sha256 ",
+                                                     received.ref.sha256(), ": the order says ",
+                                                     order.adapter.sha256));
+    order.files = std::move(received.files);
+  }
+  MELLOW_ASSIGN_OR_RETURN(const PromotionEvent event, champions_->Promote(order));
+  ToProto(event, response->mutable_event());
+  return absl::OkStatus();
+}
+
+grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext*,
+                                                       const v1::RollBackChampionRequest* request,
+                                                       v1::RollBackChampionResponse* response) {
+  const absl::StatusOr<PromotionEvent> event =
+      champions_->RollBack(request->request_id(), request->reason());
+  if (!event.ok()) return rpc::ToGrpcStatus(event.status());
+  ToProto(*event, response->mutable_event());
+  return grpc::Status::OK;
+}
+
+grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext*,
+                                                     const v1::ListPromotionsRequest*,
+                                                     v1::ListPromotionsResponse* response) {
+  const absl::StatusOr<std::vector<PromotionEvent>> history = champions_->History();
+  if (!history.ok()) return rpc::ToGrpcStatus(history.status());
+  for (const PromotionEvent& event : *history) ToProto(event, response->add_events());
+  if (!history->empty() && history->back().champion)
+    ToProto(history->back().champion->ref, response->mutable_champion());
   return grpc::Status::OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include "absl/time/time.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
+#include "services/orchestrator/champion_keeper.h"
 #include "services/orchestrator/node_registry.h"
 #include "services/orchestrator/run_manager.h"
 
@@ -11,11 +12,15 @@ namespace mellow::orchestrator {
 // The rpcs: validate, call, translate.
 class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
  public:
-  // Both must outlive it. Nodes are told to say so every `heartbeat`, and count as lost after
-  // `lost_after`.
-  OrchestratorServiceImpl(RunManager* runs, NodeRegistry* registry, absl::Duration heartbeat,
-                          absl::Duration lost_after)
-      : runs_(runs), registry_(registry), heartbeat_(heartbeat), lost_after_(lost_after) {}
+  // What it is given must outlive it. Nodes are told to say so every `heartbeat`, and count as lost
+  // after `lost_after`.
+  OrchestratorServiceImpl(RunManager* runs, ChampionKeeper* champions, NodeRegistry* registry,
+                          absl::Duration heartbeat, absl::Duration lost_after)
+      : runs_(runs),
+        champions_(champions),
+        registry_(registry),
+        heartbeat_(heartbeat),
+        lost_after_(lost_after) {}
 
   grpc::Status StartRun(grpc::ServerContext* context, const v1::StartRunRequest* request,
                         v1::StartRunResponse* response) override;
@@ -33,13 +38,25 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
                             v1::RegisterNodeResponse* response) override;
   grpc::Status ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest* request,
                          v1::ListNodesResponse* response) override;
+  grpc::Status PromoteAdapter(grpc::ServerContext* context,
+                              grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
+                              v1::PromoteAdapterResponse* response) override;
+  grpc::Status RollBackChampion(grpc::ServerContext* context,
+                                const v1::RollBackChampionRequest* request,
+                                v1::RollBackChampionResponse* response) override;
+  grpc::Status ListPromotions(grpc::ServerContext* context,
+                              const v1::ListPromotionsRequest* request,
+                              v1::ListPromotionsResponse* response) override;
 
  private:
   absl::Status StartRunImpl(const v1::StartRunRequest& request, v1::StartRunResponse* response);
   absl::Status RegisterNodeImpl(const v1::RegisterNodeRequest& request,
                                 v1::RegisterNodeResponse* response);
+  absl::Status PromoteAdapterImpl(grpc::ServerReader<v1::PromoteAdapterRequest>& reader,
+                                  v1::PromoteAdapterResponse* response);
 
   RunManager* const runs_;
+  ChampionKeeper* const champions_;
   NodeRegistry* const registry_;
   const absl::Duration heartbeat_;
   const absl::Duration lost_after_;

@@ -69,14 +69,15 @@ class GrpcPolicyClient : public PolicyClient {
   }
 
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
-                              std::stop_token stop) override {
+                              bool champion, std::stop_token stop) override {
     CallContext context(kShortCall, std::move(stop));
     pb::PublishAdapterResponse response;
     auto writer = stub_->PublishAdapter(context.get(), &response);
     common::v1::AdapterRef proto;
     ToProto(ref, &proto);
     const absl::Status sent = wire::SendAdapter(
-        proto, files, [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); });
+        proto, files, [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); },
+        champion);
     if (sent.ok()) writer->WritesDone();
     // When the peer ended the stream, its status says why; that is worth more than "the peer is
     // gone".

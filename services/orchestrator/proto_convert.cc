@@ -205,6 +205,7 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   proto->set_error(run.error);
   ToProto(run.adapter, proto->mutable_adapter());
   proto->set_adapter_path(run.adapter_path);
+  if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());
 }
 
 void ToProto(const NodeStatus& node, v1::Node* proto) {
@@ -226,6 +227,41 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
   }
   if (newest != nullptr) ToProto(*newest, proto->mutable_newest());
   proto->set_reason(node.reason);
+}
+
+void ToProto(const PromotionEvent& event, v1::PromotionEvent* proto) {
+  proto->set_sequence(event.sequence);
+  const int64_t time_ms = absl::ToUnixMillis(event.time);
+  proto->mutable_time()->set_seconds(time_ms / 1000);
+  proto->mutable_time()->set_nanos(static_cast<int32_t>(time_ms % 1000 * 1'000'000));
+  // The values are the same on both sides (promotion.h).
+  proto->set_action(static_cast<v1::PromotionAction>(event.action));
+  if (event.champion) {
+    ToProto(event.champion->ref, proto->mutable_champion());
+    proto->set_run_id(event.champion->run_id);
+  }
+  if (event.previous) ToProto(*event.previous, proto->mutable_previous());
+  v1::PromotionEvidence* evidence = proto->mutable_evidence();
+  evidence->set_evaluation_name(event.evidence.evaluation_name);
+  evidence->set_evaluation_sha256(event.evidence.evaluation_sha256);
+  evidence->set_forced(event.evidence.forced);
+  evidence->set_reason(event.evidence.reason);
+  for (const PromotionGate& gate : event.evidence.gates) {
+    v1::PromotionEvidence::Gate* added = evidence->add_gates();
+    added->set_name(gate.name);
+    added->set_passed(gate.passed);
+    added->set_detail(gate.detail);
+  }
+}
+
+PromotionEvidence EvidenceFromProto(const v1::PromotionEvidence& proto) {
+  PromotionEvidence evidence{.evaluation_name = proto.evaluation_name(),
+                             .evaluation_sha256 = proto.evaluation_sha256(),
+                             .forced = proto.forced(),
+                             .reason = proto.reason()};
+  for (const v1::PromotionEvidence::Gate& gate : proto.gates())
+    evidence.gates.push_back({gate.name(), gate.passed(), gate.detail()});
+  return evidence;
 }
 
 }  // namespace mellow::orchestrator

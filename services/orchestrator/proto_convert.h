@@ -10,6 +10,7 @@
 #include "mellow/common/v1/common.pb.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
 #include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/promotion.h"
 #include "services/orchestrator/run_config.h"
 #include "services/orchestrator/run_status.h"
 #include "services/orchestrator/types.h"
@@ -35,6 +36,8 @@ void ToProto(const AdapterRef& ref, common::v1::AdapterRef* proto);
 void ToProto(const StepRecord& step, v1::Step* proto);
 void ToProto(const RunStatus& run, v1::Run* proto);
 void ToProto(const NodeStatus& node, v1::Node* proto);
+void ToProto(const PromotionEvent& event, v1::PromotionEvent* proto);
+[[nodiscard]] PromotionEvidence EvidenceFromProto(const v1::PromotionEvidence& proto);
 
 }  // namespace mellow::orchestrator
 

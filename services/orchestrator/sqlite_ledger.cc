@@ -52,6 +52,19 @@ CREATE TABLE IF NOT EXISTS adapters (
   folder TEXT NOT NULL,
   canary TEXT NOT NULL,
   PRIMARY KEY (version, run_id));
+CREATE TABLE IF NOT EXISTS promotions (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  request_id TEXT NOT NULL UNIQUE,
+  time_ms INTEGER NOT NULL,
+  action INTEGER NOT NULL,
+  version INTEGER,
+  sha256 TEXT,
+  run_id TEXT,
+  folder TEXT,
+  canary TEXT,
+  previous_version INTEGER,
+  previous_sha256 TEXT,
+  evidence TEXT NOT NULL);
 )";
 
 absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(sqlite::Statement* statement) {
@@ -413,6 +426,20 @@ absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapterOf(
                          "WHERE run_id = ? ORDER BY version DESC LIMIT 1"));
   select.BindText(1, run_id);
   return ReadAdapter(&select);
+}
+
+absl::StatusOr<std::vector<AdapterRecord>> SqliteLedger::KeptAdapters() {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
+                         "ORDER BY version, run_id"));
+  std::vector<AdapterRecord> kept;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> record, ReadAdapter(&select));
+    if (!record) return kept;
+    kept.push_back(*std::move(record));
+  }
 }
 
 }  // namespace mellow::orchestrator

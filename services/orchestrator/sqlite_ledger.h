@@ -38,6 +38,9 @@ class SqliteLedger : public Ledger {
   absl::Status RecordAdapter(const AdapterRecord& adapter) override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override;
+  absl::StatusOr<std::vector<AdapterRecord>> KeptAdapters() override;
+  absl::Status AddPromotion(PromotionEvent* event) override;
+  absl::StatusOr<std::vector<PromotionEvent>> Promotions() override;
 
  private:
   explicit SqliteLedger(std::unique_ptr<sqlite::Database> database)

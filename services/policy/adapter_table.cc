@@ -10,38 +10,45 @@ AdapterTable::AdapterTable(int capacity) : capacity_(static_cast<size_t>(capacit
   adapters_[0] = std::make_shared<const ServedAdapter>();
 }
 
-absl::Status AdapterTable::CheckPublish(int64_t version, const std::string& sha256,
-                                        bool* already_published) const {
-  MutexLock lock(&mutex_);
-  return CheckLocked(version, sha256, already_published);
+AdapterTable::Adapters AdapterTable::AllLocked() const {
+  Adapters all = adapters_;
+  if (champion_ != nullptr) all.emplace(champion_->version, champion_);
+  return all;
 }
 
-absl::Status AdapterTable::CheckLocked(int64_t version, const std::string& sha256,
-                                       bool* already_published) const {
-  *already_published = false;
+absl::StatusOr<std::shared_ptr<const ServedAdapter>> AdapterTable::CheckPublish(
+    int64_t version, const std::string& sha256, Publication as) const {
+  MutexLock lock(&mutex_);
+  return CheckLocked(version, sha256, as);
+}
+
+absl::StatusOr<std::shared_ptr<const ServedAdapter>> AdapterTable::CheckLocked(
+    int64_t version, const std::string& sha256, Publication as) const {
   if (version < 1)
     return absl::InvalidArgumentError(
         absl::StrCat("adapter.version ", version, ": must be at least 1 (0 is the base model)"));
-  if (auto it = adapters_.find(version); it != adapters_.end()) {
-    if (it->second->sha256 != sha256)
-      return absl::AlreadyExistsError(absl::StrCat("adapter version ", version,
-                                                   " is here with sha256 ", it->second->sha256,
-                                                   ", not ", sha256));
-    *already_published = true;
-    return absl::OkStatus();
-  }
+  const Adapters all = AllLocked();
+  const auto known = all.find(version);
+  if (known != all.end() && known->second->sha256 != sha256)
+    return absl::AlreadyExistsError(absl::StrCat("adapter version ", version,
+                                                 " is here with sha256 ", known->second->sha256,
+                                                 ", not ", sha256));
   const int64_t newest = adapters_.rbegin()->first;
-  if (version < newest)
+  if (as == Publication::kNewest && version < newest && !adapters_.contains(version))
     return absl::FailedPreconditionError(
         absl::StrCat("adapter version ", version, " is older than the newest, ", newest));
-  return absl::OkStatus();
+  return known == all.end() ? nullptr : known->second;
 }
 
-absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter) {
+absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter, Publication as) {
   MutexLock lock(&mutex_);
-  bool already_published = false;
-  MELLOW_RETURN_IF_ERROR(CheckLocked(adapter->version, adapter->sha256, &already_published));
-  if (already_published) return absl::OkStatus();
+  MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<const ServedAdapter> known,
+                          CheckLocked(adapter->version, adapter->sha256, as));
+  if (known != nullptr) adapter = known;
+  if (as == Publication::kChampion) {
+    champion_ = std::move(adapter);
+    return absl::OkStatus();
+  }
   const int64_t version = adapter->version;
   adapters_.emplace(version, std::move(adapter));
   while (adapters_.size() > capacity_ + 1)
@@ -49,12 +56,18 @@ absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter)
   return absl::OkStatus();
 }
 
+void AdapterTable::ClearChampion() {
+  MutexLock lock(&mutex_);
+  champion_ = nullptr;
+}
+
 absl::StatusOr<std::shared_ptr<const ServedAdapter>> AdapterTable::Get(int64_t version) const {
   MutexLock lock(&mutex_);
-  if (auto it = adapters_.find(version); it != adapters_.end()) return it->second;
+  const Adapters all = AllLocked();
+  if (auto it = all.find(version); it != all.end()) return it->second;
   return absl::NotFoundError(absl::StrCat(
       "adapter_version ", version, " is not on this node (it has ",
-      absl::StrJoin(adapters_, ", ",
+      absl::StrJoin(all, ", ",
                     [](std::string* out, const auto& entry) { absl::StrAppend(out, entry.first); }),
       ")"));
 }
@@ -62,6 +75,16 @@ absl::StatusOr<std::shared_ptr<const ServedAdapter>> AdapterTable::Get(int64_t v
 std::shared_ptr<const ServedAdapter> AdapterTable::Newest() const {
   MutexLock lock(&mutex_);
   return adapters_.rbegin()->second;
+}
+
+std::shared_ptr<const ServedAdapter> AdapterTable::Champion() const {
+  MutexLock lock(&mutex_);
+  return champion_;
+}
+
+std::shared_ptr<const ServedAdapter> AdapterTable::ForUsers() const {
+  MutexLock lock(&mutex_);
+  return champion_ != nullptr ? champion_ : adapters_.rbegin()->second;
 }
 
 std::vector<std::shared_ptr<const ServedAdapter>> AdapterTable::List() const {

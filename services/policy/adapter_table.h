@@ -21,32 +21,53 @@ struct ServedAdapter {
   std::shared_ptr<const nn::PreparedAdapter> weights;  // null: the bare base model
 };
 
-// The versions that a node can serve: the base model (0) and the newest `capacity` adapters.
-// Thread-safe; a swap publishes a pointer.
+// What an adapter is published as.
+enum class Publication {
+  kNewest,    // one of the newest `capacity`; Newest() as soon as its version is the largest
+  kChampion,  // kept whatever its version is, until another is the champion
+};
+
+// The versions that a node can serve: the base model (0), the newest `capacity` adapters, and the
+// champion. Thread-safe; a swap publishes a pointer.
 class AdapterTable {
  public:
   explicit AdapterTable(int capacity);
 
   // OK also when that version is there with the same hash. FailedPrecondition: older than the
-  // newest. AlreadyExists: the same version with another hash. InvalidArgument: version < 1.
-  [[nodiscard]] absl::Status Publish(std::shared_ptr<const ServedAdapter> adapter);
-  // Would Publish take it? (Before the work of preparing it.) The same errors; *already_published:
-  // nothing is to be done.
-  [[nodiscard]] absl::Status CheckPublish(int64_t version, const std::string& sha256,
-                                          bool* already_published) const;
+  // newest (not for a champion). AlreadyExists: the same version with another hash.
+  // InvalidArgument: version < 1.
+  [[nodiscard]] absl::Status Publish(std::shared_ptr<const ServedAdapter> adapter, Publication as);
+  // Would Publish take it? (Before the work of preparing it.) The same errors; the adapter itself
+  // when it is here already, and can be published as something else; else null.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const ServedAdapter>> CheckPublish(
+      int64_t version, const std::string& sha256, Publication as) const;
+  // From now on there is no champion.
+  void ClearChampion();
+
   // NotFound: names the versions that are there.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const ServedAdapter>> Get(int64_t version) const;
   [[nodiscard]] std::shared_ptr<const ServedAdapter> Newest() const;
-  // Oldest first.
+  // Null: none.
+  [[nodiscard]] std::shared_ptr<const ServedAdapter> Champion() const;
+  // The champion, or the newest when there is none.
+  [[nodiscard]] std::shared_ptr<const ServedAdapter> ForUsers() const;
+  // The base model and the newest ones, oldest first.
   [[nodiscard]] std::vector<std::shared_ptr<const ServedAdapter>> List() const;
 
  private:
-  absl::Status CheckLocked(int64_t version, const std::string& sha256,
-                           bool* already_published) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  using Adapters = std::map<int64_t, std::shared_ptr<const ServedAdapter>>;
+
+  absl::StatusOr<std::shared_ptr<const ServedAdapter>> CheckLocked(int64_t version,
+                                                                   const std::string& sha256,
+                                                                   Publication as) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The versions and the champion.
+  Adapters AllLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t capacity_;
   mutable Mutex mutex_;
-  std::map<int64_t, std::shared_ptr<const ServedAdapter>> adapters_ ABSL_GUARDED_BY(mutex_);
+  Adapters adapters_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ServedAdapter> champion_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::policy

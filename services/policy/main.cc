@@ -7,6 +7,7 @@
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/policy/policy_service.h"
+#include "services/policy/proto_convert.h"
 #include "services/policy/warm_up.h"
 
 namespace mellow::policy {
@@ -41,9 +42,7 @@ absl::Status Serve(PolicyOptions options) {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_POLICY);
     *request.mutable_capacity() = service.Capacity();
-    v1::ListAdaptersResponse list;
-    service.ListAdapters(nullptr, nullptr, &list);
-    *request.mutable_adapters() = list.adapters();
+    for (const auto& adapter : adapters.List()) *request.add_adapters() = ToProto(*adapter);
     return request;
   };
   return wire::ServeUntilSignal(

@@ -11,14 +11,11 @@
 #include "common/obs/log.h"
 #include "common/rpc/status.h"
 #include "services/policy/proto_convert.h"
-#include "services/wire/adapter_stream.h"
 
 namespace mellow::policy {
 namespace {
 
-// Larger adapters (r = 512 on every layer of a large model) do not occur; the limit keeps a bad
-// header from reserving the memory.
-constexpr int64_t kMaxAdapterBytes = int64_t{1} << 30;
+constexpr char kChampionHelp[] = "What Summarize serves when no version is asked for.";
 
 CallContext CallOf(grpc::ServerContext& context) {
   return {absl::FromChrono(context.deadline()), [&context] { return context.IsCancelled(); }};
@@ -249,8 +246,10 @@ absl::Status PolicyServiceImpl::SummarizeImpl(grpc::ServerContext& context,
   MELLOW_ASSIGN_OR_RETURN(
       nn::SamplingParams params,
       FromProto(sampling, {options_.default_max_new_tokens, options_.max_new_tokens}));
-  const int64_t version = request.adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+  std::shared_ptr<const ServedAdapter> adapter = adapters_->ForUsers();
+  if (request.has_adapter_version()) {
+    MELLOW_ASSIGN_OR_RETURN(adapter, adapters_->Get(request.adapter_version()));
+  }
   const std::string prompt =
       absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", request.dialogue()}});
   auto ids = tokenizer_->Encode(prompt, options_.max_source_tokens);
@@ -306,37 +305,67 @@ absl::Status PolicyServiceImpl::PublishAdapterImpl(
       const wire::ReceivedAdapter received,
       wire::ReceiveAdapter(
           [&reader](common::v1::AdapterChunk* chunk) { return reader.Read(chunk); },
-          kMaxAdapterBytes));
-  bool already_published = false;
-  MELLOW_RETURN_IF_ERROR(
-      adapters_->CheckPublish(received.ref.version(), received.ref.sha256(), &already_published));
-  if (!already_published) {
-    MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ParsePeft(received.files));
-    const std::string hash = adapters::ContentHash(lora);
-    if (hash != received.ref.sha256())
-      return absl::DataLossError(absl::StrCat("adapter version ", received.ref.version(),
-                                              ": its tensors hash to ", hash, ", announced was ",
-                                              received.ref.sha256()));
-    auto served = std::make_shared<ServedAdapter>();
-    served->version = received.ref.version();
-    served->sha256 = hash;
-    MELLOW_ASSIGN_OR_RETURN(served->weights, model_->Prepare(lora));
-    MELLOW_RETURN_IF_ERROR(adapters_->Publish(std::move(served)));
-    metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.",
-                      {{"version", absl::StrCat(received.ref.version())}, {"hash", hash}});
-    metrics_
-        ->AddGauge("mellow_policy_adapter_version", "Version of the newest adapter of this node.")
-        .Set(static_cast<double>(received.ref.version()));
-    obs::Log(obs::Severity::kInfo, "adapter published",
-             {{"version", received.ref.version()}, {"sha256", hash}});
+          wire::kMaxAdapterBytes));
+  if (received.champion && received.ref.version() == 0) {
+    MELLOW_RETURN_IF_ERROR(ClearChampion());
+  } else {
+    MELLOW_RETURN_IF_ERROR(
+        Adopt(received, received.champion ? Publication::kChampion : Publication::kNewest));
   }
   *response.mutable_newest() = ToProto(*adapters_->Newest());
   return absl::OkStatus();
 }
 
+absl::Status PolicyServiceImpl::ClearChampion() {
+  adapters_->ClearChampion();
+  metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
+                    {{"version", "none"}, {"hash", ""}});
+  obs::Log(obs::Severity::kInfo, "no champion any more");
+  return absl::OkStatus();
+}
+
+absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received, Publication as) {
+  const int64_t version = received.ref.version();
+  const std::string& hash = received.ref.sha256();
+  MELLOW_ASSIGN_OR_RETURN(std::shared_ptr<const ServedAdapter> served,
+                          adapters_->CheckPublish(version, hash, as));
+  if (served == nullptr) {
+    MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ParsePeft(received.files));
+    if (const std::string got = adapters::ContentHash(lora); got != hash)
+      return absl::DataLossError(absl::StrCat("adapter version ", version, ": its tensors hash to ",
+                                              got, ", announced was ", hash));
+    auto made = std::make_shared<ServedAdapter>();
+    made->version = version;
+    made->sha256 = hash;
+    MELLOW_ASSIGN_OR_RETURN(made->weights, model_->Prepare(lora));
+    served = std::move(made);
+  }
+  MELLOW_RETURN_IF_ERROR(adapters_->Publish(std::move(served), as));
+  const obs::Labels labels = {{"version", absl::StrCat(version)}, {"hash", hash}};
+  if (as == Publication::kChampion) {
+    metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp, labels);
+  } else {
+    metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.", labels);
+    metrics_
+        ->AddGauge("mellow_policy_adapter_version", "Version of the newest adapter of this node.")
+        .Set(static_cast<double>(version));
+  }
+  obs::Log(obs::Severity::kInfo, "adapter published",
+           {{"version", version}, {"sha256", hash}, {"champion", as == Publication::kChampion}});
+  return absl::OkStatus();
+}
+
 grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext*, const v1::ListAdaptersRequest*,
                                              v1::ListAdaptersResponse* response) {
-  for (const auto& adapter : adapters_->List()) *response->add_adapters() = ToProto(*adapter);
+  std::vector<std::shared_ptr<const ServedAdapter>> list = adapters_->List();
+  if (const auto champion = adapters_->Champion(); champion != nullptr) {
+    *response->mutable_champion() = ToProto(*champion);
+    const auto at = std::lower_bound(
+        list.begin(), list.end(), champion->version,
+        [](const auto& adapter, int64_t version) { return adapter->version < version; });
+    if (at == list.end() || (*at)->version != champion->version) list.insert(at, champion);
+  }
+  for (const auto& adapter : list) *response->add_adapters() = ToProto(*adapter);
   return grpc::Status::OK;
 }
 

@@ -14,6 +14,7 @@
 #include "services/policy/adapter_table.h"
 #include "services/policy/policy_engine.h"
 #include "services/policy/policy_options.h"
+#include "services/wire/adapter_stream.h"
 
 namespace mellow::policy {
 
@@ -58,6 +59,9 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
   absl::Status PublishAdapterImpl(grpc::ServerReader<common::v1::AdapterChunk>& reader,
                                   v1::PublishAdapterResponse& response);
 
+  // Keeps what came, and makes it what it was published as.
+  absl::Status Adopt(const wire::ReceivedAdapter& received, Publication as);
+  absl::Status ClearChampion();
   // The pinned version; the newest when `version` is null.
   absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(const int64_t* version) const;
   absl::StatusOr<std::vector<int32_t>> SourceIds(const v1::Prompt& prompt) const;

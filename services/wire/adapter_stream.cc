@@ -13,7 +13,8 @@ constexpr size_t kChunkBytes = 1 << 20;
 }  // namespace
 
 absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
-                         const std::function<bool(const common::v1::AdapterChunk&)>& write) {
+                         const std::function<bool(const common::v1::AdapterChunk&)>& write,
+                         bool champion) {
   const absl::Status gone = absl::UnavailableError(
       absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
   common::v1::AdapterChunk chunk;
@@ -22,6 +23,7 @@ absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::Peft
   header->set_config_json(files.config_json);
   header->set_data_bytes(static_cast<int64_t>(files.safetensors.size()));
   header->set_data_sha256(Sha256Hex(files.safetensors));
+  header->set_champion(champion);
   if (!write(chunk)) return gone;
   for (size_t at = 0; at < files.safetensors.size(); at += kChunkBytes) {
     chunk.set_data(files.safetensors.substr(at, kChunkBytes));
@@ -41,6 +43,7 @@ absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
         absl::StrCat("header.data_bytes ", header.data_bytes(), ": between 0 and ", max_bytes));
   ReceivedAdapter received;
   received.ref = header.adapter();
+  received.champion = header.champion();
   received.files.config_json = header.config_json();
   std::string& data = received.files.safetensors;
   while (read(&chunk)) {

@@ -13,16 +13,21 @@
 
 namespace mellow::wire {
 
+// Larger adapters (r = 512 on every layer of a large model) do not occur; the limit keeps a bad
+// header from reserving the memory.
+inline constexpr int64_t kMaxAdapterBytes = int64_t{1} << 30;
+
 struct ReceivedAdapter {
   common::v1::AdapterRef ref;
+  bool champion = false;
   adapters::PeftFiles files;
 };
 
 // Calls `write` with the header and then the data; false from `write` ends it with Unavailable (the
-// peer is gone).
+// peer is gone). `champion`: see AdapterChunk.Header.
 [[nodiscard]] absl::Status SendAdapter(
     const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
-    const std::function<bool(const common::v1::AdapterChunk&)>& write);
+    const std::function<bool(const common::v1::AdapterChunk&)>& write, bool champion = false);
 
 // Reads until `read` says false. InvalidArgument: no header, data before it, a second one, a size
 // that is negative or over `max_bytes`. DataLoss: fewer or more bytes than announced, or a wrong

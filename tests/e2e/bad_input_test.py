@@ -26,7 +26,7 @@ class WithoutCluster(unittest.TestCase):
         for args, part in ((["frobnicate"], "frobnicate"), (["up", "--polices", "2"], "--polices"), (["train"], "RUN.json"), (["up", "--policies", "two"], "two"),
                            (["probe", "policy", "--bach", "3"], "--bach"), (["evaluate"], "EVAL.json"), (["data", "describe"], "FILE")):
             one_line(self, mellow(*args, check=2), part)
-        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["evaluate"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
+        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["evaluate"], ["report"], ["promote"], ["rollback"], ["promotions"], ["review"], ["review", "new"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
                      ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
             self.assertIn("Usage", mellow(*args, "--help", check=0).stdout, args)
 
@@ -129,15 +129,8 @@ class WithCluster(unittest.TestCase):
 
     def test_a_peer_that_is_not_there_is_named_with_host_and_port(self):
         with cluster() as c:
-            # A cluster file that points to a port where nobody listens.
-            file = c.file()
-            with socket.socket() as closed:
-                closed.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{closed.getsockname()[1]}"
-            for service in file["services"]:
-                service["address"] = address
             with tempfile.TemporaryDirectory() as folder:
-                (pathlib.Path(folder) / "cluster.json").write_text(json.dumps(file))
+                address = c.unreachable(folder)
                 status = json.loads(mellow("status", "--dir", folder, "--json", check=0).stdout)
                 self.assertEqual({s["health"] for s in status["services"]}, {"NOT_SERVING"})
                 result = mellow("adapters", "--dir", folder, check=1)

@@ -28,6 +28,7 @@ COMMON = {
     "sqlite": {"base"},
     "http": {"base", "sync"},
     "review": {"base", "sync", "data", "eval", "sqlite"},
+    "report": {"base", "text", "eval", "review"},
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {

@@ -54,6 +54,7 @@ ClusterAdapters MakeCluster() {
     ref.set_version(version);
     if (version > 0) ref.set_sha256(absl::StrCat("hash", version));
   }
+  cluster.newest = 5;
   cluster.newest_run.emplace();
   cluster.newest_run->set_run_id("run-1");
   cluster.newest_run->set_adapter_path("/adapters/5");
@@ -75,6 +76,16 @@ TEST(ResolveArmsTest, KnowsWordsVersionsAndFolders) {
   EXPECT_EQ((*arms)[1].arm.path, "/adapters/5");
   EXPECT_EQ((*arms)[3].arm.sha256, adapters::ContentHash(ReadGolden("lora-r4-qv")));
   EXPECT_TRUE((*arms)[3].lora.has_value());
+}
+
+TEST(ResolveArmsTest, TheChampionIsWhatWasPromoted) {
+  ClusterAdapters cluster = MakeCluster();
+  cluster.champion = 3;
+  const auto arms = ResolveArms({"champion", "newest"}, &cluster);
+  ASSERT_TRUE(arms.ok()) << arms.status();
+  EXPECT_EQ((*arms)[0].arm.kind, "champion");
+  EXPECT_EQ((*arms)[0].arm.version, 3);
+  EXPECT_EQ((*arms)[0].arm.sha256, "hash3");
 }
 
 TEST(ResolveArmsTest, SaysWhatIsWrong) {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "absl/time/clock.h"
 #include "common/base/file.h"
 #include "tests/testing/temp_folder.h"
 
@@ -40,6 +41,39 @@ TEST(ProcessTest, FindsAndStopsOnlyWhatCarriesTheMark) {
   EXPECT_THAT(FindMarked(mine.path()), IsEmpty());
   StopMarked({b}, other.path(), absl::Seconds(30));
   EXPECT_EQ(waitpid(b, &status, 0), b);
+}
+
+// Its memory is new and its environment not there yet while exec() is at work.
+TEST(ProcessTest, IsMarkedFromTheMomentItWasSpawned) {
+  const testing::TempFolder folder;
+  for (int i = 0; i < 200; ++i) {
+    const pid_t pid = MustSpawn(folder, "exec sleep 1000");
+    EXPECT_TRUE(IsMarked(pid, folder.path())) << "attempt " << i;
+    kill(pid, SIGKILL);
+    EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+  }
+}
+
+TEST(ProcessTest, AProcessWithoutEnvironmentIsNotMarked) {
+  const testing::TempFolder folder;
+  const pid_t pid = MustSpawn(folder, "exec env -i /bin/sh -c 'echo ready; read x < /dev/zero'");
+  while (ReadFile(folder.path() + "/log").value_or("").find("ready") == std::string::npos)
+    sched_yield();
+  const absl::Time begin = absl::Now();
+  EXPECT_FALSE(IsMarked(pid, folder.path()));
+  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(500)) << "it is not taken for one in exec()";
+  kill(pid, SIGKILL);
+  EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+}
+
+TEST(ProcessTest, AZombieIsNotMarked) {
+  const testing::TempFolder folder;
+  const pid_t pid = MustSpawn(folder, "exit 0");
+  siginfo_t ended = {};
+  ASSERT_EQ(waitid(P_PID, pid, &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(IsMarked(pid, folder.path()));
+  EXPECT_THAT(FindMarked(folder.path()), IsEmpty());
+  EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
 }
 
 TEST(ProcessTest, WhatIgnoresTheSignalIsKilled) {

@@ -71,7 +71,10 @@ absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> p
   if (down_) return Down(node_id_);
   PairScores scores;
   std::string real;
-  if (version > 0) {
+  if (version > 0 && version == champion_.version && !said_.contains(version)) {
+    scores.adapter = champion_;
+    real = champion_.sha256;
+  } else if (version > 0) {
     if (!said_.contains(version)) return absl::NotFoundError(absl::StrCat("no adapter ", version));
     scores.adapter = {version, said_[version]};
     real = real_[version];
@@ -82,10 +85,19 @@ absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> p
   return scores;
 }
 
-absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files) {
+absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
+                                        bool champion) {
   MutexLock lock(&mutex_);
   if (down_) return Down(node_id_);
+  if (champion && ref.version == 0) {
+    champion_ = {};
+    return absl::OkStatus();
+  }
   if (files.safetensors != ref.sha256) return absl::DataLossError("wrong checksum");
+  if (champion) {
+    champion_ = ref;
+    return absl::OkStatus();
+  }
   if (said_.contains(ref.version)) {
     return said_[ref.version] == ref.sha256 ? absl::OkStatus() : absl::AlreadyExistsError("other");
   }
@@ -97,6 +109,11 @@ absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::P
   real_[ref.version] = keeps_old_weights ? old : ref.sha256;
   ++published;
   return absl::OkStatus();
+}
+
+AdapterRef FakePolicy::champion() const {
+  MutexLock lock(&mutex_);
+  return champion_;
 }
 
 NodeReport FakePolicy::Report() const {
@@ -116,6 +133,7 @@ void FakePolicy::Kill() {
   down_ = true;
   said_.clear();
   real_.clear();
+  champion_ = {};
 }
 
 void FakePolicy::Restart() {
@@ -263,8 +281,8 @@ class PolicyProxy : public PolicyClient {
     return kill_->Through([&] { return node_->ScoreTokens(pairs, version); });
   }
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
-                              std::stop_token) override {
-    return kill_->Through([&] { return node_->PublishAdapter(ref, files); });
+                              bool champion, std::stop_token) override {
+    return kill_->Through([&] { return node_->PublishAdapter(ref, files, champion); });
   }
 
  private:

@@ -30,7 +30,10 @@ class FakePolicy {
 
   absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, std::stop_token stop);
   absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version);
-  absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files);
+  absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
+                              bool champion);
+  // Version 0: none.
+  AdapterRef champion() const;
 
   NodeReport Report() const;
   void Kill();
@@ -52,6 +55,7 @@ class FakePolicy {
   int life_ ABSL_GUARDED_BY(mutex_) = 1;
   std::map<int64_t, std::string> said_ ABSL_GUARDED_BY(mutex_);  // version -> hash
   std::map<int64_t, std::string> real_ ABSL_GUARDED_BY(mutex_);  // version -> weights in use
+  AdapterRef champion_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeReward {

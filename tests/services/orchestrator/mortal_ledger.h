@@ -63,6 +63,15 @@ class MortalLedger : public Ledger {
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override {
     return kill_->Through([&] { return ledger_->NewestAdapterOf(run_id); });
   }
+  absl::StatusOr<std::vector<AdapterRecord>> KeptAdapters() override {
+    return kill_->Through([&] { return ledger_->KeptAdapters(); });
+  }
+  absl::Status AddPromotion(PromotionEvent* event) override {
+    return kill_->Through([&] { return ledger_->AddPromotion(event); });
+  }
+  absl::StatusOr<std::vector<PromotionEvent>> Promotions() override {
+    return kill_->Through([&] { return ledger_->Promotions(); });
+  }
 
  private:
   Ledger* ledger_;

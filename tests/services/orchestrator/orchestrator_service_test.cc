@@ -70,6 +70,29 @@ class OrchestratorServiceTest : public ::testing::Test {
     spec->set_shard_prompts(4);
     return request;
   }
+  // Waits for the run's end.
+  v1::Run Follow(const std::string& run_id) {
+    v1::WatchRunRequest watch;
+    watch.set_run_id(run_id);
+    grpc::ClientContext context;
+    auto follower = stub_->WatchRun(&context, watch);
+    v1::WatchRunResponse event;
+    while (follower->Read(&event)) {
+    }
+    EXPECT_TRUE(follower->Finish().ok());
+    return event.ended();
+  }
+  grpc::Status Promote(const std::vector<v1::PromoteAdapterRequest>& messages,
+                       v1::PromotionEvent* event) {
+    grpc::ClientContext context;
+    v1::PromoteAdapterResponse response;
+    auto writer = stub_->PromoteAdapter(&context, &response);
+    for (const v1::PromoteAdapterRequest& message : messages) writer->Write(message);
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    *event = response.event();
+    return status;
+  }
   std::string Start(int steps) {
     v1::StartRunResponse response;
     grpc::ClientContext context;
@@ -95,10 +118,13 @@ class OrchestratorServiceTest : public ::testing::Test {
   FakeTokenizer tokenizer_;
   NodeSupervisor supervisor_{&registry_, clients_.get(), &orchestrator_metrics_,
                              absl::Milliseconds(10)};
-  RunManager runs_{{ledger_.get(), &registry_, clients_.get(), &supervisor_, &adapters_,
-                    &orchestrator_metrics_, &tokenizer_, kDefaultCanaryBound},
-                   RunConfigFromBytes};
-  OrchestratorServiceImpl service_{&runs_, &registry_, absl::Seconds(2), absl::Hours(1)};
+  const DriverParts parts_{ledger_.get(), &registry_,         clients_.get(),
+                           &supervisor_,  &adapters_,         &orchestrator_metrics_,
+                           &tokenizer_,   kDefaultCanaryBound};
+  RunManager runs_{parts_, RunConfigFromBytes};
+  ChampionKeeper champions_{parts_};
+  OrchestratorServiceImpl service_{&runs_, &champions_, &registry_, absl::Seconds(2),
+                                   absl::Hours(1)};
   std::unique_ptr<rpc::Server> server_ =
       Serve(&service_, v1::OrchestratorService::service_full_name(), &metrics_);
   std::unique_ptr<v1::OrchestratorService::Stub> stub_;
@@ -134,6 +160,59 @@ TEST_F(OrchestratorServiceTest, ARunGoesThroughAllServices) {
     EXPECT_EQ(node.state(), v1::NODE_STATE_READY) << node.node_id();
   }
   EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_ppo_objective_kl 0.5"));
+}
+
+TEST_F(OrchestratorServiceTest, AnAdapterIsPromotedByVersionOrByBytesAndRolledBack) {
+  const std::string run_id = Start(2);
+  EXPECT_EQ(Follow(run_id).state(), v1::RUN_STATE_DONE);
+  v1::PromoteAdapterRequest by_version;
+  by_version.mutable_order()->set_request_id("1");
+  by_version.mutable_order()->mutable_adapter()->set_version(2);
+  by_version.mutable_order()->mutable_evidence()->set_reason("better");
+  v1::PromotionEvent event;
+  grpc::Status status = Promote({by_version}, &event);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(event.run_id(), run_id);
+  EXPECT_EQ(nodes_.policies[0]->champion().sha256, nodes_.learner.Hashes(run_id).back());
+
+  v1::PromoteAdapterRequest order;
+  order.mutable_order()->set_request_id("2");
+  order.mutable_order()->mutable_adapter()->set_sha256("bytes");
+  std::vector<v1::PromoteAdapterRequest> messages = {order};
+  common::v1::AdapterRef ref;
+  ref.set_sha256("bytes");
+  ASSERT_TRUE(wire::SendAdapter(ref, {"{}", "bytes"}, [&](const common::v1::AdapterChunk& chunk) {
+                *messages.emplace_back().mutable_chunk() = chunk;
+                return true;
+              }).ok());
+  status = Promote(messages, &event);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(nodes_.policies[1]->champion().sha256, "bytes");
+  EXPECT_EQ(event.previous().version(), 2);
+
+  messages.push_back(order);
+  messages[0].mutable_order()->set_request_id("3");
+  EXPECT_EQ(Promote(messages, &event).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  messages.erase(messages.begin());
+  EXPECT_EQ(Promote(messages, &event).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  messages.back().mutable_order()->mutable_adapter()->set_sha256("others");
+  messages.insert(messages.begin(), messages.back());
+  messages.pop_back();
+  messages[0].mutable_order()->set_request_id("4");
+  EXPECT_EQ(Promote(messages, &event).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+
+  v1::RollBackChampionRequest back;
+  back.set_request_id("5");
+  v1::RollBackChampionResponse rolled_back;
+  grpc::ClientContext back_context;
+  ASSERT_TRUE(stub_->RollBackChampion(&back_context, back, &rolled_back).ok());
+  EXPECT_EQ(rolled_back.event().champion().version(), 2);
+  v1::ListPromotionsResponse list;
+  grpc::ClientContext list_context;
+  ASSERT_TRUE(stub_->ListPromotions(&list_context, {}, &list).ok());
+  ASSERT_EQ(list.events_size(), 3);
+  EXPECT_EQ(list.events(0).evidence().reason(), "better");
+  EXPECT_EQ(list.champion().version(), 2);
 }
 
 TEST_F(OrchestratorServiceTest, ErrorsComeWithTheirCodesAndFields) {
@@ -195,27 +274,20 @@ TEST_F(OrchestratorServiceTest, AWatcherThatCancelsIsLetGoAndStopAndResumeWork) 
   grpc::ClientContext stop_context;
   ASSERT_TRUE(stub_->StopRun(&stop_context, stop, &stopped).ok());
   go.set_value();
-  const auto follow = [&] {
-    grpc::ClientContext follow_context;
-    auto follower = stub_->WatchRun(&follow_context, watch);
-    while (follower->Read(&event)) {
-    }
-    EXPECT_TRUE(follower->Finish().ok());
-    return event.ended();
-  };
-  EXPECT_EQ(follow().state(), v1::RUN_STATE_STOPPED);
+  EXPECT_EQ(Follow(run_id).state(), v1::RUN_STATE_STOPPED);
   nodes_.learner.on_train = nullptr;
   v1::ResumeRunRequest resume;
   resume.set_run_id(run_id);
   v1::ResumeRunResponse resumed;
   grpc::ClientContext resume_context;
   ASSERT_TRUE(stub_->ResumeRun(&resume_context, resume, &resumed).ok());
-  EXPECT_EQ(follow().state(), v1::RUN_STATE_DONE);
+  EXPECT_EQ(Follow(run_id).state(), v1::RUN_STATE_DONE);
   v1::ListRunsResponse list;
   grpc::ClientContext list_context;
   ASSERT_TRUE(stub_->ListRuns(&list_context, {}, &list).ok());
   ASSERT_EQ(list.runs_size(), 1);
   EXPECT_EQ(list.runs(0).run_id(), run_id);
+  EXPECT_TRUE(list.runs(0).has_start_adapter_ref());
 }
 
 }  // namespace

@@ -66,21 +66,46 @@ class PolicyServiceTest : public ::testing::Test {
     return request;
   }
   grpc::Status Publish(int64_t version, const nn::LoraWeights& lora,
-                       const std::function<void(common::v1::AdapterChunk*)>& spoil = nullptr) {
+                       const std::function<void(common::v1::AdapterChunk*)>& spoil = nullptr,
+                       bool champion = false) {
     common::v1::AdapterRef ref;
     ref.set_version(version);
     ref.set_sha256(adapters::ContentHash(lora));
     grpc::ClientContext context;
     v1::PublishAdapterResponse response;
     auto writer = stub_->PublishAdapter(&context, &response);
-    (void)wire::SendAdapter(ref, adapters::SerializePeft(lora),
-                            [&](const common::v1::AdapterChunk& chunk) {
-                              common::v1::AdapterChunk copy = chunk;
-                              if (spoil != nullptr) spoil(&copy);
-                              return writer->Write(copy);
-                            });
+    (void)wire::SendAdapter(
+        ref, adapters::SerializePeft(lora),
+        [&](const common::v1::AdapterChunk& chunk) {
+          common::v1::AdapterChunk copy = chunk;
+          if (spoil != nullptr) spoil(&copy);
+          return writer->Write(copy);
+        },
+        champion);
     writer->WritesDone();
     return writer->Finish();
+  }
+
+  grpc::Status PublishChampion(int64_t version, const nn::LoraWeights& lora) {
+    return Publish(version, lora, nullptr, /*champion=*/true);
+  }
+  // What Summarize serves when no version is asked for.
+  int64_t ServedToUsers() {
+    v1::SummarizeRequest request;
+    request.set_dialogue("5 8");
+    v1::SummarizeResponse response;
+    grpc::ClientContext context;
+    EXPECT_TRUE(stub_->Summarize(&context, request, &response).ok());
+    return response.adapter().version();
+  }
+  std::vector<int64_t> Listed(int64_t* champion) {
+    grpc::ClientContext context;
+    v1::ListAdaptersResponse list;
+    EXPECT_TRUE(stub_->ListAdapters(&context, {}, &list).ok());
+    std::vector<int64_t> versions;
+    for (const auto& adapter : list.adapters()) versions.push_back(adapter.version());
+    *champion = list.has_champion() ? list.champion().version() : -1;
+    return versions;
   }
 
   PolicyOptions options_ = [] {
@@ -190,12 +215,50 @@ TEST_F(PolicyServiceTest, PublishedAdapterIsServedAndOlderOnesAreRefused) {
 TEST_F(PolicyServiceTest, TheTableKeepsTheNewestAndTheBase) {
   for (int version = 1; version <= 4; ++version)
     ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
+  int64_t champion = 0;
+  EXPECT_THAT(Listed(&champion), ElementsAre(0, 3, 4));
+  EXPECT_EQ(champion, -1);
+}
+
+TEST_F(PolicyServiceTest, UsersGetTheChampionAndRolloutsTheNewest) {
+  ASSERT_TRUE(Publish(3, MakeLora(3)).ok());
+  EXPECT_EQ(ServedToUsers(), 3) << "the newest while there is no champion";
+  ASSERT_TRUE(PublishChampion(1, MakeLora(1)).ok()) << "older than the newest, and taken";
+  for (int version = 4; version <= 6; ++version)
+    ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
+  EXPECT_EQ(ServedToUsers(), 1) << "it outlives newer versions";
+  v1::GenerateResponse response;
+  ASSERT_TRUE(Generate(MakeRequest("5 8"), &response).ok());
+  EXPECT_EQ(response.adapter().version(), 6);
+  v1::GenerateRequest request = MakeRequest("5 8");
+  request.set_adapter_version(1);
+  EXPECT_TRUE(Generate(request, &response).ok());
+  int64_t champion = 0;
+  EXPECT_THAT(Listed(&champion), ElementsAre(0, 1, 5, 6));
+  EXPECT_EQ(champion, 1);
+}
+
+TEST_F(PolicyServiceTest, AChampionIsReplacedAndCleared) {
+  ASSERT_TRUE(PublishChampion(1, MakeLora(1)).ok());
+  EXPECT_EQ(PublishChampion(1, MakeLora(2)).error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  ASSERT_TRUE(Publish(2, MakeLora(2)).ok());
+  ASSERT_TRUE(PublishChampion(2, MakeLora(2)).ok()) << "the newest may be the champion";
+  int64_t champion = 0;
+  EXPECT_THAT(Listed(&champion), ElementsAre(0, 2)) << "the old one is gone";
+  EXPECT_EQ(champion, 2);
+  EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_policy_champion_info{"));
   grpc::ClientContext context;
-  v1::ListAdaptersResponse list;
-  ASSERT_TRUE(stub_->ListAdapters(&context, {}, &list).ok());
-  std::vector<int64_t> versions;
-  for (const auto& adapter : list.adapters()) versions.push_back(adapter.version());
-  EXPECT_THAT(versions, ElementsAre(0, 3, 4));
+  v1::PublishAdapterResponse response;
+  auto writer = stub_->PublishAdapter(&context, &response);
+  ASSERT_TRUE(wire::SendAdapter(
+                  common::v1::AdapterRef(), adapters::PeftFiles(),
+                  [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); },
+                  /*champion=*/true)
+                  .ok());
+  writer->WritesDone();
+  ASSERT_TRUE(writer->Finish().ok());
+  EXPECT_THAT(Listed(&champion), ElementsAre(0, 2));
+  EXPECT_EQ(champion, -1);
 }
 
 TEST_F(PolicyServiceTest, DamagedAdapterStreamLeavesNothingBehind) {
