@@ -14,9 +14,9 @@ constexpr size_t kTokensACall = 8192;
 
 class ClusterArm : public ArmEngine {
  public:
-  ClusterArm(ClusterCalls* calls, int64_t version, const eval::SamplingConfig& sampling)
-      : calls_(calls) {
-    base_.set_adapter_version(version);
+  ClusterArm(ClusterCalls* calls, const eval::Arm& arm, const eval::SamplingConfig& sampling)
+      : calls_(calls), sha256_(arm.sha256) {
+    base_.set_adapter_version(arm.version);
     policy::v1::SamplingParams* to = base_.mutable_sampling();
     to->set_do_sample(sampling.do_sample);
     to->set_temperature(sampling.temperature);
@@ -40,6 +40,10 @@ class ClusterArm : public ArmEngine {
     MELLOW_ASSIGN_OR_RETURN(const policy::v1::GenerateResponse response, calls_->Generate(request));
     if (response.generations_size() != request.prompts_size())
       return absl::InternalError("the policy server sent another number of summaries");
+    if (response.adapter().sha256() != sha256_)
+      return absl::DataLossError(absl::StrCat("version ", base_.adapter_version(),
+                                              " has become another adapter, sha256 ",
+                                              response.adapter().sha256()));
     std::vector<WrittenSummary> summaries;
     for (const policy::v1::Generation& g : response.generations()) {
       summaries.push_back({g.text(),
@@ -52,6 +56,7 @@ class ClusterArm : public ArmEngine {
 
  private:
   ClusterCalls* const calls_;
+  const std::string sha256_;
   policy::v1::GenerateRequest base_;
 };
 
@@ -139,9 +144,9 @@ class LocalBareModel : public BareModel {
 
 }  // namespace
 
-std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, int64_t version,
+std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, const eval::Arm& arm,
                                           const eval::SamplingConfig& sampling) {
-  return std::make_unique<ClusterArm>(calls, version, sampling);
+  return std::make_unique<ClusterArm>(calls, arm, sampling);
 }
 
 std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls) {

@@ -63,8 +63,9 @@ class JudgeEngine {
       const std::vector<std::string>& texts) = 0;
 };
 
-// `calls` must outlive what is made; so must models and tokenizers below.
-[[nodiscard]] std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, int64_t version,
+// `calls` must outlive what is made; so must models and tokenizers below. DataLoss when a server
+// answers with other weights than the arm's.
+[[nodiscard]] std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, const eval::Arm& arm,
                                                         const eval::SamplingConfig& sampling);
 [[nodiscard]] std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls);
 

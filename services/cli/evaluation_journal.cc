@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<EvaluationJournal>> EvaluationJournal::Open(
         absl::StrCat(journal->path_, ": another `mellow evaluate` is writing it"));
   }
   MELLOW_RETURN_IF_ERROR(journal->Read(config_sha256, fresh));
+  MELLOW_RETURN_IF_ERROR(SyncFolder(folder));
   return journal;
 }
 
@@ -46,7 +47,7 @@ absl::Status EvaluationJournal::Read(const std::string& config_sha256, bool fres
   const size_t whole = fresh || end == std::string::npos ? 0 : end + 1;
   if (whole < text.size() && ftruncate(fd_, static_cast<off_t>(whole)) != 0)
     return ErrnoStatus(errno, path_);
-  if (whole == 0) return Write(Header(config_sha256));
+  if (whole == 0) return WriteSynced(fd_, path_, Header(config_sha256));
   const std::vector<absl::string_view> lines =
       absl::StrSplit(absl::string_view(text).substr(0, whole - 1), '\n');
   if (absl::StrCat(lines[0], "\n") != Header(config_sha256)) {
@@ -70,17 +71,7 @@ absl::Status EvaluationJournal::Append(absl::Span<const eval::Row> rows) {
   std::string text;
   for (const eval::Row& row : rows) absl::StrAppend(&text, eval::RowToJson(row), "\n");
   MutexLock lock(&mutex_);
-  return Write(text);
-}
-
-absl::Status EvaluationJournal::Write(const std::string& text) {
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t n = write(fd_, text.data() + done, text.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, path_);
-    done += static_cast<size_t>(n);
-  }
-  return fdatasync(fd_) == 0 ? absl::OkStatus() : ErrnoStatus(errno, path_);
+  return WriteSynced(fd_, path_, text);
 }
 
 }  // namespace mellow::cli

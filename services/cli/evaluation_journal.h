@@ -35,7 +35,6 @@ class EvaluationJournal {
  private:
   EvaluationJournal(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
   absl::Status Read(const std::string& config_sha256, bool fresh);
-  absl::Status Write(const std::string& text);
 
   const std::string path_;
   const int fd_;

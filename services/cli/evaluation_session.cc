@@ -121,7 +121,7 @@ class Opener {
   absl::StatusOr<std::unique_ptr<ArmEngine>> MakeArm(const ResolvedArm& arm) {
     const eval::SamplingConfig& sampling = session_->evaluation.config.sampling;
     if (session_->calls != nullptr && !arm.lora.has_value())
-      return MakeClusterArm(session_->calls.get(), arm.arm.version, sampling);
+      return MakeClusterArm(session_->calls.get(), arm.arm, sampling);
     std::shared_ptr<const nn::PreparedAdapter> adapter;
     if (arm.lora.has_value()) {
       auto prepared = session_->model->Prepare(*arm.lora);
