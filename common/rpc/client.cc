@@ -2,12 +2,19 @@
 
 #include <grpcpp/create_channel.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/rpc/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace mellow::rpc {
+namespace {
+
+constexpr absl::Duration kConnectPatience = absl::Milliseconds(300);
+
+}  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments args;
@@ -32,6 +39,10 @@ void SetTimeout(grpc::ClientContext* context, absl::Duration timeout) {
 
 absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& address,
                          absl::Duration timeout) {
+  // A connection is only worked on while somebody waits for something; a call that fails at once
+  // because there is none yet does not wait, and then gRPC looks after it every five seconds.
+  (void)channel->WaitForConnected(
+      absl::ToChronoTime(absl::Now() + std::min(timeout, kConnectPatience)));
   auto stub = grpc::health::v1::Health::NewStub(channel);
   grpc::ClientContext context;
   SetTimeout(&context, timeout);
