@@ -2,7 +2,7 @@
 # Installs and fetches everything that building Mellow needs. Safe to run again: what is there is kept.
 #
 #   deploy/setup.sh            build and run
-#   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset)
+#   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset), and Prometheus (tests; not started)
 #
 # libtorch comes from the PyPI wheel of torch (one binary for CPU and CUDA), sentencepiece from its source
 # distribution; both by pinned version and sha256 into a cache outside the tree, so that every checkout shares them:
@@ -22,7 +22,7 @@ readonly PACKAGES=(
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libcpp-httplib-dev libsqlite3-dev libssl-dev
   g++ cmake ninja-build ccache pkg-config python3 python3-pip python3-setuptools unzip ca-certificates)
-readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck prometheus)
 
 step() { printf '[setup] %s\n' "$*"; }
 die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
@@ -39,8 +39,16 @@ install_packages() {
   if ((EUID != 0)); then command -v sudo >/dev/null || die "need root or sudo to install: ${missing[*]}"; sudo=(sudo); fi
   local log; log=$(mktemp)
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$log" 2>&1 || true
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
-    { tail -n 5 "$log" >&2; die "apt-get could not install ${missing[*]} (log: $log); is the Debian mirror reachable?"; }
+  # Debian starts and enables a daemon as it is installed. We want its program only; one that you have already stays as it is.
+  local policy=/usr/sbin/policy-rc.d guarded=0
+  if [[ " ${missing[*]} " == *" prometheus "* && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" install -m 755 /dev/stdin "$policy"; guarded=1
+  fi
+  local rc=0
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 || rc=$?
+  if ((guarded)); then "${sudo[@]}" rm -f "$policy"; fi
+  ((rc == 0)) || { tail -n 5 "$log" >&2; die "apt-get could not install ${missing[*]} (log: $log); is the Debian mirror reachable?"; }
+  if [[ " ${missing[*]} " == *" prometheus "* ]]; then "${sudo[@]}" update-rc.d prometheus disable >>"$log" 2>&1; fi
   rm -f "$log"
 }
 
