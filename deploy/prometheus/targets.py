@@ -10,7 +10,7 @@ import urllib.parse
 
 def targets(cluster):
     """File-based service discovery of a parsed cluster.json."""
-    return [{"targets": [urllib.parse.urlsplit(service["metrics"]).netloc], "labels": {"service": service["role"], "node": service["name"]}}
+    return [{"targets": [urllib.parse.urlsplit(service["metrics"]).netloc], "labels": {"service": service["role"]}}
             for service in cluster["services"]]
 
 

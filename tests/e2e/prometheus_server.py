@@ -17,17 +17,21 @@ from harness import SOURCE, wait_until
 RULES = SOURCE / "deploy/prometheus"
 
 
+class QueryError(Exception):
+    pass
+
+
 class Prometheus:
     def __init__(self, port):
         self.url = f"http://127.0.0.1:{port}"
 
     def get(self, path, **parameters):
-        """`data` of an answer of the HTTP API. An error of an expression is an AssertionError with its text."""
+        """`data` of an answer of the HTTP API. An expression that is wrong is a QueryError with its text."""
         try:
             with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(parameters)}", timeout=30) as response:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"{parameters}: {error.read().decode(errors='replace')}") from error
+            raise QueryError(f"{parameters}: {error.read().decode(errors='replace')}") from error
 
     def ready(self):
         try:
@@ -65,8 +69,11 @@ def free_port():
 def prometheus(file_targets):
     """Prometheus with the configuration and rules that ship, scraping `file_targets` every second."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mellow-prometheus."))
-    for name in ("recording.yml", "alerts.yml"):
-        shutil.copy(RULES / name, folder)
+    shutil.copy(RULES / "recording.yml", folder)
+    # Patience shrinks as the intervals do, so that an alert that wants minutes can be seen to fire, or not to, in a run of seconds.
+    alerts, found = re.subn(r"\bfor: (\d+)m\b", lambda match: f"for: {2 * int(match[1])}s", (RULES / "alerts.yml").read_text())
+    assert found > 0, "for"
+    (folder / "alerts.yml").write_text(alerts)
     config = (RULES / "prometheus.yml").read_text()
     for interval in ("scrape_interval", "evaluation_interval"):
         config, found = re.subn(rf"{interval}: \w+", f"{interval}: 1s", config)
