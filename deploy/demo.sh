@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole story on this machine, offline after set-up, with the two small models that ship: build, start a cluster, fine-tune by PPO, and see
-# whether the summaries became less toxic and no worse. Ends with the cluster stopped, however it ends.
+# The whole story on this machine, offline after set-up, with the two small models that ship: build, start a cluster, fine-tune by PPO, see
+# whether the summaries became less toxic and no worse, make the adapter what users get if they did, and write the report. Ends with the
+# cluster stopped, however it ends.
 #
 #   deploy/demo.sh
 #
@@ -8,9 +9,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly RUN=deploy/runs/mini.json HELDOUT=deploy/runs/mini/heldout.jsonl PROMPTS=300
+readonly RUN=deploy/runs/mini.json EVAL=deploy/runs/mini-eval.json
 readonly MELLOW=build/release/bin/mellow
-readonly STAGES=5
+readonly STAGES=6
 readonly BEGIN=$SECONDS
 stage_number=0
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mellow-demo.XXXXXX")
@@ -33,7 +34,6 @@ trap 'exit 130' INT TERM
 
 # The value after the last "key": of a JSON line.
 json_text() { sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p"; }
-json_number() { sed -n "s/.*\"$1\":\\([0-9.]*\\).*/\\1/p"; }
 
 stage "set-up and build (the first time: several minutes)"
 deploy/setup.sh
@@ -48,19 +48,27 @@ stage "start a cluster: orchestrator, learner, reward, policy"
 stage "fine-tune the summariser by PPO against the hate-speech classifier"
 "$MELLOW" train "$RUN" --dir "$dir"
 
-stage "compare $PROMPTS held-out dialogues before and after"
+stage "evaluate: held-out dialogues before and after, with the same random numbers"
 status=$("$MELLOW" status --dir "$dir" --json)
-version=$(json_number version <<<"$status")
 adapter=$(json_text path <<<"$status")
+version=$(sed -n 's/.*"run":.*"version":\([0-9]*\).*/\1/p' <<<"$status")
 verdict=0
-"$MELLOW" compare "$HELDOUT" --dir "$dir" --adapter "$version" --limit "$PROMPTS" --require-drop 0.8 --max-rouge-loss 0.02 || verdict=$?
+"$MELLOW" evaluate "$EVAL" --dir "$dir" --out "$dir/evaluation" --pairs 10 --require-drop 0.8 --max-rouge-loss 0.02 || verdict=$?
 ((verdict == 0 || verdict == 3)) || exit "$verdict"
 
-stage "where things are"
-kept="$PWD/build/demo-adapter"
+stage "promote: the gates decide whether users get this adapter"
+promoted=0
+"$MELLOW" promote "$version" --dir "$dir" --evaluation "$dir/evaluation/evaluation.json" --reason "the demo" || promoted=$?
+((promoted == 0 || promoted == 3)) || exit "$promoted"
+
+stage "report, and where things are"
+kept="$PWD/build/demo-adapter" report="$PWD/build/demo-report"
 rm -rf "$kept" && cp -r "$adapter" "$kept"
+"$MELLOW" report "$dir/evaluation/evaluation.json" --dir "$dir" --out "$report"
+cp "$dir/evaluation/evaluation.json" "$report/"
 metrics=$(grep -o 'http://[0-9.:]*/metrics' "$dir/cluster.json" | head -n 1)
 cat <<TEXT
+The report (open it in a browser):  $report/report.html
 The adapter (a PEFT folder):  $kept
 KL, returns and advantages, while a cluster runs:
   curl -s ${metrics:-http://HOST:PORT/metrics} | grep mellow_ppo_
@@ -73,6 +81,7 @@ What to try next:
   $MELLOW up                                                       # a cluster of your own in .mellow
   $MELLOW train $RUN --set seed=2                 # another seed
   $MELLOW summarize --text < some-dialogue.txt                     # use it
+  $MELLOW review new $report/evaluation.json --out review.sqlite   # ask people; then mellow_review_server --study review.sqlite
   deploy/tools/fetch_models.sh                                     # the real models; then see deploy/runs/README.md
 Total time: $((SECONDS - BEGIN)) s
 TEXT

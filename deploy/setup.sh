@@ -2,7 +2,8 @@
 # Installs and fetches everything that building Mellow needs. Safe to run again: what is there is kept.
 #
 #   deploy/setup.sh            build and run
-#   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset), and Prometheus (tests; not started)
+#   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset), and Chromium with
+#                              playwright-core (the tests of the rating page), and Prometheus (tests; not started)
 #
 # libtorch comes from the PyPI wheel of torch (one binary for CPU and CUDA), sentencepiece from its source
 # distribution; both by pinned version and sha256 into a cache outside the tree, so that every checkout shares them:
@@ -22,7 +23,9 @@ readonly PACKAGES=(
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libcpp-httplib-dev libsqlite3-dev libssl-dev
   g++ cmake ninja-build ccache pkg-config python3 python3-pip python3-setuptools unzip ca-certificates)
-readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck prometheus)
+readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck chromium fonts-dejavu-core prometheus)
+# Drives Debian's Chromium from Node.js 18 or newer; it has no dependencies and brings no browser.
+readonly PLAYWRIGHT=1.60.0 PLAYWRIGHT_SHA=8b1df81ba75e90a41eb5c996350ea7ecc1c915ea643ec55138f91c949c5a25bf
 
 step() { printf '[setup] %s\n' "$*"; }
 die() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
@@ -98,11 +101,27 @@ get_sentencepiece() {
   rm -rf "$DEPS/sentencepiece-$SPM" && mv "$tmp/install" "$DEPS/sentencepiece-$SPM" && rm -rf "$tmp"
 }
 
+get_playwright() {
+  if [[ -f "$DEPS/playwright-core-$PLAYWRIGHT/DONE" ]]; then step "playwright-core $PLAYWRIGHT: present"; return; fi
+  step "playwright-core $PLAYWRIGHT: fetching"
+  local tmp; tmp=$(mktemp -d "$DEPS/.playwright.XXXXXX")
+  (cd "$tmp" && npm pack --silent --ignore-scripts "playwright-core@$PLAYWRIGHT" >/dev/null) || die "could not fetch playwright-core $PLAYWRIGHT from the npm registry"
+  sha256sum --check --status <<<"$PLAYWRIGHT_SHA  $tmp/playwright-core-$PLAYWRIGHT.tgz" || die "playwright-core $PLAYWRIGHT has another sha256 than $PLAYWRIGHT_SHA"
+  tar -xzf "$tmp/playwright-core-$PLAYWRIGHT.tgz" -C "$tmp"
+  touch "$tmp/package/DONE"
+  rm -rf "$DEPS/playwright-core-$PLAYWRIGHT" && mv "$tmp/package" "$DEPS/playwright-core-$PLAYWRIGHT" && rm -rf "$tmp"
+}
+
 main() {
-  local packages=("${PACKAGES[@]}")
+  local tools=0 packages=("${PACKAGES[@]}")
   case "${1:-}" in
     "") ;;
-    --tools) packages+=("${TOOLS[@]}") ;;
+    --tools)
+      tools=1
+      packages+=("${TOOLS[@]}")
+      # Another Node.js than Debian's may bring its own npm, which Debian's npm cannot stand beside.
+      command -v node >/dev/null || packages+=(nodejs)
+      command -v npm >/dev/null || packages+=(npm) ;;
     *) die "unknown argument '$1' (only --tools)" ;;
   esac
   [[ "$(uname -m)" == x86_64 ]] || die "x86-64 only for now (this machine: $(uname -m))"
@@ -112,6 +131,7 @@ main() {
   exec 9>"$DEPS/.lock"; flock 9
   get_torch
   get_sentencepiece
+  if ((tools)); then get_playwright; fi
   step "ready: $DEPS"
 }
 main "$@"

@@ -20,15 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::Status SyncFolder(const std::string& folder) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, folder);
-  const int result = fsync(fd);
-  const int error = errno;
-  close(fd);
-  return result == 0 ? absl::OkStatus() : ErrnoStatus(error, folder);
-}
-
 std::string ParentOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
@@ -82,18 +73,30 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   }
 }
 
-absl::Status WriteFileSynced(const std::string& path, absl::string_view data) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return ErrnoStatus(errno, path);
-  auto closer = absl::MakeCleanup([fd] { close(fd); });
+absl::Status SyncFolder(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, folder);
+  const int result = fsync(fd);
+  const int error = errno;
+  close(fd);
+  return result == 0 ? absl::OkStatus() : ErrnoStatus(error, folder);
+}
+
+absl::Status WriteSynced(int fd, const std::string& path, absl::string_view data) {
   while (!data.empty()) {
     const ssize_t n = write(fd, data.data(), data.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(errno, path);
     data.remove_prefix(static_cast<size_t>(n));
   }
-  if (fsync(fd) != 0) return ErrnoStatus(errno, path);
-  return absl::OkStatus();
+  return fsync(fd) == 0 ? absl::OkStatus() : ErrnoStatus(errno, path);
+}
+
+absl::Status WriteFileSynced(const std::string& path, absl::string_view data) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  auto closer = absl::MakeCleanup([fd] { close(fd); });
+  return WriteSynced(fd, path, data);
 }
 
 absl::Status WriteFileAtomic(const std::string& path, absl::string_view data) {

@@ -26,6 +26,12 @@ namespace mellow {
 // (AtomicFolder).
 [[nodiscard]] absl::Status WriteFileSynced(const std::string& path, absl::string_view data);
 
+// Writes everything to an open file and fsyncs it; `path` is for errors.
+[[nodiscard]] absl::Status WriteSynced(int fd, const std::string& path, absl::string_view data);
+
+// fsyncs a folder: the names in it survive a crash of the machine.
+[[nodiscard]] absl::Status SyncFolder(const std::string& folder);
+
 [[nodiscard]] absl::Status MakeFolders(const std::string& path);
 
 // Builds a folder beside its final place and renames it there: `path` is either absent (or the old

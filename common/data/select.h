@@ -3,6 +3,7 @@
 
 // Parts of a data set.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -31,6 +32,11 @@ struct Split {
 // The first `train_fraction` of the rows, rounded down, and the rest; nothing is shuffled.
 // InvalidArgument: not in [0, 1].
 [[nodiscard]] absl::StatusOr<Split> SplitInOrder(const Dataset& dataset, double train_fraction);
+
+// The same shares, drawn by the seed; the rows of each part stay in order. InvalidArgument: not in
+// [0, 1].
+[[nodiscard]] absl::StatusOr<Split> SplitBySeed(const Dataset& dataset, double train_fraction,
+                                                uint64_t seed);
 
 }  // namespace mellow::data
 

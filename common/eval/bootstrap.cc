@@ -2,31 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/philox.h"
+#include "common/base/quantile.h"
+#include "common/base/status.h"
 
 namespace mellow::eval {
 namespace {
 
-// Linear interpolation between order statistics, as numpy.percentile.
-double Quantile(const std::vector<double>& sorted, double q) {
-  const double position = q * static_cast<double>(sorted.size() - 1);
-  const auto low = static_cast<size_t>(position);
-  const size_t high = std::min(low + 1, sorted.size() - 1);
-  return sorted[low] + (position - static_cast<double>(low)) * (sorted[high] - sorted[low]);
-}
-
-}  // namespace
-
-absl::StatusOr<MeanInterval> PairedBootstrap(absl::Span<const double> before,
-                                             absl::Span<const double> after,
-                                             const BootstrapOptions& options) {
-  if (before.empty()) return absl::InvalidArgumentError("bootstrap of no pairs");
-  if (before.size() != after.size())
-    return absl::InvalidArgumentError(
-        absl::StrCat("bootstrap of ", before.size(), " values against ", after.size()));
+absl::Status CheckOptions(const BootstrapOptions& options) {
   if (options.resamples < 1)
     return absl::InvalidArgumentError(
         absl::StrCat("resamples is ", options.resamples, ", must be at least 1"));
@@ -34,32 +20,83 @@ absl::StatusOr<MeanInterval> PairedBootstrap(absl::Span<const double> before,
     return absl::InvalidArgumentError(
         absl::StrCat("confidence is ", options.confidence, ", must be between 0 and 1"));
   }
-  const size_t n = before.size();
-  std::vector<double> differences(n);
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) {
-    differences[i] = after[i] - before[i];
-    if (!std::isfinite(differences[i]))
-      return absl::InvalidArgumentError(absl::StrCat("pair ", i, " is not finite"));
-    sum += differences[i];
+  return absl::OkStatus();
+}
+
+absl::Status CheckSeries(absl::Span<const std::vector<double>> series) {
+  if (series.empty() || series[0].empty())
+    return absl::InvalidArgumentError("bootstrap of no values");
+  for (const std::vector<double>& values : series) {
+    if (values.size() != series[0].size())
+      return absl::InvalidArgumentError(
+          absl::StrCat("bootstrap of ", series[0].size(), " values beside ", values.size()));
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!std::isfinite(values[i]))
+        return absl::InvalidArgumentError(absl::StrCat("value ", i, " is not finite"));
+    }
   }
+  return absl::OkStatus();
+}
+
+// The places that resample `r` draws from `n` values.
+void Draw(size_t n, size_t r, const PhiloxKey& key, std::vector<size_t>* places) {
+  places->resize(n);
+  for (size_t i = 0; i < n; ++i) {
+    const double u = PhiloxUniform(
+        {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32), static_cast<uint32_t>(r), 0},
+        key);
+    (*places)[i] = static_cast<size_t>(u * static_cast<double>(n));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<MeanInterval>> BootstrapMeans(
+    absl::Span<const std::vector<double>> series, const BootstrapOptions& options) {
+  MELLOW_RETURN_IF_ERROR(CheckOptions(options));
+  MELLOW_RETURN_IF_ERROR(CheckSeries(series));
+  const size_t n = series[0].size();
   const PhiloxKey key = {static_cast<uint32_t>(options.seed),
                          static_cast<uint32_t>(options.seed >> 32)};
-  std::vector<double> means(static_cast<size_t>(options.resamples));
-  for (size_t r = 0; r < means.size(); ++r) {
-    double total = 0;
-    for (size_t i = 0; i < n; ++i) {
-      const double u = PhiloxUniform(
-          {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32), static_cast<uint32_t>(r), 0},
-          key);
-      total += differences[static_cast<size_t>(u * static_cast<double>(n))];
+  const auto resamples = static_cast<size_t>(options.resamples);
+  std::vector<std::vector<double>> means(series.size(), std::vector<double>(resamples));
+  std::vector<size_t> places;
+  for (size_t r = 0; r < resamples; ++r) {
+    Draw(n, r, key, &places);
+    for (size_t s = 0; s < series.size(); ++s) {
+      double total = 0;
+      for (const size_t place : places) total += series[s][place];
+      means[s][r] = total / static_cast<double>(n);
     }
-    means[r] = total / static_cast<double>(n);
   }
-  std::sort(means.begin(), means.end());
   const double tail = (1 - options.confidence) / 2;
-  return MeanInterval{sum / static_cast<double>(n), Quantile(means, tail),
-                      Quantile(means, 1 - tail)};
+  std::vector<MeanInterval> intervals;
+  for (size_t s = 0; s < series.size(); ++s) {
+    std::sort(means[s].begin(), means[s].end());
+    const double sum = std::accumulate(series[s].begin(), series[s].end(), 0.0);
+    intervals.push_back({sum / static_cast<double>(n), QuantileOfSorted(means[s], tail),
+                         QuantileOfSorted(means[s], 1 - tail)});
+  }
+  return intervals;
+}
+
+absl::StatusOr<std::vector<double>> PairedDifferences(absl::Span<const double> before,
+                                                      absl::Span<const double> after) {
+  if (before.size() != after.size())
+    return absl::InvalidArgumentError(
+        absl::StrCat(before.size(), " values cannot be paired with ", after.size()));
+  std::vector<double> differences(before.size());
+  for (size_t i = 0; i < before.size(); ++i) differences[i] = after[i] - before[i];
+  return differences;
+}
+
+absl::StatusOr<MeanInterval> PairedBootstrap(absl::Span<const double> before,
+                                             absl::Span<const double> after,
+                                             const BootstrapOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<double> differences, PairedDifferences(before, after));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<MeanInterval> intervals,
+                          BootstrapMeans({differences}, options));
+  return intervals[0];
 }
 
 }  // namespace mellow::eval

@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_EVAL_BOOTSTRAP_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -21,10 +22,20 @@ struct MeanInterval {
   double upper = 0;
 };
 
-// Interval of the mean of after[i] - before[i], pairs resampled with replacement (Efron's
-// percentile method). The draws are counter-based: equal arguments give equal bounds on every
-// machine. InvalidArgument: no pair, different lengths, a value that is not finite, options out of
-// range.
+// Intervals of the means of several series of one length, each value an independent draw: values
+// are resampled with replacement and the bounds are quantiles of the resampled means (Efron's
+// percentile method, interpolated as numpy.percentile). Every series sees the same draws. They are
+// counter-based: equal arguments give equal bounds on every machine, and a series has the same
+// bounds alone and beside others. InvalidArgument: no series, no value, series of different
+// lengths, a value that is not finite (its place is named), options out of range.
+[[nodiscard]] absl::StatusOr<std::vector<MeanInterval>> BootstrapMeans(
+    absl::Span<const std::vector<double>> series, const BootstrapOptions& options);
+
+// after[i] - before[i]. InvalidArgument: different lengths.
+[[nodiscard]] absl::StatusOr<std::vector<double>> PairedDifferences(absl::Span<const double> before,
+                                                                    absl::Span<const double> after);
+
+// Interval of the mean of after[i] - before[i], pairs resampled together. Errors as above.
 [[nodiscard]] absl::StatusOr<MeanInterval> PairedBootstrap(absl::Span<const double> before,
                                                            absl::Span<const double> after,
                                                            const BootstrapOptions& options);

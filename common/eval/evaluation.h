@@ -70,9 +70,10 @@ struct EvaluationConfig {
   std::string name;    // of the evaluation
   std::string sha256;  // over this struct (without itself), judges, scorings and arms
   std::string data_path;
-  std::string data_sha256;  // of the file's bytes
-  int64_t data_rows = 0;    // in the file
-  int64_t prompts = 0;      // rows evaluated
+  std::string data_sha256;     // of the file's bytes
+  int64_t data_rows = 0;       // in the file
+  int64_t prompts = 0;         // rows evaluated
+  std::string prompts_sha256;  // of those rows: what the arms and judges are given
   std::string prompt_template;
   std::string reference_column;  // empty: no references
   std::string policy_model;

@@ -1,26 +1,23 @@
-#include <cmath>
-#include <nlohmann/json.hpp>
-#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/eval/evaluation.h"
+#include "common/eval/struct_json.h"
 
 namespace mellow::eval {
-namespace {
 
-using Json = nlohmann::ordered_json;
-
-// Every struct lists its fields once, for reading and writing: `f(name, field)`.
-
-template <typename F>
-void Fields(F& f, MeanInterval& x) {
-  f("mean", x.mean);
-  f("lower", x.lower);
-  f("upper", x.upper);
+absl::Span<const Verdict> EnumValues(Verdict) {
+  static constexpr Verdict kAll[] = {Verdict::kNoise, Verdict::kBetter, Verdict::kWorse,
+                                     Verdict::kChanged};
+  return kAll;
 }
+absl::string_view EnumName(Verdict verdict) { return VerdictName(verdict); }
+
+// The fields of every struct, for struct_json.h.
+
 template <typename F>
 void Fields(F& f, Judge& x) {
   f("name", x.name);
@@ -65,6 +62,7 @@ void Fields(F& f, EvaluationConfig& x) {
   f("data_sha256", x.data_sha256);
   f("data_rows", x.data_rows);
   f("prompts", x.prompts);
+  f("prompts_sha256", x.prompts_sha256);
   f("prompt_template", x.prompt_template);
   f("reference_column", x.reference_column);
   f("policy_model", x.policy_model);
@@ -198,143 +196,7 @@ void Fields(F& f, Evaluation& x) {
   f("rows", x.rows);
 }
 
-constexpr Verdict kVerdicts[] = {Verdict::kNoise, Verdict::kBetter, Verdict::kWorse,
-                                 Verdict::kChanged};
-
-class Writer {
- public:
-  template <typename T>
-  static Json Write(const T& value) {
-    if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) {
-      return value;  // a double that is not finite becomes null
-    } else if constexpr (std::is_same_v<T, Verdict>) {
-      return std::string(VerdictName(value));
-    } else {
-      Writer writer;
-      // Fields serves reading too and so takes no const; Writer changes nothing.
-      Fields(writer, const_cast<T&>(value));
-      return std::move(writer.object_);
-    }
-  }
-  template <typename T>
-  static Json Write(const std::vector<T>& values) {
-    Json list = Json::array();
-    for (const T& value : values) list.push_back(Write(value));
-    return list;
-  }
-  template <typename T>
-  static Json Write(const std::map<std::string, T>& values) {
-    Json object = Json::object();
-    for (const auto& [key, value] : values) object[key] = Write(value);
-    return object;
-  }
-  template <typename T>
-  static Json Write(const std::optional<T>& value) {
-    return value.has_value() ? Write(*value) : Json();
-  }
-
-  template <typename T>
-  void operator()(const char* name, const T& field) {
-    object_[name] = Write(field);
-  }
-
- private:
-  Json object_ = Json::object();
-};
-
-class Reader {
- public:
-  Reader(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
-
-  template <typename T>
-  static absl::Status Read(const Json& json, const std::string& path, T* out) {
-    if constexpr (std::is_same_v<T, bool>) {
-      if (!json.is_boolean()) return Bad(path, "true or false");
-      *out = json.get<bool>();
-    } else if constexpr (std::is_same_v<T, uint64_t>) {
-      if (!json.is_number_unsigned()) return Bad(path, "a whole number >= 0");
-      *out = json.get<T>();
-    } else if constexpr (std::is_integral_v<T>) {
-      if (!json.is_number_integer()) return Bad(path, "a whole number");
-      const auto value = json.get<int64_t>();
-      *out = static_cast<T>(value);
-      if (int64_t{*out} != value) return Bad(path, "a smaller number");
-    } else if constexpr (std::is_floating_point_v<T>) {
-      if (!json.is_number()) return Bad(path, "a number");
-      *out = json.get<T>();
-    } else if constexpr (std::is_same_v<T, std::string>) {
-      if (!json.is_string()) return Bad(path, "a string");
-      *out = json.get<std::string>();
-    } else if constexpr (std::is_same_v<T, Verdict>) {
-      for (const Verdict verdict : kVerdicts) {
-        if (!json.is_string() || json.get_ref<const std::string&>() != VerdictName(verdict))
-          continue;
-        *out = verdict;
-        return absl::OkStatus();
-      }
-      return Bad(path, "noise, better, worse or changed");
-    } else {
-      if (!json.is_object()) return Bad(path, "an object");
-      Reader reader(json, path);
-      Fields(reader, *out);
-      return reader.status_;
-    }
-    return absl::OkStatus();
-  }
-  template <typename T>
-  static absl::Status Read(const Json& json, const std::string& path, std::vector<T>* out) {
-    if (!json.is_array()) return Bad(path, "a list");
-    out->resize(json.size());
-    for (size_t i = 0; i < json.size(); ++i) {
-      MELLOW_RETURN_IF_ERROR(Read(json[i], absl::StrCat(path, "[", i, "]"), &(*out)[i]));
-    }
-    return absl::OkStatus();
-  }
-  template <typename T>
-  static absl::Status Read(const Json& json, const std::string& path,
-                           std::map<std::string, T>* out) {
-    if (!json.is_object()) return Bad(path, "an object");
-    for (const auto& [key, value] : json.items()) {
-      MELLOW_RETURN_IF_ERROR(Read(value, absl::StrCat(path, ".", key), &(*out)[key]));
-    }
-    return absl::OkStatus();
-  }
-  template <typename T>
-  static absl::Status Read(const Json& json, const std::string& path, std::optional<T>* out) {
-    out->reset();
-    if (json.is_null()) return absl::OkStatus();
-    return Read(json, path, &out->emplace());
-  }
-
-  template <typename T>
-  void operator()(const char* name, T& field) {
-    if (!status_.ok()) return;
-    const std::string path = path_.empty() ? name : absl::StrCat(path_, ".", name);
-    const auto found = object_.find(name);
-    status_ = found == object_.end() ? absl::InvalidArgumentError(absl::StrCat(path, " is missing"))
-                                     : Read(*found, path, &field);
-  }
-
- private:
-  static absl::Status Bad(const std::string& path, const char* wanted) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path.empty() ? "the file" : path, ": ", wanted, " is needed"));
-  }
-
-  const Json& object_;
-  const std::string path_;
-  absl::Status status_;
-};
-
-std::string Dump(const Json& json, int indentation) {
-  return json.dump(indentation, ' ', false, Json::error_handler_t::replace);
-}
-
-absl::StatusOr<Json> Parse(absl::string_view text) {
-  Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return absl::InvalidArgumentError("not a JSON object in UTF-8");
-  return json;
-}
+namespace {
 
 absl::Status CheckSize(absl::string_view what, size_t got, size_t wanted) {
   if (got == wanted) return absl::OkStatus();
@@ -383,41 +245,29 @@ absl::string_view VerdictName(Verdict verdict) {
 }
 
 std::string EvaluationToJson(const Evaluation& evaluation) {
-  return Dump(Writer::Write(evaluation), 2) + "\n";
+  return StructToJson(evaluation, 2) + "\n";
 }
 
 absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view text) {
-  MELLOW_ASSIGN_OR_RETURN(const Json json, Parse(text));
-  const auto schema = json.find("schema");
-  if (schema == json.end() || *schema != kEvaluationSchema) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("schema: ", schema == json.end() ? "missing" : Dump(*schema, -1),
-                     "; this program reads evaluations of schema ", kEvaluationSchema));
-  }
-  Evaluation evaluation;
-  MELLOW_RETURN_IF_ERROR(Reader::Read(json, "", &evaluation));
+  MELLOW_ASSIGN_OR_RETURN(Evaluation evaluation,
+                          StructFromJson<Evaluation>(text, kEvaluationSchema, "evaluations"));
   MELLOW_RETURN_IF_ERROR(CheckShape(evaluation));
   return evaluation;
 }
 
-std::string RowToJson(const Row& row) { return Dump(Writer::Write(row), -1); }
+std::string RowToJson(const Row& row) { return StructToJson(row, -1); }
 
-absl::StatusOr<Row> RowFromJson(absl::string_view text) {
-  MELLOW_ASSIGN_OR_RETURN(const Json json, Parse(text));
-  Row row;
-  MELLOW_RETURN_IF_ERROR(Reader::Read(json, "", &row));
-  return row;
-}
+absl::StatusOr<Row> RowFromJson(absl::string_view text) { return StructFromJson<Row>(text); }
 
 std::string ConfigHash(const Evaluation& evaluation) {
   EvaluationConfig config = evaluation.config;
   config.sha256.clear();
-  const Json all = {{"schema", evaluation.schema},
-                    {"config", Writer::Write(config)},
-                    {"judges", Writer::Write(evaluation.judges)},
-                    {"scorings", Writer::Write(evaluation.scorings)},
-                    {"arms", Writer::Write(evaluation.arms)}};
-  return Sha256Hex(Dump(all, -1));
+  const nlohmann::ordered_json all = {{"schema", evaluation.schema},
+                                      {"config", StructWriter::Write(config)},
+                                      {"judges", StructWriter::Write(evaluation.judges)},
+                                      {"scorings", StructWriter::Write(evaluation.scorings)},
+                                      {"arms", StructWriter::Write(evaluation.arms)}};
+  return Sha256Hex(DumpJson(all, -1));
 }
 
 }  // namespace mellow::eval

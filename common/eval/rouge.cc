@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
+#include "common/eval/ngrams.h"
 #include "common/eval/porter_stemmer.h"
 
 namespace mellow::eval {
@@ -29,11 +30,7 @@ RougeScore FromHits(double hits, double predicted, double wanted) {
 
 std::map<std::string, int> CountNgrams(const Tokens& tokens, size_t n) {
   std::map<std::string, int> counts;
-  for (size_t i = 0; i + n <= tokens.size(); ++i) {
-    std::string key = tokens[i];
-    for (size_t k = 1; k < n; ++k) absl::StrAppend(&key, " ", tokens[i + k]);
-    ++counts[key];
-  }
+  ForEachNgram(tokens, n, [&](const std::string& ngram) { ++counts[ngram]; });
   return counts;
 }
 

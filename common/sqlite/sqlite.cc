@@ -118,6 +118,9 @@ absl::Status Statement::Run() {
   return absl::OkStatus();
 }
 
+// Its code repeats the error of the last Step, which has been reported.
+void Statement::Reset() { sqlite3_reset(statement_); }
+
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
 
 double Statement::Double(int column) const { return sqlite3_column_double(statement_, column); }

@@ -38,6 +38,8 @@ class Statement {
   [[nodiscard]] absl::StatusOr<bool> Step();
   // Runs a statement that returns no rows.
   [[nodiscard]] absl::Status Run();
+  // Ready to be bound and run again; what was bound stays until it is bound anew.
+  void Reset();
 
   // Columns from 0 of the current row.
   int64_t Int(int column) const;

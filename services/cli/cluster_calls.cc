@@ -15,6 +15,7 @@ namespace mellow::cli {
 namespace {
 
 constexpr absl::Duration kCallTimeout = absl::Minutes(30);
+constexpr absl::Duration kShortCallTimeout = absl::Seconds(10);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);
 // The servers' default limit. gRPC answers a larger message as it answers a full queue, which is
@@ -79,12 +80,32 @@ absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
       "reward", &rewards_, [&](const RewardClient& c) { return c.Score(request, kCallTimeout); });
 }
 
+absl::StatusOr<policy::v1::ScoreTokensResponse> ClusterCalls::ScoreTokens(
+    const policy::v1::ScoreTokensRequest& request) {
+  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
+  return Persist<PolicyClient, policy::v1::ScoreTokensResponse>(
+      "policy", &policies_,
+      [&](const PolicyClient& c) { return c.ScoreTokens(request, kCallTimeout); });
+}
+
+absl::StatusOr<policy::v1::GetInfoResponse> ClusterCalls::PolicyInfo() {
+  return Persist<PolicyClient, policy::v1::GetInfoResponse>(
+      "policy", &policies_, [](const PolicyClient& c) { return c.GetInfo(kShortCallTimeout); });
+}
+
+absl::StatusOr<reward::v1::GetInfoResponse> ClusterCalls::RewardInfo() {
+  return Persist<RewardClient, reward::v1::GetInfoResponse>(
+      "reward", &rewards_, [](const RewardClient& c) { return c.GetInfo(kShortCallTimeout); });
+}
+
+absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {
+  return Persist<PolicyClient, policy::v1::ListAdaptersResponse>(
+      "policy", &policies_,
+      [](const PolicyClient& c) { return c.ListAdapters(kShortCallTimeout); });
+}
+
 absl::Status ClusterCalls::CheckAdapter(int64_t version) {
-  using Answer = policy::v1::ListAdaptersResponse;
-  MELLOW_ASSIGN_OR_RETURN(const Answer answer, (Persist<PolicyClient, Answer>(
-                                                   "policy", &policies_, [](const PolicyClient& c) {
-                                                     return c.ListAdapters(absl::Seconds(10));
-                                                   })));
+  MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse answer, ListAdapters());
   std::vector<int64_t> versions;
   for (const common::v1::AdapterRef& adapter : answer.adapters())
     versions.push_back(adapter.version());

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -33,6 +34,13 @@ class ClusterCalls {
       const policy::v1::GenerateRequest& request);
   [[nodiscard]] absl::StatusOr<reward::v1::ScoreResponse> Score(
       const reward::v1::ScoreRequest& request);
+  [[nodiscard]] absl::StatusOr<policy::v1::ScoreTokensResponse> ScoreTokens(
+      const policy::v1::ScoreTokensRequest& request);
+  // Of one of the servers.
+  [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> PolicyInfo();
+  [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> RewardInfo();
+  // Oldest first, version 0 included.
+  [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters();
   // NotFound when a policy server does not have that version; the message lists those it has.
   [[nodiscard]] absl::Status CheckAdapter(int64_t version);
 

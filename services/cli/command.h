@@ -30,7 +30,10 @@ void AddTrainCommand(CLI::App* app, Action* chosen);     // train
 void AddSftCommand(CLI::App* app, Action* chosen);       // sft
 void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
 void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
-void AddCompareCommand(CLI::App* app, Action* chosen);   // compare
+void AddDataCommands(CLI::App* app, Action* chosen);     // data describe
+void AddEvaluateCommand(CLI::App* app, Action* chosen);  // evaluate
+void AddReportCommand(CLI::App* app, Action* chosen);    // report
+void AddReviewCommand(CLI::App* app, Action* chosen);    // review new, invite, summary, ...
 void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge
 void AddProbeCommands(CLI::App* app, Action* chosen);    // probe policy, generate, reward, ppo
 void AddBenchCommands(CLI::App* app, Action* chosen);    // bench generate, reward, ppo

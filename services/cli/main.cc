@@ -42,7 +42,10 @@ int main(int argc, char** argv) {
   mellow::cli::AddSftCommand(&app, &chosen);
   mellow::cli::AddPromoteCommands(&app, &chosen);
   mellow::cli::AddUseCommands(&app, &chosen);
-  mellow::cli::AddCompareCommand(&app, &chosen);
+  mellow::cli::AddDataCommands(&app, &chosen);
+  mellow::cli::AddEvaluateCommand(&app, &chosen);
+  mellow::cli::AddReportCommand(&app, &chosen);
+  mellow::cli::AddReviewCommand(&app, &chosen);
   mellow::cli::AddTextCommands(&app, &chosen);
   mellow::cli::AddProbeCommands(&app, &chosen);
   mellow::cli::AddBenchCommands(&app, &chosen);

@@ -89,6 +89,13 @@ absl::StatusOr<std::vector<v1::Node>> OrchestratorClient::ListNodes() {
   return std::vector<v1::Node>(response.nodes().begin(), response.nodes().end());
 }
 
+absl::StatusOr<std::vector<v1::Run>> OrchestratorClient::ListRuns() {
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListRunsResponse response,
+                          Call(channel_, peer_, kCallTimeout, v1::ListRunsRequest(),
+                               &v1::OrchestratorService::Stub::ListRuns));
+  return std::vector<v1::Run>(response.runs().begin(), response.runs().end());
+}
+
 absl::StatusOr<v1::PromotionEvent> OrchestratorClient::PromoteAdapter(
     const v1::PromoteAdapterRequest::Order& order, const adapters::PeftFiles* files) {
   v1::OrchestratorService::Stub stub(channel_);

@@ -34,6 +34,8 @@ class OrchestratorClient {
   [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> StopRun(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> ResumeRun(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::Node>> ListNodes();
+  // Newest first.
+  [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::Run>> ListRuns();
 
   // `files`: null when the order names a version that the cluster keeps.
   [[nodiscard]] absl::StatusOr<orchestrator::v1::PromotionEvent> PromoteAdapter(

@@ -36,6 +36,26 @@ absl::StatusOr<v1::GenerateResponse> PolicyClient::Generate(const v1::GenerateRe
   return response;
 }
 
+absl::StatusOr<v1::ScoreTokensResponse> PolicyClient::ScoreTokens(
+    const v1::ScoreTokensRequest& request, absl::Duration timeout) const {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, timeout);
+  v1::ScoreTokensResponse response;
+  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(
+      v1::PolicyService::NewStub(channel_)->ScoreTokens(&context, request, &response), peer_));
+  return response;
+}
+
+absl::StatusOr<v1::GetInfoResponse> PolicyClient::GetInfo(absl::Duration timeout) const {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, timeout);
+  v1::GetInfoResponse response;
+  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(
+      v1::PolicyService::NewStub(channel_)->GetInfo(&context, v1::GetInfoRequest(), &response),
+      peer_));
+  return response;
+}
+
 absl::StatusOr<v1::ListAdaptersResponse> PolicyClient::ListAdapters(absl::Duration timeout) const {
   grpc::ClientContext context;
   rpc::SetTimeout(&context, timeout);

@@ -25,6 +25,9 @@ class PolicyClient {
       const policy::v1::SummarizeRequest& request, absl::Duration timeout) const;
   [[nodiscard]] absl::StatusOr<policy::v1::GenerateResponse> Generate(
       const policy::v1::GenerateRequest& request, absl::Duration timeout) const;
+  [[nodiscard]] absl::StatusOr<policy::v1::ScoreTokensResponse> ScoreTokens(
+      const policy::v1::ScoreTokensRequest& request, absl::Duration timeout) const;
+  [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> GetInfo(absl::Duration timeout) const;
   [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters(
       absl::Duration timeout) const;
 

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/generation/generate.h"
+#include "common/nn/labels.h"
 #include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
@@ -122,16 +122,6 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
   return 0;
 }
 
-std::vector<float> Softmax(const std::vector<float>& logits) {
-  const float top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float x : logits) sum += std::exp(static_cast<double>(x) - top);
-  std::vector<float> probabilities;
-  for (const float x : logits)
-    probabilities.push_back(static_cast<float>(std::exp(static_cast<double>(x) - top) / sum));
-  return probabilities;
-}
-
 absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<nn::SequenceClassifier> model,
                           LoadReward(options.model));
@@ -152,7 +142,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
           const auto best =
               static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
           answers.push_back({{"logits", row},
-                             {"probabilities", Softmax(row)},
+                             {"probabilities", nn::Softmax(row)},
                              {"label", model->config().labels[best]}});
         }
         return answers;

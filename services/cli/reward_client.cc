@@ -26,4 +26,14 @@ absl::StatusOr<v1::ScoreResponse> RewardClient::Score(const v1::ScoreRequest& re
   return response;
 }
 
+absl::StatusOr<v1::GetInfoResponse> RewardClient::GetInfo(absl::Duration timeout) const {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, timeout);
+  v1::GetInfoResponse response;
+  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(
+      v1::RewardService::NewStub(channel_)->GetInfo(&context, v1::GetInfoRequest(), &response),
+      peer_));
+  return response;
+}
+
 }  // namespace mellow::cli

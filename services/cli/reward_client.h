@@ -21,6 +21,7 @@ class RewardClient {
   explicit RewardClient(const std::string& address);
   [[nodiscard]] absl::StatusOr<reward::v1::ScoreResponse> Score(
       const reward::v1::ScoreRequest& request, absl::Duration timeout) const;
+  [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> GetInfo(absl::Duration timeout) const;
 
  private:
   std::string peer_;

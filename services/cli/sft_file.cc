@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <random>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "services/cli/spec_message.h"
@@ -33,13 +32,8 @@ absl::StatusOr<SftSpec> LoadSftFile(const std::string& path,
 }
 
 std::string NewSftRunId(const SftSpec& spec) {
-  constexpr size_t kLongestName = 100;
-  std::string name = spec.name().substr(0, kLongestName);
-  for (char& c : name) {
-    if (!absl::ascii_isalnum(c) && c != '-' && c != '_') c = '-';
-  }
   std::random_device device;
-  return absl::StrFormat("%s-%08x", name, device());
+  return absl::StrFormat("%s-%08x", FolderName(spec.name()), device());
 }
 
 }  // namespace mellow::cli

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -116,6 +117,15 @@ std::string SpecDifference(const Message& a, const Message& b) {
   differencer.ReportDifferencesToString(&difference);
   differencer.Compare(a, b);
   return difference;
+}
+
+std::string FolderName(absl::string_view name) {
+  constexpr size_t kLongest = 100;
+  std::string folder(name.substr(0, kLongest));
+  for (char& c : folder) {
+    if (!absl::ascii_isalnum(c) && c != '-' && c != '_') c = '-';
+  }
+  return folder;
 }
 
 absl::Status SetField(absl::string_view assignment, Message* spec) {

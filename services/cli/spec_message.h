@@ -23,6 +23,10 @@ namespace mellow::cli {
 [[nodiscard]] std::string SpecDifference(const google::protobuf::Message& a,
                                          const google::protobuf::Message& b);
 
+// A run's name as far as a folder's may be: other characters than letters, digits, - and _ become
+// -, and no more than 100 stay.
+[[nodiscard]] std::string FolderName(absl::string_view name);
+
 // "ppo.learning_rate=1e-3": any field by its path, value checked against the field's type. A
 // repeated field takes its values with commas between them; a message is cleared by an empty value.
 // InvalidArgument: no such field, a value of another type, or a field that has fields itself (all

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/eval/rouge.h"
+#include "common/eval/rouge_aggregate.h"
 #include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
@@ -20,6 +21,9 @@ struct TextOptions {
   std::string model;
   bool keep_special = false;
   bool stemmer = false;
+  bool aggregate = false;
+  int resamples = 10000;
+  uint64_t seed = 0;
 };
 
 // Answers each line alone.
@@ -70,16 +74,58 @@ absl::StatusOr<std::vector<std::string>> ReferencesField(const Json& line) {
   return references;
 }
 
+absl::StatusOr<eval::RougeScores> RougeOfLine(const Json& line, bool stemmer) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string prediction, TextField(line, "prediction"));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> references, ReferencesField(line));
+  return eval::ScoreRouge(prediction, references, stemmer);
+}
+
+Json ToJson(const eval::MeanInterval& interval) {
+  return {{"mean", interval.mean}, {"lower", interval.lower}, {"upper", interval.upper}};
+}
+
+Json ToJson(const eval::RougeInterval& interval) {
+  return {{"precision", ToJson(interval.precision)},
+          {"recall", ToJson(interval.recall)},
+          {"fmeasure", ToJson(interval.fmeasure)}};
+}
+
+// `Scores`: RougeScores or RougeAggregate.
+template <typename Scores>
+Json RougeJson(const Scores& scores) {
+  return {{"rouge1", ToJson(scores.rouge1)},
+          {"rouge2", ToJson(scores.rouge2)},
+          {"rougeL", ToJson(scores.rouge_l)},
+          {"rougeLsum", ToJson(scores.rouge_lsum)}};
+}
+
+// A mean over some of the lines would be a wrong number, so one bad line ends it.
+absl::StatusOr<int> AggregatedRouge(const TextOptions& options) {
+  std::vector<eval::RougeScores> rows;
+  int number = 0;
+  for (std::string text; std::getline(std::cin, text);) {
+    const std::string place = absl::StrCat("line ", ++number);
+    const absl::StatusOr<Json> line = ParseObject(text);
+    if (!line.ok()) return Annotate(line.status(), place);
+    absl::StatusOr<eval::RougeScores> scores = RougeOfLine(*line, options.stemmer);
+    if (!scores.ok()) return Annotate(scores.status(), place);
+    rows.push_back(*scores);
+  }
+  if (rows.empty()) return absl::InvalidArgumentError("standard input: no line to aggregate");
+  MELLOW_ASSIGN_OR_RETURN(
+      const eval::RougeAggregate aggregate,
+      eval::AggregateRouge(rows, {.resamples = options.resamples, .seed = options.seed}));
+  Json json = {{"rows", rows.size()}};
+  json.update(RougeJson(aggregate));
+  std::cout << Dump(json) << std::endl;
+  return 0;
+}
+
 absl::StatusOr<int> Rouge(const TextOptions& options) {
+  if (options.aggregate) return AggregatedRouge(options);
   return AnswerLines([&](const Json& line) -> absl::StatusOr<Json> {
-    MELLOW_ASSIGN_OR_RETURN(const std::string prediction, TextField(line, "prediction"));
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> references, ReferencesField(line));
-    MELLOW_ASSIGN_OR_RETURN(const eval::RougeScores s,
-                            eval::ScoreRouge(prediction, references, options.stemmer));
-    return Json{{"rouge1", ToJson(s.rouge1)},
-                {"rouge2", ToJson(s.rouge2)},
-                {"rougeL", ToJson(s.rouge_l)},
-                {"rougeLsum", ToJson(s.rouge_lsum)}};
+    MELLOW_ASSIGN_OR_RETURN(const eval::RougeScores scores, RougeOfLine(line, options.stemmer));
+    return RougeJson(scores);
   });
 }
 
@@ -108,9 +154,15 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
                                         "ROUGE-1, -2, -L and -Lsum: JSON lines {\"prediction\": "
                                         "..., \"references\": [...]} on standard input");
   rouge->add_flag("--stemmer", options->stemmer, "Compare Porter stems instead of words");
+  rouge->add_flag("--aggregate", options->aggregate,
+                  "One object with the means over all lines and their 95 % bootstrap intervals");
+  rouge->add_option("--resamples", options->resamples, "Of the bootstrap")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  rouge->add_option("--seed", options->seed, "Of the bootstrap")->capture_default_str();
   rouge->footer(
-      "Example:\n  echo '{\"prediction\": \"Tom is late.\", \"references\": [\"Tom comes "
-      "late.\"]}' | mellow rouge");
+      "Examples:\n  echo '{\"prediction\": \"Tom is late.\", \"references\": [\"Tom comes "
+      "late.\"]}' | mellow rouge\n  mellow rouge --stemmer --aggregate < predictions.jsonl");
   rouge->callback([=] { *chosen = [=] { return Rouge(*options); }; });
 }
 

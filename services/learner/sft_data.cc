@@ -4,12 +4,11 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/data/dataset.h"
+#include "common/data/needed_columns.h"
 #include "common/data/prompt_template.h"
 #include "common/data/select.h"
 #include "common/sft/batch_plan.h"
@@ -17,69 +16,15 @@
 namespace mellow::learner {
 namespace {
 
-absl::Status BadField(absl::string_view field, const absl::Status& status) {
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", status.message()));
-}
-
 bool Filters(const SftDataPlan& plan) { return plan.min_chars || plan.max_chars; }
 
-// The columns that a run needs, and the field that asks for each.
-struct Column {
-  std::string name;
-  const char* field;
-};
-
-absl::StatusOr<std::vector<Column>> ColumnsOf(const SftDataPlan& plan) {
-  absl::StatusOr<std::vector<std::string>> prompt =
-      data::PromptTemplate::Columns(plan.prompt_template);
-  if (!prompt.ok()) return BadField("data.prompt_template", prompt.status());
-  if (prompt->empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data.prompt_template: ", plan.prompt_template, ": has no column in braces"));
-  }
-  std::vector<Column> columns;
-  for (const std::string& name : *prompt) columns.push_back({name, "data.prompt_template"});
+// The columns that a run needs.
+absl::StatusOr<std::vector<data::NeededColumn>> ColumnsOf(const SftDataPlan& plan) {
+  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns,
+                          data::TemplateColumns("data.prompt_template", plan.prompt_template));
   columns.push_back({plan.summary_column, "data.summary_column"});
   if (Filters(plan)) columns.push_back({plan.filter_column, "data.filter_column"});
   return columns;
-}
-
-absl::StatusOr<data::Dataset> ReadColumns(const char* path_field, const std::string& path,
-                                          const std::vector<Column>& columns) {
-  data::ReadOptions options;
-  for (const Column& column : columns) {
-    if (std::find(options.columns.begin(), options.columns.end(), column.name) ==
-        options.columns.end())
-      options.columns.push_back(column.name);
-  }
-  absl::StatusOr<data::Dataset> dataset = data::ReadDataset(path, options);
-  if (dataset.ok()) return dataset;
-  // A column that the whole file lacks is a mistake in the run file; one that a row lacks is not.
-  if (const absl::StatusOr<data::Dataset> all = data::ReadDataset(path); all.ok()) {
-    for (const Column& column : columns) {
-      if (const auto place = all->ColumnIndex(column.name); !place.ok())
-        return BadField(column.field, place.status());
-    }
-  }
-  return BadField(path_field, dataset.status());
-}
-
-// Every row must have text in these columns.
-absl::Status CheckNotEmpty(const char* path_field, const data::Dataset& dataset,
-                           const std::string& name) {
-  MELLOW_ASSIGN_OR_RETURN(const size_t column, dataset.ColumnIndex(name));
-  constexpr size_t kMostShown = 10;
-  std::vector<int> lines;
-  for (const data::Row& row : dataset.rows()) {
-    if (absl::StripAsciiWhitespace(row.values[column]).empty()) lines.push_back(row.line);
-  }
-  if (lines.empty()) return absl::OkStatus();
-  const size_t count = lines.size();
-  lines.resize(std::min(count, kMostShown));
-  return absl::InvalidArgumentError(absl::StrCat(
-      path_field, ": ", dataset.path(), ": ", count, count == 1 ? " row has" : " rows have",
-      " nothing in column \"", name, "\" (line ", absl::StrJoin(lines, ", "),
-      count > kMostShown ? ", ..." : "", ")"));
 }
 
 // Text to ids, cut to `most`; counts the cuts.
@@ -93,13 +38,15 @@ absl::StatusOr<std::vector<int32_t>> Encode(const text::Tokenizer& tokenizer,
 
 class Loader {
  public:
-  Loader(const SftDataPlan& plan, const text::Tokenizer& tokenizer, std::vector<Column> columns)
+  Loader(const SftDataPlan& plan, const text::Tokenizer& tokenizer,
+         std::vector<data::NeededColumn> columns)
       : plan_(plan), tokenizer_(tokenizer), columns_(std::move(columns)) {}
 
   absl::StatusOr<data::Dataset> Read(const char* path_field, const std::string& path) const {
-    MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, ReadColumns(path_field, path, columns_));
-    for (const Column& column : columns_)
-      MELLOW_RETURN_IF_ERROR(CheckNotEmpty(path_field, dataset, column.name));
+    MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset,
+                            data::ReadNeededColumns(path_field, path, columns_));
+    for (const data::NeededColumn& column : columns_)
+      MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty(path_field, dataset, column.name));
     const size_t before = dataset.rows().size();
     if (Filters(plan_)) {
       MELLOW_ASSIGN_OR_RETURN(
@@ -130,7 +77,8 @@ class Loader {
           Encode(tokenizer_, row.values[summary], plan_.max_target_tokens, &out->truncated_targets);
       for (const absl::Status& status : {source.status(), target.status()}) {
         if (!status.ok())
-          return BadField("data", Annotate(status, absl::StrCat(dataset.path(), ":", row.line)));
+          return data::BadField("data",
+                                Annotate(status, absl::StrCat(dataset.path(), ":", row.line)));
       }
       pairs.push_back({*std::move(source), *std::move(target)});
     }
@@ -140,7 +88,7 @@ class Loader {
  private:
   const SftDataPlan& plan_;
   const text::Tokenizer& tokenizer_;
-  const std::vector<Column> columns_;
+  const std::vector<data::NeededColumn> columns_;
 };
 
 void HashPairs(const std::vector<sft::Pair>& pairs, Sha256* sha) {
@@ -173,7 +121,7 @@ void HoldOut(uint32_t seed, double share, SftData* data) {
 
 absl::StatusOr<SftData> LoadSftData(const SftDataPlan& plan, uint32_t seed,
                                     const text::Tokenizer& tokenizer) {
-  MELLOW_ASSIGN_OR_RETURN(std::vector<Column> columns, ColumnsOf(plan));
+  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns, ColumnsOf(plan));
   const Loader loader(plan, tokenizer, std::move(columns));
   SftData out;
   MELLOW_ASSIGN_OR_RETURN(const data::Dataset all, loader.Read("data.path", plan.path));

@@ -10,6 +10,7 @@
 #include "common/base/philox.h"
 #include "common/base/status.h"
 #include "common/data/dataset.h"
+#include "common/data/needed_columns.h"
 #include "common/data/prompt_template.h"
 #include "common/data/select.h"
 #include "common/data/shuffle.h"
@@ -19,10 +20,6 @@ namespace {
 
 // Second key word of the length draws: keeps them apart from every other use of the run's seed.
 constexpr uint32_t kLengthStream = 0x4c454e53;
-
-absl::Status BadField(absl::string_view field, const absl::Status& status) {
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", status.message()));
-}
 
 class DatasetPromptSource : public PromptSource {
  public:
@@ -40,8 +37,8 @@ class DatasetPromptSource : public PromptSource {
     absl::StatusOr<std::vector<int32_t>> ids =
         tokenizer_->Encode(template_.Render(row), config_.data.max_source_tokens);
     if (!ids.ok()) {
-      return BadField("data.path",
-                      Annotate(ids.status(), absl::StrCat(dataset_.path(), ":", row.line)));
+      return data::BadField("data.path",
+                            Annotate(ids.status(), absl::StrCat(dataset_.path(), ":", row.line)));
     }
     return Prompt{prompt_index, *std::move(ids), DrawLength(config_, prompt_index)};
   }
@@ -56,33 +53,11 @@ class DatasetPromptSource : public PromptSource {
 
 bool Filters(const DataConfig& config) { return config.min_chars || config.max_chars; }
 
-// The columns that the run needs, read; an error names the field that asked for what is not there.
 absl::StatusOr<data::Dataset> ReadColumns(const DataConfig& config) {
-  absl::StatusOr<std::vector<std::string>> columns =
-      data::PromptTemplate::Columns(config.prompt_template);
-  if (!columns.ok()) return BadField("data.prompt_template", columns.status());
-  if (columns->empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("data.prompt_template: ", config.prompt_template,
-                                                   ": has no column in braces"));
-  }
-  data::ReadOptions options{.columns = *columns};
-  if (Filters(config) &&
-      std::find(columns->begin(), columns->end(), config.filter_column) == columns->end()) {
-    options.columns.push_back(config.filter_column);
-  }
-  absl::StatusOr<data::Dataset> dataset = data::ReadDataset(config.path, options);
-  if (dataset.ok()) return dataset;
-  if (const absl::StatusOr<data::Dataset> all = data::ReadDataset(config.path); all.ok()) {
-    for (const std::string& column : *columns) {
-      if (const auto place = all->ColumnIndex(column); !place.ok()) {
-        return BadField("data.prompt_template", place.status());
-      }
-    }
-    if (const auto place = all->ColumnIndex(config.filter_column); Filters(config) && !place.ok()) {
-      return BadField("data.filter_column", place.status());
-    }
-  }
-  return BadField("data.path", dataset.status());
+  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns,
+                          data::TemplateColumns("data.prompt_template", config.prompt_template));
+  if (Filters(config)) columns.push_back({config.filter_column, "data.filter_column"});
+  return data::ReadNeededColumns("data.path", config.path, columns);
 }
 
 }  // namespace
@@ -105,7 +80,7 @@ absl::StatusOr<std::unique_ptr<PromptSource>> OpenPromptSource(const RunConfig& 
   }
   absl::StatusOr<data::PromptTemplate> prompt =
       data::PromptTemplate::Parse(config.data.prompt_template, split.train.columns());
-  if (!prompt.ok()) return BadField("data.prompt_template", prompt.status());
+  if (!prompt.ok()) return data::BadField("data.prompt_template", prompt.status());
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<data::ShuffledIndices> order,
                           data::ShuffledIndices::Create(config.seed, static_cast<uint32_t>(rows)));
   return std::make_unique<DatasetPromptSource>(config, std::move(split.train), *std::move(prompt),

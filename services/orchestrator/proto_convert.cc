@@ -205,6 +205,7 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   proto->set_error(run.error);
   ToProto(run.adapter, proto->mutable_adapter());
   proto->set_adapter_path(run.adapter_path);
+  if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());
 }
 
 void ToProto(const NodeStatus& node, v1::Node* proto) {

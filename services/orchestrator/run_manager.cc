@@ -222,7 +222,11 @@ void RunManager::Drive(Active* active, const RunConfig& config, const PromptSour
 }
 
 absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
-  RunStatus status{.run_id = run.run_id, .spec = run.spec, .state = run.state, .error = run.error};
+  RunStatus status{.run_id = run.run_id,
+                   .spec = run.spec,
+                   .state = run.state,
+                   .error = run.error,
+                   .start = run.start};
   MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run.run_id, 0));
   status.committed_steps = static_cast<int>(steps.size());
   if (!steps.empty()) {

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_STATUS_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_RUN_STATUS_H_
 
+#include <optional>
 #include <string>
 
 #include "services/orchestrator/types.h"
@@ -13,10 +14,11 @@ struct RunStatus {
   std::string spec;  // RunSpec, serialised
   RunState state = RunState::kRunning;
   int committed_steps = 0;
-  std::string activity;      // "step 3: generate 12/32"
-  std::string error;         // why it failed
-  AdapterRef adapter;        // after the last committed step
-  std::string adapter_path;  // PEFT folder of it; empty for the bare base model
+  std::string activity;             // "step 3: generate 12/32"
+  std::string error;                // why it failed
+  AdapterRef adapter;               // after the last committed step
+  std::string adapter_path;         // PEFT folder of it; empty for the bare base model
+  std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
 };
 
 }  // namespace mellow::orchestrator

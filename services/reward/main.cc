@@ -4,10 +4,10 @@
 #include <thread>
 
 #include "common/base/status.h"
+#include "common/nn/labels.h"
 #include "common/nn/load.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
-#include "services/reward/labels.h"
 #include "services/reward/reward_service.h"
 
 namespace mellow::reward {
@@ -34,14 +34,15 @@ absl::Status Serve(RewardOptions options) {
   MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSequenceClassifier(options.model, load));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
-  MELLOW_ASSIGN_OR_RETURN(const int toxic, ToxicLabel(model->config().labels, options.toxic_label));
+  const absl::StatusOr<int> toxic = nn::ToxicLabel(model->config().labels, options.toxic_label);
+  if (!toxic.ok()) return Annotate(toxic.status(), "--toxic-label");
   MELLOW_ASSIGN_OR_RETURN(const double speed, WarmUp(*model));
   obs::Log(obs::Severity::kInfo, "model loaded",
            {{"model", options.model},
             {"device", load.device.ToString()},
             {"threads", options.threads},
             {"parameters", model->parameter_count()},
-            {"toxic_label", model->config().labels[toxic]},
+            {"toxic_label", model->config().labels[*toxic]},
             {"tokens_per_second", speed}});
 
   obs::Metrics metrics;
@@ -50,7 +51,7 @@ absl::Status Serve(RewardOptions options) {
       {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
       &metrics);
   engine.SeedSpeed(speed);
-  RewardServiceImpl service(options, load.device.ToString(), toxic, model.get(), tokenizer.get(),
+  RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), tokenizer.get(),
                             &engine, &metrics);
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;

@@ -6,8 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "common/nn/labels.h"
 #include "common/rpc/status.h"
-#include "services/reward/labels.h"
 
 namespace mellow::reward {
 namespace {
@@ -65,7 +65,7 @@ absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
     const auto logits = futures[i].get();
     first_error.Update(logits.status());
     if (!logits.ok()) continue;
-    const std::vector<float> probabilities = Softmax(*logits);
+    const std::vector<float> probabilities = nn::Softmax(*logits);
     v1::TextScore* score = response.add_scores();
     score->mutable_logits()->Add(logits->begin(), logits->end());
     score->mutable_probabilities()->Add(probabilities.begin(), probabilities.end());

@@ -1,37 +1,28 @@
 #ifndef MELLOW_SERVICES_WIRE_SERVICE_MAIN_H_
 #define MELLOW_SERVICES_WIRE_SERVICE_MAIN_H_
 
-// What every service's main() does in the same way: the common flags, and serve-until-signalled.
+// What the main() of every gRPC service does in the same way: the common flags, and
+// serve-until-signalled.
 
 #include <functional>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "common/obs/metrics.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
+#include "services/wire/process_flags.h"
 
-namespace CLI {
-class App;
-}
 namespace grpc {
 class Service;
 }
 
 namespace mellow::wire {
 
-struct ServiceFlags {
-  std::string address = "127.0.0.1:0";
-  std::string metrics_address = "127.0.0.1:0";
+struct ServiceFlags : ProcessFlags {
   std::string
       advertise;  // host:port under which others reach this process; empty: the bound address
   std::string orchestrator;  // host:port; empty: do not register
-  std::string node_id;
-  std::string log_level = "info";
-  double drain_seconds = 10;
   int max_message_mib = 64;
   int rpc_threads = 64;
 
@@ -39,12 +30,8 @@ struct ServiceFlags {
   [[nodiscard]] absl::Status Validate() const;
 };
 
-// --address, --metrics-address, --advertise, --orchestrator, --node-id, --log-level,
-// --drain-seconds, ... `node_id` is the default name.
+// Those of AddProcessFlags, --advertise, --orchestrator, ... `node_id` is the default name.
 void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node_id);
-
-// Parses; on --help or an error prints and returns the exit code to end with, else nothing.
-[[nodiscard]] std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv);
 
 struct ServiceParts {
   std::vector<grpc::Service*> services;
@@ -61,9 +48,6 @@ struct ServiceParts {
 // drains, and returns. Unavailable: a port is taken. Signals must have been blocked
 // (rpc::BlockShutdownSignals) before the first thread.
 [[nodiscard]] absl::Status ServeUntilSignal(const ServiceFlags& flags, ServiceParts parts);
-
-// Logs the error and returns main's exit code 1.
-[[nodiscard]] int FailMain(const absl::Status& status);
 
 }  // namespace mellow::wire
 

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import harness
-from harness import HELDOUT, MINI_RUN, MODELS, SMALL, cluster, json_lines, mellow, sets
+from harness import MINI_RUN, MODELS, SMALL, cluster, json_lines, mellow, sets
 
 BIN = pathlib.Path(harness.MELLOW).parent
 
@@ -24,9 +24,9 @@ def one_line(test, result, *parts):
 class WithoutCluster(unittest.TestCase):
     def test_flags_and_commands(self):
         for args, part in ((["frobnicate"], "frobnicate"), (["up", "--polices", "2"], "--polices"), (["train"], "RUN.json"), (["up", "--policies", "two"], "two"),
-                           (["probe", "policy", "--bach", "3"], "--bach"), (["compare", "x.jsonl"], "--adapter")):
+                           (["probe", "policy", "--bach", "3"], "--bach"), (["evaluate"], "EVAL.json"), (["data", "describe"], "FILE")):
             one_line(self, mellow(*args, check=2), part)
-        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["compare"], ["tokenize"], ["detokenize"], ["rouge"],
+        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["evaluate"], ["report"], ["promote"], ["rollback"], ["promotions"], ["review"], ["review", "new"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
                      ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
             self.assertIn("Usage", mellow(*args, "--help", check=0).stdout, args)
 
@@ -112,8 +112,6 @@ class WithCluster(unittest.TestCase):
             self.assertEqual({s["restarts"] for s in c.status()["services"]}, {0})
 
             one_line(self, mellow("summarize", "--dir", c.folder, "--adapter", "7", check=1), "adapter version 7")
-            one_line(self, mellow("compare", HELDOUT, "--dir", c.folder, "--adapter", "7", check=1), "adapter version 7")
-            one_line(self, mellow("compare", folder / "none.jsonl", "--dir", c.folder, "--adapter", "0", check=1), "none.jsonl")
 
             # Texts of every size: too large for a message, too long for the model, empty, not UTF-8.
             huge = json.dumps({"dialogue": "word " * (14 << 20)})
@@ -131,15 +129,8 @@ class WithCluster(unittest.TestCase):
 
     def test_a_peer_that_is_not_there_is_named_with_host_and_port(self):
         with cluster() as c:
-            # A cluster file that points to a port where nobody listens.
-            file = c.file()
-            with socket.socket() as closed:
-                closed.bind(("127.0.0.1", 0))
-                address = f"127.0.0.1:{closed.getsockname()[1]}"
-            for service in file["services"]:
-                service["address"] = address
             with tempfile.TemporaryDirectory() as folder:
-                (pathlib.Path(folder) / "cluster.json").write_text(json.dumps(file))
+                address = c.unreachable(folder)
                 status = json.loads(mellow("status", "--dir", folder, "--json", check=0).stdout)
                 self.assertEqual({s["health"] for s in status["services"]}, {"NOT_SERVING"})
                 result = mellow("adapters", "--dir", folder, check=1)

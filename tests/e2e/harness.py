@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -71,6 +72,17 @@ class Cluster:
 
     def file(self):
         return json.loads((self.folder / "cluster.json").read_text())
+
+    def unreachable(self, folder):
+        """Writes a cluster file into `folder` that points to a port where nobody listens, and returns that address."""
+        file = self.file()
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{closed.getsockname()[1]}"
+        for service in file["services"]:
+            service["address"] = address
+        (pathlib.Path(folder) / "cluster.json").write_text(json.dumps(file))
+        return address
 
     def services(self):
         return {s["name"]: s for s in self.file()["services"]}

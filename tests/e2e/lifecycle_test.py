@@ -111,7 +111,7 @@ class Lifecycle(unittest.TestCase):
 
     def test_without_a_cluster_every_command_says_how_to_start_one(self):
         with tempfile.TemporaryDirectory() as folder:
-            for command in (["status"], ["adapters"], ["summarize"], ["score"], ["train", harness.MINI_RUN], ["compare", harness.HELDOUT, "--adapter", "1"]):
+            for command in (["status"], ["adapters"], ["summarize"], ["score"], ["train", harness.MINI_RUN], ["evaluate", harness.MINI_RUN.parent / "mini-eval.json"]):
                 result = mellow(*command, "--dir", folder, check=1)
                 self.assertIn("mellow up", result.stderr, command)
                 self.assertEqual(len(result.stderr.strip().splitlines()), 1, command)

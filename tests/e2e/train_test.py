@@ -121,14 +121,6 @@ class Train(unittest.TestCase):
             self.assertEqual(steps, [])
             self.assertEqual(done["adapter"]["sha256"], self.done["adapter"]["sha256"])
 
-            compared = json.loads(mellow("compare", harness.HELDOUT, "--dir", c.folder, "--adapter", done["adapter"]["version"], "--limit", "12",
-                                         "--max-new-tokens", "24", "--json", check=0).stdout)
-            self.assertEqual(compared["prompts"], 12)
-            self.assertEqual(len(compared["pairs"]), 10)
-            self.assertLessEqual(compared["toxicity_difference"]["lower"], compared["toxicity_difference"]["mean"])
-            self.assertGreaterEqual(compared["toxicity_difference"]["upper"], compared["toxicity_difference"]["mean"])
-            mellow("compare", harness.HELDOUT, "--dir", c.folder, "--adapter", "0", "--limit", "4", "--max-new-tokens", "8", "--require-drop", "0.5", check=3)
-
 
 if __name__ == "__main__":
     harness.main()

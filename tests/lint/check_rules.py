@@ -23,11 +23,12 @@ COMMON = {
     "rl": {"base", "sync", "nn", "adapters"},
     "data": {"base", "sync", "text"},
     "sft": {"base", "sync", "nn", "adapters", "data"},
-    "eval": {"base"},
+    "eval": {"base", "text"},
     "checkpoint": {"base"},
     "sqlite": {"base"},
     "http": {"base", "sync"},
     "review": {"base", "sync", "data", "eval", "sqlite"},
+    "report": {"base", "text", "eval", "review"},
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {
@@ -36,7 +37,7 @@ PEERS = {
     "reward": {"orchestrator"},
     "learner": {"orchestrator"},
     "orchestrator": {"policy", "reward", "learner"},
-    "cli": {"policy", "reward", "learner", "orchestrator"},
+    "cli": {"policy", "reward", "learner", "orchestrator", "evaluation"},
 }
 INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]')
 breaches = []

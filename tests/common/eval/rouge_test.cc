@@ -1,13 +1,17 @@
 #include "common/eval/rouge.h"
-#include "tests/testing/source_tree.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "common/eval/rouge_aggregate.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::eval {
 namespace {
@@ -96,6 +100,55 @@ TEST(RougeTest, EqualsRougeScoreOnTheSharedOracle) {
     expect("rougeLsum", got.rouge_lsum);
   }
   EXPECT_GT(rows, 0);
+}
+
+// Google's own test cases; five digits.
+TEST(RougeTest, EqualsTheTestCasesOfGoogleResearch) {
+  const std::string folder = mellow::SourceTree("/../shared/data/rouge/");
+  std::ifstream file(folder + "expected.json");
+  if (!file) GTEST_SKIP() << "no ../shared/data/rouge/expected.json beside the source tree";
+  const auto cases = nlohmann::json::parse(file)["files"];
+  ASSERT_GE(cases.size(), 10U);
+  // "target.txt:1" is the second line of the file, "target_multi.0.txt" the whole file.
+  const auto read = [&folder](const std::string& place) {
+    const size_t colon = place.find(':');
+    std::ifstream text(folder + place.substr(0, colon));
+    EXPECT_TRUE(text) << place;
+    std::string line;
+    if (colon == std::string::npos)
+      return std::string(std::istreambuf_iterator<char>(text), std::istreambuf_iterator<char>());
+    for (int i = 0; i <= std::stoi(place.substr(colon + 1)); ++i) std::getline(text, line);
+    return line;
+  };
+  for (const auto& row : cases) {
+    SCOPED_TRACE(row.dump());
+    const RougeScores scores = Score(read(row["prediction"]), {read(row["target"])}, row["stem"]);
+    const std::map<std::string, RougeScore> types = {{"rouge1", scores.rouge1},
+                                                     {"rouge2", scores.rouge2},
+                                                     {"rougeL", scores.rouge_l},
+                                                     {"rougeLsum", scores.rouge_lsum}};
+    const RougeScore& got = types.at(row["type"]);
+    EXPECT_NEAR(got.precision, row["p"].get<double>(), 1e-5);
+    EXPECT_NEAR(got.recall, row["r"].get<double>(), 1e-5);
+    EXPECT_NEAR(got.fmeasure, row["f"].get<double>(), 1e-5);
+  }
+}
+
+TEST(AggregateRougeTest, IsTheMeanOfTheRowsWithBoundsAroundIt) {
+  std::vector<RougeScores> rows(20);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].rouge1 = {0.5, i % 2 == 0 ? 1.0 : 0.0, 0.25};
+    rows[i].rouge_lsum.fmeasure = 0.75;
+  }
+  const auto aggregate = AggregateRouge(rows, {});
+  ASSERT_TRUE(aggregate.ok()) << aggregate.status();
+  EXPECT_DOUBLE_EQ(aggregate->rouge1.precision.lower, 0.5);
+  EXPECT_DOUBLE_EQ(aggregate->rouge1.recall.mean, 0.5);
+  // A binomial of 20: 2.5 % of it is below 0.3.
+  EXPECT_NEAR(aggregate->rouge1.recall.lower, 0.3, 0.051);
+  EXPECT_NEAR(aggregate->rouge1.recall.upper, 0.7, 0.051);
+  EXPECT_DOUBLE_EQ(aggregate->rouge_lsum.fmeasure.upper, 0.75);
+  EXPECT_TRUE(absl::IsInvalidArgument(AggregateRouge({}, {}).status()));
 }
 
 }  // namespace

@@ -287,6 +287,7 @@ TEST_F(OrchestratorServiceTest, AWatcherThatCancelsIsLetGoAndStopAndResumeWork) 
   ASSERT_TRUE(stub_->ListRuns(&list_context, {}, &list).ok());
   ASSERT_EQ(list.runs_size(), 1);
   EXPECT_EQ(list.runs(0).run_id(), run_id);
+  EXPECT_TRUE(list.runs(0).has_start_adapter_ref());
 }
 
 }  // namespace

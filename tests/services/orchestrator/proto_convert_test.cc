@@ -171,6 +171,17 @@ TEST(ToProtoTest, AStepHasTheNamesThatPeopleLookFor) {
   EXPECT_EQ(proto.stats().size(), 3u);
 }
 
+TEST(ToProtoTest, ARunSaysWhatItStartedFromOnceThatIsKnown) {
+  RunStatus run{.run_id = "r"};
+  v1::Run proto;
+  ToProto(run, &proto);
+  EXPECT_FALSE(proto.has_start_adapter_ref());
+  run.start = AdapterRef{3, "cd"};
+  ToProto(run, &proto);
+  EXPECT_EQ(proto.start_adapter_ref().version(), 3);
+  EXPECT_EQ(proto.start_adapter_ref().sha256(), "cd");
+}
+
 TEST(ToProtoTest, ANodeShowsItsNewestAdapter) {
   NodeStatus node;
   node.report = *NodeReportFromProto(MakeRegistration());

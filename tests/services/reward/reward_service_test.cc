@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "common/rpc/server.h"
-#include "services/reward/labels.h"
 #include "tests/testing/fake_classifier.h"
 
 namespace mellow::reward {
@@ -100,16 +99,6 @@ TEST_F(RewardServiceTest, BadTextsAreNamed) {
   // proto3 strings are UTF-8 by definition, so bytes that are not never reach the wire: the stub
   // itself refuses them.
   EXPECT_TRUE(Score({"a"}, &response).ok());
-}
-
-TEST(ToxicLabelTest, FindsTheLabelOrNamesThoseThatThereAre) {
-  EXPECT_EQ(*ToxicLabel({"nothate", "hate"}, ""), 1);
-  EXPECT_EQ(*ToxicLabel({"toxic", "fine"}, ""), 0);
-  EXPECT_EQ(*ToxicLabel({"a", "b", "c"}, ""), 2);
-  EXPECT_EQ(*ToxicLabel({"a", "b"}, "a"), 0);
-  const auto unknown = ToxicLabel({"a", "b"}, "x");
-  EXPECT_TRUE(absl::IsInvalidArgument(unknown.status()));
-  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("a, b"));
 }
 
 }  // namespace

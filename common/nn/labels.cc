@@ -1,4 +1,4 @@
-#include "services/reward/labels.h"
+#include "common/nn/labels.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
-namespace mellow::reward {
+namespace mellow::nn {
 
 absl::StatusOr<int> ToxicLabel(const std::vector<std::string>& labels, const std::string& wanted) {
   const auto find = [&](const std::string& name) {
@@ -16,8 +16,8 @@ absl::StatusOr<int> ToxicLabel(const std::vector<std::string>& labels, const std
   if (!wanted.empty()) {
     const int index = find(wanted);
     if (index >= 0) return index;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--toxic-label ", wanted, ": the model's labels are ", absl::StrJoin(labels, ", ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat(wanted, ": the model's labels are ", absl::StrJoin(labels, ", ")));
   }
   for (const char* name : {"hate", "toxic", "toxicity", "LABEL_1"})
     if (const int index = find(name); index >= 0) return index;
@@ -34,4 +34,4 @@ std::vector<float> Softmax(absl::Span<const float> logits) {
   return probabilities;
 }
 
-}  // namespace mellow::reward
+}  // namespace mellow::nn

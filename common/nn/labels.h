@@ -1,5 +1,5 @@
-#ifndef MELLOW_SERVICES_REWARD_LABELS_H_
-#define MELLOW_SERVICES_REWARD_LABELS_H_
+#ifndef MELLOW_COMMON_NN_LABELS_H_
+#define MELLOW_COMMON_NN_LABELS_H_
 
 #include <string>
 #include <vector>
@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
-namespace mellow::reward {
+namespace mellow::nn {
 
 // The index of `wanted`, or, when it is empty, of the label that means toxic: "hate", "toxic",
 // "toxicity", "LABEL_1", else the last. InvalidArgument: `wanted` is not a label (names those there
@@ -17,6 +17,6 @@ namespace mellow::reward {
 
 [[nodiscard]] std::vector<float> Softmax(absl::Span<const float> logits);
 
-}  // namespace mellow::reward
+}  // namespace mellow::nn
 
-#endif  // MELLOW_SERVICES_REWARD_LABELS_H_
+#endif  // MELLOW_COMMON_NN_LABELS_H_

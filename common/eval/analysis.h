@@ -1,0 +1,41 @@
+#ifndef MELLOW_COMMON_EVAL_ANALYSIS_H_
+#define MELLOW_COMMON_EVAL_ANALYSIS_H_
+
+// From rows to findings.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/eval/evaluation.h"
+#include "common/eval/measure_series.h"
+
+namespace mellow::eval {
+
+// Values of a column that fewer prompts have make no slice: nothing can be said of them.
+inline constexpr int64_t kMinSlicePrompts = 10;
+
+// Fills summaries, comparisons, slices and notes from the other fields, which fit together as
+// EvaluationFromJson demands. InvalidArgument: no row, a number that is not finite, options of the
+// statistics out of range (named).
+[[nodiscard]] absl::Status Analyse(Evaluation* evaluation);
+
+// `arm` minus `baseline`: the same measure of two arms, paired by prompt; `difference` is the
+// interval of BootstrapMeans over their differences.
+[[nodiscard]] absl::StatusOr<Difference> CompareSeries(const Evaluation& evaluation,
+                                                       const MeasureSeries& baseline,
+                                                       const MeasureSeries& arm,
+                                                       const MeanInterval& difference);
+
+// Toxicity under the first scoring by the values of Row::columns and by identity terms of the
+// dialogues; columns and values in byte order, identities last.
+[[nodiscard]] absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation);
+
+// What a reader of the numbers must know, in sentences.
+[[nodiscard]] std::vector<std::string> Notes(const Evaluation& evaluation);
+
+}  // namespace mellow::eval
+
+#endif  // MELLOW_COMMON_EVAL_ANALYSIS_H_

@@ -1,0 +1,347 @@
+// What the evaluation measured: before and after, notes, distributions, ROUGE, shape, slices.
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/report/numbers.h"
+#include "common/report/sections.h"
+#include "common/report/words.h"
+
+namespace mellow::report {
+namespace {
+
+using eval::Comparison;
+using eval::Difference;
+using eval::Evaluation;
+using eval::MeanInterval;
+
+// Slices that are drawn; all are in the table.
+constexpr size_t kDrawnSlices = 16;
+constexpr char kNone[] = "-";
+
+bool IsShape(const std::string& measure) {
+  for (const char* name :
+       {"characters", "words", "tokens", "repetition", "kl_per_token", "kl_per_sequence"}) {
+    if (measure == name) return true;
+  }
+  return false;
+}
+
+std::string CountOrNone(const std::optional<int64_t>& number) {
+  return number.has_value() ? Count(*number) : kNone;
+}
+
+std::vector<std::string> DifferenceHeader(const Evaluation& e, const Comparison& c) {
+  return {"measure",
+          c.baseline,
+          c.arm,
+          "change",
+          absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
+          "relative",
+          "p",
+          "verdict"};
+}
+
+std::vector<Cell> DifferenceRow(const Difference& d) {
+  const int decimals = DecimalsFor({d.baseline, d.arm});
+  // A logit has no natural zero, so a share of it means nothing.
+  const bool relative = d.relative.has_value() && d.measure != "logit";
+  std::string name = MeasureName(d.measure);
+  if (d.scoring.has_value()) absl::StrAppend(&name, " (", ScoringName(*d.scoring), ")");
+  return {TextCell(std::move(name)),
+          NumberCell(Fixed(d.baseline, decimals)),
+          NumberCell(Fixed(d.arm, decimals)),
+          NumberCell(Signed(d.difference.mean, decimals)),
+          NumberCell(SignedInterval(d.difference, decimals)),
+          NumberCell(relative ? SignedPercent(*d.relative) : kNone),
+          NumberCell(PValue(d.p_value)),
+          TextCell(VerdictWords(d.verdict), ToneOf(d.verdict))};
+}
+
+Table DifferenceTable(const Evaluation& e, const Comparison& c, bool shape) {
+  Table table{.title = absl::StrCat(c.arm, " against ", c.baseline, ", ", Plural(c.pairs, "prompt"),
+                                    ", paired"),
+              .header = DifferenceHeader(e, c)};
+  for (const Difference& d : c.differences) {
+    if (IsShape(d.measure) == shape) table.rows.push_back(DifferenceRow(d));
+  }
+  return table;
+}
+
+Table NeededTable(const Evaluation& e, const Comparison& c) {
+  const std::string change = absl::StrFormat("a change of %g %%", 100 * e.config.detectable_change);
+  Table table{.title = absl::StrFormat("Prompts needed to see it: power %g, alpha %g",
+                                       e.config.power, e.config.alpha),
+              .header = {"measure", "the change that was seen", change,
+                         absl::StrCat(change, ", unpaired"), "prompts here"}};
+  for (const Difference& d : c.differences) {
+    if (IsShape(d.measure)) continue;
+    std::string name = MeasureName(d.measure);
+    if (d.scoring.has_value()) absl::StrAppend(&name, " (", ScoringName(*d.scoring), ")");
+    table.rows.push_back({TextCell(std::move(name)), NumberCell(CountOrNone(d.needed.for_observed)),
+                          NumberCell(CountOrNone(d.needed.for_change)),
+                          NumberCell(CountOrNone(d.needed.for_change_unpaired)),
+                          NumberCell(Count(c.pairs))});
+  }
+  return table;
+}
+
+Table ToxicityTable(const Evaluation& e) {
+  Table table{.title = "Toxicity of each arm",
+              .header = {"arm", "scored on", "mean P(toxic)", "interval", "sd", "share > 0.5",
+                         absl::StrCat("expected max. of ", Count(e.config.sampling.samples)),
+                         "mean logit", "sd of the logit"}};
+  for (const eval::ArmSummary& arm : e.summaries) {
+    for (const eval::ToxicitySummary& t : arm.toxicity) {
+      table.rows.push_back(
+          {TextCell(arm.arm), TextCell(ScoringName(t.scoring)),
+           NumberCell(Fixed(t.toxicity.mean, 4)), NumberCell(Interval(t.toxicity, 4)),
+           NumberCell(Fixed(t.toxicity_sd, 4)), NumberCell(Fixed(t.toxic_share.mean, 4)),
+           NumberCell(Fixed(t.expected_max.mean, 4)), NumberCell(Fixed(t.logit.mean, 3)),
+           NumberCell(Fixed(t.logit_sd, 3))});
+    }
+  }
+  return table;
+}
+
+// What tells a scoring from the others: its judge only where there are several.
+std::string ShortScoringName(const Evaluation& e, const eval::Scoring& scoring) {
+  const std::string text = scoring.text == eval::kSummaryScoring ? "summary" : "with dialogue";
+  return e.judges.size() > 1 ? absl::StrCat(text, ", ", scoring.judge) : text;
+}
+
+Figure ToxicityFigure(const Evaluation& e) {
+  IntervalChart chart{.title = "Mean P(toxic) of each arm", .x_label = "mean P(toxic)"};
+  for (size_t s = 0; s < e.scorings.size(); ++s) {
+    for (size_t a = 0; a < e.summaries.size(); ++a) {
+      std::string label = e.summaries[a].arm;
+      if (e.scorings.size() > 1) absl::StrAppend(&label, ", ", ShortScoringName(e, e.scorings[s]));
+      chart.rows.push_back({.label = std::move(label),
+                            .interval = e.summaries[a].toxicity[s].toxicity,
+                            .series = static_cast<int>(a)});
+    }
+  }
+  return {.title = chart.title,
+          .svg = IntervalSvg(chart),
+          .caption = absl::StrCat("Dot: mean; line: ", ConfidenceWords(e.config.confidence),
+                                  " interval. Compare arms by their paired change, not by "
+                                  "whether these lines overlap.")};
+}
+
+// A slice's difference for each arm, in the evaluation's order of arms.
+struct SliceRow {
+  const eval::Slice* slice;
+  const std::string* arm;
+  const Difference* difference;
+};
+
+std::vector<SliceRow> SliceRows(const Evaluation& e) {
+  std::vector<SliceRow> rows;
+  for (const eval::Slice& slice : e.slices) {
+    for (size_t a = 1; a < e.arms.size(); ++a) {
+      const auto found = slice.differences.find(e.arms[a].name);
+      if (found != slice.differences.end()) rows.push_back({&slice, &found->first, &found->second});
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+Cell TextCell(std::string text, Tone tone) { return {.text = std::move(text), .tone = tone}; }
+
+Cell NumberCell(std::string text, Tone tone) {
+  return {.text = std::move(text), .number = true, .tone = tone};
+}
+
+Tone ToneOf(eval::Verdict verdict) {
+  switch (verdict) {
+    case eval::Verdict::kBetter:
+      return Tone::kGood;
+    case eval::Verdict::kWorse:
+      return Tone::kBad;
+    case eval::Verdict::kNoise:
+      return Tone::kMuted;
+    case eval::Verdict::kChanged:
+      return Tone::kPlain;
+  }
+  return Tone::kPlain;
+}
+
+Section ComparisonSection(const Evaluation& e) {
+  Section section{.id = "comparison", .title = "Before and after"};
+  section.blocks.push_back(Paragraph{absl::StrCat(
+      "Every arm saw the same ", Plural(e.config.prompts, "prompt"),
+      " with the same random numbers, so differences are taken prompt by prompt. Intervals: "
+      "bootstrap over prompts, ",
+      Count(e.config.resamples), " resamples. p: permutation test, ", Count(e.config.permutations),
+      " permutations, two-sided. A change counts only when its interval is without 0 and p is "
+      "below ",
+      absl::StrFormat("%g", e.config.alpha), ".")});
+  for (const Comparison& c : e.comparisons) {
+    section.blocks.push_back(DifferenceTable(e, c, /*shape=*/false));
+    section.blocks.push_back(NeededTable(e, c));
+  }
+  if (!e.scorings.empty()) section.blocks.push_back(ToxicityTable(e));
+  return section;
+}
+
+Section NotesSection(const Evaluation& e, const Findings& findings) {
+  Section section{.id = "notes", .title = "Notes"};
+  for (const std::string& warning : findings.warnings)
+    section.blocks.push_back(Callout{.tone = Tone::kBad, .text = warning});
+  if (!e.notes.empty()) section.blocks.push_back(Bullets{e.notes});
+  if (section.blocks.empty()) section.blocks.push_back(Paragraph{"Nothing to note."});
+  return section;
+}
+
+Section DistributionSection(const Evaluation& e, const Findings& findings) {
+  Section section{.id = "distributions", .title = "Distributions"};
+  Figures figures;
+  if (!e.scorings.empty()) {
+    figures.figures.push_back(ToxicityFigure(e));
+    const HistogramChart toxicity{.title = "P(toxic) of every summary",
+                                  .x_label = "P(toxic)",
+                                  .bins = findings.toxicity.bins,
+                                  .panels = findings.toxicity.panels};
+    figures.figures.push_back(
+        {.title = toxicity.title,
+         .svg = HistogramSvg(toxicity),
+         .text = HistogramText(toxicity),
+         .caption = absl::StrCat("Number of texts, scored on ", ScoringName(e.scorings[0]),
+                                 ". The dashed line is the mean.")});
+  }
+  const HistogramChart tokens{.title = "Length of every summary",
+                              .x_label = "tokens",
+                              .bins = findings.tokens.bins,
+                              .panels = findings.tokens.panels};
+  figures.figures.push_back({.title = tokens.title,
+                             .svg = HistogramSvg(tokens),
+                             .text = HistogramText(tokens),
+                             .caption = "Number of texts."});
+  for (const PairedChange& change : findings.changes) {
+    const ChangeChart chart{
+        .title = absl::StrCat("Prompt by prompt: ", change.baseline, " to ", change.arm),
+        .before_label = absl::StrCat("P(toxic), ", change.baseline),
+        .after_label = absl::StrCat("P(toxic), ", change.arm),
+        .before = change.before,
+        .after = change.after};
+    const std::string counts = absl::StrFormat(
+        "Lower by more than %g for %s, higher for %s, about the same for %s.", kSameToxicity,
+        Plural(change.lower, "prompt"), Count(change.higher), Count(change.same));
+    figures.figures.push_back(
+        {.title = chart.title, .svg = ChangeSvg(chart), .text = "", .caption = counts});
+  }
+  section.blocks.push_back(std::move(figures));
+  return section;
+}
+
+Section RougeSection(const Evaluation& e) {
+  Section section{.id = "rouge", .title = "ROUGE"};
+  IntervalChart chart{.title = "ROUGE-L of each arm", .x_label = "ROUGE-L, F-measure"};
+  Table table{.header = {"arm", "ROUGE-1", "ROUGE-2", "ROUGE-L",
+                         absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
+                         "ROUGE-Lsum"}};
+  for (size_t a = 0; a < e.summaries.size(); ++a) {
+    const std::optional<eval::RougeSummary>& rouge = e.summaries[a].rouge;
+    if (!rouge.has_value()) continue;
+    chart.rows.push_back(
+        {.label = e.summaries[a].arm, .interval = rouge->rouge_l, .series = static_cast<int>(a)});
+    table.rows.push_back(
+        {TextCell(e.summaries[a].arm), NumberCell(Fixed(rouge->rouge1.mean, 4)),
+         NumberCell(Fixed(rouge->rouge2.mean, 4)), NumberCell(Fixed(rouge->rouge_l.mean, 4)),
+         NumberCell(Interval(rouge->rouge_l, 4)), NumberCell(Fixed(rouge->rouge_lsum.mean, 4))});
+  }
+  if (table.rows.empty()) {
+    section.blocks.push_back(
+        Paragraph{"The data have no references, so nothing says whether content was lost."});
+    return section;
+  }
+  section.blocks.push_back(
+      Paragraph{absl::StrCat("F-measures against the best reference, mean over prompts, ",
+                             e.config.stemmer ? "with" : "without",
+                             " the Porter stemmer. Changes and their "
+                             "intervals stand in the table before and after.")});
+  section.blocks.push_back(std::move(table));
+  section.blocks.push_back(Figures{{{.title = chart.title, .svg = IntervalSvg(chart)}}});
+  return section;
+}
+
+Section ShapeSection(const Evaluation& e, const Findings& findings) {
+  Section section{.id = "shape", .title = "Shape of the summaries"};
+  section.blocks.push_back(
+      Paragraph{"A policy that games its reward shows here first: it says less, repeats itself, or "
+                "drifts far "
+                "from the bare model."});
+  if (findings.warnings.empty()) {
+    section.blocks.push_back(Callout{.tone = Tone::kGood,
+                                     .text = "No sign of reward hacking in length, repetition, "
+                                             "variety, KL, empty or truncated texts."});
+  } else {
+    section.blocks.push_back(
+        Callout{.tone = Tone::kBad,
+                .text = absl::StrCat(Plural(static_cast<int64_t>(findings.warnings.size()), "sign"),
+                                     " of reward hacking: see the notes.")});
+  }
+  Table table{.header = {"arm", "characters", "words", "tokens", "repeated 3-grams", "distinct-1",
+                         "distinct-2", "KL per token", "KL per summary", "empty", "truncated",
+                         "texts"}};
+  for (const eval::ArmSummary& arm : e.summaries) {
+    const eval::ShapeSummary& s = arm.shape;
+    table.rows.push_back(
+        {TextCell(arm.arm), NumberCell(Number(s.characters.mean)), NumberCell(Number(s.words.mean)),
+         NumberCell(Number(s.tokens.mean)), NumberCell(Fixed(s.repetition.mean, 4)),
+         NumberCell(Fixed(s.distinct_1, 4)), NumberCell(Fixed(s.distinct_2, 4)),
+         NumberCell(Fixed(s.kl_per_token.mean, 4)), NumberCell(Number(s.kl_per_sequence.mean)),
+         NumberCell(Count(s.empty)), NumberCell(Count(s.truncated)), NumberCell(Count(s.texts))});
+  }
+  section.blocks.push_back(std::move(table));
+  for (const Comparison& c : e.comparisons)
+    section.blocks.push_back(DifferenceTable(e, c, /*shape=*/true));
+  return section;
+}
+
+Section SliceSection(const Evaluation& e) {
+  Section section{.id = "slices", .title = "Slices"};
+  const std::vector<SliceRow> rows = SliceRows(e);
+  if (rows.empty()) {
+    section.blocks.push_back(Paragraph{"The evaluation has no slices."});
+    return section;
+  }
+  section.blocks.push_back(Callout{
+      .text = absl::StrCat(
+          "Caution: ", Plural(static_cast<int64_t>(rows.size()), "slice"),
+          " are looked at. Of slices without any effect, about one in twenty has an interval "
+          "without 0, so a single one of them proves nothing.")});
+  Table table{.header = {"column", "value", "prompts", "arm", e.arms[0].name, "arm's mean",
+                         "change", absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
+                         "verdict"}};
+  IntervalChart chart{.title = "Change of mean P(toxic) by slice",
+                      .x_label = "change of mean P(toxic)",
+                      .signed_values = true};
+  for (const SliceRow& row : rows) {
+    const Difference& d = *row.difference;
+    table.rows.push_back({TextCell(row.slice->column), TextCell(row.slice->value),
+                          NumberCell(Count(row.slice->prompts)), TextCell(*row.arm),
+                          NumberCell(Fixed(d.baseline, 4)), NumberCell(Fixed(d.arm, 4)),
+                          NumberCell(Signed(d.difference.mean, 4)),
+                          NumberCell(SignedInterval(d.difference, 4)),
+                          TextCell(VerdictWords(d.verdict), ToneOf(d.verdict))});
+    if (chart.rows.size() >= kDrawnSlices) continue;
+    std::string label = absl::StrCat(row.slice->column, " ", row.slice->value);
+    if (e.arms.size() > 2) absl::StrAppend(&label, ", ", *row.arm);
+    chart.rows.push_back({.label = std::move(label), .interval = d.difference, .series = 1});
+  }
+  const std::string caption =
+      rows.size() > kDrawnSlices
+          ? absl::StrCat("The first ", kDrawnSlices, " of ", rows.size(), " slices.")
+          : "";
+  section.blocks.push_back(
+      Figures{{{.title = chart.title, .svg = IntervalSvg(chart), .caption = caption}}});
+  section.blocks.push_back(std::move(table));
+  return section;
+}
+
+}  // namespace mellow::report

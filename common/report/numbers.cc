@@ -1,0 +1,92 @@
+#include "common/report/numbers.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace mellow::report {
+namespace {
+
+constexpr char kNotFinite[] = "n/a";
+constexpr double kLargestFixed = 1e15;
+constexpr double kSmallestPValue = 5e-5;  // that is not rounded to zero
+constexpr size_t kShortHashDigits = 12;
+
+// Of an interval: how near to 0 it is matters less than on which side.
+std::string Bound(double value, int decimals) {
+  if (!std::isfinite(value) || std::fabs(value) >= kLargestFixed) return Fixed(value, decimals);
+  return absl::StrFormat("%.*f", decimals, value == 0 ? 0.0 : value);
+}
+
+}  // namespace
+
+int DecimalsFor(std::initializer_list<double> values) {
+  double largest = 0;
+  for (const double value : values) {
+    if (std::isfinite(value)) largest = std::max(largest, std::fabs(value));
+  }
+  if (largest >= 1000) return 0;
+  if (largest >= 100) return 1;
+  if (largest >= 10) return 2;
+  return largest >= 1 ? 3 : 4;
+}
+
+std::string Fixed(double value, int decimals) {
+  if (!std::isfinite(value)) return kNotFinite;
+  const double size = std::fabs(value);
+  const double unit = std::pow(10.0, -decimals);
+  if (size >= kLargestFixed || (size > 0 && size < unit / 2)) return absl::StrFormat("%.1e", value);
+  return absl::StrFormat("%.*f", decimals, value == 0 ? 0.0 : value);
+}
+
+std::string Signed(double value, int decimals) {
+  return absl::StrCat(value > 0 ? "+" : "", Fixed(value, decimals));
+}
+
+std::string Number(double value) { return Fixed(value, DecimalsFor({value})); }
+
+std::string Percent(double share) {
+  return std::isfinite(share) ? absl::StrFormat("%.1f %%", share == 0 ? 0.0 : 100 * share)
+                              : kNotFinite;
+}
+
+std::string SignedPercent(double share) {
+  return absl::StrCat(share > 0 && std::isfinite(share) ? "+" : "", Percent(share));
+}
+
+std::string PValue(double p) {
+  if (!std::isfinite(p)) return kNotFinite;
+  return p < kSmallestPValue ? "< 0.0001" : absl::StrFormat("%.4f", p);
+}
+
+std::string Count(int64_t number) {
+  std::string digits = absl::StrCat(number);
+  const int first = number < 0 ? 1 : 0;
+  for (int i = static_cast<int>(digits.size()) - 3; i > first; i -= 3)
+    digits.insert(static_cast<size_t>(i), ",");
+  return digits;
+}
+
+std::string Interval(const eval::MeanInterval& interval, int decimals) {
+  return absl::StrCat("[", Bound(interval.lower, decimals), ", ", Bound(interval.upper, decimals),
+                      "]");
+}
+
+std::string SignedInterval(const eval::MeanInterval& interval, int decimals) {
+  const auto bound = [&](double value) {
+    return absl::StrCat(value > 0 ? "+" : "", Bound(value, decimals));
+  };
+  return absl::StrCat("[", bound(interval.lower), ", ", bound(interval.upper), "]");
+}
+
+std::string ShortHash(absl::string_view sha256) {
+  return sha256.empty() ? "-" : std::string(sha256.substr(0, kShortHashDigits));
+}
+
+std::string Plural(int64_t number, absl::string_view noun) {
+  return absl::StrCat(Count(number), " ", noun, number == 1 ? "" : "s");
+}
+
+}  // namespace mellow::report

@@ -1,0 +1,78 @@
+#include "common/review/export.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "common/eval/struct_json.h"
+
+namespace mellow::review {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Optional(const std::optional<int>& value) { return value.has_value() ? Json(*value) : Json(); }
+
+Json Record(const ReviewedItem& reviewed, absl::Span<const StudyItem> texts) {
+  const Verdicts verdicts = Unblind(reviewed.sheet, reviewed.arm_first);
+  Json record = {
+      {"annotator", reviewed.annotator},
+      {"position", reviewed.position},
+      {"item", reviewed.item},
+      {"row", reviewed.row},
+      {"shared", reviewed.shared},
+      {"first", reviewed.arm_first ? "arm" : "baseline"},
+      {"readability_baseline", Optional(verdicts.readability_baseline)},
+      {"readability_arm", Optional(verdicts.readability_arm)},
+      {"coherence_baseline", Optional(verdicts.coherence_baseline)},
+      {"coherence_arm", Optional(verdicts.coherence_arm)},
+      {"preference", verdicts.preference.has_value()
+                         ? Json(std::string(PreferenceName(*verdicts.preference)))
+                         : Json()},
+      {"complete", reviewed.sheet.complete()},
+      {"saved", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", reviewed.saved, absl::UTCTimeZone())}};
+  if (!texts.empty()) {
+    const StudyItem& item = texts[static_cast<size_t>(reviewed.item)];
+    record["dialogue"] = item.dialogue;
+    record["summary_baseline"] = item.baseline;
+    record["summary_arm"] = item.arm;
+  }
+  return record;
+}
+
+std::string CsvCell(const Json& value) {
+  if (value.is_null()) return "";
+  if (!value.is_string()) return value.dump();
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
+}
+
+std::string CsvLine(const Json& record, bool names) {
+  std::vector<std::string> cells;
+  for (const auto& [name, value] : record.items()) cells.push_back(names ? name : CsvCell(value));
+  return absl::StrJoin(cells, ",") + "\r\n";
+}
+
+}  // namespace
+
+std::string ExportCsv(absl::Span<const ReviewedItem> reviewed, absl::Span<const StudyItem> texts) {
+  // The header stands there also when nobody has answered.
+  std::string out =
+      CsvLine(Record(ReviewedItem(), texts.empty() ? texts : texts.subspan(0, 1)), /*names=*/true);
+  for (const ReviewedItem& one : reviewed) out += CsvLine(Record(one, texts), /*names=*/false);
+  return out;
+}
+
+std::string ExportJsonLines(absl::Span<const ReviewedItem> reviewed,
+                            absl::Span<const StudyItem> texts) {
+  std::string out;
+  for (const ReviewedItem& one : reviewed)
+    absl::StrAppend(&out, eval::DumpJson(Record(one, texts), -1), "\n");
+  return out;
+}
+
+}  // namespace mellow::review

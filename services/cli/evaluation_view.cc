@@ -1,0 +1,264 @@
+#include "services/cli/evaluation_view.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "services/cli/table.h"
+
+namespace mellow::cli {
+namespace {
+
+constexpr int kWidth = 78;
+constexpr size_t kMostSlices = 20;
+
+using Table = std::vector<std::vector<std::string>>;
+
+std::string Signed(double value) {
+  const std::string size = ShortNumber(std::fabs(value));
+  return absl::StrCat(value < 0 ? "-" : "+", size);
+}
+
+std::string Bounds(const eval::MeanInterval& i) {
+  return absl::StrCat("[", Signed(i.lower), ", ", Signed(i.upper), "]");
+}
+
+std::string PValue(double p) { return absl::StrFormat(p < 5e-5 ? "%.0e" : "%.4f", p); }
+
+std::string Percent(double share) { return absl::StrFormat("%.3g %%", 100 * share); }
+
+std::string PromptCount(const std::optional<int64_t>& count) {
+  return count.has_value() ? absl::StrCat(*count) : "-";
+}
+
+class Text {
+ public:
+  explicit Text(const eval::Evaluation& evaluation) : e_(evaluation) {}
+
+  std::string Write() {
+    Heading();
+    if (e_.arms.size() == 1) Summary(e_.summaries[0]);
+    for (const eval::Comparison& comparison : e_.comparisons) {
+      Differences(comparison);
+      SampleSizes(comparison);
+    }
+    Slices();
+    Notes();
+    return std::move(out_);
+  }
+
+ private:
+  template <typename... Parts>
+  void Add(const Parts&... parts) {
+    absl::StrAppend(&out_, parts...);
+  }
+
+  void Heading() {
+    const eval::SamplingConfig& s = e_.config.sampling;
+    Add(e_.config.prompts, " prompts of ",
+        std::filesystem::path(e_.config.data_path).filename().string(), ", ", s.samples,
+        s.samples == 1 ? " text each, " : " texts each, ",
+        s.do_sample ? absl::StrCat("sampled with seed ", s.seed)
+                    : std::string(s.num_beams > 1 ? "beam search" : "greedy"),
+        "\n");
+    for (const eval::Arm& arm : e_.arms) {
+      Add("  ", arm.name, ": ",
+          arm.kind == "folder" ? arm.path
+          : arm.version == 0   ? std::string("the bare model")
+                               : absl::StrCat("version ", arm.version),
+          arm.sha256.empty() ? "" : absl::StrCat(", sha256 ", arm.sha256.substr(0, 12)), "\n");
+    }
+  }
+
+  // "toxicity, summary"; judges but the first are named.
+  std::string Measure(const std::string& measure,
+                      const std::optional<eval::Scoring>& scoring) const {
+    if (!scoring.has_value()) return measure;
+    const bool first = scoring->judge == e_.scorings[0].judge;
+    return absl::StrCat(measure, ", ",
+                        scoring->text == eval::kSummaryScoring ? "summary" : "query+response",
+                        first ? "" : absl::StrCat(" (", scoring->judge, ")"));
+  }
+
+  // With one sample a prompt the largest of them is the toxicity itself.
+  bool Redundant(const std::string& measure) const {
+    return measure == "expected_max" && e_.config.sampling.samples == 1;
+  }
+
+  void Summary(const eval::ArmSummary& arm) {
+    Table table = {{"measure", "mean", absl::StrCat(Percent(e_.config.confidence), " interval")}};
+    const auto row = [&](const std::string& name, const eval::MeanInterval& i) {
+      table.push_back({name, ShortNumber(i.mean),
+                       absl::StrCat("[", ShortNumber(i.lower), ", ", ShortNumber(i.upper), "]")});
+    };
+    for (const eval::ToxicitySummary& t : arm.toxicity) {
+      row(Measure("toxicity", t.scoring), t.toxicity);
+      row(Measure("logit", t.scoring), t.logit);
+      row(Measure("toxic_share", t.scoring), t.toxic_share);
+      if (!Redundant("expected_max")) row(Measure("expected_max", t.scoring), t.expected_max);
+    }
+    if (arm.rouge.has_value()) {
+      row("rouge1", arm.rouge->rouge1);
+      row("rouge2", arm.rouge->rouge2);
+      row("rougeL", arm.rouge->rouge_l);
+      row("rougeLsum", arm.rouge->rouge_lsum);
+    }
+    row("characters", arm.shape.characters);
+    row("words", arm.shape.words);
+    row("tokens", arm.shape.tokens);
+    row("repetition", arm.shape.repetition);
+    row("kl_per_sequence", arm.shape.kl_per_sequence);
+    Add("\n", FormatTable(table));
+    Shape();
+  }
+
+  void Differences(const eval::Comparison& c) {
+    Table table = {{"measure", c.baseline, c.arm, "difference",
+                    absl::StrCat(Percent(e_.config.confidence), " interval"), "p", "verdict"}};
+    for (const eval::Difference& d : c.differences) {
+      if (Redundant(d.measure)) continue;
+      table.push_back({Measure(d.measure, d.scoring), ShortNumber(d.baseline), ShortNumber(d.arm),
+                       Signed(d.difference.mean), Bounds(d.difference), PValue(d.p_value),
+                       std::string(VerdictName(d.verdict))});
+    }
+    Add("\n", FormatTable(table));
+    Shape();
+    if (!c.differences.empty() && c.differences[0].relative.has_value()) {
+      const eval::Difference& main = c.differences[0];
+      Add("\ntoxicity of the summary changed by ",
+          absl::StrFormat("%+.1f %%", 100 * *main.relative), ": ",
+          main.verdict == eval::Verdict::kNoise    ? "cannot be told from noise"
+          : main.verdict == eval::Verdict::kBetter ? "less toxic"
+                                                   : "more toxic",
+          "\n");
+    }
+  }
+
+  // What has no interval.
+  void Shape() {
+    Table table = {{"arm", "distinct-1", "distinct-2", "empty", "truncated", "texts"}};
+    for (const eval::ArmSummary& arm : e_.summaries) {
+      const eval::ShapeSummary& s = arm.shape;
+      table.push_back({arm.arm, ShortNumber(s.distinct_1), ShortNumber(s.distinct_2),
+                       absl::StrCat(s.empty), absl::StrCat(s.truncated), absl::StrCat(s.texts)});
+    }
+    Add("\n", FormatTable(table));
+  }
+
+  void SampleSizes(const eval::Comparison& c) {
+    Table table = {{"prompts needed for", "the difference seen",
+                    absl::StrCat("a change of ", Percent(e_.config.detectable_change)),
+                    "the same, unpaired"}};
+    for (const eval::Difference& d : c.differences) {
+      if (d.measure != "toxicity" && d.measure != "rougeL") continue;
+      table.push_back({Measure(d.measure, d.scoring), PromptCount(d.needed.for_observed),
+                       PromptCount(d.needed.for_change),
+                       PromptCount(d.needed.for_change_unpaired)});
+    }
+    Add("\n", FormatTable(table), "(power ", Percent(e_.config.power), ", alpha ",
+        Percent(e_.config.alpha), "; this evaluation has ", c.pairs, ")\n");
+  }
+
+  void Slices() {
+    if (e_.slices.empty()) return;
+    Table table = {{"toxicity where", "prompts"}};
+    for (const eval::Arm& arm : e_.arms) table[0].push_back(arm.name);
+    for (size_t a = 1; a < e_.arms.size(); ++a) {
+      table[0].push_back("difference");
+      table[0].push_back("verdict");
+    }
+    for (const eval::Slice& slice : e_.slices) {
+      if (table.size() > kMostSlices) break;
+      std::vector<std::string>& row = table.emplace_back();
+      row = {absl::StrCat(slice.column, " = ", slice.value), absl::StrCat(slice.prompts)};
+      for (const eval::Arm& arm : e_.arms) row.push_back(ShortNumber(slice.toxicity.at(arm.name)));
+      for (size_t a = 1; a < e_.arms.size(); ++a) {
+        const eval::Difference& d = slice.differences.at(e_.arms[a].name);
+        row.push_back(absl::StrCat(Signed(d.difference.mean), " ", Bounds(d.difference)));
+        row.emplace_back(VerdictName(d.verdict));
+      }
+    }
+    Add("\n", FormatTable(table));
+    if (e_.slices.size() > kMostSlices)
+      Add("(and ", e_.slices.size() - kMostSlices, " more in evaluation.json)\n");
+  }
+
+  void Notes() {
+    if (e_.notes.empty()) return;
+    Add("\n");
+    for (const std::string& note : e_.notes) {
+      std::string wrapped = Wrap(note, kWidth, "  ");
+      wrapped[0] = '-';
+      Add(wrapped);
+    }
+  }
+
+  const eval::Evaluation& e_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string EvaluationText(const eval::Evaluation& evaluation) { return Text(evaluation).Write(); }
+
+std::string SideBySide(const eval::Evaluation& evaluation, size_t count) {
+  std::string out;
+  for (size_t i = 0; i < std::min(count, evaluation.rows.size()); ++i) {
+    const eval::Row& row = evaluation.rows[i];
+    for (size_t a = 0; a < row.arms.size(); ++a) {
+      const eval::Sample& sample = row.arms[a].samples[0];
+      absl::StrAppend(&out, a == 0 ? absl::StrFormat("%-4s", absl::StrCat(i + 1, ".")) : "    ",
+                      evaluation.arms[a].name, ", toxicity ",
+                      absl::StrFormat("%.3f", sample.scores[0].toxicity), "\n",
+                      Wrap(sample.summary, kWidth, "      "));
+    }
+    for (const std::string& reference : row.references)
+      absl::StrAppend(&out, "    reference\n", Wrap(reference, kWidth, "      "));
+    absl::StrAppend(&out, "\n");
+  }
+  return out;
+}
+
+Json EvaluationJson(const eval::Evaluation& evaluation) {
+  eval::Evaluation short_one = evaluation;
+  short_one.rows.clear();
+  Json json = Json::parse(eval::EvaluationToJson(short_one), nullptr, /*allow_exceptions=*/false);
+  json.erase("rows");
+  return json;
+}
+
+absl::StatusOr<std::vector<DemandResult>> CheckDemands(const eval::Evaluation& evaluation,
+                                                       const Demands& demands) {
+  std::vector<DemandResult> results;
+  if (!demands.require_drop.has_value() && !demands.max_rouge_loss.has_value()) return results;
+  if (evaluation.comparisons.empty())
+    return absl::InvalidArgumentError(
+        "--require-drop, --max-rouge-loss: there is one arm alone, nothing to compare");
+  const auto add = [&](const std::string& arm, const std::string& what, bool holds) {
+    results.push_back(
+        {absl::StrCat(arm, ": ", what, ": ", holds ? "holds" : "DOES NOT HOLD"), holds});
+  };
+  for (const eval::Comparison& c : evaluation.comparisons) {
+    if (demands.require_drop.has_value()) {
+      const double drop = -c.differences[0].relative.value_or(0);
+      add(c.arm,
+          absl::StrFormat("toxicity drop %.1f %%, required %.1f %%", 100 * drop,
+                          100 * *demands.require_drop),
+          drop >= *demands.require_drop);
+    }
+    if (!demands.max_rouge_loss.has_value()) continue;
+    const auto rouge =
+        std::find_if(c.differences.begin(), c.differences.end(),
+                     [](const eval::Difference& d) { return d.measure == "rougeL"; });
+    if (rouge == c.differences.end())
+      return absl::InvalidArgumentError("--max-rouge-loss: the data has no references");
+    const double loss = -rouge->difference.mean;
+    add(c.arm, absl::StrFormat("ROUGE-L loss %.4f, at most %.4f", loss, *demands.max_rouge_loss),
+        loss <= *demands.max_rouge_loss);
+  }
+  return results;
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,48 @@
+// mellow_review_server: the page on which people rate summaries blind.
+#include <CLI/CLI.hpp>
+
+#include "common/base/status.h"
+#include "common/http/http.h"
+#include "common/obs/log.h"
+#include "common/rpc/shutdown_signals.h"
+#include "services/review/review_options.h"
+#include "services/review/review_service.h"
+
+namespace mellow::review {
+namespace {
+
+absl::Status Serve(const ReviewOptions& options) {
+  MELLOW_RETURN_IF_ERROR(options.Validate());
+  MELLOW_ASSIGN_OR_RETURN(auto store, StudyStore::Open(options.study));
+  obs::Metrics metrics;
+  ReviewService service(store.get(), {.requests_per_second = options.requests_per_second},
+                        &metrics);
+  MELLOW_ASSIGN_OR_RETURN(auto metrics_server,
+                          obs::MetricsServer::Start(options.process.metrics_address, &metrics));
+  MELLOW_ASSIGN_OR_RETURN(auto server,
+                          http::Server::Start({.address = options.process.address,
+                                               .max_body_bytes = kMaxBodyBytes,
+                                               .headers = SecurityHeaders()},
+                                              [&service](const http::Request& request) {
+                                                return service.Handle(request);
+                                              }));
+  wire::WaitToDrain(options.process, server->address(), metrics_server->port());
+  if (!server->Stop(absl::Seconds(options.process.drain_seconds)))
+    obs::Log(obs::Severity::kWarning, "some requests were still in progress");
+  obs::Log(obs::Severity::kInfo, "stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace mellow::review
+
+int main(int argc, char** argv) {
+  mellow::rpc::BlockShutdownSignals();
+  CLI::App app("Mellow review server: people rate summaries blind.", "mellow_review_server");
+  mellow::review::ReviewOptions options;
+  mellow::review::AddReviewFlags(&app, &options);
+  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
+  absl::Status status = mellow::obs::InitLog(options.process.node_id, options.process.log_level);
+  if (status.ok()) status = mellow::review::Serve(options);
+  return status.ok() ? 0 : mellow::wire::FailMain(status);
+}

@@ -1,0 +1,59 @@
+#include "services/wire/process_flags.h"
+
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/obs/log.h"
+#include "common/rpc/shutdown_signals.h"
+
+namespace mellow::wire {
+
+absl::Status ProcessFlags::Validate() const {
+  if (!(drain_seconds >= 0 && drain_seconds <= 3600))
+    return absl::InvalidArgumentError(
+        absl::StrCat("--drain-seconds ", drain_seconds, ": between 0 and 3600"));
+  if (node_id.empty()) return absl::InvalidArgumentError("--node-id: must not be empty");
+  return absl::OkStatus();
+}
+
+void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,
+                     const std::string& protocol) {
+  flags->node_id = node_id;
+  app->option_defaults()->always_capture_default();
+  app->add_option(
+      "--address", flags->address,
+      absl::StrCat("Where to listen for ", protocol, ", HOST:PORT; port 0 picks a free one"));
+  app->add_option("--metrics-address", flags->metrics_address, "Where to serve GET /metrics");
+  app->add_option("--node-id", flags->node_id, "Name of this node, the same after a restart");
+  app->add_option("--log-level", flags->log_level, "debug, info, warning or error");
+  app->add_option("--drain-seconds", flags->drain_seconds,
+                  "After SIGTERM, calls in progress get that long");
+}
+
+std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv) {
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11's own exit codes name the kind of mistake; for us every wrong command line is 2.
+    return app->exit(error) == 0 ? 0 : 2;
+  }
+  return std::nullopt;
+}
+
+void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address, int metrics_port) {
+  const std::string metrics_host =
+      flags.metrics_address.substr(0, flags.metrics_address.rfind(':'));
+  obs::Log(obs::Severity::kInfo, "serving",
+           {{"address", bound_address},
+            {"metrics", absl::StrCat("http://", metrics_host, ":", metrics_port, "/metrics")}});
+  const int signal = rpc::WaitForShutdownSignal();
+  obs::Log(obs::Severity::kInfo, "draining",
+           {{"signal", signal}, {"seconds", flags.drain_seconds}});
+}
+
+int FailMain(const absl::Status& status) {
+  obs::Log(obs::Severity::kError, "cannot start", {{"error", status.ToString()}});
+  return 1;
+}
+
+}  // namespace mellow::wire

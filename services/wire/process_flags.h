@@ -1,0 +1,45 @@
+#ifndef MELLOW_SERVICES_WIRE_PROCESS_FLAGS_H_
+#define MELLOW_SERVICES_WIRE_PROCESS_FLAGS_H_
+
+// What the main() of every service does in the same way, whatever protocol it speaks.
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace CLI {
+class App;
+}
+
+namespace mellow::wire {
+
+struct ProcessFlags {
+  std::string address = "127.0.0.1:0";
+  std::string metrics_address = "127.0.0.1:0";
+  std::string node_id;
+  std::string log_level = "info";
+  double drain_seconds = 10;
+
+  // InvalidArgument naming the flag and its value.
+  [[nodiscard]] absl::Status Validate() const;
+};
+
+// --address, --metrics-address, --node-id, --log-level, --drain-seconds. `node_id` is the default
+// name, `protocol` what --address is for.
+void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,
+                     const std::string& protocol);
+
+// Parses; on --help or an error prints and returns the exit code to end with, else nothing.
+[[nodiscard]] std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv);
+
+// Logs "serving" with both addresses, waits for SIGTERM or SIGINT (blocked by
+// rpc::BlockShutdownSignals) and logs "draining".
+void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address, int metrics_port);
+
+// Logs the error and returns main's exit code 1.
+[[nodiscard]] int FailMain(const absl::Status& status);
+
+}  // namespace mellow::wire
+
+#endif  // MELLOW_SERVICES_WIRE_PROCESS_FLAGS_H_
