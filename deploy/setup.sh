@@ -3,7 +3,7 @@
 #
 #   deploy/setup.sh            build and run
 #   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset), and Chromium with
-#                              playwright-core (the tests of the rating page)
+#                              playwright-core (the tests of the rating page), and Prometheus (tests; not started)
 #
 # libtorch comes from the PyPI wheel of torch (one binary for CPU and CUDA), sentencepiece from its source
 # distribution; both by pinned version and sha256 into a cache outside the tree, so that every checkout shares them:
@@ -23,7 +23,7 @@ readonly PACKAGES=(
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler libabsl-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libcpp-httplib-dev libsqlite3-dev libssl-dev
   g++ cmake ninja-build ccache pkg-config python3 python3-pip python3-setuptools unzip ca-certificates)
-readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck chromium fonts-dejavu-core)
+readonly TOOLS=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck chromium fonts-dejavu-core prometheus)
 # Drives Debian's Chromium from Node.js 18 or newer; it has no dependencies and brings no browser.
 readonly PLAYWRIGHT=1.60.0 PLAYWRIGHT_SHA=8b1df81ba75e90a41eb5c996350ea7ecc1c915ea643ec55138f91c949c5a25bf
 
@@ -42,8 +42,16 @@ install_packages() {
   if ((EUID != 0)); then command -v sudo >/dev/null || die "need root or sudo to install: ${missing[*]}"; sudo=(sudo); fi
   local log; log=$(mktemp)
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$log" 2>&1 || true
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
-    { tail -n 5 "$log" >&2; die "apt-get could not install ${missing[*]} (log: $log); is the Debian mirror reachable?"; }
+  # Debian starts and enables a daemon as it is installed. We want its program only; one that you have already stays as it is.
+  local policy=/usr/sbin/policy-rc.d guarded=0
+  if [[ " ${missing[*]} " == *" prometheus "* && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" install -m 755 /dev/stdin "$policy"; guarded=1
+  fi
+  local rc=0
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 || rc=$?
+  if ((guarded)); then "${sudo[@]}" rm -f "$policy"; fi
+  ((rc == 0)) || { tail -n 5 "$log" >&2; die "apt-get could not install ${missing[*]} (log: $log); is the Debian mirror reachable?"; }
+  if [[ " ${missing[*]} " == *" prometheus "* ]]; then "${sudo[@]}" update-rc.d prometheus disable >>"$log" 2>&1; fi
   rm -f "$log"
 }
 

@@ -75,6 +75,7 @@ class ClusterJudge : public JudgeEngine {
     std::vector<eval::TextScore> scores;
     for (size_t begin = 0; begin < texts.size(); begin += kTextsACall) {
       reward::v1::ScoreRequest request;
+      request.set_lane(reward::v1::LANE_ROLLOUT);
       for (size_t i = begin; i < std::min(begin + kTextsACall, texts.size()); ++i)
         request.add_texts(texts[i]);
       MELLOW_ASSIGN_OR_RETURN(const reward::v1::ScoreResponse response, calls_->Score(request));

@@ -36,6 +36,7 @@ struct ReportOptions {
 absl::StatusOr<std::vector<double>> ScoreBy(ClusterCalls* calls,
                                             const std::vector<std::string>& texts) {
   reward::v1::ScoreRequest request;
+  request.set_lane(reward::v1::LANE_ROLLOUT);
   for (const std::string& text : texts) request.add_texts(text);
   MELLOW_ASSIGN_OR_RETURN(const reward::v1::ScoreResponse response, calls->Score(request));
   std::vector<double> toxicity;

@@ -55,6 +55,7 @@ NodeSupervisor::~NodeSupervisor() {
 
 void NodeSupervisor::SetTarget(AdapterTarget target) {
   const std::string reason = absl::StrCat("waits for adapter ", ToString(target.ref));
+  metrics_->SetTarget(target.ref);
   {
     MutexLock lock(&mutex_);
     target_ = std::make_shared<const AdapterTarget>(std::move(target));

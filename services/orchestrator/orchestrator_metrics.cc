@@ -28,6 +28,7 @@ OrchestratorMetrics::OrchestratorMetrics(obs::Metrics* metrics) : metrics_(metri
     metrics_->AddCounter("mellow_orchestrator_leases_total", "Shard leases by outcome",
                          {{"result", result}});
   }
+  (void)CanaryFailures("");
   CountRollouts(0);
   CountScores(0);
 }
@@ -80,12 +81,21 @@ void OrchestratorMetrics::SetChampion(const std::optional<AdapterRef>& champion)
                      {"hash", champion ? champion->sha256 : ""}});
 }
 
+void OrchestratorMetrics::SetTarget(const AdapterRef& target) {
+  metrics_
+      ->AddGauge("mellow_orchestrator_target_adapter_version",
+                 "Adapter that every policy node has to have; 0: the base model alone")
+      .Set(static_cast<double>(target.version));
+}
+
 void OrchestratorMetrics::SetNodes(const std::vector<NodeStatus>& nodes) {
   std::map<obs::Labels, int> counts;
   for (const NodeStatus& node : nodes) {
-    ++counts[{{"role", std::string(ToString(node.report.role))},
+    for (const NodeState each : {NodeState::kReady, NodeState::kQuarantined, NodeState::kLost}) {
+      counts[{{"role", std::string(ToString(node.report.role))},
               {"device", node.report.capacity.device},
-              {"state", std::string(ToString(node.state))}}];
+              {"state", std::string(ToString(each))}}] += each == node.state ? 1 : 0;
+    }
   }
   MutexLock lock(&mutex_);
   for (auto& [labels, gauge] : node_gauges_) {
@@ -117,12 +127,14 @@ void OrchestratorMetrics::CountScores(int scored) {
   metrics_->AddCounter("mellow_orchestrator_scores_total", "Rollouts scored").Increment(scored);
 }
 
+obs::Counter OrchestratorMetrics::CanaryFailures(const std::string& node) {
+  return metrics_->AddCounter(
+      "mellow_orchestrator_canary_failures_total",
+      "Times that a policy node's log-probs or adapter were not the learner's", {{"node", node}});
+}
+
 void OrchestratorMetrics::CountCanaryFailure(const std::string& node) {
-  metrics_
-      ->AddCounter("mellow_orchestrator_canary_failures_total",
-                   "Times that a policy node's log-probs or adapter were not the learner's",
-                   {{"node", node}})
-      .Increment();
+  CanaryFailures(node).Increment();
 }
 
 }  // namespace mellow::orchestrator

@@ -25,7 +25,9 @@ class OrchestratorMetrics {
   void SetRunState(RunState state);
   // Nothing: there is none.
   void SetChampion(const std::optional<AdapterRef>& champion);
-  // Counts by role, device and state.
+  // What every policy node has to have from now on.
+  void SetTarget(const AdapterRef& target);
+  // Counts by role, device and state. Each role and device that is there has every state.
   void SetNodes(const std::vector<NodeStatus>& nodes);
   // `result`: done, duplicate, failed, late, lost.
   void CountLease(absl::string_view result);
@@ -34,6 +36,8 @@ class OrchestratorMetrics {
   void CountCanaryFailure(const std::string& node);
 
  private:
+  obs::Counter CanaryFailures(const std::string& node);
+
   obs::Metrics* metrics_;
   Mutex mutex_;
   // Label sets that were shown once must go to zero, not stay.

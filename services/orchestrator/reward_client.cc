@@ -17,6 +17,7 @@ class GrpcRewardClient : public RewardClient {
   absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, absl::Duration timeout,
                                     std::stop_token stop) override {
     pb::ScoreRequest request;
+    request.set_lane(pb::LANE_ROLLOUT);
     for (const std::string& text : texts) request.add_texts(text);
     CallContext context(timeout, std::move(stop));
     pb::ScoreResponse response;

@@ -37,6 +37,10 @@ PolicyEngine::PolicyEngine(nn::Seq2SeqModel* model, const EngineOptions& options
     queue_depth_[lane] =
         metrics->AddGauge("mellow_policy_queue_depth", "Sequences that wait for the engine.",
                           {{"lane", kLaneNames[lane]}});
+    metrics
+        ->AddGauge("mellow_policy_queue_capacity", "Sequences that may wait for the engine.",
+                   {{"lane", kLaneNames[lane]}})
+        .Set(options.queue_capacity);
     tokens_total_[lane] = metrics->AddCounter("mellow_policy_tokens_total", "Tokens generated.",
                                               {{"lane", kLaneNames[lane]}});
   }
@@ -44,6 +48,8 @@ PolicyEngine::PolicyEngine(nn::Seq2SeqModel* model, const EngineOptions& options
       metrics->AddGauge("mellow_policy_running_rows", "Sequences that the engine decodes now.");
   batch_rows_ = metrics->AddHistogram("mellow_policy_batch_rows", "Rows of a decode step.",
                                       {1, 2, 4, 8, 16, 32, 64, 128});
+  metrics->AddGauge("mellow_policy_max_batch_rows", "Rows that a decode step may have.")
+      .Set(options.max_rows);
   dropped_ = metrics->AddCounter(
       "mellow_policy_dropped_total",
       "Sequences given up because the caller cancelled or its deadline passed.");

@@ -33,7 +33,10 @@ PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string d
       tokenizer_(tokenizer),
       adapters_(adapters),
       engine_(engine),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      adapter_version_(
+          metrics->AddGauge("mellow_policy_adapter_version",
+                            "Version of the newest adapter of this node; 0: it has none.")) {}
 
 grpc::Status PolicyServiceImpl::Generate(grpc::ServerContext* context,
                                          const v1::GenerateRequest* request,
@@ -346,9 +349,7 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received, Pub
     metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp, labels);
   } else {
     metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.", labels);
-    metrics_
-        ->AddGauge("mellow_policy_adapter_version", "Version of the newest adapter of this node.")
-        .Set(static_cast<double>(version));
+    adapter_version_.Set(static_cast<double>(version));
   }
   obs::Log(obs::Severity::kInfo, "adapter published",
            {{"version", version}, {"sha256", hash}, {"champion", as == Publication::kChampion}});

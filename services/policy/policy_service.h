@@ -74,6 +74,7 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
   AdapterTable* const adapters_;
   PolicyEngine* const engine_;
   obs::Metrics* const metrics_;
+  obs::Gauge adapter_version_;
 };
 
 }  // namespace mellow::policy

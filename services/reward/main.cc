@@ -52,7 +52,7 @@ absl::Status Serve(RewardOptions options) {
       &metrics);
   engine.SeedSpeed(speed);
   RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), tokenizer.get(),
-                            &engine);
+                            &engine, &metrics);
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_REWARD);

@@ -20,6 +20,8 @@ RewardEngine::RewardEngine(nn::SequenceClassifier* model, const EngineOptions& o
                            obs::Metrics* metrics)
     : model_(model), options_(options), queue_(static_cast<size_t>(options.queue_capacity)) {
   queue_depth_ = metrics->AddGauge("mellow_reward_queue_depth", "Texts that wait for the engine.");
+  metrics->AddGauge("mellow_reward_queue_capacity", "Texts that may wait for the engine.")
+      .Set(options.queue_capacity);
   texts_total_ = metrics->AddCounter("mellow_reward_texts_total", "Texts classified.");
   tokens_total_ = metrics->AddCounter("mellow_reward_tokens_total", "Tokens classified.");
   dropped_ =

@@ -10,16 +10,28 @@
 #include "common/rpc/status.h"
 
 namespace mellow::reward {
+namespace {
+
+obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
+  return metrics->AddHistogram("mellow_reward_toxicity",
+                               "Probability of the toxic label, one observation a text.",
+                               {0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1}, {{"lane", lane}});
+}
+
+}  // namespace
 
 RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
                                      nn::SequenceClassifier* model,
-                                     const text::Tokenizer* tokenizer, RewardEngine* engine)
+                                     const text::Tokenizer* tokenizer, RewardEngine* engine,
+                                     obs::Metrics* metrics)
     : options_(options),
       device_(std::move(device)),
       toxic_(toxic),
       model_(model),
       tokenizer_(tokenizer),
-      engine_(engine) {}
+      engine_(engine),
+      user_toxicity_(AddToxicity(metrics, "user")),
+      rollout_toxicity_(AddToxicity(metrics, "rollout")) {}
 
 grpc::Status RewardServiceImpl::Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
                                       v1::ScoreResponse* response) {
@@ -45,6 +57,8 @@ absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
                     [&context] { return context.IsCancelled(); }});
   }
   MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
+  const obs::Histogram& toxicity =
+      request.lane() == v1::LANE_ROLLOUT ? rollout_toxicity_ : user_toxicity_;
   absl::Status first_error;
   for (size_t i = 0; i < futures.size();
        ++i) {  // all of them: the jobs look at `context`, which must outlive them
@@ -58,6 +72,7 @@ absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
     score->set_label(model_->config().labels[std::max_element(logits->begin(), logits->end()) -
                                              logits->begin()]);
     score->set_toxicity(probabilities[toxic_]);
+    toxicity.Observe(probabilities[toxic_]);
     score->set_truncated(truncated[i]);
   }
   for (const std::string& label : model_->config().labels) response.add_labels(label);

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "common/nn/sequence_classifier.h"
+#include "common/obs/metrics.h"
 #include "common/text/tokenizer.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/reward/reward_engine.h"
@@ -19,7 +20,7 @@ class RewardServiceImpl final : public v1::RewardService::Service {
   // `toxic`: index of the label whose probability is the toxicity.
   RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
                     nn::SequenceClassifier* model, const text::Tokenizer* tokenizer,
-                    RewardEngine* engine);
+                    RewardEngine* engine, obs::Metrics* metrics);
 
   grpc::Status Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
                      v1::ScoreResponse* response) override;
@@ -38,6 +39,8 @@ class RewardServiceImpl final : public v1::RewardService::Service {
   nn::SequenceClassifier* const model_;
   const text::Tokenizer* const tokenizer_;
   RewardEngine* const engine_;
+  obs::Histogram user_toxicity_;
+  obs::Histogram rollout_toxicity_;
 };
 
 }  // namespace mellow::reward

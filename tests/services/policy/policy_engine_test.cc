@@ -9,6 +9,7 @@ namespace mellow::policy {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using Sequence = absl::StatusOr<nn::GeneratedSequence>;
 
 // Counts from `first` up to `last`, then </s>.
@@ -42,6 +43,14 @@ class PolicyEngineTest : public ::testing::Test {
   obs::Metrics metrics_;
   std::unique_ptr<PolicyEngine> engine_;
 };
+
+TEST_F(PolicyEngineTest, MetricsSayTheLimitsThatDepthsAreMeasuredAgainst) {
+  Start({.max_rows = 7, .queue_capacity = 11});
+  const std::string text = metrics_.Text();
+  EXPECT_THAT(text, HasSubstr("mellow_policy_queue_capacity{lane=\"user\"} 11\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_policy_queue_capacity{lane=\"rollout\"} 11\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_policy_max_batch_rows 7\n"));
+}
 
 TEST_F(PolicyEngineTest, GeneratesUntilEosOrLength) {
   Start({});

@@ -290,6 +290,10 @@ TEST_F(PolicyServiceTest, OversizedMessageIsRefusedAndTheServiceStaysUp) {
   EXPECT_TRUE(Generate(MakeRequest("5 8"), &generated).ok());
 }
 
+TEST_F(PolicyServiceTest, ANodeWithoutAnAdapterSaysVersion0) {
+  EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_policy_adapter_version 0\n"));
+}
+
 TEST_F(PolicyServiceTest, EveryCallIsCountedWithItsCode) {
   v1::GenerateResponse response;
   (void)Generate({}, &response);

@@ -10,6 +10,7 @@ namespace mellow::reward {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<ScoreJob> Jobs(std::vector<std::vector<int32_t>> texts) {
   std::vector<ScoreJob> jobs;
@@ -27,6 +28,13 @@ TEST(RewardEngineTest, AnswersInTheOrderOfTheRequestWhateverTheBatches) {
   EXPECT_THAT(*(*futures)[1].get(), ElementsAre(0, 5));
   EXPECT_THAT(*(*futures)[2].get(), ElementsAre(0, 6));
   EXPECT_THAT(model.batches(), ElementsAre(ElementsAre(3, 3), ElementsAre(6)));
+}
+
+TEST(RewardEngineTest, MetricsSayTheCapacityOfTheQueue) {
+  testing::FakeClassifier model;
+  obs::Metrics metrics;
+  const RewardEngine engine(&model, {.queue_capacity = 5}, &metrics);
+  EXPECT_THAT(metrics.Text(), HasSubstr("mellow_reward_queue_capacity 5\n"));
 }
 
 TEST(RewardEngineTest, AFullQueueRefusesTheWholeRequest) {

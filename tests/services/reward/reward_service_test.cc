@@ -50,7 +50,7 @@ class RewardServiceTest : public ::testing::Test {
   LetterTokenizer tokenizer_;
   obs::Metrics metrics_;
   RewardEngine engine_{&model_, {}, &metrics_};
-  RewardServiceImpl service_{{}, "cpu", /*toxic=*/1, &model_, &tokenizer_, &engine_};
+  RewardServiceImpl service_{{}, "cpu", /*toxic=*/1, &model_, &tokenizer_, &engine_, &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::RewardService::Stub> stub_;
 };
@@ -66,6 +66,23 @@ TEST_F(RewardServiceTest, ScoresLogitsProbabilitiesLabelAndToxicity) {
   EXPECT_EQ(response.scores(0).label(), "hate");
   EXPECT_EQ(response.scores(1).label(), "nothate");
   EXPECT_FALSE(response.scores(2).truncated()) << "an empty text has a score";
+}
+
+TEST_F(RewardServiceTest, ToxicityOfUsersAndOfRolloutsIsCountedApart) {
+  v1::ScoreRequest request;
+  request.add_texts("ac");  // 0.88
+  request.add_texts("aa");  // 0.5
+  request.set_lane(v1::LANE_ROLLOUT);
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  ASSERT_TRUE(stub_->Score(&context, request, &response).ok());
+  ASSERT_TRUE(Score({"ac"}, &response).ok());
+  const std::string text = metrics_.Text();
+  EXPECT_THAT(text, HasSubstr("mellow_reward_toxicity_count{lane=\"rollout\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_reward_toxicity_sum{lane=\"rollout\"} 1.38"));
+  EXPECT_THAT(text, HasSubstr("mellow_reward_toxicity_bucket{lane=\"rollout\",le=\"0.5\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_reward_toxicity_count{lane=\"user\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_reward_toxicity_sum{lane=\"user\"} 0.88"));
 }
 
 TEST_F(RewardServiceTest, ALongTextIsTruncatedAndSaysSo) {
