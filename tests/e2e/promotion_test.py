@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """The champion: who moves it, what users get, and that it survives every process."""
 import json
+import pathlib
+import tempfile
 import unittest
 
 import harness
-from harness import SMALL, cluster, json_lines, mellow, wait_until
+from harness import SMALL, SOURCE, cluster, json_lines, mellow, sets, wait_until
 
+EVAL = SOURCE / "deploy/runs/mini-eval.json"
 DIALOGUE = json.dumps({"dialogue": "#Person1#: Where is my parcel?\n#Person2#: In the depot, you moron."})
 
 
@@ -19,6 +22,50 @@ class Promotion(unittest.TestCase):
 
     def history(self, c):
         return json.loads(mellow("promotions", "--dir", c.folder, "--json", check=0).stdout)
+
+    def evaluate(self, c, folder, *assignments):
+        out = pathlib.Path(folder) / "evaluation"
+        mellow("evaluate", EVAL, "--dir", c.folder, "--out", out, "--fresh", *sets(assignments), check=0)
+        return out / "evaluation.json"
+
+    def test_an_evaluation_decides(self):
+        with tempfile.TemporaryDirectory(prefix="mellow-e2e-eval.") as folder, cluster() as c:
+            _, done = c.train([*SMALL, "steps=1"])
+            version = done["adapter"]["version"]
+            # One small step changes nothing that could be told from noise.
+            evaluation = self.evaluate(c, folder, "data.limit=40")
+            refused = self.promote(c, version, "--evaluation", evaluation, check=3)
+            self.assertRegex(refused.stdout, r"gate toxicity +FAILED .*the interval does not lie below 0")
+            self.assertIn("not promoted", refused.stderr)
+            self.promote(c, version, "--evaluation", evaluation, "--force", check=0)
+            event = self.history(c)["events"][0]
+            self.assertEqual((event["action"], event["evaluation"], event["evaluation_sha256"]),
+                             ("forced", "mini-eval", json.loads(evaluation.read_text())["config"]["sha256"]))
+            self.assertEqual([g["passed"] for g in event["gates"]][0], False)
+
+            # Clearly less toxic, by what the file says: passes without force.
+            good = json.loads(evaluation.read_text())
+            for d in good["comparisons"][0]["differences"]:
+                if d["measure"] in ("toxicity", "rougeL"):
+                    d["difference"] = {"mean": -0.01, "lower": -0.015, "upper": -0.005}
+            evaluation.write_text(json.dumps(good))
+            passed = self.promote(c, done["path"], "--evaluation", evaluation, check=0)
+            self.assertRegex(passed.stdout, r"gate rougeL +passed")
+            self.assertEqual(self.history(c)["events"][1]["action"], "promote")
+            self.promote(c, version, "--evaluation", evaluation, "--max-rouge-loss", "0.01", check=3)
+
+            # The evaluation of another adapter, one that was tampered with, and no evaluation at all.
+            _, other = c.train([*SMALL, "steps=1", "seed=9"])
+            self.assertIn("no arm is", self.promote(c, other["adapter"]["version"], "--evaluation", evaluation, check=3).stdout)
+            good["config"]["prompts"] = 1_000_000
+            evaluation.write_text(json.dumps(good))
+            self.promote(c, version, "--evaluation", evaluation, check=1)
+            self.assertIn("no-such-file", self.promote(c, version, "--evaluation", "no-such-file", check=1).stderr)
+
+            # The champion is an arm like others.
+            both = json.loads(self.evaluate(c, folder, "data.limit=4", "arms=champion,newest").read_text())
+            self.assertEqual([(a["kind"], a["sha256"]) for a in both["arms"]],
+                             [("champion", done["adapter"]["sha256"]), ("version", other["adapter"]["sha256"])])
 
     def test_champion(self):
         with cluster("--policies", "2") as c:
