@@ -33,8 +33,9 @@ constexpr absl::Duration kLongestExec = absl::Seconds(1);
 
 std::string MarkOf(const std::string& cluster) { return absl::StrCat(kMark, cluster); }
 
-// True for a process that was started with no environment at all: /proc/PID/stat says where it lies
-// (fields 50 and 51 of proc(5); 0 while exec() is at work).
+// True for a process that was started with no environment at all, by the addresses of proc(5)'s
+// /proc/PID/stat: exec() gives the environment a beginning and an end that are equal, then moves
+// the end, and then says where the code begins.
 bool HasEmptyEnvironment(const std::string& folder) {
   const std::string stat = ReadFile(folder + "/stat").value_or("");
   // The second field is the name, in parentheses, and may hold anything.
@@ -43,9 +44,11 @@ bool HasEmptyEnvironment(const std::string& folder) {
   const std::vector<absl::string_view> fields =
       absl::StrSplit(absl::string_view(stat).substr(name_end + 1), ' ', absl::SkipEmpty());
   constexpr size_t kThird = 3;  // fields[0]
+  constexpr size_t kStartCode = 26 - kThird;
   constexpr size_t kEnvStart = 50 - kThird;
   constexpr size_t kEnvEnd = 51 - kThird;
-  return fields.size() > kEnvEnd && fields[kEnvEnd] != "0" && fields[kEnvStart] == fields[kEnvEnd];
+  return fields.size() > kEnvEnd && fields[kStartCode] != "0" &&
+         fields[kEnvStart] == fields[kEnvEnd];
 }
 
 // The environment that a process was started with; empty: none, or not to be read.

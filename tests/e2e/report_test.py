@@ -124,7 +124,7 @@ class Report(unittest.TestCase):
 
             # A run in progress is told as far as it has come, and goes on.
             run = c.start_train([*SMALL, "steps=60", "name=second"])
-            wait_until(lambda: c.status()["run"]["step"] >= 1, "a step is committed")
+            wait_until(lambda: (lambda r: r["name"] == "second" and r["step"] >= 1)(c.status()["run"]), "the second run has committed a step")
             self.report(evaluation, "--dir", c.folder, "--no-spans", out="during")
             during = json.loads((self.folder / "during/report.json").read_text())
             self.assertIsNone(during["spans_judge"])
