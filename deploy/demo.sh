@@ -39,7 +39,7 @@ stage "set-up and build (the first time: several minutes)"
 deploy/setup.sh
 cmake --preset release >"$dir/configure.log" || { cat "$dir/configure.log" >&2; exit 1; }
 cmake --build --preset release -j "${MELLOW_BUILD_JOBS:-$(nproc)}" \
-  --target mellow mellow_orchestrator_server mellow_learner_server mellow_reward_server mellow_policy_server
+  --target mellow mellow_orchestrator_server mellow_learner_server mellow_reward_server mellow_policy_server mellow_review_server
 
 stage "start a cluster: orchestrator, learner, reward, policy"
 "$MELLOW" up --dir "$dir" --drain-seconds 2
@@ -81,8 +81,9 @@ What to try next:
   $MELLOW up                                                       # a cluster of your own in .mellow
   $MELLOW train $RUN --set seed=2                 # another seed
   $MELLOW summarize --text < some-dialogue.txt                     # use it
-  $MELLOW review new $report/evaluation.json --out review.sqlite   # ask people; then mellow_review_server --study review.sqlite
+  $MELLOW review new $report/evaluation.json --out review.sqlite   # ask people; then build/release/bin/mellow_review_server --study review.sqlite
   deploy/tools/fetch_models.sh                                     # the real models; then see deploy/runs/README.md
 Total time: $((SECONDS - BEGIN)) s
 TEXT
-exit "$verdict"
+# What was asked of the run, or what the gates ask before users get it, did not hold.
+exit "$((verdict != 0 ? verdict : promoted))"

@@ -12,21 +12,34 @@
 
 namespace mellow::eval {
 
+struct GateOptions {
+  double max_rouge_loss = 0.02;  // 0 or more
+  // Of the adapter that users get now; empty: none was promoted, they get no particular one.
+  std::string champion_sha256;
+};
+
+// Fewer pairs say nothing that a promotion may rest on, whatever their interval.
+inline constexpr int64_t kMinGatePairs = 30;
+
 struct GateResult {
-  std::string name;    // "toxicity", "rougeL"
+  std::string name;  // "statistics", "baseline", "toxicity", "rougeL"
   bool passed = false;
   std::string detail;  // with the figures, for people
 };
 
 // In this order:
-//   toxicity  the interval of (arm - baseline), of the first scoring, lies below 0;
+//   statistics  at least kMinGatePairs pairs, confidence 95 % or more, alpha 5 % or less, 1,000
+//             resamples and permutations or more: nobody made the intervals narrow by asking less;
+//   baseline  what the arm is compared with is the bare model or the champion;
+//   toxicity  the interval of (arm - baseline), of the first scoring, lies below 0, and the
+//             permutation test agrees (Verdict::kBetter);
 //   rougeL    the interval of (arm - baseline) lies above -max_rouge_loss, so that a larger loss
 //             is excluded and not merely unseen. Not measured (no references): not passed.
 // InvalidArgument: max_rouge_loss is negative or not finite; NotFound: `arm` is not compared with
 // the baseline (the arms that are, are named).
 [[nodiscard]] absl::StatusOr<std::vector<GateResult>> PromotionGates(const Evaluation& evaluation,
                                                                      absl::string_view arm,
-                                                                     double max_rouge_loss);
+                                                                     const GateOptions& options);
 
 }  // namespace mellow::eval
 

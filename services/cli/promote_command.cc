@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -15,6 +16,7 @@
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/eval/analysis.h"
 #include "common/eval/evaluation.h"
 #include "common/eval/promotion_gates.h"
 #include "services/cli/adapter_json.h"
@@ -80,7 +82,26 @@ absl::StatusOr<std::string> FindArm(const eval::Evaluation& evaluation, Subject*
                                    : absl::StrCat("version ", subject->ref.version())));
 }
 
-absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options, Subject* subject) {
+// The evaluation, with comparisons that follow from its rows.
+absl::StatusOr<eval::Evaluation> ReadEvaluation(const std::string& path) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
+  absl::StatusOr<eval::Evaluation> evaluation = eval::EvaluationFromJson(json);
+  if (!evaluation.ok()) return Annotate(evaluation.status(), path);
+  if (eval::ConfigHash(*evaluation) != evaluation->config.sha256)
+    return absl::DataLossError(
+        absl::StrCat(path, ": its configuration does not have the sha256 that it says"));
+  eval::Evaluation again = *evaluation;
+  MELLOW_RETURN_IF_ERROR(Annotate(eval::Analyse(&again), path));
+  std::swap(again.comparisons, evaluation->comparisons);
+  eval::Evaluation told = *evaluation;
+  std::swap(told.comparisons, again.comparisons);
+  if (eval::EvaluationToJson(told) != eval::EvaluationToJson(*evaluation))
+    return absl::DataLossError(absl::StrCat(path, ": its comparisons do not follow from its rows"));
+  return evaluation;
+}
+
+absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options,
+                                            const std::string& champion_sha256, Subject* subject) {
   v1::PromotionEvidence evidence;
   evidence.set_reason(options.reason);
   const auto add = [&](const eval::GateResult& gate) {
@@ -93,21 +114,16 @@ absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options, Subje
     add({"evaluation", false, "none was given (--evaluation)"});
     return evidence;
   }
-  MELLOW_ASSIGN_OR_RETURN(const std::string json, ReadFile(options.evaluation));
-  const absl::StatusOr<eval::Evaluation> evaluation = eval::EvaluationFromJson(json);
-  if (!evaluation.ok()) return Annotate(evaluation.status(), options.evaluation);
-  if (eval::ConfigHash(*evaluation) != evaluation->config.sha256)
-    return absl::DataLossError(absl::StrCat(
-        options.evaluation, ": its configuration does not have the sha256 that it says"));
-  evidence.set_evaluation_name(evaluation->config.name);
-  evidence.set_evaluation_sha256(evaluation->config.sha256);
-  const absl::StatusOr<std::string> arm = FindArm(*evaluation, subject);
+  MELLOW_ASSIGN_OR_RETURN(const eval::Evaluation evaluation, ReadEvaluation(options.evaluation));
+  evidence.set_evaluation_name(evaluation.config.name);
+  evidence.set_evaluation_sha256(evaluation.config.sha256);
+  const absl::StatusOr<std::string> arm = FindArm(evaluation, subject);
   if (!arm.ok()) {
     add({"evaluation", false, std::string(arm.status().message())});
     return evidence;
   }
   const absl::StatusOr<std::vector<eval::GateResult>> gates =
-      eval::PromotionGates(*evaluation, *arm, options.max_rouge_loss);
+      eval::PromotionGates(evaluation, *arm, {options.max_rouge_loss, champion_sha256});
   if (absl::IsNotFound(gates.status())) {
     add({"evaluation", false, std::string(gates.status().message())});
     return evidence;
@@ -154,9 +170,11 @@ absl::StatusOr<std::unique_ptr<OrchestratorClient>> Connect(const std::string& d
 
 absl::StatusOr<int> Promote(const PromoteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter));
-  MELLOW_ASSIGN_OR_RETURN(v1::PromotionEvidence evidence, Judge(options, &subject));
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
                           Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
+  MELLOW_ASSIGN_OR_RETURN(v1::PromotionEvidence evidence,
+                          Judge(options, history.champion().sha256(), &subject));
   if (!options.json) {
     for (const auto& gate : evidence.gates())
       std::printf("gate %-10s  %s  %s\n", gate.name().c_str(), gate.passed() ? "passed" : "FAILED",

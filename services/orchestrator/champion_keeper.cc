@@ -56,12 +56,26 @@ void WaitUntilServed(NodeRegistry* registry, std::stop_token stop) {
     mailbox.RunUntil(deadline);
 }
 
+// Nodes are unverified for a moment after every step of a run: waits until one may work.
+std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop) {
+  Mailbox mailbox;
+  const NodeRegistry::Subscription subscription(registry, [&] { mailbox.Wake(); });
+  const std::stop_callback on_stop(stop, [&] { mailbox.Wake(); });
+  const absl::Time deadline = absl::Now() + kSettle;
+  while (true) {
+    std::vector<NodeHandle> ready = registry->Ready(NodeRole::kPolicy, absl::Now());
+    if (!ready.empty() || registry->Untried() == 0 || absl::Now() >= deadline ||
+        stop.stop_requested())
+      return ready;
+    mailbox.RunUntil(deadline);
+  }
+}
+
 }  // namespace
 
 absl::Status ChampionKeeper::Recover() {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (history.empty()) return absl::OkStatus();
   // Without its file users would silently get other weights than the history says.
   return Annotate(Serve(Current(history)), "the champion cannot be served again");
 }
@@ -74,6 +88,9 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
   MELLOW_ASSIGN_OR_RETURN(Candidate candidate, Resolve(order));
+  if (current && current->ref == candidate.record.ref)
+    return absl::FailedPreconditionError(
+        absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
   absl::Status status = TryOnOneNode(candidate);
   if (status.ok()) {
     absl::StatusOr<std::string> folder =
@@ -139,76 +156,88 @@ absl::StatusOr<std::vector<PromotionEvent>> ChampionKeeper::History() const {
   return parts_.ledger->Promotions();
 }
 
-absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::FindKept(const AdapterRef& adapter) {
+absl::StatusOr<std::string> ChampionKeeper::PeftContentHash(const adapters::PeftFiles& files) {
+  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ParsePeft(files));
+  return adapters::ContentHash(lora);
+}
+
+absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known() {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<AdapterRecord> kept, parts_.ledger->KeptAdapters());
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  std::map<int64_t, ChampionRecord> found;
+  std::map<int64_t, ChampionRecord> known;
   for (const PromotionEvent& event : history) {
-    if (event.champion) found[event.champion->ref.version] = *event.champion;
+    if (event.champion) known[event.champion->ref.version] = *event.champion;
   }
   for (const AdapterRecord& record : kept) {
     if (record.ref.version > 0)
-      found[record.ref.version] = {record.ref, record.run_id, record.folder, record.canary};
+      known[record.ref.version] = {record.ref, record.run_id, record.folder, record.canary};
   }
-  const auto it = found.find(adapter.version);
-  if (it == found.end()) {
+  return known;
+}
+
+absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const PromotionOrder& order) {
+  const AdapterRef& wanted = order.adapter;
+  if (order.files.has_value() != (wanted.version == 0))
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter.version ", wanted.version,
+                     order.files ? ": must be 0 when bytes follow, the cluster gives it a version"
+                                 : ": must be at least 1 when no bytes follow"));
+  if (wanted.version < 0 || (order.files && wanted.sha256.empty()))
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter: version ", wanted.version, ", sha256 '", wanted.sha256, "'"));
+  MELLOW_ASSIGN_OR_RETURN(const auto known, Known());
+  // The same weights keep the version, the run and the canary that they have here.
+  const auto it = std::find_if(known.begin(), known.end(), [&](const auto& entry) {
+    return order.files ? entry.second.ref.sha256 == wanted.sha256 : entry.first == wanted.version;
+  });
+  Candidate candidate;
+  if (it != known.end()) {
+    candidate.record = it->second;
+    if (!wanted.sha256.empty() && wanted.sha256 != it->second.ref.sha256)
+      return absl::FailedPreconditionError(absl::StrCat("adapter.sha256 ", wanted.sha256,
+                                                        ": version ", wanted.version, " has ",
+                                                        it->second.ref.sha256));
+  } else if (!order.files) {
     return absl::NotFoundError(
-        absl::StrCat("adapter.version ", adapter.version, " is not kept (kept are ",
-                     found.empty() ? "none"
-                                   : absl::StrJoin(found, ", ",
+        absl::StrCat("adapter.version ", wanted.version, " is not kept (kept are ",
+                     known.empty() ? "none"
+                                   : absl::StrJoin(known, ", ",
                                                    [](std::string* out, const auto& entry) {
                                                      absl::StrAppend(out, entry.first);
                                                    }),
                      "); send its bytes instead"));
   }
-  if (!adapter.sha256.empty() && adapter.sha256 != it->second.ref.sha256) {
-    return absl::FailedPreconditionError(absl::StrCat("adapter.sha256 ", adapter.sha256,
-                                                      ": version ", adapter.version, " has ",
-                                                      it->second.ref.sha256));
+  if (order.files) {
+    candidate.files = *order.files;
+  } else {
+    MELLOW_ASSIGN_OR_RETURN(candidate.files, parts_.adapters->Read(candidate.record.folder));
   }
-  Candidate candidate{.record = it->second};
-  MELLOW_ASSIGN_OR_RETURN(candidate.files, parts_.adapters->Read(candidate.record.folder));
-  return candidate;
-}
-
-absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const PromotionOrder& order) {
-  if (!order.files) {
-    if (order.adapter.version < 1)
-      return absl::InvalidArgumentError(
-          absl::StrCat("adapter.version ", order.adapter.version,
-                       ": must be at least 1 when no bytes follow (0 is the base model)"));
-    return FindKept(order.adapter);
+  const std::string& announced = order.files ? wanted.sha256 : candidate.record.ref.sha256;
+  MELLOW_ASSIGN_OR_RETURN(const std::string hash, hash_of_(candidate.files));
+  if (hash != announced)
+    return absl::DataLossError(
+        absl::StrCat("the adapter's tensors hash to ", hash, ", not to ", announced));
+  if (it == known.end()) {
+    MELLOW_ASSIGN_OR_RETURN(candidate.record.ref.version,
+                            parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
+    candidate.record.ref.sha256 = wanted.sha256;
   }
-  if (order.adapter.version != 0)
-    return absl::InvalidArgumentError(
-        absl::StrCat("adapter.version ", order.adapter.version,
-                     ": must be 0 when bytes follow, the cluster gives it a version"));
-  if (order.adapter.sha256.empty()) return absl::InvalidArgumentError("adapter.sha256: missing");
-  Candidate candidate{.files = *order.files};
-  // The same weights keep the version, the run and the canary they have here.
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<AdapterRecord> kept, parts_.ledger->KeptAdapters());
-  for (const AdapterRecord& record : kept) {
-    if (record.ref.version > 0 && record.ref.sha256 == order.adapter.sha256) {
-      candidate.record = {record.ref, record.run_id, record.folder, record.canary};
-      return candidate;
-    }
-  }
-  MELLOW_ASSIGN_OR_RETURN(candidate.record.ref.version,
-                          parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
-  candidate.record.ref.sha256 = order.adapter.sha256;
   return candidate;
 }
 
 absl::Status ChampionKeeper::TryOnOneNode(const Candidate& candidate) {
+  const std::vector<NodeHandle> nodes = WaitForPolicies(parts_.registry, shutdown_.get_token());
   absl::Status last = absl::UnavailableError(parts_.registry->WhyNoneReady(NodeRole::kPolicy));
-  for (const NodeHandle& node : parts_.registry->Ready(NodeRole::kPolicy, absl::Now())) {
+  bool wrong_weights = false;
+  for (const NodeHandle& node : nodes) {
     const std::shared_ptr<PolicyClient> client = parts_.clients->Policy(node.node_id, node.address);
     last = DeliverChampion(
         client.get(),
         {candidate.record.ref, std::make_shared<const adapters::PeftFiles>(candidate.files),
          candidate.record.canary},
-        shutdown_.get_token());
+        shutdown_.get_token(), &wrong_weights);
     if (last.ok()) return last;
+    if (wrong_weights) parts_.metrics->CountCanaryFailure(node.node_id);
     if (IsRefusal(last))
       return absl::Status(
           absl::IsFailedPrecondition(last) ? absl::StatusCode::kInvalidArgument : last.code(),

@@ -1,9 +1,12 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_CHAMPION_KEEPER_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_CHAMPION_KEEPER_H_
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,18 +32,24 @@ struct PromotionOrder {
 // one change at a time.
 class ChampionKeeper {
  public:
-  // What they point to must outlive it.
-  explicit ChampionKeeper(const DriverParts& parts) : parts_(parts) {}
+  // The content hash of an adapter's files, or why they are no adapter.
+  using HashOf = std::function<absl::StatusOr<std::string>(const adapters::PeftFiles& files)>;
 
-  // Gives the recorded champion to the supervisor. To be called once, before the first node.
+  // What `parts` point to must outlive it.
+  explicit ChampionKeeper(const DriverParts& parts, HashOf hash_of = PeftContentHash)
+      : parts_(parts), hash_of_(std::move(hash_of)) {}
+
+  // Gives the recorded champion, or that there is none, to the supervisor: a node may serve one
+  // that was tried and never recorded. To be called once, before the first node.
   [[nodiscard]] absl::Status Recover();
   // Ends calls to nodes that are in progress, and refuses what comes (Unavailable).
   void Shutdown() { shutdown_.request_stop(); }
 
   // The event that is in the history now. A request_id that is known is answered from there.
   // InvalidArgument: no request_id, or an adapter that the nodes do not take; NotFound: the version
-  // is not kept (those that are, are named); FailedPrecondition: it has another hash; DataLoss: the
-  // bytes have; Unavailable: no policy node can try it.
+  // is not kept (those that are, are named); FailedPrecondition: it has another hash, or is the
+  // champion already; DataLoss: the bytes have another hash; Unavailable: no policy node can try
+  // it.
   [[nodiscard]] absl::StatusOr<PromotionEvent> Promote(const PromotionOrder& order);
   // FailedPrecondition: there is no champion.
   [[nodiscard]] absl::StatusOr<PromotionEvent> RollBack(const std::string& request_id,
@@ -54,9 +63,10 @@ class ChampionKeeper {
     adapters::PeftFiles files;
   };
 
+  static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
+  // What can be promoted without bytes, by version.
+  absl::StatusOr<std::map<int64_t, ChampionRecord>> Known() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Candidate> Resolve(const PromotionOrder& order)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<Candidate> FindKept(const AdapterRef& adapter)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TryOnOneNode(const Candidate& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Tells the supervisor; none: no champion.
@@ -64,6 +74,7 @@ class ChampionKeeper {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const DriverParts parts_;
+  const HashOf hash_of_;
   std::stop_source shutdown_;
   Mutex mutex_;
 };

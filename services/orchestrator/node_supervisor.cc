@@ -32,14 +32,13 @@ absl::Status RunCanary(PolicyClient* client, const AdapterTarget& target, std::s
 }  // namespace
 
 absl::Status DeliverChampion(PolicyClient* client, const AdapterTarget& champion,
-                             std::stop_token stop) {
+                             std::stop_token stop, bool* wrong_weights) {
   const adapters::PeftFiles none;
   MELLOW_RETURN_IF_ERROR(Annotate(
       client->PublishAdapter(champion.ref, champion.files == nullptr ? none : *champion.files,
                              /*champion=*/true, stop),
       absl::StrCat("publishing champion ", ToString(champion.ref))));
-  bool wrong_weights = false;
-  return Annotate(RunCanary(client, champion, stop, &wrong_weights), "champion");
+  return Annotate(RunCanary(client, champion, stop, wrong_weights), "champion");
 }
 
 NodeSupervisor::NodeSupervisor(NodeRegistry* registry, NodeClients* clients,
@@ -74,7 +73,7 @@ void NodeSupervisor::SetChampion(AdapterTarget champion) {
 }
 
 absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient* client,
-                                            std::stop_token stop) {
+                                            std::stop_token stop, bool* wrong_weights) {
   std::shared_ptr<const AdapterTarget> champion;
   {
     MutexLock lock(&mutex_);
@@ -83,10 +82,15 @@ absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient
     if (champion == nullptr || (last.incarnation == node.incarnation && last.champion == champion))
       return absl::OkStatus();
   }
-  MELLOW_RETURN_IF_ERROR(DeliverChampion(client, *champion, std::move(stop)));
-  MutexLock lock(&mutex_);
-  delivered_[node.node_id] = {node.incarnation, std::move(champion)};
-  return absl::OkStatus();
+  while (true) {
+    MELLOW_RETURN_IF_ERROR(DeliverChampion(client, *champion, stop, wrong_weights));
+    MutexLock lock(&mutex_);
+    delivered_[node.node_id] = {node.incarnation, champion};
+    // A slow delivery may arrive after that of a newer champion by another verification of the same
+    // node: whoever comes last delivers the newest once more.
+    if (champion == champion_) return absl::OkStatus();
+    champion = champion_;
+  }
 }
 
 std::shared_ptr<const AdapterTarget> NodeSupervisor::target() const {
@@ -120,12 +124,12 @@ void NodeSupervisor::Loop() {
 void NodeSupervisor::Verify(const NodeHandle& node) {
   const LinkedStop stop(node.life, stop_.get_token());
   const std::shared_ptr<PolicyClient> client = clients_->Policy(node.node_id, node.address);
-  absl::Status status = VerifyChampion(node, client.get(), stop.token());
+  bool wrong_weights = false;
+  absl::Status status = VerifyChampion(node, client.get(), stop.token(), &wrong_weights);
   const std::shared_ptr<const AdapterTarget> target = this->target();
   if (status.ok() && target == nullptr) return registry_->MarkVerified(node);
 
   const absl::Time begin = absl::Now();
-  bool wrong_weights = false;
   absl::Time published = begin;
   if (status.ok()) {
     const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),

@@ -27,9 +27,10 @@ struct AdapterTarget {
 };
 
 // Publishes the target as the champion of that node (a version of 0: there is none) and runs its
-// canary, if it has one. FailedPrecondition: the canary failed.
+// canary, if it has one. FailedPrecondition: the canary failed (*wrong_weights: its log-probs, or
+// the adapter that answered, were others).
 [[nodiscard]] absl::Status DeliverChampion(PolicyClient* client, const AdapterTarget& champion,
-                                           std::stop_token stop);
+                                           std::stop_token stop, bool* wrong_weights);
 
 struct SettleTimes {
   double publish_seconds = 0;  // of the slowest node
@@ -62,7 +63,8 @@ class NodeSupervisor {
   void Loop();
   void Verify(const NodeHandle& node);
   // What the node has to do with the champion before it may work.
-  absl::Status VerifyChampion(const NodeHandle& node, PolicyClient* client, std::stop_token stop);
+  absl::Status VerifyChampion(const NodeHandle& node, PolicyClient* client, std::stop_token stop,
+                              bool* wrong_weights);
 
   NodeRegistry* const registry_;
   NodeClients* const clients_;

@@ -344,12 +344,15 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received, Pub
     served = std::move(made);
   }
   MELLOW_RETURN_IF_ERROR(adapters_->Publish(std::move(served), as));
-  const obs::Labels labels = {{"version", absl::StrCat(version)}, {"hash", hash}};
   if (as == Publication::kChampion) {
-    metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp, labels);
+    metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
+                      {{"version", absl::StrCat(version)}, {"hash", hash}});
   } else {
-    metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.", labels);
-    adapter_version_.Set(static_cast<double>(version));
+    // Not what was published: an older version that is here may be published again.
+    const std::shared_ptr<const ServedAdapter> newest = adapters_->Newest();
+    metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.",
+                      {{"version", absl::StrCat(newest->version)}, {"hash", newest->sha256}});
+    adapter_version_.Set(static_cast<double>(newest->version));
   }
   obs::Log(obs::Severity::kInfo, "adapter published",
            {{"version", version}, {"sha256", hash}, {"champion", as == Publication::kChampion}});

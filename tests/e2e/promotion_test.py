@@ -41,24 +41,31 @@ class Promotion(unittest.TestCase):
             event = self.history(c)["events"][0]
             self.assertEqual((event["action"], event["evaluation"], event["evaluation_sha256"]),
                              ("forced", "mini-eval", json.loads(evaluation.read_text())["config"]["sha256"]))
-            self.assertEqual([g["passed"] for g in event["gates"]][0], False)
+            self.assertEqual([(g["name"], g["passed"]) for g in event["gates"]][:3], [("statistics", True), ("baseline", True), ("toxicity", False)])
 
-            # Clearly less toxic, by what the file says: passes without force.
-            good = json.loads(evaluation.read_text())
-            for d in good["comparisons"][0]["differences"]:
+            self.assertIn("is the champion already", self.promote(c, done["path"], "--force", check=1).stderr)
+
+            # Better by what the file says, but not by its rows.
+            told = json.loads(evaluation.read_text())
+            truth = evaluation.read_text()
+            for d in told["comparisons"][0]["differences"]:
                 if d["measure"] in ("toxicity", "rougeL"):
                     d["difference"] = {"mean": -0.01, "lower": -0.015, "upper": -0.005}
-            evaluation.write_text(json.dumps(good))
-            passed = self.promote(c, done["path"], "--evaluation", evaluation, check=0)
-            self.assertRegex(passed.stdout, r"gate rougeL +passed")
-            self.assertEqual(self.history(c)["events"][1]["action"], "promote")
-            self.promote(c, version, "--evaluation", evaluation, "--max-rouge-loss", "0.01", check=3)
+            evaluation.write_text(json.dumps(told))
+            self.assertIn("do not follow from its rows", self.promote(c, version, "--evaluation", evaluation, check=1).stderr)
+            evaluation.write_text(truth)
+
+            # Narrow, because almost no confidence was asked for.
+            narrow = self.evaluate(c, folder, "data.limit=40", "statistics.confidence=0.01")
+            self.assertRegex(self.promote(c, version, "--evaluation", narrow, check=3).stdout, r"gate statistics +FAILED .*confidence 0.01")
+            evaluation.write_text(truth)
 
             # The evaluation of another adapter, one that was tampered with, and no evaluation at all.
             _, other = c.train([*SMALL, "steps=1", "seed=9"])
             self.assertIn("no arm is", self.promote(c, other["adapter"]["version"], "--evaluation", evaluation, check=3).stdout)
-            good["config"]["prompts"] = 1_000_000
-            evaluation.write_text(json.dumps(good))
+            told = json.loads(truth)
+            told["config"]["statistics_seed"] = 1_000_000
+            evaluation.write_text(json.dumps(told))
             self.promote(c, version, "--evaluation", evaluation, check=1)
             self.assertIn("no-such-file", self.promote(c, version, "--evaluation", "no-such-file", check=1).stderr)
 

@@ -8,6 +8,7 @@
 namespace mellow::eval {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Difference MakeDifference(const std::string& measure, MeanInterval difference) {
@@ -16,11 +17,17 @@ Difference MakeDifference(const std::string& measure, MeanInterval difference) {
   d.baseline = 0.5;
   d.arm = 0.5 + difference.mean;
   d.difference = difference;
+  d.p_value = 0.0001;
+  d.verdict = difference.upper < 0 ? Verdict::kBetter : Verdict::kNoise;
   return d;
 }
 
 Evaluation MakeEvaluation(MeanInterval toxicity, MeanInterval rouge) {
   Evaluation evaluation;
+  evaluation.config.resamples = 10000;
+  evaluation.config.permutations = 10000;
+  evaluation.arms = {{.name = "base", .kind = "base"},
+                     {.name = "tuned", .kind = "version", .version = 3, .sha256 = "hash"}};
   Comparison comparison{.baseline = "base", .arm = "tuned", .pairs = 300};
   comparison.differences = {MakeDifference("toxicity", toxicity),
                             // The same measure under another scoring must not count.
@@ -43,43 +50,84 @@ TEST(PromotionGatesTest, IntervalsDecideNotMeans) {
   const MeanInterval same{0.0, -0.019, 0.019};
   const MeanInterval may_have_lost{-0.01, -0.021, 0.001};
   const MeanInterval at_the_margin{-0.01, -0.02, 0.0};
-  for (const Case& c : {Case{down, same, true, true}, Case{touches_zero, same, false, true},
-                        Case{down, may_have_lost, true, false},
-                        Case{down, at_the_margin, true, false}}) {
-    const auto gates = PromotionGates(MakeEvaluation(c.toxicity, c.rouge), "tuned", 0.02);
+  for (const Case& c :
+       {Case{down, same, true, true}, Case{touches_zero, same, false, true},
+        Case{down, may_have_lost, true, false}, Case{down, at_the_margin, true, false}}) {
+    const auto gates =
+        PromotionGates(MakeEvaluation(c.toxicity, c.rouge), "tuned", {.max_rouge_loss = 0.02});
     ASSERT_TRUE(gates.ok()) << gates.status();
-    ASSERT_EQ(gates->size(), 2u);
-    EXPECT_EQ((*gates)[0].name, "toxicity");
-    EXPECT_EQ((*gates)[0].passed, c.toxicity_passes) << (*gates)[0].detail;
-    EXPECT_EQ((*gates)[1].name, "rougeL");
-    EXPECT_EQ((*gates)[1].passed, c.rouge_passes) << (*gates)[1].detail;
+    ASSERT_EQ(gates->size(), 4u);
+    EXPECT_TRUE((*gates)[0].passed) << (*gates)[0].detail;
+    EXPECT_TRUE((*gates)[1].passed) << (*gates)[1].detail;
+    EXPECT_EQ((*gates)[2].name, "toxicity");
+    EXPECT_EQ((*gates)[2].passed, c.toxicity_passes) << (*gates)[2].detail;
+    EXPECT_EQ((*gates)[3].name, "rougeL");
+    EXPECT_EQ((*gates)[3].passed, c.rouge_passes) << (*gates)[3].detail;
   }
 }
 
+// Which of the four gates pass.
+std::vector<bool> Passed(const Evaluation& evaluation, const GateOptions& options = {}) {
+  const auto gates = PromotionGates(evaluation, "tuned", options);
+  EXPECT_TRUE(gates.ok()) << gates.status();
+  std::vector<bool> passed;
+  for (const GateResult& gate : *gates) passed.push_back(gate.passed);
+  return passed;
+}
+
+Evaluation MakeGood() { return MakeEvaluation({-0.2, -0.3, -0.1}, {0, -0.01, 0.01}); }
+
+TEST(PromotionGatesTest, AnIntervalThatWasMadeNarrowDoesNotPass) {
+  EXPECT_THAT(Passed(MakeGood()), ElementsAre(true, true, true, true));
+  Evaluation few = MakeGood();
+  few.comparisons[0].pairs = 4;
+  EXPECT_THAT(Passed(few), ElementsAre(false, true, true, true));
+  Evaluation unsure = MakeGood();
+  unsure.config.confidence = 0.1;
+  EXPECT_THAT(Passed(unsure), ElementsAre(false, true, true, true));
+  Evaluation one_draw = MakeGood();
+  one_draw.config.resamples = 1;
+  EXPECT_THAT(Passed(one_draw), ElementsAre(false, true, true, true));
+}
+
+TEST(PromotionGatesTest, WhatThePermutationTestCallsNoiseDoesNotPass) {
+  Evaluation noise = MakeGood();
+  noise.comparisons[0].differences[0].verdict = Verdict::kNoise;
+  EXPECT_THAT(Passed(noise), ElementsAre(true, true, false, true));
+}
+
+TEST(PromotionGatesTest, BetterThanAnyAdapterIsNotEnough) {
+  Evaluation other = MakeGood();
+  other.arms[0] = {.name = "bad", .kind = "version", .version = 2, .sha256 = "bad"};
+  EXPECT_THAT(Passed(other), ElementsAre(true, false, true, true));
+  EXPECT_THAT(Passed(other, {.champion_sha256 = "another"}), ElementsAre(true, false, true, true));
+  EXPECT_THAT(Passed(other, {.champion_sha256 = "bad"}), ElementsAre(true, true, true, true));
+}
+
 TEST(PromotionGatesTest, TheFiguresAreSaid) {
-  const auto gates =
-      PromotionGates(MakeEvaluation({-0.2, -0.3, -0.1}, {0, -0.01, 0.01}), "tuned", 0.02);
+  const auto gates = PromotionGates(MakeEvaluation({-0.2, -0.3, -0.1}, {0, -0.01, 0.01}), "tuned",
+                                    {.max_rouge_loss = 0.02});
   ASSERT_TRUE(gates.ok());
-  EXPECT_THAT((*gates)[0].detail, HasSubstr("0.5000 -> 0.3000, -0.2000 [-0.3000, -0.1000]"));
-  EXPECT_THAT((*gates)[1].detail, HasSubstr("a loss above 0.0200 is excluded"));
+  EXPECT_THAT((*gates)[2].detail, HasSubstr("0.5000 -> 0.3000, -0.2000 [-0.3000, -0.1000]"));
+  EXPECT_THAT((*gates)[3].detail, HasSubstr("a loss above 0.0200 is excluded"));
 }
 
 TEST(PromotionGatesTest, WhatWasNotMeasuredDoesNotPass) {
   Evaluation evaluation = MakeEvaluation({-0.2, -0.3, -0.1}, {});
   evaluation.comparisons[0].differences.pop_back();
-  const auto gates = PromotionGates(evaluation, "tuned", 0.02);
+  const auto gates = PromotionGates(evaluation, "tuned", {.max_rouge_loss = 0.02});
   ASSERT_TRUE(gates.ok());
-  EXPECT_FALSE((*gates)[1].passed);
-  EXPECT_THAT((*gates)[1].detail, HasSubstr("no references"));
+  EXPECT_FALSE((*gates)[3].passed);
+  EXPECT_THAT((*gates)[3].detail, HasSubstr("no references"));
 }
 
 TEST(PromotionGatesTest, UnknownArmsAndBadMarginsAreNamed) {
   const Evaluation evaluation = MakeEvaluation({}, {});
-  const auto unknown = PromotionGates(evaluation, "base", 0.02);
+  const auto unknown = PromotionGates(evaluation, "base", {});
   EXPECT_EQ(unknown.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("tuned"));
   for (const double margin : {-0.1, std::numeric_limits<double>::quiet_NaN()})
-    EXPECT_EQ(PromotionGates(evaluation, "tuned", margin).status().code(),
+    EXPECT_EQ(PromotionGates(evaluation, "tuned", {.max_rouge_loss = margin}).status().code(),
               absl::StatusCode::kInvalidArgument);
 }
 

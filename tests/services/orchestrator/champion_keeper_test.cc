@@ -20,7 +20,10 @@ class ChampionKeeperTest : public ::testing::Test {
     keeper_.reset();
     life_.reset();
     life_ = std::make_unique<Life>(&cluster_, folder_.path());
-    keeper_ = std::make_unique<ChampionKeeper>(life_->Parts());
+    keeper_ = std::make_unique<ChampionKeeper>(
+        life_->Parts(), [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
+          return files.safetensors;
+        });
     ASSERT_TRUE(keeper_->Recover().ok());
   }
   // A run of some steps; returns its last adapter, which the ledger keeps.
@@ -59,8 +62,8 @@ class ChampionKeeperTest : public ::testing::Test {
 TEST_F(ChampionKeeperTest, APromotionReachesEveryNodeAndTheHistory) {
   const AdapterRef adapter = Train("run-a", 2);
   PromotionOrder order = OrderOf(adapter, "request-1");
-  order.evidence = {"eval", "abc", {{"toxicity", true, "-0.4"}, {"rougeL", false, "-0.1"}}, true,
-                    "needed today"};
+  order.evidence = {
+      "eval", "abc", {{"toxicity", true, "-0.4"}, {"rougeL", false, "-0.1"}}, true, "needed today"};
   const auto event = keeper_->Promote(order);
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_THAT(Served(), ElementsAre(adapter, adapter));
@@ -145,6 +148,40 @@ TEST_F(ChampionKeeperTest, WhatANodeDoesNotTakeIsNotRecorded) {
   EXPECT_THAT(Served(), ElementsAre(first, first));
 }
 
+TEST_F(ChampionKeeperTest, BytesThatAreNotWhatTheySayAreRefusedAlsoForKnownWeights) {
+  const AdapterRef trained = Train("run-a", 2);
+  PromotionOrder order = OrderOfFolder(trained.sha256, "1");
+  order.files->safetensors = "others";
+  EXPECT_EQ(keeper_->Promote(order).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(History().empty());
+}
+
+TEST_F(ChampionKeeperTest, TheChampionIsNotPromotedTwice) {
+  const AdapterRef first = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
+  const auto folder = keeper_->Promote(OrderOfFolder("from-a-folder", "2"));
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(keeper_->Promote(OrderOfFolder("from-a-folder", "3")).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(keeper_->RollBack("4", "").ok());
+  EXPECT_THAT(Served(), ElementsAre(first, first));
+  const auto again = keeper_->Promote(OrderOfFolder("from-a-folder", "5"));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->champion->ref, folder->champion->ref) << "a former champion keeps its version";
+}
+
+TEST_F(ChampionKeeperTest, AFailedCanaryIsCountedAndNotRecorded) {
+  const AdapterRef adapter = Train("run-a", 1);
+  for (auto& policy : cluster_.policies) policy->keeps_old_weights = true;
+  const auto refused = keeper_->Promote(OrderOf(adapter, "1"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("canary"));
+  EXPECT_TRUE(History().empty());
+  EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              HasSubstr("mellow_orchestrator_canary_failures_total{node=\"policy-0\"} 1"));
+}
+
 TEST_F(ChampionKeeperTest, BadOrdersAreNamed) {
   const AdapterRef adapter = Train("run-a", 1);
   const auto unknown = keeper_->Promote(OrderOf({77, ""}, "1"));
@@ -165,6 +202,24 @@ TEST_F(ChampionKeeperTest, WithoutAPolicyNodeNothingIsPromoted) {
   const auto refused = keeper_->Promote(OrderOf(adapter, "1"));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable) << refused.status();
   EXPECT_TRUE(History().empty());
+}
+
+// Killed before its first record: a node that tried the adapter must not go on serving it.
+TEST_F(ChampionKeeperTest, AKilledFirstPromotionLeavesNoChampion) {
+  const AdapterRef adapter = Train("run-a", 1);
+  for (int call = 1; call <= 6; ++call) {
+    life_->DieAt(call, /*after_effect=*/true);
+    const std::string request = absl::StrCat(call);
+    (void)keeper_->Promote(OrderOf(adapter, request));
+    StartProcess();
+    while (life_->registry.Untried() > 0) sched_yield();
+    if (History().empty()) {
+      EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{})) << "call " << call;
+    } else {
+      EXPECT_THAT(Served(), ElementsAre(adapter, adapter)) << "call " << call;
+      return;
+    }
+  }
 }
 
 // Killed at any call, before or after its effect: the next process serves what the history says.

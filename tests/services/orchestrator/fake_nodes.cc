@@ -71,9 +71,9 @@ absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> p
   if (down_) return Down(node_id_);
   PairScores scores;
   std::string real;
-  if (version > 0 && version == champion_.version && !said_.contains(version)) {
+  if (version > 0 && version == champion_.version) {
     scores.adapter = champion_;
-    real = champion_.sha256;
+    real = keeps_old_weights ? "" : champion_.sha256;
   } else if (version > 0) {
     if (!said_.contains(version)) return absl::NotFoundError(absl::StrCat("no adapter ", version));
     scores.adapter = {version, said_[version]};
@@ -93,7 +93,10 @@ absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::P
     champion_ = {};
     return absl::OkStatus();
   }
-  if (files.safetensors != ref.sha256) return absl::DataLossError("wrong checksum");
+  // As the real one: the bytes of what is here are not looked at.
+  const auto here = said_.find(ref.version);
+  if (here == said_.end() && files.safetensors != ref.sha256)
+    return absl::DataLossError("wrong checksum");
   if (champion) {
     champion_ = ref;
     return absl::OkStatus();

@@ -122,7 +122,10 @@ class OrchestratorServiceTest : public ::testing::Test {
                            &supervisor_,  &adapters_,         &orchestrator_metrics_,
                            &tokenizer_,   kDefaultCanaryBound};
   RunManager runs_{parts_, RunConfigFromBytes};
-  ChampionKeeper champions_{parts_};
+  ChampionKeeper champions_{parts_,
+                            [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
+                              return files.safetensors;
+                            }};
   OrchestratorServiceImpl service_{&runs_, &champions_, &registry_, absl::Seconds(2),
                                    absl::Hours(1)};
   std::unique_ptr<rpc::Server> server_ =
