@@ -110,6 +110,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
     if (const absl::Status back = Serve(current); !back.ok())
       obs::Log(obs::Severity::kError, "the champion cannot be served again",
                {{"error", back.ToString()}});
+    WaitUntilServed(parts_.registry, shutdown_.get_token());
     return status;
   }
   obs::Log(obs::Severity::kInfo, "champion promoted",

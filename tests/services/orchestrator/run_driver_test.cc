@@ -248,7 +248,9 @@ TEST_F(RunDriverTest, WithStalenessEachStepIsSampledByTheWeightsBeforeTheLast) {
   ASSERT_TRUE(life.Drive("run", config).ok());
   for (int step = 1; step <= kSteps; ++step) {
     const int64_t sampled_by = step <= 2 ? 0 : step - 2;
-    for (const Rollout& rollout : *life.ledger->Rollouts("run", step)) {
+    const auto rollouts = life.ledger->Rollouts("run", step);
+    ASSERT_TRUE(rollouts.ok()) << rollouts.status();
+    for (const Rollout& rollout : *rollouts) {
       EXPECT_EQ(rollout.adapter.version, sampled_by) << "step " << step;
     }
   }
