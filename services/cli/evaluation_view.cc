@@ -25,7 +25,9 @@ std::string Bounds(const eval::MeanInterval& i) {
   return absl::StrCat("[", Signed(i.lower), ", ", Signed(i.upper), "]");
 }
 
-std::string PValue(double p) { return absl::StrFormat(p < 5e-5 ? "%.0e" : "%.4f", p); }
+std::string PValue(double p) {
+  return p < 5e-5 ? absl::StrFormat("%.0e", p) : absl::StrFormat("%.4f", p);
+}
 
 std::string Percent(double share) { return absl::StrFormat("%.3g %%", 100 * share); }
 
