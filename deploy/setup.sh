@@ -43,13 +43,16 @@ install_packages() {
   local log; log=$(mktemp)
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >"$log" 2>&1 || true
   # Debian starts and enables a daemon as it is installed. We want its program only; one that you have already stays as it is.
-  local policy=/usr/sbin/policy-rc.d guarded=0
+  local policy=/usr/sbin/policy-rc.d guard=:
   if [[ " ${missing[*]} " == *" prometheus "* && ! -e $policy ]]; then
-    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" install -m 755 /dev/stdin "$policy"; guarded=1
+    guard="${sudo[*]} rm -f $policy"
+    # shellcheck disable=SC2064  # what it is now, also when this script is interrupted: left behind, no package could start a service again
+    trap "$guard" EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" install -m 755 /dev/stdin "$policy"
   fi
   local rc=0
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$log" 2>&1 || rc=$?
-  if ((guarded)); then "${sudo[@]}" rm -f "$policy"; fi
+  $guard
   ((rc == 0)) || { tail -n 5 "$log" >&2; die "apt-get could not install ${missing[*]} (log: $log); is the Debian mirror reachable?"; }
   if [[ " ${missing[*]} " == *" prometheus "* ]]; then "${sudo[@]}" update-rc.d prometheus disable >>"$log" 2>&1; fi
   rm -f "$log"
