@@ -33,6 +33,11 @@ inline constexpr int64_t kMinSlicePrompts = 10;
 // dialogues; columns and values in byte order, identities last.
 [[nodiscard]] absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation);
 
+// Where the reward may have been gamed: the first judge finds `arm` less toxic, and these
+// differences of toxicity are those of other judges of the same text that do not. They point into
+// `comparison`.
+[[nodiscard]] std::vector<const Difference*> Disagreements(const Comparison& comparison);
+
 // What a reader of the numbers must know, in sentences.
 [[nodiscard]] std::vector<std::string> Notes(const Evaluation& evaluation);
 

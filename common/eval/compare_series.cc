@@ -86,4 +86,20 @@ absl::StatusOr<Difference> CompareSeries(const Evaluation& evaluation,
   return d;
 }
 
+std::vector<const Difference*> Disagreements(const Comparison& comparison) {
+  const Difference* first = nullptr;
+  std::vector<const Difference*> disagreements;
+  for (const Difference& d : comparison.differences) {
+    if (d.measure != "toxicity" || !d.scoring.has_value()) continue;
+    if (first == nullptr) {
+      first = &d;
+      if (d.verdict != Verdict::kBetter) break;
+    }
+    if (d.scoring->text == first->scoring->text && d.scoring->judge != first->scoring->judge &&
+        d.verdict != Verdict::kBetter)
+      disagreements.push_back(&d);
+  }
+  return disagreements;
+}
+
 }  // namespace mellow::eval

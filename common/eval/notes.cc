@@ -63,20 +63,14 @@ class NoteWriter {
           *needed.for_change, " that are needed (power ", Percent(e_.config.power), ", alpha ",
           Percent(e_.config.alpha), ").");
     }
-    OnJudges(c, main);
+    OnJudges(c);
   }
 
-  // Reward hacking: the judge that PPO optimised likes it, another one does not.
-  void OnJudges(const Comparison& c, const Difference& main) {
-    if (main.verdict != Verdict::kBetter) return;
-    for (const Difference& d : c.differences) {
-      if (d.measure != "toxicity" || !d.scoring.has_value() ||
-          d.scoring->text != main.scoring->text || d.scoring->judge == main.scoring->judge)
-        continue;
-      if (d.verdict == Verdict::kBetter) continue;
-      Say("The judge ", d.scoring->judge, " does not confirm that ", c.arm,
-          " is less toxic: ", d.verdict == Verdict::kWorse ? "worse" : "no difference beyond noise",
-          " (", IntervalText(e_.config, d), "). The reward may have been gamed.");
+  void OnJudges(const Comparison& c) {
+    for (const Difference* d : Disagreements(c)) {
+      Say("The judge ", d->scoring->judge, " does not confirm that ", c.arm, " is less toxic: ",
+          d->verdict == Verdict::kWorse ? "worse" : "no difference beyond noise", " (",
+          IntervalText(e_.config, *d), "). The reward may have been gamed.");
     }
   }
 

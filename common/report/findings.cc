@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "common/eval/analysis.h"
 #include "common/report/numbers.h"
 #include "common/report/words.h"
 
@@ -93,17 +94,13 @@ double Share(int64_t part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
-// What several judges say of one arm, when they do not agree.
-void WarnOfJudges(const Evaluation& e, const Comparison& c, std::vector<std::string>* warnings) {
-  const Difference* first = FindDifference(e, c, "toxicity");
-  if (first == nullptr || first->verdict != Verdict::kBetter) return;
-  for (const Difference& d : c.differences) {
-    if (d.measure != "toxicity" || !d.scoring.has_value() || &d == first) continue;
-    if (d.scoring->judge == first->scoring->judge || d.verdict == Verdict::kBetter) continue;
-    warnings->push_back(absl::StrCat(
-        c.arm, ": judge ", first->scoring->judge, " finds it less toxic, judge ", d.scoring->judge,
-        " does not (", SignedInterval(d.difference, DecimalsFor({d.baseline, d.arm})), ", ",
-        VerdictWords(d.verdict), "). The reward may have been learnt, not politeness."));
+void WarnOfJudges(const Comparison& c, std::vector<std::string>* warnings) {
+  for (const Difference* d : eval::Disagreements(c)) {
+    warnings->push_back(
+        absl::StrCat(c.arm, ": judge ", d->scoring->judge, " does not find it less toxic (",
+                     SignedInterval(d->difference, DecimalsFor({d->baseline, d->arm})), ", ",
+                     VerdictWords(d->verdict),
+                     "), the first judge does. The reward may have been learnt, not politeness."));
   }
 }
 
@@ -220,7 +217,7 @@ Findings ComputeFindings(const Evaluation& e) {
   for (size_t c = 0; c < e.comparisons.size(); ++c) {
     const Comparison& comparison = e.comparisons[c];
     findings.verdicts.push_back(JudgeArm(e, comparison));
-    WarnOfJudges(e, comparison, &findings.warnings);
+    WarnOfJudges(comparison, &findings.warnings);
     WarnOfContent(e, comparison, &findings.warnings);
     WarnOfShape(comparison, e.summaries[0].shape, e.summaries[c + 1].shape, &findings.warnings);
     if (!e.scorings.empty()) findings.changes.push_back(ChangeOf(e, c + 1));

@@ -14,7 +14,11 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
 
 double Uniform(size_t row, uint32_t stream) {
   return PhiloxUniform({static_cast<uint32_t>(row), 0, 0, 0}, {stream, 0});
@@ -108,6 +112,33 @@ TEST(AnalyseTest, VerdictsKnowWhichWayIsBetter) {
   ASSERT_TRUE(Analyse(&worse).ok());
   EXPECT_EQ(Find(worse, "toxicity").verdict, Verdict::kWorse);
   EXPECT_EQ(Find(worse, "logit").verdict, Verdict::kWorse);
+}
+
+// A query and response is mostly the dialogue, which no adapter changes: its noise says nothing.
+TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
+  Evaluation e = MakeEvaluation(60, -0.2, 0.1);
+  e.scorings = {{"reward", kSummaryScoring},
+                {"reward", kQueryResponseScoring},
+                {"other", kSummaryScoring},
+                {"other", kQueryResponseScoring}};
+  for (Row& row : e.rows) {
+    for (ArmRow& arm : row.arms) {
+      for (Sample& sample : arm.samples) {
+        const TextScore summary = sample.scores[0];
+        sample.scores = {summary, {.toxicity = 0.4}, summary, {.toxicity = 0.4}};
+      }
+    }
+  }
+  ASSERT_TRUE(Analyse(&e).ok());
+  EXPECT_THAT(e.notes, Each(Not(HasSubstr("does not confirm"))));
+  EXPECT_THAT(Disagreements(e.comparisons[0]), IsEmpty());
+  for (Row& row : e.rows) row.arms[1].samples = row.arms[0].samples;
+  for (Row& row : e.rows) {
+    for (Sample& sample : row.arms[1].samples) sample.scores[0].toxicity /= 2;
+  }
+  ASSERT_TRUE(Analyse(&e).ok());
+  EXPECT_THAT(e.notes, Contains(HasSubstr("judge other does not confirm that ppo")));
+  EXPECT_THAT(Disagreements(e.comparisons[0]), SizeIs(1));
 }
 
 TEST(AnalyseTest, SaysThatAnEffectCannotBeToldFromNoiseAndHowManyPromptsItNeeds) {

@@ -207,5 +207,23 @@ TEST(ReportTest, WarnsWhereTheRewardWasGamed) {
   EXPECT_THAT(warnings(), HasSubstr("50.0 % shorter"));
 }
 
+TEST(ReportTest, WarnsOfAJudgeOfTheSameTextThatDoesNotConfirm) {
+  ReportInput input = SampleInput();
+  input.evaluation.judges.push_back({.name = "second", .independent = true});
+  std::vector<eval::Difference>& differences = input.evaluation.comparisons[0].differences;
+  eval::Difference whole = differences[0];
+  ASSERT_EQ(whole.measure, "toxicity");
+  ASSERT_EQ(whole.verdict, eval::Verdict::kBetter);
+  whole.scoring = {.judge = "second", .text = eval::kQueryResponseScoring};
+  whole.verdict = eval::Verdict::kNoise;
+  differences.push_back(whole);
+  const size_t summary = differences.size();
+  differences.push_back(differences[0]);
+  differences[summary].scoring->judge = "second";
+  EXPECT_THAT(MakeReport(input).json, Not(HasSubstr("judge second does not find it less toxic")));
+  differences[summary].verdict = eval::Verdict::kNoise;
+  EXPECT_THAT(MakeReport(input).json, HasSubstr("judge second does not find it less toxic"));
+}
+
 }  // namespace
 }  // namespace mellow::report
