@@ -7,24 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/data/shuffle.h"
 #include "common/text/utf8.h"
 
 namespace mellow::data {
-namespace {
-
-// How many rows that share is.
-absl::StatusOr<size_t> RowsOf(const Dataset& dataset, double fraction) {
-  if (!(fraction >= 0.0 && fraction <= 1.0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("train_fraction is ", fraction, ": not in [0, 1]"));
-  }
-  // 0.29 of 100 rows are 29, although 0.29 * 100 is a little less.
-  return static_cast<size_t>(
-      std::floor(fraction * static_cast<double>(dataset.rows().size()) * (1 + 1e-12)));
-}
-
-}  // namespace
 
 absl::StatusOr<Dataset> FilterByLength(const Dataset& dataset, const LengthFilter& filter) {
   MELLOW_ASSIGN_OR_RETURN(const size_t column, dataset.ColumnIndex(filter.column));
@@ -39,24 +24,16 @@ absl::StatusOr<Dataset> FilterByLength(const Dataset& dataset, const LengthFilte
 }
 
 absl::StatusOr<Split> SplitInOrder(const Dataset& dataset, double train_fraction) {
-  MELLOW_ASSIGN_OR_RETURN(const size_t share, RowsOf(dataset, train_fraction));
+  if (!(train_fraction >= 0.0 && train_fraction <= 1.0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("train_fraction is ", train_fraction, ": not in [0, 1]"));
+  }
   const std::vector<Row>& rows = dataset.rows();
-  const auto middle = rows.begin() + static_cast<int64_t>(share);
+  // 0.29 of 100 rows are 29, although 0.29 * 100 is a little less.
+  const double share = train_fraction * static_cast<double>(rows.size()) * (1 + 1e-12);
+  const auto middle = rows.begin() + static_cast<int64_t>(std::floor(share));
   return Split{.train = Dataset(dataset.path(), dataset.columns(), {rows.begin(), middle}),
                .test = Dataset(dataset.path(), dataset.columns(), {middle, rows.end()})};
-}
-
-absl::StatusOr<Split> SplitBySeed(const Dataset& dataset, double train_fraction, uint64_t seed) {
-  MELLOW_ASSIGN_OR_RETURN(const size_t share, RowsOf(dataset, train_fraction));
-  const std::vector<Row>& rows = dataset.rows();
-  const std::vector<uint32_t> order =
-      Permutation(seed, /*epoch=*/0, static_cast<uint32_t>(rows.size()));
-  std::vector<bool> drawn(rows.size());
-  for (size_t i = 0; i < share; ++i) drawn[order[i]] = true;
-  std::vector<Row> parts[2];
-  for (size_t i = 0; i < rows.size(); ++i) parts[drawn[i] ? 0 : 1].push_back(rows[i]);
-  return Split{.train = Dataset(dataset.path(), dataset.columns(), std::move(parts[0])),
-               .test = Dataset(dataset.path(), dataset.columns(), std::move(parts[1]))};
 }
 
 }  // namespace mellow::data

@@ -33,11 +33,6 @@ struct Split {
 // InvalidArgument: not in [0, 1].
 [[nodiscard]] absl::StatusOr<Split> SplitInOrder(const Dataset& dataset, double train_fraction);
 
-// The same shares, drawn by the seed; the rows of each part stay in order. InvalidArgument: not in
-// [0, 1].
-[[nodiscard]] absl::StatusOr<Split> SplitBySeed(const Dataset& dataset, double train_fraction,
-                                                uint64_t seed);
-
 }  // namespace mellow::data
 
 #endif  // MELLOW_COMMON_DATA_SELECT_H_

@@ -1,3 +1,4 @@
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -209,6 +210,17 @@ absl::Status CheckShape(const Evaluation& e) {
   if (e.arms.size() < 2) return absl::InvalidArgumentError("arms: at least two are needed");
   MELLOW_RETURN_IF_ERROR(CheckSize("summaries", e.summaries.size(), e.arms.size()));
   MELLOW_RETURN_IF_ERROR(CheckSize("comparisons", e.comparisons.size(), e.arms.size() - 1));
+  MELLOW_RETURN_IF_ERROR(CheckSize("rows", e.rows.size(), static_cast<size_t>(e.config.prompts)));
+  std::set<absl::string_view> names;
+  for (size_t a = 0; a < e.arms.size(); ++a) {
+    const std::string& name = e.arms[a].name;
+    if (!names.insert(name).second)
+      return absl::InvalidArgumentError(
+          absl::StrCat("arms[", a, "].name ", name, ": another arm has it"));
+    if (a > 0 && e.comparisons[a - 1].arm != name)
+      return absl::InvalidArgumentError(absl::StrCat("comparisons[", a - 1, "].arm ",
+                                                     e.comparisons[a - 1].arm, ": must be ", name));
+  }
   for (size_t a = 0; a < e.arms.size(); ++a) {
     MELLOW_RETURN_IF_ERROR(CheckSize(absl::StrCat("summaries[", a, "].toxicity"),
                                      e.summaries[a].toxicity.size(), e.scorings.size()));

@@ -1,5 +1,6 @@
 #include "services/cli/evaluation_arms.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -76,16 +77,32 @@ absl::StatusOr<ResolvedArm> Resolve(const std::string& name, const ClusterAdapte
   return IsFolderArm(name) ? FolderArm(name) : ClusterArm(name, cluster);
 }
 
-// The last part of a folder's path; the whole path when that is taken.
-std::string ShortName(const std::string& name, const std::vector<ResolvedArm>& before) {
+// The last part of a folder's path.
+std::string ShortName(const std::string& name) {
   if (!IsFolderArm(name)) return name;
   std::filesystem::path path(name);
   if (!path.has_filename()) path = path.parent_path();
-  const std::string last = path.filename().string();
-  for (const ResolvedArm& other : before) {
-    if (other.arm.name == last) return name;
+  return path.filename().string();
+}
+
+bool NameIsTaken(const std::vector<ResolvedArm>& arms, const ResolvedArm& arm) {
+  return std::count_if(arms.begin(), arms.end(), [&](const ResolvedArm& other) {
+           return other.arm.name == arm.arm.name;
+         }) > 1;
+}
+
+// Results are told by name. A folder whose short name is another arm's too gets its whole path.
+absl::Status MakeNamesUnique(std::vector<ResolvedArm>* arms) {
+  std::vector<ResolvedArm*> ambiguous;
+  for (ResolvedArm& arm : *arms) {
+    if (arm.arm.kind == "folder" && NameIsTaken(*arms, arm)) ambiguous.push_back(&arm);
   }
-  return last;
+  for (ResolvedArm* arm : ambiguous) arm->arm.name = arm->arm.path;
+  for (const ResolvedArm& arm : *arms) {
+    if (NameIsTaken(*arms, arm))
+      return absl::InvalidArgumentError(absl::StrCat("arms: ", arm.arm.name, " is named twice"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -96,7 +113,7 @@ absl::StatusOr<std::vector<ResolvedArm>> ResolveArms(absl::Span<const std::strin
   for (const std::string& name : arms) {
     absl::StatusOr<ResolvedArm> arm = Resolve(name, cluster);
     if (!arm.ok()) return Annotate(arm.status(), absl::StrCat("arms: ", name));
-    arm->arm.name = ShortName(name, resolved);
+    arm->arm.name = ShortName(name);
     for (const ResolvedArm& other : resolved) {
       if (other.arm.sha256 != arm->arm.sha256) continue;
       return absl::InvalidArgumentError(absl::StrCat(
@@ -106,6 +123,7 @@ absl::StatusOr<std::vector<ResolvedArm>> ResolveArms(absl::Span<const std::strin
     }
     resolved.push_back(*std::move(arm));
   }
+  MELLOW_RETURN_IF_ERROR(MakeNamesUnique(&resolved));
   return resolved;
 }
 

@@ -105,9 +105,7 @@ absl::StatusOr<data::Dataset> SelectRows(const DataSpec& spec, const data::Datas
   if (spec.has_min_chars()) filter.min_chars = spec.min_chars();
   if (spec.has_max_chars()) filter.max_chars = spec.max_chars();
   MELLOW_ASSIGN_OR_RETURN(const data::Dataset filtered, data::FilterByLength(all, filter));
-  const absl::StatusOr<data::Split> split =
-      spec.has_split_seed() ? data::SplitBySeed(filtered, spec.train_fraction(), spec.split_seed())
-                            : data::SplitInOrder(filtered, spec.train_fraction());
+  const absl::StatusOr<data::Split> split = data::SplitInOrder(filtered, spec.train_fraction());
   if (!split.ok()) return data::BadField("data", split.status());
   if (spec.limit() < 0) return Bad("data.limit", spec.limit(), "at least 0");
   std::vector<data::Row> rows = split->test.rows();
@@ -172,7 +170,9 @@ class PromptMaker {
 
 absl::StatusOr<eval::EvaluationConfig> ConfigOf(const EvaluationSpec& spec) {
   if (spec.data().path().empty()) return absl::InvalidArgumentError("data.path: is empty");
-  if (spec.arms().empty()) return absl::InvalidArgumentError("arms: is empty");
+  if (spec.arms_size() < 2)
+    return absl::InvalidArgumentError(
+        absl::StrCat("arms: ", spec.arms_size(), " given; at least two are compared"));
   if (spec.data().has_max_source_tokens() && spec.data().max_source_tokens() < 1)
     return Bad("data.max_source_tokens", spec.data().max_source_tokens(), "at least 1");
   eval::EvaluationConfig c;

@@ -151,7 +151,8 @@ class Evaluate(unittest.TestCase):
                      "1.  base, toxicity", "2.  base, toxicity", "ppo, toxicity", str(out / "evaluation.json")):
             self.assertIn(part, text)
         self.assertNotIn("3.  base", text)
-        one_line(self, mellow("evaluate", path, *FOLDERS[:2], "--reward-model", judge, "--out", out, *sets(["arms=base"]), check=1), "second-opinion", "already")
+        one_line(self, mellow("evaluate", path, *FOLDERS[:2], "--reward-model", judge, "--out", out, *sets([f"arms=base,{self.adapter}"]), check=1), "second-opinion", "already")
+        one_line(self, mellow("evaluate", path, *FOLDERS, "--out", out, *sets(["arms=base"]), check=1), "arms: 1 given")
 
     def test_demands(self):
         out = self.folder / "demands"

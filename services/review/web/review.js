@@ -127,7 +127,7 @@
   function takeOver() {
     try {
       for (const key of Object.keys(localStorage).filter((name) => name.startsWith(storageKey("")))) {
-        for (const save of JSON.parse(localStorage.getItem(key)) || []) {
+        for (const save of parsed(key)) {
           if (!questions.includes(save.question) || sheets[save.position] === undefined) continue;
           const stored = sheets[save.position][save.question];
           if (stored !== undefined && !newer(save, stored)) continue;
@@ -139,8 +139,20 @@
         if (key !== storageKey(client)) localStorage.removeItem(key);
       }
     } catch {
-      // As above; an entry that is no JSON is nobody's answer.
+      // As above.
     }
+  }
+
+  // An entry that is no list of answers is nobody's, and must not keep the others from being read.
+  function parsed(key) {
+    try {
+      const saves = JSON.parse(localStorage.getItem(key));
+      if (Array.isArray(saves)) return saves.filter((save) => save !== null && typeof save === "object");
+    } catch {
+      // Not ours.
+    }
+    localStorage.removeItem(key);
+    return [];
   }
 
   async function flush() {

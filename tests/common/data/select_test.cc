@@ -1,6 +1,5 @@
 #include "common/data/select.h"
 
-#include <algorithm>
 #include <limits>
 
 #include "gmock/gmock.h"
@@ -58,23 +57,6 @@ TEST(SplitInOrderTest, RejectsWhatIsNoFraction) {
     EXPECT_EQ(SplitInOrder(MakeDataset({}), fraction).status().code(),
               absl::StatusCode::kInvalidArgument);
   }
-}
-
-TEST(SplitBySeedTest, EverySeedDrawsAnotherShareAndKeepsTheOrder) {
-  const Dataset dataset = MakeDataset(std::vector<std::string>(50, "x"));
-  const std::vector<int> train = Lines(SplitBySeed(dataset, 0.6, 1)->train);
-  const std::vector<int> test = Lines(SplitBySeed(dataset, 0.6, 1)->test);
-  EXPECT_EQ(train.size(), 30u);
-  EXPECT_TRUE(std::is_sorted(train.begin(), train.end()));
-  EXPECT_TRUE(std::is_sorted(test.begin(), test.end()));
-  std::vector<int> both = train;
-  both.insert(both.end(), test.begin(), test.end());
-  std::sort(both.begin(), both.end());
-  EXPECT_EQ(both, Lines(dataset));
-  EXPECT_EQ(Lines(SplitBySeed(dataset, 0.6, 1)->train), train);
-  EXPECT_NE(Lines(SplitBySeed(dataset, 0.6, 2)->train), train);
-  EXPECT_NE(train, Lines(SplitInOrder(dataset, 0.6)->train));
-  EXPECT_TRUE(absl::IsInvalidArgument(SplitBySeed(dataset, 1.5, 1).status()));
 }
 
 }  // namespace

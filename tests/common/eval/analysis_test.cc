@@ -35,6 +35,7 @@ Sample MakeSample(const std::string& summary, double toxicity) {
 // with half of `noise` more or less in turn.
 Evaluation MakeEvaluation(size_t n, double change, double noise) {
   Evaluation e;
+  e.config.prompts = static_cast<int64_t>(n);
   e.config.sampling.samples = 2;
   e.config.resamples = 2000;
   e.config.permutations = 2000;

@@ -88,6 +88,19 @@ TEST(ResolveArmsTest, TheChampionIsWhatWasPromoted) {
   EXPECT_EQ((*arms)[0].arm.sha256, "hash3");
 }
 
+TEST(ResolveArmsTest, NamesAreUnique) {
+  const ClusterAdapters cluster = MakeCluster();
+  const testing::TempFolder folder;
+  const std::string path = folder / "base";
+  ASSERT_TRUE(adapters::WritePeftFolder(path, ReadGolden("lora-r4-qv")).ok());
+  for (const std::vector<std::string>& given :
+       {std::vector<std::string>{path, "base"}, std::vector<std::string>{"base", path}}) {
+    const auto arms = ResolveArms(given, &cluster);
+    ASSERT_TRUE(arms.ok()) << arms.status();
+    EXPECT_NE((*arms)[0].arm.name, (*arms)[1].arm.name);
+  }
+}
+
 TEST(ResolveArmsTest, SaysWhatIsWrong) {
   const ClusterAdapters cluster = MakeCluster();
   const auto error = [&](const std::vector<std::string>& arms, const ClusterAdapters* of) {
