@@ -92,9 +92,8 @@ absl::StatusOr<eval::Evaluation> ReadEvaluation(const std::string& path) {
         absl::StrCat(path, ": its configuration does not have the sha256 that it says"));
   eval::Evaluation again = *evaluation;
   MELLOW_RETURN_IF_ERROR(Annotate(eval::Analyse(&again), path));
-  std::swap(again.comparisons, evaluation->comparisons);
   eval::Evaluation told = *evaluation;
-  std::swap(told.comparisons, again.comparisons);
+  evaluation->comparisons = std::move(again.comparisons);
   if (eval::EvaluationToJson(told) != eval::EvaluationToJson(*evaluation))
     return absl::DataLossError(absl::StrCat(path, ": its comparisons do not follow from its rows"));
   return evaluation;
