@@ -15,14 +15,14 @@ http::Response Get(StudyWhenReady& study, const std::string& path) {
 
 TEST(StudyWhenReadyTest, WaitsForTheFileAndThenServesIt) {
   const testing::TempFolder folder;
-  const std::string path = folder.path() + "/study.sqlite";
+  const std::string path = folder / "study.sqlite";
   obs::Metrics metrics;
   StudyWhenReady study(path, {}, &metrics);
   EXPECT_EQ(study.Open().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Get(study, "/healthz").status, 200);
   EXPECT_EQ(Get(study, "/r/token").status, 503);
   EXPECT_EQ(Get(study, "/r/token").headers.count("retry-after"), 1U);
-  const auto invitations = StudyStore::Create(path, {.items = MakeItems(2, 2)}, {"Ada"});
+  const auto invitations = StudyStore::Create(path, MakeItems(2, 2), std::vector<std::string>{"Ada"});
   ASSERT_TRUE(invitations.ok()) << invitations.status();
   EXPECT_EQ(Get(study, "/r/" + (*invitations)[0].token).status, 200);
   EXPECT_EQ(Get(study, "/r/token").status, 404);
@@ -32,7 +32,7 @@ TEST(StudyWhenReadyTest, WaitsForTheFileAndThenServesIt) {
 
 TEST(StudyWhenReadyTest, AFileThatIsNoStudyIsNotWaitedFor) {
   const testing::TempFolder folder;
-  const std::string path = folder.path() + "/study.sqlite";
+  const std::string path = folder / "study.sqlite";
   ASSERT_TRUE(WriteFileAtomic(path, "not a study").ok());
   obs::Metrics metrics;
   StudyWhenReady study(path, {}, &metrics);
