@@ -6,10 +6,13 @@ MELLOW_DEBIAN, DOCKER_BUILD_ARGS: as for deploy/docker/build.sh."""
 import contextlib
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
+import urllib.request
 import uuid
 
 import harness
@@ -168,7 +171,31 @@ class Compose(unittest.TestCase):
             # The results of one command are there for the next, and the page takes the study that one of them makes.
             p.cli("evaluate", "/runs/mini-eval.json", "--out", "evaluation", "--set", "data.max_rows=12", "--set", "resamples=200")
             p.cli("review", "new", "evaluation/evaluation.json", "--out", "review.sqlite", "--annotators", "1")
-            self.assertNotIn("no study", docker("exec", p.containers("review")[0], "mellow_health_check", "http://127.0.0.1:8080/healthz").stdout)
+            page = urllib.request.urlopen(f"http://{p.address('review', 8080)}/healthz", timeout=20).read()
+            self.assertEqual(page, b"ok\n")
+            self.backup_and_restore(p, services)
+
+    def backup_and_restore(self, p, services):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "mellow.tar.gz"
+            before = self.history(p)
+            run("deploy/docker/backup.sh", "save", file, env=p.env)
+            wait_until(lambda: p.healthy("orchestrator") and p.healthy("learner"), "they run again after the copy", 180)
+            self.assertIn("is up", run("deploy/docker/backup.sh", "restore", file, env=p.env, check=False).stderr)
+            p("down", "--volumes", "--timeout", "5")
+            run("deploy/docker/backup.sh", "restore", file, env=p.env)
+            p("up", "--detach", "--no-build", *services)
+            for service in ("orchestrator", "learner", "policy", "reward"):
+                wait_until(lambda s=service: p.healthy(s), f"{service} is healthy again", 180)
+            self.assertEqual(self.history(p), before)
+            p.cli("review", "status", "review.sqlite")
+            # The next run starts where nothing is in its way, and ends.
+            self.assertEqual(p.cli("train", "/runs/mini.json", "--json", "--set", "steps=1", "--set", "seed=3").returncode, 0)
+
+    @staticmethod
+    def history(p):
+        status = json_lines(p.cli("status", "--json").stdout)[0]
+        return status["run"]
 
 
 if __name__ == "__main__":
