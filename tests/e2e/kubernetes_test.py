@@ -22,7 +22,6 @@ KUBERNETES = SOURCE / "deploy/kubernetes"
 STEPS = 30
 SETTINGS = [f"steps={STEPS}", "seed=5", "ppo.batch_size=16", "ppo.mini_batch_size=8", "generation.sampling.max_new_tokens=32", "shard_prompts=2"]
 SETS = [word for setting in SETTINGS for word in ("--set", setting)]
-NEEDS_CRDS = ("ServiceMonitor", "PrometheusRule")
 
 
 def cli(*arguments, stdin=None):
