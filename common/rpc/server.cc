@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/rpc/keepalive.h"
 #include "common/rpc/metrics_interceptor.h"
 
 namespace mellow::rpc {
@@ -36,6 +37,9 @@ absl::Status ServerOptions::Validate() const {
         absl::StrCat("max_message_bytes ", max_message_bytes, ": at least 1024"));
   if (max_threads < 2)
     return absl::InvalidArgumentError(absl::StrCat("max_threads ", max_threads, ": at least 2"));
+  if (max_connection_age < absl::Milliseconds(1) || max_connection_age > absl::Hours(24))
+    return absl::InvalidArgumentError(absl::StrCat(
+        "max_connection_age ", absl::FormatDuration(max_connection_age), ": between 1ms and 24h"));
   return absl::OkStatus();
 }
 
@@ -59,6 +63,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   grpc::ServerBuilder builder;
   // Without this two servers share a port in silence and each gets half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             ToMilliseconds(options.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             ToMilliseconds(kKeepaliveInterval / 2));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &server->port_);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(options.max_message_bytes);

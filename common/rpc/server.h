@@ -23,6 +23,9 @@ struct ServerOptions {
   std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
   int max_message_bytes = 64 << 20;     // larger: RESOURCE_EXHAUSTED from gRPC itself
   int max_threads = 64;                 // of the synchronous server; calls beyond it wait
+  // Older connections are asked to end (their calls are finished, however long they take), give or
+  // take 10 %: a caller then looks its name up again, and so finds servers that have come since.
+  absl::Duration max_connection_age = absl::Minutes(1);
   [[nodiscard]] absl::Status Validate() const;
 };
 

@@ -94,6 +94,16 @@ absl::Status NodeRegistry::Register(const NodeReport& report, absl::Time now) {
   return absl::OkStatus();
 }
 
+void NodeRegistry::Leave(const std::string& node_id, const std::string& incarnation) {
+  {
+    MutexLock lock(&mutex_);
+    const auto it = nodes_.find(node_id);
+    if (it == nodes_.end() || it->second.report.incarnation != incarnation) return;
+    nodes_.erase(it);
+  }
+  Notify();
+}
+
 absl::Time NodeRegistry::Sweep(absl::Time now) {
   std::vector<std::stop_source> ended;
   absl::Time next = absl::InfiniteFuture();

@@ -48,6 +48,9 @@ class NodeRegistry {
 
   // A registration or heartbeat. ResourceExhausted: too many nodes.
   [[nodiscard]] absl::Status Register(const NodeReport& report, absl::Time now);
+  // The process says that it ends: it gets no new work and is forgotten. Calls to it go on, it
+  // answers them. Ignored when another process has taken the node's place.
+  void Leave(const std::string& node_id, const std::string& incarnation);
   // Marks silent nodes as lost, forgets those lost for long; returns when to call again.
   absl::Time Sweep(absl::Time now);
 

@@ -113,7 +113,11 @@ grpc::Status OrchestratorServiceImpl::RegisterNode(grpc::ServerContext*,
 absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeRequest& request,
                                                        v1::RegisterNodeResponse* response) {
   MELLOW_ASSIGN_OR_RETURN(const NodeReport report, NodeReportFromProto(request));
-  MELLOW_RETURN_IF_ERROR(registry_->Register(report, absl::Now()));
+  if (request.leaving()) {
+    registry_->Leave(report.node_id, report.incarnation);
+  } else {
+    MELLOW_RETURN_IF_ERROR(registry_->Register(report, absl::Now()));
+  }
   response->set_heartbeat_seconds(absl::ToDoubleSeconds(heartbeat_));
   response->set_lost_after_seconds(absl::ToDoubleSeconds(lost_after_));
   return absl::OkStatus();

@@ -10,6 +10,13 @@
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
 
 namespace mellow::wire {
+namespace {
+
+constexpr absl::Duration kCallTimeout = absl::Seconds(2);
+// A process that ends does not wait longer to say so.
+constexpr absl::Duration kGoodbyeTimeout = absl::Seconds(1);
+
+}  // namespace
 
 std::unique_ptr<NodeRegistration> NodeRegistration::Start(
     const std::string& orchestrator_address, const std::string& node_id,
@@ -37,18 +44,21 @@ void NodeRegistration::Loop(const std::string& orchestrator_address,
                             orchestrator::v1::RegisterNodeRequest base) {
   auto stub =
       orchestrator::v1::OrchestratorService::NewStub(rpc::MakeChannel(orchestrator_address));
-  bool known = false;
-  bool complained = false;
-  while (true) {
+  orchestrator::v1::RegisterNodeResponse response;
+  const auto say = [&](bool leaving, absl::Duration timeout) {
     orchestrator::v1::RegisterNodeRequest request = describe_();
     request.set_node_id(base.node_id());
     request.set_incarnation(base.incarnation());
+    request.set_leaving(leaving);
     grpc::ClientContext context;
-    rpc::SetTimeout(&context, absl::Seconds(2));
-    orchestrator::v1::RegisterNodeResponse response;
-    const absl::Status status =
-        rpc::FromGrpcStatus(stub->RegisterNode(&context, request, &response),
-                            absl::StrCat("orchestrator at ", orchestrator_address));
+    rpc::SetTimeout(&context, timeout);
+    return rpc::FromGrpcStatus(stub->RegisterNode(&context, request, &response),
+                               absl::StrCat("orchestrator at ", orchestrator_address));
+  };
+  bool known = false;
+  bool complained = false;
+  while (true) {
+    const absl::Status status = say(/*leaving=*/false, kCallTimeout);
     if (status.ok() && !known)
       obs::Log(obs::Severity::kInfo, "registered with the orchestrator",
                {{"orchestrator", orchestrator_address}});
@@ -64,8 +74,12 @@ void NodeRegistration::Loop(const std::string& orchestrator_address,
     const absl::Time until = absl::Now() + pause;
     while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {
     }
-    if (stopping_) return;
+    if (stopping_) break;
   }
+  if (!known) return;
+  if (const absl::Status status = say(/*leaving=*/true, kGoodbyeTimeout); !status.ok())
+    obs::Log(obs::Severity::kInfo, "the orchestrator did not hear the goodbye",
+             {{"error", status.ToString()}});
 }
 
 }  // namespace mellow::wire

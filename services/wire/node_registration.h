@@ -22,7 +22,7 @@ class NodeRegistration {
   static std::unique_ptr<NodeRegistration> Start(
       const std::string& orchestrator_address, const std::string& node_id,
       std::function<orchestrator::v1::RegisterNodeRequest()> describe);
-  // Stops and joins.
+  // Stops, says goodbye when the orchestrator knows the node (a second at most), and joins.
   ~NodeRegistration();
 
  private:

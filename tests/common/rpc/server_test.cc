@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "absl/time/clock.h"
 #include "common/rpc/client.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
@@ -27,6 +28,26 @@ TEST(RpcServerTest, HealthFollowsSetServing) {
   EXPECT_TRUE(CheckHealth(channel, "x", absl::Seconds(20)).ok());
   (*server)->SetServing(false);
   EXPECT_TRUE(absl::IsUnavailable(CheckHealth(channel, "x", absl::Seconds(20))));
+}
+
+// A caller of a scaled service finds new servers only when it looks its name up again.
+TEST(RpcServerTest, OldConnectionsAreRenewedAndNoCallSuffers) {
+  obs::Metrics metrics;
+  ServerOptions options;
+  options.max_connection_age = absl::Milliseconds(50);
+  auto server = Server::Start(options, {}, {}, &metrics);
+  ASSERT_TRUE(server.ok()) << server.status();
+  (*server)->SetServing(true);
+  const auto channel = MakeChannel((*server)->address());
+  for (int renewals = 0; renewals < 5; ++renewals) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    ASSERT_TRUE(channel->WaitForConnected(absl::ToChronoTime(deadline)));
+    while (channel->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY) {
+      const absl::Status status = CheckHealth(channel, "x", absl::Seconds(20));
+      ASSERT_TRUE(status.ok()) << status;
+      ASSERT_LT(absl::Now(), deadline) << "the connection stays";
+    }
+  }
 }
 
 TEST(RpcServerTest, ATakenPortIsRefusedByName) {

@@ -148,6 +148,22 @@ TEST(NodeRegistryTest, ListenersAreToldOfChangesOnly) {
   EXPECT_EQ(changes, 2) << "the subscription has ended";
 }
 
+TEST(NodeRegistryTest, ANodeThatLeavesIsForgottenAndMayFinishItsCalls) {
+  NodeRegistry registry(kLostAfter);
+  Register(&registry, MakeReport("r", NodeRole::kReward, "old"));
+  const NodeHandle node = registry.Ready(NodeRole::kReward, kStart).at(0);
+  registry.Leave("r", "another process");
+  EXPECT_EQ(StateOf(registry, "r"), NodeState::kReady);
+  registry.Leave("r", "old");
+  EXPECT_TRUE(registry.List().empty());
+  registry.Sweep(kStart + kLostAfter);
+  EXPECT_FALSE(node.life.stop_requested());
+  registry.ReportSuccess("r");
+  registry.ReportFailure(node, kStart, /*lease=*/true);
+  registry.Leave("r", "old");
+  EXPECT_TRUE(registry.List().empty());
+}
+
 TEST(NodeRegistryTest, ForgetsNodesThatAreLostForLong) {
   NodeRegistry registry(kLostAfter);
   Register(&registry, MakeReport("r", NodeRole::kReward));
