@@ -7,6 +7,7 @@ image does not have, and a bill of materials (SPDX 2.3, /usr/share/mellow/sbom.s
 """
 import argparse
 import datetime
+import functools
 import hashlib
 import json
 import pathlib
@@ -34,6 +35,7 @@ def output(*command):
     return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout
 
 
+@functools.cache
 def loaded(program):
     """The files that the dynamic linker maps for `program`."""
     found = set()
@@ -46,6 +48,7 @@ def loaded(program):
     return found
 
 
+@functools.cache
 def package_of(path):
     """The Debian package that owns `path` (merged /usr: dpkg may know it under either name)."""
     real = path.resolve()
@@ -81,7 +84,8 @@ def pinned_wheels(gpu):
 
 
 def copy(path, root):
-    target = root / str(path).lstrip("/")
+    # /lib is a link to /usr/lib, which the image's own must not be replaced by a folder.
+    target = root / re.sub(r"^/(usr/)?lib/", "usr/lib/", str(path)).lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(path, target, follow_symlinks=True)
 
