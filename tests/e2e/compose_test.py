@@ -169,7 +169,7 @@ class Compose(unittest.TestCase):
             answer = json_lines(p("run", "--rm", "-T", "cli", "status", "--json").stdout)[0]
             self.assertEqual((answer["run"]["state"], answer["run"]["step"]), ("DONE", STEPS))
             # The results of one command are there for the next, and the page takes the study that one of them makes.
-            p.cli("evaluate", "/runs/mini-eval.json", "--out", "evaluation", "--set", "data.max_rows=12", "--set", "resamples=200")
+            p.cli("evaluate", "/runs/mini-eval.json", "--out", "evaluation", "--set", "data.limit=12", "--set", "statistics.resamples=200")
             p.cli("review", "new", "evaluation/evaluation.json", "--out", "review.sqlite", "--annotators", "1")
             page = urllib.request.urlopen(f"http://{p.address('review', 8080)}/healthz", timeout=20).read()
             self.assertEqual(page, b"ok\n")
