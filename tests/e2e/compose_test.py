@@ -62,8 +62,8 @@ def reason_to_skip():
 
 
 class Project:
-    def __init__(self):
-        self.command = compose_command()
+    def __init__(self, *files):
+        self.command = [*compose_command(), *(word for file in files for word in ("-f", file))]
         self.name = f"mellow-e2e-{uuid.uuid4().hex[:8]}"
         self.env = {"COMPOSE_PROJECT_NAME": self.name, "MELLOW_VERSION": TAG, "MELLOW_ORCHESTRATOR_PORT": "0", "MELLOW_REVIEW_PORT": "0",
                     "MELLOW_PROMETHEUS_PORT": "0", "MELLOW_GRAFANA_PORT": "0", "MELLOW_PROMETHEUS_IMAGE": prometheus_image()}
@@ -98,8 +98,8 @@ def prometheus_image():
 
 
 @contextlib.contextmanager
-def project():
-    p = Project()
+def project(*files):
+    p = Project(*files)
     try:
         yield p
     except BaseException:
@@ -174,6 +174,31 @@ class Compose(unittest.TestCase):
             page = urllib.request.urlopen(f"http://{p.address('review', 8080)}/healthz", timeout=20).read()
             self.assertEqual(page, b"ok\n")
             self.backup_and_restore(p, services)
+
+    def test_over_tls(self):
+        with tempfile.TemporaryDirectory() as certs, project("docker-compose.yml", "deploy/docker/tls.yml") as p:
+            run("deploy/tools/make_certs.sh", certs)
+            # Their group is what the containers run as.
+            os.chmod(certs, 0o755)
+            for key in pathlib.Path(certs).glob("*-key.pem"):
+                os.chown(key, -1, 65532)
+                key.chmod(0o640)
+            p.env["MELLOW_CERTS"] = certs
+            services = ["orchestrator", "reward", "policy", "learner", "review", "prometheus"]
+            p("up", "--detach", "--no-build", *services)
+            for service in services:
+                wait_until(lambda s=service: p.healthy(s), f"{service} is healthy", 180)
+            p.cli("train", "/runs/mini.json", "--json", "--set", "steps=1")
+            server = Prometheus(int(p.address("prometheus", 9090).rsplit(":", 1)[1]))
+            wait_until(lambda: len(server.instant('up{job="mellow"} == 1')) == 4, "every service is scraped", 60)
+            plain = self.refused(p, "-e", "MELLOW_TLS_CERT=", "-e", "MELLOW_TLS_KEY=", "-e", "MELLOW_TLS_CA=")
+            self.assertNotEqual(plain.returncode, 0)
+            user = self.refused(p, "-e", "MELLOW_TLS_CERT=/certs/user.pem", "-e", "MELLOW_TLS_KEY=/certs/user-key.pem")
+            self.assertIn("PERMISSION_DENIED", user.stderr.upper().replace(" ", "_"), user.stderr)
+
+    @staticmethod
+    def refused(p, *flags):
+        return p("run", "--rm", "-T", *flags, "cli", "train", "/runs/mini.json", "--json", "--set", "steps=1", check=False)
 
     def backup_and_restore(self, p, services):
         with tempfile.TemporaryDirectory() as folder:
