@@ -27,6 +27,8 @@ IMAGES = {
     "cli": ["mellow"],
 }
 WITH_TORCH = {"policy", "reward", "learner", "cli"}
+# Of the NVIDIA driver, which belongs to the host; the container toolkit brings them in.
+DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
 # Compiled into the programs: headers and static libraries of these Debian packages.
 COMPILED_IN = ["libcli11-dev", "libcpp-httplib-dev", "nlohmann-json3-dev"]
 
@@ -40,7 +42,7 @@ def loaded(program):
     """The files that the dynamic linker maps for `program`."""
     found = set()
     for line in output("ldd", program).splitlines():
-        if "not found" in line:
+        if "not found" in line and line.split()[0] not in DRIVER:
             raise SystemExit(f"{program}: {line.strip()}")
         match = re.search(r"(?:=> )?(/\S+) \(0x", line)
         if match:
