@@ -2,6 +2,7 @@
 # Installs and fetches everything that building Mellow needs. Safe to run again: what is there is kept.
 #
 #   deploy/setup.sh            build and run
+#   deploy/setup.sh --cuda     also the CUDA libraries that libtorch opens where there is a GPU (2 GB; the driver is yours)
 #   deploy/setup.sh --tools    also clang, clang-format, clang-tidy (lint, fuzzing, the clang preset), and Chromium with
 #                              playwright-core (the tests of the rating page), and Prometheus (tests; not started)
 #
@@ -16,6 +17,19 @@ readonly DEPS="$CACHE/deps-1"
 readonly TORCH=2.15.0 TORCH_SHA=6d8c86f4e33a9f12a58149bd9b0d64351632b8eb44479be8ff85e5389932dd79
 readonly CUDART=13.2.75 CUDART_SHA=72bf454902da594e0b833cadeddc8b7100ce1c7cf7ed9023943931be1aa913b7
 readonly CUPTI=13.2.75 CUPTI_SHA=f75aca6bef89c625a4076a820302bb06764daa1d21595286f6bee5e237d3a187
+# What libtorch_cuda.so of this wheel is linked to, beside the two above.
+readonly CUDA_WHEELS=(
+  nvidia-cublas==13.4.1.3 a5917cb642cfb07f4a0231ee16aec7e2e0357d8cb8b1b78a0c9c68dba3e6afc7
+  nvidia-cuda-nvrtc==13.2.86 8111c5130e967b78222ea2124145f8efe9ce201b752b2579a2513100a53be1c5
+  nvidia-cudnn-cu13==9.26.0.51 9c976d539786698c71d6bcdbe2053b7485fae062ff7e1215d2f2ff67b1a2149a
+  nvidia-cufft==12.2.0.57 34da27fadf3979b0b042c43823f0530be8408b86df31ee0108e1ca0b621d4ef6
+  nvidia-cufile==1.17.1.22 87feaf8c3ad20d3d03a01933181801ff6892bace5c8f0b1e4b48f319d3e62d36
+  nvidia-cusolver==12.2.0.11 fab5778f6769947389a1a6abc07e635576825a08c0ffc68c3ae7f1392c794b42
+  nvidia-cusparse==12.7.10.12 25907c75e4db1581685f06f61cc6cdecc04611765516a52373e0a18ebd69fa00
+  nvidia-cusparselt-cu13==0.8.1 786ce87568c303fadb5afcc7102d454cd3040d75f6f8626f5db460d1871f4dd0
+  nvidia-nccl-cu13==2.30.7 cefa7fdb9710efd0f39c5f1be1d61ff6fc9a996c451265bd7fbdcf9455ed4b50
+  nvidia-nvjitlink==13.5.37 280d7cb9649704145f074b8dbde500de04ce02d0872e066e20a83c17bcaa93eb
+  nvidia-nvshmem-cu13==3.7.2 b9a4f843c62b5dded8ad33fd6d220e007dcd39f06cee549292f5ba14ce4c235c)
 readonly SPM=0.2.0 SPM_SHA=a52c19171daaf2e697dc6cbe67684e0fa341b1248966f6aebb541de654d15843
 
 # What the build links (first lines) and what the build itself runs (last line).
@@ -87,6 +101,20 @@ get_torch() {
   rm -rf "$DEPS/torch-$TORCH" && mv "$tmp" "$DEPS/torch-$TORCH"
 }
 
+get_cuda() {
+  [[ -z "${MELLOW_TORCH_ROOT:-}" ]] || { step "CUDA libraries: those beside your libtorch"; return; }
+  local root="$DEPS/torch-$TORCH" i
+  if [[ -f "$root/DONE-cuda" ]]; then step "CUDA libraries: present"; return; fi
+  step "CUDA libraries: fetching (2 GB)"
+  local tmp; tmp=$(mktemp -d "$DEPS/.cuda.XXXXXX")
+  for ((i = 0; i < ${#CUDA_WHEELS[@]}; i += 2)); do
+    fetch "$tmp" "${CUDA_WHEELS[i]}" "${CUDA_WHEELS[i + 1]}" --only-binary=:all:
+    (cd "$tmp" && unzip -q -o -- *.whl 'nvidia/*/lib/*' -d "$root" && rm -f -- *.whl)
+  done
+  rm -rf "$tmp"
+  touch "$root/DONE-cuda"
+}
+
 get_sentencepiece() {
   if [[ -f "$DEPS/sentencepiece-$SPM/DONE" ]]; then step "sentencepiece $SPM: present"; return; fi
   step "sentencepiece $SPM: fetching and building"
@@ -116,16 +144,17 @@ get_playwright() {
 }
 
 main() {
-  local tools=0 packages=("${PACKAGES[@]}")
+  local tools=0 cuda=0 packages=("${PACKAGES[@]}")
   case "${1:-}" in
     "") ;;
+    --cuda) cuda=1 ;;
     --tools)
       tools=1
       packages+=("${TOOLS[@]}")
       # Another Node.js than Debian's may bring its own npm, which Debian's npm cannot stand beside.
       command -v node >/dev/null || packages+=(nodejs)
       command -v npm >/dev/null || packages+=(npm) ;;
-    *) die "unknown argument '$1' (only --tools)" ;;
+    *) die "unknown argument '$1' (only --cuda or --tools)" ;;
   esac
   [[ "$(uname -m)" == x86_64 ]] || die "x86-64 only for now (this machine: $(uname -m))"
   install_packages "${packages[@]}"
@@ -133,6 +162,7 @@ main() {
   # Two set-ups at once (two checkouts) must not unpack into each other.
   exec 9>"$DEPS/.lock"; flock 9
   get_torch
+  if ((cuda)); then get_cuda; fi
   get_sentencepiece
   if ((tools)); then get_playwright; fi
   step "ready: $DEPS"

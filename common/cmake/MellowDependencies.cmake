@@ -38,13 +38,14 @@ if(NOT EXISTS "${mellow_spm}/lib/libsentencepiece.a")
 endif()
 
 # find_package(Torch) insists on a CUDA toolkit; one imported target does what is needed. RPATH makes the binaries run in place.
+set(MELLOW_TORCH_RUNTIME "${MELLOW_TORCH_ROOT}/lib" CACHE PATH "Folder in which the programs look for libtorch when they run")
 add_library(mellow_torch INTERFACE)
 add_library(torch::cpu ALIAS mellow_torch)
 target_include_directories(mellow_torch SYSTEM INTERFACE
   "${MELLOW_TORCH_ROOT}/include" "${MELLOW_TORCH_ROOT}/include/torch/csrc/api/include")
 target_link_options(mellow_torch INTERFACE
   "LINKER:--no-as-needed,${MELLOW_TORCH_ROOT}/lib/libtorch_cpu.so,${MELLOW_TORCH_ROOT}/lib/libc10.so,--as-needed"
-  "LINKER:-rpath,${MELLOW_TORCH_ROOT}/lib"
+  "LINKER:-rpath,${MELLOW_TORCH_RUNTIME}"
   "LINKER:-rpath-link,${MELLOW_TORCH_ROOT}/../nvidia/cu13/lib")
 
 add_library(mellow_sentencepiece STATIC IMPORTED)

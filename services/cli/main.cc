@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_replace.h"
+#include "services/cli/cluster_file.h"
 #include "services/cli/command.h"
 
 namespace {
@@ -35,6 +36,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", MELLOW_VERSION);
   app.failure_message(CLI::FailureMessage::simple);
+  std::string connect;
+  app.add_option("--connect", connect,
+                 "The services of a cluster that `mellow up` did not start, as "
+                 "orchestrator=HOST:PORT,policy=HOST:PORT,...; goes before the command")
+      ->envname("MELLOW_CONNECT");
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   mellow::cli::AddStatusCommands(&app, &chosen);
@@ -59,6 +65,10 @@ int main(int argc, char** argv) {
       return Fail("unknown argument '" + unknown[0] + "' (try --help)", 2);
     }
     return Fail(std::string(error.what()) + " (try --help)", 2);
+  }
+  if (!connect.empty()) {
+    if (const absl::Status status = mellow::cli::ConnectTo(connect); !status.ok())
+      return Fail(std::string(status.message()), 2);
   }
   const absl::StatusOr<int> code = chosen();
   return code.ok() ? *code : Fail(std::string(code.status().message()), 1);

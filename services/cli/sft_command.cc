@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "services/cli/cluster_file.h"
@@ -177,7 +178,8 @@ std::string ResumeCommand(const SftOptions& options) {
 absl::StatusOr<int> Sft(const SftOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const v1::SftSpec spec, LoadSftFile(options.run_file, options.overrides));
   const std::string folder = CanonicalFolder(options.dir);
-  MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
+  MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
+  MELLOW_RETURN_IF_ERROR(MakeFolders(folder));  // not made by `mellow up` where it is --connect
   SftRecord record = {
       .request_id = NewSftRunId(spec), .spec = spec, .reported_step = kNothingReported};
   if (options.resume) {

@@ -165,11 +165,13 @@ void PrintAdapters(const AdapterRows& adapters) {
 }
 
 void Print(const Report& report) {
-  std::printf("cluster in %s; supervisor %d %s\n\n", report.folder.c_str(),
-              report.cluster.supervisor_pid,
-              report.supervised
-                  ? "runs"
-                  : "is gone: nothing will be restarted (`mellow up` again, or `mellow down`)");
+  if (!Connected()) {
+    std::printf("cluster in %s; supervisor %d %s\n\n", report.folder.c_str(),
+                report.cluster.supervisor_pid,
+                report.supervised
+                    ? "runs"
+                    : "is gone: nothing will be restarted (`mellow up` again, or `mellow down`)");
+  }
   std::vector<std::vector<std::string>> rows = {
       {"SERVICE", "HEALTH", "DEVICE", "ADDRESS", "PID", "RESTARTS"}};
   for (size_t i = 0; i < report.cluster.services.size(); ++i) {
@@ -203,7 +205,7 @@ void Print(const Report& report) {
 absl::StatusOr<int> Status(const StatusOptions& options) {
   Report report;
   report.folder = CanonicalFolder(options.dir);
-  MELLOW_ASSIGN_OR_RETURN(report.cluster, ReadClusterFile(report.folder));
+  MELLOW_ASSIGN_OR_RETURN(report.cluster, FindCluster(report.folder));
   report.supervised = IsMarked(report.cluster.supervisor_pid, report.folder);
   for (const ServiceEntry& service : report.cluster.services) {
     const absl::Status health =
@@ -225,7 +227,7 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
 }
 
 absl::StatusOr<int> Adapters(const StatusOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const ClusterFile cluster, ReadClusterFile(CanonicalFolder(options.dir)));
+  MELLOW_ASSIGN_OR_RETURN(const ClusterFile cluster, FindCluster(CanonicalFolder(options.dir)));
   const AdapterRows adapters = CollectAdapters(cluster);
   if (adapters.empty())
     return absl::UnavailableError(

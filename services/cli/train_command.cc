@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "services/cli/cluster_file.h"
@@ -200,7 +201,8 @@ std::string ResumeCommand(const TrainOptions& options) {
 absl::StatusOr<int> Train(const TrainOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const v1::RunSpec spec, LoadRunFile(options.run_file, options.overrides));
   const std::string folder = CanonicalFolder(options.dir);
-  MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
+  MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
+  MELLOW_RETURN_IF_ERROR(MakeFolders(folder));  // not made by `mellow up` where it is --connect
   TrainRecord record = {.request_id = NewRequestId(), .spec = spec};
   if (options.resume) {
     absl::StatusOr<TrainRecord> old = ReadRunRecord<v1::RunSpec>(RecordPath(folder));

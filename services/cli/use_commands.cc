@@ -37,7 +37,7 @@ std::string ReadAll(std::istream& in) {
 
 absl::StatusOr<int> Summarize(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
-  MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
+  MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
   if (options.adapter.has_value()) MELLOW_RETURN_IF_ERROR(calls.CheckAdapter(*options.adapter));
   const auto summarize = [&](std::string dialogue) {
@@ -64,7 +64,7 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
 
 absl::StatusOr<int> Score(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
-  MELLOW_RETURN_IF_ERROR(ReadClusterFile(folder).status());
+  MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
   AnswerInParallel(std::cin, std::cout, kWorkers, [&](const Json& line) -> absl::StatusOr<Json> {
     MELLOW_ASSIGN_OR_RETURN(std::string text, TextField(line, "text"));

@@ -6,25 +6,26 @@
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/review/review_options.h"
-#include "services/review/review_service.h"
+#include "services/review/study_when_ready.h"
 
 namespace mellow::review {
 namespace {
 
 absl::Status Serve(const ReviewOptions& options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
-  MELLOW_ASSIGN_OR_RETURN(auto store, StudyStore::Open(options.study));
   obs::Metrics metrics;
-  ReviewService service(store.get(), {.requests_per_second = options.requests_per_second},
-                        &metrics);
+  StudyWhenReady study(options.study, {.requests_per_second = options.requests_per_second},
+                       &metrics);
+  const absl::Status open = study.Open();
+  if (!open.ok() && !(options.wait_for_study && absl::IsNotFound(open))) return open;
   MELLOW_ASSIGN_OR_RETURN(auto metrics_server,
                           obs::MetricsServer::Start(options.process.metrics_address, &metrics));
   MELLOW_ASSIGN_OR_RETURN(auto server,
                           http::Server::Start({.address = options.process.address,
                                                .max_body_bytes = kMaxBodyBytes,
                                                .headers = SecurityHeaders()},
-                                              [&service](const http::Request& request) {
-                                                return service.Handle(request);
+                                              [&study](const http::Request& request) {
+                                                return study.Handle(request);
                                               }));
   wire::WaitToDrain(options.process, server->address(), metrics_server->port());
   if (!server->Stop(absl::Seconds(options.process.drain_seconds)))

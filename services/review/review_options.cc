@@ -39,6 +39,8 @@ void AddReviewFlags(CLI::App* app, ReviewOptions* options) {
   wire::AddProcessFlags(app, &options->process, "review", "HTTP");
   app->add_option("--study", options->study, "SQLite file that `mellow review new` made")
       ->required();
+  app->add_flag("--wait-for-study", options->wait_for_study,
+                "Serve before the study's file is there too, and take it when it comes");
   app->add_flag("--allow-remote", options->allow_remote,
                 "Let --address be one that other machines reach. There is no encryption: whoever "
                 "listens on the way can read the links and answer in people's names");

@@ -11,6 +11,7 @@ namespace mellow::review {
 struct ReviewOptions {
   wire::ProcessFlags process{.address = "127.0.0.1:8090"};
   std::string study;
+  bool wait_for_study = false;  // serve also while there is no such file
   bool allow_remote = false;
   double requests_per_second = 10;  // of one person
 

@@ -1,12 +1,22 @@
 #include "services/wire/process_flags.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <climits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 
 namespace mellow::wire {
+
+std::string WithHostName(const std::string& text) {
+  char name[HOST_NAME_MAX + 1] = {};
+  if (gethostname(name, HOST_NAME_MAX) != 0) return text;
+  return absl::StrReplaceAll(text, {{"{host}", name}});
+}
 
 absl::Status ProcessFlags::Validate() const {
   if (!(drain_seconds >= 0 && drain_seconds <= 3600))
@@ -24,7 +34,9 @@ void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node
       "--address", flags->address,
       absl::StrCat("Where to listen for ", protocol, ", HOST:PORT; port 0 picks a free one"));
   app->add_option("--metrics-address", flags->metrics_address, "Where to serve GET /metrics");
-  app->add_option("--node-id", flags->node_id, "Name of this node, the same after a restart");
+  app->add_option("--node-id", flags->node_id,
+                  "Name of this node, the same after a restart; {host} is the host's name")
+      ->transform(WithHostName);
   app->add_option("--log-level", flags->log_level, "debug, info, warning or error");
   app->add_option("--drain-seconds", flags->drain_seconds,
                   "After SIGTERM, calls in progress get that long");

@@ -25,6 +25,9 @@ struct ProcessFlags {
   [[nodiscard]] absl::Status Validate() const;
 };
 
+// Replaces "{host}" by this host's name: several containers of one service have one command line.
+[[nodiscard]] std::string WithHostName(const std::string& text);
+
 // --address, --metrics-address, --node-id, --log-level, --drain-seconds. `node_id` is the default
 // name, `protocol` what --address is for.
 void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,

@@ -26,9 +26,10 @@ absl::Status ServiceFlags::Validate() const {
 
 void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node_id) {
   AddProcessFlags(app, flags, node_id, "gRPC");
-  app->add_option(
-      "--advertise", flags->advertise,
-      "HOST:PORT under which the other services reach this one (default: the bound address)");
+  app->add_option("--advertise", flags->advertise,
+                  "HOST:PORT under which the other services reach this one (default: the bound "
+                  "address); {host} is the host's name")
+      ->transform(WithHostName);
   app->add_option("--orchestrator", flags->orchestrator,
                   "Register there, HOST:PORT (default: register nowhere)");
   app->add_option("--max-message-mib", flags->max_message_mib, "Largest message taken, in MiB");

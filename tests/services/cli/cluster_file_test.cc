@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
+#include "absl/strings/match.h"
 #include "common/base/file.h"
 #include "tests/testing/temp_folder.h"
 
@@ -39,6 +42,36 @@ TEST(ClusterFileTest, NoClusterAndADamagedFileAreToldApart) {
     ASSERT_TRUE(WriteFileAtomic(folder.path() + "/cluster.json", text).ok());
     EXPECT_EQ(ReadClusterFile(folder.path()).status().code(), absl::StatusCode::kDataLoss) << text;
   }
+}
+
+// In a process of its own: what ConnectTo says holds for the whole process.
+TEST(ClusterFileDeathTest, ConnectToReplacesEveryFoldersCluster) {
+  const testing::TempFolder folder;
+  EXPECT_EXIT(
+      {
+        bool good = !Connected() &&
+                    ConnectTo("orchestrator=orchestrator:50051, policy=policy:50051,policy=[::1]:2")
+                        .ok() &&
+                    Connected();
+        const auto policies = ServicesOfRole(folder.path(), "policy");
+        good = good && policies.ok() && policies->size() == 2 &&
+               (*policies)[0].address == "policy:50051" && (*policies)[0].name == "policy" &&
+               (*policies)[1].address == "[::1]:2" && (*policies)[1].name == "policy-1";
+        const absl::Status none = ServicesOfRole(folder.path(), "reward").status();
+        good = good && absl::IsNotFound(none) && absl::StrContains(none.message(), "--connect");
+        std::exit(good ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST(ClusterFileTest, ConnectToNamesWhatIsWrong) {
+  for (const char* text : {"", ",", "policy", "policy=", "policy=host", "policy=:1", "policy=h:0",
+                           "policy=h:65536", "polizei=h:1", "policy=h:1;reward=h:2"}) {
+    const absl::Status status = ConnectTo(text);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--connect"));
+  }
+  EXPECT_FALSE(Connected());
 }
 
 }  // namespace
