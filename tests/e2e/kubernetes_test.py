@@ -38,7 +38,7 @@ trap 'touch /tmp/stop' TERM
     i=$((i+1)); printf '{"dialogue": "#Person1#: Where is parcel %d?\\n#Person2#: In the depot, you moron."}\n' $i
   done
   echo $i >/tmp/sent
-} | mellow summarize --dir /work --patience 0 >/tmp/answers &
+} | mellow summarize --patience 0 >/tmp/answers &
 users=$!
 while kill -0 $users 2>/dev/null; do wait $users || true; done
 { cat /tmp/sent; grep -c '"summary"' /tmp/answers; grep -v '"summary"' /tmp/answers | head -n 3 | cut -c -300 || true; } >/dev/termination-log
@@ -84,7 +84,7 @@ class Kubernetes(unittest.TestCase):
                     self.assertTrue(container["started"], name)
         self.assertTrue(get("job", "mellow-models")["status"].get("succeeded"))
         wait_until(lambda: [nodes(role) for role in ("policy", "reward", "learner")] == [1, 1, 1], "a node of each role has registered")
-        health = run_script("status", "mellow status --dir /work --json | grep -o '\"health\":\"[A-Z_]*\"' >/dev/termination-log")
+        health = run_script("status", "mellow status --json | grep -o '\"health\":\"[A-Z_]*\"' >/dev/termination-log")
         self.assertEqual(health.split(), ['"health":"SERVING"'] * 4)
 
     def documents(self):
@@ -129,7 +129,7 @@ class Kubernetes(unittest.TestCase):
 
     def start_run(self):
         """The Job, with a small run, and its lines kept for a digest."""
-        script = DIGEST + 'mellow "$@" >>/work/steps.jsonl; digest /work/steps.jsonl'
+        script = DIGEST + 'mellow "$@" >>steps.jsonl; digest steps.jsonl'
         changes = [{"op": "add", "path": "/spec/template/spec/containers/0/command", "value": ["sh", "-euc", script, "mellow"]}]
         changes += [{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": word} for word in SETS]
         patches = {"patches": [{"target": {"kind": "Job", "name": "mellow-train"}, "patch": json.dumps(changes)}]}
@@ -174,15 +174,15 @@ class Kubernetes(unittest.TestCase):
         self.assertEqual(disturbed.splitlines()[0].split(), [str(step) for step in range(1, STEPS + 1)])
         self.assertEqual(disturbed.splitlines()[2], "1")
         # The same run without a disturbance has the same weights after each step.
-        command = " ".join(["mellow train /models/runs/mini.json --dir /work --json", *SETS])
-        self.assertEqual(run_script("quiet", DIGEST + f"{command} >/work/steps.jsonl; digest /work/steps.jsonl", 900), disturbed)
+        command = " ".join(["mellow train /models/runs/mini.json --json", *SETS])
+        self.assertEqual(run_script("quiet", DIGEST + f"{command} >/tmp/steps.jsonl; digest /tmp/steps.jsonl", 900), disturbed)
         wait_ready("policy", 3)
         wait_until(lambda: nodes("policy") == 3 and nodes("reward") == 1, "the nodes that are there work")
 
     def test_4_every_pod_behind_the_name_answers(self):
         found = wait_ready("policy", 3)
         before = {name: summaries_of(name) for name in found}
-        script = """for i in $(seq 90); do printf '{"dialogue": "#Person1#: Where is parcel %d?"}\\n' $i; done | mellow summarize --dir /work >/tmp/answers
+        script = """for i in $(seq 90); do printf '{"dialogue": "#Person1#: Where is parcel %d?"}\\n' $i; done | mellow summarize >/tmp/answers
         { getent ahostsv4 mellow-policy | cut -d ' ' -f 1 | sort -u | tr '\\n' ' '; grep -c '"summary"' /tmp/answers; } >/dev/termination-log"""
         *addresses, answers = run_script("round-robin", script).split()
         self.assertEqual(sorted(addresses), sorted(p["status"]["podIP"] for p in found.values()), "the name stands for the pods")

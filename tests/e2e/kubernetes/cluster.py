@@ -109,7 +109,7 @@ def volume(name, claim, node):
                          {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}}}}
 
 
-CLAIMS = {"models": "mellow-models", "orchestrator": "data-mellow-orchestrator-0", "learner": "data-mellow-learner-0", "work": "mellow-work"}
+CLAIMS = {"models": "mellow-models", "orchestrator": "data-mellow-orchestrator-0", "learner": "data-mellow-learner-0", "results": "mellow-results"}
 
 
 def on_the_node(node, script):
