@@ -293,8 +293,13 @@ class KubernetesTest(unittest.TestCase):
         for rendered, workload in self.each(lambda r: r.of("StatefulSet")):
             self.assertIsNotNone(rendered.find("Service", workload["spec"]["serviceName"]))
 
+    @staticmethod
+    def filled(rendered, container, word):
+        """The word with $(VARIABLES) filled in."""
+        return re.sub(r"\$\((\w+)\)", lambda name: rendered.environment(container)[name[1]] or "", word)
+
     def service_at(self, rendered, address):
-        name, port = address.rsplit(":", 1)
+        name, port = re.fullmatch(r"([\w-]+)\.mellow\.svc\.cluster\.local\.:(\d+)", address).groups()
         service = rendered.find("Service", name)
         self.assertIsNotNone(service, address)
         self.assertIn(int(port), [p["port"] for p in service["spec"]["ports"]], address)
@@ -304,7 +309,8 @@ class KubernetesTest(unittest.TestCase):
         for rendered, _, container in self.each_container():
             for argument in container.get("args", []):
                 if argument.startswith("--orchestrator="):
-                    self.assertEqual(self.service_at(rendered, argument.split("=", 1)[1])["metadata"]["name"], "mellow-orchestrator")
+                    address = self.filled(rendered, container, argument.split("=", 1)[1])
+                    self.assertEqual(self.service_at(rendered, address)["metadata"]["name"], "mellow-orchestrator")
         for rendered in self.each_rendering():
             services = dict(part.split("=") for part in rendered.find("ConfigMap", "mellow-connect")["data"]["MELLOW_CONNECT"].split(","))
             self.assertEqual(sorted(services), sorted(ROLES))
