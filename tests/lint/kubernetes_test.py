@@ -203,7 +203,7 @@ class KubernetesTest(unittest.TestCase):
             writable = [m["mountPath"] for m in container.get("volumeMounts", []) if not m.get("readOnly")]
             for argument in container.get("args", []):
                 flag, _, value = argument.partition("=")
-                if flag in ("--data-dir", "--checkpoint-dir", "--study", "--dir"):
+                if flag in ("--data-dir", "--checkpoint-dir", "--study"):
                     self.assertTrue(any(value == path or value.startswith(path + "/") for path in writable), argument)
 
     def test_variables_are_set(self):
@@ -293,8 +293,13 @@ class KubernetesTest(unittest.TestCase):
         for rendered, workload in self.each(lambda r: r.of("StatefulSet")):
             self.assertIsNotNone(rendered.find("Service", workload["spec"]["serviceName"]))
 
+    @staticmethod
+    def filled(rendered, container, word):
+        """The word with $(VARIABLES) filled in."""
+        return re.sub(r"\$\((\w+)\)", lambda name: rendered.environment(container)[name[1]] or "", word)
+
     def service_at(self, rendered, address):
-        name, port = address.rsplit(":", 1)
+        name, port = re.fullmatch(r"([\w-]+)\.mellow\.svc\.cluster\.local\.:(\d+)", address).groups()
         service = rendered.find("Service", name)
         self.assertIsNotNone(service, address)
         self.assertIn(int(port), [p["port"] for p in service["spec"]["ports"]], address)
@@ -304,13 +309,13 @@ class KubernetesTest(unittest.TestCase):
         for rendered, _, container in self.each_container():
             for argument in container.get("args", []):
                 if argument.startswith("--orchestrator="):
-                    self.assertEqual(self.service_at(rendered, argument.split("=", 1)[1])["metadata"]["name"], "mellow-orchestrator")
+                    address = self.filled(rendered, container, argument.split("=", 1)[1])
+                    self.assertEqual(self.service_at(rendered, address)["metadata"]["name"], "mellow-orchestrator")
         for rendered in self.each_rendering():
-            cluster = json.loads(rendered.find("ConfigMap", "mellow-cluster")["data"]["cluster.json"])
-            self.assertEqual(sorted(s["role"] for s in cluster["services"]), sorted(ROLES))
-            for entry in cluster["services"]:
-                for address in (entry["address"], re.fullmatch(r"http://(.*)/metrics", entry["metrics"])[1]):
-                    self.assertEqual(self.service_at(rendered, address)["metadata"]["name"], f"mellow-{entry['role']}")
+            services = dict(part.split("=") for part in rendered.find("ConfigMap", "mellow-connect")["data"]["MELLOW_CONNECT"].split(","))
+            self.assertEqual(sorted(services), sorted(ROLES))
+            for role, address in services.items():
+                self.assertEqual(self.service_at(rendered, address)["metadata"]["name"], f"mellow-{role}")
 
     def test_budgets_and_autoscalers(self):
         for rendered, budget in self.each(lambda r: r.of("PodDisruptionBudget")):
@@ -409,7 +414,7 @@ class KubernetesTest(unittest.TestCase):
                 self.assertTrue((ROOT / "deploy/models" / pathlib.Path(settings[variable]).name / "config.json").is_file())
 
     def test_the_dockerfile_has_the_images(self):
-        targets = set(re.findall(r"^FROM .* AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE | re.IGNORECASE))
+        targets = set(re.findall(r"^FROM .* AS (\S+)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE | re.IGNORECASE))
         for _, _, container in self.each_container():
             self.assertIn(re.fullmatch(r"mellow/(\w+):dev(?:-gpu)?", container["image"])[1], targets)
 

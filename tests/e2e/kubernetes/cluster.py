@@ -109,7 +109,7 @@ def volume(name, claim, node):
                          {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}}}}
 
 
-CLAIMS = {"models": "mellow-models", "orchestrator": "data-mellow-orchestrator-0", "learner": "data-mellow-learner-0", "work": "mellow-work"}
+CLAIMS = {"models": "mellow-models", "orchestrator": "data-mellow-orchestrator-0", "learner": "data-mellow-learner-0", "results": "mellow-results"}
 
 
 def on_the_node(node, script):
@@ -133,6 +133,11 @@ def on_the_node(node, script):
 def diagnose():
     """Prints what a person would look at first."""
     print(mellow("get", "pods", "-o", "wide", check=False).stdout, flush=True)
+    for pod in json.loads(mellow("get", "pods", "-o", "json", check=False).stdout or '{"items": []}')["items"]:
+        for container in pod["status"].get("containerStatuses", []):
+            for state in (container["state"], container["lastState"]):
+                if state.get("terminated", {}).get("message"):
+                    print(f"{pod['metadata']['name']}: {state['terminated']['message']}", flush=True)
     print(mellow("get", "events", "--sort-by=.lastTimestamp", check=False).stdout[-4000:], flush=True)
     for component in ("orchestrator", "learner", "policy", "reward", "cli", "models"):
         logs = mellow("logs", "--tail=15", "--all-containers", "--prefix", "-l", f"app.kubernetes.io/component={component}", check=False).stdout
@@ -166,30 +171,67 @@ def installed():
         kubectl("delete", "namespace", VOLUMES, "--ignore-not-found", "--wait", check=False)
 
 
-class Lines:
-    """The lines of a command that runs in the background, as they come."""
+class Watch:
+    """What `kubectl get --watch` prints, as it comes: `text` of each change."""
 
-    def __init__(self, *arguments, on_line=lambda line: None, **options):
-        self.process = subprocess.Popen(["kubectl", "-n", NAMESPACE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(["kubectl", "-n", NAMESPACE, "get", "--watch", *map(str, arguments)], stdout=subprocess.PIPE, text=True)
         self.lines = []
-        self.errors = []
-        self.threads = [threading.Thread(target=self._read, args=(self.process.stdout, self.lines, on_line), daemon=True),
-                        threading.Thread(target=self._read, args=(self.process.stderr, self.errors, lambda line: None), daemon=True)]
-        for thread in self.threads:
-            thread.start()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
 
-    @staticmethod
-    def _read(stream, lines, on_line):
-        for line in stream:
-            lines.append(line.rstrip("\n"))
-            on_line(lines[-1])
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
 
-    def end(self, timeout=60):
-        """All lines, after the command's end."""
-        for thread in self.threads:
-            thread.join(timeout)
-            if thread.is_alive():
-                self.process.kill()
-                thread.join()
+    def end(self):
+        self.process.kill()
+        self.thread.join()
         self.process.wait()
         return self.lines
+
+
+def metrics(pod):
+    """The samples of a pod's /metrics, by way of the API server: {(name, labels): value}."""
+    answer = kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics", check=False)
+    found = {}
+    for line in answer.stdout.splitlines() if answer.returncode == 0 else []:
+        sample = re.fullmatch(r"(\w+)(?:{(.*)})? (\S+)", line)
+        if sample:
+            found[sample[1], frozenset(re.findall(r'(\w+)="([^"]*)"', sample[2] or ""))] = float(sample[3])
+    return found
+
+
+def total(samples, name, **labels):
+    return sum(value for (found, with_labels), value in samples.items() if found == name and labels.items() <= dict(with_labels).items())
+
+
+def said(pod):
+    """What the first container of a pod that has ended left as its message; None while it has not."""
+    for status in pod["status"].get("containerStatuses", []):
+        ended = status["state"].get("terminated")
+        if ended:
+            assert ended["exitCode"] == 0, (pod["metadata"]["name"], ended)
+            return ended.get("message", "")
+    return None
+
+
+def start_script(name, script):
+    """A pod like mellow-cli that runs a shell script. What it writes to /dev/termination-log is its answer: a cluster need not let us read logs."""
+    template = get("deploy", "mellow-cli")["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "mellow", "app.kubernetes.io/component": "cli"}},
+           "spec": {**template["spec"], "restartPolicy": "Never", "terminationGracePeriodSeconds": 300}}
+    pod["spec"]["containers"][0]["command"] = ["sh", "-euc", script]
+    kubectl("apply", "-f", "-", stdin=json.dumps({**pod, "metadata": {**pod["metadata"], "namespace": NAMESPACE}}))
+
+
+def answer_of(name, seconds=300):
+    """The answer of a script, after its end."""
+    answer = wait_until(lambda: [said(get("pod", name))] if said(get("pod", name)) is not None else None, f"the pod {name} ends", seconds)[0]
+    mellow("delete", "pod", name, "--wait")
+    return answer
+
+
+def run_script(name, script, seconds=300):
+    start_script(name, script)
+    return answer_of(name, seconds)
