@@ -40,9 +40,9 @@ absl::StatusOr<Caller> IdentifyCaller(const std::vector<std::string>& uris,
     return Caller{owner->role, owner->name};
   }
   if (std::optional<Caller> caller = CallerFromUris(uris); caller.has_value()) return *caller;
-  return absl::UnauthenticatedError(absl::StrCat(
-      "who calls? A certificate with the URI spiffe://mellow/ROLE/NAME",
-      tokens != nullptr ? " or a token of this server" : "", " is needed"));
+  return absl::UnauthenticatedError(
+      absl::StrCat("who calls? A certificate with the URI spiffe://mellow/ROLE/NAME",
+                   tokens != nullptr ? " or a token of this server" : "", " is needed"));
 }
 
 bool IsOpenMethod(absl::string_view method) {

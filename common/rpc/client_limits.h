@@ -22,8 +22,9 @@ class ClientLimits {
     size_t max_clients = 4096;
   };
   struct Decision {
-    std::string refusal;     // empty: go on, and Leave when done. Else "rate", "concurrency", "clients"
-    absl::Duration wait;     // when another try is worth it; zero: not known
+    std::string
+        refusal;  // empty: go on, and Leave when done. Else "rate", "concurrency", "clients"
+    absl::Duration wait;  // when another try is worth it; zero: not known
   };
 
   explicit ClientLimits(Options options) : options_(options) {}

@@ -93,9 +93,8 @@ CallLimiter::CallLimiter(ClientLimits::Options options, std::shared_ptr<const To
       count_(std::move(count)) {}
 
 std::string CallLimiter::ClientOf(const grpc::ServerContextBase& context) const {
-  const absl::StatusOr<Caller> caller =
-      IdentifyCaller(PeerUris(*context.auth_context()), Authorization(context.client_metadata()),
-                     tokens_.get());
+  const absl::StatusOr<Caller> caller = IdentifyCaller(
+      PeerUris(*context.auth_context()), Authorization(context.client_metadata()), tokens_.get());
   if (!caller.ok()) return HostOf(context.peer());
   return exempt_.count(caller->role) != 0 ? "" : caller->Key();
 }
@@ -112,8 +111,8 @@ absl::Status CallLimiter::Enter(grpc::ServerContextBase* context, std::string* c
                      " calls in progress, which is its limit; wait for one of them"));
   }
   if (decision.refusal == "rate") {
-    const int64_t wait_ms = absl::ToInt64Milliseconds(
-        absl::Ceil(decision.wait, absl::Milliseconds(1)));
+    const int64_t wait_ms =
+        absl::ToInt64Milliseconds(absl::Ceil(decision.wait, absl::Milliseconds(1)));
     context->AddTrailingMetadata("grpc-retry-pushback-ms", absl::StrCat(wait_ms));
     return absl::ResourceExhaustedError(
         absl::StrCat("client ", *client, ": more than ", limits_.options().rate,

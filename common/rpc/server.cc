@@ -51,9 +51,8 @@ class Reflection : public grpc::ServerBuilderOption {
 };
 
 absl::Status CannotListen(const std::string& address) {
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", address,
-                   " (is the port in use, or the host not of this machine?)"));
+  return absl::UnavailableError(absl::StrCat(
+      "cannot listen on ", address, " (is the port in use, or the host not of this machine?)"));
 }
 
 absl::Status CheckAddress(const std::string& flag, const std::string& address) {
@@ -118,9 +117,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     if (server->service_names_.size() <= services.size())
       return absl::InternalError("limits need the full name of every service");
     for (size_t i = 0; i < services.size(); ++i) {
-      MELLOW_ASSIGN_OR_RETURN(auto limited,
-                              MakeLimitedService(services[i], server->service_names_[i],
-                                                 server->limiter_.get()));
+      MELLOW_ASSIGN_OR_RETURN(
+          auto limited,
+          MakeLimitedService(services[i], server->service_names_[i], server->limiter_.get()));
       services[i] = server->limited_.emplace_back(std::move(limited)).get();
     }
   }
@@ -130,8 +129,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   interceptors.push_back(MakeMetricsInterceptorFactory(metrics, server->calls_.get()));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || server->port_ == 0)
-    return CannotListen(options.address);
+  if (server->server_ == nullptr || server->port_ == 0) return CannotListen(options.address);
   if (!options.health_address.empty()) MELLOW_RETURN_IF_ERROR(server->StartHealth(options));
   server->SetServing(false);
   return server;

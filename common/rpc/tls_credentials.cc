@@ -50,8 +50,8 @@ class ClientVerifier : public SyncVerifier {
       return required_ ? Refuse("no_certificate", "a client certificate is needed")
                        : absl::OkStatus();
     }
-    const tls::Verdict verdict = tls::VerifyClient(
-        leaf, ToString(request->peer_cert_full_chain()), certificates_->Current()->ca);
+    const tls::Verdict verdict = tls::VerifyClient(leaf, ToString(request->peer_cert_full_chain()),
+                                                   certificates_->Current()->ca);
     return verdict.refusal.empty() ? absl::OkStatus() : Refuse(verdict.refusal, verdict.detail);
   }
 
@@ -179,8 +179,8 @@ std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(
   auto credentials = grpc::experimental::TlsCredentials(options);
   if (token == nullptr) return credentials;
   return grpc::CompositeChannelCredentials(
-      credentials, grpc::MetadataCredentialsFromPlugin(
-                       std::make_unique<TokenPlugin>(std::move(token))));
+      credentials,
+      grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenPlugin>(std::move(token))));
 }
 
 }  // namespace mellow::rpc

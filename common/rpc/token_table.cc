@@ -125,8 +125,7 @@ absl::StatusOr<TokenTable::Owners> TokenTable::Read() const {
 void TokenTable::Reload() {
   absl::StatusOr<Owners> next = Read();
   if (!next.ok()) return LogKept(next.status());
-  obs::Log(obs::Severity::kInfo, "tokens read again",
-           {{"file", path_}, {"tokens", next->size()}});
+  obs::Log(obs::Severity::kInfo, "tokens read again", {{"file", path_}, {"tokens", next->size()}});
   MutexLock lock(&mutex_);
   owners_ = std::move(*next);
 }

@@ -21,11 +21,12 @@ struct TokenOwner {
 };
 
 // The tokens that a server takes, from a file that may change while it runs: "TOKEN ROLE NAME" a
-// line, a word that begins with '#' begins a comment; instead of the token its sha256 as "sha256:HEX". A changed file that
-// cannot be used is logged and the old tokens stay. Thread-safe.
+// line, a word that begins with '#' begins a comment; instead of the token its sha256 as
+// "sha256:HEX". A changed file that cannot be used is logged and the old tokens stay. Thread-safe.
 class TokenTable {
  public:
-  // InvalidArgument names file and line (never a token); PermissionDenied: others can read the file.
+  // InvalidArgument names file and line (never a token); PermissionDenied: others can read the
+  // file.
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<TokenTable>> Open(
       const std::string& path, absl::Duration period = absl::Seconds(1));
 

@@ -32,12 +32,14 @@ absl::Status CheckIdentity(const Files& files, absl::Time now, Certificates* rea
   }
   read->expires = FromAsn1(X509_get0_notAfter(chain[0].get()));
   if (now >= read->expires) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        files.cert, ": the certificate expired at ", absl::FormatTime(read->expires, absl::UTCTimeZone())));
+    return absl::FailedPreconditionError(
+        absl::StrCat(files.cert, ": the certificate expired at ",
+                     absl::FormatTime(read->expires, absl::UTCTimeZone())));
   }
   if (const absl::Time begin = FromAsn1(X509_get0_notBefore(chain[0].get())); now < begin) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        files.cert, ": the certificate is not valid before ", absl::FormatTime(begin, absl::UTCTimeZone())));
+    return absl::FailedPreconditionError(
+        absl::StrCat(files.cert, ": the certificate is not valid before ",
+                     absl::FormatTime(begin, absl::UTCTimeZone())));
   }
   return absl::OkStatus();
 }

@@ -12,9 +12,8 @@ namespace {
 using StoreContextPtr = std::unique_ptr<X509_STORE_CTX, Freer<X509_STORE_CTX_free>>;
 
 // Does not own the certificates.
-using StackPtr = std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) {
-                                   sk_X509_free(stack);
-                                 })>;
+using StackPtr =
+    std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) { sk_X509_free(stack); })>;
 
 const char* Word(int error) {
   switch (error) {

@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_replace.h"
 #include "services/cli/command.h"
+#include "services/wire/client_security.h"
+#include "services/wire/tls_flags.h"
 
 namespace {
 
@@ -35,6 +37,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", MELLOW_VERSION);
   app.failure_message(CLI::FailureMessage::simple);
+  mellow::wire::ClientFlags security;
+  mellow::wire::AddTlsFlags(&app, &security.files);
+  mellow::wire::AddTokenFileFlag(&app, &security.token_file);
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   mellow::cli::AddStatusCommands(&app, &chosen);
@@ -60,6 +65,14 @@ int main(int argc, char** argv) {
     }
     return Fail(std::string(error.what()) + " (try --help)", 2);
   }
+  if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
+    return Fail("--tls-ca " + security.files.ca +
+                    ": `mellow up` starts a cluster without TLS, which only this machine reaches; "
+                    "unset MELLOW_TLS_CERT, MELLOW_TLS_KEY and MELLOW_TLS_CA",
+                2);
+  }
+  if (const absl::Status status = mellow::wire::UseClientSecurity(security); !status.ok())
+    return Fail(std::string(status.message()), 2);
   const absl::StatusOr<int> code = chosen();
   return code.ok() ? *code : Fail(std::string(code.status().message()), 1);
 }

@@ -7,6 +7,8 @@
 #include "common/rpc/shutdown_signals.h"
 #include "services/review/review_options.h"
 #include "services/review/review_service.h"
+#include "services/wire/metrics_server.h"
+#include "services/wire/tls_flags.h"
 
 namespace mellow::review {
 namespace {
@@ -14,19 +16,24 @@ namespace {
 absl::Status Serve(const ReviewOptions& options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
   MELLOW_ASSIGN_OR_RETURN(auto store, StudyStore::Open(options.study));
+  MELLOW_ASSIGN_OR_RETURN(const auto certificates, wire::StartCertificates(options.process.tls));
   obs::Metrics metrics;
   ReviewService service(store.get(), {.requests_per_second = options.requests_per_second},
                         &metrics);
-  MELLOW_ASSIGN_OR_RETURN(auto metrics_server,
-                          obs::MetricsServer::Start(options.process.metrics_address, &metrics));
+  MELLOW_ASSIGN_OR_RETURN(const auto metrics_server,
+                          wire::StartMetricsServer(options.process, certificates, &metrics));
+  http::ServerOptions page = {.address = options.process.address,
+                              .max_body_bytes = kMaxBodyBytes,
+                              .headers = SecurityHeaders()};
+  // People come with links, not with certificates.
+  if (certificates != nullptr)
+    page.tls = {certificates, tls::ClientAuth::kNone,
+                wire::HandshakeFailureCounter(&metrics, "page")};
   MELLOW_ASSIGN_OR_RETURN(auto server,
-                          http::Server::Start({.address = options.process.address,
-                                               .max_body_bytes = kMaxBodyBytes,
-                                               .headers = SecurityHeaders()},
-                                              [&service](const http::Request& request) {
-                                                return service.Handle(request);
-                                              }));
-  wire::WaitToDrain(options.process, server->address(), metrics_server->port());
+                          http::Server::Start(page, [&service](const http::Request& request) {
+                            return service.Handle(request);
+                          }));
+  wire::WaitToDrain(options.process, server->address(), metrics_server->address());
   if (!server->Stop(absl::Seconds(options.process.drain_seconds)))
     obs::Log(obs::Severity::kWarning, "some requests were still in progress");
   obs::Log(obs::Severity::kInfo, "stopped");

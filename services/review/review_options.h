@@ -11,7 +11,6 @@ namespace mellow::review {
 struct ReviewOptions {
   wire::ProcessFlags process{.address = "127.0.0.1:8090"};
   std::string study;
-  bool allow_remote = false;
   double requests_per_second = 10;  // of one person
 
   // InvalidArgument naming the flag and its value.
