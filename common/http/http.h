@@ -35,7 +35,7 @@ struct Response {
 using Handler = std::function<Response(const Request&)>;
 
 struct TlsOptions {
-  std::shared_ptr<tls::CertificateWatcher> certificates;
+  std::shared_ptr<tls::FollowedCertificates> certificates;
   tls::ClientAuth client_auth = tls::ClientAuth::kRequire;
   // Called from the server's threads for every connection whose handshake fails; may be null.
   std::function<void()> handshake_failed;

@@ -46,7 +46,7 @@ class MemoryFile {
   const int fd_;
 };
 
-// The watcher's callback may come while the provider is being destroyed; what both use is shared.
+// The callback may come while the provider is being destroyed; what both use is shared.
 struct MemoryFiles {
   // Key and chain are in one file, so that they are replaced together.
   MemoryFile identity;
@@ -61,7 +61,7 @@ absl::Status Replace(MemoryFiles* files, const tls::Certificates& now) {
 
 class Provider : public grpc::experimental::CertificateProviderInterface {
  public:
-  explicit Provider(std::shared_ptr<tls::CertificateWatcher> certificates)
+  explicit Provider(std::shared_ptr<tls::FollowedCertificates> certificates)
       : certificates_(std::move(certificates)), files_(std::make_shared<MemoryFiles>()) {
     certificates_->Follow([files = files_](const tls::Certificates& now) {
       if (const absl::Status status = Replace(files.get(), now); !status.ok()) {
@@ -79,7 +79,7 @@ class Provider : public grpc::experimental::CertificateProviderInterface {
   grpc_tls_certificate_provider* c_provider() override { return watcher_->c_provider(); }
 
  private:
-  const std::shared_ptr<tls::CertificateWatcher> certificates_;
+  const std::shared_ptr<tls::FollowedCertificates> certificates_;
   const std::shared_ptr<MemoryFiles> files_;
   std::unique_ptr<grpc::experimental::FileWatcherCertificateProvider> watcher_;
 };
@@ -87,7 +87,7 @@ class Provider : public grpc::experimental::CertificateProviderInterface {
 }  // namespace
 
 std::shared_ptr<grpc::experimental::CertificateProviderInterface> MakeProvider(
-    std::shared_ptr<tls::CertificateWatcher> certificates) {
+    std::shared_ptr<tls::FollowedCertificates> certificates) {
   return std::make_shared<Provider>(std::move(certificates));
 }
 

@@ -11,10 +11,10 @@ namespace mellow::rpc {
 
 // gRPC's provider that gives out what `certificates` has now. gRPC 1.51 has no provider of ours in
 // memory whose content may change, and its file watcher takes whatever a file holds, also half a
-// key, after which nobody can connect. So the watcher's checked sets go into files of memory
+// key, after which nobody can connect. So the checked sets go into files of memory
 // (memfd), and gRPC watches those. The provider keeps `certificates` alive.
 [[nodiscard]] std::shared_ptr<grpc::experimental::CertificateProviderInterface> MakeProvider(
-    std::shared_ptr<tls::CertificateWatcher> certificates);
+    std::shared_ptr<tls::FollowedCertificates> certificates);
 
 }  // namespace mellow::rpc
 

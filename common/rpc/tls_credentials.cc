@@ -39,7 +39,7 @@ class SyncVerifier : public ExternalCertificateVerifier {
 // cannot be told apart or counted from outside.
 class ClientVerifier : public SyncVerifier {
  public:
-  ClientVerifier(std::shared_ptr<tls::CertificateWatcher> certificates, bool required,
+  ClientVerifier(std::shared_ptr<tls::FollowedCertificates> certificates, bool required,
                  CountRefusal count)
       : certificates_(std::move(certificates)), required_(required), count_(std::move(count)) {}
 
@@ -60,7 +60,7 @@ class ClientVerifier : public SyncVerifier {
     return absl::UnauthenticatedError(absl::StrCat("client certificate: ", detail));
   }
 
-  const std::shared_ptr<tls::CertificateWatcher> certificates_;
+  const std::shared_ptr<tls::FollowedCertificates> certificates_;
   const bool required_;
   const CountRefusal count_;
 };
@@ -166,7 +166,7 @@ std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const ServerSecur
 }
 
 std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(
-    std::shared_ptr<tls::CertificateWatcher> certificates, std::shared_ptr<const TokenFile> token,
+    std::shared_ptr<tls::FollowedCertificates> certificates, std::shared_ptr<const TokenFile> token,
     std::set<std::string> server_roles) {
   grpc::experimental::TlsChannelCredentialsOptions options;
   if (!certificates->Current()->cert.empty()) options.watch_identity_key_cert_pairs();

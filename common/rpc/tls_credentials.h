@@ -22,13 +22,13 @@ namespace mellow::rpc {
 using CountRefusal = std::function<void(const std::string& reason)>;
 
 struct ServerSecurity {
-  std::shared_ptr<tls::CertificateWatcher> certificates;
+  std::shared_ptr<tls::FollowedCertificates> certificates;
   tls::ClientAuth client_auth = tls::ClientAuth::kRequire;
   std::shared_ptr<const TokenTable> tokens;  // null: tokens are not looked at
   AccessTable access;
 };
 
-// TLS 1.2 or newer with the watcher's current certificates. Connections without a certificate, or
+// TLS 1.2 or newer with the current certificates. Connections without a certificate, or
 // with one that is not trusted now, are closed after the handshake ("no_certificate" and
 // tls::VerifyClient's words are counted); calls without an identity or the role for the method get
 // UNAUTHENTICATED or PERMISSION_DENIED before their handler or any message ("unauthenticated",
@@ -36,11 +36,11 @@ struct ServerSecurity {
 [[nodiscard]] std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
     const ServerSecurity& security, CountRefusal count);
 
-// What a client shows and trusts. The server's certificate must be signed by the watcher's CA and
-// have one of `server_roles`; its host name does not matter, because nodes are reached by addresses
-// that they registered. `token` (may be null) is sent with every call.
+// What a client shows and trusts. The server's certificate must be signed by the CA of
+// `certificates` and have one of `server_roles`; its host name does not matter, because nodes are
+// reached by addresses that they registered. `token` (may be null) is sent with every call.
 [[nodiscard]] std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(
-    std::shared_ptr<tls::CertificateWatcher> certificates, std::shared_ptr<const TokenFile> token,
+    std::shared_ptr<tls::FollowedCertificates> certificates, std::shared_ptr<const TokenFile> token,
     std::set<std::string> server_roles);
 
 // What IdentifyCaller wants to know, of a connection and of a call.

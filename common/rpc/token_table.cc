@@ -50,9 +50,13 @@ absl::Status CheckPrivate(const std::string& path) {
   return absl::OkStatus();
 }
 
-void LogKept(const absl::Status& error) {
-  obs::Log(obs::Severity::kWarning, "the new tokens are not usable, the old ones stay",
-           {{"error", error.ToString()}});
+void Report(const std::string& path, const absl::Status& status) {
+  if (status.ok()) {
+    obs::Log(obs::Severity::kInfo, "tokens read again", {{"file", path}});
+  } else {
+    obs::Log(obs::Severity::kWarning, "the new tokens are not usable, the old ones stay",
+             {{"error", status.ToString()}});
+  }
 }
 
 absl::StatusOr<std::string> ReadToken(const std::string& path) {
@@ -70,26 +74,24 @@ absl::StatusOr<std::string> ReadToken(const std::string& path) {
 
 absl::StatusOr<std::shared_ptr<TokenTable>> TokenTable::Open(const std::string& path,
                                                              absl::Duration period) {
-  auto table = std::shared_ptr<TokenTable>(new TokenTable(path));
-  // Before the first reading: what changes in between is a change.
-  table->watch_ = std::make_unique<FileWatch>(std::vector<std::string>{path}, period,
-                                              [raw = table.get()] { raw->Reload(); });
-  MutexLock lock(&table->mutex_);
-  MELLOW_ASSIGN_OR_RETURN(table->owners_, table->Read());
+  auto table = std::shared_ptr<TokenTable>(new TokenTable());
+  MELLOW_ASSIGN_OR_RETURN(table->owners_,
+                          FollowedFiles<Owners>::Start(
+                              {path}, period, [path] { return Read(path); },
+                              [path](const absl::Status& status) { Report(path, status); }));
   return table;
 }
 
 std::optional<TokenOwner> TokenTable::Find(absl::string_view token) const {
-  const std::string hash = Sha256Hex(token);
-  MutexLock lock(&mutex_);
-  const auto found = owners_.find(hash);
-  if (found == owners_.end()) return std::nullopt;
+  const std::shared_ptr<const Owners> owners = owners_->Current();
+  const auto found = owners->find(Sha256Hex(token));
+  if (found == owners->end()) return std::nullopt;
   return found->second;
 }
 
-absl::StatusOr<TokenTable::Owners> TokenTable::Read() const {
-  MELLOW_RETURN_IF_ERROR(CheckPrivate(path_));
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path_));
+absl::StatusOr<TokenTable::Owners> TokenTable::Read(const std::string& path) {
+  MELLOW_RETURN_IF_ERROR(CheckPrivate(path));
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   Owners owners;
   int number = 0;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
@@ -102,7 +104,7 @@ absl::StatusOr<TokenTable::Owners> TokenTable::Read() const {
                 words.end());
     if (words.empty()) continue;
     const auto wrong = [&](absl::string_view what) {
-      return absl::InvalidArgumentError(absl::StrCat(path_, ":", number, ": ", what));
+      return absl::InvalidArgumentError(absl::StrCat(path, ":", number, ": ", what));
     };
     if (words.size() != 3) return wrong("expected TOKEN ROLE NAME");
     if (!IsWord(words[1]) || !IsWord(words[2]))
@@ -122,34 +124,16 @@ absl::StatusOr<TokenTable::Owners> TokenTable::Read() const {
   return owners;
 }
 
-void TokenTable::Reload() {
-  absl::StatusOr<Owners> next = Read();
-  if (!next.ok()) return LogKept(next.status());
-  obs::Log(obs::Severity::kInfo, "tokens read again", {{"file", path_}, {"tokens", next->size()}});
-  MutexLock lock(&mutex_);
-  owners_ = std::move(*next);
-}
-
 absl::StatusOr<std::shared_ptr<TokenFile>> TokenFile::Open(const std::string& path,
                                                            absl::Duration period) {
-  auto file = std::shared_ptr<TokenFile>(new TokenFile(path));
-  file->watch_ = std::make_unique<FileWatch>(std::vector<std::string>{path}, period,
-                                             [raw = file.get()] { raw->Reload(); });
-  MutexLock lock(&file->mutex_);
-  MELLOW_ASSIGN_OR_RETURN(file->token_, ReadToken(path));
+  auto file = std::shared_ptr<TokenFile>(new TokenFile());
+  MELLOW_ASSIGN_OR_RETURN(file->token_,
+                          FollowedFiles<std::string>::Start(
+                              {path}, period, [path] { return ReadToken(path); },
+                              [path](const absl::Status& status) { Report(path, status); }));
   return file;
 }
 
-std::string TokenFile::Token() const {
-  MutexLock lock(&mutex_);
-  return token_;
-}
-
-void TokenFile::Reload() {
-  absl::StatusOr<std::string> next = ReadToken(path_);
-  if (!next.ok()) return LogKept(next.status());
-  MutexLock lock(&mutex_);
-  token_ = std::move(*next);
-}
+std::string TokenFile::Token() const { return *token_->Current(); }
 
 }  // namespace mellow::rpc

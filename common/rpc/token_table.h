@@ -9,8 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/sync/file_watch.h"
-#include "common/sync/mutex.h"
+#include "common/sync/followed_files.h"
 
 namespace mellow::rpc {
 
@@ -35,14 +34,10 @@ class TokenTable {
  private:
   using Owners = std::map<std::string, TokenOwner>;  // by sha256: looking up tells no timing
 
-  explicit TokenTable(std::string path) : path_(std::move(path)) {}
-  [[nodiscard]] absl::StatusOr<Owners> Read() const;
-  void Reload();
+  TokenTable() = default;
+  static absl::StatusOr<Owners> Read(const std::string& path);
 
-  const std::string path_;
-  mutable Mutex mutex_;
-  Owners owners_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<FileWatch> watch_;  // last: its thread uses the others
+  std::unique_ptr<FollowedFiles<Owners>> owners_;
 };
 
 // The token that a client sends, from a file with nothing else in it; read again when it changes.
@@ -56,13 +51,9 @@ class TokenFile {
   [[nodiscard]] std::string Token() const;
 
  private:
-  explicit TokenFile(std::string path) : path_(std::move(path)) {}
-  void Reload();
+  TokenFile() = default;
 
-  const std::string path_;
-  mutable Mutex mutex_;
-  std::string token_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<FileWatch> watch_;  // last: its thread uses the others
+  std::unique_ptr<FollowedFiles<std::string>> token_;
 };
 
 }  // namespace mellow::rpc

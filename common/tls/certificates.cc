@@ -68,55 +68,23 @@ absl::StatusOr<Certificates> ReadCertificates(const Files& files, absl::Time now
   return read;
 }
 
-absl::StatusOr<std::shared_ptr<CertificateWatcher>> CertificateWatcher::Start(
-    Files files, absl::Duration period) {
-  auto watcher = std::shared_ptr<CertificateWatcher>(new CertificateWatcher(std::move(files)));
+absl::StatusOr<std::shared_ptr<FollowedCertificates>> FollowCertificates(const Files& files,
+                                                                         absl::Duration period) {
   std::vector<std::string> paths;
-  for (const std::string& path : {watcher->files_.cert, watcher->files_.key, watcher->files_.ca}) {
+  for (const std::string& path : {files.cert, files.key, files.ca}) {
     if (!path.empty()) paths.push_back(path);
   }
-  // Before the first reading: what changes in between is a change.
-  watcher->watch_ = std::make_unique<FileWatch>(std::move(paths), period,
-                                                [raw = watcher.get()] { raw->Reload(); });
-  MutexLock lock(&watcher->publishing_);
-  MELLOW_ASSIGN_OR_RETURN(Certificates first, ReadCertificates(watcher->files_, absl::Now()));
-  watcher->Publish(std::move(first));
-  return watcher;
-}
-
-std::shared_ptr<const Certificates> CertificateWatcher::Current() const {
-  MutexLock lock(&mutex_);
-  return current_;
-}
-
-void CertificateWatcher::Follow(Follower follower) {
-  MutexLock lock(&publishing_);
-  follower(*Current());
-  followers_.push_back(std::move(follower));
-}
-
-void CertificateWatcher::Publish(Certificates next) {
-  auto shared = std::make_shared<const Certificates>(std::move(next));
-  {
-    MutexLock lock(&mutex_);
-    current_ = shared;
-  }
-  for (const Follower& follower : followers_) follower(*shared);
-}
-
-void CertificateWatcher::Reload() {
-  MutexLock lock(&publishing_);
-  absl::StatusOr<Certificates> next = ReadCertificates(files_, absl::Now());
-  if (!next.ok()) {
-    obs::Log(obs::Severity::kWarning, "the new certificates are not usable, the old ones stay",
-             {{"error", next.status().ToString()}});
-    return;
-  }
-  obs::Log(obs::Severity::kInfo, "certificates read again",
-           {{"certificate", files_.cert},
-            {"ca", files_.ca},
-            {"expires", absl::FormatTime(next->expires, absl::UTCTimeZone())}});
-  Publish(std::move(*next));
+  const auto report = [files](const absl::Status& status) {
+    if (status.ok()) {
+      obs::Log(obs::Severity::kInfo, "certificates read again",
+               {{"certificate", files.cert}, {"ca", files.ca}});
+    } else {
+      obs::Log(obs::Severity::kWarning, "the new certificates are not usable, the old ones stay",
+               {{"error", status.ToString()}});
+    }
+  };
+  return FollowedCertificates::Start(
+      std::move(paths), period, [files] { return ReadCertificates(files, absl::Now()); }, report);
 }
 
 }  // namespace mellow::tls

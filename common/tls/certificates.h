@@ -4,16 +4,12 @@
 // The certificate of this process and the authorities it trusts, from PEM files that may be
 // replaced while it runs.
 
-#include <functional>
 #include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/sync/file_watch.h"
-#include "common/sync/mutex.h"
+#include "common/sync/followed_files.h"
 
 namespace mellow::tls {
 
@@ -43,33 +39,13 @@ enum class ClientAuth { kRequire, kOptional, kNone };
 // (not valid now): the message names the file.
 [[nodiscard]] absl::StatusOr<Certificates> ReadCertificates(const Files& files, absl::Time now);
 
-// Follows the files. What is new is checked first: a broken, half-written or expired set is logged
-// and the old one stays. Thread-safe.
-class CertificateWatcher {
- public:
-  using Follower = std::function<void(const Certificates&)>;
+// Certificates that follow their files. What is new is checked first: a broken, half-written or
+// expired set is logged and the old one stays.
+using FollowedCertificates = FollowedFiles<Certificates>;
 
-  // Errors as ReadCertificates. `period`: how often the files are looked at.
-  [[nodiscard]] static absl::StatusOr<std::shared_ptr<CertificateWatcher>> Start(
-      Files files, absl::Duration period = absl::Seconds(1));
-
-  std::shared_ptr<const Certificates> Current() const;
-  // `follower` is called now, and with every new set from the watching thread; what it uses must
-  // live as long as this object. It may not call Follow.
-  void Follow(Follower follower);
-
- private:
-  explicit CertificateWatcher(Files files) : files_(std::move(files)) {}
-  void Reload();
-  void Publish(Certificates next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(publishing_);
-
-  const Files files_;
-  Mutex publishing_;  // before mutex_: followers see every set, in order
-  std::vector<Follower> followers_ ABSL_GUARDED_BY(publishing_);
-  mutable Mutex mutex_;
-  std::shared_ptr<const Certificates> current_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<FileWatch> watch_;  // last: its thread uses the others
-};
+// Errors as ReadCertificates. `period`: how often the files are looked at.
+[[nodiscard]] absl::StatusOr<std::shared_ptr<FollowedCertificates>> FollowCertificates(
+    const Files& files, absl::Duration period = absl::Seconds(1));
 
 }  // namespace mellow::tls
 

@@ -47,7 +47,7 @@ std::shared_ptr<SSL_CTX> Make(const Certificates& certificates) {
 
 }  // namespace
 
-ServerContext::ServerContext(std::shared_ptr<CertificateWatcher> certificates,
+ServerContext::ServerContext(std::shared_ptr<FollowedCertificates> certificates,
                              ClientAuth client_auth, std::function<void()> handshake_failed)
     : certificates_(std::move(certificates)),
       client_auth_(client_auth),

@@ -19,7 +19,7 @@ namespace mellow::tls {
 class ServerContext {
  public:
   // `handshake_failed` is called from whatever thread a handshake failed in; may be null.
-  ServerContext(std::shared_ptr<CertificateWatcher> certificates, ClientAuth client_auth,
+  ServerContext(std::shared_ptr<FollowedCertificates> certificates, ClientAuth client_auth,
                 std::function<void()> handshake_failed);
 
   // False: OpenSSL has no memory.
@@ -32,7 +32,7 @@ class ServerContext {
   // A context with the current certificates; null: they cannot be used.
   std::shared_ptr<SSL_CTX> Current();
 
-  const std::shared_ptr<CertificateWatcher> certificates_;
+  const std::shared_ptr<FollowedCertificates> certificates_;
   const ClientAuth client_auth_;
   const std::function<void()> handshake_failed_;
   Mutex mutex_;

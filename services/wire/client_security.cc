@@ -30,11 +30,11 @@ void AddTokenFileFlag(CLI::App* app, std::string* token_file) {
 absl::Status UseClientSecurity(const ClientFlags& flags) {
   MELLOW_RETURN_IF_ERROR(flags.Validate());
   if (!flags.on()) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(auto certificates, tls::CertificateWatcher::Start(flags.files));
+  MELLOW_ASSIGN_OR_RETURN(auto certificates, tls::FollowCertificates(flags.files));
   return UseClientSecurity(std::move(certificates), flags.token_file);
 }
 
-absl::Status UseClientSecurity(std::shared_ptr<tls::CertificateWatcher> certificates,
+absl::Status UseClientSecurity(std::shared_ptr<tls::FollowedCertificates> certificates,
                                const std::string& token_file) {
   std::shared_ptr<rpc::TokenFile> token;
   if (!token_file.empty()) {

@@ -31,8 +31,8 @@ void AddTokenFileFlag(CLI::App* app, std::string* token_file);
 // first channel. Does nothing when they are off. Errors: those of the files.
 [[nodiscard]] absl::Status UseClientSecurity(const ClientFlags& flags);
 // The same with files that are watched already.
-[[nodiscard]] absl::Status UseClientSecurity(std::shared_ptr<tls::CertificateWatcher> certificates,
-                                             const std::string& token_file);
+[[nodiscard]] absl::Status UseClientSecurity(
+    std::shared_ptr<tls::FollowedCertificates> certificates, const std::string& token_file);
 
 }  // namespace mellow::wire
 

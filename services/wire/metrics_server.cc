@@ -27,7 +27,7 @@ void SetExpiry(const tls::Certificates& certificates, obs::Metrics* metrics) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<http::Server>> StartMetricsServer(
-    const ProcessFlags& flags, const std::shared_ptr<tls::CertificateWatcher>& certificates,
+    const ProcessFlags& flags, const std::shared_ptr<tls::FollowedCertificates>& certificates,
     obs::Metrics* metrics) {
   http::ServerOptions options = {
       .address = flags.metrics_address, .threads = kThreads, .max_body_bytes = kMaxBodyBytes};

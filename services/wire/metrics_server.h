@@ -17,7 +17,7 @@ namespace mellow::wire {
 // It also shows mellow_tls_certificate_expiry_seconds. Unavailable: the port is taken (named).
 // `metrics` must outlive the server.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<http::Server>> StartMetricsServer(
-    const ProcessFlags& flags, const std::shared_ptr<tls::CertificateWatcher>& certificates,
+    const ProcessFlags& flags, const std::shared_ptr<tls::FollowedCertificates>& certificates,
     obs::Metrics* metrics);
 
 // For http::TlsOptions: counts mellow_http_handshake_failures_total{port}.

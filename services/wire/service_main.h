@@ -56,8 +56,8 @@ class ServiceSecurity {
  private:
   friend absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
                                        ServiceParts parts);
-  std::shared_ptr<tls::CertificateWatcher> certificates_;  // null: plaintext
-  std::shared_ptr<rpc::TokenTable> tokens_;                // null: none are taken
+  std::shared_ptr<tls::FollowedCertificates> certificates_;  // null: plaintext
+  std::shared_ptr<rpc::TokenTable> tokens_;                  // null: none are taken
 };
 
 struct ServiceParts {

@@ -48,10 +48,10 @@ absl::Status CheckClientFiles(const tls::Files& files) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<tls::CertificateWatcher>> StartCertificates(
+absl::StatusOr<std::shared_ptr<tls::FollowedCertificates>> StartCertificates(
     const tls::Files& files) {
   if (files.cert.empty()) return nullptr;
-  return tls::CertificateWatcher::Start(files);
+  return tls::FollowCertificates(files);
 }
 
 bool IsLoopback(const std::string& host) {

@@ -25,7 +25,7 @@ void AddTlsFlags(CLI::App* app, tls::Files* files);
 [[nodiscard]] absl::Status CheckClientFiles(const tls::Files& files);
 
 // Follows a server's files; null when there are none. Errors: those of the files.
-[[nodiscard]] absl::StatusOr<std::shared_ptr<tls::CertificateWatcher>> StartCertificates(
+[[nodiscard]] absl::StatusOr<std::shared_ptr<tls::FollowedCertificates>> StartCertificates(
     const tls::Files& files);
 
 // True for addresses that only this machine reaches: localhost, 127.0.0.0/8, ::1.

@@ -30,7 +30,7 @@ class HttpTlsTest : public ::testing::Test {
 
   void Start(tls::ClientAuth auth) {
     Write(authority_, authority_.Issue("node", "a"));
-    auto watcher = tls::CertificateWatcher::Start(files_, absl::Milliseconds(20));
+    auto watcher = tls::FollowCertificates(files_, absl::Milliseconds(20));
     ASSERT_TRUE(watcher.ok()) << watcher.status();
     auto server = Server::Start({.tls = TlsOptions{*watcher, auth, [this] { ++failures_; }}},
                                 [](const Request&) { return Response{.body = "hello"}; });
@@ -41,7 +41,8 @@ class HttpTlsTest : public ::testing::Test {
   // The body, or what went wrong. `client` (may be null) is the certificate to show.
   std::string Get(const TestAuthority& trusted, const IssuedCertificate* client) {
     int port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(server_->address().substr(server_->address().rfind(':') + 1), &port));
+    EXPECT_TRUE(
+        absl::SimpleAtoi(server_->address().substr(server_->address().rfind(':') + 1), &port));
     std::unique_ptr<httplib::SSLClient> http;
     std::vector<tls::X509Ptr> cert;
     tls::KeyPtr key;

@@ -91,8 +91,8 @@ class RpcSecurityTest : public ::testing::Test {
     return files;
   }
 
-  std::shared_ptr<tls::CertificateWatcher> Watch(const tls::Files& files) {
-    auto watcher = tls::CertificateWatcher::Start(files, kPeriod);
+  std::shared_ptr<tls::FollowedCertificates> Watch(const tls::Files& files) {
+    auto watcher = tls::FollowCertificates(files, kPeriod);
     EXPECT_TRUE(watcher.ok()) << watcher.status();
     return *std::move(watcher);
   }
@@ -239,8 +239,7 @@ TEST_F(RpcSecurityTest, UntrustedClientsDoNotConnectAndAreCountedByReason) {
                                                       .begin = now - absl::Hours(2),
                                                       .end = now - absl::Hours(1)});
   const auto foreign = grpc::CreateChannel(
-      server_->address(),
-      grpc::SslCredentials({authority_.Pem(), expired.key, expired.cert}));
+      server_->address(), grpc::SslCredentials({authority_.Pem(), expired.key, expired.cert}));
   EXPECT_EQ(Call(foreign).error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_TRUE(WaitUntil([&] { return Refused("certificate_expired") >= 1; }));
 
@@ -296,9 +295,9 @@ TEST_F(RpcSecurityTest, TokensStandForRolesAndWrongOnesAreRefused) {
             grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(Call(Connect(OnlyCa())).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   // A certificate does not make up for a wrong token.
-  EXPECT_EQ(
-      Call(Connect(authority_.Issue("user", "x"), authority_, "another-token-0123456")).error_code(),
-      grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(Call(Connect(authority_.Issue("user", "x"), authority_, "another-token-0123456"))
+                .error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(Refused("unauthenticated"), 3);
   EXPECT_TRUE(Call(Connect("user")).ok()) << "optional: certificates still count";
   // But one that is not trusted does not connect.
@@ -329,8 +328,7 @@ TEST_F(RpcSecurityTest, CertificatesRotateUnderRunningCalls) {
     return CheckHealth(Connect(user, next), "x", absl::Seconds(5)).ok();
   }));
   EXPECT_TRUE(WaitUntil([&] {
-    return !CheckHealth(Connect(authority_.Issue("user", "old"), authority_), "x",
-                        absl::Seconds(5))
+    return !CheckHealth(Connect(authority_.Issue("user", "old"), authority_), "x", absl::Seconds(5))
                 .ok();
   }));
   // Half of a pair: the server goes on with what it has.
@@ -387,7 +385,8 @@ TEST_F(RpcSecurityTest, RefusalsSayWhenToComeBack) {
   const grpc::Status status =
       v1::PolicyService::NewStub(channel)->Summarize(&context, {}, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_THAT(status.error_message(), HasSubstr("127.0.0.1")) << "without TLS a client is an address";
+  EXPECT_THAT(status.error_message(), HasSubstr("127.0.0.1"))
+      << "without TLS a client is an address";
   const auto pushback = context.GetServerTrailingMetadata().find("grpc-retry-pushback-ms");
   ASSERT_NE(pushback, context.GetServerTrailingMetadata().end());
   const int wait_ms = std::stoi(std::string(pushback->second.data(), pushback->second.size()));

@@ -78,7 +78,7 @@ TEST_F(CertificatesTest, NamesTheFileThatIsWrong) {
 
 TEST_F(CertificatesTest, FollowsItsFilesAndKeepsTheOldWhenTheNewAreBroken) {
   const IssuedCertificate first = authority_.Issue("node", "first");
-  auto watcher = CertificateWatcher::Start(Write(first), absl::Milliseconds(20));
+  auto watcher = FollowCertificates(Write(first), absl::Milliseconds(20));
   ASSERT_TRUE(watcher.ok()) << watcher.status();
   std::atomic<int> seen{0};
   (*watcher)->Follow([&seen](const Certificates&) { ++seen; });

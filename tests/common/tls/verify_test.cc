@@ -27,10 +27,9 @@ TEST(VerifyClientTest, RefusesByReason) {
             "unknown_ca")
       << "a client cannot bring its authority along";
   EXPECT_EQ(VerifyClient(other.Pem(), "", authority.Pem()).refusal, "unknown_ca");
-  EXPECT_EQ(VerifyClient(authority
-                             .Issue({.begin = now - absl::Hours(2), .end = now - absl::Hours(1)})
-                             .cert,
-                         "", authority.Pem())
+  EXPECT_EQ(VerifyClient(
+                authority.Issue({.begin = now - absl::Hours(2), .end = now - absl::Hours(1)}).cert,
+                "", authority.Pem())
                 .refusal,
             "certificate_expired");
   EXPECT_EQ(VerifyClient("rubbish", "", authority.Pem()).refusal, "bad_certificate");

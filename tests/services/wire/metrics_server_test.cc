@@ -57,8 +57,8 @@ TEST(MetricsServerTest, WithTlsPlaintextGetsNoAnswerAndIsCounted) {
   ASSERT_TRUE(certificates.ok()) << certificates.status();
   const auto server = StartMetricsServer(flags, *certificates, &metrics);
   ASSERT_TRUE(server.ok()) << server.status();
-  const auto answer = http::Call((*server)->address(), {.method = "GET", .path = "/metrics"},
-                                 absl::Seconds(20));
+  const auto answer =
+      http::Call((*server)->address(), {.method = "GET", .path = "/metrics"}, absl::Seconds(20));
   EXPECT_TRUE(absl::IsUnavailable(answer.status()));
   EXPECT_THAT(metrics.Text(),
               HasSubstr("mellow_http_handshake_failures_total{port=\"metrics\"} 1"));

@@ -22,11 +22,11 @@ absl::Status Check(std::vector<std::string> arguments) {
   return flags.Validate();
 }
 
-void ExpectRefused(const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
+void ExpectRefused(const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& parts) {
   const absl::Status status = Check(arguments);
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << ::testing::PrintToString(arguments) << status;
-  for (const std::string& part : parts)
-    EXPECT_THAT(std::string(status.message()), HasSubstr(part));
+  for (const std::string& part : parts) EXPECT_THAT(std::string(status.message()), HasSubstr(part));
 }
 
 const std::vector<std::string> kTls = {"--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a"};
@@ -69,14 +69,10 @@ TEST(ServiceFlagsTest, NamesWhatMakesNoSense) {
 
 TEST(ServiceFlagsTest, TheEnvironmentSaysTheSame) {
   const std::vector<std::pair<const char*, const char*>> variables = {
-      {"MELLOW_TLS_CERT", "c"},
-      {"MELLOW_TLS_KEY", "k"},
-      {"MELLOW_TLS_CA", "a"},
-      {"MELLOW_TLS_CLIENT_AUTH", "optional"},
-      {"MELLOW_TOKENS", "t"},
-      {"MELLOW_TOKEN_FILE", "f"},
-      {"MELLOW_INSECURE_LISTEN", "1"},
-      {"MELLOW_INSECURE_HEALTH_ADDRESS", "0.0.0.0:50052"},
+      {"MELLOW_TLS_CERT", "c"},        {"MELLOW_TLS_KEY", "k"},
+      {"MELLOW_TLS_CA", "a"},          {"MELLOW_TLS_CLIENT_AUTH", "optional"},
+      {"MELLOW_TOKENS", "t"},          {"MELLOW_TOKEN_FILE", "f"},
+      {"MELLOW_INSECURE_LISTEN", "1"}, {"MELLOW_INSECURE_HEALTH_ADDRESS", "0.0.0.0:50052"},
       {"MELLOW_NO_REFLECTION", "1"}};
   for (const auto& [name, value] : variables) setenv(name, value, 1);
   CLI::App app;
