@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -46,7 +45,6 @@ class MemoryFile {
   const int fd_;
 };
 
-// The callback may come while the provider is being destroyed; what both use is shared.
 struct MemoryFiles {
   // Key and chain are in one file, so that they are replaced together.
   MemoryFile identity;
@@ -59,36 +57,22 @@ absl::Status Replace(MemoryFiles* files, const tls::Certificates& now) {
   return now.ca.empty() ? absl::OkStatus() : files->ca.Replace(now.ca);
 }
 
-class Provider : public grpc::experimental::CertificateProviderInterface {
- public:
-  explicit Provider(std::shared_ptr<tls::FollowedCertificates> certificates)
-      : certificates_(std::move(certificates)), files_(std::make_shared<MemoryFiles>()) {
-    certificates_->Follow([files = files_](const tls::Certificates& now) {
-      if (const absl::Status status = Replace(files.get(), now); !status.ok()) {
-        obs::Log(obs::Severity::kError, "gRPC keeps its old certificates",
-                 {{"error", status.ToString()}});
-      }
-    });
-    const std::shared_ptr<const tls::Certificates> now = certificates_->Current();
-    const std::string identity = now->cert.empty() ? "" : files_->identity.path();
-    const std::string ca = now->ca.empty() ? "" : files_->ca.path();
-    watcher_ = std::make_unique<grpc::experimental::FileWatcherCertificateProvider>(
-        identity, identity, ca, kRefreshSeconds);
-  }
-
-  grpc_tls_certificate_provider* c_provider() override { return watcher_->c_provider(); }
-
- private:
-  const std::shared_ptr<tls::FollowedCertificates> certificates_;
-  const std::shared_ptr<MemoryFiles> files_;
-  std::unique_ptr<grpc::experimental::FileWatcherCertificateProvider> watcher_;
-};
-
 }  // namespace
 
 std::shared_ptr<grpc::experimental::CertificateProviderInterface> MakeProvider(
-    std::shared_ptr<tls::FollowedCertificates> certificates) {
-  return std::make_shared<Provider>(std::move(certificates));
+    tls::FollowedCertificates* certificates) {
+  const auto files = std::make_shared<MemoryFiles>();
+  certificates->Follow([files](const tls::Certificates& now) {
+    if (const absl::Status status = Replace(files.get(), now); !status.ok()) {
+      obs::Log(obs::Severity::kError, "gRPC keeps its old certificates",
+               {{"error", status.ToString()}});
+    }
+  });
+  const std::shared_ptr<const tls::Certificates> now = certificates->Current();
+  const std::string identity = now->cert.empty() ? "" : files->identity.path();
+  const std::string ca = now->ca.empty() ? "" : files->ca.path();
+  return std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(identity, identity,
+                                                                              ca, kRefreshSeconds);
 }
 
 }  // namespace mellow::rpc

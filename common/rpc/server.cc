@@ -41,12 +41,14 @@ CountRefusal RefusalCounter(obs::Metrics* metrics) {
   };
 }
 
-// gRPC's own way is one switch for all servers of the process.
-class Reflection : public grpc::ServerBuilderOption {
+// Takes out of one server what gRPC puts into all of a process.
+class NoReflection : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+    std::erase_if(*plugins, [](const std::unique_ptr<grpc::ServerBuilderPlugin>& plugin) {
+      return dynamic_cast<grpc::reflection::ProtoServerReflectionPlugin*>(plugin.get()) != nullptr;
+    });
   }
 };
 
@@ -83,7 +85,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                                       std::vector<std::string> service_names,
                                                       obs::Metrics* metrics) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
-  grpc::EnableDefaultHealthCheckService(true);
+  static const bool plugins = [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  (void)plugins;
 
   auto server = std::unique_ptr<Server>(new Server());
   server->service_names_ = std::move(service_names);
@@ -124,7 +131,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     }
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
-  if (options.reflection) builder.SetOption(std::make_unique<Reflection>());
+  if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(MakeMetricsInterceptorFactory(metrics, server->calls_.get()));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
@@ -144,6 +151,7 @@ absl::Status Server::StartHealth(const ServerOptions& options) {
   grpc::ResourceQuota quota("mellow-health");
   quota.SetMaxThreads(kHealthThreads);
   builder.SetResourceQuota(quota);
+  builder.SetOption(std::make_unique<NoReflection>());
   health_server_ = builder.BuildAndStart();
   if (health_server_ == nullptr || health_port_ == 0) return CannotListen(options.health_address);
   return absl::OkStatus();

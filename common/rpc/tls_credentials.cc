@@ -68,7 +68,9 @@ class ClientVerifier : public SyncVerifier {
 // Of a server, after gRPC has verified its chain.
 class ServerRoleVerifier : public SyncVerifier {
  public:
-  explicit ServerRoleVerifier(std::set<std::string> roles) : roles_(std::move(roles)) {}
+  // `keep` lives as long as the credentials, for MakeProvider.
+  ServerRoleVerifier(std::set<std::string> roles, std::shared_ptr<tls::FollowedCertificates> keep)
+      : roles_(std::move(roles)), keep_(std::move(keep)) {}
 
  private:
   absl::Status Check(TlsCustomVerificationCheckRequest* request) override {
@@ -82,6 +84,7 @@ class ServerRoleVerifier : public SyncVerifier {
   }
 
   const std::set<std::string> roles_;
+  const std::shared_ptr<tls::FollowedCertificates> keep_;
 };
 
 // Refuses calls before their handlers. Runs in gRPC's own thread: it does not block.
@@ -149,16 +152,16 @@ std::string Authorization(const std::multimap<grpc::string_ref, grpc::string_ref
 
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const ServerSecurity& security,
                                                                CountRefusal count) {
-  grpc::experimental::TlsServerCredentialsOptions options(MakeProvider(security.certificates));
+  grpc::experimental::TlsServerCredentialsOptions options(
+      MakeProvider(security.certificates.get()));
   options.watch_identity_key_cert_pairs();
-  if (security.client_auth == tls::ClientAuth::kNone) {
-    options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  } else {
-    // Asked for, and then verified by ClientVerifier alone.
-    options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
-    options.set_certificate_verifier(ExternalCertificateVerifier::Create<ClientVerifier>(
-        security.certificates, security.client_auth == tls::ClientAuth::kRequire, count));
-  }
+  // Asked for, and then verified by ClientVerifier alone, which is also what keeps the certificates
+  // alive for the provider.
+  options.set_cert_request_type(security.client_auth == tls::ClientAuth::kNone
+                                    ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                    : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
+  options.set_certificate_verifier(ExternalCertificateVerifier::Create<ClientVerifier>(
+      security.certificates, security.client_auth == tls::ClientAuth::kRequire, count));
   auto credentials = grpc::experimental::TlsServerCredentials(options);
   credentials->SetAuthMetadataProcessor(
       std::make_shared<Authorizer>(security.tokens, security.access, std::move(count)));
@@ -171,9 +174,9 @@ std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(
   grpc::experimental::TlsChannelCredentialsOptions options;
   if (!certificates->Current()->cert.empty()) options.watch_identity_key_cert_pairs();
   options.watch_root_certs();
-  options.set_certificate_provider(MakeProvider(std::move(certificates)));
-  options.set_certificate_verifier(
-      ExternalCertificateVerifier::Create<ServerRoleVerifier>(std::move(server_roles)));
+  options.set_certificate_provider(MakeProvider(certificates.get()));
+  options.set_certificate_verifier(ExternalCertificateVerifier::Create<ServerRoleVerifier>(
+      std::move(server_roles), std::move(certificates)));
   options.set_verify_server_certs(true);
   options.set_check_call_host(false);
   auto credentials = grpc::experimental::TlsCredentials(options);

@@ -11,6 +11,7 @@
 #include "services/wire/client_security.h"
 #include "services/wire/metrics_server.h"
 #include "services/wire/node_registration.h"
+#include "services/wire/tls_flags.h"
 
 namespace mellow::wire {
 

@@ -61,6 +61,7 @@ IssuedCertificate TestAuthority::Issue(const CertificateRequest& request) const 
   const tls::KeyPtr key(EVP_EC_gen("P-256"));
   const tls::X509Ptr cert = MakeCertificate(key.get(), "leaf", request.begin, request.end);
   X509_set_issuer_name(cert.get(), X509_get_subject_name(cert_.get()));
+  AddExtension(cert.get(), cert_.get(), NID_authority_key_identifier, "keyid");
   AddExtension(cert.get(), cert_.get(), NID_ext_key_usage, "serverAuth,clientAuth");
   AddExtension(cert.get(), cert_.get(), NID_subject_alt_name,
                "IP:127.0.0.1,DNS:localhost" + (request.uri.empty() ? "" : ",URI:" + request.uri));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -175,6 +176,27 @@ class RpcSecurityTest : public ::testing::Test {
     }
     writer->WritesDone();
     return writer->Finish();
+  }
+
+  // Opens a stream of grpc.reflection and closes it.
+  static grpc::Status Reflect(const std::shared_ptr<grpc::Channel>& channel) {
+    grpc::ClientContext context;
+    SetTimeout(&context, absl::Seconds(20));
+    grpc::GenericStub stub(channel);
+    grpc::CompletionQueue queue;
+    auto call = stub.PrepareCall(
+        &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    grpc::Status status;
+    void* tag = nullptr;
+    bool ok = false;
+    const auto wait = [&] { queue.Next(&tag, &ok); };
+    call->StartCall(nullptr);
+    wait();
+    call->WritesDone(nullptr);
+    wait();
+    call->Finish(&status, nullptr);
+    wait();
+    return status;
   }
 
   double Refused(const std::string& reason) {
@@ -431,8 +453,21 @@ TEST_F(RpcSecurityTest, TheHealthPortAnswersHealthAndNothingElse) {
   const auto channel = MakeChannel(absl::StrCat("127.0.0.1:", server_->health_port()));
   EXPECT_TRUE(CheckHealth(channel, "x", absl::Seconds(20)).ok());
   EXPECT_EQ(Call(channel).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(Reflect(channel).error_code(), grpc::StatusCode::UNIMPLEMENTED);
   server_->SetServing(false);
   EXPECT_FALSE(CheckHealth(channel, "x", absl::Seconds(20)).ok());
+}
+
+TEST_F(RpcSecurityTest, ReflectionIsForCallersWithAnIdentityAndCanBeOff) {
+  StartServer();
+  EXPECT_TRUE(Reflect(Connect("node")).ok()) << Reflect(Connect("node")).error_message();
+  EXPECT_EQ(Reflect(Connect(authority_.Issue({}), authority_)).error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+  server_.reset();
+  ServerOptions options;
+  options.reflection = false;
+  StartServer(tls::ClientAuth::kRequire, options);
+  EXPECT_EQ(Reflect(Connect("node")).error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
 }  // namespace
