@@ -14,10 +14,31 @@ namespace mellow::rpc {
 namespace {
 
 constexpr absl::Duration kConnectPatience = absl::Milliseconds(300);
+// How long one attempt to connect may take. With TLS several round trips and signatures are in it.
+constexpr int kPlainConnectMs = 100;
+constexpr int kTlsConnectMs = 2000;
 
 std::shared_ptr<grpc::ChannelCredentials>& ProcessCredentials() {
   static auto* credentials = new std::shared_ptr<grpc::ChannelCredentials>();
   return *credentials;
+}
+
+std::shared_ptr<grpc::Channel> Make(const std::string& address,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+                                    int connect_ms) {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(64 << 20);
+  args.SetMaxSendMessageSize(64 << 20);
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, connect_ms);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  args.SetLoadBalancingPolicyName("round_robin");
+  // A process may talk to a peer that is killed and comes back on another port: never share such a
+  // connection's backoff state.
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // Loopback and cluster addresses do not go through a web proxy.
+  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address, credentials, args);
 }
 
 }  // namespace
@@ -27,25 +48,13 @@ void UseChannelCredentials(std::shared_ptr<grpc::ChannelCredentials> credentials
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
-  return MakeChannel(address, ProcessCredentials() != nullptr ? ProcessCredentials()
-                                                              : grpc::InsecureChannelCredentials());
+  if (ProcessCredentials() != nullptr) return MakeChannel(address, ProcessCredentials());
+  return Make(address, grpc::InsecureChannelCredentials(), kPlainConnectMs);
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(
     const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
-  grpc::ChannelArguments args;
-  args.SetMaxReceiveMessageSize(64 << 20);
-  args.SetMaxSendMessageSize(64 << 20);
-  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  args.SetLoadBalancingPolicyName("round_robin");
-  // A process may talk to a peer that is killed and comes back on another port: never share such a
-  // connection's backoff state.
-  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // Loopback and cluster addresses do not go through a web proxy.
-  args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, credentials, args);
+  return Make(address, credentials, kTlsConnectMs);
 }
 
 void SetTimeout(grpc::ClientContext* context, absl::Duration timeout) {

@@ -21,7 +21,7 @@ void UseChannelCredentials(std::shared_ptr<grpc::ChannelCredentials> credentials
 // never fails: errors come with the calls. Several addresses behind one DNS name are used in turn
 // (round_robin).
 [[nodiscard]] std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
-// The same with other credentials than the process's.
+// The same over TLS with other credentials than the process's.
 [[nodiscard]] std::shared_ptr<grpc::Channel> MakeChannel(
     const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 

@@ -43,7 +43,9 @@ struct HandshakeWatches {
       return;
     }
     // What a peer did wrong is counted; anybody could fill the log with it.
-    if (args->severity < GPR_LOG_SEVERITY_ERROR || absl::StrContains(args->file, "ssl_transport"))
+    if (args->severity < GPR_LOG_SEVERITY_ERROR ||
+        absl::StrContains(args->file, "ssl_transport_security") ||
+        absl::StrContains(args->file, "tls_security_connector"))
       return;
     obs::Log(obs::Severity::kError, "gRPC",
              {{"error", message}, {"at", absl::StrCat(args->file, ":", args->line)}});

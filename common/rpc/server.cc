@@ -2,6 +2,7 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
@@ -152,6 +153,9 @@ absl::Status Server::StartHealth(const ServerOptions& options) {
   quota.SetMaxThreads(kHealthThreads);
   builder.SetResourceQuota(quota);
   builder.SetOption(std::make_unique<NoReflection>());
+  // gRPC starts no server that has nothing but its own health service.
+  unimplemented_ = std::make_unique<grpc::CallbackGenericService>();
+  builder.RegisterCallbackGenericService(unimplemented_.get());
   health_server_ = builder.BuildAndStart();
   if (health_server_ == nullptr || health_port_ == 0) return CannotListen(options.health_address);
   return absl::OkStatus();

@@ -14,6 +14,7 @@
 #include "common/rpc/tls_credentials.h"
 
 namespace grpc {
+class CallbackGenericService;
 class Channel;
 class Server;
 class Service;
@@ -75,6 +76,7 @@ class Server {
   std::vector<std::unique_ptr<grpc::Service>> limited_;
   std::unique_ptr<HandshakeWatch> handshakes_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::CallbackGenericService> unimplemented_;
   std::unique_ptr<grpc::Server> health_server_;  // null: none
   std::vector<std::string> service_names_;
   std::string host_;

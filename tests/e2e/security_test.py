@@ -34,7 +34,7 @@ class SecurityTest(unittest.TestCase):
 
     def nodes_ready(self):
         status = json.loads(self.cluster.mellow("operator", "status", "--json", check=0).stdout)
-        return len([n for n in status["nodes"] if n["state"] == "ready"]) == 3
+        return len([n for n in status["nodes"] if n["state"] == "READY"]) == 3
 
     def test_operators_train_through_tls_while_certificates_change(self):
         wait_until(self.nodes_ready, "three nodes have registered over TLS")
@@ -53,6 +53,7 @@ class SecurityTest(unittest.TestCase):
     def test_users_summarise_and_score_and_do_nothing_else(self):
         self.assertTrue(self.cluster.mellow("user", "summarize", "--text", stdin=DIALOGUE, check=0).stdout.strip())
         self.assertIn('"toxicity"', self.cluster.mellow("user", "score", stdin='{"text": "You are kind."}', check=0).stdout)
+        self.assertIn("role user (user) may not call", self.cluster.mellow("user", "status", check=1).stderr)
         denied = self.cluster.mellow("user", "train", harness.MINI_RUN, *sets(SMALL), check=1)
         self.assertIn("role user (user) may not call /mellow.orchestrator.v1.OrchestratorService/StartRun", denied.stderr)
         self.assertGreaterEqual(self.cluster.metric("orchestrator", 'mellow_rpc_server_refused_total{reason="permission_denied"}'), 1)
@@ -63,7 +64,7 @@ class SecurityTest(unittest.TestCase):
         before = self.cluster.metric("orchestrator", 'mellow_rpc_server_refused_total{reason="unknown_ca"}')
         flags = ["--tls-cert", stranger / "operator.pem", "--tls-key", stranger / "operator-key.pem", "--tls-ca", self.cluster.certs / "ca.pem"]
         result = harness.mellow(*flags, "status", "--json", "--dir", self.cluster.folder)
-        self.assertNotIn('"ready"', result.stdout)
+        self.assertNotIn('"SERVING"', result.stdout)
         self.assertGreater(self.cluster.metric("orchestrator", 'mellow_rpc_server_refused_total{reason="unknown_ca"}'), before)
 
     def test_plaintext_gets_nothing_from_any_port_and_is_counted(self):
