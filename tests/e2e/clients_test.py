@@ -76,6 +76,27 @@ class ClientsTest(unittest.TestCase):
             self.assertNotEqual(result.returncode, 0)
             self.assertIn(code, result.stderr + result.stdout)
 
+    def test_limits_and_no_reflection(self):
+        folder = grpcurl_folder()
+        if folder is None:
+            self.skipTest("there is no grpcurl")
+        self.cluster.start("policy-1", "--model", harness.MODELS / "mini-summarizer", "--threads", "1", "--client-rate", "0.5", "--max-message-mib", "1", "--no-reflection")
+        certs = self.cluster.certs
+        command = [folder / "grpcurl", "-v", "-cacert", certs / "ca.pem", "-cert", certs / "user.pem", "-key", certs / "user-key.pem"]
+        address = self.cluster.address("policy-1")
+        unknown = subprocess.run([*command, address, "list"], capture_output=True, text=True, timeout=60)
+        self.assertIn("does not support the reflection API", unknown.stderr)
+        command += ["-import-path", harness.SOURCE / "proto", "-proto", "mellow/policy/v1/policy.proto"]
+
+        def get_info():
+            return subprocess.run([*command, address, "mellow.policy.v1.PolicyService/GetInfo"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(get_info().returncode, 0)
+        refused = get_info()
+        self.assertIn("ResourceExhausted", refused.stderr)
+        self.assertIn("client user/user: more than 0.5 calls a second; try again in", refused.stderr)
+        self.assertRegex(refused.stdout, r"grpc-retry-pushback-ms: \d+")
+        self.assertEqual(self.cluster.metric("policy-1", 'mellow_rpc_server_refused_total{reason="rate"}'), 1)
+
     def test_python(self):
         block = next(block for block in blocks() if "pip" in block)
         pip = subprocess.run(["python3", "-m", "pip", "download", "-q", "--no-deps", "-d", self.client / "wheels", "grpcio-tools==1.62.3"],

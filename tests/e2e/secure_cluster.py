@@ -47,7 +47,7 @@ class SecureCluster:
         role = name.rsplit("-", 1)[0]
         log = self.folder / f"{name}.log"
         flags = [*self.tls("orchestrator" if role == "orchestrator" else "node"), "--node-id", name, "--drain-seconds", "1", *flags]
-        if role != "orchestrator" and "orchestrator" in self.entries:
+        if role not in ("orchestrator", "review") and "orchestrator" in self.entries:
             flags += ["--orchestrator", self.entries["orchestrator"]["address"]]
         with log.open("w") as out:
             process = subprocess.Popen([BINARIES / f"mellow_{role}_server", *map(str, flags)], stdout=out, stderr=out, env={**os.environ, **dict(environment)})

@@ -11,6 +11,7 @@ import urllib.request
 
 import harness
 from harness import SMALL, json_lines, sets, wait_until
+from review_study import mini_rows, write_evaluation
 from secure_cluster import BINARIES, SecureCluster, make_certs
 
 DIALOGUE = "#Person1#: Are you free tonight? #Person2#: No, I have to work."
@@ -68,7 +69,8 @@ class SecurityTest(unittest.TestCase):
         self.assertGreater(self.cluster.metric("orchestrator", 'mellow_rpc_server_refused_total{reason="unknown_ca"}'), before)
 
     def test_plaintext_gets_nothing_from_any_port_and_is_counted(self):
-        for name, entry in self.cluster.entries.items():
+        for name in ("orchestrator", "learner", "reward", "policy"):
+            entry = self.cluster.entries[name]
             series = {entry["address"]: "mellow_rpc_server_handshake_failures_total",
                       entry["metrics"].split("/")[2]: 'mellow_http_handshake_failures_total{port="metrics"}'}
             for address, counter in series.items():
@@ -89,6 +91,22 @@ class SecurityTest(unittest.TestCase):
         with self.assertRaises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
             self.cluster.metrics("reward", role=None)
         self.assertIn("mellow_", self.cluster.metrics("reward", role="user"))
+
+    def test_people_reach_the_rating_page_over_tls_without_a_certificate(self):
+        study = self.cluster.folder / "study.sqlite"
+        evaluation = write_evaluation(self.cluster.folder / "evaluation.json", mini_rows(4))
+        link = json_lines(harness.mellow("review", "new", evaluation, "--out", study, "--names", "Ada", "--json", "--url", "https://example.test/", check=0).stdout)[0]["link"]
+        self.cluster.start("review", "--study", study, "--address", "127.0.0.1:0")
+        context = ssl.create_default_context(cafile=self.cluster.certs / "ca.pem")
+        page = link.replace("https://example.test", "https://" + self.cluster.address("review"))
+        with urllib.request.urlopen(page, timeout=20, context=context) as answer:
+            self.assertEqual(answer.status, 200)
+            self.assertIn(b"<html", answer.read())
+        with self.assertRaises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
+            urllib.request.urlopen(page.replace("https:", "http:"), timeout=20)
+        wait_until(lambda: self.cluster.metric("review", 'mellow_http_handshake_failures_total{port="page"}') >= 1, "plaintext to the page was counted")
+        with self.assertRaises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
+            self.cluster.metrics("review", role=None)
 
     def test_refuses_to_start_in_the_open_or_with_half_an_identity(self):
         cert, key = (self.cluster.certs / name for name in ("node.pem", "node-key.pem"))
