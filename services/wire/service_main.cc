@@ -112,6 +112,10 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
         });
   }
   server->SetServing(true);
+  if (server->health_port() != 0) {
+    obs::Log(obs::Severity::kInfo, "health checks without TLS",
+             {{"address", flags.insecure_health_address}, {"port", server->health_port()}});
+  }
   WaitToDrain(flags, server->address(), metrics_server->address());
   registration.reset();
   server->SetServing(false);
