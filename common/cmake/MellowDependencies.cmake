@@ -55,4 +55,4 @@ target_include_directories(mellow_sentencepiece SYSTEM INTERFACE "${mellow_spm}/
 target_link_libraries(mellow_sentencepiece INTERFACE protobuf::libprotobuf-lite Threads::Threads)
 
 # Debian's prometheus-cpp and SQLite under the names we use.
-add_library(prometheus::prometheus ALIAS prometheus-cpp::pull)
+add_library(prometheus::prometheus ALIAS prometheus-cpp::core)

@@ -3,6 +3,7 @@
 #include <httplib.h>
 #include <sys/socket.h>
 
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/sync/mutex.h"
+#include "common/tls/server_context.h"
 
 namespace mellow::http {
 namespace {
@@ -68,7 +70,8 @@ int Refusal(const httplib::Request& request) {
 }  // namespace
 
 struct Server::Impl {
-  httplib::Server server;
+  std::unique_ptr<tls::ServerContext> tls;  // null: plain; outlives `server`
+  std::unique_ptr<httplib::Server> server;
   Handler handler;
   Mutex mutex;
   CondVar changed;
@@ -86,7 +89,7 @@ struct Server::Impl {
   }
 
   void Listen() {
-    server.listen_after_bind();  // returns when stopped and all its threads have ended
+    server->listen_after_bind();  // returns when stopped and all its threads have ended
     {
       MutexLock lock(&mutex);
       finished = true;
@@ -100,7 +103,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   MELLOW_ASSIGN_OR_RETURN(HostPort at, ParseAddress(options.address));
   auto impl = std::make_unique<Impl>();
   impl->handler = std::move(handler);
-  httplib::Server& server = impl->server;
+  if (options.tls.has_value()) {
+    impl->tls = std::make_unique<tls::ServerContext>(
+        options.tls->certificates, options.tls->client_auth, options.tls->handshake_failed);
+    impl->server = std::make_unique<httplib::SSLServer>(
+        [raw = impl->tls.get()](SSL_CTX& context) { return raw->SetUp(&context); });
+  } else {
+    impl->server = std::make_unique<httplib::Server>();
+  }
+  httplib::Server& server = *impl->server;
+  if (!server.is_valid()) return absl::ResourceExhaustedError("TLS: out of memory");
   const auto threads = static_cast<size_t>(options.threads);
   server.new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
   // cpp-httplib's own choice is SO_REUSEPORT: two servers would share a port without noticing.
@@ -163,8 +175,8 @@ bool Server::Stop(absl::Duration limit) {
   while (!impl_->finished) {
     // cpp-httplib forgets a stop() that comes before the listener runs, and asserts that there is
     // only one.
-    if (!impl_->stopped && impl_->server.is_running()) {
-      impl_->server.stop();
+    if (!impl_->stopped && impl_->server->is_running()) {
+      impl_->server->stop();
       impl_->stopped = true;
     }
     if (absl::Now() >= deadline) return false;
@@ -175,9 +187,14 @@ bool Server::Stop(absl::Duration limit) {
 }
 
 absl::StatusOr<Response> Call(const std::string& address, const Request& request,
-                              absl::Duration timeout) {
+                              absl::Duration timeout, const std::string& ca_file) {
   MELLOW_ASSIGN_OR_RETURN(const HostPort at, ParseAddress(address));
-  httplib::Client client(at.host, at.port);
+  httplib::Client client(
+      absl::StrCat(ca_file.empty() ? "http://" : "https://", at.host, ":", at.port));
+  if (!ca_file.empty()) {
+    client.set_ca_cert_path(ca_file.c_str());
+    client.enable_server_certificate_verification(true);
+  }
   const auto micros = std::chrono::microseconds(absl::ToInt64Microseconds(timeout));
   client.set_connection_timeout(micros);
   client.set_read_timeout(micros);

@@ -1,16 +1,17 @@
 #ifndef MELLOW_COMMON_HTTP_HTTP_H_
 #define MELLOW_COMMON_HTTP_HTTP_H_
 
-// Plain HTTP/1.1 behind a small interface, so that only http.cc knows cpp-httplib. No TLS: put a
-// proxy that terminates it in front of what leaves the machine.
+// HTTP/1.1, plain or over TLS, behind a small interface, so that only http.cc knows cpp-httplib.
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/tls/certificates.h"
 
 namespace mellow::http {
 
@@ -33,11 +34,19 @@ struct Response {
 // Called from several threads at once.
 using Handler = std::function<Response(const Request&)>;
 
+struct TlsOptions {
+  std::shared_ptr<tls::FollowedCertificates> certificates;
+  tls::ClientAuth client_auth = tls::ClientAuth::kRequire;
+  // Called from the server's threads for every connection whose handshake fails; may be null.
+  std::function<void()> handshake_failed;
+};
+
 struct ServerOptions {
   std::string address = "127.0.0.1:0";  // HOST:PORT; port 0 picks a free one
   int threads = 32;                     // connections served at once; others wait
   size_t max_body_bytes = size_t{64} << 10;
-  Headers headers;  // of every response, the server's own errors included
+  Headers headers;                // of every response, the server's own errors included
+  std::optional<TlsOptions> tls;  // absent: plain
 };
 
 // Serves until it is destroyed. GET, HEAD, POST and PUT reach the handler; what is malformed, too
@@ -64,10 +73,12 @@ class Server {
   std::string address_;
 };
 
-// Sends one request to HOST:PORT; `timeout` is for connecting and again for each read. Unavailable:
-// no HTTP answer came.
+// Sends one request to HOST:PORT; `timeout` is for connecting and again for each read. With
+// `ca_file` (PEM) over TLS, to a server with a certificate of that CA for that host. Unavailable: no
+// HTTP answer came.
 [[nodiscard]] absl::StatusOr<Response> Call(const std::string& address, const Request& request,
-                                            absl::Duration timeout);
+                                            absl::Duration timeout,
+                                            const std::string& ca_file = "");
 
 }  // namespace mellow::http
 

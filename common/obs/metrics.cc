@@ -1,16 +1,12 @@
 #include "common/obs/metrics.h"
 
 #include <prometheus/counter.h>
-#include <prometheus/exposer.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
-#include <exception>
-
-#include "absl/strings/str_cat.h"
 #include "common/sync/mutex.h"
 
 namespace mellow::obs {
@@ -72,29 +68,6 @@ void Metrics::SetInfo(const std::string& name, const std::string& help, const La
 
 std::string Metrics::Text() const {
   return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
-}
-
-struct MetricsServer::Impl {
-  explicit Impl(const std::string& address) : exposer(address, /*num_threads=*/1) {}
-  prometheus::Exposer exposer;
-};
-
-MetricsServer::MetricsServer(std::unique_ptr<Impl> impl, int port)
-    : impl_(std::move(impl)), port_(port) {}
-MetricsServer::~MetricsServer() = default;
-
-absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address,
-                                                                    Metrics* metrics) {
-  try {
-    auto impl = std::make_unique<Impl>(address);
-    impl->exposer.RegisterCollectable(metrics->impl_->registry);
-    const auto ports = impl->exposer.GetListeningPorts();
-    const int port = ports.empty() ? 0 : ports.front();
-    return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(impl), port));
-  } catch (const std::exception& error) {  // civetweb's wrapper throws when it cannot listen
-    return absl::UnavailableError(absl::StrCat(
-        "metrics address ", address, ": cannot listen (is the port in use?): ", error.what()));
-  }
 }
 
 std::vector<double> LatencyBounds() {

@@ -9,8 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-
 namespace mellow::obs {
 
 using Labels = std::map<std::string, std::string>;
@@ -68,29 +66,12 @@ class Metrics {
   // gauge, then sets one to 1.
   void SetInfo(const std::string& name, const std::string& help, const Labels& labels);
 
-  // The text that /metrics shows.
+  // What GET /metrics answers: Prometheus's text format 0.0.4.
   [[nodiscard]] std::string Text() const;
 
  private:
-  friend class MetricsServer;
   struct Impl;
   std::unique_ptr<Impl> impl_;
-};
-
-// Serves GET /metrics. Errors: Unavailable when the port is taken (names it).
-class MetricsServer {
- public:
-  // "127.0.0.1:9101"; port 0 picks a free one.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
-      const std::string& address, Metrics* metrics);
-  ~MetricsServer();
-  [[nodiscard]] int port() const { return port_; }
-
- private:
-  struct Impl;
-  MetricsServer(std::unique_ptr<Impl> impl, int port);
-  std::unique_ptr<Impl> impl_;
-  int port_;
 };
 
 // Bucket bounds for seconds, 1 ms to 10 min.

@@ -3,6 +3,7 @@
 #include <grpcpp/create_channel.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -14,16 +15,33 @@ namespace mellow::rpc {
 namespace {
 
 constexpr absl::Duration kConnectPatience = absl::Milliseconds(300);
+// How long one attempt to connect may take. With TLS several round trips and signatures are in it.
+constexpr int kConnectMs = 5000;
+
+std::shared_ptr<grpc::ChannelCredentials>& ProcessCredentials() {
+  static auto* credentials = new std::shared_ptr<grpc::ChannelCredentials>();
+  return *credentials;
+}
 
 }  // namespace
 
+void UseChannelCredentials(std::shared_ptr<grpc::ChannelCredentials> credentials) {
+  ProcessCredentials() = std::move(credentials);
+}
+
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  return MakeChannel(address, ProcessCredentials() != nullptr ? ProcessCredentials()
+                                                              : grpc::InsecureChannelCredentials());
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments args;
   args.SetMaxReceiveMessageSize(64 << 20);
   args.SetMaxSendMessageSize(64 << 20);
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  // Not a pause, whatever its name: the least time that an attempt to connect gets, TLS included.
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  // Not a pause, whatever its name: the least time that an attempt to connect gets.
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   args.SetLoadBalancingPolicyName("round_robin");
   // A peer that came back elsewhere is found as soon as its name says so; gRPC's own pause is 30 s.
@@ -38,7 +56,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // Loopback and cluster addresses do not go through a web proxy.
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+  return grpc::CreateCustomChannel(address, credentials, args);
 }
 
 void SetTimeout(grpc::ClientContext* context, absl::Duration timeout) {

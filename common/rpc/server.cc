@@ -2,7 +2,10 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -15,7 +18,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/rpc/handshake_log.h"
 #include "common/rpc/keepalive.h"
+#include "common/rpc/limited_service.h"
 #include "common/rpc/metrics_interceptor.h"
 
 namespace mellow::rpc {
@@ -24,14 +29,51 @@ namespace {
 // While the server drains, how often idle connections are looked for.
 constexpr std::chrono::milliseconds kCloseIdleEvery(50);
 
-}  // namespace
+// Room for one message of grpc.health.v1.
+constexpr int kHealthMessageBytes = 4096;
+constexpr int kHealthThreads = 8;
 
-absl::Status ServerOptions::Validate() const {
+CountRefusal RefusalCounter(obs::Metrics* metrics) {
+  return [metrics](const std::string& reason) {
+    metrics
+        ->AddCounter("mellow_rpc_server_refused_total",
+                     "Connections and calls refused for who the client is or how much it asks for.",
+                     {{"reason", reason}})
+        .Increment();
+  };
+}
+
+// Takes out of one server what gRPC puts into all of a process.
+class NoReflection : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [](const std::unique_ptr<grpc::ServerBuilderPlugin>& plugin) {
+      return dynamic_cast<grpc::reflection::ProtoServerReflectionPlugin*>(plugin.get()) != nullptr;
+    });
+  }
+};
+
+absl::Status CannotListen(const std::string& address) {
+  return absl::UnavailableError(absl::StrCat(
+      "cannot listen on ", address, " (is the port in use, or the host not of this machine?)"));
+}
+
+absl::Status CheckAddress(const std::string& flag, const std::string& address) {
   const size_t colon = address.rfind(':');
   int port = -1;
   if (colon == std::string::npos || colon == 0 ||
       !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535)
-    return absl::InvalidArgumentError(absl::StrCat("--address ", address, ": expected HOST:PORT"));
+    return absl::InvalidArgumentError(absl::StrCat(flag, " ", address, ": expected HOST:PORT"));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ServerOptions::Validate() const {
+  MELLOW_RETURN_IF_ERROR(CheckAddress("--address", address));
+  if (!health_address.empty())
+    MELLOW_RETURN_IF_ERROR(CheckAddress("--insecure-health-address", health_address));
   if (max_message_bytes < 1024)
     return absl::InvalidArgumentError(
         absl::StrCat("max_message_bytes ", max_message_bytes, ": at least 1024"));
@@ -68,23 +110,64 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              ToMilliseconds(kKeepaliveInterval / 2));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &server->port_);
+  const CountRefusal count = RefusalCounter(metrics);
+  if (options.security.has_value()) {
+    const obs::Counter failures =
+        metrics->AddCounter("mellow_rpc_server_handshake_failures_total",
+                            "Connections whose TLS handshake failed, whatever the reason.");
+    server->handshakes_ = std::make_unique<HandshakeWatch>([failures] { failures.Increment(); });
+  }
+  builder.AddListeningPort(options.address,
+                           options.security.has_value()
+                               ? MakeServerCredentials(*options.security, count)
+                               : grpc::InsecureServerCredentials(),
+                           &server->port_);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(options.max_message_bytes);
   grpc::ResourceQuota quota("mellow");
   quota.SetMaxThreads(options.max_threads);
   builder.SetResourceQuota(quota);
+  if (options.limits.rate > 0 || options.limits.concurrency > 0) {
+    server->limiter_ = std::make_unique<CallLimiter>(
+        options.limits, options.security.has_value() ? options.security->tokens : nullptr,
+        options.unlimited_roles, count);
+    if (server->service_names_.size() <= services.size())
+      return absl::InternalError("limits need the full name of every service");
+    for (size_t i = 0; i < services.size(); ++i) {
+      MELLOW_ASSIGN_OR_RETURN(
+          auto limited,
+          MakeLimitedService(services[i], server->service_names_[i], server->limiter_.get()));
+      services[i] = server->limited_.emplace_back(std::move(limited)).get();
+    }
+  }
   for (grpc::Service* service : services) builder.RegisterService(service);
+  if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(MakeMetricsInterceptorFactory(metrics, server->calls_.get()));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || server->port_ == 0)
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.address,
-                     " (is the port in use, or the host not of this machine?)"));
+  if (server->server_ == nullptr || server->port_ == 0) return CannotListen(options.address);
+  if (!options.health_address.empty()) MELLOW_RETURN_IF_ERROR(server->StartHealth(options));
   server->SetServing(false);
   return server;
+}
+
+absl::Status Server::StartHealth(const ServerOptions& options) {
+  grpc::ServerBuilder builder;
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(options.health_address, grpc::InsecureServerCredentials(),
+                           &health_port_);
+  builder.SetMaxReceiveMessageSize(kHealthMessageBytes);
+  grpc::ResourceQuota quota("mellow-health");
+  quota.SetMaxThreads(kHealthThreads);
+  builder.SetResourceQuota(quota);
+  builder.SetOption(std::make_unique<NoReflection>());
+  // gRPC starts no server that has nothing but its own health service.
+  unimplemented_ = std::make_unique<grpc::CallbackGenericService>();
+  builder.RegisterCallbackGenericService(unimplemented_.get());
+  health_server_ = builder.BuildAndStart();
+  if (health_server_ == nullptr || health_port_ == 0) return CannotListen(options.health_address);
+  return absl::OkStatus();
 }
 
 Server::Server() : calls_(std::make_unique<CallsInProgress>()) {}
@@ -96,8 +179,11 @@ Server::~Server() {
 std::string Server::address() const { return absl::StrCat(host_, ":", port_); }
 
 void Server::SetServing(bool serving) {
-  for (const std::string& name : service_names_)
-    server_->GetHealthCheckService()->SetServingStatus(name, serving);
+  for (grpc::Server* server : {server_.get(), health_server_.get()}) {
+    if (server == nullptr) continue;
+    for (const std::string& name : service_names_)
+      server->GetHealthCheckService()->SetServingStatus(name, serving);
+  }
 }
 
 void Server::Shutdown(absl::Duration drain) {
@@ -116,6 +202,11 @@ void Server::Shutdown(absl::Duration drain) {
   stopped.set_value();
   closer.join();
   server_->Wait();
+  if (health_server_ != nullptr) {
+    // The last to go: until then it says NOT_SERVING. Watches end with it.
+    health_server_->Shutdown(absl::ToChronoTime(absl::Now()));
+    health_server_->Wait();
+  }
 }
 
 std::shared_ptr<grpc::Channel> Server::InProcessChannel() { return server_->InProcessChannel({}); }

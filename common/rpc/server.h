@@ -2,14 +2,19 @@
 #define MELLOW_COMMON_RPC_SERVER_H_
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/obs/metrics.h"
+#include "common/rpc/client_limits.h"
+#include "common/rpc/tls_credentials.h"
 
 namespace grpc {
+class CallbackGenericService;
 class Channel;
 class Server;
 class Service;
@@ -17,7 +22,9 @@ class Service;
 
 namespace mellow::rpc {
 
+class CallLimiter;
 class CallsInProgress;
+class HandshakeWatch;
 
 struct ServerOptions {
   std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
@@ -26,22 +33,34 @@ struct ServerOptions {
   // Older connections are asked to end (their calls are finished, however long they take), give or
   // take 10 %: a caller then looks its name up again, and so finds servers that have come since.
   absl::Duration max_connection_age = absl::Minutes(1);
+  bool reflection = true;
+  std::optional<ServerSecurity> security;  // absent: plaintext, and every caller may do everything
+  // An extra plaintext port for grpc.health.v1 and nothing else; empty: none.
+  std::string health_address;
+  // Of every client: the caller's name, without TLS its address. Callers with one of the roles are
+  // not limited.
+  ClientLimits::Options limits;
+  std::set<std::string> unlimited_roles;
   [[nodiscard]] absl::Status Validate() const;
 };
 
 // A gRPC server with grpc.health.v1 (per full service name and ""), reflection, and one interceptor
 // that exports mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}.
-// Health starts NOT_SERVING.
+// Who may not connect or call, or calls too much, is counted in
+// mellow_rpc_server_refused_total{reason}; with TLS, connections whose handshake failed are in
+// mellow_rpc_server_handshake_failures_total. Health starts NOT_SERVING.
 class Server {
  public:
-  // `services` and `metrics` must outlive the server. Unavailable: the address cannot be bound
-  // (named).
+  // `services` and `metrics` must outlive the server; with limits there is a full name for each
+  // service, in order. Unavailable: the address cannot be bound (named).
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServerOptions& options, std::vector<grpc::Service*> services,
       std::vector<std::string> service_names, obs::Metrics* metrics);
   ~Server();
 
   [[nodiscard]] int port() const { return port_; }
+  // Of health_address; 0: there is none.
+  [[nodiscard]] int health_port() const { return health_port_; }
   // "host:port" with the port that was bound.
   [[nodiscard]] std::string address() const;
   void SetServing(bool serving);
@@ -53,11 +72,19 @@ class Server {
 
  private:
   Server();
-  std::unique_ptr<CallsInProgress> calls_;  // outlives server_
+  absl::Status StartHealth(const ServerOptions& options);
+
+  std::unique_ptr<CallsInProgress> calls_;  // this and what follows outlive server_
+  std::unique_ptr<CallLimiter> limiter_;
+  std::vector<std::unique_ptr<grpc::Service>> limited_;
+  std::unique_ptr<HandshakeWatch> handshakes_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::CallbackGenericService> unimplemented_;
+  std::unique_ptr<grpc::Server> health_server_;  // null: none
   std::vector<std::string> service_names_;
   std::string host_;
   int port_ = 0;
+  int health_port_ = 0;
 };
 
 }  // namespace mellow::rpc

@@ -11,6 +11,8 @@
 #include "absl/strings/str_replace.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/command.h"
+#include "services/wire/client_security.h"
+#include "services/wire/tls_flags.h"
 
 namespace {
 
@@ -41,6 +43,9 @@ int main(int argc, char** argv) {
                  "The services of a cluster that `mellow up` did not start, as "
                  "orchestrator=HOST:PORT,policy=HOST:PORT,...; goes before the command")
       ->envname("MELLOW_CONNECT");
+  mellow::wire::ClientFlags security;
+  mellow::wire::AddTlsFlags(&app, &security.files);
+  mellow::wire::AddTokenFileFlag(&app, &security.token_file);
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   mellow::cli::AddStatusCommands(&app, &chosen);
@@ -70,6 +75,14 @@ int main(int argc, char** argv) {
     if (const absl::Status status = mellow::cli::ConnectTo(connect); !status.ok())
       return Fail(std::string(status.message()), 2);
   }
+  if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
+    return Fail("--tls-ca " + security.files.ca +
+                    ": `mellow up` starts a cluster without TLS, which only this machine reaches; "
+                    "unset MELLOW_TLS_CERT, MELLOW_TLS_KEY and MELLOW_TLS_CA",
+                2);
+  }
+  if (const absl::Status status = mellow::wire::UseClientSecurity(security); !status.ok())
+    return Fail(std::string(status.message()), 2);
   const absl::StatusOr<int> code = chosen();
   return code.ok() ? *code : Fail(std::string(code.status().message()), 1);
 }

@@ -213,7 +213,10 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
     report.health.emplace_back(health.ok() ? "SERVING" : "NOT_SERVING");
     if (service.role != "orchestrator" || !health.ok()) continue;
     OrchestratorClient orchestrator(service.address);
-    if (auto nodes = orchestrator.ListNodes(); nodes.ok()) report.nodes = *std::move(nodes);
+    auto nodes = orchestrator.ListNodes();
+    if (absl::IsPermissionDenied(nodes.status()) || absl::IsUnauthenticated(nodes.status()))
+      return nodes.status();
+    if (nodes.ok()) report.nodes = *std::move(nodes);
     if (auto run = orchestrator.GetRun(""); run.ok()) report.run = *std::move(run);
   }
   report.adapters = CollectAdapters(report.cluster);

@@ -9,9 +9,11 @@
 namespace mellow::health_check {
 
 // Asks a server whether it serves: `target` is HOST:PORT for grpc.health.v1, or
-// http://HOST:PORT/PATH, which has to answer 200. Unavailable: it does not, with the reason.
-// InvalidArgument: `target` is neither.
-[[nodiscard]] absl::Status Check(const std::string& target, absl::Duration timeout);
+// http[s]://HOST:PORT/PATH, which has to answer 200. `ca_file` (PEM) is what https trusts; a gRPC
+// server is reached as wire::UseClientSecurity said. Unavailable: it does not, with the reason.
+// InvalidArgument: `target` is neither, or https without `ca_file`.
+[[nodiscard]] absl::Status Check(const std::string& target, absl::Duration timeout,
+                                 const std::string& ca_file = "");
 
 }  // namespace mellow::health_check
 

@@ -14,6 +14,7 @@ namespace {
 
 absl::Status Serve(LearnerOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
+  MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
   LearnerSession::Options session{
       options.model, options.checkpoint_dir, options.keep_checkpoints, {}};
@@ -38,15 +39,16 @@ absl::Status Serve(LearnerOptions options) {
     *request.mutable_capacity() = service.Capacity();
     return request;
   };
-  return wire::ServeUntilSignal(options.service, {{&service, &sft_service},
-                                                  {v1::LearnerService::service_full_name(),
-                                                   v1::SftService::service_full_name()},
-                                                  &metrics,
-                                                  describe,
-                                                  [&] {
-                                                    service.Drain();
-                                                    runner.Drain();
-                                                  }});
+  return wire::ServeUntilSignal(
+      options.service, security,
+      {{&service, &sft_service},
+       {v1::LearnerService::service_full_name(), v1::SftService::service_full_name()},
+       &metrics,
+       describe,
+       [&] {
+         service.Drain();
+         runner.Drain();
+       }});
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ namespace {
 
 absl::Status Serve(const OrchestratorOptions& options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
+  MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.policy_model));
   MELLOW_RETURN_IF_ERROR(MakeFolders(options.data_dir));
   MELLOW_ASSIGN_OR_RETURN(auto ledger,
@@ -37,7 +38,7 @@ absl::Status Serve(const OrchestratorOptions& options) {
   MELLOW_RETURN_IF_ERROR(runs.Recover());
   OrchestratorServiceImpl service(&runs, &champions, &registry,
                                   absl::Seconds(options.heartbeat_seconds), lost_after);
-  return wire::ServeUntilSignal(options.service,
+  return wire::ServeUntilSignal(options.service, security,
                                 {.services = {&service},
                                  .names = {v1::OrchestratorService::service_full_name()},
                                  .metrics = &registry_of_metrics,

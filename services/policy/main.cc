@@ -15,6 +15,7 @@ namespace {
 
 absl::Status Serve(PolicyOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
+  MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
   nn::LoadOptions load;
   load.threads = options.threads;
@@ -46,7 +47,7 @@ absl::Status Serve(PolicyOptions options) {
     return request;
   };
   return wire::ServeUntilSignal(
-      options.service,
+      options.service, security,
       {{&service}, {v1::PolicyService::service_full_name()}, &metrics, describe, [&] {
          engine.Drain();
        }});

@@ -7,6 +7,8 @@
 #include "common/rpc/shutdown_signals.h"
 #include "services/review/review_options.h"
 #include "services/review/study_when_ready.h"
+#include "services/wire/metrics_server.h"
+#include "services/wire/tls_flags.h"
 
 namespace mellow::review {
 namespace {
@@ -18,16 +20,21 @@ absl::Status Serve(const ReviewOptions& options) {
                        &metrics);
   const absl::Status open = study.Open();
   if (!open.ok() && !(options.wait_for_study && absl::IsNotFound(open))) return open;
-  MELLOW_ASSIGN_OR_RETURN(auto metrics_server,
-                          obs::MetricsServer::Start(options.process.metrics_address, &metrics));
+  MELLOW_ASSIGN_OR_RETURN(const auto certificates, wire::StartCertificates(options.process.tls));
+  MELLOW_ASSIGN_OR_RETURN(const auto metrics_server,
+                          wire::StartMetricsServer(options.process, certificates, &metrics));
+  http::ServerOptions page = {.address = options.process.address,
+                              .max_body_bytes = kMaxBodyBytes,
+                              .headers = SecurityHeaders()};
+  // People come with links, not with certificates.
+  if (certificates != nullptr)
+    page.tls = {certificates, tls::ClientAuth::kNone,
+                wire::HandshakeFailureCounter(&metrics, "page")};
   MELLOW_ASSIGN_OR_RETURN(auto server,
-                          http::Server::Start({.address = options.process.address,
-                                               .max_body_bytes = kMaxBodyBytes,
-                                               .headers = SecurityHeaders()},
-                                              [&study](const http::Request& request) {
-                                                return study.Handle(request);
-                                              }));
-  wire::WaitToDrain(options.process, server->address(), metrics_server->port());
+                          http::Server::Start(page, [&study](const http::Request& request) {
+                            return study.Handle(request);
+                          }));
+  wire::WaitToDrain(options.process, server->address(), metrics_server->address());
   if (!server->Stop(absl::Seconds(options.process.drain_seconds)))
     obs::Log(obs::Severity::kWarning, "some requests were still in progress");
   obs::Log(obs::Severity::kInfo, "stopped");

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "absl/time/time.h"
+#include "common/base/token_bucket.h"
 #include "common/sync/mutex.h"
 
 namespace mellow::review {
@@ -19,14 +20,10 @@ class RateLimiter {
   [[nodiscard]] bool Allow(int64_t key, absl::Time now);
 
  private:
-  struct Bucket {
-    double filled;
-    absl::Time at;
-  };
   const double per_second_;
   const double burst_;
   Mutex mutex_;
-  std::map<int64_t, Bucket> buckets_ ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, TokenBucket> buckets_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::review

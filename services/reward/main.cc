@@ -27,6 +27,7 @@ absl::StatusOr<double> WarmUp(nn::SequenceClassifier& model) {
 
 absl::Status Serve(RewardOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
+  MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
   nn::LoadOptions load;
   load.threads = options.threads;
@@ -60,7 +61,7 @@ absl::Status Serve(RewardOptions options) {
     return request;
   };
   return wire::ServeUntilSignal(
-      options.service,
+      options.service, security,
       {{&service}, {v1::RewardService::service_full_name()}, &metrics, describe, [&] {
          engine.Drain();
        }});

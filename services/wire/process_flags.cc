@@ -7,10 +7,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
+#include "services/wire/tls_flags.h"
 
 namespace mellow::wire {
+namespace {
+
+absl::Status CheckListen(const char* flag, const std::string& address) {
+  if (IsLoopback(address.substr(0, address.rfind(':')))) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      flag, " ", address,
+      ": others can reach it and nothing would be encrypted; give --tls-cert, --tls-key and "
+      "--tls-ca, or say --insecure-listen"));
+}
+
+}  // namespace
 
 std::string WithHostName(const std::string& text) {
   char name[HOST_NAME_MAX + 1] = {};
@@ -23,7 +36,12 @@ absl::Status ProcessFlags::Validate() const {
     return absl::InvalidArgumentError(
         absl::StrCat("--drain-seconds ", drain_seconds, ": between 0 and 3600"));
   if (node_id.empty()) return absl::InvalidArgumentError("--node-id: must not be empty");
-  return absl::OkStatus();
+  MELLOW_RETURN_IF_ERROR(CheckServerFiles(tls));
+  MELLOW_RETURN_IF_ERROR(
+      Annotate(tls::ParseClientAuth(tls_client_auth).status(), "--tls-client-auth"));
+  if (tls_on() || insecure_listen) return absl::OkStatus();
+  MELLOW_RETURN_IF_ERROR(CheckListen("--address", address));
+  return CheckListen("--metrics-address", metrics_address);
 }
 
 void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,
@@ -40,6 +58,14 @@ void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node
   app->add_option("--log-level", flags->log_level, "debug, info, warning or error");
   app->add_option("--drain-seconds", flags->drain_seconds,
                   "After SIGTERM, calls in progress get that long");
+  AddTlsFlags(app, &flags->tls);
+  app->add_option("--tls-client-auth", flags->tls_client_auth,
+                  "Whether clients must show a certificate: require, optional or none")
+      ->envname("MELLOW_TLS_CLIENT_AUTH");
+  app->add_flag("--insecure-listen", flags->insecure_listen,
+                "Without TLS, let others than this machine reach the ports: whoever listens on the "
+                "way reads everything, and whoever gets there may do everything")
+      ->envname("MELLOW_INSECURE_LISTEN");
 }
 
 std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv) {
@@ -52,12 +78,13 @@ std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv) {
   return std::nullopt;
 }
 
-void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address, int metrics_port) {
-  const std::string metrics_host =
-      flags.metrics_address.substr(0, flags.metrics_address.rfind(':'));
+void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address,
+                 const std::string& metrics_address) {
   obs::Log(obs::Severity::kInfo, "serving",
            {{"address", bound_address},
-            {"metrics", absl::StrCat("http://", metrics_host, ":", metrics_port, "/metrics")}});
+            {"metrics",
+             absl::StrCat(flags.tls_on() ? "https://" : "http://", metrics_address, "/metrics")},
+            {"tls", flags.tls_on()}});
   const int signal = rpc::WaitForShutdownSignal();
   obs::Log(obs::Severity::kInfo, "draining",
            {{"signal", signal}, {"seconds", flags.drain_seconds}});

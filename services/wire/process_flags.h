@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/tls/certificates.h"
 
 namespace CLI {
 class App;
@@ -20,7 +21,11 @@ struct ProcessFlags {
   std::string node_id;
   std::string log_level = "info";
   double drain_seconds = 10;
+  tls::Files tls;  // none: plaintext
+  std::string tls_client_auth = "require";
+  bool insecure_listen = false;
 
+  [[nodiscard]] bool tls_on() const { return !tls.cert.empty(); }
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;
 };
@@ -28,8 +33,9 @@ struct ProcessFlags {
 // Replaces "{host}" by this host's name: several containers of one service have one command line.
 [[nodiscard]] std::string WithHostName(const std::string& text);
 
-// --address, --metrics-address, --node-id, --log-level, --drain-seconds. `node_id` is the default
-// name, `protocol` what --address is for.
+// --address, --metrics-address, --node-id, --log-level, --drain-seconds, those of AddTlsFlags,
+// --tls-client-auth, --insecure-listen. `node_id` is the default name, `protocol` what --address is
+// for.
 void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,
                      const std::string& protocol);
 
@@ -38,7 +44,8 @@ void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node
 
 // Logs "serving" with both addresses, waits for SIGTERM or SIGINT (blocked by
 // rpc::BlockShutdownSignals) and logs "draining".
-void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address, int metrics_port);
+void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address,
+                 const std::string& metrics_address);
 
 // Logs the error and returns main's exit code 1.
 [[nodiscard]] int FailMain(const absl::Status& status);

@@ -7,7 +7,11 @@
 #include "common/obs/log.h"
 #include "common/rpc/server.h"
 #include "common/rpc/shutdown_signals.h"
+#include "services/wire/access_policy.h"
+#include "services/wire/client_security.h"
+#include "services/wire/metrics_server.h"
 #include "services/wire/node_registration.h"
+#include "services/wire/tls_flags.h"
 
 namespace mellow::wire {
 
@@ -21,6 +25,21 @@ absl::Status ServiceFlags::Validate() const {
     if (!value.empty() && value.find(':') == std::string::npos)
       return absl::InvalidArgumentError(absl::StrCat(flag, " ", value, ": expected HOST:PORT"));
   }
+  if (!(client_rate >= 0 && client_rate <= 1e6))
+    return absl::InvalidArgumentError(
+        absl::StrCat("--client-rate ", client_rate, ": between 0 and 1000000"));
+  if (client_concurrency < 0 || client_concurrency > 1000000)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--client-concurrency ", client_concurrency, ": between 0 and 1000000"));
+  for (const auto& [flag, file] :
+       {std::pair("--tokens", tokens), std::pair("--token-file", token_file)}) {
+    if (!file.empty() && !tls_on())
+      return absl::InvalidArgumentError(
+          absl::StrCat(flag, " ", file, ": tokens travel over TLS only (--tls-cert, ...)"));
+  }
+  if (tls_on() && tls_client_auth == "none" && tokens.empty())
+    return absl::InvalidArgumentError(
+        "--tls-client-auth none: without --tokens nobody could show who they are");
   return absl::OkStatus();
 }
 
@@ -34,15 +53,53 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
                   "Register there, HOST:PORT (default: register nowhere)");
   app->add_option("--max-message-mib", flags->max_message_mib, "Largest message taken, in MiB");
   app->add_option("--rpc-threads", flags->rpc_threads, "Most threads that serve calls");
+  app->add_option("--tokens", flags->tokens,
+                  "File with the bearer tokens that are taken, a line each: TOKEN ROLE NAME (or "
+                  "sha256:HEX of the token); read again when it changes")
+      ->envname("MELLOW_TOKENS");
+  AddTokenFileFlag(app, &flags->token_file);
+  app->add_option("--insecure-health-address", flags->insecure_health_address,
+                  "An extra port without TLS that answers grpc.health.v1 and nothing else, "
+                  "HOST:PORT: for Kubernetes' probes")
+      ->envname("MELLOW_INSECURE_HEALTH_ADDRESS");
+  app->add_flag("--no-reflection", flags->no_reflection, "Do not describe the services to callers")
+      ->envname("MELLOW_NO_REFLECTION");
+  app->add_option(
+      "--client-rate", flags->client_rate,
+      "Calls a second that one client may make on average, twice as many at once (0: no "
+      "limit). A client is who the certificate or token names, without TLS an address");
+  app->add_option("--client-concurrency", flags->client_concurrency,
+                  "Calls that one client may have in progress (0: no limit)");
 }
 
-absl::Status ServeUntilSignal(const ServiceFlags& flags, ServiceParts parts) {
+absl::StatusOr<ServiceSecurity> ServiceSecurity::Start(const ServiceFlags& flags) {
+  ServiceSecurity security;
+  MELLOW_ASSIGN_OR_RETURN(security.certificates_, StartCertificates(flags.tls));
+  if (security.certificates_ == nullptr) return security;
+  if (!flags.tokens.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(security.tokens_, rpc::TokenTable::Open(flags.tokens));
+  }
+  MELLOW_RETURN_IF_ERROR(UseClientSecurity(security.certificates_, flags.token_file));
+  return security;
+}
+
+absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
+                              ServiceParts parts) {
   rpc::ServerOptions options;
   options.address = flags.address;
   options.max_message_bytes = flags.max_message_mib << 20;
   options.max_threads = flags.rpc_threads;
-  MELLOW_ASSIGN_OR_RETURN(auto metrics_server,
-                          obs::MetricsServer::Start(flags.metrics_address, parts.metrics));
+  options.reflection = !flags.no_reflection;
+  options.health_address = flags.insecure_health_address;
+  options.limits = {.rate = flags.client_rate, .concurrency = flags.client_concurrency};
+  options.unlimited_roles = UnlimitedRoles();
+  if (security.certificates_ != nullptr) {
+    MELLOW_ASSIGN_OR_RETURN(const tls::ClientAuth auth,
+                            tls::ParseClientAuth(flags.tls_client_auth));
+    options.security = {security.certificates_, auth, security.tokens_, AccessPolicy()};
+  }
+  MELLOW_ASSIGN_OR_RETURN(const auto metrics_server,
+                          StartMetricsServer(flags, security.certificates_, parts.metrics));
   MELLOW_ASSIGN_OR_RETURN(auto server,
                           rpc::Server::Start(options, parts.services, parts.names, parts.metrics));
   const std::string advertised = flags.advertise.empty() ? server->address() : flags.advertise;
@@ -56,7 +113,11 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, ServiceParts parts) {
         });
   }
   server->SetServing(true);
-  WaitToDrain(flags, server->address(), metrics_server->port());
+  if (server->health_port() != 0) {
+    obs::Log(obs::Severity::kInfo, "health checks without TLS",
+             {{"address", flags.insecure_health_address}, {"port", server->health_port()}});
+  }
+  WaitToDrain(flags, server->address(), metrics_server->address());
   registration.reset();
   server->SetServing(false);
   if (parts.drain != nullptr) parts.drain();

@@ -5,10 +5,11 @@
 // serve-until-signalled.
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/obs/metrics.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
 #include "services/wire/process_flags.h"
@@ -16,8 +17,13 @@
 namespace grpc {
 class Service;
 }
+namespace mellow::rpc {
+class TokenTable;
+}
 
 namespace mellow::wire {
+
+struct ServiceParts;
 
 struct ServiceFlags : ProcessFlags {
   std::string
@@ -25,13 +31,34 @@ struct ServiceFlags : ProcessFlags {
   std::string orchestrator;  // host:port; empty: do not register
   int max_message_mib = 64;
   int rpc_threads = 64;
+  std::string tokens;      // file of rpc::TokenTable; empty: none are taken
+  std::string token_file;  // file of rpc::TokenFile; empty: none is sent
+  std::string insecure_health_address;
+  bool no_reflection = false;
+  double client_rate = 0;      // calls a second; 0: no limit
+  int client_concurrency = 0;  // calls in progress; 0: no limit
 
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;
 };
 
-// Those of AddProcessFlags, --advertise, --orchestrator, ... `node_id` is the default name.
+// Those of AddProcessFlags, --advertise, --orchestrator, --tokens, ... `node_id` is the default
+// name.
 void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node_id);
+
+// What a service proves and wants proved; and from Start on, how its own channels reach the others.
+// Before the first channel.
+class ServiceSecurity {
+ public:
+  // Errors: those of the files.
+  [[nodiscard]] static absl::StatusOr<ServiceSecurity> Start(const ServiceFlags& flags);
+
+ private:
+  friend absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
+                                       ServiceParts parts);
+  std::shared_ptr<tls::FollowedCertificates> certificates_;  // null: plaintext
+  std::shared_ptr<rpc::TokenTable> tokens_;                  // null: none are taken
+};
 
 struct ServiceParts {
   std::vector<grpc::Service*> services;
@@ -47,7 +74,8 @@ struct ServiceParts {
 // Starts the gRPC server and /metrics, says SERVING, registers, waits for SIGTERM or SIGINT,
 // drains, and returns. Unavailable: a port is taken. Signals must have been blocked
 // (rpc::BlockShutdownSignals) before the first thread.
-[[nodiscard]] absl::Status ServeUntilSignal(const ServiceFlags& flags, ServiceParts parts);
+[[nodiscard]] absl::Status ServeUntilSignal(const ServiceFlags& flags,
+                                            const ServiceSecurity& security, ServiceParts parts);
 
 }  // namespace mellow::wire
 

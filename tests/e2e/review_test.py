@@ -84,7 +84,7 @@ class Commands(unittest.TestCase):
     def test_the_server_refuses_what_it_cannot_serve(self):
         self.new()
         server = pathlib.Path(harness.MELLOW).parent / "mellow_review_server"
-        for flags, part in ((["--study", self.folder / "none"], "none"), (["--study", self.evaluation], "evaluation.json"), (["--study", self.study, "--address", "0.0.0.0:0"], "--allow-remote"),
+        for flags, part in ((["--study", self.folder / "none"], "none"), (["--study", self.evaluation], "evaluation.json"), (["--study", self.study, "--address", "0.0.0.0:0"], "--insecure-listen"),
                             (["--study", self.study, "--address", "localhost"], "HOST:PORT"), (["--study", self.study, "--requests-per-second", "0"], "--requests-per-second 0")):
             result = subprocess.run([server, *map(str, flags)], capture_output=True, text=True, timeout=60)
             self.assertEqual(result.returncode, 1, result.stderr)

@@ -16,7 +16,8 @@ COMMON = {
     "sync": {"base"},
     "obs": {"base", "sync"},
     "batching": {"base", "sync"},
-    "rpc": {"base", "sync", "obs"},
+    "tls": {"base", "sync", "obs"},
+    "rpc": {"base", "sync", "obs", "tls"},
     "text": {"base", "sync"},
     "nn": {"base", "sync"},
     "adapters": {"base", "nn"},
@@ -26,7 +27,7 @@ COMMON = {
     "eval": {"base", "text"},
     "checkpoint": {"base"},
     "sqlite": {"base"},
-    "http": {"base", "sync"},
+    "http": {"base", "sync", "tls"},
     "review": {"base", "sync", "data", "eval", "sqlite"},
     "report": {"base", "text", "eval", "review"},
 }
@@ -82,6 +83,8 @@ def check_include(path, line, target):
         breach(path, line, f"{target}: SQLite only in common/sqlite")
     if other[0] == "httplib.h" and not (top == "common" and area == "http"):
         breach(path, line, f"{target}: cpp-httplib only in common/http")
+    if other[0] == "openssl" and not (top == "common" and (area == "tls" or name == "sha256.cc")):
+        breach(path, line, f"{target}: OpenSSL only in common/tls and sha256.cc")
     if other[0] == "prometheus" and not (top == "common" and area == "obs"):
         breach(path, line, f"{target}: prometheus-cpp only in common/obs")
 

@@ -104,15 +104,5 @@ TEST(RpcServerTest, ShutdownDoesNotWaitForIdleClients) {
   close(client);
 }
 
-TEST(RpcServerTest, MetricsServerServesAndRefusesATakenPort) {
-  obs::Metrics metrics;
-  auto first = obs::MetricsServer::Start("127.0.0.1:0", &metrics);
-  ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_GT((*first)->port(), 0);
-  auto second =
-      obs::MetricsServer::Start("127.0.0.1:" + std::to_string((*first)->port()), &metrics);
-  EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
-}
-
 }  // namespace
 }  // namespace mellow::rpc

@@ -1,0 +1,39 @@
+#ifndef MELLOW_COMMON_BASE_TOKEN_BUCKET_H_
+#define MELLOW_COMMON_BASE_TOKEN_BUCKET_H_
+
+#include <algorithm>
+
+#include "absl/time/time.h"
+
+namespace mellow {
+
+// Lets `burst` through at once and `per_second` on average. Not thread-safe.
+class TokenBucket {
+ public:
+  // Both positive; full at `now`.
+  TokenBucket(double per_second, double burst, absl::Time now)
+      : per_second_(per_second), burst_(burst), filled_(burst), at_(now) {}
+
+  // False: too many. What was refused costs nothing.
+  [[nodiscard]] bool Take(absl::Time now) {
+    const double passed = std::max(0.0, absl::ToDoubleSeconds(now - at_));
+    filled_ = std::min(burst_, filled_ + passed * per_second_);
+    at_ = now;
+    if (filled_ < 1) return false;
+    filled_ -= 1;
+    return true;
+  }
+
+  // After a refusal: when Take will say yes, if nobody else takes.
+  [[nodiscard]] absl::Duration Wait() const { return absl::Seconds((1 - filled_) / per_second_); }
+
+ private:
+  double per_second_;
+  double burst_;
+  double filled_;
+  absl::Time at_;
+};
+
+}  // namespace mellow
+
+#endif  // MELLOW_COMMON_BASE_TOKEN_BUCKET_H_

@@ -1,0 +1,24 @@
+#ifndef MELLOW_TESTS_TESTING_WAIT_UNTIL_H_
+#define MELLOW_TESTS_TESTING_WAIT_UNTIL_H_
+
+#include <poll.h>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace mellow::testing {
+
+// For what another thread or process is about to do: false when it has not within `limit`.
+template <typename Condition>
+[[nodiscard]] bool WaitUntil(const Condition& condition, absl::Duration limit = absl::Seconds(60)) {
+  const absl::Time deadline = absl::Now() + limit;
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    poll(nullptr, 0, 10);
+  }
+  return true;
+}
+
+}  // namespace mellow::testing
+
+#endif  // MELLOW_TESTS_TESTING_WAIT_UNTIL_H_
