@@ -24,7 +24,9 @@ SftDataPlan DataPlan(const v1::SftDataSpec& spec) {
   if (spec.has_min_chars()) plan.min_chars = spec.min_chars();
   if (spec.has_max_chars()) plan.max_chars = spec.max_chars();
   plan.filter_column = spec.has_filter_column() ? spec.filter_column() : dialogue;
-  if (spec.has_train_fraction()) plan.train_fraction = spec.train_fraction();
+  if (spec.has_train_fraction()) plan.split.train_fraction = spec.train_fraction();
+  if (spec.has_split_seed()) plan.split.seed = spec.split_seed();
+  plan.split.column = spec.has_split_column() ? spec.split_column() : dialogue;
   plan.dev_path = spec.dev_path();
   if (spec.has_dev_fraction()) plan.dev_fraction = spec.dev_fraction();
   if (spec.has_max_dev_rows()) plan.max_dev_rows = spec.max_dev_rows();
