@@ -24,12 +24,13 @@ CallContext CallOf(grpc::ServerContext& context) {
 }  // namespace
 
 PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string device,
-                                     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
-                                     AdapterTable* adapters, PolicyEngine* engine,
-                                     obs::Metrics* metrics)
+                                     nn::Seq2SeqModel* model, const nn::ModelHash* model_hash,
+                                     const text::Tokenizer* tokenizer, AdapterTable* adapters,
+                                     PolicyEngine* engine, obs::Metrics* metrics)
     : options_(options),
       device_(std::move(device)),
       model_(model),
+      model_hash_(model_hash),
       tokenizer_(tokenizer),
       adapters_(adapters),
       engine_(engine),
@@ -395,6 +396,7 @@ grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_max_new_tokens(options_.max_new_tokens);
   response->set_max_source_tokens(options_.max_source_tokens);
   *response->mutable_newest() = ToProto(*adapters_->Newest());
+  response->set_model_sha256(model_hash_->Get().value_or(""));
   return grpc::Status::OK;
 }
 

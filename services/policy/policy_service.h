@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/nn/seq2seq_model.h"
+#include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
 #include "common/text/tokenizer.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
@@ -23,8 +24,8 @@ namespace mellow::policy {
 class PolicyServiceImpl final : public v1::PolicyService::Service {
  public:
   PolicyServiceImpl(const PolicyOptions& options, std::string device, nn::Seq2SeqModel* model,
-                    const text::Tokenizer* tokenizer, AdapterTable* adapters, PolicyEngine* engine,
-                    obs::Metrics* metrics);
+                    const nn::ModelHash* model_hash, const text::Tokenizer* tokenizer,
+                    AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics);
 
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         v1::GenerateResponse* response) override;
@@ -70,6 +71,7 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
   const PolicyOptions options_;
   const std::string device_;
   nn::Seq2SeqModel* const model_;
+  const nn::ModelHash* const model_hash_;
   const text::Tokenizer* const tokenizer_;
   AdapterTable* const adapters_;
   PolicyEngine* const engine_;

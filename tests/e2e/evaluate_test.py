@@ -25,6 +25,22 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()[1:]]
 
 
+def copy_of(folder, model):
+    copy = folder / f"copy-{model}"
+    shutil.copytree(MODELS / model, copy)
+    return copy
+
+
+def other_model(folder, model):
+    """The same model but for one number."""
+    other = folder / f"other-{model}"
+    shutil.copytree(MODELS / model, other)
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    return other
+
+
 class Evaluate(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -42,9 +58,23 @@ class Evaluate(unittest.TestCase):
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=base,0"]), check=1), ["arms: base and 0", "the bare model"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=newest,champion"]), check=1), ["arms: champion", "no champion"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["reward.label=kindness"]), check=1), ["reward", "kindness", "nothate, hate"]),
+                (mellow("evaluate", EVAL, "--dir", c.folder, *sets([f"policy_model={other_model(cls.folder, 'mini-summarizer')}"]), check=1),
+                 ["policy_model", "other-mini-summarizer", "not the model that the cluster serves"]),
+                (cls.judged(c, MODELS / "mini-toxicity"), ["judges[0]", "mini-toxicity is the judge reward already", "independent"]),
+                (cls.judged(c, copy_of(cls.folder, "mini-toxicity")), ["judges[0]", "mini-toxicity", "independent"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["sampling.max_new_tokens=100000", "data.limit=2"]), check=1), ["arm base", "max_new_tokens"]),
             ]
             cls.described = json.loads(mellow("data", "describe", HELDOUT, "--dir", c.folder, "--score-rows", "20", "--json", check=0).stdout)
+
+    @classmethod
+    def judged(cls, c, judge):
+        """With another judge beside the cluster's reward model."""
+        spec = json.loads(EVAL.read_text())
+        spec["judges"] = [{"name": "second", "model": str(judge)}]
+        spec["data"]["path"] = str(HELDOUT)
+        path = cls.folder / "judged.json"
+        path.write_text(json.dumps(spec))
+        return mellow("evaluate", path, "--dir", c.folder, "--out", cls.folder / "judged", check=1)
 
     @classmethod
     def tearDownClass(cls):
@@ -62,6 +92,10 @@ class Evaluate(unittest.TestCase):
         self.assertEqual(len(ours["rows"]), 30)
         self.assertEqual(ours["rows"], served["rows"])
         self.assertEqual(ours["arms"][1]["sha256"], served["arms"][1]["sha256"])
+        self.assertRegex(served["config"]["policy_model_sha256"], "^[0-9a-f]{64}$")
+        self.assertEqual(ours["config"]["policy_model_sha256"], served["config"]["policy_model_sha256"])
+        self.assertRegex(served["judges"][0]["sha256"], "^[0-9a-f]{64}$")
+        self.assertEqual(ours["judges"][0]["sha256"], served["judges"][0]["sha256"])
         self.assertEqual(served["arms"][1]["kind"], "version")
         self.assertTrue(served["arms"][1]["run_id"])
         for a, b in zip(ours["comparisons"][0]["differences"], served["comparisons"][0]["differences"]):

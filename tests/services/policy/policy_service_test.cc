@@ -10,6 +10,7 @@
 #include "common/rpc/server.h"
 #include "services/wire/adapter_stream.h"
 #include "tests/testing/fake_seq2seq_model.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::policy {
 namespace {
@@ -121,8 +122,9 @@ class PolicyServiceTest : public ::testing::Test {
   obs::Metrics metrics_;
   AdapterTable adapters_{2};
   PolicyEngine engine_{&model_, {}, &metrics_};
-  PolicyServiceImpl service_{options_,   "cpu",    &model_,  &tokenizer_,
-                             &adapters_, &engine_, &metrics_};
+  nn::ModelHash model_hash_{SourceTree("/deploy/models/mini-summarizer")};
+  PolicyServiceImpl service_{options_,    "cpu",      &model_,  &model_hash_,
+                             &tokenizer_, &adapters_, &engine_, &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::PolicyService::Stub> stub_;
 };
@@ -304,6 +306,14 @@ TEST_F(PolicyServiceTest, EveryCallIsCountedWithItsCode) {
   EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"OK\",method=\"/"
                               "mellow.policy.v1.PolicyService/Generate\"} 1"));
   EXPECT_THAT(text, HasSubstr("mellow_policy_tokens_total{lane=\"user\"} 4"));
+}
+
+TEST_F(PolicyServiceTest, InfoTellsTheHashOfTheModelsFiles) {
+  grpc::ClientContext context;
+  v1::GetInfoResponse response;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
+  EXPECT_EQ(response.model_sha256(),
+            *nn::HashModelFolder(SourceTree("/deploy/models/mini-summarizer")));
 }
 
 }  // namespace
