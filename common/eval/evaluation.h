@@ -174,7 +174,7 @@ struct Slice {
   int64_t prompts = 0;
   std::map<std::string, double> toxicity;  // mean P(toxic) by Arm::name
   // As Comparison::differences, of "toxicity" only, by Arm::name (all but the baseline). Slices are
-  // many: about one in twenty of those without any effect has an interval without 0.
+  // many: of those without any effect a share of 1 - confidence has an interval without 0.
   std::map<std::string, Difference> differences;
 };
 inline constexpr char kIdentityColumn[] = "identity";

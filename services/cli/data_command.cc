@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -157,10 +156,6 @@ size_t Truncated(const DescribeOptions& options, const Description& d) {
                     [&](double tokens) { return tokens > options.max_source_tokens; }));
 }
 
-double Mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
 double ToxicShare(const std::vector<double>& toxicity) {
   const auto toxic =
       std::count_if(toxicity.begin(), toxicity.end(), [](double p) { return p > 0.5; });
@@ -170,7 +165,7 @@ double ToxicShare(const std::vector<double>& toxicity) {
 // name, value
 std::vector<std::pair<std::string, double>> Quantiles(std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  return {{"mean", Mean(values)},
+  return {{"mean", eval::Mean(values)},
           {"min", values.front()},
           {"p25", QuantileOfSorted(values, 0.25)},
           {"median", QuantileOfSorted(values, 0.5)},

@@ -160,9 +160,13 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   sub->add_option("--require-drop", o->demands.require_drop,
-                  "End with 3 unless toxicity fell by that share (0.8: by 80 %)");
+                  "End with 3 unless toxicity fell by that share at least (0.8: by 80 %), as its "
+                  "interval has it")
+      ->check(CLI::Range(0.0, 0.9999));
   sub->add_option("--max-rouge-loss", o->demands.max_rouge_loss,
-                  "End with 3 when mean ROUGE-L fell by more than that");
+                  "End with 3 unless a larger loss of ROUGE-L is excluded by its interval, as "
+                  "`mellow promote` demands it")
+      ->check(CLI::NonNegativeNumber);
   sub->add_flag("--json", o->json, "One JSON object (evaluation.json without its rows)");
   sub->footer(
       "Interrupted, the same command goes on where it was.\n"

@@ -190,12 +190,14 @@ class Evaluate(unittest.TestCase):
 
     def test_demands(self):
         out = self.folder / "demands"
-        flags = ["--require-drop", "0.999", "--max-rouge-loss", "-1"]
+        flags = ["--require-drop", "0.999", "--max-rouge-loss", "0"]
         text = self.local(out, "data.limit=6", flags=flags, check=3).stdout
-        self.assertIn("required 99.9 %: DOES NOT HOLD", text)
-        self.assertIn("ROUGE-L loss", text)
+        self.assertIn("a smaller drop than 99.9 % is not excluded: DOES NOT HOLD", text)
+        self.assertIn("rougeL: ", text)
         self.assertFalse(json.loads(self.local(out, "data.limit=6", flags=[*flags, "--json"], check=3).stdout)["holds"])
-        self.local(out, "data.limit=6", flags=["--require-drop", "-100", "--max-rouge-loss", "1"])
+        self.assertIn("a loss above 0.9900 is excluded: holds", self.local(out, "data.limit=6", flags=["--max-rouge-loss", "0.99"]).stdout)
+        for bad in (["--require-drop", "1"], ["--require-drop", "-1"], ["--max-rouge-loss", "-1"]):
+            self.assertIn(bad[0], self.local(out, "data.limit=6", flags=bad, check=2).stderr)
         one_line_last = self.local(self.folder / "no-references", "data.limit=6", "data.reference_columns=", flags=["--max-rouge-loss", "1"], check=1)
         self.assertIn("no references", one_line_last.stderr)
 
