@@ -28,6 +28,7 @@
 #include "services/cli/histogram.h"
 #include "services/cli/json_lines.h"
 #include "services/cli/model_loading.h"
+#include "services/cli/printable.h"
 #include "services/cli/progress_line.h"
 #include "services/cli/table.h"
 
@@ -190,8 +191,8 @@ class Report {
         width_(TerminalWidth(STDOUT_FILENO)) {}
 
   void Print() const {
-    std::printf("%s: %zu rows, columns %s\n", options_.file.c_str(), d_.dataset.rows().size(),
-                absl::StrJoin(d_.columns, ", ").c_str());
+    std::printf("%s: %zu rows, columns %s\n", PrintableLine(options_.file).c_str(),
+                d_.dataset.rows().size(), PrintableLine(absl::StrJoin(d_.columns, ", ")).c_str());
     PrintFaults();
     for (const ColumnReport& report : d_.reports) PrintLengths(report);
     PrintTruncation();
@@ -204,14 +205,14 @@ class Report {
     const std::vector<absl::Status>& bad = d_.dataset.skipped();
     std::printf("bad rows, left out here and refused by training: %zu\n", bad.size());
     for (size_t i = 0; i < std::min(kMostLines, bad.size()); ++i)
-      std::printf("  %s\n", std::string(bad[i].message()).c_str());
+      std::printf("  %s\n", PrintableLine(bad[i].message()).c_str());
     if (bad.size() > kMostLines) std::printf("  ... (--json has them all)\n");
     for (const ColumnReport& report : d_.reports) {
       std::printf(
-          "empty %s: %zu%s\n", report.name.c_str(), report.empty.size(),
+          "empty %s: %zu%s\n", PrintableLine(report.name).c_str(), report.empty.size(),
           report.empty.empty() ? "" : absl::StrCat(" (", ShortLines(report.empty), ")").c_str());
     }
-    std::printf("rows that repeat an earlier %s: %zu\n", options_.column.c_str(),
+    std::printf("rows that repeat an earlier %s: %zu\n", PrintableLine(options_.column).c_str(),
                 d_.duplicates.size());
     for (size_t i = 0; i < std::min(kMostLines, d_.duplicates.size()); ++i)
       std::printf("  line %d is as line %d\n", d_.duplicates[i].line, d_.duplicates[i].first_line);
@@ -223,7 +224,8 @@ class Report {
     std::vector<std::string> parts;
     for (const auto& [name, value] : Quantiles(values))
       parts.push_back(absl::StrCat(name, " ", ShortNumber(value)));
-    std::printf("\n%s\n%s%s", title.c_str(), Wrap(absl::StrJoin(parts, ", "), width_, "  ").c_str(),
+    std::printf("\n%s\n%s%s", PrintableLine(title).c_str(),
+                Wrap(absl::StrJoin(parts, ", "), width_, "  ").c_str(),
                 DrawHistogram(bins, width_, terminal_).c_str());
   }
 
@@ -272,7 +274,8 @@ class Report {
           while ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole characters
           text = absl::StrCat(text.substr(0, end), " ...");
         }
-        std::printf("  %s:\n%s", d_.reports[c].name.c_str(), Wrap(text, width_, "    ").c_str());
+        std::printf("  %s:\n%s", PrintableLine(d_.reports[c].name).c_str(),
+                    Wrap(text, width_, "    ").c_str());
       }
     }
   }

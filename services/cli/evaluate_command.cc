@@ -24,6 +24,7 @@
 #include "services/cli/evaluation_view.h"
 #include "services/cli/interrupts.h"
 #include "services/cli/model_loading.h"
+#include "services/cli/printable.h"
 #include "services/cli/progress_line.h"
 #include "services/cli/spec_message.h"
 
@@ -95,7 +96,8 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
   } else {
     std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs)).c_str(),
                 EvaluationText(evaluation).c_str());
-    for (const DemandResult& demand : demands) std::printf("%s\n", demand.text.c_str());
+    for (const DemandResult& demand : demands)
+      std::printf("%s\n", PrintableLine(demand.text).c_str());
     std::printf("%s\n", path.c_str());
   }
   return holds ? 0 : kDemandMissedExitCode;

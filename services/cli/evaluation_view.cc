@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/eval/figures.h"
 #include "common/eval/gates.h"
+#include "services/cli/printable.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -56,17 +57,19 @@ class Text {
   void Heading() {
     const eval::SamplingConfig& s = e_.config.sampling;
     Add(e_.config.prompts, " prompts of ",
-        std::filesystem::path(e_.config.data_path).filename().string(), ", ", s.samples,
-        s.samples == 1 ? " text each, " : " texts each, ",
+        PrintableLine(std::filesystem::path(e_.config.data_path).filename().string()), ", ",
+        s.samples, s.samples == 1 ? " text each, " : " texts each, ",
         s.do_sample ? absl::StrCat("sampled with seed ", s.seed)
                     : std::string(s.num_beams > 1 ? "beam search" : "greedy"),
         "\n");
     for (const eval::Arm& arm : e_.arms) {
-      Add("  ", arm.name, ": ",
-          arm.kind == "folder" ? arm.path
+      Add("  ", PrintableLine(arm.name), ": ",
+          arm.kind == "folder" ? PrintableLine(arm.path)
           : arm.version == 0   ? std::string("the bare model")
                                : absl::StrCat("version ", arm.version),
-          arm.sha256.empty() ? "" : absl::StrCat(", sha256 ", arm.sha256.substr(0, 12)), "\n");
+          arm.sha256.empty() ? ""
+                             : absl::StrCat(", sha256 ", PrintableLine(arm.sha256.substr(0, 12))),
+          "\n");
     }
   }
 
@@ -182,7 +185,7 @@ std::string SideBySide(const eval::Evaluation& evaluation, size_t count) {
     for (size_t a = 0; a < row.arms.size(); ++a) {
       const eval::Sample& sample = row.arms[a].samples[0];
       absl::StrAppend(&out, a == 0 ? absl::StrFormat("%-4s", absl::StrCat(i + 1, ".")) : "    ",
-                      evaluation.arms[a].name, ", toxicity ",
+                      PrintableLine(evaluation.arms[a].name), ", toxicity ",
                       absl::StrFormat("%.3f", sample.scores[0].toxicity), "\n",
                       Wrap(sample.summary, kWidth, "      "));
     }

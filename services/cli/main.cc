@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "services/cli/command.h"
+#include "services/cli/printable.h"
 
 namespace {
 
@@ -23,7 +24,8 @@ mellow::cli::Environment ReadEnvironment() {
 }
 
 int Fail(const std::string& message, int code) {
-  std::fprintf(stderr, "mellow: %s\n", absl::StrReplaceAll(message, {{"\n", "; "}}).c_str());
+  std::fprintf(stderr, "mellow: %s\n",
+               mellow::cli::PrintableLine(absl::StrReplaceAll(message, {{"\n", "; "}})).c_str());
   return code;
 }
 

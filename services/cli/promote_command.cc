@@ -25,6 +25,7 @@
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
 #include "services/cli/orchestrator_client.h"
+#include "services/cli/printable.h"
 #include "services/cli/request_id.h"
 #include "services/cli/table.h"
 
@@ -177,7 +178,7 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
   if (!options.json) {
     for (const auto& gate : evidence.gates())
       std::printf("gate %-10s  %s  %s\n", gate.name().c_str(), gate.passed() ? "passed" : "FAILED",
-                  gate.detail().c_str());
+                  PrintableLine(gate.detail()).c_str());
   }
   const bool all = std::all_of(evidence.gates().begin(), evidence.gates().end(),
                                [](const auto& gate) { return gate.passed(); });
