@@ -61,8 +61,8 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
                                   v1::PublishAdapterResponse& response);
 
   // Keeps what came, and makes it what it was published as.
-  absl::Status Adopt(const wire::ReceivedAdapter& received, Publication as);
-  absl::Status ClearChampion();
+  absl::Status Adopt(const wire::ReceivedAdapter& received);
+  void ClearChampion();
   // The pinned version; the newest when `version` is null.
   absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(const int64_t* version) const;
   absl::StatusOr<std::vector<int32_t>> SourceIds(const v1::Prompt& prompt) const;
