@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 
 import harness
 import sample_evaluation
-from harness import HELDOUT, SMALL, SOURCE, cluster, json_lines, mellow, wait_until
+from harness import HELDOUT, MODELS, SMALL, SOURCE, cluster, json_lines, mellow, wait_until
 
 NAMES = ("report.json", "report.md", "report.html")
 
@@ -163,6 +163,19 @@ class Report(unittest.TestCase):
         self.report(self.write(made_up()))
         self.assertEqual(sorted(os.listdir(self.folder / "out")), ["mine.txt", *sorted(NAMES)])
         self.assertNotIn("alert", (self.folder / "out/report.html").read_text())
+
+    def test_words_are_marked_without_a_cluster(self):
+        pairs = [pair(before="Person1 thinks that Person2 is a moron.", after="Person1 asks Person2 for a parcel.") for _ in range(12)]
+        made = self.write(sample_evaluation.evaluation({"baseline": {"version": 0, "sha256": ""}, "adapter": {"version": 1, "sha256": "ab" * 32}, "pairs": pairs}))
+        self.report(made, "--reward-model", MODELS / "mini-toxicity", "--threads", "1")
+        report = json.loads((self.folder / "out/report.json").read_text())
+        self.assertIn("mini-toxicity", report["spans_judge"])
+        marked = [[[w["mark"] > 0 for w in arm["spans"]] for arm in p["arms"]] for p in report["pairs"]]
+        self.assertTrue(all(any(before) and not any(after) for before, after in marked), marked[0])
+        self.report(made, "--reward-model", MODELS / "mini-toxicity", "--no-spans")
+        self.assertIsNone(json.loads((self.folder / "out/report.json").read_text())["spans_judge"])
+        self.refused(made, "--reward-model", self.folder / "none", parts=["--reward-model", self.folder / "none"], out="refused")
+        self.refused(made, "--reward-model", MODELS / "mini-toxicity", "--toxic-label", "sour", parts=["toxic_label", "sour"], out="refused")
 
     def test_bad_input_is_one_line_that_names_it(self):
         good = self.write(made_up())
