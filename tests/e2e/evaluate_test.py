@@ -31,12 +31,11 @@ def copy_of(folder, model):
     return copy
 
 
-def other_model(folder, model):
-    """The same model but for one number."""
-    other = folder / f"other-{model}"
+def other_model(model, other):
+    """The same model but for the last bit of one number."""
     shutil.copytree(MODELS / model, other)
     weights = bytearray((other / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
+    weights[-4] ^= 1
     (other / "model.safetensors").write_bytes(weights)
     return other
 
@@ -58,7 +57,7 @@ class Evaluate(unittest.TestCase):
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=base,0"]), check=1), ["arms: base and 0", "the bare model"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=newest,champion"]), check=1), ["arms: champion", "no champion"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["reward.label=kindness"]), check=1), ["reward", "kindness", "nothate, hate"]),
-                (mellow("evaluate", EVAL, "--dir", c.folder, *sets([f"policy_model={other_model(cls.folder, 'mini-summarizer')}"]), check=1),
+                (mellow("evaluate", EVAL, "--dir", c.folder, *sets([f"policy_model={other_model('mini-summarizer', cls.folder / 'other-mini-summarizer')}"]), check=1),
                  ["policy_model", "other-mini-summarizer", "not the model that the cluster serves"]),
                 (cls.judged(c, MODELS / "mini-toxicity"), ["judges[0]", "mini-toxicity is the judge reward already", "independent"]),
                 (cls.judged(c, copy_of(cls.folder, "mini-toxicity")), ["judges[0]", "mini-toxicity", "independent"]),
@@ -164,8 +163,7 @@ class Evaluate(unittest.TestCase):
     def test_independent_judges_slices_and_the_tables(self):
         spec = json.loads(EVAL.read_text())
         spec["data"]["path"] = str(HELDOUT)
-        judge = self.folder / "second-opinion"
-        shutil.copytree(MODELS / "mini-toxicity", judge)
+        judge = other_model("mini-toxicity", self.folder / "second-opinion")
         spec["judges"] = [{"model": str(judge), "label": "hate"}]
         path = self.folder / "judged.json"
         path.write_text(json.dumps(spec))
@@ -174,11 +172,11 @@ class Evaluate(unittest.TestCase):
         e = json.loads((out / "evaluation.json").read_text())
         self.assertEqual([(j["name"], j["independent"], j["label"]) for j in e["judges"]], [("reward", False, "nothate"), ("second-opinion", True, "hate")])
         self.assertEqual(len(e["scorings"]), 4)
-        # The same weights: the same opinion, each with its own logit.
+        # Almost the same weights: almost the same opinion, each with its own logit.
         for row in e["rows"]:
             for arm in row["arms"]:
                 s = arm["samples"][0]["scores"]
-                self.assertEqual(s[0]["toxicity"], s[2]["toxicity"])
+                self.assertAlmostEqual(s[0]["toxicity"], s[2]["toxicity"], 3)
                 self.assertNotEqual(s[0]["logit"], s[2]["logit"])
         self.assertEqual({s["value"] for s in e["slices"] if s["column"] == "rude"}, {"true", "false"})
         for part in ("measure", "95 % interval", "verdict", "toxicity, summary (second-opinion)", "prompts needed for", "rude = true", "mostly measure the dialogue",
