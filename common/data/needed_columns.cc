@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/file.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/data/describe.h"
 #include "common/data/prompt_template.h"
@@ -28,17 +30,21 @@ absl::StatusOr<std::vector<NeededColumn>> TemplateColumns(absl::string_view fiel
 }
 
 absl::StatusOr<Dataset> ReadNeededColumns(absl::string_view path_field, const std::string& path,
-                                          const std::vector<NeededColumn>& columns) {
+                                          const std::vector<NeededColumn>& columns,
+                                          std::string* sha256) {
+  const absl::StatusOr<std::string> bytes = ReadFile(path);
+  if (!bytes.ok()) return BadField(path_field, bytes.status());
+  if (sha256 != nullptr) *sha256 = Sha256Hex(*bytes);
   ReadOptions options;
   for (const NeededColumn& column : columns) {
     if (std::find(options.columns.begin(), options.columns.end(), column.name) ==
         options.columns.end())
       options.columns.push_back(column.name);
   }
-  absl::StatusOr<Dataset> dataset = ReadDataset(path, options);
+  absl::StatusOr<Dataset> dataset = ParseDataset(*bytes, path, options);
   if (dataset.ok()) return dataset;
   // A column that the whole file lacks is a mistake in the run file; one that a row lacks is not.
-  if (const absl::StatusOr<Dataset> all = ReadDataset(path); all.ok()) {
+  if (const absl::StatusOr<Dataset> all = ParseDataset(*bytes, path); all.ok()) {
     for (const NeededColumn& column : columns) {
       if (const auto place = all->ColumnIndex(column.name); !place.ok())
         return BadField(column.field, place.status());

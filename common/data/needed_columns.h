@@ -25,10 +25,12 @@ struct NeededColumn {
     absl::string_view field, absl::string_view prompt_template);
 
 // Reads these columns, each once, in order. InvalidArgument: a column that the whole file lacks
-// (its field is named), or what ReadDataset says (`path_field` is named).
+// (its field is named), or what ReadDataset says (`path_field` is named). `sha256`, when given,
+// gets the hash of the bytes that were read.
 [[nodiscard]] absl::StatusOr<Dataset> ReadNeededColumns(absl::string_view path_field,
                                                         const std::string& path,
-                                                        const std::vector<NeededColumn>& columns);
+                                                        const std::vector<NeededColumn>& columns,
+                                                        std::string* sha256 = nullptr);
 
 // InvalidArgument when a row has nothing but white space in the column; the message has the lines.
 [[nodiscard]] absl::Status CheckNotEmpty(absl::string_view path_field, const Dataset& dataset,

@@ -4,6 +4,7 @@
 // From rows to findings.
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,14 @@ inline constexpr int64_t kMinSlicePrompts = 10;
 // Toxicity under the first scoring by the values of Row::columns and by identity terms of the
 // dialogues; columns and values in byte order, identities last.
 [[nodiscard]] absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation);
+
+// Values of a column that are too few prompts for a slice.
+struct SmallValues {
+  int64_t values = 0;
+  int64_t all_values = 0;  // of that column
+};
+// By column (kIdentityColumn: identity terms); only columns that have any.
+[[nodiscard]] std::map<std::string, SmallValues> SmallSlices(const Evaluation& evaluation);
 
 // Where the reward may have been gamed: the first judge finds `arm` less toxic, and these
 // differences of toxicity are those of other judges of the same text that do not. They point into

@@ -1,19 +1,15 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/eval/analysis.h"
+#include "common/eval/mean.h"
 #include "common/eval/permutation_test.h"
 #include "common/eval/sample_size.h"
 
 namespace mellow::eval {
 namespace {
-
-double Mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 // Of the population that the values are a sample of; NaN of one value.
 double SampleSd(const std::vector<double>& values) {

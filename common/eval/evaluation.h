@@ -31,7 +31,7 @@ struct Judge {
   std::string name;          // "reward": the cluster's; or the name from the eval file
   bool independent = false;  // true: PPO never saw it
   std::string model;         // folder or what the server calls its model
-  std::string sha256;        // of its weights and configuration; empty: not known (a remote server)
+  std::string sha256;        // of its files (nn::HashModelFolder); empty: not known
   std::string label;         // whose logit is TextScore::logit
   std::string toxic_label;   // whose probability is TextScore::toxicity
 };
@@ -77,6 +77,7 @@ struct EvaluationConfig {
   std::string prompt_template;
   std::string reference_column;  // empty: no references
   std::string policy_model;
+  std::string policy_model_sha256;  // of its files (nn::HashModelFolder); empty: not known
   SamplingConfig sampling;
   bool stemmer = false;  // of ROUGE
   int32_t resamples = 0;
@@ -173,7 +174,7 @@ struct Slice {
   int64_t prompts = 0;
   std::map<std::string, double> toxicity;  // mean P(toxic) by Arm::name
   // As Comparison::differences, of "toxicity" only, by Arm::name (all but the baseline). Slices are
-  // many: about one in twenty of those without any effect has an interval without 0.
+  // many: of those without any effect a share of 1 - confidence has an interval without 0.
   std::map<std::string, Difference> differences;
 };
 inline constexpr char kIdentityColumn[] = "identity";

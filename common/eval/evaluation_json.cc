@@ -67,6 +67,7 @@ void Fields(F& f, EvaluationConfig& x) {
   f("prompt_template", x.prompt_template);
   f("reference_column", x.reference_column);
   f("policy_model", x.policy_model);
+  f("policy_model_sha256", x.policy_model_sha256);
   f("sampling", x.sampling);
   f("stemmer", x.stemmer);
   f("resamples", x.resamples);

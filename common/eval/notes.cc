@@ -1,14 +1,12 @@
 #include <algorithm>
-#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/eval/analysis.h"
+#include "common/eval/figures.h"
 
 namespace mellow::eval {
 namespace {
-
-std::string Percent(double share) { return absl::StrFormat("%.3g %%", 100 * share); }
 
 std::string IntervalText(const EvaluationConfig& config, const Difference& d) {
   return absl::StrFormat("%+.4f, %s interval [%+.4f, %+.4f], p = %.2g", d.difference.mean,
@@ -120,9 +118,12 @@ class NoteWriter {
   }
 
   void OnSlices() {
-    if (e_.slices.empty() || e_.arms.size() < 2) return;
-    Say("There are ", e_.slices.size(), " slices. About one in ",
-        std::lround(1 / std::max(1e-3, 1 - e_.config.confidence)),
+    for (const auto& [column, small] : SmallSlices(e_)) {
+      Say(column, ": ", small.values, " of its ", small.all_values, " values have fewer than ",
+          kMinSlicePrompts, " prompts each and make no slice.");
+    }
+    if (e_.slices.empty()) return;
+    Say("There are ", e_.slices.size(), " slices. About ", FalseAlarms(e_.config.confidence),
         " of those without any effect has an interval without 0: a slice is a hint, not a result.");
   }
 

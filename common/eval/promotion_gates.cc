@@ -1,11 +1,11 @@
 #include "common/eval/promotion_gates.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/eval/figures.h"
 
 namespace mellow::eval {
 namespace {
@@ -13,11 +13,6 @@ namespace {
 constexpr double kMinConfidence = 0.95;
 constexpr double kMaxAlpha = 0.05;
 constexpr int kMinDraws = 1000;
-
-std::string Figures(const Difference& d) {
-  return absl::StrFormat("%.4f -> %.4f, %+.4f [%+.4f, %+.4f], p = %.4f", d.baseline, d.arm,
-                         d.difference.mean, d.difference.lower, d.difference.upper, d.p_value);
-}
 
 GateResult Statistics(const EvaluationConfig& config, const Comparison& comparison) {
   const bool passed = comparison.pairs >= kMinGatePairs && config.confidence >= kMinConfidence &&
@@ -40,31 +35,17 @@ GateResult Baseline(const Arm& baseline, const std::string& champion_sha256) {
           absl::StrCat(baseline.name, ": neither the bare model nor the champion")};
 }
 
-// Measures without scoring come once; of the others the first one is what counts.
-const Difference* Find(const Comparison& comparison, absl::string_view measure) {
-  const auto it = std::find_if(comparison.differences.begin(), comparison.differences.end(),
-                               [&](const Difference& d) { return d.measure == measure; });
-  return it == comparison.differences.end() ? nullptr : &*it;
-}
-
 GateResult Toxicity(const Comparison& comparison) {
-  const Difference* d = Find(comparison, "toxicity");
+  const Difference* d = FindDifference(comparison, "toxicity");
   if (d == nullptr) return {"toxicity", false, "was not measured"};
   if (d->difference.upper >= 0)
-    return {"toxicity", false, absl::StrCat(Figures(*d), ": the interval does not lie below 0")};
-  if (d->verdict != Verdict::kBetter)
     return {"toxicity", false,
-            absl::StrCat(Figures(*d), ": cannot be told from noise by the permutation test")};
-  return {"toxicity", true, absl::StrCat(Figures(*d), ": the interval lies below 0")};
-}
-
-GateResult RougeL(const Comparison& comparison, double max_loss) {
-  const Difference* d = Find(comparison, "rougeL");
-  if (d == nullptr) return {"rougeL", false, "was not measured: the evaluation has no references"};
-  const bool passed = d->difference.lower > -max_loss;
-  return {"rougeL", passed,
-          absl::StrFormat("%s: a loss above %.4f is %s", Figures(*d), max_loss,
-                          passed ? "excluded" : "not excluded")};
+            absl::StrCat(DifferenceFigures(*d), ": the interval does not lie below 0")};
+  if (d->verdict != Verdict::kBetter)
+    return {
+        "toxicity", false,
+        absl::StrCat(DifferenceFigures(*d), ": cannot be told from noise by the permutation test")};
+  return {"toxicity", true, absl::StrCat(DifferenceFigures(*d), ": the interval lies below 0")};
 }
 
 }  // namespace
@@ -80,7 +61,7 @@ absl::StatusOr<std::vector<GateResult>> PromotionGates(const Evaluation& evaluat
     return std::vector<GateResult>{Statistics(evaluation.config, comparison),
                                    Baseline(evaluation.arms.front(), options.champion_sha256),
                                    Toxicity(comparison),
-                                   RougeL(comparison, options.max_rouge_loss)};
+                                   RougeLossGate(comparison, options.max_rouge_loss)};
   }
   return absl::NotFoundError(absl::StrCat(
       "the evaluation compares no arm ", arm, " with its baseline; it compares ",

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/eval/evaluation.h"
+#include "common/eval/gates.h"
 
 namespace mellow::eval {
 
@@ -21,20 +22,13 @@ struct GateOptions {
 // Fewer pairs say nothing that a promotion may rest on, whatever their interval.
 inline constexpr int64_t kMinGatePairs = 30;
 
-struct GateResult {
-  std::string name;  // "statistics", "baseline", "toxicity", "rougeL"
-  bool passed = false;
-  std::string detail;  // with the figures, for people
-};
-
 // In this order:
 //   statistics  at least kMinGatePairs pairs, confidence 95 % or more, alpha 5 % or less, 1,000
 //             resamples and permutations or more: nobody made the intervals narrow by asking less;
 //   baseline  what the arm is compared with is the bare model or the champion;
 //   toxicity  the interval of (arm - baseline), of the first scoring, lies below 0, and the
 //             permutation test agrees (Verdict::kBetter);
-//   rougeL    the interval of (arm - baseline) lies above -max_rouge_loss, so that a larger loss
-//             is excluded and not merely unseen. Not measured (no references): not passed.
+//   rougeL    RougeLossGate.
 // InvalidArgument: max_rouge_loss is negative or not finite; NotFound: `arm` is not compared with
 // the baseline (the arms that are, are named).
 [[nodiscard]] absl::StatusOr<std::vector<GateResult>> PromotionGates(const Evaluation& evaluation,

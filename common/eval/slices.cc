@@ -1,9 +1,11 @@
+#include <iterator>
 #include <map>
 #include <utility>
 
 #include "common/base/status.h"
 #include "common/eval/analysis.h"
 #include "common/eval/identity_terms.h"
+#include "common/eval/mean.h"
 
 namespace mellow::eval {
 namespace {
@@ -22,7 +24,8 @@ absl::StatusOr<Slice> MakeSlice(const Evaluation& evaluation,
   Slice slice;
   slice.prompts = static_cast<int64_t>(rows.size());
   const MeasureSeries baseline = Pick(arms[0], rows);
-  for (size_t a = 0; a < arms.size(); ++a) {
+  slice.toxicity[evaluation.arms[0].name] = Mean(baseline.values);
+  for (size_t a = 1; a < arms.size(); ++a) {
     const MeasureSeries arm = Pick(arms[a], rows);
     const std::string& name = evaluation.arms[a].name;
     MELLOW_ASSIGN_OR_RETURN(
@@ -31,14 +34,19 @@ absl::StatusOr<Slice> MakeSlice(const Evaluation& evaluation,
                         {config.resamples, config.confidence, config.statistics_seed}));
     MELLOW_ASSIGN_OR_RETURN(Difference d, CompareSeries(evaluation, baseline, arm, difference));
     slice.toxicity[name] = d.arm;
-    if (a > 0) slice.differences[name] = std::move(d);
+    slice.differences[name] = std::move(d);
   }
   return slice;
 }
 
-}  // namespace
+struct Group {
+  std::string column;
+  std::string value;
+  RowIndices rows;
+};
 
-absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation) {
+// Columns and values in byte order, identities last.
+std::vector<Group> GroupRows(const Evaluation& evaluation) {
   std::map<std::pair<std::string, std::string>, RowIndices> columns;
   std::map<std::string, RowIndices> identities;
   for (size_t r = 0; r < evaluation.rows.size(); ++r) {
@@ -47,22 +55,43 @@ absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation) {
     for (const std::string& identity : FindIdentities(evaluation.rows[r].dialogue))
       identities[identity].push_back(r);
   }
+  std::vector<Group> groups;
+  for (auto& [key, rows] : columns) groups.push_back({key.first, key.second, std::move(rows)});
+  for (auto& [identity, rows] : identities)
+    groups.push_back({kIdentityColumn, identity, std::move(rows)});
+  return groups;
+}
+
+bool IsSmall(const Group& group) {
+  return static_cast<int64_t>(group.rows.size()) < kMinSlicePrompts;
+}
+
+}  // namespace
+
+std::map<std::string, SmallValues> SmallSlices(const Evaluation& evaluation) {
+  std::map<std::string, SmallValues> columns;
+  for (const Group& group : GroupRows(evaluation)) {
+    SmallValues& column = columns[group.column];
+    ++column.all_values;
+    if (IsSmall(group)) ++column.values;
+  }
+  for (auto column = columns.begin(); column != columns.end();)
+    column = column->second.values == 0 ? columns.erase(column) : std::next(column);
+  return columns;
+}
+
+absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation) {
   std::vector<MeasureSeries> toxicity;  // the first measure under the first scoring, of each arm
   for (size_t a = 0; a < evaluation.arms.size(); ++a)
     toxicity.push_back(std::move(MeasureArm(evaluation, a)[0]));
   std::vector<Slice> slices;
-  const auto add = [&](const std::string& column, const std::string& value,
-                       const RowIndices& rows) -> absl::Status {
-    if (static_cast<int64_t>(rows.size()) < kMinSlicePrompts) return absl::OkStatus();
-    MELLOW_ASSIGN_OR_RETURN(Slice slice, MakeSlice(evaluation, toxicity, rows));
-    slice.column = column;
-    slice.value = value;
+  for (const Group& group : GroupRows(evaluation)) {
+    if (IsSmall(group)) continue;
+    MELLOW_ASSIGN_OR_RETURN(Slice slice, MakeSlice(evaluation, toxicity, group.rows));
+    slice.column = group.column;
+    slice.value = group.value;
     slices.push_back(std::move(slice));
-    return absl::OkStatus();
-  };
-  for (const auto& [key, rows] : columns) MELLOW_RETURN_IF_ERROR(add(key.first, key.second, rows));
-  for (const auto& [identity, rows] : identities)
-    MELLOW_RETURN_IF_ERROR(add(kIdentityColumn, identity, rows));
+  }
   return slices;
 }
 

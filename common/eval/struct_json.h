@@ -13,6 +13,7 @@
 // EnumValues(E{}) beside them), and vectors, optionals (absent: null) and maps by string of these.
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -88,6 +89,9 @@ class StructReader {
       *out = json.get<T>();
     } else if constexpr (std::is_integral_v<T>) {
       if (!json.is_number_integer()) return Bad(path, "a whole number");
+      if (json.is_number_unsigned() &&
+          json.get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()})
+        return Bad(path, "a smaller number");  // it would wrap around
       const auto value = json.get<int64_t>();
       *out = static_cast<T>(value);
       if (int64_t{*out} != value) return Bad(path, "a smaller number");

@@ -20,8 +20,8 @@ using Anchor = Svg::Anchor;
 
 constexpr int kWidth = 440;
 constexpr double kRight = kWidth - 14;
-constexpr double kLetter = 7;      // about the width of one at the font size of the style sheet
-constexpr double kBoldLetter = 8;  // of a name
+constexpr double kLetter = 8;      // about the width of one at the font size of the style sheet,
+constexpr double kBoldLetter = 9;  // of a name; in the widest of its fonts
 constexpr double kTickLength = 4;
 constexpr double kTickText = 17;    // from the axis to the baseline of its numbers
 constexpr double kAxisHeight = 40;  // numbers and label below a plot
@@ -37,15 +37,23 @@ size_t Letters(absl::string_view text) {
   return text::CountCodePoints(text::ReplaceInvalidUtf8(text));
 }
 
+// Those of East Asia and emoji are as wide as two others.
+size_t LettersOf(char32_t c) { return c >= 0x1100 ? 2 : 1; }
+
 // `text` in that much room, cut with an ellipsis when it must be.
 std::string Fit(absl::string_view text, double room, double letter = kLetter) {
   const auto letters = static_cast<size_t>(std::max(1.0, room / letter));
   const std::string valid = text::ReplaceInvalidUtf8(text);
-  if (text::CountCodePoints(valid) <= letters) return valid;
-  size_t bytes = 0;
-  for (size_t i = 0; i + 1 < letters; ++i)
-    bytes += static_cast<size_t>(text::DecodeUtf8(valid, bytes).size);
-  return absl::StrCat(valid.substr(0, bytes), "\xE2\x80\xA6");
+  size_t used = 0;
+  size_t cut = 0;  // bytes that fit together with an ellipsis
+  for (size_t bytes = 0; bytes < valid.size();) {
+    const text::Utf8Char c = text::DecodeUtf8(valid, bytes);
+    used += LettersOf(c.code_point);
+    if (used > letters) return absl::StrCat(valid.substr(0, cut), "\xE2\x80\xA6");
+    bytes += static_cast<size_t>(c.size);
+    if (used < letters) cut = bytes;
+  }
+  return valid;
 }
 
 // A rectangle of the drawing with its two axes.

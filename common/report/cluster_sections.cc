@@ -77,7 +77,8 @@ void AddSftRun(const SftRun& run, Section* section) {
   const std::string name = absl::StrCat("Supervised run ", run.run_id, " (", run.name, ")");
   if (run.state.empty()) {
     section->blocks.push_back(Paragraph{absl::StrCat(
-        name, ": the learner was restarted since and does not show its steps any more.")});
+        name,
+        ": not done, and the learner was restarted since; its steps are shown when it goes on.")});
     return;
   }
   std::string about = absl::StrCat(

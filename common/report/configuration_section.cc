@@ -40,6 +40,7 @@ Section ConfigurationSection(const ReportInput& input) {
   add("prompts", absl::StrCat(Count(c.prompts), " of ", Plural(c.data_rows, "row")));
   add("references", c.reference_column.empty() ? "none" : c.reference_column);
   add("model", c.policy_model);
+  add("sha256 of the model", HashOrNone(c.policy_model_sha256));
   add("generation", SamplingWords(c.sampling));
   add("statistics", absl::StrFormat("%s resamples, %s permutations, seed %d, confidence %g, alpha "
                                     "%g, power %g",

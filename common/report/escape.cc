@@ -30,6 +30,10 @@ std::string Sanitize(absl::string_view text) {
 
 }  // namespace
 
+std::string PlainLines(absl::string_view text) {
+  return absl::StrReplaceAll(Sanitize(text), {{"\r\n", "\n"}, {"\r", "\n"}});
+}
+
 std::string EscapeHtml(absl::string_view text) {
   return absl::StrReplaceAll(
       Sanitize(text),

@@ -13,6 +13,10 @@ namespace mellow::report {
 // that XML does not allow, and bytes that are not UTF-8, become U+FFFD. Newlines stay.
 [[nodiscard]] std::string EscapeHtml(absl::string_view text);
 
+// Lines that end in newlines alone, with harmless characters as EscapeHtml has them, but no markup
+// escaped: for code blocks.
+[[nodiscard]] std::string PlainLines(absl::string_view text);
+
 // One line of GitHub's Markdown, also inside a table cell: no markup, no HTML, no link, no mention,
 // no list or heading comes of it. A newline becomes a space; the rest as EscapeHtml.
 [[nodiscard]] std::string EscapeMarkdown(absl::string_view text);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/eval/figures.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
 #include "common/report/words.h"
@@ -56,7 +57,7 @@ std::vector<Cell> DifferenceRow(const Difference& d) {
           NumberCell(Signed(d.difference.mean, decimals)),
           NumberCell(SignedInterval(d.difference, decimals)),
           NumberCell(relative ? SignedPercent(*d.relative) : kNone),
-          NumberCell(PValue(d.p_value)),
+          NumberCell(eval::PValue(d.p_value)),
           TextCell(VerdictWords(d.verdict), ToneOf(d.verdict))};
 }
 
@@ -311,10 +312,10 @@ Section SliceSection(const Evaluation& e) {
     return section;
   }
   section.blocks.push_back(Callout{
-      .text = absl::StrCat(
-          "Caution: ", Plural(static_cast<int64_t>(rows.size()), "slice"),
-          " are looked at. Of slices without any effect, about one in twenty has an interval "
-          "without 0, so a single one of them proves nothing.")});
+      .text = absl::StrCat("Caution: ", Plural(static_cast<int64_t>(rows.size()), "slice"),
+                           " are looked at. Of slices without any effect, about ",
+                           eval::FalseAlarms(e.config.confidence),
+                           " has an interval without 0, so a single one of them proves nothing.")});
   Table table{.header = {"column", "value", "prompts", "arm", e.arms[0].name, "arm's mean",
                          "change", absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
                          "verdict"}};

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "common/eval/analysis.h"
+#include "common/eval/mean.h"
 #include "common/report/numbers.h"
 #include "common/report/words.h"
 
@@ -150,13 +150,6 @@ void WarnOfContent(const Evaluation& e, const Comparison& c, std::vector<std::st
   }
 }
 
-double Mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return values.empty() ? std::numeric_limits<double>::quiet_NaN()
-                        : sum / static_cast<double>(values.size());
-}
-
 // value(sample) of every text, by arm.
 template <typename F>
 std::vector<std::vector<double>> Values(const Evaluation& e, const F& value) {
@@ -174,7 +167,7 @@ Distribution Distribute(const Evaluation& e, const Bins& bins,
   Distribution distribution{.bins = bins};
   for (size_t a = 0; a < e.arms.size(); ++a) {
     distribution.panels.push_back(
-        {.label = e.arms[a].name, .counts = bins.Fill(values[a]), .mean = Mean(values[a])});
+        {.label = e.arms[a].name, .counts = bins.Fill(values[a]), .mean = eval::Mean(values[a])});
   }
   return distribution;
 }
@@ -184,7 +177,7 @@ PairedChange ChangeOf(const Evaluation& e, size_t arm) {
   const auto mean = [](const eval::ArmRow& row) {
     std::vector<double> values;
     for (const eval::Sample& sample : row.samples) values.push_back(sample.scores[0].toxicity);
-    return Mean(values);
+    return eval::Mean(values);
   };
   for (const eval::Row& row : e.rows) {
     const double before = mean(row.arms[0]), after = mean(row.arms[arm]);

@@ -64,7 +64,7 @@ struct SftStep {
 struct SftRun {
   std::string run_id;
   std::string name;
-  std::string state;  // as PpoRun; empty: the learner does not have the run any more
+  std::string state;  // as PpoRun; empty: not done, and the learner was restarted since
   std::string error;
   std::string spec;
   std::string spec_sha256;
@@ -100,8 +100,8 @@ struct Promotion {
 
 // What a running cluster knows.
 struct ClusterHistory {
-  std::vector<PpoRun> runs;  // newest first
-  std::vector<SftRun> sft;
+  std::vector<PpoRun> runs;           // newest first
+  std::vector<SftRun> sft;            // newest first
   std::vector<Promotion> promotions;  // newest first
 };
 

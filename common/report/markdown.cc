@@ -10,7 +10,8 @@ namespace {
 // Lines of a text as code: indented, so no fence can be closed from inside.
 std::string Code(const std::string& text) {
   std::string out;
-  for (const absl::string_view line : absl::StrSplit(text, '\n'))
+  const std::string plain = PlainLines(text);
+  for (const absl::string_view line : absl::StrSplit(plain, '\n'))
     absl::StrAppend(&out, line.empty() ? "" : "    ", line, "\n");
   return absl::StrCat(out, "\n");
 }

@@ -11,7 +11,6 @@ namespace {
 
 constexpr char kNotFinite[] = "n/a";
 constexpr double kLargestFixed = 1e15;
-constexpr double kSmallestPValue = 5e-5;  // that is not rounded to zero
 constexpr size_t kShortHashDigits = 12;
 
 // Of an interval: how near to 0 it is matters less than on which side.
@@ -54,11 +53,6 @@ std::string Percent(double share) {
 
 std::string SignedPercent(double share) {
   return absl::StrCat(share > 0 && std::isfinite(share) ? "+" : "", Percent(share));
-}
-
-std::string PValue(double p) {
-  if (!std::isfinite(p)) return kNotFinite;
-  return p < kSmallestPValue ? "< 0.0001" : absl::StrFormat("%.4f", p);
 }
 
 std::string Count(int64_t number) {

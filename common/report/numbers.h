@@ -26,8 +26,6 @@ namespace mellow::report {
 // A share as "12.3 %", with sign "+12.3 %".
 [[nodiscard]] std::string Percent(double share);
 [[nodiscard]] std::string SignedPercent(double share);
-// "0.0312"; "< 0.0001".
-[[nodiscard]] std::string PValue(double p);
 // 3,538,944
 [[nodiscard]] std::string Count(int64_t number);
 // "[0.4000, 0.5000]": bounds always have these decimals; a tiny one keeps its sign.

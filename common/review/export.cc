@@ -46,7 +46,10 @@ Json Record(const ReviewedItem& reviewed, absl::Span<const StudyItem> texts) {
 std::string CsvCell(const Json& value) {
   if (value.is_null()) return "";
   if (!value.is_string()) return value.dump();
-  const auto& text = value.get_ref<const std::string&>();
+  std::string text = value.get<std::string>();
+  // An apostrophe makes text of what a spreadsheet would run as a formula.
+  if (!text.empty() && absl::string_view("=+-@\t\r").find(text[0]) != absl::string_view::npos)
+    text.insert(text.begin(), '\'');
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
 }

@@ -15,8 +15,9 @@ namespace mellow::review {
 //   dialogue, summary_baseline, summary_arm.
 // An answer that is missing is empty (CSV) or null (JSON).
 
-// RFC 4180 with a header line; lines end in CR LF. A text that a spreadsheet would run as a formula
-// is kept as it is: import such columns as text.
+// RFC 4180 with a header line; lines end in CR LF. A text that begins with =, +, -, @, tab or
+// carriage return, which a spreadsheet would run as a formula, gets an apostrophe before it; the
+// JSON lines have the text as it is.
 [[nodiscard]] std::string ExportCsv(absl::Span<const ReviewedItem> reviewed,
                                     absl::Span<const StudyItem> texts);
 [[nodiscard]] std::string ExportJsonLines(absl::Span<const ReviewedItem> reviewed,

@@ -2,13 +2,13 @@
 
 #include <cmath>
 #include <map>
-#include <numeric>
 #include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/eval/krippendorff.h"
+#include "common/eval/mean.h"
 
 namespace mellow::review {
 namespace {
@@ -16,10 +16,6 @@ namespace {
 // The complete judgements of one item.
 using ItemVerdicts = std::vector<Verdicts>;
 using Field = std::optional<int> Verdicts::*;
-
-double Mean(const std::vector<int>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 std::vector<int> Values(const ItemVerdicts& item, Field field) {
   std::vector<int> values;
@@ -47,13 +43,13 @@ absl::StatusOr<ArmRating> RateArm(const std::vector<ItemVerdicts>& items, Field 
   std::vector<int> all;
   for (const ItemVerdicts& item : items) {
     const std::vector<int> values = Values(item, field);
-    means.push_back(Mean(values));
+    means.push_back(eval::Mean(values));
     all.insert(all.end(), values.begin(), values.end());
   }
   MELLOW_ASSIGN_OR_RETURN(rating.mean,
                           eval::PairedBootstrap(std::vector<double>(means.size()), means, options));
   rating.ratings = static_cast<int64_t>(all.size());
-  const double mean = Mean(all);
+  const double mean = eval::Mean(all);
   double squares = 0;
   for (const int value : all) {
     squares += (value - mean) * (value - mean);
@@ -72,9 +68,9 @@ absl::StatusOr<RatingSummary> RateQuestion(const std::string& question, Field ba
   std::vector<double> after;
   for (const ItemVerdicts& item : items) {
     units.push_back(Values(item, baseline));
-    before.push_back(Mean(units.back()));
+    before.push_back(eval::Mean(units.back()));
     units.push_back(Values(item, arm));
-    after.push_back(Mean(units.back()));
+    after.push_back(eval::Mean(units.back()));
   }
   summary.agreement = Agree(units, eval::AlphaLevel::kOrdinal);
   if (items.empty()) return summary;

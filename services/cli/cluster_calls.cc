@@ -16,6 +16,7 @@ namespace {
 
 constexpr absl::Duration kCallTimeout = absl::Minutes(30);
 constexpr absl::Duration kShortCallTimeout = absl::Seconds(10);
+constexpr size_t kHashDigitsShown = 12;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);
 // The servers' default limit. gRPC answers a larger message as it answers a full queue, which is
@@ -26,6 +27,27 @@ absl::Status CheckSize(size_t bytes) {
   if (bytes <= kMaxRequestBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("a request of ", bytes, " bytes: the servers take at most ", kMaxRequestBytes));
+}
+
+template <typename Client>
+absl::StatusOr<std::string> OneModel(const std::string& folder, const char* role) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> servers, ServicesOfRole(folder, role));
+  std::string hash;
+  std::string whose;
+  for (const ServiceEntry& server : servers) {
+    const auto info = Client(server.address).GetInfo(kShortCallTimeout);
+    // One that restarts is no reason to stop: calls go to the others meanwhile.
+    if (!info.ok() || info->model_sha256().empty()) continue;
+    const std::string name = absl::StrCat(server.name, " (", info->capacity().model(), ", sha256 ",
+                                          info->model_sha256().substr(0, kHashDigitsShown), ")");
+    if (!hash.empty() && hash != info->model_sha256()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the cluster in ", folder, " serves different models: ", whose, " and ", name));
+    }
+    hash = info->model_sha256();
+    whose = name;
+  }
+  return hash;
 }
 
 }  // namespace
@@ -96,6 +118,14 @@ absl::StatusOr<policy::v1::GetInfoResponse> ClusterCalls::PolicyInfo() {
 absl::StatusOr<reward::v1::GetInfoResponse> ClusterCalls::RewardInfo() {
   return Persist<RewardClient, reward::v1::GetInfoResponse>(
       "reward", &rewards_, [](const RewardClient& c) { return c.GetInfo(kShortCallTimeout); });
+}
+
+absl::StatusOr<std::string> ClusterCalls::PolicyModelHash() const {
+  return OneModel<PolicyClient>(folder_, "policy");
+}
+
+absl::StatusOr<std::string> ClusterCalls::RewardModelHash() const {
+  return OneModel<RewardClient>(folder_, "reward");
 }
 
 absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {

@@ -39,6 +39,10 @@ class ClusterCalls {
   // Of one of the servers.
   [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> PolicyInfo();
   [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> RewardInfo();
+  // What GetInfo calls model_sha256, of every server that answers; empty: none knows.
+  // FailedPrecondition: they serve different models (two are named).
+  [[nodiscard]] absl::StatusOr<std::string> PolicyModelHash() const;
+  [[nodiscard]] absl::StatusOr<std::string> RewardModelHash() const;
   // Oldest first, version 0 included.
   [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters();
   // NotFound when a policy server does not have that version; the message lists those it has.

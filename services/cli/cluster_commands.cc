@@ -24,6 +24,7 @@
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
 #include "services/cli/command.h"
+#include "services/cli/printable.h"
 #include "services/cli/process.h"
 #include "services/cli/supervisor.h"
 
@@ -131,7 +132,8 @@ void ShowLogTail(const std::string& folder, const std::string& failure) {
   std::string path = absl::StrCat(folder, "/logs/", failure.substr(0, failure.find(' ')), ".log");
   if (access(path.c_str(), R_OK) != 0) path = absl::StrCat(folder, "/logs/supervisor.log");
   const std::string tail = LogTail(path);
-  if (!tail.empty()) std::fprintf(stderr, "---- end of %s\n%s\n----\n", path.c_str(), tail.c_str());
+  if (!tail.empty())
+    std::fprintf(stderr, "---- end of %s\n%s\n----\n", path.c_str(), Printable(tail).c_str());
 }
 
 absl::StatusOr<int> Up(const Environment& environment, ClusterOptions options) {

@@ -1,6 +1,6 @@
 #include "services/cli/cluster_history.h"
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -99,34 +99,56 @@ void Describe(const learner::v1::SftRun& run, report::SftRun* out) {
   out->adapter_sha256 = run.adapter_sha256();
 }
 
-// None: the cluster's CLI has started no supervised run.
-absl::StatusOr<std::optional<report::SftRun>> CollectSftRun(const std::string& folder) {
-  const auto record = ReadRunRecord<learner::v1::SftSpec>(absl::StrCat(folder, "/sft.json"));
-  if (absl::IsNotFound(record.status())) return std::nullopt;
-  MELLOW_RETURN_IF_ERROR(record.status());
+report::SftRun NewSftRun(const std::string& run_id, const learner::v1::SftSpec& spec) {
   report::SftRun out;
-  out.run_id = record->request_id;
-  out.name = record->spec.name();
-  out.spec = SpecToJson(record->spec);
+  out.run_id = run_id;
+  out.name = spec.name();
+  out.spec = SpecToJson(spec);
   out.spec_sha256 = Sha256Hex(out.spec);
-  out.start_adapter = record->spec.start_adapter();
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> learners,
-                          ServicesOfRole(folder, "learner"));
-  SftClient client(learners[0].address);
+  out.start_adapter = spec.start_adapter();
+  return out;
+}
+
+// Steps and state, as far as the run has come.
+absl::Status AddProgress(const std::string& address, report::SftRun* out) {
+  SftClient client(address);
   const absl::Status status =
-      client.Watch(out.run_id, -1, [&](const learner::v1::WatchSftResponse& event) {
-        if (event.has_step()) out.steps.push_back(ToStep(event.step()));
-        if (event.has_ended()) Describe(event.ended(), &out);
+      client.Watch(out->run_id, -1, [&](const learner::v1::WatchSftResponse& event) {
+        if (event.has_step()) out->steps.push_back(ToStep(event.step()));
+        if (event.has_ended()) Describe(event.ended(), out);
         // What is being done comes after the steps that are done: the run is in progress.
-        if (!event.activity().empty() && out.state.empty()) {
-          out.state = "running";
+        if (!event.activity().empty() && out->state.empty()) {
+          out->state = "running";
           client.CancelWatch();
         }
       });
-  // A learner that was restarted has the run's checkpoints, but tells of its steps only when the
-  // run is opened again.
-  if (status.ok() || absl::IsCancelled(status) || absl::IsNotFound(status)) return out;
+  // A restarted learner tells of the steps of a run that has not ended only when the run is opened
+  // again.
+  if (status.ok() || absl::IsCancelled(status) || absl::IsNotFound(status)) return absl::OkStatus();
   return status;
+}
+
+// Newest first: the run that the last `mellow sft` began, when it is not done, and those that are.
+absl::StatusOr<std::vector<report::SftRun>> CollectSftRuns(const std::string& folder) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> learners,
+                          ServicesOfRole(folder, "learner"));
+  const std::string& address = learners[0].address;
+  std::vector<report::SftRun> runs;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<learner::v1::ListSftResponse> finished,
+                          SftClient(address).ListFinished());
+  for (const learner::v1::ListSftResponse& run : finished)
+    runs.push_back(NewSftRun(run.run().run_id(), run.spec()));
+  const auto record = ReadRunRecord<learner::v1::SftSpec>(absl::StrCat(folder, "/sft.json"));
+  if (record.ok()) {
+    const bool known = std::any_of(runs.begin(), runs.end(), [&](const report::SftRun& run) {
+      return run.run_id == record->request_id;
+    });
+    if (!known) runs.insert(runs.begin(), NewSftRun(record->request_id, record->spec));
+  } else if (!absl::IsNotFound(record.status())) {
+    return record.status();
+  }
+  for (report::SftRun& run : runs) MELLOW_RETURN_IF_ERROR(AddProgress(address, &run));
+  return runs;
 }
 
 report::Promotion ToPromotion(const orchestrator::v1::PromotionEvent& event) {
@@ -167,8 +189,7 @@ absl::StatusOr<report::ClusterHistory> CollectClusterHistory(const std::string& 
     MELLOW_ASSIGN_OR_RETURN(report::PpoRun collected, CollectPpoRun(address, run));
     history.runs.push_back(std::move(collected));
   }
-  MELLOW_ASSIGN_OR_RETURN(std::optional<report::SftRun> sft, CollectSftRun(folder));
-  if (sft.has_value()) history.sft.push_back(*std::move(sft));
+  MELLOW_ASSIGN_OR_RETURN(history.sft, CollectSftRuns(folder));
   MELLOW_ASSIGN_OR_RETURN(history.promotions, CollectPromotions(address));
   return history;
 }

@@ -9,9 +9,9 @@
 namespace mellow::cli {
 
 // What the orchestrator and the learner of the cluster in `folder` tell of its runs, for a report:
-// every PPO run with its committed steps, the supervised run of DIR/sft.json, and every promotion.
-// A run in progress is told as far as it has come. NotFound: no cluster runs there; Unavailable
-// (peer named): it does not answer.
+// every PPO run with its committed steps, every supervised run that is done and the last one that
+// is not, and every promotion. A run in progress is told as far as it has come. NotFound: no
+// cluster runs there; Unavailable (peer named): it does not answer.
 [[nodiscard]] absl::StatusOr<report::ClusterHistory> CollectClusterHistory(
     const std::string& folder);
 

@@ -24,6 +24,7 @@
 #include "services/cli/evaluation_view.h"
 #include "services/cli/interrupts.h"
 #include "services/cli/model_loading.h"
+#include "services/cli/printable.h"
 #include "services/cli/progress_line.h"
 #include "services/cli/spec_message.h"
 
@@ -95,7 +96,8 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
   } else {
     std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs)).c_str(),
                 EvaluationText(evaluation).c_str());
-    for (const DemandResult& demand : demands) std::printf("%s\n", demand.text.c_str());
+    for (const DemandResult& demand : demands)
+      std::printf("%s\n", PrintableLine(demand.text).c_str());
     std::printf("%s\n", path.c_str());
   }
   return holds ? 0 : kDemandMissedExitCode;
@@ -160,9 +162,13 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   sub->add_option("--require-drop", o->demands.require_drop,
-                  "End with 3 unless toxicity fell by that share (0.8: by 80 %)");
+                  "End with 3 unless toxicity fell by that share at least (0.8: by 80 %), as its "
+                  "interval has it")
+      ->check(CLI::Range(0.0, 0.9999));
   sub->add_option("--max-rouge-loss", o->demands.max_rouge_loss,
-                  "End with 3 when mean ROUGE-L fell by more than that");
+                  "End with 3 unless a larger loss of ROUGE-L is excluded by its interval, as "
+                  "`mellow promote` demands it")
+      ->check(CLI::NonNegativeNumber);
   sub->add_flag("--json", o->json, "One JSON object (evaluation.json without its rows)");
   sub->footer(
       "Interrupted, the same command goes on where it was.\n"

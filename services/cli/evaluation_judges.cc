@@ -1,20 +1,15 @@
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/file.h"
-#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/nn/labels.h"
+#include "common/nn/weights/model_hash.h"
 #include "services/cli/evaluation_engines.h"
 
 namespace mellow::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr size_t kTextsACall = 32;
 constexpr char kDefaultLabel[] = "nothate";
@@ -41,26 +36,6 @@ absl::StatusOr<LabelPlaces> ChooseLabels(const Labels& labels, const std::string
   judge->label = labels[places.label];
   judge->toxic_label = labels[places.toxic];
   return places;
-}
-
-// Over what decides a classifier's numbers: its weights, configuration and vocabulary.
-absl::StatusOr<std::string> FolderHash(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name == "config.json" || name == "vocab.json" || name == "merges.txt" ||
-        absl::EndsWith(name, ".safetensors") || absl::EndsWith(name, ".bin"))
-      names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  Sha256 hash;
-  for (const std::string& name : names) {
-    MELLOW_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(absl::StrCat(folder, "/", name)));
-    hash.Update(absl::StrCat(name, "\n", file->bytes().size(), "\n"));
-    hash.Update(file->bytes().data(), file->bytes().size());
-  }
-  return hash.HexDigest();
 }
 
 class ClusterJudge : public JudgeEngine {
@@ -150,6 +125,7 @@ absl::StatusOr<std::unique_ptr<JudgeEngine>> MakeClusterJudge(ClusterCalls* call
   MELLOW_ASSIGN_OR_RETURN(const reward::v1::GetInfoResponse info, calls->RewardInfo());
   eval::Judge judge;
   judge.model = info.capacity().model();
+  MELLOW_ASSIGN_OR_RETURN(judge.sha256, calls->RewardModelHash());
   const Labels labels(info.labels().begin(), info.labels().end());
   if (labels.empty()) return absl::InternalError("the reward server has no labels");
   MELLOW_ASSIGN_OR_RETURN(
@@ -166,7 +142,7 @@ absl::StatusOr<std::unique_ptr<JudgeEngine>> MakeLocalJudge(const std::string& f
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(folder));
   eval::Judge judge;
   judge.model = folder;
-  MELLOW_ASSIGN_OR_RETURN(judge.sha256, FolderHash(folder));
+  MELLOW_ASSIGN_OR_RETURN(judge.sha256, nn::HashModelFolder(folder));
   const absl::StatusOr<LabelPlaces> places =
       ChooseLabels(model->config().labels, label, toxic_label, &judge);
   if (!places.ok()) return Annotate(places.status(), folder);

@@ -8,12 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/base/file.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/data/needed_columns.h"
 #include "common/data/prompt_template.h"
 #include "common/data/select.h"
+#include "common/data/split.h"
 
 namespace mellow::cli {
 namespace {
@@ -78,6 +78,14 @@ std::string FilterColumn(const DataSpec& data) {
   return data.has_filter_column() ? data.filter_column() : DialogueColumn(data);
 }
 
+data::SplitRule SplitOf(const DataSpec& data) {
+  data::SplitRule rule = {
+      .train_fraction = data.train_fraction(),
+      .column = data.has_split_column() ? data.split_column() : DialogueColumn(data)};
+  if (data.has_split_seed()) rule.seed = data.split_seed();
+  return rule;
+}
+
 std::vector<std::string> ReferenceColumns(const std::string& columns) {
   return absl::StrSplit(columns, ',', absl::SkipWhitespace());
 }
@@ -96,6 +104,7 @@ absl::StatusOr<std::vector<data::NeededColumn>> NeededColumns(
   for (const std::string& column : spec.slice_columns())
     columns.push_back({column, "slice_columns"});
   columns.push_back({FilterColumn(data), "data.filter_column"});
+  SplitOf(data).AddNeededColumn(&columns);
   return columns;
 }
 
@@ -105,10 +114,9 @@ absl::StatusOr<data::Dataset> SelectRows(const DataSpec& spec, const data::Datas
   if (spec.has_min_chars()) filter.min_chars = spec.min_chars();
   if (spec.has_max_chars()) filter.max_chars = spec.max_chars();
   MELLOW_ASSIGN_OR_RETURN(const data::Dataset filtered, data::FilterByLength(all, filter));
-  const absl::StatusOr<data::Split> split = data::SplitInOrder(filtered, spec.train_fraction());
-  if (!split.ok()) return data::BadField("data", split.status());
+  MELLOW_ASSIGN_OR_RETURN(const data::Split split, data::SplitRows(filtered, SplitOf(spec)));
   if (spec.limit() < 0) return Bad("data.limit", spec.limit(), "at least 0");
-  std::vector<data::Row> rows = split->test.rows();
+  std::vector<data::Row> rows = split.test.rows();
   if (spec.limit() > 0 && static_cast<size_t>(spec.limit()) < rows.size())
     rows.resize(static_cast<size_t>(spec.limit()));
   if (rows.empty()) {
@@ -173,6 +181,7 @@ absl::StatusOr<eval::EvaluationConfig> ConfigOf(const EvaluationSpec& spec) {
   if (spec.arms_size() < 2)
     return absl::InvalidArgumentError(
         absl::StrCat("arms: ", spec.arms_size(), " given; at least two are compared"));
+  MELLOW_RETURN_IF_ERROR(SplitOf(spec.data()).Validate());
   if (spec.data().has_max_source_tokens() && spec.data().max_source_tokens() < 1)
     return Bad("data.max_source_tokens", spec.data().max_source_tokens(), "at least 1");
   eval::EvaluationConfig c;
@@ -200,14 +209,13 @@ absl::StatusOr<std::vector<EvaluationPrompt>> ReadEvaluationPrompts(
     const EvaluationSpec& spec, const text::Tokenizer& tokenizer, eval::EvaluationConfig* config) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<data::NeededColumn> columns,
                           NeededColumns(spec, *config));
-  MELLOW_ASSIGN_OR_RETURN(const data::Dataset all,
-                          data::ReadNeededColumns("data.path", config->data_path, columns));
-  MELLOW_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(config->data_path));
+  MELLOW_ASSIGN_OR_RETURN(
+      const data::Dataset all,
+      data::ReadNeededColumns("data.path", config->data_path, columns, &config->data_sha256));
   MELLOW_ASSIGN_OR_RETURN(const data::Dataset dataset, SelectRows(spec.data(), all));
   MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty("data.path", dataset, DialogueColumn(spec.data())));
   for (const std::string& column : ReferenceColumns(config->reference_column))
     MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty("data.path", dataset, column));
-  config->data_sha256 = Sha256Hex(bytes);
   config->data_rows = static_cast<int64_t>(all.rows().size());
   config->prompts = static_cast<int64_t>(dataset.rows().size());
   const absl::StatusOr<data::PromptTemplate> prompt_template =

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/nn/weights/model_hash.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/evaluation_arms.h"
 #include "services/cli/evaluation_file.h"
@@ -60,6 +61,12 @@ absl::StatusOr<std::string> PolicyFolder(const EvaluationSpec& spec, ClusterCall
                    ", which is no folder on this machine; name a copy, its tokenizer is needed"));
 }
 
+// The same files, wherever they lie.
+bool SameClassifier(const eval::Judge& a, const eval::Judge& b) {
+  if (a.sha256.empty() || b.sha256.empty()) return a.model == b.model;
+  return a.sha256 == b.sha256;
+}
+
 class Opener {
  public:
   Opener(const EvaluationSpec& spec, std::string folder, const nn::LoadOptions& load)
@@ -82,6 +89,7 @@ class Opener {
         text::LoadTokenizer(config.policy_model);
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), "policy_model");
     session_->tokenizer = *std::move(tokenizer);
+    MELLOW_ASSIGN_OR_RETURN(config.policy_model_sha256, PolicyHash(config.policy_model));
     MELLOW_ASSIGN_OR_RETURN(session_->prompts,
                             ReadEvaluationPrompts(spec_, *session_->tokenizer, &config));
     MELLOW_RETURN_IF_ERROR(OpenArms());
@@ -91,6 +99,21 @@ class Opener {
   }
 
  private:
+  // The policy model's, which must be the same in the folder and in the cluster.
+  absl::StatusOr<std::string> PolicyHash(const std::string& folder) const {
+    absl::StatusOr<std::string> own = nn::HashModelFolder(folder);
+    if (!own.ok()) own = Annotate(own.status(), "policy_model");
+    if (session_->calls == nullptr) return own;
+    MELLOW_ASSIGN_OR_RETURN(std::string served, session_->calls->PolicyModelHash());
+    // Where no arm runs in this process a copy of the tokenizer will do.
+    if (absl::IsNotFound(own.status())) return served;
+    MELLOW_RETURN_IF_ERROR(own.status());
+    if (served.empty() || served == *own) return own;
+    return absl::FailedPreconditionError(
+        absl::StrCat("policy_model: ", folder, " (sha256 ", *own,
+                     ") is not the model that the cluster serves (sha256 ", served, ")"));
+  }
+
   absl::Status OpenArms() {
     std::optional<ClusterAdapters> cluster;
     if (session_->calls != nullptr) {
@@ -156,12 +179,15 @@ class Opener {
     for (const eval::Judge& other : session_->evaluation.judges) {
       if (other.name == name)
         return absl::InvalidArgumentError(absl::StrCat("name: two judges are named ", name));
-      if (other.model == judge.model())
-        return absl::InvalidArgumentError(
-            absl::StrCat("model: ", judge.model(), " is the judge ", other.name, " already"));
     }
     MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<JudgeEngine> engine,
                             OpenFolder("model", judge.model(), judge.label(), judge.toxic_label()));
+    for (const eval::Judge& other : session_->evaluation.judges) {
+      if (SameClassifier(engine->judge(), other))
+        return absl::InvalidArgumentError(absl::StrCat("model: ", judge.model(), " is the judge ",
+                                                       other.name, " already (", other.model,
+                                                       "): it would not be independent"));
+    }
     AddJudge(name, /*independent=*/true, std::move(engine));
     return absl::OkStatus();
   }

@@ -6,6 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/status.h"
+#include "common/eval/figures.h"
+#include "common/eval/gates.h"
+#include "services/cli/printable.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -25,12 +29,6 @@ std::string Bounds(const eval::MeanInterval& i) {
   return absl::StrCat("[", Signed(i.lower), ", ", Signed(i.upper), "]");
 }
 
-std::string PValue(double p) {
-  return p < 5e-5 ? absl::StrFormat("%.0e", p) : absl::StrFormat("%.4f", p);
-}
-
-std::string Percent(double share) { return absl::StrFormat("%.3g %%", 100 * share); }
-
 std::string PromptCount(const std::optional<int64_t>& count) {
   return count.has_value() ? absl::StrCat(*count) : "-";
 }
@@ -41,7 +39,6 @@ class Text {
 
   std::string Write() {
     Heading();
-    if (e_.arms.size() == 1) Summary(e_.summaries[0]);
     for (const eval::Comparison& comparison : e_.comparisons) {
       Differences(comparison);
       SampleSizes(comparison);
@@ -60,17 +57,19 @@ class Text {
   void Heading() {
     const eval::SamplingConfig& s = e_.config.sampling;
     Add(e_.config.prompts, " prompts of ",
-        std::filesystem::path(e_.config.data_path).filename().string(), ", ", s.samples,
-        s.samples == 1 ? " text each, " : " texts each, ",
+        PrintableLine(std::filesystem::path(e_.config.data_path).filename().string()), ", ",
+        s.samples, s.samples == 1 ? " text each, " : " texts each, ",
         s.do_sample ? absl::StrCat("sampled with seed ", s.seed)
                     : std::string(s.num_beams > 1 ? "beam search" : "greedy"),
         "\n");
     for (const eval::Arm& arm : e_.arms) {
-      Add("  ", arm.name, ": ",
-          arm.kind == "folder" ? arm.path
+      Add("  ", PrintableLine(arm.name), ": ",
+          arm.kind == "folder" ? PrintableLine(arm.path)
           : arm.version == 0   ? std::string("the bare model")
                                : absl::StrCat("version ", arm.version),
-          arm.sha256.empty() ? "" : absl::StrCat(", sha256 ", arm.sha256.substr(0, 12)), "\n");
+          arm.sha256.empty() ? ""
+                             : absl::StrCat(", sha256 ", PrintableLine(arm.sha256.substr(0, 12))),
+          "\n");
     }
   }
 
@@ -89,40 +88,14 @@ class Text {
     return measure == "expected_max" && e_.config.sampling.samples == 1;
   }
 
-  void Summary(const eval::ArmSummary& arm) {
-    Table table = {{"measure", "mean", absl::StrCat(Percent(e_.config.confidence), " interval")}};
-    const auto row = [&](const std::string& name, const eval::MeanInterval& i) {
-      table.push_back({name, ShortNumber(i.mean),
-                       absl::StrCat("[", ShortNumber(i.lower), ", ", ShortNumber(i.upper), "]")});
-    };
-    for (const eval::ToxicitySummary& t : arm.toxicity) {
-      row(Measure("toxicity", t.scoring), t.toxicity);
-      row(Measure("logit", t.scoring), t.logit);
-      row(Measure("toxic_share", t.scoring), t.toxic_share);
-      if (!Redundant("expected_max")) row(Measure("expected_max", t.scoring), t.expected_max);
-    }
-    if (arm.rouge.has_value()) {
-      row("rouge1", arm.rouge->rouge1);
-      row("rouge2", arm.rouge->rouge2);
-      row("rougeL", arm.rouge->rouge_l);
-      row("rougeLsum", arm.rouge->rouge_lsum);
-    }
-    row("characters", arm.shape.characters);
-    row("words", arm.shape.words);
-    row("tokens", arm.shape.tokens);
-    row("repetition", arm.shape.repetition);
-    row("kl_per_sequence", arm.shape.kl_per_sequence);
-    Add("\n", FormatTable(table));
-    Shape();
-  }
-
   void Differences(const eval::Comparison& c) {
     Table table = {{"measure", c.baseline, c.arm, "difference",
-                    absl::StrCat(Percent(e_.config.confidence), " interval"), "p", "verdict"}};
+                    absl::StrCat(eval::Percent(e_.config.confidence), " interval"), "p",
+                    "verdict"}};
     for (const eval::Difference& d : c.differences) {
       if (Redundant(d.measure)) continue;
       table.push_back({Measure(d.measure, d.scoring), ShortNumber(d.baseline), ShortNumber(d.arm),
-                       Signed(d.difference.mean), Bounds(d.difference), PValue(d.p_value),
+                       Signed(d.difference.mean), Bounds(d.difference), eval::PValue(d.p_value),
                        std::string(VerdictName(d.verdict))});
     }
     Add("\n", FormatTable(table));
@@ -151,7 +124,7 @@ class Text {
 
   void SampleSizes(const eval::Comparison& c) {
     Table table = {{"prompts needed for", "the difference seen",
-                    absl::StrCat("a change of ", Percent(e_.config.detectable_change)),
+                    absl::StrCat("a change of ", eval::Percent(e_.config.detectable_change)),
                     "the same, unpaired"}};
     for (const eval::Difference& d : c.differences) {
       if (d.measure != "toxicity" && d.measure != "rougeL") continue;
@@ -159,8 +132,8 @@ class Text {
                        PromptCount(d.needed.for_change),
                        PromptCount(d.needed.for_change_unpaired)});
     }
-    Add("\n", FormatTable(table), "(power ", Percent(e_.config.power), ", alpha ",
-        Percent(e_.config.alpha), "; this evaluation has ", c.pairs, ")\n");
+    Add("\n", FormatTable(table), "(power ", eval::Percent(e_.config.power), ", alpha ",
+        eval::Percent(e_.config.alpha), "; this evaluation has ", c.pairs, ")\n");
   }
 
   void Slices() {
@@ -212,7 +185,7 @@ std::string SideBySide(const eval::Evaluation& evaluation, size_t count) {
     for (size_t a = 0; a < row.arms.size(); ++a) {
       const eval::Sample& sample = row.arms[a].samples[0];
       absl::StrAppend(&out, a == 0 ? absl::StrFormat("%-4s", absl::StrCat(i + 1, ".")) : "    ",
-                      evaluation.arms[a].name, ", toxicity ",
+                      PrintableLine(evaluation.arms[a].name), ", toxicity ",
                       absl::StrFormat("%.3f", sample.scores[0].toxicity), "\n",
                       Wrap(sample.summary, kWidth, "      "));
     }
@@ -234,31 +207,22 @@ Json EvaluationJson(const eval::Evaluation& evaluation) {
 absl::StatusOr<std::vector<DemandResult>> CheckDemands(const eval::Evaluation& evaluation,
                                                        const Demands& demands) {
   std::vector<DemandResult> results;
-  if (!demands.require_drop.has_value() && !demands.max_rouge_loss.has_value()) return results;
-  if (evaluation.comparisons.empty())
-    return absl::InvalidArgumentError(
-        "--require-drop, --max-rouge-loss: there is one arm alone, nothing to compare");
-  const auto add = [&](const std::string& arm, const std::string& what, bool holds) {
-    results.push_back(
-        {absl::StrCat(arm, ": ", what, ": ", holds ? "holds" : "DOES NOT HOLD"), holds});
+  const auto add = [&](const std::string& arm, const eval::GateResult& gate) {
+    results.push_back({absl::StrCat(arm, ": ", gate.name, ": ", gate.detail, ": ",
+                                    gate.passed ? "holds" : "DOES NOT HOLD"),
+                       gate.passed});
   };
   for (const eval::Comparison& c : evaluation.comparisons) {
     if (demands.require_drop.has_value()) {
-      const double drop = -c.differences[0].relative.value_or(0);
-      add(c.arm,
-          absl::StrFormat("toxicity drop %.1f %%, required %.1f %%", 100 * drop,
-                          100 * *demands.require_drop),
-          drop >= *demands.require_drop);
+      const absl::StatusOr<eval::GateResult> gate =
+          eval::ToxicityDropGate(evaluation, c, *demands.require_drop);
+      if (!gate.ok()) return Annotate(gate.status(), "--require-drop");
+      add(c.arm, *gate);
     }
     if (!demands.max_rouge_loss.has_value()) continue;
-    const auto rouge =
-        std::find_if(c.differences.begin(), c.differences.end(),
-                     [](const eval::Difference& d) { return d.measure == "rougeL"; });
-    if (rouge == c.differences.end())
+    if (eval::FindDifference(c, "rougeL") == nullptr)
       return absl::InvalidArgumentError("--max-rouge-loss: the data has no references");
-    const double loss = -rouge->difference.mean;
-    add(c.arm, absl::StrFormat("ROUGE-L loss %.4f, at most %.4f", loss, *demands.max_rouge_loss),
-        loss <= *demands.max_rouge_loss);
+    add(c.arm, eval::RougeLossGate(c, *demands.max_rouge_loss));
   }
   return results;
 }

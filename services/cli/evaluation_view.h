@@ -23,18 +23,19 @@ namespace mellow::cli {
 // The evaluation without its rows, as one object.
 [[nodiscard]] Json EvaluationJson(const eval::Evaluation& evaluation);
 
-// What a script demands of every arm that is not the baseline.
+// What a script demands of every arm that is not the baseline; intervals decide, as in `mellow
+// promote` (common/eval/gates.h).
 struct Demands {
-  std::optional<double> require_drop;    // share of the baseline's toxicity that must be gone
-  std::optional<double> max_rouge_loss;  // of mean ROUGE-L
+  std::optional<double> require_drop;    // of ToxicityDropGate, in [0, 1)
+  std::optional<double> max_rouge_loss;  // of RougeLossGate, 0 or more
 };
 
 struct DemandResult {
-  std::string text;  // "ppo: toxicity drop 92.0 %, required 80.0 %: holds"
+  std::string text;  // with the figures, one line: "ppo: rougeL: ...: holds"
   bool holds = true;
 };
 
-// InvalidArgument: a demand on ROUGE without references, or any demand with one arm alone.
+// InvalidArgument: a demand on ROUGE without references, or a drop out of range.
 [[nodiscard]] absl::StatusOr<std::vector<DemandResult>> CheckDemands(
     const eval::Evaluation& evaluation, const Demands& demands);
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/command.h"
+#include "services/cli/printable.h"
 #include "services/wire/client_security.h"
 #include "services/wire/tls_flags.h"
 
@@ -26,7 +27,8 @@ mellow::cli::Environment ReadEnvironment() {
 }
 
 int Fail(const std::string& message, int code) {
-  std::fprintf(stderr, "mellow: %s\n", absl::StrReplaceAll(message, {{"\n", "; "}}).c_str());
+  std::fprintf(stderr, "mellow: %s\n",
+               mellow::cli::PrintableLine(absl::StrReplaceAll(message, {{"\n", "; "}})).c_str());
   return code;
 }
 

@@ -25,6 +25,7 @@
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
 #include "services/cli/orchestrator_client.h"
+#include "services/cli/printable.h"
 #include "services/cli/request_id.h"
 #include "services/cli/table.h"
 
@@ -67,19 +68,32 @@ absl::StatusOr<Subject> ReadSubject(const std::string& adapter) {
   return subject;
 }
 
-// The arm of the evaluation that is this adapter; its hash becomes that of the subject, so that the
-// cluster refuses a version that was something else when it was measured.
-absl::StatusOr<std::string> FindArm(const eval::Evaluation& evaluation, Subject* subject) {
+// What the cluster calls a version: the newest adapter of each run, and those that were champions.
+// Empty: it does not keep that version.
+absl::StatusOr<std::string> HashOfVersion(OrchestratorClient* orchestrator,
+                                          const v1::ListPromotionsResponse& history,
+                                          int64_t version) {
+  for (const v1::PromotionEvent& event : history.events()) {
+    if (event.has_champion() && event.champion().version() == version)
+      return event.champion().sha256();
+  }
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
+  for (const v1::Run& run : runs) {
+    if (run.adapter().version() == version) return run.adapter().sha256();
+  }
+  return std::string();
+}
+
+// The arm of the evaluation that has these weights, however it was named there: a version is the
+// same as a copy of its folder, and another version is not, whatever its number.
+absl::StatusOr<std::string> FindArm(const eval::Evaluation& evaluation, const Subject& subject) {
   for (const eval::Arm& arm : evaluation.arms) {
-    const bool same = subject->files ? arm.sha256 == subject->ref.sha256()
-                                     : arm.version == subject->ref.version();
-    if (!same || arm.sha256.empty()) continue;
-    subject->ref.set_sha256(arm.sha256);
-    return arm.name;
+    if (!arm.sha256.empty() && arm.sha256 == subject.ref.sha256()) return arm.name;
   }
   return absl::NotFoundError(absl::StrCat(
-      "no arm is ", subject->files ? absl::StrCat("an adapter with sha256 ", subject->ref.sha256())
-                                   : absl::StrCat("version ", subject->ref.version())));
+      "no arm is ",
+      subject.files ? "" : absl::StrCat("version ", subject.ref.version(), ", which is "),
+      "an adapter with sha256 ", subject.ref.sha256()));
 }
 
 // The evaluation, with comparisons that follow from its rows.
@@ -100,7 +114,8 @@ absl::StatusOr<eval::Evaluation> ReadEvaluation(const std::string& path) {
 }
 
 absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options,
-                                            const std::string& champion_sha256, Subject* subject) {
+                                            const std::string& champion_sha256,
+                                            const Subject& subject) {
   v1::PromotionEvidence evidence;
   evidence.set_reason(options.reason);
   const auto add = [&](const eval::GateResult& gate) {
@@ -172,12 +187,17 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
                           Connect(options.dir));
   MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
+  if (!subject.files) {
+    // With its hash the cluster refuses a version that becomes something else meanwhile.
+    MELLOW_ASSIGN_OR_RETURN(*subject.ref.mutable_sha256(),
+                            HashOfVersion(orchestrator.get(), history, subject.ref.version()));
+  }
   MELLOW_ASSIGN_OR_RETURN(v1::PromotionEvidence evidence,
-                          Judge(options, history.champion().sha256(), &subject));
+                          Judge(options, history.champion().sha256(), subject));
   if (!options.json) {
     for (const auto& gate : evidence.gates())
       std::printf("gate %-10s  %s  %s\n", gate.name().c_str(), gate.passed() ? "passed" : "FAILED",
-                  gate.detail().c_str());
+                  PrintableLine(gate.detail()).c_str());
   }
   const bool all = std::all_of(evidence.gates().begin(), evidence.gates().end(),
                                [](const auto& gate) { return gate.passed(); });

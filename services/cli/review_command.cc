@@ -20,6 +20,7 @@
 #include "common/review/token.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
+#include "services/cli/printable.h"
 #include "services/cli/review_view.h"
 #include "services/cli/table.h"
 
@@ -103,8 +104,9 @@ absl::StatusOr<int> ReviewNew(const ReviewNewOptions& options) {
     int64_t shared = 0;
     for (const review::StudyItem& item : study->items) shared += item.shared ? 1 : 0;
     std::printf("%s: %s against %s, %zu dialogues (%d rated by everybody), %zu people\n\n",
-                options.out.c_str(), study->info.arm.c_str(), study->info.baseline.c_str(),
-                study->items.size(), static_cast<int>(shared), names.size());
+                options.out.c_str(), PrintableLine(study->info.arm).c_str(),
+                PrintableLine(study->info.baseline).c_str(), study->items.size(),
+                static_cast<int>(shared), names.size());
   }
   ShowInvitations(invitations, options.url, options.json);
   if (!options.json)
@@ -131,7 +133,8 @@ absl::StatusOr<int> ReviewRevoke(const ReviewInviteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(auto store, review::StudyStore::Open(options.study));
   for (const std::string& name : options.names) {
     MELLOW_RETURN_IF_ERROR(store->Revoke(name));
-    std::printf("%s: the link does not work any more; the answers stay\n", name.c_str());
+    std::printf("%s: the link does not work any more; the answers stay\n",
+                PrintableLine(name).c_str());
   }
   return 0;
 }
@@ -272,7 +275,10 @@ void AddShow(CLI::App* review, Action* chosen) {
   sub->add_option("--format", exported->format, "csv or jsonl")
       ->capture_default_str()
       ->check(CLI::IsMember({"csv", "jsonl"}));
-  sub->add_flag("--texts", exported->texts, "With the dialogue and both summaries");
+  sub->add_flag(
+      "--texts", exported->texts,
+      "With the dialogue and both summaries; in CSV, texts that a spreadsheet would run as a "
+      "formula begin with an apostrophe");
   sub->add_option("--out", exported->out, "File [standard output]");
   sub->callback([=] { *chosen = [=] { return ReviewExport(*exported); }; });
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "services/cli/printable.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -31,8 +32,9 @@ std::string FormatReviewSummary(const review::ReviewSummary& s) {
   std::string out = absl::StrFormat(
       "%s: %s against %s\n%d of %d judgements by %d of %d people; %d of %d dialogues judged, "
       "%.0f %% of them by two or more\n",
-      s.study, s.arm, s.baseline, s.judgements, s.assigned, s.active_annotators, s.annotators,
-      s.judged_items, s.items, 100 * s.overlap_share);
+      PrintableLine(s.study), PrintableLine(s.arm), PrintableLine(s.baseline), s.judgements,
+      s.assigned, s.active_annotators, s.annotators, s.judged_items, s.items,
+      100 * s.overlap_share);
   if (s.unfinished > 0)
     absl::StrAppend(&out, s.unfinished, " begun and not complete: not counted\n");
   if (s.judgements > 0) {
@@ -57,13 +59,14 @@ std::string FormatReviewSummary(const review::ReviewSummary& s) {
           &out, "\n",
           absl::StrFormat("%s wins %.1f %% of the %d dialogues that are no tie, %g %% interval "
                           "[%.1f, %.1f] %%\n",
-                          s.arm, 100 * rate->rate, rate->trials, 100 * s.confidence,
+                          PrintableLine(s.arm), 100 * rate->rate, rate->trials, 100 * s.confidence,
                           100 * rate->lower, 100 * rate->upper));
     }
     const review::Agreement& agreement = s.preference.agreement;
-    absl::StrAppend(&out, "agreement on the preference: alpha ", Alpha(agreement),
-                    agreement.why_not.empty() ? "" : absl::StrCat(" (", agreement.why_not, ")"),
-                    "\n");
+    absl::StrAppend(
+        &out, "agreement on the preference: alpha ", Alpha(agreement),
+        agreement.why_not.empty() ? "" : absl::StrCat(" (", PrintableLine(agreement.why_not), ")"),
+        "\n");
   }
   for (const std::string& note : s.notes) absl::StrAppend(&out, "\n", Wrap(note, kWidth, ""));
   return out;

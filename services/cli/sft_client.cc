@@ -18,6 +18,7 @@ namespace v1 = learner::v1;
 
 // Starting reads data and weights; stopping waits for the step in progress.
 constexpr absl::Duration kCallTimeout = absl::Minutes(20);
+constexpr absl::Duration kListTimeout = absl::Minutes(1);
 
 }  // namespace
 
@@ -47,6 +48,17 @@ absl::StatusOr<v1::SftRun> SftClient::Stop(const std::string& run_id) {
   MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(
       v1::SftService::Stub(channel_).StopSft(&context, request, &response), peer_));
   return std::move(*response.mutable_run());
+}
+
+absl::StatusOr<std::vector<v1::ListSftResponse>> SftClient::ListFinished() {
+  v1::SftService::Stub stub(channel_);
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kListTimeout);
+  const auto reader = stub.ListSft(&context, v1::ListSftRequest());
+  std::vector<v1::ListSftResponse> runs;
+  for (v1::ListSftResponse run; reader->Read(&run);) runs.push_back(std::move(run));
+  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(reader->Finish(), peer_));
+  return runs;
 }
 
 absl::Status SftClient::Watch(const std::string& run_id, int after_step,

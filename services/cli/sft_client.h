@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,6 +29,8 @@ class SftClient {
   [[nodiscard]] absl::StatusOr<learner::v1::SftRun> Start(const std::string& run_id,
                                                           const learner::v1::SftSpec& spec);
   [[nodiscard]] absl::StatusOr<learner::v1::SftRun> Stop(const std::string& run_id);
+  // The finished runs, newest first.
+  [[nodiscard]] absl::StatusOr<std::vector<learner::v1::ListSftResponse>> ListFinished();
   // Calls `on_event` for every message until the run has ended (OK), the stream broke (Unavailable)
   // or CancelWatch was called (Cancelled).
   [[nodiscard]] absl::Status Watch(

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "services/cli/printable.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -136,8 +137,9 @@ class TableView : public SftView {
     if (!live_ || (shown_ && absl::StrContains(activity, "training"))) return;
     ClearLine();
     if (!activity.empty())
-      std::fprintf(out_, "%s",
-                   absl::StrCat("  ", activity).substr(0, kTerminalColumns - 1).c_str());
+      std::fprintf(
+          out_, "%s",
+          absl::StrCat("  ", PrintableLine(activity)).substr(0, kTerminalColumns - 1).c_str());
     shown_ = !activity.empty();
     std::fflush(out_);
   }
@@ -154,8 +156,8 @@ class TableView : public SftView {
     std::fprintf(out_,
                  "\nadapter %s\nsha256  %s\nPPO from it: mellow train RUN.json --set "
                  "start_adapter=%s --set ppo.lora=\n",
-                 run.adapter_path().c_str(), run.adapter_sha256().c_str(),
-                 run.adapter_path().c_str());
+                 PrintableLine(run.adapter_path()).c_str(), run.adapter_sha256().c_str(),
+                 PrintableLine(run.adapter_path()).c_str());
     std::fflush(out_);
   }
 

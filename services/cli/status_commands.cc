@@ -23,6 +23,7 @@
 #include "services/cli/command.h"
 #include "services/cli/orchestrator_client.h"
 #include "services/cli/policy_client.h"
+#include "services/cli/printable.h"
 #include "services/cli/process.h"
 #include "services/cli/table.h"
 
@@ -194,12 +195,13 @@ void Print(const Report& report) {
   }
   const orchestrator::v1::Run& run = *report.run;
   std::printf("\nrun %s (%s): %s, step %d of %d%s%s\n", run.run_id().c_str(),
-              run.spec().name().c_str(), StateName(run).c_str(), run.committed_steps(),
-              run.spec().steps(), run.activity().empty() ? "" : ", ", run.activity().c_str());
-  if (!run.error().empty()) std::printf("  %s\n", run.error().c_str());
+              PrintableLine(run.spec().name()).c_str(), StateName(run).c_str(),
+              run.committed_steps(), run.spec().steps(), run.activity().empty() ? "" : ", ",
+              PrintableLine(run.activity()).c_str());
+  if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
   if (!run.adapter_path().empty())
     std::printf("  adapter %lld in %s\n", static_cast<long long>(run.adapter().version()),
-                run.adapter_path().c_str());
+                PrintableLine(run.adapter_path()).c_str());
 }
 
 absl::StatusOr<int> Status(const StatusOptions& options) {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "services/cli/printable.h"
 
 namespace mellow::cli {
 namespace {
@@ -34,7 +35,11 @@ bool IsNumber(const std::string& text) {
 
 }  // namespace
 
-std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
+std::string FormatTable(const std::vector<std::vector<std::string>>& texts) {
+  std::vector<std::vector<std::string>> rows = texts;
+  for (std::vector<std::string>& row : rows) {
+    for (std::string& cell : row) cell = PrintableLine(cell);
+  }
   std::vector<size_t> widths;
   std::vector<bool> numbers;
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -85,7 +90,8 @@ std::string Wrap(absl::string_view text, int width, absl::string_view indent) {
     line.clear();
     used = 0;
   };
-  for (absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(" \n\t"), absl::SkipEmpty())) {
+  const std::string printable = PrintableLine(text);
+  for (absl::string_view word : absl::StrSplit(printable, ' ', absl::SkipEmpty())) {
     if (used > 0 && used + 1 + Characters(word) > room) flush();
     while (Characters(word) > room) {
       const size_t bytes = BytesOf(word, room);

@@ -10,8 +10,8 @@ namespace mellow::cli {
 
 // Rows of text in aligned columns, two spaces between them, a newline after each row. The first row
 // is the header. A column whose cells (the header's excepted) are all numbers is aligned to the
-// right. Widths count characters, not bytes.
-[[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
+// right. Widths count characters, not bytes. Cells are shown as PrintableLine.
+[[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& texts);
 
 // A number that fits into a table cell: 0.1234, 12.35, 1234, 1.2e-05.
 [[nodiscard]] std::string ShortNumber(double value);
@@ -20,7 +20,7 @@ namespace mellow::cli {
 [[nodiscard]] std::string ShortDuration(double seconds);
 
 // UTF-8 text cut into lines of at most `width` characters at spaces, each led by `indent`; long
-// words are cut.
+// words are cut. Shown as PrintableLine.
 [[nodiscard]] std::string Wrap(absl::string_view text, int width, absl::string_view indent);
 
 }  // namespace mellow::cli

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "services/cli/adapter_json.h"
+#include "services/cli/printable.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -71,8 +72,9 @@ class TableView : public TrainView {
     if (!live_) return;
     ClearLine();
     if (!activity.empty())
-      std::fprintf(out_, "%s",
-                   absl::StrCat("  ", activity).substr(0, kTerminalColumns - 1).c_str());
+      std::fprintf(
+          out_, "%s",
+          absl::StrCat("  ", PrintableLine(activity)).substr(0, kTerminalColumns - 1).c_str());
     shown_ = !activity.empty();
     std::fflush(out_);
   }
@@ -81,7 +83,7 @@ class TableView : public TrainView {
     ClearLine();
     std::fprintf(out_, "done: %d steps; adapter version %lld, sha256 %s\n      %s\n",
                  run.committed_steps(), static_cast<long long>(run.adapter().version()),
-                 run.adapter().sha256().c_str(), run.adapter_path().c_str());
+                 run.adapter().sha256().c_str(), PrintableLine(run.adapter_path()).c_str());
     std::fflush(out_);
   }
 

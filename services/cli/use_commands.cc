@@ -1,5 +1,7 @@
 // mellow summarize and mellow score: what a cluster is for.
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -16,6 +18,7 @@
 #include "services/cli/cluster_options.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
+#include "services/cli/printable.h"
 
 namespace mellow::cli {
 namespace {
@@ -50,7 +53,10 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
   if (options.text) {
     MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
                             summarize(ReadAll(std::cin)));
-    std::printf("%s\n", response.summary().c_str());
+    // Into a file or a pipe goes what the model wrote.
+    const bool terminal = isatty(STDOUT_FILENO) != 0;
+    std::printf("%s\n",
+                terminal ? Printable(response.summary()).c_str() : response.summary().c_str());
     return 0;
   }
   AnswerInParallel(std::cin, std::cout, kWorkers, [&](const Json& line) -> absl::StatusOr<Json> {

@@ -11,6 +11,7 @@
 #include "common/data/needed_columns.h"
 #include "common/data/prompt_template.h"
 #include "common/data/select.h"
+#include "common/data/split.h"
 #include "common/sft/batch_plan.h"
 
 namespace mellow::learner {
@@ -24,6 +25,7 @@ absl::StatusOr<std::vector<data::NeededColumn>> ColumnsOf(const SftDataPlan& pla
                           data::TemplateColumns("data.prompt_template", plan.prompt_template));
   columns.push_back({plan.summary_column, "data.summary_column"});
   if (Filters(plan)) columns.push_back({plan.filter_column, "data.filter_column"});
+  plan.split.AddNeededColumn(&columns);
   return columns;
 }
 
@@ -125,7 +127,7 @@ absl::StatusOr<SftData> LoadSftData(const SftDataPlan& plan, uint32_t seed,
   const Loader loader(plan, tokenizer, std::move(columns));
   SftData out;
   MELLOW_ASSIGN_OR_RETURN(const data::Dataset all, loader.Read("data.path", plan.path));
-  MELLOW_ASSIGN_OR_RETURN(const data::Split split, data::SplitInOrder(all, plan.train_fraction));
+  MELLOW_ASSIGN_OR_RETURN(const data::Split split, data::SplitRows(all, plan.split));
   MELLOW_ASSIGN_OR_RETURN(out.train, loader.Tokenise(split.train, &out));
   if (!plan.dev_path.empty()) {
     MELLOW_ASSIGN_OR_RETURN(data::Dataset dev, loader.Read("data.dev_path", plan.dev_path));

@@ -30,8 +30,9 @@ absl::Status NotBoth(bool first, bool second, absl::string_view fields) {
 
 absl::Status CheckData(const SftDataPlan& data) {
   MELLOW_RETURN_IF_ERROR(Check(!data.path.empty(), "data.path", "''", "a JSONL or CSV file"));
-  MELLOW_RETURN_IF_ERROR(Check(data.train_fraction > 0 && data.train_fraction <= 1,
-                               "data.train_fraction", data.train_fraction, "above 0, at most 1"));
+  MELLOW_RETURN_IF_ERROR(data.split.Validate());
+  MELLOW_RETURN_IF_ERROR(Check(data.split.train_fraction > 0, "data.train_fraction",
+                               data.split.train_fraction, "above 0, at most 1"));
   MELLOW_RETURN_IF_ERROR(Check(data.dev_fraction >= 0 && data.dev_fraction < 1, "data.dev_fraction",
                                data.dev_fraction, "at least 0 and below 1"));
   MELLOW_RETURN_IF_ERROR(NotBoth(!data.dev_path.empty(), data.dev_fraction > 0,

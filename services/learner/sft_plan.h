@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/data/split.h"
 #include "common/sft/sft_config.h"
 
 namespace mellow::learner {
@@ -20,8 +21,8 @@ struct SftDataPlan {
   std::optional<int> min_chars;
   std::optional<int> max_chars;
   std::string filter_column = "dialogue";
-  double train_fraction = 1;
-  std::string dev_path;  // empty: none
+  data::SplitRule split;  // of path
+  std::string dev_path;   // empty: none
   double dev_fraction = 0;
   std::optional<int> max_dev_rows;
   int max_source_tokens = 512;

@@ -24,7 +24,9 @@ SftDataPlan DataPlan(const v1::SftDataSpec& spec) {
   if (spec.has_min_chars()) plan.min_chars = spec.min_chars();
   if (spec.has_max_chars()) plan.max_chars = spec.max_chars();
   plan.filter_column = spec.has_filter_column() ? spec.filter_column() : dialogue;
-  if (spec.has_train_fraction()) plan.train_fraction = spec.train_fraction();
+  if (spec.has_train_fraction()) plan.split.train_fraction = spec.train_fraction();
+  if (spec.has_split_seed()) plan.split.seed = spec.split_seed();
+  plan.split.column = spec.has_split_column() ? spec.split_column() : dialogue;
   plan.dev_path = spec.dev_path();
   if (spec.has_dev_fraction()) plan.dev_fraction = spec.dev_fraction();
   if (spec.has_max_dev_rows()) plan.max_dev_rows = spec.max_dev_rows();
@@ -119,16 +121,28 @@ void ToProto(const SftStatus& status, v1::SftRun* run) {
   run->set_warmup_steps(static_cast<int32_t>(status.length.warmup_steps));
   run->set_trainable_parameters(status.trainable_parameters);
   run->set_total_parameters(status.total_parameters);
-  run->set_train_pairs(status.train_pairs);
-  run->set_dev_pairs(status.dev_pairs);
-  run->set_truncated_sources(status.truncated_sources);
-  run->set_truncated_targets(status.truncated_targets);
+  run->set_train_pairs(static_cast<int32_t>(status.train_pairs));
+  run->set_dev_pairs(static_cast<int32_t>(status.dev_pairs));
+  run->set_truncated_sources(static_cast<int32_t>(status.truncated_sources));
+  run->set_truncated_targets(static_cast<int32_t>(status.truncated_targets));
   if (status.best) {
     run->set_best_step(static_cast<int32_t>(status.best->step));
     run->set_best_dev_loss(*status.best->dev_loss);
   }
   run->set_adapter_path(status.result.folder);
   run->set_adapter_sha256(status.result.sha256);
+}
+
+absl::Status ToProto(const FinishedSft& finished, v1::ListSftResponse* response) {
+  ToProto(finished.status, response->mutable_run());
+  response->mutable_finished()->set_seconds(finished.unix_seconds);
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;  // a newer learner's run is still a run
+  const auto status = google::protobuf::util::JsonStringToMessage(
+      finished.file.spec_json, response->mutable_spec(), options);
+  if (status.ok()) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("run ", finished.file.run_id, ": its spec: ", std::string(status.message())));
 }
 
 void ToProto(const SftStepRecord& record, v1::SftStep* step) {

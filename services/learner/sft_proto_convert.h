@@ -10,6 +10,8 @@ namespace mellow::learner {
 // InvalidArgument naming field and value; does not look at files.
 [[nodiscard]] absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request);
 void ToProto(const SftStatus& status, v1::SftRun* run);
+// DataLoss: the spec that was kept is none.
+[[nodiscard]] absl::Status ToProto(const FinishedSft& finished, v1::ListSftResponse* response);
 void ToProto(const SftStepRecord& record, v1::SftStep* step);
 
 }  // namespace mellow::learner

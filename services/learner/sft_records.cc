@@ -44,6 +44,16 @@ bool ReadRecord(const Json& json, SftStepRecord* record) {
 
 }  // namespace
 
+const SftStepRecord* LowestDevLoss(const std::vector<SftStepRecord>& records) {
+  const SftStepRecord* best = nullptr;
+  for (const SftStepRecord& record : records) {
+    if (record.dev_loss && (best == nullptr || *record.dev_loss < *best->dev_loss)) best = &record;
+  }
+  return best;
+}
+
+std::string AdapterFolderOf(const std::string& run_folder) { return run_folder + "/adapter"; }
+
 std::string SerializeSftRunFile(const SftRunFile& file) {
   Json records = Json::array();
   for (const SftStepRecord& record : file.records) {

@@ -30,6 +30,12 @@ struct SftRunFile {
   std::vector<SftStepRecord> records;  // by step
 };
 
+// The record with the lowest dev loss (the first of equals); null: none was measured.
+[[nodiscard]] const SftStepRecord* LowestDevLoss(const std::vector<SftStepRecord>& records);
+
+// Where a run keeps its result, below its own folder.
+[[nodiscard]] std::string AdapterFolderOf(const std::string& run_folder);
+
 [[nodiscard]] std::string SerializeSftRunFile(const SftRunFile& file);
 // DataLoss: not such a file.
 [[nodiscard]] absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 // How often a watcher looks whether its caller is still there.
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
+constexpr char kNobodyWatches[] = "nobody watches any more";
 
 SftStatus StatusOf(const std::string& run_id, const SftSession& session) {
   SftStatus status;
@@ -19,8 +21,8 @@ SftStatus StatusOf(const std::string& run_id, const SftSession& session) {
   status.length = session.length();
   status.trainable_parameters = session.trainer().trainable_parameters();
   status.total_parameters = session.trainer().total_parameters();
-  status.train_pairs = static_cast<int>(session.data().train.size());
-  status.dev_pairs = static_cast<int>(session.data().dev.size());
+  status.train_pairs = static_cast<int64_t>(session.data().train.size());
+  status.dev_pairs = static_cast<int64_t>(session.data().dev.size());
   status.truncated_sources = session.data().truncated_sources;
   status.truncated_targets = session.data().truncated_targets;
   if (session.best() != nullptr) status.best = *session.best();
@@ -64,6 +66,7 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
   if (done) {
     MELLOW_ASSIGN_OR_RETURN(status.result, session_->Finish());
     status.state = SftState::kDone;
+    MELLOW_RETURN_IF_ERROR(Keep(status));
   }
   obs::Log(obs::Severity::kInfo, "fine-tuning",
            {{"run", settings.run_id},
@@ -109,13 +112,16 @@ absl::Status SftRunner::TrainToTheEnd() {
     End(SftState::kStopped, "");
     return absl::OkStatus();
   }
-  MELLOW_ASSIGN_OR_RETURN(SftSession::Result result, session_->Finish());
+  MELLOW_ASSIGN_OR_RETURN(const SftResult result, session_->Finish());
   obs::Log(obs::Severity::kInfo, "fine-tuning done",
            {{"adapter", result.folder}, {"sha256", result.sha256}});
+  SftStatus status;
   {
     MutexLock lock(&mutex_);
-    status_->result = std::move(result);
+    status_->result = result;
+    status = *status_;
   }
+  MELLOW_RETURN_IF_ERROR(Keep(status));
   End(SftState::kDone, "");
   return absl::OkStatus();
 }
@@ -157,6 +163,39 @@ void SftRunner::End(SftState state, const std::string& error) {
   changed_.NotifyAll();
 }
 
+absl::Status SftRunner::Keep(const SftStatus& done) const {
+  return KeepFinished(options_.checkpoint_dir,
+                      {session_->run_file(), done, absl::ToUnixSeconds(absl::Now())});
+}
+
+std::vector<FinishedSft> SftRunner::Finished() const {
+  std::vector<std::string> problems;
+  std::vector<FinishedSft> finished = ListFinished(options_.checkpoint_dir, &problems);
+  for (const std::string& problem : problems)
+    obs::Log(obs::Severity::kWarning, "damaged record of a finished run", {{"problem", problem}});
+  return finished;
+}
+
+bool SftRunner::IsHere(const std::string& run_id) const {
+  MutexLock lock(&mutex_);
+  return CheckIsHere(run_id).ok();
+}
+
+absl::Status SftRunner::Replay(const std::string& run_id, int64_t after_step, SftSink* sink) const {
+  absl::StatusOr<FinishedSft> finished = ReadFinished(options_.checkpoint_dir, run_id);
+  if (absl::IsNotFound(finished.status())) {
+    MutexLock lock(&mutex_);
+    return CheckIsHere(run_id);
+  }
+  MELLOW_RETURN_IF_ERROR(finished.status());
+  for (const SftStepRecord& record : finished->file.records) {
+    if (record.step > after_step && !sink->OnStep(record))
+      return absl::CancelledError(kNobodyWatches);
+  }
+  (void)sink->OnEnded(finished->status);
+  return absl::OkStatus();
+}
+
 absl::Status SftRunner::CheckIsHere(const std::string& run_id) const {
   if (status_ && status_->run_id == run_id) return absl::OkStatus();
   return absl::NotFoundError(
@@ -164,6 +203,7 @@ absl::Status SftRunner::CheckIsHere(const std::string& run_id) const {
 }
 
 absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, SftSink* sink) {
+  if (!IsHere(run_id)) return Replay(run_id, after_step, sink);
   std::string said;
   while (true) {
     std::vector<SftStepRecord> news;
@@ -186,12 +226,12 @@ absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, Sft
       draining = draining_;
     }
     for (const SftStepRecord& record : news) {
-      if (!sink->OnStep(record)) return absl::CancelledError("nobody watches any more");
+      if (!sink->OnStep(record)) return absl::CancelledError(kNobodyWatches);
       after_step = record.step;
     }
     if (activity != said && !sink->OnActivity(said = activity))
-      return absl::CancelledError("nobody watches any more");
-    if (sink->cancelled()) return absl::CancelledError("nobody watches any more");
+      return absl::CancelledError(kNobodyWatches);
+    if (sink->cancelled()) return absl::CancelledError(kNobodyWatches);
     if (working) continue;
     // A run that ends because this process does goes on in the next one.
     if (draining && status.state == SftState::kStopped)

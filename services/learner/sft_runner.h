@@ -13,28 +13,11 @@
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
 #include "services/learner/compute_turns.h"
+#include "services/learner/sft_archive.h"
 #include "services/learner/sft_session.h"
+#include "services/learner/sft_status.h"
 
 namespace mellow::learner {
-
-enum class SftState { kRunning, kDone, kStopped, kFailed };
-
-// A run as people see it.
-struct SftStatus {
-  std::string run_id;
-  SftState state = SftState::kRunning;
-  std::string error;
-  int64_t step = 0;
-  SftLength length;
-  int64_t trainable_parameters = 0;
-  int64_t total_parameters = 0;
-  int train_pairs = 0;
-  int dev_pairs = 0;
-  int truncated_sources = 0;
-  int truncated_targets = 0;
-  std::optional<SftStepRecord> best;
-  SftSession::Result result;  // when done
-};
 
 // Gets what happens in a run. The functions return false when nobody listens any more.
 class SftSink {
@@ -60,11 +43,14 @@ class SftRunner {
   // data and the weights. Errors of SftSession::Open; FailedPrecondition: another run is in
   // progress, or this one has other settings. Unavailable: draining.
   [[nodiscard]] absl::StatusOr<SftStatus> Start(const SftSettings& settings);
-  // Every record after `after_step`, then the end. NotFound: no such run here. Unavailable: this
-  // process ends before the run. Cancelled: the sink was.
+  // Every record after `after_step`, then the end; also of a run that an earlier process finished.
+  // NotFound: no such run here. Unavailable: this process ends before the run. Cancelled: the sink
+  // was. InvalidArgument: no run id. DataLoss: what was kept of the run is damaged.
   [[nodiscard]] absl::Status Watch(const std::string& run_id, int64_t after_step, SftSink* sink);
   // Waits until the step in progress is done. NotFound: no such run here.
   [[nodiscard]] absl::StatusOr<SftStatus> Stop(const std::string& run_id);
+  // The runs that ended well, in whichever process, newest first.
+  [[nodiscard]] std::vector<FinishedSft> Finished() const;
   // Takes no more work; the run in progress ends after its step and is not counted as stopped.
   void Drain();
 
@@ -74,6 +60,11 @@ class SftRunner {
   void Publish(const SftStepRecord& record);
   void Say(const std::string& activity);
   void End(SftState state, const std::string& error);
+  // What stays of a run when this process forgets it.
+  [[nodiscard]] absl::Status Keep(const SftStatus& done) const;
+  [[nodiscard]] absl::Status Replay(const std::string& run_id, int64_t after_step,
+                                    SftSink* sink) const;
+  [[nodiscard]] bool IsHere(const std::string& run_id) const;
   [[nodiscard]] absl::Status CheckIsHere(const std::string& run_id) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

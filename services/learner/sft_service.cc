@@ -71,4 +71,15 @@ grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequ
   return grpc::Status::OK;
 }
 
+grpc::Status SftServiceImpl::ListSft(grpc::ServerContext*, const v1::ListSftRequest*,
+                                     grpc::ServerWriter<v1::ListSftResponse>* writer) {
+  for (const FinishedSft& finished : runner_->Finished()) {
+    v1::ListSftResponse response;
+    if (const absl::Status status = ToProto(finished, &response); !status.ok())
+      return rpc::ToGrpcStatus(status);
+    if (!writer->Write(response)) break;
+  }
+  return grpc::Status::OK;
+}
+
 }  // namespace mellow::learner

@@ -109,14 +109,6 @@ absl::Status SftSession::Restore(const std::string& folder, SftRunFile file) {
   return absl::OkStatus();
 }
 
-const SftStepRecord* SftSession::best() const {
-  const SftStepRecord* best = nullptr;
-  for (const SftStepRecord& record : records_) {
-    if (record.dev_loss && (best == nullptr || *record.dev_loss < *best->dev_loss)) best = &record;
-  }
-  return best;
-}
-
 absl::Status SftSession::Measure(SftStepRecord* record,
                                  const std::function<void(const std::string&)>& say) {
   if (data_.dev.empty()) return absl::OkStatus();
@@ -168,17 +160,15 @@ absl::Status SftSession::Checkpoint() {
             adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
         if (best_weights_)
           MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kBestFolder, *best_weights_));
-        return WriteFileSynced(
-            folder + kRunFile,
-            SerializeSftRunFile({settings_.run_id, settings_.spec_json, data_.sha256, records_}));
+        return WriteFileSynced(folder + kRunFile, SerializeSftRunFile(run_file()));
       }));
   saved_step_ = trainer_->step();
   return absl::OkStatus();
 }
 
-absl::StatusOr<SftSession::Result> SftSession::Finish() const {
+absl::StatusOr<SftResult> SftSession::Finish() const {
   const nn::LoraWeights weights = best_weights_ ? *best_weights_ : trainer_->Adapter();
-  Result result{root_ + kAdapterFolder, adapters::ContentHash(weights)};
+  SftResult result{AdapterFolderOf(root_), adapters::ContentHash(weights)};
   MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(result.folder, weights));
   return result;
 }

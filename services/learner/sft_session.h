@@ -17,6 +17,7 @@
 #include "services/learner/sft_data.h"
 #include "services/learner/sft_plan.h"
 #include "services/learner/sft_records.h"
+#include "services/learner/sft_status.h"
 
 namespace mellow::learner {
 
@@ -54,7 +55,11 @@ class SftSession {
   [[nodiscard]] const std::vector<SftStepRecord>& records() const { return records_; }
   [[nodiscard]] bool done() const { return trainer_->step() >= length_.total_steps; }
   // The record with the lowest dev loss (the first of equals), or null.
-  [[nodiscard]] const SftStepRecord* best() const;
+  [[nodiscard]] const SftStepRecord* best() const { return LowestDevLoss(records_); }
+  // What the next checkpoint says of the run.
+  [[nodiscard]] SftRunFile run_file() const {
+    return {settings_.run_id, settings_.spec_json, data_.sha256, records_};
+  }
 
   // The next record: the dev loss of the starting weights (step 0, when there are dev pairs), then
   // step after step; measures and checkpoints when they are due. `say` is told what takes long.
@@ -67,13 +72,9 @@ class SftSession {
   // Writes a checkpoint unless the newest one is of this step.
   [[nodiscard]] absl::Status Checkpoint();
 
-  struct Result {
-    std::string folder;  // PEFT's format
-    std::string sha256;
-  };
   // Precondition: done(). Writes the adapter with the lowest dev loss (without dev pairs the last
   // one) into its own folder of the run.
-  [[nodiscard]] absl::StatusOr<Result> Finish() const;
+  [[nodiscard]] absl::StatusOr<SftResult> Finish() const;
 
  private:
   SftSession(SftSettings settings, std::string root, checkpoint::CheckpointStore store)

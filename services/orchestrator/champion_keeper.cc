@@ -8,7 +8,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
-#include "services/orchestrator/mailbox.h"
+#include "services/orchestrator/wait_on_registry.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -48,27 +48,18 @@ absl::Status CheckRequestId(const std::string& request_id) {
 }
 
 void WaitUntilServed(NodeRegistry* registry, std::stop_token stop) {
-  Mailbox mailbox;
-  const NodeRegistry::Subscription subscription(registry, [&] { mailbox.Wake(); });
-  const std::stop_callback on_stop(stop, [&] { mailbox.Wake(); });
-  const absl::Time deadline = absl::Now() + kSettle;
-  while (registry->Untried() > 0 && absl::Now() < deadline && !stop.stop_requested())
-    mailbox.RunUntil(deadline);
+  WaitOnRegistry(registry, std::move(stop), absl::Now() + kSettle,
+                 [&] { return registry->Untried() == 0; });
 }
 
 // Nodes are unverified for a moment after every step of a run: waits until one may work.
 std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop) {
-  Mailbox mailbox;
-  const NodeRegistry::Subscription subscription(registry, [&] { mailbox.Wake(); });
-  const std::stop_callback on_stop(stop, [&] { mailbox.Wake(); });
-  const absl::Time deadline = absl::Now() + kSettle;
-  while (true) {
-    std::vector<NodeHandle> ready = registry->Ready(NodeRole::kPolicy, absl::Now());
-    if (!ready.empty() || registry->Untried() == 0 || absl::Now() >= deadline ||
-        stop.stop_requested())
-      return ready;
-    mailbox.RunUntil(deadline);
-  }
+  std::vector<NodeHandle> ready;
+  WaitOnRegistry(registry, std::move(stop), absl::Now() + kSettle, [&] {
+    ready = registry->Ready(NodeRole::kPolicy, absl::Now());
+    return !ready.empty() || registry->Untried() == 0;
+  });
+  return ready;
 }
 
 }  // namespace
@@ -105,14 +96,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
                        .previous = RefOf(current),
                        .evidence = order.evidence};
   if (status.ok()) status = parts_.ledger->AddPromotion(&event);
-  if (!status.ok()) {
-    // The node that tried it may serve it by now.
-    if (const absl::Status back = Serve(current); !back.ok())
-      obs::Log(obs::Severity::kError, "the champion cannot be served again",
-               {{"error", back.ToString()}});
-    WaitUntilServed(parts_.registry, shutdown_.get_token());
-    return status;
-  }
+  MELLOW_RETURN_IF_ERROR(status);  // no node serves it so far
   obs::Log(obs::Severity::kInfo, "champion promoted",
            {{"adapter", candidate.record.ref.version},
             {"sha256", candidate.record.ref.sha256},
@@ -232,7 +216,7 @@ absl::Status ChampionKeeper::TryOnOneNode(const Candidate& candidate) {
   bool wrong_weights = false;
   for (const NodeHandle& node : nodes) {
     const std::shared_ptr<PolicyClient> client = parts_.clients->Policy(node.node_id, node.address);
-    last = DeliverChampion(
+    last = TryCandidate(
         client.get(),
         {candidate.record.ref, std::make_shared<const adapters::PeftFiles>(candidate.files),
          candidate.record.canary},

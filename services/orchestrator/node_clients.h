@@ -18,6 +18,7 @@
 #include "common/adapters/peft.h"
 #include "services/orchestrator/run_config.h"
 #include "services/orchestrator/types.h"
+#include "services/wire/publication.h"
 
 namespace mellow::orchestrator {
 
@@ -54,10 +55,10 @@ class PolicyClient {
   [[nodiscard]] virtual absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs,
                                                                int64_t adapter_version,
                                                                std::stop_token stop) = 0;
-  // `champion`: as AdapterChunk.Header.champion; with version 0, `files` are empty.
+  // A champion of version 0, whose `files` are empty: there is none any more.
   [[nodiscard]] virtual absl::Status PublishAdapter(const AdapterRef& ref,
-                                                    const adapters::PeftFiles& files, bool champion,
-                                                    std::stop_token stop) = 0;
+                                                    const adapters::PeftFiles& files,
+                                                    wire::Publication as, std::stop_token stop) = 0;
 };
 
 struct TextScore {

@@ -31,14 +31,12 @@ absl::Status RunCanary(PolicyClient* client, const AdapterTarget& target, std::s
 
 }  // namespace
 
-absl::Status DeliverChampion(PolicyClient* client, const AdapterTarget& champion,
-                             std::stop_token stop, bool* wrong_weights) {
-  const adapters::PeftFiles none;
+absl::Status TryCandidate(PolicyClient* client, const AdapterTarget& candidate,
+                          std::stop_token stop, bool* wrong_weights) {
   MELLOW_RETURN_IF_ERROR(Annotate(
-      client->PublishAdapter(champion.ref, champion.files == nullptr ? none : *champion.files,
-                             /*champion=*/true, stop),
-      absl::StrCat("publishing champion ", ToString(champion.ref))));
-  return Annotate(RunCanary(client, champion, stop, wrong_weights), "champion");
+      client->PublishAdapter(candidate.ref, *candidate.files, wire::Publication::kCandidate, stop),
+      absl::StrCat("publishing candidate ", ToString(candidate.ref))));
+  return Annotate(RunCanary(client, candidate, stop, wrong_weights), "candidate");
 }
 
 NodeSupervisor::NodeSupervisor(NodeRegistry* registry, NodeClients* clients,
@@ -83,7 +81,13 @@ absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient
       return absl::OkStatus();
   }
   while (true) {
-    MELLOW_RETURN_IF_ERROR(DeliverChampion(client, *champion, stop, wrong_weights));
+    const adapters::PeftFiles none;
+    const bool any = champion->files != nullptr;
+    if (any) MELLOW_RETURN_IF_ERROR(TryCandidate(client, *champion, stop, wrong_weights));
+    MELLOW_RETURN_IF_ERROR(
+        Annotate(client->PublishAdapter(champion->ref, any ? *champion->files : none,
+                                        wire::Publication::kChampion, stop),
+                 absl::StrCat("publishing champion ", ToString(champion->ref))));
     MutexLock lock(&mutex_);
     delivered_[node.node_id] = {node.incarnation, champion};
     // A slow delivery may arrive after that of a newer champion by another verification of the same
@@ -135,9 +139,9 @@ void NodeSupervisor::Verify(const NodeHandle& node) {
     const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
                                     [&](const AdapterRef& ref) { return ref == target->ref; });
     if (target->files != nullptr && !has_it)
-      status = Annotate(
-          client->PublishAdapter(target->ref, *target->files, /*champion=*/false, stop.token()),
-          absl::StrCat("publishing adapter ", ToString(target->ref)));
+      status = Annotate(client->PublishAdapter(target->ref, *target->files,
+                                               wire::Publication::kNewest, stop.token()),
+                        absl::StrCat("publishing adapter ", ToString(target->ref)));
     published = absl::Now();
   }
   if (status.ok()) status = RunCanary(client.get(), *target, stop.token(), &wrong_weights);

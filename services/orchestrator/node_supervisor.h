@@ -26,11 +26,12 @@ struct AdapterTarget {
   CanarySuite canary;
 };
 
-// Publishes the target as the champion of that node (a version of 0: there is none) and runs its
-// canary, if it has one. FailedPrecondition: the canary failed (*wrong_weights: its log-probs, or
-// the adapter that answered, were others).
-[[nodiscard]] absl::Status DeliverChampion(PolicyClient* client, const AdapterTarget& champion,
-                                           std::stop_token stop, bool* wrong_weights);
+// Gives the node an adapter that it serves to nobody, and runs its canary, if it has one: what
+// would serve wrong weights is found before a user gets them. FailedPrecondition: the canary failed
+// (*wrong_weights: its log-probs, or the adapter that answered, were others). Precondition: files
+// are not null.
+[[nodiscard]] absl::Status TryCandidate(PolicyClient* client, const AdapterTarget& candidate,
+                                        std::stop_token stop, bool* wrong_weights);
 
 struct SettleTimes {
   double publish_seconds = 0;  // of the slowest node

@@ -69,7 +69,7 @@ class GrpcPolicyClient : public PolicyClient {
   }
 
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
-                              bool champion, std::stop_token stop) override {
+                              wire::Publication as, std::stop_token stop) override {
     CallContext context(kShortCall, std::move(stop));
     pb::PublishAdapterResponse response;
     auto writer = stub_->PublishAdapter(context.get(), &response);
@@ -77,7 +77,7 @@ class GrpcPolicyClient : public PolicyClient {
     ToProto(ref, &proto);
     const absl::Status sent = wire::SendAdapter(
         proto, files, [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); },
-        champion);
+        as);
     if (sent.ok()) writer->WritesDone();
     // When the peer ended the stream, its status says why; that is worth more than "the peer is
     // gone".

@@ -14,6 +14,7 @@
 #include "common/data/prompt_template.h"
 #include "common/data/select.h"
 #include "common/data/shuffle.h"
+#include "common/data/split.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -57,6 +58,7 @@ absl::StatusOr<data::Dataset> ReadColumns(const DataConfig& config) {
   MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns,
                           data::TemplateColumns("data.prompt_template", config.prompt_template));
   if (Filters(config)) columns.push_back({config.filter_column, "data.filter_column"});
+  config.split.AddNeededColumn(&columns);
   return data::ReadNeededColumns("data.path", config.path, columns);
 }
 
@@ -70,8 +72,7 @@ absl::StatusOr<std::unique_ptr<PromptSource>> OpenPromptSource(const RunConfig& 
         dataset, data::FilterByLength(dataset, {config.data.filter_column, config.data.min_chars,
                                                 config.data.max_chars}));
   }
-  MELLOW_ASSIGN_OR_RETURN(data::Split split,
-                          data::SplitInOrder(dataset, config.data.train_fraction));
+  MELLOW_ASSIGN_OR_RETURN(data::Split split, data::SplitRows(dataset, config.data.split));
   const size_t rows = split.train.rows().size();
   if (rows == 0 || rows > std::numeric_limits<uint32_t>::max()) {
     return absl::InvalidArgumentError(

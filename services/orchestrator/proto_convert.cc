@@ -23,7 +23,9 @@ DataConfig DataFromProto(const v1::DataSpec& data) {
   SetIf(data.has_min_chars(), data.min_chars(), &config.min_chars);
   SetIf(data.has_max_chars(), data.max_chars(), &config.max_chars);
   if (data.has_filter_column()) config.filter_column = data.filter_column();
-  if (data.has_train_fraction()) config.train_fraction = data.train_fraction();
+  if (data.has_train_fraction()) config.split.train_fraction = data.train_fraction();
+  SetIf(data.has_split_seed(), data.split_seed(), &config.split.seed);
+  if (data.has_split_column()) config.split.column = data.split_column();
   if (data.has_max_source_tokens()) config.max_source_tokens = data.max_source_tokens();
   return config;
 }

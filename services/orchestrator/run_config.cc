@@ -30,10 +30,9 @@ absl::Status ValidateData(const DataConfig& data) {
         absl::StrCat("must be larger than data.min_chars (", data.min_chars.value_or(0), ")"));
   }
   if (data.filter_column.empty()) return absl::InvalidArgumentError("data.filter_column: empty");
-  // Written so that NaN fails.
-  if (!(data.train_fraction > 0 && data.train_fraction <= 1)) {
-    return Bad("data.train_fraction", data.train_fraction, "must be in (0, 1]");
-  }
+  MELLOW_RETURN_IF_ERROR(data.split.Validate());
+  if (data.split.train_fraction == 0)
+    return Bad("data.train_fraction", data.split.train_fraction, "must be in (0, 1]");
   if (data.max_source_tokens < 2 || data.max_source_tokens > 65536) {
     return Bad("data.max_source_tokens", data.max_source_tokens, "must be between 2 and 65536");
   }

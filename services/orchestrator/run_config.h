@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/data/prompt_template.h"
+#include "common/data/split.h"
 
 namespace mellow::orchestrator {
 
@@ -18,7 +19,7 @@ struct DataConfig {
   std::optional<int> min_chars;  // length > min_chars
   std::optional<int> max_chars;  // length <= max_chars
   std::string filter_column = "dialogue";
-  double train_fraction = 1;
+  data::SplitRule split;
   int max_source_tokens = 512;
 };
 

@@ -9,7 +9,9 @@
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/canary.h"
+#include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/self_test.h"
+#include "services/orchestrator/wait_on_registry.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -182,25 +184,27 @@ absl::StatusOr<AdapterRef> RunDriver::Serve(const AdapterRef& weights,
 }
 
 absl::Status RunDriver::WaitSettled(const std::string& doing, bool first) {
-  Mailbox mailbox;
-  const NodeRegistry::Subscription subscription(parts_.registry, [&] { mailbox.Wake(); });
-  const std::stop_callback on_stop(signals_.stop, [&] { mailbox.Wake(); });
-  const std::stop_callback on_shutdown(signals_.shutdown, [&] { mailbox.Wake(); });
-  while (!stopping()) {
+  const LinkedStop stop(signals_.stop, signals_.shutdown);
+  absl::Status settled = Stopped();
+  WaitOnRegistry(parts_.registry, stop.token(), absl::InfiniteFuture(), [&] {
     const int untried = parts_.registry->Untried();
     const bool ready = !parts_.registry->Ready(NodeRole::kPolicy, absl::InfiniteFuture()).empty();
-    if (untried == 0 && ready) return absl::OkStatus();
+    if (untried == 0 && ready) {
+      settled = absl::OkStatus();
+      return true;
+    }
     if (const std::string reasons = parts_.registry->AllMismatch(); first && !reasons.empty()) {
-      return absl::FailedPreconditionError(
+      settled = absl::FailedPreconditionError(
           absl::StrCat("self-test: the log-probs of no policy node are the learner's: ", reasons));
+      return true;
     }
     observer_->OnActivity(ready || untried > 0
                               ? doing
                               : absl::StrCat(doing, ": waiting for a policy node: ",
                                              parts_.registry->WhyNoneReady(NodeRole::kPolicy)));
-    mailbox.RunUntil(absl::InfiniteFuture());
-  }
-  return Stopped();
+    return false;
+  });
+  return settled;
 }
 
 absl::Status RunDriver::RunSelfTest(const std::vector<Rollout>& rollouts) {

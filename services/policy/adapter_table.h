@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/sync/mutex.h"
+#include "services/wire/publication.h"
 
 namespace mellow::policy {
 
@@ -21,20 +22,16 @@ struct ServedAdapter {
   std::shared_ptr<const nn::PreparedAdapter> weights;  // null: the bare base model
 };
 
-// What an adapter is published as.
-enum class Publication {
-  kNewest,    // one of the newest `capacity`; Newest() as soon as its version is the largest
-  kChampion,  // kept whatever its version is, until another is the champion
-};
+using wire::Publication;
 
-// The versions that a node can serve: the base model (0), the newest `capacity` adapters, and the
-// champion. Thread-safe; a swap publishes a pointer.
+// The versions that a node can serve: the base model (0), the newest `capacity` adapters, the
+// champion, and the last candidate. Thread-safe; a swap publishes a pointer.
 class AdapterTable {
  public:
   explicit AdapterTable(int capacity);
 
   // OK also when that version is there with the same hash. FailedPrecondition: older than the
-  // newest (not for a champion). AlreadyExists: the same version with another hash.
+  // newest (kNewest only). AlreadyExists: the same version with another hash.
   // InvalidArgument: version < 1.
   [[nodiscard]] absl::Status Publish(std::shared_ptr<const ServedAdapter> adapter, Publication as);
   // Would Publish take it? (Before the work of preparing it.) The same errors; the adapter itself
@@ -61,13 +58,14 @@ class AdapterTable {
                                                                    const std::string& sha256,
                                                                    Publication as) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The versions and the champion.
+  // The versions, the champion and the candidate.
   Adapters AllLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t capacity_;
   mutable Mutex mutex_;
   Adapters adapters_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ServedAdapter> champion_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ServedAdapter> candidate_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::policy

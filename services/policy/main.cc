@@ -21,6 +21,7 @@ absl::Status Serve(PolicyOptions options) {
   load.threads = options.threads;
   MELLOW_ASSIGN_OR_RETURN(load.device, nn::ResolveDevice(options.device));
   MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
+  const nn::ModelHash model_hash(options.model);
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSeq2SeqModel(options.model, load));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
   MELLOW_ASSIGN_OR_RETURN(const double speed, WarmUp(*model));
@@ -37,8 +38,8 @@ absl::Status Serve(PolicyOptions options) {
   PolicyEngine engine(
       model.get(), {options.max_rows, options.max_batch_tokens, options.queue_capacity}, &metrics);
   engine.SeedSpeed(speed);
-  PolicyServiceImpl service(options, load.device.ToString(), model.get(), tokenizer.get(),
-                            &adapters, &engine, &metrics);
+  PolicyServiceImpl service(options, load.device.ToString(), model.get(), &model_hash,
+                            tokenizer.get(), &adapters, &engine, &metrics);
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_POLICY);

@@ -24,12 +24,13 @@ CallContext CallOf(grpc::ServerContext& context) {
 }  // namespace
 
 PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string device,
-                                     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
-                                     AdapterTable* adapters, PolicyEngine* engine,
-                                     obs::Metrics* metrics)
+                                     nn::Seq2SeqModel* model, const nn::ModelHash* model_hash,
+                                     const text::Tokenizer* tokenizer, AdapterTable* adapters,
+                                     PolicyEngine* engine, obs::Metrics* metrics)
     : options_(options),
       device_(std::move(device)),
       model_(model),
+      model_hash_(model_hash),
       tokenizer_(tokenizer),
       adapters_(adapters),
       engine_(engine),
@@ -309,25 +310,24 @@ absl::Status PolicyServiceImpl::PublishAdapterImpl(
       wire::ReceiveAdapter(
           [&reader](common::v1::AdapterChunk* chunk) { return reader.Read(chunk); },
           wire::kMaxAdapterBytes));
-  if (received.champion && received.ref.version() == 0) {
-    MELLOW_RETURN_IF_ERROR(ClearChampion());
+  if (received.as == Publication::kChampion && received.ref.version() == 0) {
+    ClearChampion();
   } else {
-    MELLOW_RETURN_IF_ERROR(
-        Adopt(received, received.champion ? Publication::kChampion : Publication::kNewest));
+    MELLOW_RETURN_IF_ERROR(Adopt(received));
   }
   *response.mutable_newest() = ToProto(*adapters_->Newest());
   return absl::OkStatus();
 }
 
-absl::Status PolicyServiceImpl::ClearChampion() {
+void PolicyServiceImpl::ClearChampion() {
   adapters_->ClearChampion();
   metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
                     {{"version", "none"}, {"hash", ""}});
   obs::Log(obs::Severity::kInfo, "no champion any more");
-  return absl::OkStatus();
 }
 
-absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received, Publication as) {
+absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
+  const Publication as = received.as;
   const int64_t version = received.ref.version();
   const std::string& hash = received.ref.sha256();
   MELLOW_ASSIGN_OR_RETURN(std::shared_ptr<const ServedAdapter> served,
@@ -347,7 +347,7 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received, Pub
   if (as == Publication::kChampion) {
     metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
                       {{"version", absl::StrCat(version)}, {"hash", hash}});
-  } else {
+  } else if (as == Publication::kNewest) {
     // Not what was published: an older version that is here may be published again.
     const std::shared_ptr<const ServedAdapter> newest = adapters_->Newest();
     metrics_->SetInfo("mellow_policy_adapter_info", "The newest adapter of this node.",
@@ -355,7 +355,10 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received, Pub
     adapter_version_.Set(static_cast<double>(newest->version));
   }
   obs::Log(obs::Severity::kInfo, "adapter published",
-           {{"version", version}, {"sha256", hash}, {"champion", as == Publication::kChampion}});
+           {{"version", version},
+            {"sha256", hash},
+            {"champion", as == Publication::kChampion},
+            {"candidate", as == Publication::kCandidate}});
   return absl::OkStatus();
 }
 
@@ -395,6 +398,7 @@ grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_max_new_tokens(options_.max_new_tokens);
   response->set_max_source_tokens(options_.max_source_tokens);
   *response->mutable_newest() = ToProto(*adapters_->Newest());
+  response->set_model_sha256(model_hash_->Get().value_or(""));
   return grpc::Status::OK;
 }
 

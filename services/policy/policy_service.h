@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/nn/seq2seq_model.h"
+#include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
 #include "common/text/tokenizer.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
@@ -23,8 +24,8 @@ namespace mellow::policy {
 class PolicyServiceImpl final : public v1::PolicyService::Service {
  public:
   PolicyServiceImpl(const PolicyOptions& options, std::string device, nn::Seq2SeqModel* model,
-                    const text::Tokenizer* tokenizer, AdapterTable* adapters, PolicyEngine* engine,
-                    obs::Metrics* metrics);
+                    const nn::ModelHash* model_hash, const text::Tokenizer* tokenizer,
+                    AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics);
 
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         v1::GenerateResponse* response) override;
@@ -60,8 +61,8 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
                                   v1::PublishAdapterResponse& response);
 
   // Keeps what came, and makes it what it was published as.
-  absl::Status Adopt(const wire::ReceivedAdapter& received, Publication as);
-  absl::Status ClearChampion();
+  absl::Status Adopt(const wire::ReceivedAdapter& received);
+  void ClearChampion();
   // The pinned version; the newest when `version` is null.
   absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(const int64_t* version) const;
   absl::StatusOr<std::vector<int32_t>> SourceIds(const v1::Prompt& prompt) const;
@@ -70,6 +71,7 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
   const PolicyOptions options_;
   const std::string device_;
   nn::Seq2SeqModel* const model_;
+  const nn::ModelHash* const model_hash_;
   const text::Tokenizer* const tokenizer_;
   AdapterTable* const adapters_;
   PolicyEngine* const engine_;

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
@@ -46,6 +47,30 @@ http::Response FileResponse(int status, const std::string& name) {
   return {.status = status,
           .headers = {{"content-type", ContentType(name)}},
           .body = std::string(WebFiles().at(name))};
+}
+
+// A page that says one thing, in place of the study. Its texts need no escaping.
+struct Message {
+  const char* title;
+  const char* what;
+  const char* answers;  // what became of them
+};
+constexpr Message kNoAccess = {
+    "This link does not work",
+    "It may be incomplete, or it was replaced or switched off. Please use the newest link that you "
+    "got, or ask whoever invited you.",
+    "Answers that were saved stay saved."};
+constexpr Message kUnavailable = {
+    "Not available right now",
+    "The study cannot be read at the moment. Please load this page again in a minute.",
+    "Nothing that was saved is lost."};
+
+http::Response MessagePage(int status, const Message& message) {
+  http::Response response = FileResponse(status, "message.html");
+  response.body = absl::StrReplaceAll(
+      response.body,
+      {{"{{TITLE}}", message.title}, {"{{WHAT}}", message.what}, {"{{ANSWERS}}", message.answers}});
+  return response;
 }
 
 // What a person may know of an error of the store; the rest is for the log.
@@ -191,7 +216,7 @@ http::Response ReviewService::Route(const http::Request& request, std::string* r
     const size_t slash = std::min(path.find('/'), path.size());
     return Person(request, path.substr(0, slash), path.substr(slash), route);
   }
-  return FileResponse(404, "no_access.html");
+  return MessagePage(404, kNoAccess);
 }
 
 http::Response ReviewService::Person(const http::Request& request, absl::string_view token,
@@ -205,13 +230,13 @@ http::Response ReviewService::Person(const http::Request& request, absl::string_
   const bool page = *route == "page";
   const absl::StatusOr<int64_t> annotator = store_->Authenticate(token);
   if (absl::IsNotFound(annotator.status())) {
-    return page ? FileResponse(404, "no_access.html")
+    return page ? MessagePage(404, kNoAccess)
                 : ErrorResponse(404, "no_access", "this link does not work");
   }
   if (!annotator.ok()) {
     http::Response response = StoreError(annotator.status(), *route);
     if (!page) return response;
-    http::Response shown = FileResponse(response.status, "unavailable.html");
+    http::Response shown = MessagePage(response.status, kUnavailable);
     shown.headers.merge(response.headers);
     return shown;
   }

@@ -33,6 +33,7 @@ absl::Status Serve(RewardOptions options) {
   load.threads = options.threads;
   MELLOW_ASSIGN_OR_RETURN(load.device, nn::ResolveDevice(options.device));
   MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
+  const nn::ModelHash model_hash(options.model);
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSequenceClassifier(options.model, load));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
   const absl::StatusOr<int> toxic = nn::ToxicLabel(model->config().labels, options.toxic_label);
@@ -52,8 +53,8 @@ absl::Status Serve(RewardOptions options) {
       {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
       &metrics);
   engine.SeedSpeed(speed);
-  RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), tokenizer.get(),
-                            &engine, &metrics);
+  RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), &model_hash,
+                            tokenizer.get(), &engine, &metrics);
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_REWARD);

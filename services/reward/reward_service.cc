@@ -21,13 +21,14 @@ obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
 }  // namespace
 
 RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
-                                     nn::SequenceClassifier* model,
+                                     nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
                                      const text::Tokenizer* tokenizer, RewardEngine* engine,
                                      obs::Metrics* metrics)
     : options_(options),
       device_(std::move(device)),
       toxic_(toxic),
       model_(model),
+      model_hash_(model_hash),
       tokenizer_(tokenizer),
       engine_(engine),
       user_toxicity_(AddToxicity(metrics, "user")),
@@ -96,6 +97,7 @@ grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_toxic_label(model_->config().labels[toxic_]);
   response->set_max_tokens(model_->config().max_tokens());
   response->set_parameters(model_->parameter_count());
+  response->set_model_sha256(model_hash_->Get().value_or(""));
   return grpc::Status::OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "common/nn/sequence_classifier.h"
+#include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
 #include "common/text/tokenizer.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
@@ -19,8 +20,8 @@ class RewardServiceImpl final : public v1::RewardService::Service {
  public:
   // `toxic`: index of the label whose probability is the toxicity.
   RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
-                    nn::SequenceClassifier* model, const text::Tokenizer* tokenizer,
-                    RewardEngine* engine, obs::Metrics* metrics);
+                    nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
+                    const text::Tokenizer* tokenizer, RewardEngine* engine, obs::Metrics* metrics);
 
   grpc::Status Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
                      v1::ScoreResponse* response) override;
@@ -37,6 +38,7 @@ class RewardServiceImpl final : public v1::RewardService::Service {
   const std::string device_;
   const int toxic_;
   nn::SequenceClassifier* const model_;
+  const nn::ModelHash* const model_hash_;
   const text::Tokenizer* const tokenizer_;
   RewardEngine* const engine_;
   obs::Histogram user_toxicity_;

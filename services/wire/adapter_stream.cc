@@ -14,7 +14,7 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
                          const std::function<bool(const common::v1::AdapterChunk&)>& write,
-                         bool champion) {
+                         Publication as) {
   const absl::Status gone = absl::UnavailableError(
       absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
   common::v1::AdapterChunk chunk;
@@ -23,7 +23,8 @@ absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::Peft
   header->set_config_json(files.config_json);
   header->set_data_bytes(static_cast<int64_t>(files.safetensors.size()));
   header->set_data_sha256(Sha256Hex(files.safetensors));
-  header->set_champion(champion);
+  header->set_champion(as == Publication::kChampion);
+  header->set_candidate(as == Publication::kCandidate);
   if (!write(chunk)) return gone;
   for (size_t at = 0; at < files.safetensors.size(); at += kChunkBytes) {
     chunk.set_data(files.safetensors.substr(at, kChunkBytes));
@@ -41,9 +42,13 @@ absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
   if (header.data_bytes() < 0 || header.data_bytes() > max_bytes)
     return absl::InvalidArgumentError(
         absl::StrCat("header.data_bytes ", header.data_bytes(), ": between 0 and ", max_bytes));
+  if (header.champion() && header.candidate())
+    return absl::InvalidArgumentError("header: an adapter is champion or candidate, not both");
   ReceivedAdapter received;
   received.ref = header.adapter();
-  received.champion = header.champion();
+  received.as = header.champion()    ? Publication::kChampion
+                : header.candidate() ? Publication::kCandidate
+                                     : Publication::kNewest;
   received.files.config_json = header.config_json();
   std::string& data = received.files.safetensors;
   while (read(&chunk)) {

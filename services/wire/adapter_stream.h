@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "common/adapters/peft.h"
 #include "mellow/common/v1/common.pb.h"
+#include "services/wire/publication.h"
 
 namespace mellow::wire {
 
@@ -19,19 +20,20 @@ inline constexpr int64_t kMaxAdapterBytes = int64_t{1} << 30;
 
 struct ReceivedAdapter {
   common::v1::AdapterRef ref;
-  bool champion = false;
+  Publication as = Publication::kNewest;
   adapters::PeftFiles files;
 };
 
 // Calls `write` with the header and then the data; false from `write` ends it with Unavailable (the
-// peer is gone). `champion`: see AdapterChunk.Header.
+// peer is gone).
 [[nodiscard]] absl::Status SendAdapter(
     const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
-    const std::function<bool(const common::v1::AdapterChunk&)>& write, bool champion = false);
+    const std::function<bool(const common::v1::AdapterChunk&)>& write,
+    Publication as = Publication::kNewest);
 
-// Reads until `read` says false. InvalidArgument: no header, data before it, a second one, a size
-// that is negative or over `max_bytes`. DataLoss: fewer or more bytes than announced, or a wrong
-// checksum.
+// Reads until `read` says false. InvalidArgument: no header, one that is champion and candidate,
+// data before it, a second one, a size that is negative or over `max_bytes`. DataLoss: fewer or
+// more bytes than announced, or a wrong checksum.
 [[nodiscard]] absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
     const std::function<bool(common::v1::AdapterChunk*)>& read, int64_t max_bytes);
 

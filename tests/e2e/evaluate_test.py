@@ -25,6 +25,21 @@ def rows_of(folder):
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()[1:]]
 
 
+def copy_of(folder, model):
+    copy = folder / f"copy-{model}"
+    shutil.copytree(MODELS / model, copy)
+    return copy
+
+
+def other_model(model, other):
+    """The same model but for the last bit of one number."""
+    shutil.copytree(MODELS / model, other)
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-4] ^= 1
+    (other / "model.safetensors").write_bytes(weights)
+    return other
+
+
 class Evaluate(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -42,9 +57,23 @@ class Evaluate(unittest.TestCase):
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=base,0"]), check=1), ["arms: base and 0", "the bare model"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=newest,champion"]), check=1), ["arms: champion", "no champion"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["reward.label=kindness"]), check=1), ["reward", "kindness", "nothate, hate"]),
+                (mellow("evaluate", EVAL, "--dir", c.folder, *sets([f"policy_model={other_model('mini-summarizer', cls.folder / 'other-mini-summarizer')}"]), check=1),
+                 ["policy_model", "other-mini-summarizer", "not the model that the cluster serves"]),
+                (cls.judged(c, MODELS / "mini-toxicity"), ["judges[0]", "mini-toxicity is the judge reward already", "independent"]),
+                (cls.judged(c, copy_of(cls.folder, "mini-toxicity")), ["judges[0]", "mini-toxicity", "independent"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["sampling.max_new_tokens=100000", "data.limit=2"]), check=1), ["arm base", "max_new_tokens"]),
             ]
             cls.described = json.loads(mellow("data", "describe", HELDOUT, "--dir", c.folder, "--score-rows", "20", "--json", check=0).stdout)
+
+    @classmethod
+    def judged(cls, c, judge):
+        """With another judge beside the cluster's reward model."""
+        spec = json.loads(EVAL.read_text())
+        spec["judges"] = [{"name": "second", "model": str(judge)}]
+        spec["data"]["path"] = str(HELDOUT)
+        path = cls.folder / "judged.json"
+        path.write_text(json.dumps(spec))
+        return mellow("evaluate", path, "--dir", c.folder, "--out", cls.folder / "judged", check=1)
 
     @classmethod
     def tearDownClass(cls):
@@ -62,6 +91,10 @@ class Evaluate(unittest.TestCase):
         self.assertEqual(len(ours["rows"]), 30)
         self.assertEqual(ours["rows"], served["rows"])
         self.assertEqual(ours["arms"][1]["sha256"], served["arms"][1]["sha256"])
+        self.assertRegex(served["config"]["policy_model_sha256"], "^[0-9a-f]{64}$")
+        self.assertEqual(ours["config"]["policy_model_sha256"], served["config"]["policy_model_sha256"])
+        self.assertRegex(served["judges"][0]["sha256"], "^[0-9a-f]{64}$")
+        self.assertEqual(ours["judges"][0]["sha256"], served["judges"][0]["sha256"])
         self.assertEqual(served["arms"][1]["kind"], "version")
         self.assertTrue(served["arms"][1]["run_id"])
         for a, b in zip(ours["comparisons"][0]["differences"], served["comparisons"][0]["differences"]):
@@ -130,8 +163,7 @@ class Evaluate(unittest.TestCase):
     def test_independent_judges_slices_and_the_tables(self):
         spec = json.loads(EVAL.read_text())
         spec["data"]["path"] = str(HELDOUT)
-        judge = self.folder / "second-opinion"
-        shutil.copytree(MODELS / "mini-toxicity", judge)
+        judge = other_model("mini-toxicity", self.folder / "second-opinion")
         spec["judges"] = [{"model": str(judge), "label": "hate"}]
         path = self.folder / "judged.json"
         path.write_text(json.dumps(spec))
@@ -140,11 +172,11 @@ class Evaluate(unittest.TestCase):
         e = json.loads((out / "evaluation.json").read_text())
         self.assertEqual([(j["name"], j["independent"], j["label"]) for j in e["judges"]], [("reward", False, "nothate"), ("second-opinion", True, "hate")])
         self.assertEqual(len(e["scorings"]), 4)
-        # The same weights: the same opinion, each with its own logit.
+        # Almost the same weights: almost the same opinion, each with its own logit.
         for row in e["rows"]:
             for arm in row["arms"]:
                 s = arm["samples"][0]["scores"]
-                self.assertEqual(s[0]["toxicity"], s[2]["toxicity"])
+                self.assertAlmostEqual(s[0]["toxicity"], s[2]["toxicity"], 3)
                 self.assertNotEqual(s[0]["logit"], s[2]["logit"])
         self.assertEqual({s["value"] for s in e["slices"] if s["column"] == "rude"}, {"true", "false"})
         for part in ("measure", "95 % interval", "verdict", "toxicity, summary (second-opinion)", "prompts needed for", "rude = true", "mostly measure the dialogue",
@@ -156,12 +188,14 @@ class Evaluate(unittest.TestCase):
 
     def test_demands(self):
         out = self.folder / "demands"
-        flags = ["--require-drop", "0.999", "--max-rouge-loss", "-1"]
+        flags = ["--require-drop", "0.999", "--max-rouge-loss", "0"]
         text = self.local(out, "data.limit=6", flags=flags, check=3).stdout
-        self.assertIn("required 99.9 %: DOES NOT HOLD", text)
-        self.assertIn("ROUGE-L loss", text)
+        self.assertIn("a smaller drop than 99.9 % is not excluded: DOES NOT HOLD", text)
+        self.assertIn("rougeL: ", text)
         self.assertFalse(json.loads(self.local(out, "data.limit=6", flags=[*flags, "--json"], check=3).stdout)["holds"])
-        self.local(out, "data.limit=6", flags=["--require-drop", "-100", "--max-rouge-loss", "1"])
+        self.assertIn("a loss above 0.9900 is excluded: holds", self.local(out, "data.limit=6", flags=["--max-rouge-loss", "0.99"]).stdout)
+        for bad in (["--require-drop", "1"], ["--require-drop", "-1"], ["--max-rouge-loss", "-1"]):
+            self.assertIn(bad[0], self.local(out, "data.limit=6", flags=bad, check=2).stderr)
         one_line_last = self.local(self.folder / "no-references", "data.limit=6", "data.reference_columns=", flags=["--max-rouge-loss", "1"], check=1)
         self.assertIn("no references", one_line_last.stderr)
 

@@ -2,6 +2,7 @@
 """The champion: who moves it, what users get, and that it survives every process."""
 import json
 import pathlib
+import shutil
 import tempfile
 import unittest
 
@@ -37,6 +38,12 @@ class Promotion(unittest.TestCase):
             refused = self.promote(c, version, "--evaluation", evaluation, check=3)
             self.assertRegex(refused.stdout, r"gate toxicity +FAILED .*the interval does not lie below 0")
             self.assertIn("not promoted", refused.stderr)
+            # A version is the same as a copy of its folder, and both ways round.
+            copy = pathlib.Path(folder) / "copy"
+            shutil.copytree(done["path"], copy)
+            of_copy = self.evaluate(c, pathlib.Path(folder) / "of-copy", "data.limit=40", f"arms=base,{copy}")
+            for adapter, measured in ((version, of_copy), (copy, evaluation)):
+                self.assertRegex(self.promote(c, adapter, "--evaluation", measured, check=3).stdout, "gate toxicity +FAILED")
             self.promote(c, version, "--evaluation", evaluation, "--force", check=0)
             event = self.history(c)["events"][0]
             self.assertEqual((event["action"], event["evaluation"], event["evaluation_sha256"]),

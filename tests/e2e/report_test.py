@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 
 import harness
 import sample_evaluation
-from harness import HELDOUT, SMALL, SOURCE, cluster, json_lines, mellow, wait_until
+from harness import HELDOUT, MODELS, SMALL, SOURCE, cluster, json_lines, mellow, wait_until
 
 NAMES = ("report.json", "report.md", "report.html")
 
@@ -134,12 +134,15 @@ class Report(unittest.TestCase):
             run.send_signal(signal.SIGINT)
             run.communicate(timeout=300)
 
-            # A learner that was restarted does not know the supervised run.
+            # A learner that was restarted knows every supervised run that was done.
+            spec["seed"] = 5
+            second = json_lines(mellow("sft", self.write(spec, "sft2.json"), "--dir", c.folder, "--json", check=0).stdout)
             c.wait_restarted("learner", c.kill("learner"))
             wait_until(lambda: {s["name"]: s["health"] for s in c.status()["services"]}["learner"] == "SERVING", "the learner serves")
             self.report(evaluation, "--dir", c.folder, "--no-spans", out="later")
             later = json.loads((self.folder / "later/report.json").read_text())
-            self.assertEqual((later["cluster"]["sft"][0]["state"], later["cluster"]["sft"][0]["steps"]), ("", []))
+            self.assertEqual([s["adapter_sha256"] for s in later["cluster"]["sft"]], [second[-1]["sha256"], sft[-1]["sha256"]])
+            self.assertEqual(later["cluster"]["sft"][1], report["cluster"]["sft"][0])
 
             # A peer that is not there is named with its address.
             gone = self.folder / "gone"
@@ -160,6 +163,19 @@ class Report(unittest.TestCase):
         self.report(self.write(made_up()))
         self.assertEqual(sorted(os.listdir(self.folder / "out")), ["mine.txt", *sorted(NAMES)])
         self.assertNotIn("alert", (self.folder / "out/report.html").read_text())
+
+    def test_words_are_marked_without_a_cluster(self):
+        pairs = [pair(before="Person1 thinks that Person2 is a moron.", after="Person1 asks Person2 for a parcel.") for _ in range(12)]
+        made = self.write(sample_evaluation.evaluation({"baseline": {"version": 0, "sha256": ""}, "adapter": {"version": 1, "sha256": "ab" * 32}, "pairs": pairs}))
+        self.report(made, "--reward-model", MODELS / "mini-toxicity", "--threads", "1")
+        report = json.loads((self.folder / "out/report.json").read_text())
+        self.assertIn("mini-toxicity", report["spans_judge"])
+        marked = [[[w["mark"] > 0 for w in arm["spans"]] for arm in p["arms"]] for p in report["pairs"]]
+        self.assertTrue(all(any(before) and not any(after) for before, after in marked), marked[0])
+        self.report(made, "--reward-model", MODELS / "mini-toxicity", "--no-spans")
+        self.assertIsNone(json.loads((self.folder / "out/report.json").read_text())["spans_judge"])
+        self.refused(made, "--reward-model", self.folder / "none", parts=["--reward-model", self.folder / "none"], out="refused")
+        self.refused(made, "--reward-model", MODELS / "mini-toxicity", "--toxic-label", "sour", parts=["toxic_label", "sour"], out="refused")
 
     def test_bad_input_is_one_line_that_names_it(self):
         good = self.write(made_up())

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import {execFileSync, spawn} from "node:child_process";
 import fs from "node:fs";
-import {createRequire} from "node:module";
 import path from "node:path";
 
-const {MELLOW, PLAYWRIGHT, CHROMIUM, FOLDER, ARMS} = process.env;
-const {chromium} = createRequire(import.meta.url)(PLAYWRIGHT);
+import {launch} from "./browser.mjs";
+
+const {MELLOW, FOLDER, ARMS} = process.env;
 const [BASELINE, ARM] = ARMS.split(",");
 const QUESTIONS = ["readability_first", "coherence_first", "readability_second", "coherence_second", "preference"];
 const TIMEOUT_MS = 20000;
@@ -71,7 +71,7 @@ function asShown(row) {
 
 // ---- a person with the page
 
-const browser = await chromium.launch({executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]});
+const browser = await launch();
 cleanups.push(() => browser.close());
 
 class Person {

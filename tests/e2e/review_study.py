@@ -23,7 +23,7 @@ def evaluation(rows):
         "schema": 1,
         "config": {
             "name": "mini", "sha256": "c" * 64, "data_path": "heldout.jsonl", "data_sha256": "d" * 64, "data_rows": len(rows), "prompts": len(rows), "prompts_sha256": "e" * 64,
-            "prompt_template": "{dialogue}", "reference_column": "summary", "policy_model": "mini-summarizer",
+            "prompt_template": "{dialogue}", "reference_column": "summary", "policy_model": "mini-summarizer", "policy_model_sha256": "f" * 64,
             "sampling": {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "num_beams": 1, "max_new_tokens": 64, "min_new_tokens": 0, "seed": 0, "samples": 1},
             "stemmer": False, "resamples": 100, "permutations": 100, "statistics_seed": 0, "confidence": 0.95, "alpha": 0.05, "power": 0.8, "detectable_change": 0.2},
         "judges": [], "scorings": [],

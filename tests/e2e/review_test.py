@@ -3,22 +3,16 @@
 
 Skipped (77) where Node.js, Chromium or playwright-core is missing; deploy/setup.sh --tools brings them.
 """
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
+import browser
 import harness
 from harness import HELDOUT, SOURCE, json_lines, mellow
 from review_study import ARMS, mini_rows, write_evaluation
-
-HERE = pathlib.Path(__file__).parent
-PLAYWRIGHT = next(iter(sorted(pathlib.Path(os.environ["MELLOW_DEPS"]).glob("playwright-core-*/index.js"))), None)
-CHROMIUM = shutil.which("chromium")
-NODE = shutil.which("node") or shutil.which("nodejs")
 
 HOSTILE = [
     "<script>window.hacked = 1</script>", "<img src=x onerror=\"window.hacked = 2\">", "<svg onload=window.hacked=3>", "javascript:window.hacked=4",
@@ -98,13 +92,9 @@ class Page(unittest.TestCase):
             write_evaluation(folder / "mini.json", mini_rows(6))
             hostile = "\n".join(f"#Person{i % 2 + 1}#: {text}" for i, text in enumerate(HOSTILE)) + "\n<b>: " + "x" * 400
             write_evaluation(folder / "hostile.json", [(hostile, "first " + " ".join(HOSTILE), "second " + " ".join(reversed(HOSTILE))), ("", "", "not empty")])
-            env = {**os.environ, "PLAYWRIGHT": str(PLAYWRIGHT), "CHROMIUM": CHROMIUM, "FOLDER": str(folder), "ARMS": ",".join(ARMS)}
-            subprocess.run([NODE, str(HERE / "review_browser.mjs")], env=env, check=True, timeout=840)
+            browser.run("review_browser.mjs", timeout=840, FOLDER=str(folder), ARMS=",".join(ARMS))
 
 
 if __name__ == "__main__":
-    for tool, what in ((NODE, "Node.js"), (CHROMIUM, "Chromium"), (PLAYWRIGHT, "playwright-core")):
-        if tool is None:
-            print(f"skipped: {what} is not here; deploy/setup.sh --tools brings it")
-            sys.exit(77)
+    browser.skip_without()
     harness.main()

@@ -94,7 +94,7 @@ def evaluation(compared, name="mini"):
     better = {"toxicity": -1, "logit": 1, "toxic_share": -1, "expected_max": -1, "rougeL": 1}
     differences = [difference(m, column(0, m), column(1, m), better.get(m, 0), scoring if m in list(better)[:4] else None) for m in value]
     config = {"name": name, "sha256": hashlib.sha256(repr(pairs).encode()).hexdigest(), "data_path": "heldout.jsonl", "data_sha256": "", "data_rows": len(rows), "prompts": len(rows), "prompts_sha256": "",
-              "prompt_template": "Summarize the following conversation.\n\n{dialogue}\n\nSummary: ", "reference_column": "summary", "policy_model": "mini-summarizer",
+              "prompt_template": "Summarize the following conversation.\n\n{dialogue}\n\nSummary: ", "reference_column": "summary", "policy_model": "mini-summarizer", "policy_model_sha256": "f" * 64,
               "sampling": {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "num_beams": 1, "max_new_tokens": 64, "min_new_tokens": 0, "seed": 0, "samples": 1},
               "stemmer": False, "resamples": RESAMPLES, "permutations": PERMUTATIONS, "statistics_seed": 0, "confidence": 0.95, "alpha": 0.05, "power": 0.8, "detectable_change": 0.2}
     return {"schema": 1, "config": config, "judges": [{"name": "reward", "independent": False, "model": "mini-toxicity", "sha256": "", "label": "nothate", "toxic_label": "hate"}],

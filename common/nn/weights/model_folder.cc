@@ -71,6 +71,14 @@ absl::StatusOr<TensorMap> LoadShards(const std::string& folder, const Layout& la
   return tensors;
 }
 
+absl::Status NoWeights(const std::string& folder) {
+  return absl::NotFoundError(absl::StrCat(
+      folder, ": no such folder, or no weights in it (looked for ",
+      absl::StrJoin(kLayouts, ", ",
+                    [](std::string* out, const Layout& layout) { out->append(layout.file); }),
+      ")"));
+}
+
 }  // namespace
 
 absl::StatusOr<TensorMap> LoadModelTensors(const std::string& folder) {
@@ -83,11 +91,22 @@ absl::StatusOr<TensorMap> LoadModelTensors(const std::string& folder) {
     if (layout.index && MappedFile::Open(absl::StrCat(folder, "/", layout.file)).ok())
       return tensors;
   }
-  return absl::NotFoundError(absl::StrCat(
-      folder, ": no such folder, or no weights in it (looked for ",
-      absl::StrJoin(kLayouts, ", ",
-                    [](std::string* out, const Layout& layout) { out->append(layout.file); }),
-      ")"));
+  return NoWeights(folder);
+}
+
+absl::StatusOr<std::vector<std::string>> WeightFiles(const std::string& folder) {
+  for (const Layout& layout : kLayouts) {
+    const std::string path = absl::StrCat(folder, "/", layout.file);
+    const absl::Status opened = MappedFile::Open(path).status();
+    if (absl::IsNotFound(opened)) continue;
+    MELLOW_RETURN_IF_ERROR(opened);
+    if (!layout.index) return std::vector<std::string>{layout.file};
+    std::vector<std::string> names;
+    MELLOW_ASSIGN_OR_RETURN(const auto shards, ReadIndex(path));
+    for (const auto& [shard, tensors] : shards) names.push_back(shard);
+    return names;
+  }
+  return NoWeights(folder);
 }
 
 absl::StatusOr<std::string> ModelType(const std::string& folder) {

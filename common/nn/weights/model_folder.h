@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_NN_WEIGHTS_MODEL_FOLDER_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/nn/weights/host_tensor.h"
@@ -13,6 +14,10 @@ namespace mellow::nn {
 // there. NotFound: no such folder, or none of these files in it (the message lists them).
 // FailedPrecondition: the index names a tensor that its shard lacks.
 [[nodiscard]] absl::StatusOr<TensorMap> LoadModelTensors(const std::string& folder);
+
+// The names of the files that LoadModelTensors reads tensors from, in its order. Looks no further
+// into them. Errors as there.
+[[nodiscard]] absl::StatusOr<std::vector<std::string>> WeightFiles(const std::string& folder);
 
 // config.json's "model_type" ("t5", "roberta"), to tell a user who gave the wrong folder.
 // NotFound: no config.json.  InvalidArgument: not JSON, or no model_type.

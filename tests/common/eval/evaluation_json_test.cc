@@ -90,6 +90,8 @@ TEST(EvaluationJsonTest, NamesWhatIsMissingOrOfAnotherType) {
             "comparisons[0].differences[0].verdict: noise, better, worse or changed is needed");
   EXPECT_EQ(error("\"version\": 28", "\"version\": \"28\""),
             "arms[1].version: a whole number is needed");
+  EXPECT_EQ(error("\"version\": 28", "\"version\": 18446744073709551615"),
+            "arms[1].version: a smaller number is needed");
   EXPECT_EQ(error("\"schema\": 1", "\"schema\": 2"),
             "schema: 2; this program reads evaluations of schema 1");
   EXPECT_EQ(error("\"samples\": 1", "\"samples\": 2"),

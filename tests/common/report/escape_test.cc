@@ -21,6 +21,11 @@ TEST(EscapeTest, WhatXmlDoesNotAllowIsReplaced) {
   EXPECT_EQ(EscapeHtml("\xED\xA0\x80").find('\xED'), std::string::npos);  // a surrogate
 }
 
+TEST(EscapeTest, PlainLinesEndInNewlinesAndHaveNothingHarmful) {
+  EXPECT_EQ(PlainLines("a\r\nb\rc\nd"), "a\nb\nc\nd");
+  EXPECT_EQ(PlainLines("x\xff\x1b<b>"), "x\uFFFD\uFFFD<b>");
+}
+
 TEST(EscapeTest, MarkdownHasNoMarkupLeft) {
   EXPECT_EQ(EscapeMarkdown("#Person1#: *no* _way_ `x` [a](b) <b> a|b"),
             "\\#Person1\\#: \\*no\\* \\_way\\_ \\`x\\` \\[a\\](b) \\<b\\> a\\|b");

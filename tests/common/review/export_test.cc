@@ -48,6 +48,21 @@ TEST(ExportTest, CsvWithTextsKeepsLineBreaks) {
   EXPECT_NE(csv.find(",\"a\nb\",x,y\r\n"), std::string::npos);
 }
 
+TEST(ExportTest, CsvHasNoFormulas) {
+  std::vector<ReviewedItem> reviewed = MakeReviewed();
+  reviewed[0].annotator = "@SUM(1)";
+  reviewed[1].annotator = "+1";
+  std::vector<StudyItem> texts = MakeTexts();
+  texts[0] = {.dialogue = "=cmd|' /C calc'!A0", .baseline = "-2+3", .arm = "\tx"};
+  texts[1] = {.dialogue = "\r=1", .baseline = "a = b", .arm = "1-2"};
+  const std::string csv = ExportCsv(reviewed, texts);
+  EXPECT_NE(csv.find("\r\n'@SUM(1),"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("\r\n'+1,"), std::string::npos);
+  EXPECT_NE(csv.find(",'=cmd|' /C calc'!A0,'-2+3,'\tx\r\n"), std::string::npos);
+  EXPECT_NE(csv.find(",\"'\r=1\",a = b,1-2\r\n"), std::string::npos);
+  EXPECT_NE(ExportJsonLines(reviewed, texts).find("\"=cmd|' /C calc'!A0\""), std::string::npos);
+}
+
 TEST(ExportTest, CsvOfNothingIsItsHeader) {
   const std::string csv = ExportCsv({}, {});
   EXPECT_EQ(csv.find("\r\n"), csv.size() - 2);

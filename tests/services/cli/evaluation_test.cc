@@ -301,15 +301,19 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("expected_max")));  // one sample
   EXPECT_THAT(SideBySide(e, 2), HasSubstr("1.  base, toxicity 0.800\n      p0 s0\n    ppo"));
   EXPECT_FALSE(EvaluationJson(e).contains("rows"));
-  const auto demands = CheckDemands(e, {.require_drop = 0.7, .max_rouge_loss = -0.1});
+  const auto demands = CheckDemands(e, {.require_drop = 0.6, .max_rouge_loss = 0});
   ASSERT_TRUE(demands.ok()) << demands.status();
   ASSERT_EQ(demands->size(), 2u);
   EXPECT_TRUE((*demands)[0].holds);
   EXPECT_FALSE((*demands)[1].holds);
-  EXPECT_THAT((*demands)[0].text, HasSubstr("drop 75.0 %, required 70.0 %: holds"));
+  EXPECT_THAT((*demands)[0].text,
+              HasSubstr("fell by 75 %; against 40 % of the baseline -0.1200 ["));
+  EXPECT_THAT((*demands)[0].text, HasSubstr("a smaller drop than 60 % is excluded: holds"));
+  const auto more = CheckDemands(e, {.require_drop = 0.7});
+  ASSERT_TRUE(more.ok()) << more.status();
+  EXPECT_FALSE((*more)[0].holds) << "the mean fell by more, the interval does not exclude less";
   EXPECT_TRUE(CheckDemands(e, {})->empty());
-  e.comparisons.clear();
-  EXPECT_TRUE(absl::IsInvalidArgument(CheckDemands(e, {.require_drop = 0.5}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckDemands(e, {.require_drop = 1}).status()));
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ TEST_F(SftDataTest, FiltersThenTakesTheFirstPartThenHoldsOut) {
     text += (i % 2 == 0 ? "short,s" : "a longer one,s") + std::to_string(i) + "\n";
   Write(text);
   plan_.min_chars = 5;
-  plan_.train_fraction = 0.8;
+  plan_.split.train_fraction = 0.8;
   plan_.dev_fraction = 0.25;
   const auto data = LoadSftData(plan_, 1, *tokenizer_);
   ASSERT_TRUE(data.ok()) << data.status();

@@ -43,7 +43,8 @@ TEST(SftPlanTest, AnEmptySpecHasTheDocumentedDefaults) {
 TEST(SftPlanTest, EveryFieldArrives) {
   const auto settings = Parse(R"({
     "data": {"path": "/x", "dialogueColumn": "talk", "summary_column": "gist", "prompt_template": "S: {dialogue}", "min_chars": 1,
-             "max_chars": 9, "train_fraction": 0.5, "dev_path": "/d", "max_dev_rows": 4, "max_source_tokens": 7, "max_target_tokens": 8},
+             "max_chars": 9, "train_fraction": 0.5, "dev_path": "/d", "max_dev_rows": 4, "max_source_tokens": 7, "max_target_tokens": 8,
+             "split_seed": 6, "split_column": "c"},
     "lora": {"r": 3, "lora_alpha": 6, "lora_dropout": 0.2, "target_modules": ["k"]},
     "optimizer": {"learning_rate": 0.5, "weight_decay": 0.1, "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-7, "max_grad_norm": 2},
     "schedule": {"warmup_ratio": 0.25}, "batch_size": 2, "gradient_accumulation_steps": 3, "max_steps": 9, "eval_every": 2,
@@ -55,7 +56,9 @@ TEST(SftPlanTest, EveryFieldArrives) {
   EXPECT_EQ(plan.data.summary_column, "gist");
   EXPECT_EQ(plan.data.min_chars, 1);
   EXPECT_EQ(plan.data.max_chars, 9);
-  EXPECT_EQ(plan.data.train_fraction, 0.5);
+  EXPECT_EQ(plan.data.split.train_fraction, 0.5);
+  EXPECT_EQ(plan.data.split.seed, 6u);
+  EXPECT_EQ(plan.data.split.column, "c");
   EXPECT_EQ(plan.data.dev_path, "/d");
   EXPECT_EQ(plan.data.max_dev_rows, 4);
   EXPECT_EQ(plan.data.max_source_tokens, 7);
@@ -86,6 +89,7 @@ TEST(SftPlanTest, ErrorsNameFieldAndValue) {
   const std::pair<const char*, const char*> bad[] = {
       {R"({})", "data.path"},
       {R"({"data": {"path": "x", "train_fraction": 0}})", "data.train_fraction: 0"},
+      {R"({"data": {"path": "x", "split_seed": 3}})", "data.split_seed: 3"},
       {R"({"data": {"path": "x", "dev_fraction": 1}})", "data.dev_fraction: 1"},
       {R"({"data": {"path": "x", "dev_fraction": 0.1, "dev_path": "y"}})", "give one of the two"},
       {R"({"data": {"path": "x", "max_dev_rows": 0}})", "data.max_dev_rows: 0"},

@@ -178,6 +178,8 @@ TEST_F(ChampionKeeperTest, AFailedCanaryIsCountedAndNotRecorded) {
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("canary"));
   EXPECT_TRUE(History().empty());
   EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  for (const auto& policy : cluster_.policies)
+    EXPECT_TRUE(policy->champions().empty()) << "no user got it, not for a moment";
   EXPECT_THAT(life_->registry_of_metrics.Text(),
               HasSubstr("mellow_orchestrator_canary_failures_total{node=\"policy-0\"} 1"));
 }

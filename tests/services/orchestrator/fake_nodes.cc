@@ -71,9 +71,9 @@ absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> p
   if (down_) return Down(node_id_);
   PairScores scores;
   std::string real;
-  if (version > 0 && version == champion_.version) {
-    scores.adapter = champion_;
-    real = keeps_old_weights ? "" : champion_.sha256;
+  if (version > 0 && (version == champion_.version || version == candidate_.version)) {
+    scores.adapter = version == champion_.version ? champion_ : candidate_;
+    real = keeps_old_weights ? "" : scores.adapter.sha256;
   } else if (version > 0) {
     if (!said_.contains(version)) return absl::NotFoundError(absl::StrCat("no adapter ", version));
     scores.adapter = {version, said_[version]};
@@ -86,10 +86,10 @@ absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> p
 }
 
 absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
-                                        bool champion) {
+                                        wire::Publication as) {
   MutexLock lock(&mutex_);
   if (down_) return Down(node_id_);
-  if (champion && ref.version == 0) {
+  if (as == wire::Publication::kChampion && ref.version == 0) {
     champion_ = {};
     return absl::OkStatus();
   }
@@ -97,8 +97,13 @@ absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::P
   const auto here = said_.find(ref.version);
   if (here == said_.end() && files.safetensors != ref.sha256)
     return absl::DataLossError("wrong checksum");
-  if (champion) {
+  if (as == wire::Publication::kCandidate) {
+    candidate_ = ref;
+    return absl::OkStatus();
+  }
+  if (as == wire::Publication::kChampion) {
     champion_ = ref;
+    champions_.push_back(ref);
     return absl::OkStatus();
   }
   if (said_.contains(ref.version)) {
@@ -119,6 +124,11 @@ AdapterRef FakePolicy::champion() const {
   return champion_;
 }
 
+std::vector<AdapterRef> FakePolicy::champions() const {
+  MutexLock lock(&mutex_);
+  return champions_;
+}
+
 NodeReport FakePolicy::Report() const {
   MutexLock lock(&mutex_);
   NodeReport report{.node_id = node_id_,
@@ -137,6 +147,7 @@ void FakePolicy::Kill() {
   said_.clear();
   real_.clear();
   champion_ = {};
+  candidate_ = {};
 }
 
 void FakePolicy::Restart() {
@@ -284,8 +295,8 @@ class PolicyProxy : public PolicyClient {
     return kill_->Through([&] { return node_->ScoreTokens(pairs, version); });
   }
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
-                              bool champion, std::stop_token) override {
-    return kill_->Through([&] { return node_->PublishAdapter(ref, files, champion); });
+                              wire::Publication as, std::stop_token) override {
+    return kill_->Through([&] { return node_->PublishAdapter(ref, files, as); });
   }
 
  private:

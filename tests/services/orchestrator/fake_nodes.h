@@ -31,9 +31,11 @@ class FakePolicy {
   absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, std::stop_token stop);
   absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version);
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
-                              bool champion);
+                              wire::Publication as);
   // Version 0: none.
   AdapterRef champion() const;
+  // Every adapter that was ever the champion here, in order.
+  std::vector<AdapterRef> champions() const;
 
   NodeReport Report() const;
   void Kill();
@@ -56,6 +58,8 @@ class FakePolicy {
   std::map<int64_t, std::string> said_ ABSL_GUARDED_BY(mutex_);  // version -> hash
   std::map<int64_t, std::string> real_ ABSL_GUARDED_BY(mutex_);  // version -> weights in use
   AdapterRef champion_ ABSL_GUARDED_BY(mutex_);
+  AdapterRef candidate_ ABSL_GUARDED_BY(mutex_);
+  std::vector<AdapterRef> champions_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeReward {

@@ -76,8 +76,7 @@ class FakePolicyService : public policy::v1::PolicyService::Service {
         [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, 1 << 20);
     if (!received.ok()) return rpc::ToGrpcStatus(received.status());
     return rpc::ToGrpcStatus(
-        node_->PublishAdapter(AdapterRefFromProto(received->ref), received->files,
-                              received->champion));
+        node_->PublishAdapter(AdapterRefFromProto(received->ref), received->files, received->as));
   }
 
   std::atomic<int> last_lane{0};

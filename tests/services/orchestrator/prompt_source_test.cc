@@ -59,7 +59,7 @@ TEST_F(PromptSourceTest, EveryEpochHasEveryRowOnceInAnotherOrder) {
 TEST_F(PromptSourceTest, FiltersByLengthAndTakesTheFirstFraction) {
   config_.data.min_chars = 2;
   config_.data.max_chars = 8;
-  config_.data.train_fraction = 0.5;
+  config_.data.split.train_fraction = 0.5;
   const auto source = OpenPromptSource(config_, &tokenizer_);
   ASSERT_TRUE(source.ok()) << source.status();
   std::set<std::string> texts;

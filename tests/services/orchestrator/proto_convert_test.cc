@@ -98,6 +98,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadField{R"({"data": {"minChars": 9, "maxChars": 9}})", "data.max_chars: 9"},
         BadField{R"({"data": {"trainFraction": 1.5}})", "data.train_fraction: 1.5"},
         BadField{R"({"data": {"trainFraction": "NaN"}})", "data.train_fraction"},
+        BadField{R"({"data": {"trainFraction": 0}})", "data.train_fraction: 0"},
+        BadField{R"({"data": {"splitSeed": 5}})", "data.split_seed: 5"},
         BadField{R"({"data": {"maxSourceTokens": 1}})", "data.max_source_tokens: 1"},
         BadField{R"({"generation": {"sampling": {"temperature": 0}}})",
                  "generation.sampling.temperature: 0"},

@@ -10,6 +10,7 @@
 #include "common/rpc/server.h"
 #include "services/wire/adapter_stream.h"
 #include "tests/testing/fake_seq2seq_model.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::policy {
 namespace {
@@ -67,7 +68,7 @@ class PolicyServiceTest : public ::testing::Test {
   }
   grpc::Status Publish(int64_t version, const nn::LoraWeights& lora,
                        const std::function<void(common::v1::AdapterChunk*)>& spoil = nullptr,
-                       bool champion = false) {
+                       wire::Publication as = wire::Publication::kNewest) {
     common::v1::AdapterRef ref;
     ref.set_version(version);
     ref.set_sha256(adapters::ContentHash(lora));
@@ -81,13 +82,13 @@ class PolicyServiceTest : public ::testing::Test {
           if (spoil != nullptr) spoil(&copy);
           return writer->Write(copy);
         },
-        champion);
+        as);
     writer->WritesDone();
     return writer->Finish();
   }
 
   grpc::Status PublishChampion(int64_t version, const nn::LoraWeights& lora) {
-    return Publish(version, lora, nullptr, /*champion=*/true);
+    return Publish(version, lora, nullptr, wire::Publication::kChampion);
   }
   // What Summarize serves when no version is asked for.
   int64_t ServedToUsers() {
@@ -121,8 +122,9 @@ class PolicyServiceTest : public ::testing::Test {
   obs::Metrics metrics_;
   AdapterTable adapters_{2};
   PolicyEngine engine_{&model_, {}, &metrics_};
-  PolicyServiceImpl service_{options_,   "cpu",    &model_,  &tokenizer_,
-                             &adapters_, &engine_, &metrics_};
+  nn::ModelHash model_hash_{SourceTree("/deploy/models/mini-summarizer")};
+  PolicyServiceImpl service_{options_,    "cpu",      &model_,  &model_hash_,
+                             &tokenizer_, &adapters_, &engine_, &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::PolicyService::Stub> stub_;
 };
@@ -253,7 +255,7 @@ TEST_F(PolicyServiceTest, AChampionIsReplacedAndCleared) {
   ASSERT_TRUE(wire::SendAdapter(
                   common::v1::AdapterRef(), adapters::PeftFiles(),
                   [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); },
-                  /*champion=*/true)
+                  wire::Publication::kChampion)
                   .ok());
   writer->WritesDone();
   ASSERT_TRUE(writer->Finish().ok());
@@ -304,6 +306,50 @@ TEST_F(PolicyServiceTest, EveryCallIsCountedWithItsCode) {
   EXPECT_THAT(text, HasSubstr("mellow_rpc_server_handled_total{code=\"OK\",method=\"/"
                               "mellow.policy.v1.PolicyService/Generate\"} 1"));
   EXPECT_THAT(text, HasSubstr("mellow_policy_tokens_total{lane=\"user\"} 4"));
+}
+
+TEST_F(PolicyServiceTest, ACandidateAnswersByItsVersionAndIsServedToNobody) {
+  const auto publish = [&](int64_t version) {
+    return Publish(version, MakeLora(version), nullptr, wire::Publication::kCandidate);
+  };
+  const auto generate = [&](int64_t version) {
+    v1::GenerateRequest request = MakeRequest("5 8");
+    request.set_adapter_version(version);
+    v1::GenerateResponse response;
+    return Generate(request, &response).ok() ? response.adapter().version() : -1;
+  };
+  ASSERT_TRUE(Publish(3, MakeLora(3)).ok());
+  ASSERT_TRUE(publish(7).ok());
+  EXPECT_EQ(generate(7), 7);
+  EXPECT_EQ(ServedToUsers(), 3);
+  int64_t champion = 0;
+  EXPECT_THAT(Listed(&champion), ElementsAre(0, 3)) << "it may be gone at any time";
+  ASSERT_TRUE(publish(8).ok());
+  EXPECT_EQ(generate(7), -1) << "one candidate is kept";
+  ASSERT_TRUE(PublishChampion(8, MakeLora(8)).ok());
+  EXPECT_EQ(ServedToUsers(), 8);
+  ASSERT_TRUE(publish(9).ok());
+  EXPECT_EQ(ServedToUsers(), 8);
+  EXPECT_EQ(generate(8), 8) << "the champion stays";
+  ASSERT_TRUE(publish(1).ok()) << "older than the newest";
+  EXPECT_EQ(publish(0).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Publish(
+                9, MakeLora(9),
+                [](common::v1::AdapterChunk* chunk) {
+                  if (chunk->has_header()) chunk->mutable_header()->set_champion(true);
+                },
+                wire::Publication::kCandidate)
+                .error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT)
+      << "champion and candidate";
+}
+
+TEST_F(PolicyServiceTest, InfoTellsTheHashOfTheModelsFiles) {
+  grpc::ClientContext context;
+  v1::GetInfoResponse response;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
+  EXPECT_EQ(response.model_sha256(),
+            *nn::HashModelFolder(SourceTree("/deploy/models/mini-summarizer")));
 }
 
 }  // namespace

@@ -159,6 +159,7 @@ TEST_F(ReviewServiceTest, UnknownAndRevokedLinksLookTheSame) {
     const http::Response revoked = Get(Page(0) + rest);
     EXPECT_EQ(revoked.status, 404);
     EXPECT_EQ(revoked.body, Get(unknown + rest).body);
+    EXPECT_EQ(revoked.body.find("{{"), std::string::npos);
   }
   for (const char* path : {"/", "/r/", "/r", "/r//study", "/r/%27%20or%201=1--"})
     EXPECT_EQ(Get(path).status, 404) << path;

@@ -6,6 +6,7 @@
 
 #include "common/rpc/server.h"
 #include "tests/testing/fake_classifier.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::reward {
 namespace {
@@ -50,7 +51,9 @@ class RewardServiceTest : public ::testing::Test {
   LetterTokenizer tokenizer_;
   obs::Metrics metrics_;
   RewardEngine engine_{&model_, {}, &metrics_};
-  RewardServiceImpl service_{{}, "cpu", /*toxic=*/1, &model_, &tokenizer_, &engine_, &metrics_};
+  nn::ModelHash model_hash_{SourceTree("/deploy/models/mini-toxicity")};
+  RewardServiceImpl service_{{},           "cpu",       /*toxic=*/1, &model_,
+                             &model_hash_, &tokenizer_, &engine_,    &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::RewardService::Stub> stub_;
 };
@@ -99,6 +102,14 @@ TEST_F(RewardServiceTest, BadTextsAreNamed) {
   // proto3 strings are UTF-8 by definition, so bytes that are not never reach the wire: the stub
   // itself refuses them.
   EXPECT_TRUE(Score({"a"}, &response).ok());
+}
+
+TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFiles) {
+  grpc::ClientContext context;
+  v1::GetInfoResponse response;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
+  EXPECT_EQ(response.model_sha256(),
+            *nn::HashModelFolder(SourceTree("/deploy/models/mini-toxicity")));
 }
 
 }  // namespace

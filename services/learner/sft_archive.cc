@@ -1,0 +1,113 @@
+#include "services/learner/sft_archive.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "services/learner/run_id.h"
+
+namespace mellow::learner {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr char kFile[] = "/finished.json";
+constexpr char kRun[] = "run";
+constexpr char kSha256[] = "adapter_sha256";
+
+// The whole numbers of the file, by name, of a FinishedSft that is const or not.
+template <typename Finished>
+auto NumbersOf(Finished& f) {
+  SftStatus& s = const_cast<SftStatus&>(f.status);  // writing changes nothing
+  return std::vector<std::pair<const char*, int64_t*>>{
+      {"unix_seconds", const_cast<int64_t*>(&f.unix_seconds)},
+      {"total_steps", &s.length.total_steps},
+      {"warmup_steps", &s.length.warmup_steps},
+      {"trainable_parameters", &s.trainable_parameters},
+      {"total_parameters", &s.total_parameters},
+      {"train_pairs", &s.train_pairs},
+      {"dev_pairs", &s.dev_pairs},
+      {"truncated_sources", &s.truncated_sources},
+      {"truncated_targets", &s.truncated_targets},
+  };
+}
+
+std::string FolderOf(const std::string& checkpoint_dir, const std::string& run_id) {
+  return absl::StrCat(checkpoint_dir, "/", run_id);
+}
+
+absl::StatusOr<FinishedSft> Parse(const std::string& text) {
+  const absl::Status bad = absl::DataLossError("not a record of a finished run");
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains(kRun) || !json.contains(kSha256) ||
+      !json[kSha256].is_string())
+    return bad;
+  FinishedSft finished;
+  MELLOW_ASSIGN_OR_RETURN(finished.file, ParseSftRunFile(json[kRun].dump()));
+  for (const auto& [name, number] : NumbersOf(finished)) {
+    if (!json.contains(name) || !json[name].is_number_integer()) return bad;
+    *number = json[name].get<int64_t>();
+  }
+  SftStatus& status = finished.status;
+  status.state = SftState::kDone;
+  status.run_id = finished.file.run_id;
+  status.step = status.length.total_steps;
+  if (const SftStepRecord* best = LowestDevLoss(finished.file.records)) status.best = *best;
+  status.result.sha256 = json[kSha256].get<std::string>();
+  return finished;
+}
+
+}  // namespace
+
+absl::Status KeepFinished(const std::string& checkpoint_dir, const FinishedSft& finished) {
+  const std::string path = FolderOf(checkpoint_dir, finished.file.run_id) + kFile;
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return absl::OkStatus();
+  Json json = {{kSha256, finished.status.result.sha256},
+               {kRun, Json::parse(SerializeSftRunFile(finished.file), nullptr,
+                                  /*allow_exceptions=*/false)}};
+  for (const auto& [name, number] : NumbersOf(finished)) json[name] = *number;
+  return WriteFileAtomic(path, json.dump(1, ' ', false, Json::error_handler_t::replace));
+}
+
+absl::StatusOr<FinishedSft> ReadFinished(const std::string& checkpoint_dir,
+                                         const std::string& run_id) {
+  MELLOW_RETURN_IF_ERROR(CheckRunId(run_id));
+  const std::string folder = FolderOf(checkpoint_dir, run_id);
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kFile));
+  absl::StatusOr<FinishedSft> finished = Parse(text);
+  if (finished.ok() && finished->file.run_id != run_id)
+    finished = absl::DataLossError(absl::StrCat("is of run ", finished->file.run_id));
+  if (!finished.ok()) return Annotate(finished.status(), folder + kFile);
+  finished->status.result.folder = AdapterFolderOf(folder);
+  return finished;
+}
+
+std::vector<FinishedSft> ListFinished(const std::string& checkpoint_dir,
+                                      std::vector<std::string>* problems) {
+  std::vector<FinishedSft> all;
+  std::error_code error;
+  for (fs::directory_iterator entry(checkpoint_dir, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string run_id = entry->path().filename().string();
+    if (!CheckRunId(run_id).ok()) continue;
+    absl::StatusOr<FinishedSft> finished = ReadFinished(checkpoint_dir, run_id);
+    if (finished.ok()) {
+      all.push_back(*std::move(finished));
+    } else if (!absl::IsNotFound(finished.status())) {
+      problems->emplace_back(finished.status().message());
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const FinishedSft& a, const FinishedSft& b) {
+    return std::tie(b.unix_seconds, b.file.run_id) < std::tie(a.unix_seconds, a.file.run_id);
+  });
+  return all;
+}
+
+}  // namespace mellow::learner

@@ -1,0 +1,15 @@
+#ifndef MELLOW_SERVICES_WIRE_PUBLICATION_H_
+#define MELLOW_SERVICES_WIRE_PUBLICATION_H_
+
+namespace mellow::wire {
+
+// What an adapter is published to a policy node as.
+enum class Publication {
+  kNewest,     // one of the newest versions, and the newest as soon as its version is the largest
+  kCandidate,  // answers who names its version, until another is the candidate: for a canary
+  kChampion,   // what users get; kept whatever its version is, until another is the champion
+};
+
+}  // namespace mellow::wire
+
+#endif  // MELLOW_SERVICES_WIRE_PUBLICATION_H_
