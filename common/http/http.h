@@ -74,8 +74,8 @@ class Server {
 };
 
 // Sends one request to HOST:PORT; `timeout` is for connecting and again for each read. With
-// `ca_file` (PEM) over TLS, to a server with a certificate of that CA for that host. Unavailable: no
-// HTTP answer came.
+// `ca_file` (PEM) over TLS, to a server with a certificate of that CA for that host. Unavailable:
+// no HTTP answer came.
 [[nodiscard]] absl::StatusOr<Response> Call(const std::string& address, const Request& request,
                                             absl::Duration timeout,
                                             const std::string& ca_file = "");

@@ -43,8 +43,7 @@ bool ReadEntry(const Json& object, ServiceEntry* entry) {
          ReadInt(object, "restarts", &entry->restarts);
 }
 
-constexpr std::array<absl::string_view, 4> kRoles = {"orchestrator", "learner", "reward",
-                                                     "policy"};
+constexpr std::array<absl::string_view, 4> kRoles = {"orchestrator", "learner", "reward", "policy"};
 
 std::optional<ClusterFile>& ConnectedCluster() {
   static std::optional<ClusterFile>* const cluster = new std::optional<ClusterFile>();
@@ -68,9 +67,9 @@ absl::Status ConnectTo(const std::string& text) {
     const absl::string_view role = absl::StripAsciiWhitespace(entry.first);
     const absl::string_view address = absl::StripAsciiWhitespace(entry.second);
     if (!absl::c_linear_search(kRoles, role) || !IsHostPort(address)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--connect: '", part, "': expected ROLE=HOST:PORT, with a role of ",
-                       absl::StrJoin(kRoles, ", ")));
+      return absl::InvalidArgumentError(absl::StrCat("--connect: '", part,
+                                                     "': expected ROLE=HOST:PORT, with a role of ",
+                                                     absl::StrJoin(kRoles, ", ")));
     }
     ServiceEntry service;
     const auto same_role = absl::c_count_if(
@@ -96,9 +95,9 @@ absl::StatusOr<ClusterFile> FindCluster(const std::string& folder) {
 absl::StatusOr<ClusterFile> ReadClusterFile(const std::string& folder) {
   absl::StatusOr<std::string> text = ReadFile(PathOf(folder));
   if (absl::IsNotFound(text.status())) {
-    return absl::NotFoundError(
-        absl::StrCat("no cluster runs in ", folder, " (start one with `mellow up --dir ", folder,
-                     "`, or name the services of another with --connect)"));
+    return absl::NotFoundError(absl::StrCat("no cluster runs in ", folder,
+                                            " (start one with `mellow up --dir ", folder,
+                                            "`, or name the services of another with --connect)"));
   }
   MELLOW_RETURN_IF_ERROR(text.status());
   const auto damaged = [&] {

@@ -1,8 +1,8 @@
 #ifndef MELLOW_SERVICES_CLI_CLUSTER_FILE_H_
 #define MELLOW_SERVICES_CLI_CLUSTER_FILE_H_
 
-// Where the services of a cluster are. For one that `mellow up` started: DIR/cluster.json, which the
-// supervisor writes, whole or not at all. For any other (compose, Kubernetes): --connect.
+// Where the services of a cluster are. For one that `mellow up` started: DIR/cluster.json, which
+// the supervisor writes, whole or not at all. For any other (compose, Kubernetes): --connect.
 
 #include <sys/types.h>
 
@@ -34,9 +34,9 @@ struct ClusterFile {
 [[nodiscard]] absl::Status WriteClusterFile(const std::string& folder, const ClusterFile& cluster);
 void RemoveClusterFile(const std::string& folder);
 
-// Replaces every folder's cluster by the services in `text`, "ROLE=HOST:PORT,ROLE=HOST:PORT...", for
-// the whole process; call it before threads start. A DNS name of several servers counts as one entry,
-// and calls go to them in turn. InvalidArgument names what is wrong.
+// Replaces every folder's cluster by the services in `text`, "ROLE=HOST:PORT,ROLE=HOST:PORT...",
+// for the whole process; call it before threads start. A DNS name of several servers counts as one
+// entry, and calls go to them in turn. InvalidArgument names what is wrong.
 [[nodiscard]] absl::Status ConnectTo(const std::string& text);
 // Whether ConnectTo was called.
 [[nodiscard]] bool Connected();

@@ -11,7 +11,7 @@ namespace mellow::review {
 struct ReviewOptions {
   wire::ProcessFlags process{.address = "127.0.0.1:8090"};
   std::string study;
-  bool wait_for_study = false;  // serve also while there is no such file
+  bool wait_for_study = false;      // serve also while there is no such file
   double requests_per_second = 10;  // of one person
 
   // InvalidArgument naming the flag and its value.

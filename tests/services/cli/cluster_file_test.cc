@@ -49,10 +49,10 @@ TEST(ClusterFileDeathTest, ConnectToReplacesEveryFoldersCluster) {
   const testing::TempFolder folder;
   EXPECT_EXIT(
       {
-        bool good = !Connected() &&
-                    ConnectTo("orchestrator=orchestrator:50051, policy=policy:50051,policy=[::1]:2")
-                        .ok() &&
-                    Connected();
+        bool good =
+            !Connected() &&
+            ConnectTo("orchestrator=orchestrator:50051, policy=policy:50051,policy=[::1]:2").ok() &&
+            Connected();
         const auto policies = ServicesOfRole(folder.path(), "policy");
         good = good && policies.ok() && policies->size() == 2 &&
                (*policies)[0].address == "policy:50051" && (*policies)[0].name == "policy" &&

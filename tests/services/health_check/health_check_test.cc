@@ -40,7 +40,8 @@ TEST(HealthCheckTest, AnHttpServerHasToAnswer200AtThatPath) {
 }
 
 TEST(HealthCheckTest, WhatIsNoAddressIsRefused) {
-  for (const char* target : {"", "policy", "ftp://127.0.0.1:1/", "127.0.0.1:1/x", "https://127.0.0.1:1/"})
+  for (const char* target :
+       {"", "policy", "ftp://127.0.0.1:1/", "127.0.0.1:1/x", "https://127.0.0.1:1/"})
     EXPECT_EQ(Check(target, kTimeout).code(), absl::StatusCode::kInvalidArgument) << target;
 }
 

@@ -22,7 +22,8 @@ TEST(StudyWhenReadyTest, WaitsForTheFileAndThenServesIt) {
   EXPECT_EQ(Get(study, "/healthz").status, 200);
   EXPECT_EQ(Get(study, "/r/token").status, 503);
   EXPECT_EQ(Get(study, "/r/token").headers.count("retry-after"), 1U);
-  const auto invitations = StudyStore::Create(path, MakeItems(2, 2), std::vector<std::string>{"Ada"});
+  const auto invitations =
+      StudyStore::Create(path, MakeItems(2, 2), std::vector<std::string>{"Ada"});
   ASSERT_TRUE(invitations.ok()) << invitations.status();
   EXPECT_EQ(Get(study, "/r/" + (*invitations)[0].token).status, 200);
   EXPECT_EQ(Get(study, "/r/token").status, 404);
