@@ -35,7 +35,7 @@ class ComposeFile(unittest.TestCase):
             stage = re.search(rf"^FROM \w+ AS {service}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)[1]
             for where, text in (("docker-compose.yml", services[service]), ("Dockerfile", stage)):
                 used = re.findall(r"(--[a-z-]+)(?:=|\"|$)", text, re.MULTILINE)
-                used = [flag for flag in used if flag not in ("--interval", "--timeout", "--start-period", "--retries")]
+                used = [flag for flag in used if flag not in ("--from", "--interval", "--timeout", "--start-period", "--retries")]
                 self.assertTrue(used, (service, where))
                 self.assertLessEqual(set(used), known, f"{where}: {service}")
 
