@@ -25,7 +25,7 @@ SETS = [word for setting in SETTINGS for word in ("--set", setting)]
 # Of a file of `mellow train --json`: its steps, the hash of all adapters in order, how often it says that it is done.
 DIGEST = r"""
 digest() {
-  { sed -n 's/.*"step":\([0-9]*\).*/\1/p' "$1" | tr '\n' ' '
+  { sed -n 's/.*"step":\([0-9]*\).*/\1/p' "$1" | tr '\n' ' '; echo
     sed -n 's/.*"sha256":"\([0-9a-f]*\)".*/\1/p' "$1" | sha256sum | cut -c -64
     grep -c '"done":true' "$1"; } >/dev/termination-log
 }
@@ -82,7 +82,6 @@ class Kubernetes(unittest.TestCase):
                 for container in pod["status"]["containerStatuses"]:
                     self.assertEqual(container["restartCount"], 0, name)
                     self.assertTrue(container["started"], name)
-        self.assertTrue(get("job", "mellow-models")["status"].get("succeeded"))
         wait_until(lambda: [nodes(role) for role in ("policy", "reward", "learner")] == [1, 1, 1], "a node of each role has registered")
         health = run_script("status", "mellow status --json | grep -o '\"health\":\"[A-Z_]*\"' >/dev/termination-log")
         self.assertEqual(health.split(), ['"health":"SERVING"'] * 4)

@@ -188,6 +188,7 @@ class Watch:
         self.process.kill()
         self.thread.join()
         self.process.wait()
+        self.process.stdout.close()
         return self.lines
 
 
