@@ -114,7 +114,7 @@ TEST_F(HeldOutRowsTest, AnEvaluationSharesNoRowWithTraining) {
 TEST_F(HeldOutRowsTest, FiltersDoNotMoveRowsToTheOtherSide) {
   const std::string split = R"("trainFraction": 0.6, "splitSeed": 11)";
   const Texts held_out = OfEvaluation(split);
-  const std::string filtered = absl::StrCat(split, R"(, "minChars": 17)");  // two digits
+  const std::string filtered = absl::StrCat(split, R"(, "minChars": 18)");  // two digits
   EXPECT_THAT(Shared(OfRun(filtered), held_out), IsEmpty());
   EXPECT_THAT(Shared(OfFineTuning(filtered), held_out), IsEmpty());
   EXPECT_LT(OfRun(filtered).size(), OfRun(split).size());

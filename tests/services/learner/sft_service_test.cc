@@ -174,7 +174,7 @@ TEST_F(SftServiceTest, FinishedRunsAreKnownToTheNextLife) {
   std::vector<v1::SftStep> steps, again;
   {
     Life life(root_ / "checkpoints");
-    EXPECT_THAT(life.List(), testing::IsEmpty());
+    EXPECT_THAT(life.List(), ::testing::IsEmpty());
     ASSERT_TRUE(life.Start("first", spec_, &first).ok());
     ASSERT_TRUE(life.Watch("first", -1, kAll, &steps, &first).ok());
     spec_.set_seed(7);
