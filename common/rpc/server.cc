@@ -32,6 +32,8 @@ constexpr std::chrono::milliseconds kCloseIdleEvery(50);
 // Room for one message of grpc.health.v1.
 constexpr int kHealthMessageBytes = 4096;
 constexpr int kHealthThreads = 8;
+// Who connects and says nothing holds a socket that long (gRPC's own: two minutes).
+constexpr int kHandshakeMs = 10000;
 
 CountRefusal RefusalCounter(obs::Metrics* metrics) {
   return [metrics](const std::string& reason) {
@@ -105,6 +107,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   grpc::ServerBuilder builder;
   // Without this two servers share a port in silence and each gets half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                              ToMilliseconds(options.max_connection_age));
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
@@ -155,6 +158,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 absl::Status Server::StartHealth(const ServerOptions& options) {
   grpc::ServerBuilder builder;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   builder.AddListeningPort(options.health_address, grpc::InsecureServerCredentials(),
                            &health_port_);
   builder.SetMaxReceiveMessageSize(kHealthMessageBytes);

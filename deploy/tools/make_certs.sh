@@ -13,7 +13,8 @@
 #   --days       how long the roles' certificates are valid; 90
 #   --namespace  of Kubernetes, in the servers' names there; mellow
 #
-# Running it again makes new certificates and keeps the authority; the services take them while they run. For Kubernetes:
+# Running it again makes new certificates and keeps the authority, and every file's owner and mode; the services take them while they run. Keys are
+# readable by their owner alone: make that the user (or group, with chmod 640) that the service runs as. For Kubernetes:
 #
 #   kubectl -n mellow create secret generic mellow-tls --from-file=DIR/ca.pem \
 #     --from-file=DIR/orchestrator.pem --from-file=DIR/orchestrator-key.pem --from-file=DIR/node.pem --from-file=DIR/node-key.pem \
@@ -58,7 +59,22 @@ make_authority() {
   quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days "$CA_DAYS" -subj "/O=Mellow/CN=Mellow private CA" \
     -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign" \
     -keyout "$staging/ca-key.pem" -out "$staging/ca.pem"
-  mv "$staging/ca-key.pem" "$staging/ca.pem" "$dir/"
+  put ca
+}
+
+# put NAME: moves what was made into the folder. What was there keeps its owner and mode, so that the services can still read it.
+put() {
+  local file mode
+  for file in "$1.pem" "$1-key.pem"; do
+    mode=644
+    [[ "$file" == *-key.pem ]] && mode=600
+    chmod "$mode" "$staging/$file"
+    if [[ -e "$dir/$file" ]]; then
+      chown --reference="$dir/$file" "$staging/$file"
+      chmod --reference="$dir/$file" "$staging/$file"
+    fi
+    mv "$staging/$file" "$dir/$file"
+  done
 }
 
 # make_certificate FILE ROLE NAME
@@ -75,7 +91,7 @@ make_certificate() {
   quietly openssl x509 -req -in "$staging/request" -CA "$dir/ca.pem" -CAkey "$dir/ca-key.pem" -set_serial "0x$(openssl rand -hex 16)" \
     -days "$days" -sha256 -extfile "$staging/extensions" -out "$staging/$file.pem"
   # A service that looks between the two keeps what it has until both are there.
-  mv "$staging/$file-key.pem" "$staging/$file.pem" "$dir/"
+  put "$file"
 }
 
 dir="" hosts=() users=() days=90 namespace=mellow
@@ -98,7 +114,7 @@ done
 [[ -n "$dir" ]] || die "a folder is needed (try --help)"
 command -v openssl >/dev/null || die "there is no openssl on the PATH"
 
-mkdir -p "$dir"
+(umask 022 && mkdir -p "$dir")
 staging=$(mktemp -d "$dir/.making.XXXXXX")
 trap 'rm -rf "$staging"' EXIT
 make_authority

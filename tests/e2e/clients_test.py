@@ -67,7 +67,7 @@ class ClientsTest(unittest.TestCase):
         self.assertIn("mellow.policy.v1.PolicyService.Summarize", out)
         out = self.run_block(secure, folder)
         self.assertIn('"summary":', out)
-        self.assertEqual(out.count('"vocabSize":'), 2)
+        self.assertEqual(out.count('"parameters":'), 2)
         # What the lines above need is needed.
         address = self.environment["SECURE_POLICY"]
         for flags, code in ((["-plaintext"], "context deadline exceeded"), (["-cacert", self.environment["CERTS"] + "/ca.pem"], "Unauthenticated"),

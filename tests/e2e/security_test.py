@@ -12,7 +12,7 @@ import urllib.request
 import harness
 from harness import SMALL, json_lines, sets, wait_until
 from review_study import mini_rows, write_evaluation
-from secure_cluster import BINARIES, SecureCluster, make_certs
+from secure_cluster import BINARIES, TOKENS, SecureCluster, make_certs
 
 DIALOGUE = "#Person1#: Are you free tonight? #Person2#: No, I have to work."
 
@@ -58,6 +58,20 @@ class SecurityTest(unittest.TestCase):
         denied = self.cluster.mellow("user", "train", harness.MINI_RUN, *sets(SMALL), check=1)
         self.assertIn("role user (user) may not call /mellow.orchestrator.v1.OrchestratorService/StartRun", denied.stderr)
         self.assertGreaterEqual(self.cluster.metric("orchestrator", 'mellow_rpc_server_refused_total{reason="permission_denied"}'), 1)
+
+    def test_a_token_does_instead_of_a_certificate(self):
+        token = self.cluster.folder / "token"
+        flags = ["--tls-ca", self.cluster.certs / "ca.pem", "--token-file", token]
+        token.write_text(TOKENS["user"] + "\n")
+        self.assertTrue(harness.mellow(*flags, "summarize", "--text", "--dir", self.cluster.folder, stdin=DIALOGUE, check=0).stdout.strip())
+        token.write_text("token-that-nobody-has")
+        refused = harness.mellow(*flags, "summarize", "--text", "--dir", self.cluster.folder, stdin=DIALOGUE, check=1)
+        self.assertIn("this token is not known here", refused.stderr)
+        # Nor does a token that was taken back.
+        kept = self.cluster.tokens.read_text()
+        self.cluster.tokens.write_text("".join(line + "\n" for line in kept.splitlines() if TOKENS["user"] not in line))
+        token.write_text(TOKENS["user"])
+        wait_until(lambda: harness.mellow(*flags, "summarize", "--text", "--dir", self.cluster.folder, stdin=DIALOGUE).returncode == 1, "the token has ended")
 
     def test_nobody_without_a_certificate_of_this_ca(self):
         stranger = self.cluster.folder / "stranger"
