@@ -83,9 +83,16 @@ void DrawXAxis(const Plot& plot, absl::string_view label, Svg* svg) {
     if (i % every != 0) continue;
     // The outermost numbers stay inside the drawing.
     const double half = kLetter * static_cast<double>(plot.x.labels[i].size()) / 2;
-    const Anchor anchor = x + half > kWidth ? Anchor::kEnd : Anchor::kMiddle;
-    svg->Text("tick", anchor, anchor == Anchor::kEnd ? kWidth : x, plot.bottom + kTickText,
-              plot.x.labels[i]);
+    const bool at_the_end = x + half > kWidth;
+    const bool at_the_start = x - half < 0;
+    svg->Text("tick",
+              at_the_end     ? Anchor::kEnd
+              : at_the_start ? Anchor::kStart
+                             : Anchor::kMiddle,
+              at_the_end     ? kWidth
+              : at_the_start ? 0
+                             : x,
+              plot.bottom + kTickText, plot.x.labels[i]);
   }
   svg->Text("label", Anchor::kMiddle, (plot.left + plot.right) / 2, plot.bottom + kAxisHeight - 6,
             Fit(label, plot.right - plot.left));

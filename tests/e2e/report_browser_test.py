@@ -51,7 +51,7 @@ class Page(unittest.TestCase):
                 (folder / "sft.json").write_text(json.dumps(spec))
                 tuned = json.loads(mellow("sft", folder / "sft.json", "--dir", c.folder, "--json", check=0).stdout.splitlines()[-1])
                 mellow("evaluate", EVAL, "--dir", c.folder, "--out", folder / "evaluation", *sets(["data.limit=30", "samples=2", f"arms=base,newest,{tuned['path']}"]), check=0)
-                mellow("promote", "1", "--dir", c.folder, "--force", check=0)
+                mellow("promote", "3", "--dir", c.folder, "--force", check=0)
                 report("cluster", folder / "evaluation/evaluation.json", "--dir", c.folder, "--review", folder / "summary.json")
             (folder / "hard.json").write_text(hard_evaluation())
             report("hard", folder / "hard.json", "--reward-model", MODELS / "mini-toxicity")
