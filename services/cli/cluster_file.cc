@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -52,8 +53,12 @@ std::optional<ClusterFile>& ConnectedCluster() {
 
 bool IsHostPort(absl::string_view text) {
   const size_t colon = text.rfind(':');
+  if (colon == absl::string_view::npos || colon == 0) return false;
+  const absl::string_view host = text.substr(0, colon);
+  const bool ipv6 = host.front() == '[' && host.back() == ']';
   int port = 0;
-  return colon != absl::string_view::npos && colon > 0 &&
+  return host.find_first_of("=; \t/") == absl::string_view::npos &&
+         (ipv6 || !absl::StrContains(host, ':')) &&
          absl::SimpleAtoi(text.substr(colon + 1), &port) && port > 0 && port <= 65535;
 }
 
