@@ -32,7 +32,7 @@ struct ServerOptions {
   int max_threads = 64;                 // of the synchronous server; calls beyond it wait
   // Older connections are asked to end (their calls are finished, however long they take), give or
   // take 10 %: a caller then looks its name up again, and so finds servers that have come since.
-  absl::Duration max_connection_age = absl::Minutes(1);
+  absl::Duration max_connection_age = absl::Seconds(30);
   bool reflection = true;
   std::optional<ServerSecurity> security;  // absent: plaintext, and every caller may do everything
   // An extra plaintext port for grpc.health.v1 and nothing else; empty: none.

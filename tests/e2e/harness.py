@@ -11,8 +11,9 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import unittest
+
+from waiting import wait_until
 
 MELLOW = os.environ["MELLOW"]
 SOURCE = pathlib.Path(os.environ["MELLOW_SOURCE"])
@@ -38,16 +39,6 @@ def json_lines(text):
 
 def sets(assignments):
     return [word for assignment in assignments for word in ("--set", assignment)]
-
-
-def wait_until(condition, what, seconds=120):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def alive(pid):

@@ -229,6 +229,20 @@ class Kubernetes(unittest.TestCase):
         self.assertIn(False, seen)
         wait_until(lambda: nodes("policy") == 3, "it works again")
 
+    def test_7_the_same_over_tls(self):
+        with tempfile.TemporaryDirectory(prefix="mellow-certs.") as folder:
+            subprocess.run([SOURCE / "deploy/tools/make_certs.sh", folder], check=True, capture_output=True)
+            files = [f"--from-file={path}" for path in sorted(pathlib.Path(folder).glob("*.pem")) if path.name != "ca-key.pem"]
+            mellow("create", "secret", "generic", "mellow-tls", *files)
+        kubectl("apply", "-f", "-", stdin=kustomize(HERE, components=[KUBERNETES / "components/tls"]))
+        for workload in ("statefulset/mellow-orchestrator", "statefulset/mellow-learner", "deploy/mellow-reward", "deploy/mellow-policy", "deploy/mellow-cli"):
+            mellow("rollout", "status", workload, "--timeout=600s")
+        run = " ".join(["mellow train /models/runs/mini.json --json", *SETS, "--set seed=6 --set steps=2"])
+        self.assertEqual(run_script("secure", f"{DIGEST}\n{run} >/tmp/steps.jsonl; digest /tmp/steps.jsonl").splitlines()[0].split(), ["1", "2"])
+        ask = """printf '{"dialogue": "#Person1#: Hello."}\\n' | mellow summarize --patience 0 | cut -c -200 >/dev/termination-log"""
+        self.assertIn('"summary"', run_script("with-certificate", ask))
+        self.assertIn('"error"', run_script("without-certificate", f"unset MELLOW_TLS_CERT MELLOW_TLS_KEY MELLOW_TLS_CA; {ask}"))
+
 
 if __name__ == "__main__":
     if shutil.which("kubectl") is None or not os.environ.get("KUBECONFIG"):

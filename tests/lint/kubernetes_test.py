@@ -274,7 +274,7 @@ class KubernetesTest(unittest.TestCase):
             pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
             self.assertGreaterEqual(rendered.pod(workload)["terminationGracePeriodSeconds"], pause + seconds_of(container["args"], "--drain-seconds") + 10)
             if workload["kind"] == "Deployment":
-                self.assertGreaterEqual(pause, 10, "callers need time to see that the pod has left DNS")
+                self.assertGreaterEqual(pause, 70, "callers need time to renew their connections and see that the pod has left DNS")
                 self.assertEqual(workload["spec"]["strategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
 
     def test_services_lead_to_the_pods(self):

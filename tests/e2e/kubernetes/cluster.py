@@ -3,6 +3,7 @@
 Standard library only, and `kubectl`.
 """
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -11,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[2]
-sys.path.append(str(SOURCE / "tests/lint"))
+sys.path += [str(SOURCE / "tests/lint"), str(SOURCE / "tests/e2e")]
 from kubernetes_objects import compose  # noqa: E402
+import waiting  # noqa: E402
 
 NAMESPACE = "mellow"
 VOLUMES = "mellow-e2e-volumes"
@@ -24,6 +25,8 @@ VOLUMES = "mellow-e2e-volumes"
 IMAGES = os.environ.get("MELLOW_IMAGES", "mellow/{}:dev")
 FOLDER = f"/var/lib/mellow-e2e-{os.getpid()}"
 UID = 65532
+# Each look is a process.
+wait_until = functools.partial(waiting.wait_until, pause=0.5)
 
 
 def kubectl(*arguments, stdin=None, check=True, timeout=600):
@@ -39,16 +42,6 @@ def mellow(*arguments, **options):
 
 def get(*arguments):
     return json.loads(mellow("get", *arguments, "-o", "json").stdout)
-
-
-def wait_until(condition, what, seconds=180):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.3)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def image(name):
@@ -98,7 +91,7 @@ def wait_ready(component, count):
 
 
 def wait_gone(names):
-    wait_until(lambda: not set(names) & {p["metadata"]["name"] for p in get("pods")["items"]}, f"the pods {names} are gone")
+    wait_until(lambda: not set(names) & {p["metadata"]["name"] for p in get("pods")["items"]}, f"the pods {names} are gone", 300)
 
 
 def volume(name, claim, node):
