@@ -123,20 +123,16 @@ def bill_of_materials(image, version, base, libraries, compiled_in, wheels, prog
         package = spdx_package(name, package_version, f"pkg:pypi/{name}@{package_version}", sha256)
         packages.append(package)
         relations.append(("SPDXRef-image", "STATIC_LINK" if name == "sentencepiece" else "CONTAINS", package["SPDXID"]))
-    files = []
     for path in programs:
-        content = path.read_bytes()
-        files.append({
-            "SPDXID": spdx_id(f"file-{path.name}"), "fileName": f".{PREFIX}/bin/{path.name}",
-            "checksums": [{"algorithm": "SHA1", "checksumValue": hashlib.sha1(content).hexdigest()},
-                          {"algorithm": "SHA256", "checksumValue": hashlib.sha256(content).hexdigest()}],
-            "licenseConcluded": "Apache-2.0", "licenseInfoInFiles": ["NOASSERTION"], "copyrightText": "NOASSERTION"})
-        relations.append(("SPDXRef-image", "CONTAINS", files[-1]["SPDXID"]))
+        package = spdx_package(path.name, version, f"pkg:generic/{path.name}@{version}", hashlib.sha256(path.read_bytes()).hexdigest())
+        package["licenseConcluded"] = package["licenseDeclared"] = "Apache-2.0"
+        packages.append(package)
+        relations.append(("SPDXRef-image", "CONTAINS", package["SPDXID"]))
     return {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"mellow-{image}-{version}",
         "documentNamespace": f"https://mellow.invalid/sbom/{image}/{uuid.uuid4()}",
         "creationInfo": {"created": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "creators": ["Tool: mellow-stage_images"]},
-        "packages": packages, "files": files,
+        "packages": packages,
         "relationships": [{"spdxElementId": a, "relationshipType": kind, "relatedSpdxElement": b} for a, kind, b in relations],
     }
 
