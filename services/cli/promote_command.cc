@@ -87,6 +87,9 @@ absl::StatusOr<std::string> HashOfVersion(OrchestratorClient* orchestrator,
 // The arm of the evaluation that has these weights, however it was named there: a version is the
 // same as a copy of its folder, and another version is not, whatever its number.
 absl::StatusOr<std::string> FindArm(const eval::Evaluation& evaluation, const Subject& subject) {
+  if (subject.ref.sha256().empty())
+    return absl::NotFoundError(
+        absl::StrCat("the cluster does not keep version ", subject.ref.version()));
   for (const eval::Arm& arm : evaluation.arms) {
     if (!arm.sha256.empty() && arm.sha256 == subject.ref.sha256()) return arm.name;
   }
