@@ -21,12 +21,12 @@ constexpr char kFile[] = "/finished.json";
 constexpr char kRun[] = "run";
 constexpr char kSha256[] = "adapter_sha256";
 
-// The whole numbers of the file, by name, of a FinishedSft that is const or not.
+// The whole numbers of the file, by name; to be written when `f` is const, else to be read into.
 template <typename Finished>
 auto NumbersOf(Finished& f) {
-  SftStatus& s = const_cast<SftStatus&>(f.status);  // writing changes nothing
-  return std::vector<std::pair<const char*, int64_t*>>{
-      {"unix_seconds", const_cast<int64_t*>(&f.unix_seconds)},
+  auto& s = f.status;
+  return std::vector<std::pair<const char*, decltype(&f.unix_seconds)>>{
+      {"unix_seconds", &f.unix_seconds},
       {"total_steps", &s.length.total_steps},
       {"warmup_steps", &s.length.warmup_steps},
       {"trainable_parameters", &s.trainable_parameters},

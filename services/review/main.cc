@@ -18,7 +18,7 @@ absl::Status Serve(const ReviewOptions& options) {
   obs::Metrics metrics;
   StudyWhenReady study(options.study, {.requests_per_second = options.requests_per_second},
                        &metrics);
-  const absl::Status open = study.Open();
+  const absl::Status open = study.Open().status();
   if (!open.ok() && !(options.wait_for_study && absl::IsNotFound(open))) return open;
   MELLOW_ASSIGN_OR_RETURN(const auto certificates, wire::StartCertificates(options.process.tls));
   MELLOW_ASSIGN_OR_RETURN(const auto metrics_server,

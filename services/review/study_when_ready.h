@@ -18,8 +18,9 @@ class StudyWhenReady {
  public:
   StudyWhenReady(std::string path, ReviewServiceOptions options, obs::Metrics* metrics);
 
-  // Opens the study, unless it is open. NotFound: there is no file. Else as StudyStore::Open.
-  [[nodiscard]] absl::Status Open();
+  // Opens the study, unless it is open; the service lives as long as this object. NotFound: there
+  // is no file. Else as StudyStore::Open.
+  [[nodiscard]] absl::StatusOr<ReviewService*> Open();
 
   // The service's answer once there is a study; looks for one at every request until then. Without
   // one, /healthz is 200 (there is nothing wrong), everything else 503.

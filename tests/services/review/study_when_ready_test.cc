@@ -18,7 +18,7 @@ TEST(StudyWhenReadyTest, WaitsForTheFileAndThenServesIt) {
   const std::string path = folder / "study.sqlite";
   obs::Metrics metrics;
   StudyWhenReady study(path, {}, &metrics);
-  EXPECT_EQ(study.Open().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(study.Open().status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Get(study, "/healthz").status, 200);
   EXPECT_EQ(Get(study, "/r/token").status, 503);
   EXPECT_EQ(Get(study, "/r/token").headers.count("retry-after"), 1U);
@@ -38,7 +38,7 @@ TEST(StudyWhenReadyTest, AFileThatIsNoStudyIsNotWaitedFor) {
   obs::Metrics metrics;
   StudyWhenReady study(path, {}, &metrics);
   EXPECT_FALSE(study.Open().ok());
-  EXPECT_NE(study.Open().code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(study.Open().status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Get(study, "/healthz").status, 503);
 }
 
