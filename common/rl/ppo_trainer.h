@@ -59,7 +59,8 @@ struct ScoreRow {
 // The base weights are frozen; LoRA dropout is inactive in every pass, as in TRL, which computes log-probs in eval mode.
 // Deterministic: the same configuration, rollouts, thread count and machine type give the same bits; the random numbers (fresh
 // weights, mini-batch order) come from config.seed alone.
-// Not thread-safe. A Step that fails leaves the trainer as it was, except Internal.
+// Not thread-safe. A Step refused with InvalidArgument leaves the trainer as it was; after any other error (out of memory can come
+// at any point of it) weights and moments may have moved: go back with RestoreState, or drop the trainer.
 class PpoTrainer {
  public:
   // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one after config.lora (PEFT's

@@ -1,5 +1,8 @@
 #include "common/rpc/metrics_interceptor.h"
 
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -28,6 +31,17 @@ const char* CodeName(grpc::StatusCode code) {
                                            "UNAUTHENTICATED"};
   const int index = static_cast<int>(code);
   return index >= 0 && index < static_cast<int>(std::size(kNames)) ? kNames[index] : "UNKNOWN";
+}
+
+// "/mellow.policy.v1.PolicyService/Summarize" as it is; a method that no service of this program
+// has is "unknown". The name is the caller's, and every new label would be kept for ever.
+std::string MethodLabel(const std::string& path) {
+  if (path.size() < 2 || path[0] != '/') return "unknown";
+  std::string name = path.substr(1);
+  std::replace(name.begin(), name.end(), '/', '.');
+  const bool known =
+      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name) != nullptr;
+  return known ? path : "unknown";
 }
 
 class MetricsInterceptor : public grpc::experimental::Interceptor {
@@ -71,7 +85,7 @@ class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
   Factory(obs::Metrics* metrics, CallsInProgress* calls) : metrics_(metrics), calls_(calls) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new MetricsInterceptor(metrics_, calls_, info->method());
+    return new MetricsInterceptor(metrics_, calls_, MethodLabel(info->method()));
   }
 
  private:

@@ -47,7 +47,16 @@ grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext*,
   return rpc::ToGrpcStatus(ScoreTokensImpl(*request, *response));
 }
 
+void LearnerServiceImpl::DropSpoiledSession() {
+  if (session_ == nullptr || !session_->spoiled()) return;
+  obs::Log(obs::Severity::kWarning, "a step failed half-way: the run is opened from its checkpoint",
+           {{"run", session_->settings().run_id}, {"last_step", session_->last_step()}});
+  session_.reset();
+}
+
 absl::StatusOr<LearnerSession*> LearnerServiceImpl::OpenSession(const std::string& run_id) {
+  // Here, and not where the step failed: an exception on the way out passes by no other place.
+  DropSpoiledSession();
   if (session_ == nullptr)
     return absl::FailedPreconditionError(
         absl::StrCat("run_id ", run_id, ": no run is open here, call OpenRun first"));
@@ -62,6 +71,7 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const v1::OpenRunRequest& request,
   if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
   MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, FromProto(request));
   MutexLock lock(&compute_mutex_);
+  DropSpoiledSession();
   if (session_ == nullptr || session_->settings().run_id != settings.run_id) {
     session_.reset();  // its last checkpoint has everything; two sets of weights may not fit
     MELLOW_ASSIGN_OR_RETURN(session_, LearnerSession::Open(session_options_, settings));

@@ -45,6 +45,8 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
                               grpc::ServerWriter<common::v1::AdapterChunk>& writer);
   absl::Status ScoreTokensImpl(const v1::ScoreTokensRequest& request,
                                v1::ScoreTokensResponse& response);
+  // A session that a failed step left half-way is never used again: OpenRun reads its checkpoint.
+  void DropSpoiledSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);
   // The open run, if it is that one. FailedPrecondition otherwise.
   absl::StatusOr<LearnerSession*> OpenSession(const std::string& run_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);

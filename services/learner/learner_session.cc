@@ -113,13 +113,23 @@ absl::StatusOr<StepRecord> LearnerSession::Train(int64_t step,
     return absl::InvalidArgumentError(
         absl::StrCat("new_version ", new_version, ": must be newer than the current ", current));
 
+  if (spoiled_)
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", settings_.run_id, ": an earlier step failed half-way, open it again"));
+
   const auto start = std::chrono::steady_clock::now();
-  MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer_->Step(rollouts));
+  spoiled_ = true;
+  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts);
+  if (!result.ok()) {
+    // Rollouts are looked at before anything moves.
+    spoiled_ = !absl::IsInvalidArgument(result.status());
+    return result.status();
+  }
   StepRecord record;
   record.step = step;
   record.version = new_version;
   record.sha256 = adapters::ContentHash(trainer_->Adapter());
-  record.stats = result.stats;
+  record.stats = std::move(result->stats);
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   std::map<int64_t, StepRecord> records = records_;
@@ -131,9 +141,11 @@ absl::StatusOr<StepRecord> LearnerSession::Train(int64_t step,
     if (!restored.ok())
       return absl::InternalError(
           absl::StrCat(saved.message(), "; and going back failed: ", restored.message()));
+    spoiled_ = false;
     return saved;
   }
   records_ = std::move(records);
+  spoiled_ = false;
   return record;
 }
 

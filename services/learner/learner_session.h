@@ -63,8 +63,14 @@ class LearnerSession {
   // The record of `step`, or null.
   [[nodiscard]] const StepRecord* Recorded(int64_t step) const;
 
+  // True from the moment that a step begins to move the weights until it is recorded, or until the
+  // trainer is back at the last checkpoint. A session that stays so (an error or an exception on
+  // the way) must be dropped and opened again: its weights and moments are nobody's.
+  [[nodiscard]] bool spoiled() const { return spoiled_; }
+
   // Trains step last_step() + 1 and writes its checkpoint; only then is it recorded. On an error
-  // nothing is recorded and the weights are those of before. FailedPrecondition: another step.
+  // nothing is recorded; see spoiled() for what may be done next. FailedPrecondition: another step,
+  // or the session is spoiled.
   // InvalidArgument: the rollouts, or a version that is not newer. ResourceExhausted: disk full.
   [[nodiscard]] absl::StatusOr<StepRecord> Train(int64_t step,
                                                  absl::Span<const rl::Rollout> rollouts,
@@ -95,6 +101,7 @@ class LearnerSession {
   checkpoint::CheckpointStore store_;
   std::unique_ptr<rl::PpoTrainer> trainer_;
   std::map<int64_t, StepRecord> records_;
+  bool spoiled_ = false;
 };
 
 }  // namespace mellow::learner

@@ -67,14 +67,18 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_version(version);
     CallContext context(kShortCall, std::move(stop));
     auto reader = stub_->GetAdapter(context.get(), request);
+    bool ended = false;
     absl::StatusOr<wire::ReceivedAdapter> received = wire::ReceiveAdapter(
-        [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, wire::kMaxAdapterBytes);
-    if (!received.ok()) context.get()->TryCancel();
+        [&](common::v1::AdapterChunk* chunk) {
+          ended = !reader->Read(chunk);
+          return !ended;
+        },
+        wire::kMaxAdapterBytes);
+    if (!ended) context.get()->TryCancel();
     const grpc::Status status = reader->Finish();
-    // A stream that broke off is a broken call, not an adapter with too few bytes.
-    if (!status.ok() && (received.ok() || status.error_code() != grpc::StatusCode::CANCELLED)) {
-      return rpc::FromGrpcStatus(status, peer_);
-    }
+    // A stream that ended by itself, however early, is judged by its status: the peer was lost, or
+    // given up by us. Only one that we ended for what it said is judged by what it said.
+    if (!status.ok() && ended) return rpc::FromGrpcStatus(status, peer_);
     if (!received.ok()) return Annotate(received.status(), peer_);
     return AdapterAnswer{AdapterRefFromProto(received->ref), std::move(received->files)};
   }

@@ -106,12 +106,44 @@ TEST_F(LearnerSessionTest, AFullDiskRecordsNothingAndTheStepCanBeRepeated) {
   EXPECT_EQ(TrainOn(**session, 1)[0], expected[1]);
 }
 
+TEST_F(LearnerSessionTest, AStepThatCannotGoBackSpoilsTheSessionAndOpeningAgainGivesTheSameHash) {
+  auto undisturbed = Open("undisturbed");
+  ASSERT_TRUE(undisturbed.ok());
+  const std::vector<std::string> expected = TrainOn(**undisturbed, 2);
+
+  {
+    auto session = Open("disturbed");
+    ASSERT_TRUE(session.ok());
+    EXPECT_EQ(TrainOn(**session, 1)[0], expected[0]);
+    // Neither can the step be saved nor the checkpoint of before be read.
+    const std::string folder = std::filesystem::path((*session)->AdapterPath()).parent_path();
+    std::filesystem::rename(folder, folder + "-away");
+    rlimit old = {};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit small = old;
+    small.rlim_cur = 512;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const auto failed = (*session)->Train(2, MakeRollouts(2), 2);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    std::filesystem::rename(folder + "-away", folder);
+    EXPECT_FALSE(failed.ok());
+    EXPECT_TRUE((*session)->spoiled());
+    EXPECT_TRUE(absl::IsFailedPrecondition((*session)->Train(2, MakeRollouts(2), 2).status()));
+  }
+  auto again = Open("disturbed");
+  ASSERT_TRUE(again.ok());
+  EXPECT_FALSE((*again)->spoiled());
+  EXPECT_EQ(TrainOn(**again, 1)[0], expected[1]);
+}
+
 TEST_F(LearnerSessionTest, StepsAndVersionsOutOfOrderAreRefused) {
   auto session = Open();
   ASSERT_TRUE(session.ok());
   EXPECT_TRUE(absl::IsFailedPrecondition((*session)->Train(2, MakeRollouts(2), 2).status()));
   EXPECT_TRUE(absl::IsInvalidArgument((*session)->Train(1, MakeRollouts(1), 0).status()));
   EXPECT_TRUE(absl::IsInvalidArgument((*session)->Train(1, {}, 1).status()));
+  EXPECT_FALSE((*session)->spoiled());
   EXPECT_EQ((*session)->last_step(), 0);
 }
 
