@@ -1,5 +1,7 @@
 #include "common/adapters/peft.h"
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -77,6 +79,23 @@ absl::Status CheckModules(const LoraWeights& lora) {
       absl::StrCat("the adapter's tensors: ", absl::StrJoin(problems, "; ")));
 }
 
+// DataLoss naming the first tensor that holds NaN or an infinity: such an adapter answers with
+// nothing but such numbers, and training from it never recovers.
+absl::Status CheckFinite(const LoraWeights& lora) {
+  for (const auto& [module, pair] : lora.modules) {
+    for (const auto& [tensor, suffix] : {std::pair(&pair.a, kA), std::pair(&pair.b, kB)}) {
+      const std::vector<float> values = tensor->ToFloat32();
+      const auto bad =
+          std::find_if_not(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+      if (bad != values.end())
+        return absl::DataLossError(absl::StrCat(kPrefix, module, suffix, ": element ",
+                                                bad - values.begin(), " is ", *bad,
+                                                ", not a finite number"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<LoraWeights> Assemble(nn::LoraConfig config, TensorMap tensors) {
   LoraWeights lora;
   lora.config = std::move(config);
@@ -96,6 +115,7 @@ absl::StatusOr<LoraWeights> Assemble(nn::LoraConfig config, TensorMap tensors) {
     return absl::FailedPreconditionError(
         absl::StrCat("tensors that are no LoRA of a linear layer: ", absl::StrJoin(unknown, ", ")));
   MELLOW_RETURN_IF_ERROR(CheckModules(lora));
+  MELLOW_RETURN_IF_ERROR(CheckFinite(lora));
   return lora;
 }
 

@@ -36,6 +36,8 @@ const char* CodeName(grpc::StatusCode code) {
 // "/mellow.policy.v1.PolicyService/Summarize" as it is; a method that no service of this program
 // has is "unknown". The name is the caller's, and every new label would be kept for ever.
 std::string MethodLabel(const std::string& path) {
+  // gRPC's own health service has no descriptor here.
+  if (path == "/grpc.health.v1.Health/Check" || path == "/grpc.health.v1.Health/Watch") return path;
   if (path.size() < 2 || path[0] != '/') return "unknown";
   std::string name = path.substr(1);
   std::replace(name.begin(), name.end(), '/', '.');

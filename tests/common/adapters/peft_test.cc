@@ -1,5 +1,6 @@
 #include "common/adapters/peft.h"
 
+#include <cmath>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -218,6 +219,16 @@ TEST(PeftTest, TensorsThatDoNotFitAreNamed) {
     const absl::Status status = ParseTensors(tensors);
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << words << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+  }
+}
+
+TEST(PeftTest, NumbersThatAreNotFiniteAreDataLossWithTheTensorsName) {
+  for (const float bad : {NAN, HUGE_VALF, -HUGE_VALF}) {
+    LoraWeights lora = Small();
+    lora.modules[kModule].b = HostTensor::FromFloat32({7, 8, bad, 10}, {2, 2});
+    const absl::Status status = ParsePeft(SerializePeft(lora)).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("SelfAttention.q.lora_B.weight: element 2"));
   }
 }
 

@@ -50,6 +50,32 @@ TEST(RpcServerTest, OldConnectionsAreRenewedAndNoCallSuffers) {
   }
 }
 
+TEST(RpcServerTest, MadeUpMethodsShareOneLabel) {
+  obs::Metrics metrics;
+  auto server = Server::Start({}, {}, {}, &metrics);
+  ASSERT_TRUE(server.ok());
+  const auto channel = (*server)->InProcessChannel();
+  const auto call = [&](const char* path) {
+    const grpc::internal::RpcMethod method(path, grpc::internal::RpcMethod::NORMAL_RPC);
+    grpc::ClientContext context;
+    grpc::health::v1::HealthCheckRequest request;
+    grpc::health::v1::HealthCheckResponse response;
+    return grpc::internal::BlockingUnaryCall<grpc::health::v1::HealthCheckRequest,
+                                             grpc::health::v1::HealthCheckResponse,
+                                             google::protobuf::MessageLite,
+                                             google::protobuf::MessageLite>(
+        channel.get(), method, &context, request, &response);
+  };
+  for (const char* path : {"/made.up/One", "/grpc.health.v1.Health/Two", "/mellow.x.v1.X/Three", "/"})
+    EXPECT_EQ(call(path).error_code(), grpc::StatusCode::UNIMPLEMENTED) << path;
+  EXPECT_TRUE(call("/grpc.health.v1.Health/Check").ok());
+  const std::string text = metrics.Text();
+  for (const char* name : {"One", "Two", "Three"})
+    EXPECT_THAT(text, testing::Not(testing::HasSubstr(name)));
+  EXPECT_THAT(text, testing::HasSubstr("method=\"unknown\""));
+  EXPECT_THAT(text, testing::HasSubstr("/grpc.health.v1.Health/Check"));
+}
+
 TEST(RpcServerTest, ATakenPortIsRefusedByName) {
   obs::Metrics metrics;
   auto first = Server::Start({}, {}, {}, &metrics);
