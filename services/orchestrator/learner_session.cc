@@ -12,9 +12,10 @@
 
 namespace mellow::orchestrator {
 
-LearnerSession::LearnerSession(OpenCall open, NodeRegistry* registry, NodeClients* clients,
-                               RunObserver* observer, RunSignals signals)
+LearnerSession::LearnerSession(OpenCall open, History history, NodeRegistry* registry,
+                               NodeClients* clients, RunObserver* observer, RunSignals signals)
     : open_(std::move(open)),
+      history_(std::move(history)),
       registry_(registry),
       clients_(clients),
       observer_(observer),
@@ -23,7 +24,22 @@ LearnerSession::LearnerSession(OpenCall open, NodeRegistry* registry, NodeClient
 absl::Status LearnerSession::OpenOn(const NodeHandle& node, LearnerClient* client,
                                     std::stop_token stop) {
   if (opened_ == node.incarnation) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(state_, client->OpenRun(open_, std::move(stop)));
+  MELLOW_ASSIGN_OR_RETURN(state_, client->OpenRun(open_, stop));
+  while (true) {
+    MELLOW_ASSIGN_OR_RETURN(const std::optional<TrainedStep> lost, history_(state_.last_step));
+    if (!lost) break;
+    obs::Log(obs::Severity::kWarning, "the learner has lost a step and trains it again",
+             {{"run", open_.run_id}, {"step", lost->call.step}, {"node", node.node_id}});
+    observer_->OnActivity(absl::StrCat("step ", lost->call.step, ": train again"));
+    MELLOW_ASSIGN_OR_RETURN(const TrainAnswer again, client->Train(lost->call, stop));
+    if (!SameWeights(again.adapter, lost->adapter)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "step ", lost->call.step, " trained again gives adapter ", ToString(again.adapter),
+          ", and gave ", ToString(lost->adapter), ": another machine type or thread count?"));
+    }
+    state_.last_step = lost->call.step;
+    state_.adapter = again.adapter;
+  }
   opened_ = node.incarnation;
   return absl::OkStatus();
 }

@@ -71,10 +71,10 @@ absl::Status RunDriver::Open() {
     MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunStart(run_id_, start_));
   }
   learner_.emplace(OpenCall{run_id_, config_.ppo, config_.start_adapter, start_.version},
-                   parts_.registry, parts_.clients, observer_, signals_);
+                   [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry, parts_.clients, observer_, signals_);
   MELLOW_ASSIGN_OR_RETURN(const OpenAnswer open, learner_->Open());
   learner_step_ = open.last_step;
-  if (learner_step_ < committed || learner_step_ > committed + 1) {
+  if (learner_step_ > committed + 1) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the learner has ", learner_step_, " steps of run ", run_id_, " and the ledger ", committed,
         ": the checkpoints or the ledger are of another time"));
@@ -90,6 +90,26 @@ absl::Status RunDriver::Open() {
                      " and the ledger ", ToString(current)));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step) {
+  const int committed = static_cast<int>(adapters_.size());
+  const int step = last_step + 1;
+  if (step > committed + (trained_ ? 1 : 0)) return std::nullopt;
+  const AdapterRef& adapter = step <= committed ? adapters_[step - 1] : *trained_;
+  MELLOW_ASSIGN_OR_RETURN(std::vector<Rollout> rollouts, parts_.ledger->Rollouts(run_id_, step));
+  if (static_cast<int>(rollouts.size()) != config_.batch_size) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the learner has ", last_step, " steps of run ", run_id_, " and the ledger ", committed,
+        ", and the rollouts of step ", step,
+        " are not kept any more: the checkpoints or the ledger are of another time"));
+  }
+  for (Rollout& rollout : rollouts) rollout.adapter = WeightsFor(step);
+  return TrainedStep{{.run_id = run_id_,
+                      .step = step,
+                      .rollouts = std::move(rollouts),
+                      .new_version = adapter.version},
+                     adapter};
 }
 
 AdapterRef RunDriver::WeightsFor(int step) const {
@@ -279,6 +299,7 @@ absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> roll
                                               call.new_version));
     }
     learner_step_ = step;
+    trained_ = answer.adapter;
     return answer;
   };
   absl::StatusOr<TrainAnswer> answer = train();
@@ -330,6 +351,7 @@ absl::Status RunDriver::Step(int step) {
   MELLOW_RETURN_IF_ERROR(parts_.ledger->CommitStep(run_id_, record));
   last_commit_ = now;
   adapters_.push_back(record.adapter);
+  trained_.reset();
   observer_->OnStep(record);
   return absl::OkStatus();
 }

@@ -57,6 +57,8 @@ class RunDriver {
   absl::Status Step(int step);
   // Trains, and meanwhile, with lag, collects the next step into next_.
   absl::StatusOr<TrainAnswer> Train(int step, std::vector<Rollout> rollouts);
+  // LearnerSession::History of this run: from the ledger.
+  absl::StatusOr<std::optional<TrainedStep>> TrainedAfter(int last_step);
   // The weights that sample `step`.
   AdapterRef WeightsFor(int step) const;
   int lag() const { return config_.max_staleness > 0 ? 1 : 0; }
@@ -92,7 +94,8 @@ class RunDriver {
   std::optional<LearnerSession> learner_;
   AdapterRef start_;
   std::vector<AdapterRef> adapters_;  // by step - 1, committed ones
-  int learner_step_ = 0;              // steps that the learner has recorded
+  std::optional<AdapterRef> trained_;  // of the step after those, once the learner has trained it
+  int learner_step_ = 0;               // steps that the learner has recorded
   double response_tokens_mean_ = 0;   // of the last step; 0: none yet
   std::optional<Collected> next_;     // with lag: the rollouts of the next step
   std::stop_source abandon_;          // ends a collection ahead when the step fails

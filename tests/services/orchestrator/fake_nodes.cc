@@ -270,6 +270,11 @@ void FakeLearner::Restart() {
   ++life_;
 }
 
+void FakeLearner::LoseNewestStep(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  runs_.at(run_id).adapters.pop_back();
+}
+
 std::vector<std::string> FakeLearner::Hashes(const std::string& run_id) const {
   MutexLock lock(&mutex_);
   std::vector<std::string> hashes;

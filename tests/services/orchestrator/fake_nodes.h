@@ -87,6 +87,8 @@ class FakeLearner {
   NodeReport Report() const;
   void Kill();
   void Restart();
+  // Its newest checkpoint is damaged: the next OpenRun finds the one before.
+  void LoseNewestStep(const std::string& run_id);
   std::vector<std::string> Hashes(const std::string& run_id) const;  // of the recorded steps
 
   std::function<void(const TrainCall&)> on_train;

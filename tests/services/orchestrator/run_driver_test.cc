@@ -270,11 +270,59 @@ TEST_F(RunDriverTest, WithStalenessTheNextStepIsSampledWhileThisOneTrains) {
   EXPECT_TRUE(life.Drive("run", config).ok());
 }
 
+class LostCheckpointTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(LostCheckpointTest, ALearnerThatLostItsNewestStepsTrainsThemAgainToTheSameHash) {
+  RunConfig config = MakeRunConfig(3);
+  config.max_staleness = GetParam();
+  testing::TempFolder folder;
+  FakeCluster cluster(2, 1);
+  {
+    Life life(&cluster, folder.path());
+    cluster.learner.on_train = [&](const TrainCall& call) {
+      if (call.step == 3) life.stop.request_stop();
+    };
+    EXPECT_EQ(life.Drive("run", config).code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(life.ledger->Steps("run", 0)->size(), 2u);
+    EXPECT_EQ(cluster.learner.trained, 3);
+    cluster.learner.on_train = nullptr;
+  }
+  cluster.learner.LoseNewestStep("run");
+  cluster.learner.LoseNewestStep("run");
+  Life life(&cluster, folder.path());
+  const absl::Status status = life.Drive("run", config);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+  EXPECT_EQ(cluster.learner.Hashes("run"), UndisturbedHashes(config));
+  EXPECT_EQ(cluster.learner.trained, 5) << "a committed step and one that was not, twice";
+}
+
+TEST_P(LostCheckpointTest, AlsoWhenItRestartsInTheMiddleOfAStep) {
+  RunConfig config = MakeRunConfig(3);
+  config.max_staleness = GetParam();
+  testing::TempFolder folder;
+  FakeCluster cluster(1, 1);
+  Life life(&cluster, folder.path());
+  std::atomic<int> calls{0};
+  cluster.learner.on_train = [&](const TrainCall& call) {
+    if (call.step != 3 || calls++ != 0) return;
+    cluster.learner.LoseNewestStep("run");
+    cluster.learner.Restart();
+    cluster.RegisterAll(&life.registry);
+  };
+  const absl::Status status = life.Drive("run", config);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+INSTANTIATE_TEST_SUITE_P(Driver, LostCheckpointTest, ::testing::Values(0, 1));
+
 TEST_F(RunDriverTest, ALearnerWhoseCheckpointsAreGoneIsAClearError) {
-  const RunConfig config = MakeRunConfig(2);
+  // More steps than the ledger keeps the rollouts of.
+  const RunConfig config = MakeRunConfig(8);
   {
     Life life(&cluster_, folder_.path());
-    ASSERT_TRUE(life.Drive("run", MakeRunConfig(1)).ok());
+    ASSERT_TRUE(life.Drive("run", MakeRunConfig(7)).ok());
   }
   FakeCluster fresh(1, 1);
   Life life(&fresh, folder_.path());
