@@ -126,16 +126,20 @@ class Training {
 
   // Follows the stream to its end or break; then the run as it is now.
   absl::StatusOr<v1::Run> WatchOnce() {
-    MELLOW_ASSIGN_OR_RETURN(const bool ended, Watch());
-    if (!ended && !interrupts_.interrupted()) {
+    MELLOW_RETURN_IF_ERROR(Watch());
+    MELLOW_ASSIGN_OR_RETURN(const v1::Run run, Persist<v1::Run>([this](OrchestratorClient& c) {
+                              return c.GetRun(run_id_);
+                            }));
+    // The stream broke, or nobody drives the run just now (its orchestrator is starting or ending).
+    if (run.state() == v1::RUN_STATE_RUNNING && !interrupts_.interrupted()) {
       view_->ShowActivity("waiting for the orchestrator");
       interrupts_.WaitFor(kRetryPause);
     }
-    return Persist<v1::Run>([this](OrchestratorClient& c) { return c.GetRun(run_id_); });
+    return run;
   }
 
-  // True: the run has ended; false: the connection has.
-  absl::StatusOr<bool> Watch() {
+  // OK: the stream ended or broke, and the run tells which. An error that another try would not change.
+  absl::Status Watch() {
     MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
     absl::Status stored;
     const absl::Status status =
@@ -148,8 +152,7 @@ class Training {
           if (!event.activity().empty()) view_->ShowActivity(event.activity());
         });
     MELLOW_RETURN_IF_ERROR(stored);
-    if (status.ok()) return true;
-    if (rpc::IsRetryable(status) || absl::IsCancelled(status)) return false;
+    if (rpc::IsRetryable(status) || absl::IsCancelled(status)) return absl::OkStatus();
     return status;
   }
 

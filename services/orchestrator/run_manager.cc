@@ -17,6 +17,8 @@ namespace {
 // Each watcher holds a thread of the rpc server, and the heartbeats of the nodes need some too.
 constexpr int kMaxWatchers = 16;
 constexpr absl::Duration kActivityPause = absl::Seconds(1);
+// Between two looks whether the disk has room again.
+constexpr absl::Duration kRoomPause = absl::Seconds(1);
 
 // Unique over every orchestrator that shares a learner: its checkpoints are kept by this name.
 std::string NewRunId() {
@@ -185,17 +187,34 @@ void RunManager::Launch(const std::string& run_id, RunConfig config,
   Changed();
 }
 
+bool RunManager::WaitForRoom(Active* active, const absl::Status& full, std::stop_token ended) {
+  obs::Log(obs::Severity::kError, "the run waits for room on the disk",
+           {{"run", active->run_id}, {"error", full.ToString()}});
+  active->OnActivity(absl::StrCat("waiting for room on the disk: ", full.message()));
+  const std::stop_callback wake(ended, [this] { Changed(); });
+  const absl::Time until = absl::Now() + kRoomPause;
+  MutexLock lock(&mutex_);
+  while (!ended.stop_requested() && changed_.WaitUntil(&mutex_, until)) {
+  }
+  return !ended.stop_requested();
+}
+
 void RunManager::Drive(Active* active, const RunConfig& config, const PromptSource* prompts) {
-  RunDriver driver(parts_, active->run_id, config, prompts, active,
-                   {active->stop.get_token(), shutdown_.get_token()});
-  const absl::Status status = driver.Run();
+  const LinkedStop ended(active->stop.get_token(), shutdown_.get_token());
+  absl::Status status;
+  do {
+    // What ResourceExhausted a peer says is retried further down: this one is our own disk.
+    RunDriver driver(parts_, active->run_id, config, prompts, active,
+                     {active->stop.get_token(), shutdown_.get_token()});
+    status = driver.Run();
+  } while (absl::IsResourceExhausted(status) && WaitForRoom(active, status, ended.token()));
   RunState state = RunState::kDone;
   std::string error;
   if (shutdown_.stop_requested() && !status.ok()) {
     obs::Log(obs::Severity::kInfo, "run interrupted, it goes on at the next start",
              {{"run", active->run_id}});
     state = RunState::kRunning;
-  } else if (status.code() == absl::StatusCode::kCancelled) {
+  } else if (status.code() == absl::StatusCode::kCancelled || absl::IsResourceExhausted(status)) {
     state = RunState::kStopped;
   } else if (!status.ok()) {
     state = RunState::kFailed;
@@ -206,8 +225,12 @@ void RunManager::Drive(Active* active, const RunConfig& config, const PromptSour
         status.ok() || state == RunState::kStopped ? obs::Severity::kInfo : obs::Severity::kError,
         "run ended", {{"run", active->run_id}, {"state", ToString(state)}, {"error", error}});
     // When the ledger itself failed, the run stays RUNNING there; ResumeRun or a restart goes on.
-    if (const absl::Status recorded = parts_.ledger->SetRunState(active->run_id, state, error);
-        !recorded.ok()) {
+    absl::Status recorded;
+    do {
+      recorded = parts_.ledger->SetRunState(active->run_id, state, error);
+    } while (absl::IsResourceExhausted(recorded) &&
+             WaitForRoom(active, recorded, shutdown_.get_token()));
+    if (!recorded.ok()) {
       obs::Log(obs::Severity::kError, "the run's end cannot be recorded",
                {{"run", active->run_id}, {"error", recorded.ToString()}});
     }

@@ -86,7 +86,11 @@ class RunManager {
 
   void Launch(const std::string& run_id, RunConfig config, std::unique_ptr<PromptSource> prompts)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_mutex_);
+  // In the run's thread: to its end, which the ledger then has. A full disk of ours ends no run: it
+  // goes on from the ledger when there is room.
   void Drive(Active* active, const RunConfig& config, const PromptSource* prompts);
+  // Tells why the run waits, and returns after a pause. False: `ended` stops.
+  bool WaitForRoom(Active* active, const absl::Status& full, std::stop_token ended);
   void Changed();
   absl::Status CheckLabels(const RewardConfig& reward);
   bool IsActive(const std::string& run_id);

@@ -1,6 +1,7 @@
 #ifndef MELLOW_TESTS_SERVICES_ORCHESTRATOR_MORTAL_LEDGER_H_
 #define MELLOW_TESTS_SERVICES_ORCHESTRATOR_MORTAL_LEDGER_H_
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,12 +11,15 @@
 
 namespace mellow::orchestrator {
 
-// A ledger whose every call goes through a kill switch.
+// A ledger whose every call goes through a kill switch, and whose disk can be full.
 class MortalLedger : public Ledger {
  public:
+  std::atomic<bool> full{false};  // writes are refused
+
   MortalLedger(Ledger* ledger, KillSwitch* kill) : ledger_(ledger), kill_(kill) {}
 
   absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->CreateRun(run); });
   }
   absl::StatusOr<std::vector<RunRecord>> ListRuns() override {
@@ -26,35 +30,43 @@ class MortalLedger : public Ledger {
   }
   absl::Status SetRunState(const std::string& run_id, RunState state,
                            const std::string& error) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->SetRunState(run_id, state, error); });
   }
   absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->SetRunStart(run_id, start); });
   }
   absl::StatusOr<int64_t> NewVersion(int64_t floor) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->NewVersion(floor); });
   }
   absl::StatusOr<int64_t> StepVersion(const std::string& run_id, int step, int64_t floor) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->StepVersion(run_id, step, floor); });
   }
   absl::StatusOr<int> AddRollouts(const std::string& run_id, int step,
                                   absl::Span<const Rollout> rollouts) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->AddRollouts(run_id, step, rollouts); });
   }
   absl::Status SetScores(const std::string& run_id, int step,
                          absl::Span<const PromptScore> scores) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->SetScores(run_id, step, scores); });
   }
   absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override {
     return kill_->Through([&] { return ledger_->Rollouts(run_id, step); });
   }
   absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->CommitStep(run_id, step); });
   }
   absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override {
     return kill_->Through([&] { return ledger_->Steps(run_id, after); });
   }
   absl::Status RecordAdapter(const AdapterRecord& adapter) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->RecordAdapter(adapter); });
   }
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override {
@@ -67,6 +79,7 @@ class MortalLedger : public Ledger {
     return kill_->Through([&] { return ledger_->KeptAdapters(); });
   }
   absl::Status AddPromotion(PromotionEvent* event) override {
+    if (full) return Full();
     return kill_->Through([&] { return ledger_->AddPromotion(event); });
   }
   absl::StatusOr<std::vector<PromotionEvent>> Promotions() override {
@@ -74,6 +87,8 @@ class MortalLedger : public Ledger {
   }
 
  private:
+  static absl::Status Full() { return absl::ResourceExhaustedError("ledger.db: the disk is full"); }
+
   Ledger* ledger_;
   KillSwitch* kill_;
 };

@@ -122,6 +122,8 @@ class Life {
     kill.Arm(call, after_effect, [this] { shutdown.request_stop(); });
   }
 
+  void FillDisk(bool full) { mortal_ledger_->full = full; }
+
   // Creates the run unless the ledger has it.
   absl::Status Create(const std::string& run_id) {
     if (ledger->GetRun(run_id).ok()) return ledger->SetRunState(run_id, RunState::kRunning, "");

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <future>
 
+#include "absl/strings/match.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 
@@ -69,12 +70,13 @@ class RunManagerTest : public ::testing::Test {
     steps_ = sink.steps;
     return sink.ended.value_or(RunStatus{});
   }
-  // Makes Train wait at `step` until the promise is set.
+  // Makes the first Train of `step` wait until the promise is set.
   void HoldTraining(int step) {
     held_ = std::promise<void>();
-    cluster_.learner.on_train = [step, reached = &reached_,
-                                 go = held_.get_future().share()](const TrainCall& call) {
-      if (call.step != step) return;
+    cluster_.learner.on_train = [step, reached = &reached_, go = held_.get_future().share(),
+                                 once = std::make_shared<std::atomic<bool>>()](
+                                    const TrainCall& call) {
+      if (call.step != step || once->exchange(true)) return;
       reached->set_value();
       go.wait();
     };
@@ -88,6 +90,40 @@ class RunManagerTest : public ::testing::Test {
   std::promise<void> held_;
   std::vector<int> steps_;
 };
+
+TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
+  HoldTraining(2);
+  const std::string run_id = Start(3);
+  reached_.get_future().wait();
+  life_->FillDisk(true);
+  held_.set_value();
+  class UntilItWaits : public RecordingSink {
+   public:
+    bool OnActivity(const std::string& activity) override {
+      waits = waits || absl::StrContains(activity, "waiting for room on the disk");
+      return !waits;
+    }
+    bool waits = false;
+  } sink;
+  EXPECT_FALSE(manager_->Watch(run_id, 0, &sink).ok());
+  EXPECT_TRUE(sink.waits);
+  EXPECT_FALSE(sink.ended.has_value());
+  EXPECT_EQ(manager_->Get(run_id)->state, RunState::kRunning);
+  life_->FillDisk(false);
+  EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+  EXPECT_THAT(steps_, ElementsAre(1, 2, 3));
+}
+
+TEST_F(RunManagerTest, ARunThatIsStoppedWhileTheDiskIsFullIsStoppedWhenThereIsRoom) {
+  HoldTraining(1);
+  const std::string run_id = Start(2);
+  reached_.get_future().wait();
+  life_->FillDisk(true);
+  held_.set_value();
+  ASSERT_TRUE(manager_->Stop(run_id).ok());
+  life_->FillDisk(false);
+  EXPECT_EQ(Finish(run_id).state, RunState::kStopped);
+}
 
 TEST_F(RunManagerTest, AWatcherSeesEveryStepAndTheEnd) {
   const std::string run_id = Start(3);
