@@ -54,13 +54,15 @@ struct ScoreRow {
   std::vector<int32_t> response_ids;
 };
 
-// PPO over the LoRA weights of a T5 with a value head on its decoder: one object is one run's optimizer state.
+// PPO over the LoRA weights of a T5 with a value head on its decoder: one object is one run's
+// optimizer state.
 //
-// The base weights are frozen; LoRA dropout is inactive in every pass, as in TRL, which computes log-probs in eval mode.
-// Deterministic: the same configuration, rollouts, thread count and machine type give the same bits; the random numbers (fresh
-// weights, mini-batch order) come from config.seed alone.
-// Not thread-safe. A Step refused with InvalidArgument leaves the trainer as it was; after any other error (out of memory can come
-// at any point of it) weights and moments may have moved: go back with RestoreState, or drop the trainer.
+// The base weights are frozen; LoRA dropout is inactive in every pass, as in TRL, which computes
+// log-probs in eval mode. Deterministic: the same configuration, rollouts, thread count and machine
+// type give the same bits; the random numbers (fresh weights, mini-batch order) come from
+// config.seed alone. Not thread-safe. A Step refused with InvalidArgument leaves the trainer as it
+// was; after any other error (out of memory can come at any point of it) weights and moments may
+// have moved: go back with RestoreState, or drop the trainer.
 class PpoTrainer {
  public:
   // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one after config.lora (PEFT's

@@ -25,7 +25,8 @@ class CallsInProgress {
 
 // Counts and times every call of the server, also the failed ones:
 // mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}. Methods that
-// no service of this program has share the label "unknown". `metrics` and `calls` must outlive the server.
+// no service of this program has share the label "unknown". `metrics` and `calls` must outlive the
+// server.
 [[nodiscard]] std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
 MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls);
 

@@ -138,7 +138,8 @@ class Training {
     return run;
   }
 
-  // OK: the stream ended or broke, and the run tells which. An error that another try would not change.
+  // OK: the stream ended or broke, and the run tells which. An error that another try would not
+  // change.
   absl::Status Watch() {
     MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
     absl::Status stored;

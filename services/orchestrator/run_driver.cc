@@ -70,8 +70,10 @@ absl::Status RunDriver::Open() {
     }
     MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunStart(run_id_, start_));
   }
-  learner_.emplace(OpenCall{run_id_, config_.ppo, config_.start_adapter, start_.version},
-                   [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry, parts_.clients, observer_, signals_);
+  learner_.emplace(
+      OpenCall{run_id_, config_.ppo, config_.start_adapter, start_.version},
+      [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry, parts_.clients,
+      observer_, signals_);
   MELLOW_ASSIGN_OR_RETURN(const OpenAnswer open, learner_->Open());
   learner_step_ = open.last_step;
   if (learner_step_ > committed + 1) {
@@ -99,10 +101,10 @@ absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step
   const AdapterRef& adapter = step <= committed ? adapters_[step - 1] : *trained_;
   MELLOW_ASSIGN_OR_RETURN(std::vector<Rollout> rollouts, parts_.ledger->Rollouts(run_id_, step));
   if (static_cast<int>(rollouts.size()) != config_.batch_size) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the learner has ", last_step, " steps of run ", run_id_, " and the ledger ", committed,
-        ", and the rollouts of step ", step,
-        " are not kept any more: the checkpoints or the ledger are of another time"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the learner has ", last_step, " steps of run ", run_id_, " and the ledger ",
+                     committed, ", and the rollouts of step ", step,
+                     " are not kept any more: the checkpoints or the ledger are of another time"));
   }
   for (Rollout& rollout : rollouts) rollout.adapter = WeightsFor(step);
   return TrainedStep{{.run_id = run_id_,

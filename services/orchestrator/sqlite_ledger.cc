@@ -10,8 +10,8 @@ namespace mellow::orchestrator {
 namespace {
 
 constexpr int64_t kSchemaVersion = 1;
-// Rollouts of the last steps are kept for a learner whose newest checkpoints are damaged, as many as it keeps checkpoints by
-// default, and for people to look at.
+// Rollouts of the last steps are kept for a learner whose newest checkpoints are damaged, as many
+// as it keeps checkpoints by default, and for people to look at.
 constexpr int kKeptSteps = 3;
 
 constexpr char kSchema[] = R"(

@@ -1,9 +1,9 @@
 #include "common/adapters/peft.h"
 
-#include <cmath>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -228,7 +228,8 @@ TEST(PeftTest, NumbersThatAreNotFiniteAreDataLossWithTheTensorsName) {
     lora.modules[kModule].b = HostTensor::FromFloat32({7, 8, bad, 10}, {2, 2});
     const absl::Status status = ParsePeft(SerializePeft(lora)).status();
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("SelfAttention.q.lora_B.weight: element 2"));
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("SelfAttention.q.lora_B.weight: element 2"));
   }
 }
 

@@ -61,13 +61,13 @@ TEST(RpcServerTest, MadeUpMethodsShareOneLabel) {
     grpc::ClientContext context;
     grpc::health::v1::HealthCheckRequest request;
     grpc::health::v1::HealthCheckResponse response;
-    return grpc::internal::BlockingUnaryCall<grpc::health::v1::HealthCheckRequest,
-                                             grpc::health::v1::HealthCheckResponse,
-                                             google::protobuf::MessageLite,
-                                             google::protobuf::MessageLite>(
-        channel.get(), method, &context, request, &response);
+    return grpc::internal::BlockingUnaryCall<
+        grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse,
+        google::protobuf::MessageLite, google::protobuf::MessageLite>(channel.get(), method,
+                                                                      &context, request, &response);
   };
-  for (const char* path : {"/made.up/One", "/grpc.health.v1.Health/Two", "/mellow.x.v1.X/Three", "/"})
+  for (const char* path :
+       {"/made.up/One", "/grpc.health.v1.Health/Two", "/mellow.x.v1.X/Three", "/"})
     EXPECT_EQ(call(path).error_code(), grpc::StatusCode::UNIMPLEMENTED) << path;
   EXPECT_TRUE(call("/grpc.health.v1.Health/Check").ok());
   const std::string text = metrics.Text();

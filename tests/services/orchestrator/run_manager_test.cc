@@ -74,8 +74,8 @@ class RunManagerTest : public ::testing::Test {
   void HoldTraining(int step) {
     held_ = std::promise<void>();
     cluster_.learner.on_train = [step, reached = &reached_, go = held_.get_future().share(),
-                                 once = std::make_shared<std::atomic<bool>>()](
-                                    const TrainCall& call) {
+                                 once =
+                                     std::make_shared<std::atomic<bool>>()](const TrainCall& call) {
       if (call.step != step || once->exchange(true)) return;
       reached->set_value();
       go.wait();
