@@ -1,0 +1,111 @@
+// A step in which one allocation fails, at every place where one can: it ends with the undisturbed
+// hash or with an error, never with another hash.
+
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <new>
+
+#include "tests/services/learner/learner_fixture.h"
+#include "tests/testing/temp_folder.h"
+
+namespace {
+
+// Of the thread that arms it alone, so that the test's own bookkeeping elsewhere goes on.
+thread_local int64_t allocations = 0;
+thread_local int64_t fail_at = 0;  // 0: never
+
+bool FailsNow() { return ++allocations == fail_at; }
+
+// Tensors: libtorch's own allocator does not go through operator new.
+class FailingTensors : public c10::Allocator {
+ public:
+  explicit FailingTensors(c10::Allocator* inner) : inner_(inner) {}
+  c10::DataPtr allocate(size_t bytes) override {
+    if (FailsNow()) throw std::bad_alloc();
+    return inner_->allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return inner_->raw_deleter(); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    inner_->copy_data(to, from, bytes);
+  }
+
+ private:
+  c10::Allocator* const inner_;
+};
+
+}  // namespace
+
+namespace mellow::learner {
+namespace {
+
+class FailedAllocationTest : public ::testing::Test {
+ protected:
+  FailedAllocationTest() : tensors_(c10::GetDefaultCPUAllocator()) {
+    c10::SetCPUAllocator(&tensors_, /*priority=*/1);
+  }
+  static absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& folder) {
+    return LearnerSession::Open({kModel, folder, /*keep_checkpoints=*/2, {}},
+                                {"run", kConfig, "", 0});
+  }
+
+  FailingTensors tensors_;
+  testing::TempFolder root_;
+};
+
+TEST_F(FailedAllocationTest, AStepGivesTheUndisturbedHashOrAnError) {
+  const std::string before = root_ / "before";
+  std::string expected;
+  {
+    auto session = Open(before);
+    ASSERT_TRUE(session.ok()) << session.status();
+    ASSERT_TRUE((*session)->Train(1, MakeRollouts(1), 1).ok());
+  }
+  const auto copy = [&](const std::string& name) {
+    std::filesystem::copy(before, root_ / name, std::filesystem::copy_options::recursive);
+    return Open(root_ / name);
+  };
+  int64_t whole = 0;
+  {
+    auto session = copy("undisturbed");
+    ASSERT_TRUE(session.ok()) << session.status();
+    allocations = 0;
+    const auto record = (*session)->Train(2, MakeRollouts(2), 2);
+    whole = allocations;
+    ASSERT_TRUE(record.ok()) << record.status();
+    expected = record->sha256;
+  }
+  ASSERT_GT(whole, 1000);
+
+  int errors = 0;
+  // Every n-th: enough to meet each forward pass, backward pass, optimizer step and the checkpoint.
+  const int64_t stride = whole / 100;
+  for (int64_t at = 1; at <= whole; at += stride) {
+    SCOPED_TRACE(at);
+    auto session = copy("disturbed");
+    ASSERT_TRUE(session.ok()) << session.status();
+    allocations = 0;
+    fail_at = at;
+    auto record = (*session)->Train(2, MakeRollouts(2), 2);
+    fail_at = 0;
+    if (!record.ok()) {
+      ++errors;
+      if ((*session)->spoiled()) {
+        session = Open(root_ / "disturbed");
+        ASSERT_TRUE(session.ok()) << session.status();
+      }
+      if ((*session)->last_step() == 1) record = (*session)->Train(2, MakeRollouts(2), 2);
+    }
+    ASSERT_NE((*session)->Recorded(2), nullptr) << record.status();
+    EXPECT_EQ((*session)->Recorded(2)->sha256, expected);
+    session->reset();
+    std::filesystem::remove_all(root_ / "disturbed");
+  }
+  EXPECT_GT(errors, 40) << "or nothing was disturbed";
+}
+
+}  // namespace
+}  // namespace mellow::learner
