@@ -2,14 +2,22 @@
 
 #include <google/protobuf/descriptor.h>
 
-#include <algorithm>
 #include <chrono>
+#include <set>
 #include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace mellow::rpc {
 namespace {
 
 using grpc::experimental::InterceptionHookPoints;
+
+constexpr char kReflectionMethod[] =
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+// For names that are the caller's own: every new label would be kept for ever.
+constexpr char kUnknownMethod[] = "unknown";
 
 const char* CodeName(grpc::StatusCode code) {
   static constexpr const char* kNames[] = {"OK",
@@ -33,17 +41,18 @@ const char* CodeName(grpc::StatusCode code) {
   return index >= 0 && index < static_cast<int>(std::size(kNames)) ? kNames[index] : "UNKNOWN";
 }
 
-// "/mellow.policy.v1.PolicyService/Summarize" as it is; a method that no service of this program
-// has is "unknown". The name is the caller's, and every new label would be kept for ever.
-std::string MethodLabel(const std::string& path) {
+// The paths of all methods of `services`.
+std::set<std::string> MethodsOf(const std::vector<std::string>& services) {
   // gRPC's own health service has no descriptor here.
-  if (path == "/grpc.health.v1.Health/Check" || path == "/grpc.health.v1.Health/Watch") return path;
-  if (path.size() < 2 || path[0] != '/') return "unknown";
-  std::string name = path.substr(1);
-  std::replace(name.begin(), name.end(), '/', '.');
-  const bool known =
-      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name) != nullptr;
-  return known ? path : "unknown";
+  std::set<std::string> methods = {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+                                   kReflectionMethod};
+  for (const std::string& name : services) {
+    const google::protobuf::ServiceDescriptor* service =
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
+    for (int i = 0; service != nullptr && i < service->method_count(); ++i)
+      methods.insert(absl::StrCat("/", name, "/", service->method(i)->name()));
+  }
+  return methods;
 }
 
 class MetricsInterceptor : public grpc::experimental::Interceptor {
@@ -84,15 +93,18 @@ class MetricsInterceptor : public grpc::experimental::Interceptor {
 
 class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  Factory(obs::Metrics* metrics, CallsInProgress* calls) : metrics_(metrics), calls_(calls) {}
+  Factory(obs::Metrics* metrics, CallsInProgress* calls, std::set<std::string> methods)
+      : metrics_(metrics), calls_(calls), methods_(std::move(methods)) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new MetricsInterceptor(metrics_, calls_, MethodLabel(info->method()));
+    const bool known = methods_.contains(info->method());
+    return new MetricsInterceptor(metrics_, calls_, known ? info->method() : kUnknownMethod);
   }
 
  private:
   obs::Metrics* metrics_;
   CallsInProgress* calls_;
+  const std::set<std::string> methods_;
 };
 
 }  // namespace
@@ -115,8 +127,9 @@ bool CallsInProgress::WaitForNone(absl::Time deadline) {
 }
 
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
-MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls) {
-  return std::make_unique<Factory>(metrics, calls);
+MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls,
+                              const std::vector<std::string>& services) {
+  return std::make_unique<Factory>(metrics, calls, MethodsOf(services));
 }
 
 }  // namespace mellow::rpc

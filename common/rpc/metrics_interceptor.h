@@ -4,6 +4,8 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
@@ -24,11 +26,12 @@ class CallsInProgress {
 };
 
 // Counts and times every call of the server, also the failed ones:
-// mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}. Methods that
-// no service of this program has share the label "unknown". `metrics` and `calls` must outlive the
-// server.
+// mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}. `services`:
+// full names; methods that none of them has, nor gRPC's health and reflection, share the label
+// "unknown". `metrics` and `calls` must outlive the server.
 [[nodiscard]] std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
-MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls);
+MakeMetricsInterceptorFactory(obs::Metrics* metrics, CallsInProgress* calls,
+                              const std::vector<std::string>& services);
 
 }  // namespace mellow::rpc
 

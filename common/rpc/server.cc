@@ -146,7 +146,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   for (grpc::Service* service : services) builder.RegisterService(service);
   if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(MakeMetricsInterceptorFactory(metrics, server->calls_.get()));
+  interceptors.push_back(
+      MakeMetricsInterceptorFactory(metrics, server->calls_.get(), server->service_names_));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || server->port_ == 0) return CannotListen(options.address);

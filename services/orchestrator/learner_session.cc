@@ -69,6 +69,7 @@ absl::StatusOr<Answer> LearnerSession::Call(
     const LinkedStop stop(node.life, signals_.shutdown);
     absl::Status status = OpenOn(node, client.get(), stop.token());
     if (status.ok()) {
+      observer_->OnActivity(doing);  // opening may have said what it trains again
       absl::StatusOr<Answer> answer = call(client.get(), stop.token());
       if (answer.ok()) {
         registry_->ReportSuccess(node.node_id);

@@ -93,12 +93,12 @@ class RunDriver {
   const RunSignals signals_;
   std::optional<LearnerSession> learner_;
   AdapterRef start_;
-  std::vector<AdapterRef> adapters_;  // by step - 1, committed ones
+  std::vector<AdapterRef> adapters_;   // by step - 1, committed ones
   std::optional<AdapterRef> trained_;  // of the step after those, once the learner has trained it
   int learner_step_ = 0;               // steps that the learner has recorded
-  double response_tokens_mean_ = 0;   // of the last step; 0: none yet
-  std::optional<Collected> next_;     // with lag: the rollouts of the next step
-  std::stop_source abandon_;          // ends a collection ahead when the step fails
+  double response_tokens_mean_ = 0;    // of the last step; 0: none yet
+  std::optional<Collected> next_;      // with lag: the rollouts of the next step
+  std::stop_source abandon_;           // ends a collection ahead when the step fails
   const LinkedStop collect_shutdown_{signals_.shutdown, abandon_.get_token()};
   absl::Time last_commit_;
 };

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/reward_text.h"
 
 namespace mellow::orchestrator {

@@ -2,13 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <string>
 
+#include "tests/testing/file_size_limit.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow {
@@ -25,25 +24,6 @@ std::vector<std::string> Names(const std::string& folder) {
     names.push_back(entry.path().filename().string());
   return names;
 }
-
-// Files of this process cannot grow beyond `bytes` while this lives: writing answers EFBIG, as a
-// full disk answers ENOSPC.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : old_handler_(signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &old_limit_);
-    const rlimit limit = {bytes, old_limit_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_limit_);
-    signal(SIGXFSZ, old_handler_);
-  }
-
- private:
-  rlimit old_limit_ = {};
-  sighandler_t old_handler_;
-};
 
 TEST(ReadFileTest, ReturnsEveryByteOfABinaryFile) {
   testing::TempFolder folder;
@@ -84,7 +64,7 @@ TEST(WriteFileAtomicTest, WithoutRoomTheOldFileStaysAndNothingIsLeftBehind) {
   ASSERT_TRUE(WriteFileAtomic(folder / "f", "old").ok());
   absl::Status status;
   {
-    FileSizeLimit limit(1000);
+    testing::FileSizeLimit limit(1000);
     status = WriteFileAtomic(folder / "f", std::string(5000, 'x'));
   }
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
@@ -166,7 +146,7 @@ TEST(AtomicFolderTest, TwoAtOnceDoNotDisturbEachOther) {
 TEST(AtomicFolderTest, WithoutRoomTheTargetIsUntouched) {
   testing::TempFolder folder;
   {
-    FileSizeLimit limit(100);
+    testing::FileSizeLimit limit(100);
     auto staged = AtomicFolder::Create(folder / "target");
     ASSERT_TRUE(staged.ok());
     EXPECT_TRUE(absl::IsResourceExhausted(

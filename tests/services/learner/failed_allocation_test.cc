@@ -48,8 +48,10 @@ class FailedAllocationTest : public ::testing::Test {
     c10::SetCPUAllocator(&tensors_, /*priority=*/1);
   }
   static absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& folder) {
-    return LearnerSession::Open({kModel, folder, /*keep_checkpoints=*/2, {}},
-                                {"run", kConfig, "", 0});
+    // One thread: all of a step's allocations are in the thread that arms the failure.
+    return LearnerSession::Open(
+        {kModel, folder, /*keep_checkpoints=*/2, /*trainer=*/{.threads = 1}},
+        {"run", kConfig, "", 0});
   }
 
   FailingTensors tensors_;

@@ -2,14 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include "common/adapters/peft.h"
 #include "tests/services/learner/learner_fixture.h"
+#include "tests/testing/file_size_limit.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::learner {
@@ -34,6 +33,10 @@ class LearnerSessionTest : public ::testing::Test {
       hashes.push_back(record.ok() ? record->sha256 : "");
     }
     return hashes;
+  }
+  static absl::StatusOr<StepRecord> TrainOnAFullDisk(LearnerSession& session, int step) {
+    const testing::FileSizeLimit limit(512);
+    return session.Train(step, MakeRollouts(step), step);
   }
   testing::TempFolder root_;
 };
@@ -92,14 +95,7 @@ TEST_F(LearnerSessionTest, AFullDiskRecordsNothingAndTheStepCanBeRepeated) {
   auto session = Open("disturbed");
   ASSERT_TRUE(session.ok());
   EXPECT_EQ(TrainOn(**session, 1)[0], expected[0]);
-  rlimit old = {};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
-  std::signal(SIGXFSZ, SIG_IGN);
-  rlimit small = old;
-  small.rlim_cur = 512;  // every larger write fails as a full disk does
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  const auto failed = (*session)->Train(2, MakeRollouts(2), 2);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+  const auto failed = TrainOnAFullDisk(**session, 2);
   EXPECT_TRUE(absl::IsResourceExhausted(failed.status())) << failed.status();
   EXPECT_EQ((*session)->last_step(), 1);
   EXPECT_EQ((*session)->CurrentAdapter().sha256, expected[0]);
@@ -118,14 +114,7 @@ TEST_F(LearnerSessionTest, AStepThatCannotGoBackSpoilsTheSessionAndOpeningAgainG
     // Neither can the step be saved nor the checkpoint of before be read.
     const std::string folder = std::filesystem::path((*session)->AdapterPath()).parent_path();
     std::filesystem::rename(folder, folder + "-away");
-    rlimit old = {};
-    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
-    std::signal(SIGXFSZ, SIG_IGN);
-    rlimit small = old;
-    small.rlim_cur = 512;
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-    const auto failed = (*session)->Train(2, MakeRollouts(2), 2);
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    const auto failed = TrainOnAFullDisk(**session, 2);
     std::filesystem::rename(folder + "-away", folder);
     EXPECT_FALSE(failed.ok());
     EXPECT_TRUE((*session)->spoiled());

@@ -2,13 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <filesystem>
 
 #include "common/adapters/peft.h"
 #include "tests/services/learner/sft_fixture.h"
+#include "tests/testing/file_size_limit.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::learner {
@@ -156,14 +155,10 @@ TEST_F(SftSessionTest, AFullDiskKeepsTheCheckpointBefore) {
     auto session = Open("run");
     ASSERT_TRUE(session.ok());
     for (int i = 0; i < 4; ++i) ASSERT_TRUE((*session)->Advance(Nothing).ok());
-    rlimit old = {};
-    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
-    std::signal(SIGXFSZ, SIG_IGN);
-    rlimit small = old;
-    small.rlim_cur = 512;  // every larger write fails as a full disk does
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-    const auto failed = (*session)->Advance(Nothing);
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    const auto failed = [&] {
+      const testing::FileSizeLimit limit(512);
+      return (*session)->Advance(Nothing);
+    }();
     EXPECT_TRUE(absl::IsResourceExhausted(failed.status())) << failed.status();
   }
   auto session = Open("run");

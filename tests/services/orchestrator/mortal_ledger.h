@@ -19,8 +19,7 @@ class MortalLedger : public Ledger {
   MortalLedger(Ledger* ledger, KillSwitch* kill) : ledger_(ledger), kill_(kill) {}
 
   absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->CreateRun(run); });
+    return Write([&] { return ledger_->CreateRun(run); });
   }
   absl::StatusOr<std::vector<RunRecord>> ListRuns() override {
     return kill_->Through([&] { return ledger_->ListRuns(); });
@@ -30,44 +29,36 @@ class MortalLedger : public Ledger {
   }
   absl::Status SetRunState(const std::string& run_id, RunState state,
                            const std::string& error) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->SetRunState(run_id, state, error); });
+    return Write([&] { return ledger_->SetRunState(run_id, state, error); });
   }
   absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->SetRunStart(run_id, start); });
+    return Write([&] { return ledger_->SetRunStart(run_id, start); });
   }
   absl::StatusOr<int64_t> NewVersion(int64_t floor) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->NewVersion(floor); });
+    return Write([&] { return ledger_->NewVersion(floor); });
   }
   absl::StatusOr<int64_t> StepVersion(const std::string& run_id, int step, int64_t floor) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->StepVersion(run_id, step, floor); });
+    return Write([&] { return ledger_->StepVersion(run_id, step, floor); });
   }
   absl::StatusOr<int> AddRollouts(const std::string& run_id, int step,
                                   absl::Span<const Rollout> rollouts) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->AddRollouts(run_id, step, rollouts); });
+    return Write([&] { return ledger_->AddRollouts(run_id, step, rollouts); });
   }
   absl::Status SetScores(const std::string& run_id, int step,
                          absl::Span<const PromptScore> scores) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->SetScores(run_id, step, scores); });
+    return Write([&] { return ledger_->SetScores(run_id, step, scores); });
   }
   absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override {
     return kill_->Through([&] { return ledger_->Rollouts(run_id, step); });
   }
   absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->CommitStep(run_id, step); });
+    return Write([&] { return ledger_->CommitStep(run_id, step); });
   }
   absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override {
     return kill_->Through([&] { return ledger_->Steps(run_id, after); });
   }
   absl::Status RecordAdapter(const AdapterRecord& adapter) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->RecordAdapter(adapter); });
+    return Write([&] { return ledger_->RecordAdapter(adapter); });
   }
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override {
     return kill_->Through([&] { return ledger_->NewestAdapter(); });
@@ -79,15 +70,18 @@ class MortalLedger : public Ledger {
     return kill_->Through([&] { return ledger_->KeptAdapters(); });
   }
   absl::Status AddPromotion(PromotionEvent* event) override {
-    if (full) return Full();
-    return kill_->Through([&] { return ledger_->AddPromotion(event); });
+    return Write([&] { return ledger_->AddPromotion(event); });
   }
   absl::StatusOr<std::vector<PromotionEvent>> Promotions() override {
     return kill_->Through([&] { return ledger_->Promotions(); });
   }
 
  private:
-  static absl::Status Full() { return absl::ResourceExhaustedError("ledger.db: the disk is full"); }
+  template <typename Call>
+  auto Write(const Call& call) -> decltype(call()) {
+    if (full) return absl::ResourceExhaustedError("ledger.db: the disk is full");
+    return kill_->Through(call);
+  }
 
   Ledger* ledger_;
   KillSwitch* kill_;

@@ -270,49 +270,48 @@ TEST_F(RunDriverTest, WithStalenessTheNextStepIsSampledWhileThisOneTrains) {
   EXPECT_TRUE(life.Drive("run", config).ok());
 }
 
-class LostCheckpointTest : public ::testing::TestWithParam<int> {};
+class LostCheckpointTest : public ::testing::TestWithParam<int> {
+ protected:
+  LostCheckpointTest() { config_.max_staleness = GetParam(); }
+
+  RunConfig config_ = MakeRunConfig(3);
+  testing::TempFolder folder_;
+  FakeCluster cluster_{2, 1};
+};
 
 TEST_P(LostCheckpointTest, ALearnerThatLostItsNewestStepsTrainsThemAgainToTheSameHash) {
-  RunConfig config = MakeRunConfig(3);
-  config.max_staleness = GetParam();
-  testing::TempFolder folder;
-  FakeCluster cluster(2, 1);
   {
-    Life life(&cluster, folder.path());
-    cluster.learner.on_train = [&](const TrainCall& call) {
+    Life life(&cluster_, folder_.path());
+    cluster_.learner.on_train = [&](const TrainCall& call) {
       if (call.step == 3) life.stop.request_stop();
     };
-    EXPECT_EQ(life.Drive("run", config).code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(life.Drive("run", config_).code(), absl::StatusCode::kCancelled);
     EXPECT_EQ(life.ledger->Steps("run", 0)->size(), 2u);
-    EXPECT_EQ(cluster.learner.trained, 3);
-    cluster.learner.on_train = nullptr;
+    EXPECT_EQ(cluster_.learner.trained, 3);
+    cluster_.learner.on_train = nullptr;
   }
-  cluster.learner.LoseNewestStep("run");
-  cluster.learner.LoseNewestStep("run");
-  Life life(&cluster, folder.path());
-  const absl::Status status = life.Drive("run", config);
+  cluster_.learner.LoseNewestStep("run");
+  cluster_.learner.LoseNewestStep("run");
+  Life life(&cluster_, folder_.path());
+  const absl::Status status = life.Drive("run", config_);
   ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
-  EXPECT_EQ(cluster.learner.Hashes("run"), UndisturbedHashes(config));
-  EXPECT_EQ(cluster.learner.trained, 5) << "a committed step and one that was not, twice";
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config_));
+  EXPECT_EQ(cluster_.learner.Hashes("run"), UndisturbedHashes(config_));
+  EXPECT_EQ(cluster_.learner.trained, 5) << "a committed step and one that was not, twice";
 }
 
 TEST_P(LostCheckpointTest, AlsoWhenItRestartsInTheMiddleOfAStep) {
-  RunConfig config = MakeRunConfig(3);
-  config.max_staleness = GetParam();
-  testing::TempFolder folder;
-  FakeCluster cluster(1, 1);
-  Life life(&cluster, folder.path());
+  Life life(&cluster_, folder_.path());
   std::atomic<int> calls{0};
-  cluster.learner.on_train = [&](const TrainCall& call) {
+  cluster_.learner.on_train = [&](const TrainCall& call) {
     if (call.step != 3 || calls++ != 0) return;
-    cluster.learner.LoseNewestStep("run");
-    cluster.learner.Restart();
-    cluster.RegisterAll(&life.registry);
+    cluster_.learner.LoseNewestStep("run");
+    cluster_.learner.Restart();
+    cluster_.RegisterAll(&life.registry);
   };
-  const absl::Status status = life.Drive("run", config);
+  const absl::Status status = life.Drive("run", config_);
   ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config_));
 }
 
 INSTANTIATE_TEST_SUITE_P(Driver, LostCheckpointTest, ::testing::Values(0, 1));

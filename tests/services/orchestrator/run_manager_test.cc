@@ -82,6 +82,27 @@ class RunManagerTest : public ::testing::Test {
     };
   }
 
+  // Fills the disk while step `full_at` trains, and returns once the run says that it waits.
+  std::string StartUntilTheDiskIsFull(int steps, int full_at) {
+    HoldTraining(full_at);
+    const std::string run_id = Start(steps);
+    reached_.get_future().wait();
+    life_->FillDisk(true);
+    held_.set_value();
+    class UntilItWaits : public RecordingSink {
+     public:
+      bool OnActivity(const std::string& activity) override {
+        waits = waits || absl::StrContains(activity, "waiting for room on the disk");
+        return !waits;
+      }
+      bool waits = false;
+    } sink;
+    EXPECT_FALSE(manager_->Watch(run_id, 0, &sink).ok());
+    EXPECT_TRUE(sink.waits);
+    EXPECT_FALSE(sink.ended.has_value());
+    return run_id;
+  }
+
   testing::TempFolder folder_;
   FakeCluster cluster_{2, 1};
   std::unique_ptr<Life> life_;
@@ -92,22 +113,7 @@ class RunManagerTest : public ::testing::Test {
 };
 
 TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
-  HoldTraining(2);
-  const std::string run_id = Start(3);
-  reached_.get_future().wait();
-  life_->FillDisk(true);
-  held_.set_value();
-  class UntilItWaits : public RecordingSink {
-   public:
-    bool OnActivity(const std::string& activity) override {
-      waits = waits || absl::StrContains(activity, "waiting for room on the disk");
-      return !waits;
-    }
-    bool waits = false;
-  } sink;
-  EXPECT_FALSE(manager_->Watch(run_id, 0, &sink).ok());
-  EXPECT_TRUE(sink.waits);
-  EXPECT_FALSE(sink.ended.has_value());
+  const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/3, /*full_at=*/2);
   EXPECT_EQ(manager_->Get(run_id)->state, RunState::kRunning);
   life_->FillDisk(false);
   EXPECT_EQ(Finish(run_id).state, RunState::kDone);
@@ -115,11 +121,7 @@ TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
 }
 
 TEST_F(RunManagerTest, ARunThatIsStoppedWhileTheDiskIsFullIsStoppedWhenThereIsRoom) {
-  HoldTraining(1);
-  const std::string run_id = Start(2);
-  reached_.get_future().wait();
-  life_->FillDisk(true);
-  held_.set_value();
+  const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/2, /*full_at=*/1);
   ASSERT_TRUE(manager_->Stop(run_id).ok());
   life_->FillDisk(false);
   EXPECT_EQ(Finish(run_id).state, RunState::kStopped);
