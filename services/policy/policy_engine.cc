@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,10 @@ namespace mellow::policy {
 namespace {
 
 constexpr const char* kLaneNames[] = {"user", "rollout"};
+
+// Tokens of a call of ScoreTokens between two decode steps: about what a step of a full batch and
+// its encoder cost, so that a large request delays the rows by no more than an admission does.
+constexpr int64_t kScorePieceTokens = 256;
 
 int64_t Cost(const GenerateJob& job) {
   return static_cast<int64_t>(job.source_ids.size()) +
@@ -73,7 +78,7 @@ absl::StatusOr<std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>>>
 PolicyEngine::Submit(std::vector<GenerateJob> jobs) {
   for (const GenerateJob& job : jobs) {
     if (Cost(job) > options_.max_batch_tokens || job.params.num_beams > options_.max_rows)
-      return absl::ResourceExhaustedError(
+      return absl::InvalidArgumentError(
           absl::StrCat("a prompt of ", job.source_ids.size(), " tokens with max_new_tokens ",
                        job.params.max_new_tokens, " and num_beams ", job.params.num_beams,
                        " exceeds this node's ", options_.max_batch_tokens, " batch tokens or ",
@@ -121,38 +126,54 @@ absl::StatusOr<std::future<absl::StatusOr<std::vector<std::vector<float>>>>> Pol
 }
 
 std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
-  int64_t tokens = 0;
-  int rows = 0;
+  struct Use {
+    int64_t tokens = 0;
+    int64_t rows = 0;
+    void Add(const GenerateJob& job) {
+      tokens += Cost(job);
+      rows += job.params.num_beams;
+    }
+    bool Fits(const GenerateJob& job, const Use& limit) const {
+      return tokens + Cost(job) <= limit.tokens && rows + job.params.num_beams <= limit.rows;
+    }
+  };
+  Use all;
+  Use rollouts;
   for (const Running& r : running_) {
-    tokens += Cost(r.job);
-    rows += r.job.params.num_beams;
+    all.Add(r.job);
+    if (r.job.lane == Lane::kRollout) rollouts.Add(r.job);
   }
+  // An eighth of both budgets stays free of rollouts, so that most users need not wait for one to
+  // end. A user who must wait nevertheless is next: nothing that ends makes room for a rollout.
+  const Use whole{options_.max_batch_tokens, options_.max_rows};
+  const Use for_rollouts{whole.tokens - whole.tokens / 8,
+                         whole.rows - std::max<int64_t>(1, whole.rows / 8)};
   std::vector<Waiting> admitted;
   const absl::Time now = absl::Now();
-  for (int lane = 0; lane < 2; ++lane) {
-    // A part of the budget stays free of rollouts, so that a user never waits for one to end.
-    const bool rollout = lane == static_cast<int>(Lane::kRollout);
-    const int max_rows = rollout
-                             ? std::max(1, options_.max_rows - std::max(1, options_.max_rows / 8))
-                             : options_.max_rows;
-    auto& queue = lanes_[lane];
+  for (const Lane lane : {Lane::kUser, Lane::kRollout}) {
+    auto& queue = lanes_[static_cast<int>(lane)];
+    // What nobody waits for any more leaves at once, wherever in the queue it stands.
+    std::erase_if(queue, [&](Waiting& w) {
+      absl::Status gone = Gone(w.job.call, now);
+      if (gone.ok()) return false;
+      dropped_.Increment();
+      w.promise.set_value(std::move(gone));
+      return true;
+    });
     while (!queue.empty()) {
       Waiting& next = queue.front();
-      if (absl::Status gone = Gone(next.job.call, now); !gone.ok()) {
-        dropped_.Increment();
-        next.promise.set_value(std::move(gone));
-      } else {
-        const bool alone = rows == 0;
-        if (!alone && (tokens + Cost(next.job) > options_.max_batch_tokens ||
-                       rows + next.job.params.num_beams > max_rows))
-          break;
-        tokens += Cost(next.job);
-        rows += next.job.params.num_beams;
-        admitted.push_back(std::move(next));
+      if (!all.Fits(next.job, whole)) break;
+      if (lane == Lane::kRollout) {
+        if (!lanes_[static_cast<int>(Lane::kUser)].empty()) break;
+        // A rollout that is larger than the rollouts' part runs as the only one.
+        if (rollouts.rows > 0 && !rollouts.Fits(next.job, for_rollouts)) break;
+        rollouts.Add(next.job);
       }
+      all.Add(next.job);
+      admitted.push_back(std::move(next));
       queue.pop_front();
     }
-    queue_depth_[lane].Set(static_cast<double>(queue.size()));
+    queue_depth_[static_cast<int>(lane)].Set(static_cast<double>(queue.size()));
   }
   return admitted;
 }
@@ -215,22 +236,45 @@ void PolicyEngine::StepAll() {
   });
 }
 
-void PolicyEngine::RunScore(WaitingScore waiting) {
-  if (absl::Status gone = Gone(waiting.job.call, absl::Now()); !gone.ok()) {
+std::optional<PolicyEngine::WaitingScore> PolicyEngine::NextScore() {
+  const absl::Time now = absl::Now();
+  std::erase_if(scores_, [&](WaitingScore& w) {
+    absl::Status gone = Gone(w.job.call, now);
+    if (gone.ok()) return false;
     dropped_.Increment();
-    waiting.promise.set_value(std::move(gone));
-    return;
-  }
+    w.promise.set_value(std::move(gone));
+    return true;
+  });
+  if (scores_.empty()) return std::nullopt;
+  WaitingScore next = std::move(scores_.front());
+  scores_.pop_front();
+  return next;
+}
+
+bool PolicyEngine::ScorePiece(WaitingScore& score) {
   std::vector<nn::ScoreRequest> requests;
-  for (const ScoreJob::Pair& pair : waiting.job.pairs)
-    requests.push_back({pair.source_ids, pair.target_ids, waiting.job.adapter->weights.get()});
-  waiting.promise.set_value(model_->ScoreTokens(requests));
+  int64_t tokens = 0;
+  for (size_t i = score.logprobs.size(); i < score.job.pairs.size(); ++i) {
+    const ScoreJob::Pair& pair = score.job.pairs[i];
+    tokens += static_cast<int64_t>(pair.source_ids.size() + pair.target_ids.size());
+    if (!requests.empty() && tokens > kScorePieceTokens) break;
+    requests.push_back({pair.source_ids, pair.target_ids, score.job.adapter->weights.get()});
+  }
+  auto piece = model_->ScoreTokens(requests);
+  if (!piece.ok()) {
+    score.promise.set_value(piece.status());
+    return true;
+  }
+  std::move(piece->begin(), piece->end(), std::back_inserter(score.logprobs));
+  if (score.logprobs.size() < score.job.pairs.size()) return false;
+  score.promise.set_value(std::move(score.logprobs));
+  return true;
 }
 
 void PolicyEngine::Loop() {
   while (true) {
     std::vector<Waiting> admitted;
-    std::deque<WaitingScore> scores;
+    std::optional<WaitingScore> score;
     {
       MutexLock lock(&mutex_);
       while (!stop_ && running_.empty() && lanes_[0].empty() && lanes_[1].empty() &&
@@ -247,13 +291,12 @@ void PolicyEngine::Loop() {
         return;
       }
       admitted = Admit();
-      if (!scores_
-               .empty()) {  // one between two steps, so that it does not hold up the rows for long
-        scores.push_back(std::move(scores_.front()));
-        scores_.pop_front();
-      }
+      score = NextScore();
     }
-    for (WaitingScore& w : scores) RunScore(std::move(w));
+    if (score.has_value() && !ScorePiece(*score)) {
+      MutexLock lock(&mutex_);
+      scores_.push_back(*std::move(score));  // behind the others: a large one holds up no small one
+    }
     Start(std::move(admitted));
     DropGone();
     running_rows_.Set(static_cast<double>(running_.size()));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,10 +60,12 @@ struct ScoreJob {
   CallContext call;
 };
 
-// Continuous batching over one model: a loop in a thread of its own admits waiting sequences (users
-// first, rollouts behind them) while the row and token budgets allow, runs the encoder for the new
-// ones, steps all rows together, and lets each leave when it is done. Because a row's numbers do
-// not depend on its batch mates, neither does any result. Thread-safe.
+// Continuous batching over one model: a loop in a thread of its own admits waiting sequences while
+// the row and token budgets allow, runs the encoder for the new ones, steps all rows together, and
+// lets each leave when it is done. Users come first: an eighth of both budgets is theirs alone, and
+// while one of them waits for more, no rollout is admitted. Scores are computed in pieces between
+// two steps, in turn. Because a row's numbers do not depend on its batch mates, neither does any
+// result. Thread-safe.
 class PolicyEngine {
  public:
   // `model` must outlive the engine. Metrics handles are made here (mellow_policy_*).
@@ -72,9 +75,9 @@ class PolicyEngine {
   PolicyEngine(const PolicyEngine&) = delete;
   PolicyEngine& operator=(const PolicyEngine&) = delete;
 
-  // All jobs are taken or none: ResourceExhausted when the lane is full or a job is larger than the
-  // token budget; Unavailable after Drain. The futures give the sequence, or Cancelled,
-  // DeadlineExceeded, Unavailable, or the model's error.
+  // All jobs are taken or none: InvalidArgument when a job is larger than the whole budget;
+  // ResourceExhausted when the lane is full; Unavailable after Drain. The futures give the
+  // sequence, or Cancelled, DeadlineExceeded, Unavailable, or the model's error.
   [[nodiscard]] absl::StatusOr<std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>>>
   Submit(std::vector<GenerateJob> jobs);
   [[nodiscard]] absl::StatusOr<std::future<absl::StatusOr<std::vector<std::vector<float>>>>> Submit(
@@ -102,6 +105,7 @@ class PolicyEngine {
   struct WaitingScore {
     ScoreJob job;
     std::promise<absl::StatusOr<std::vector<std::vector<float>>>> promise;
+    std::vector<std::vector<float>> logprobs;  // of the first pairs
   };
 
   void Loop();
@@ -109,7 +113,9 @@ class PolicyEngine {
   std::vector<Waiting> Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Start(std::vector<Waiting> admitted);
   void StepAll();
-  void RunScore(WaitingScore waiting);
+  std::optional<WaitingScore> NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Scores the next few pairs; true when the job has its answer.
+  bool ScorePiece(WaitingScore& score);
   void DropGone();
 
   nn::Seq2SeqModel* const model_;

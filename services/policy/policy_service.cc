@@ -287,14 +287,21 @@ absl::Status PolicyServiceImpl::ScoreTokensImpl(grpc::ServerContext& context,
                         {pair.target_ids().begin(), pair.target_ids().end()}};
     if (next.source_ids.empty())
       return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "].source_ids: is empty"));
+    // A pair is scored in one piece between two decode steps, so its size is bounded by itself.
+    const size_t longest =
+        static_cast<size_t>(std::max(options_.max_source_tokens, options_.max_new_tokens));
+    if (std::max(next.source_ids.size(), next.target_ids.size()) > longest)
+      return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "]: has ", next.source_ids.size(),
+                                                     " source_ids and ", next.target_ids.size(),
+                                                     " target_ids, at most ", longest, " each"));
     MELLOW_RETURN_IF_ERROR(CheckIds(next.source_ids, absl::StrCat("pairs[", i, "].source_ids")));
     MELLOW_RETURN_IF_ERROR(CheckIds(next.target_ids, absl::StrCat("pairs[", i, "].target_ids")));
     tokens += static_cast<int64_t>(next.source_ids.size() + next.target_ids.size());
     job.pairs.push_back(std::move(next));
   }
   if (tokens > options_.max_batch_tokens)
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "pairs: ", tokens, " tokens together, at most ", options_.max_batch_tokens, " a request"));
+    return absl::InvalidArgumentError(absl::StrCat("pairs: ", tokens, " tokens together, at most ",
+                                                   options_.max_batch_tokens, " a request"));
   MELLOW_ASSIGN_OR_RETURN(auto future, engine_->Submit(std::move(job)));
   MELLOW_ASSIGN_OR_RETURN(const auto logprobs, future.get());
   for (const std::vector<float>& row : logprobs)

@@ -70,6 +70,8 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     std::vector<std::vector<float>> out;
     for (const nn::ScoreRequest& r : requests)
       out.emplace_back(r.target_ids.size(), -static_cast<float>(r.source_ids[0]));
+    MutexLock lock(&mutex_);
+    scored_.push_back(static_cast<int>(requests.size()));
     return out;
   }
 
@@ -98,6 +100,11 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     MutexLock lock(&mutex_);
     return encoded_;
   }
+  // Pairs of every call of ScoreTokens.
+  std::vector<int> scored() const {
+    MutexLock lock(&mutex_);
+    return scored_;
+  }
   std::vector<int> rows_of_steps() const {
     MutexLock lock(&mutex_);
     return rows_of_steps_;
@@ -115,6 +122,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
   int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<int32_t> encoded_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int> scored_ ABSL_GUARDED_BY(mutex_);
   std::vector<int> rows_of_steps_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -93,6 +93,61 @@ TEST_F(PolicyEngineTest, AdmitsUsersBeforeRollouts) {
   EXPECT_THAT(model_.encoded(), ElementsAre(30, 50, 40));
 }
 
+// Every job below costs 2 + max_new_tokens tokens, of which it uses as many as it counts.
+TEST_F(PolicyEngineTest, AUserWhoWaitsForTokensIsNextWhateverElseWouldFit) {
+  Start({.max_rows = 8, .max_batch_tokens = 40});
+  model_.Hold();
+  auto long_rollout = SubmitOne(MakeJob(30, 44, Lane::kRollout, /*max_new_tokens=*/16));
+  model_.WaitUntilHeld();
+  auto short_rollout = SubmitOne(MakeJob(20, 21, Lane::kRollout, /*max_new_tokens=*/4));
+  auto long_user = SubmitOne(MakeJob(50, 51, Lane::kUser, /*max_new_tokens=*/30));
+  auto short_user = SubmitOne(MakeJob(60, 61, Lane::kUser, /*max_new_tokens=*/2));
+  model_.Release();
+  ASSERT_TRUE(short_rollout.get().ok());
+  ASSERT_TRUE(long_user.get().ok());
+  ASSERT_TRUE(short_user.get().ok());
+  ASSERT_TRUE(long_rollout.get().ok());
+  EXPECT_THAT(model_.encoded(), ElementsAre(30, 50, 60, 20));
+}
+
+TEST_F(PolicyEngineTest, TokensStayFreeForUsersWhileRolloutsRun) {
+  Start({.max_rows = 64, .max_batch_tokens = 80});  // 70 for rollouts
+  model_.Hold();
+  std::vector<std::future<Sequence>> rollouts;
+  rollouts.push_back(SubmitOne(MakeJob(30, 44, Lane::kRollout, /*max_new_tokens=*/16)));
+  model_.WaitUntilHeld();
+  for (int i = 0; i < 10; ++i)
+    rollouts.push_back(SubmitOne(MakeJob(20, 34, Lane::kRollout, /*max_new_tokens=*/16)));
+  auto user = SubmitOne(MakeJob(50, 52, Lane::kUser, /*max_new_tokens=*/6));
+  model_.Release();
+  ASSERT_TRUE(user.get().ok());
+  for (auto& rollout : rollouts) EXPECT_TRUE(rollout.get().ok());
+  EXPECT_EQ(model_.encoded()[1], 50);  // no rollout had to end first
+  EXPECT_THAT(model_.rows_of_steps(), ::testing::Each(::testing::Le(4)));
+}
+
+TEST_F(PolicyEngineTest, ARolloutLargerThanTheRolloutsPartRunsAsTheOnlyOne) {
+  Start({.max_rows = 8, .max_batch_tokens = 40});
+  EXPECT_TRUE(SubmitOne(MakeJob(30, 33, Lane::kRollout, /*max_new_tokens=*/38)).get().ok());
+}
+
+TEST_F(PolicyEngineTest, WhatNobodyWaitsForLeavesTheQueueAtOnce) {
+  Start({.max_rows = 1, .queue_capacity = 2});
+  std::atomic<bool> cancelled{false};
+  model_.Hold();
+  auto running = SubmitOne(MakeJob(5, 40, Lane::kUser, /*max_new_tokens=*/64));
+  model_.WaitUntilHeld();
+  auto first = SubmitOne(MakeJob(6, 7));
+  GenerateJob second = MakeJob(41, 42);
+  second.call.cancelled = [&] { return cancelled.load(); };
+  auto behind = SubmitOne(std::move(second));
+  cancelled = true;
+  model_.Release();
+  EXPECT_EQ(behind.get().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(running.get().ok());
+}
+
 TEST_F(PolicyEngineTest, FullQueueRefusesTheWholeBatchAtOnce) {
   Start({.max_rows = 1, .queue_capacity = 2});
   model_.Hold();
@@ -112,7 +167,7 @@ TEST_F(PolicyEngineTest, RefusesWhatCanNeverFit) {
   Start({.max_batch_tokens = 10});
   EXPECT_EQ(
       engine_->Submit(Batch(MakeJob(5, 6, Lane::kUser, /*max_new_tokens=*/9))).status().code(),
-      absl::StatusCode::kResourceExhausted);
+      absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(PolicyEngineTest, ExpiredAndCancelledRequestsCostNoCompute) {
@@ -179,6 +234,45 @@ TEST_F(PolicyEngineTest, ScoresWhileSequencesRun) {
   ASSERT_TRUE(logprobs.ok());
   EXPECT_THAT((*logprobs)[0], ElementsAre(-7, -7, -7));
   EXPECT_TRUE(running.get().ok());
+}
+
+ScoreJob MakeScore(int32_t first, int pairs, size_t target_tokens) {
+  ScoreJob job;
+  for (int i = 0; i < pairs; ++i)
+    job.pairs.push_back({{first + i, 2}, std::vector<int32_t>(target_tokens, 3)});
+  job.adapter = std::make_shared<const ServedAdapter>();
+  return job;
+}
+
+TEST_F(PolicyEngineTest, ALargeScoreIsComputedInPiecesBetweenSteps) {
+  Start({});
+  model_.Hold();
+  auto running = SubmitOne(MakeJob(5, 60, Lane::kUser, /*max_new_tokens=*/64));
+  model_.WaitUntilHeld();
+  auto large = engine_->Submit(MakeScore(/*first=*/100, /*pairs=*/8, /*target_tokens=*/100));
+  auto small = engine_->Submit(MakeScore(/*first=*/200, /*pairs=*/1, /*target_tokens=*/1));
+  ASSERT_TRUE(large.ok());
+  ASSERT_TRUE(small.ok());
+  model_.Release();
+  const auto logprobs = large->get();
+  ASSERT_TRUE(logprobs.ok()) << logprobs.status();
+  ASSERT_EQ(logprobs->size(), 8u);
+  for (int i = 0; i < 8; ++i) EXPECT_THAT((*logprobs)[i], ::testing::Each(-100.0f - i));
+  ASSERT_TRUE(small->get().ok());
+  ASSERT_TRUE(running.get().ok());
+  // Two pairs of 102 tokens a piece; the small one has its turn after the first.
+  EXPECT_THAT(model_.scored(), ElementsAre(2, 1, 2, 2, 2));
+}
+
+TEST_F(PolicyEngineTest, ACancelledScoreStopsAtTheNextPiece) {
+  Start({});
+  std::atomic<int> asked{0};
+  ScoreJob job = MakeScore(/*first=*/100, /*pairs=*/100, /*target_tokens=*/300);
+  job.call.cancelled = [&] { return ++asked > 3; };
+  auto scored = engine_->Submit(std::move(job));
+  ASSERT_TRUE(scored.ok());
+  EXPECT_EQ(scored->get().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(model_.scored().size(), 3u);
 }
 
 }  // namespace
