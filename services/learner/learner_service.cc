@@ -13,9 +13,13 @@
 namespace mellow::learner {
 
 LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
-                                       LearnerSession::Options session_options, ComputeTurns* turns,
+                                       LearnerSession::Options session_options,
+                                       const nn::ModelHash* model_hash, ComputeTurns* turns,
                                        obs::Metrics* metrics)
-    : options_(options), session_options_(std::move(session_options)), turns_(turns) {
+    : options_(options),
+      session_options_(std::move(session_options)),
+      model_hash_(model_hash),
+      turns_(turns) {
   steps_total_ =
       metrics->AddCounter("mellow_learner_steps_total", "PPO steps trained and recorded.");
   checkpoint_failures_ =
@@ -189,6 +193,8 @@ common::v1::NodeCapacity LearnerServiceImpl::Capacity() const {
   capacity.set_threads(session_options_.trainer.threads);
   capacity.set_tokens_per_second(tokens_per_second_.load());
   capacity.set_model(options_.model);
+  capacity.set_model_sha256(model_hash_->Get().value_or(""));
+  capacity.set_precision("float32");
   return capacity;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
@@ -18,10 +19,10 @@ namespace mellow::learner {
 // The rpcs of LearnerService. Calls that compute take turns; GetInfo never waits. Thread-safe.
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
-  // `session_options.trainer.device` is resolved. `turns` (whoever computes in this process takes
-  // one) and `metrics` must outlive the service.
+  // `session_options.trainer.device` is resolved. `model_hash`, `turns` (whoever computes in this
+  // process takes one) and `metrics` must outlive the service.
   LearnerServiceImpl(const LearnerOptions& options, LearnerSession::Options session_options,
-                     ComputeTurns* turns, obs::Metrics* metrics);
+                     const nn::ModelHash* model_hash, ComputeTurns* turns, obs::Metrics* metrics);
 
   grpc::Status OpenRun(grpc::ServerContext* context, const v1::OpenRunRequest* request,
                        v1::OpenRunResponse* response) override;
@@ -53,6 +54,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
 
   const LearnerOptions options_;
   const LearnerSession::Options session_options_;
+  const nn::ModelHash* const model_hash_;
   ComputeTurns* const turns_;
   obs::Counter steps_total_;
   obs::Counter checkpoint_failures_;

@@ -20,13 +20,14 @@ absl::Status Serve(LearnerOptions options) {
       options.model, options.checkpoint_dir, options.keep_checkpoints, {}};
   MELLOW_ASSIGN_OR_RETURN(session.trainer.device, nn::ResolveDevice(options.device));
   session.trainer.threads = options.threads;
+  const nn::ModelHash model_hash(options.model);
   // The weights are loaded when a run is opened; a wrong folder should not wait for that.
   MELLOW_RETURN_IF_ERROR(nn::ReadT5Config(options.model).status());
   MELLOW_RETURN_IF_ERROR(nn::LoadModelTensors(options.model).status());
 
   obs::Metrics metrics;
   ComputeTurns turns;
-  LearnerServiceImpl service(options, session, &turns, &metrics);
+  LearnerServiceImpl service(options, session, &model_hash, &turns, &metrics);
   SftRunner runner({session.model,
                     session.checkpoint_dir,
                     session.keep_checkpoints,

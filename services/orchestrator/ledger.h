@@ -55,6 +55,10 @@ class Ledger {
   [[nodiscard]] virtual absl::Status SetRunStart(const std::string& run_id,
                                                  const AdapterRef& start) = 0;
 
+  // The models that the run depends on; empty: none are pinned yet.
+  [[nodiscard]] virtual absl::StatusOr<RunPins> Pins(const std::string& run_id) = 0;
+  [[nodiscard]] virtual absl::Status SetPins(const std::string& run_id, const RunPins& pins) = 0;
+
   // A version that was never given before, larger than all others and than `floor`.
   [[nodiscard]] virtual absl::StatusOr<int64_t> NewVersion(int64_t floor) = 0;
   // The version that the step's adapter gets: new at the first call, the same ever after.

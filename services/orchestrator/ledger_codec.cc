@@ -172,6 +172,49 @@ absl::StatusOr<CanarySuite> DecodeCanary(const std::string& text) {
   return suite;
 }
 
+std::string EncodePins(const RunPins& pins) {
+  json models = json::array();
+  for (const auto& [role, pin] : pins.models) {
+    models.push_back(
+        {{"role", static_cast<int>(role)}, {"sha256", pin.sha256}, {"precision", pin.precision}});
+  }
+  json logits = json::array();
+  for (const std::vector<float>& row : pins.reward_logits) logits.push_back(Hex(PackFloats(row)));
+  return Dump(
+      {{"models", models}, {"reward_labels", pins.reward_labels}, {"reward_logits", logits}});
+}
+
+absl::StatusOr<RunPins> DecodePins(const std::string& text) {
+  const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return BadRecord("pins");
+  const auto list = [&object](const char* name) -> absl::StatusOr<const json*> {
+    const auto it = object.find(name);
+    if (it == object.end() || !it->is_array()) return BadRecord(name);
+    return &*it;
+  };
+  RunPins pins;
+  MELLOW_ASSIGN_OR_RETURN(const json* models, list("models"));
+  for (const json& model : *models) {
+    const auto role = model.is_object() ? model.find("role") : model.end();
+    if (role == model.end() || !role->is_number_integer()) return BadRecord("role");
+    ModelPin& pin = pins.models[static_cast<NodeRole>(role->get<int>())];
+    MELLOW_RETURN_IF_ERROR(ReadText(model, "sha256", &pin.sha256));
+    MELLOW_RETURN_IF_ERROR(ReadText(model, "precision", &pin.precision));
+  }
+  MELLOW_ASSIGN_OR_RETURN(const json* labels, list("reward_labels"));
+  for (const json& label : *labels) {
+    if (!label.is_string()) return BadRecord("reward_labels");
+    pins.reward_labels.push_back(label.get<std::string>());
+  }
+  MELLOW_ASSIGN_OR_RETURN(const json* logits, list("reward_logits"));
+  for (const json& row : *logits) {
+    MELLOW_ASSIGN_OR_RETURN(const std::string bytes, ReadHex({{"row", row}}, "row"));
+    MELLOW_ASSIGN_OR_RETURN(std::vector<float> values, UnpackFloats(bytes));
+    pins.reward_logits.push_back(std::move(values));
+  }
+  return pins;
+}
+
 std::string EncodeEvidence(const PromotionEvidence& evidence) {
   json gates = json::array();
   for (const PromotionGate& gate : evidence.gates)

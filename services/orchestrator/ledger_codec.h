@@ -29,6 +29,9 @@ namespace mellow::orchestrator {
 [[nodiscard]] std::string EncodeCanary(const CanarySuite& suite);
 [[nodiscard]] absl::StatusOr<CanarySuite> DecodeCanary(const std::string& text);
 
+[[nodiscard]] std::string EncodePins(const RunPins& pins);
+[[nodiscard]] absl::StatusOr<RunPins> DecodePins(const std::string& text);
+
 [[nodiscard]] std::string EncodeEvidence(const PromotionEvidence& evidence);
 [[nodiscard]] absl::StatusOr<PromotionEvidence> DecodeEvidence(const std::string& text);
 

@@ -24,10 +24,27 @@ NodeRegistry::~NodeRegistry() {
   for (auto& [id, node] : nodes_) node.life.request_stop();
 }
 
-NodeState NodeRegistry::StateOf(const Node& node) {
+bool NodeRegistry::OtherModel(const Node& node) const {
+  const auto pin = pins_.find(node.report.role);
+  return pin != pins_.end() && PinOf(node.report) != pin->second;
+}
+
+const NodeRegistry::Requirement& NodeRegistry::RequirementOf(NodeRole role) const {
+  static const auto* const kNone = new Requirement();
+  const auto it = requirements_.find(role);
+  return it == requirements_.end() ? *kNone : it->second;
+}
+
+NodeState NodeRegistry::StateOf(const Node& node) const {
   if (node.lost) return NodeState::kLost;
-  if (node.report.role == NodeRole::kPolicy && !node.verified) return NodeState::kQuarantined;
+  if (OtherModel(node)) return NodeState::kQuarantined;
+  if (RequirementOf(node.report.role).required && !node.verified) return NodeState::kQuarantined;
   return NodeState::kReady;
+}
+
+bool NodeRegistry::Unverified(const Node& node) const {
+  return RequirementOf(node.report.role).required && !node.lost && !OtherModel(node) &&
+         !node.verified && !node.claimed;
 }
 
 NodeHandle NodeRegistry::HandleOf(const Node& node) const {
@@ -39,7 +56,8 @@ NodeHandle NodeRegistry::HandleOf(const Node& node) const {
           node.measured_speed > 0 ? node.measured_speed : said,
           node.report.adapters,
           node.life.get_token(),
-          round_};
+          RequirementOf(node.report.role).round,
+          node.report.role};
 }
 
 NodeRegistry::Node* NodeRegistry::Find(const NodeHandle& handle) {
@@ -76,18 +94,17 @@ absl::Status NodeRegistry::Register(const NodeReport& report, absl::Time now) {
         node.leases_done = it->second.leases_done;
         node.leases_lost = it->second.leases_lost;
       }
-      Unverify(&node, requirement_);
-      // Without a requirement there is nothing to verify.
-      node.verified = round_ == 0;
+      Unverify(&node, RequirementOf(report.role).reason);
       it = nodes_.insert_or_assign(report.node_id, std::move(node)).first;
     } else if (it->second.lost) {
       it->second.life = std::stop_source();
     }
     Node& node = it->second;
-    changed = fresh || node.lost;
+    const bool worked = !node.lost && !OtherModel(node);
     node.lost = false;
     node.last_seen = now;
     node.report = report;
+    changed = fresh || worked == OtherModel(node);
   }
   ended.request_stop();
   if (changed) Notify();
@@ -134,8 +151,16 @@ std::vector<NodeStatus> NodeRegistry::List() const {
   {
     MutexLock lock(&mutex_);
     for (const auto& [id, node] : nodes_) {
-      NodeStatus status{node.report, StateOf(node), "", node.leases_done, node.leases_lost};
+      NodeStatus status{.report = node.report,
+                        .state = StateOf(node),
+                        .leases_done = node.leases_done,
+                        .leases_lost = node.leases_lost};
+      status.other_model = !node.lost && OtherModel(node);
       if (status.state == NodeState::kQuarantined) status.reason = node.reason;
+      if (status.other_model) {
+        status.reason = absl::StrCat("its model is ", ToString(PinOf(node.report)),
+                                     ", the run pins ", ToString(pins_.at(node.report.role)));
+      }
       if (status.state == NodeState::kLost) status.reason = "no heartbeat";
       list.push_back(std::move(status));
     }
@@ -225,12 +250,33 @@ void NodeRegistry::ReportFailure(const NodeHandle& handle, absl::Time now, bool 
   node->rest_until = now + std::min(kLongestRest, kFirstRest * (1 << (node->failures - 1)));
 }
 
-void NodeRegistry::RequireVerification(const std::string& reason) {
+void NodeRegistry::SetPins(std::map<NodeRole, ModelPin> pins) {
   {
     MutexLock lock(&mutex_);
-    ++round_;
-    requirement_ = reason;
-    for (auto& [id, node] : nodes_) Unverify(&node, reason);
+    if (pins_ == pins) return;
+    pins_ = std::move(pins);
+  }
+  Notify();
+}
+
+void NodeRegistry::RequireVerification(NodeRole role, const std::string& reason) {
+  {
+    MutexLock lock(&mutex_);
+    Requirement& requirement = requirements_[role];
+    requirement = {requirement.round + 1, /*required=*/true, reason};
+    for (auto& [id, node] : nodes_) {
+      if (node.report.role == role) Unverify(&node, reason);
+    }
+  }
+  Notify();
+}
+
+void NodeRegistry::DropVerification(NodeRole role) {
+  {
+    MutexLock lock(&mutex_);
+    Requirement& requirement = requirements_[role];
+    if (!requirement.required) return;
+    requirement = {requirement.round + 1, /*required=*/false, ""};
   }
   Notify();
 }
@@ -239,10 +285,7 @@ std::vector<NodeHandle> NodeRegistry::ClaimUnverified(absl::Time now) {
   MutexLock lock(&mutex_);
   std::vector<NodeHandle> due;
   for (auto& [id, node] : nodes_) {
-    if (node.report.role != NodeRole::kPolicy || node.lost || node.verified || node.claimed ||
-        node.verify_at > now) {
-      continue;
-    }
+    if (!Unverified(node) || node.verify_at > now) continue;
     node.claimed = true;
     due.push_back(HandleOf(node));
   }
@@ -253,9 +296,7 @@ absl::Time NodeRegistry::NextVerification() const {
   MutexLock lock(&mutex_);
   absl::Time next = absl::InfiniteFuture();
   for (const auto& [id, node] : nodes_) {
-    if (node.report.role != NodeRole::kPolicy || node.lost || node.verified || node.claimed)
-      continue;
-    next = std::min(next, node.verify_at);
+    if (Unverified(node)) next = std::min(next, node.verify_at);
   }
   return next;
 }
@@ -264,7 +305,7 @@ void NodeRegistry::MarkVerified(const NodeHandle& handle) {
   {
     MutexLock lock(&mutex_);
     Node* node = Find(handle);
-    if (node == nullptr || handle.verification != round_) return;
+    if (node == nullptr || handle.verification != RequirementOf(handle.role).round) return;
     node->claimed = false;
     node->tried = true;
     node->verified = true;
@@ -278,7 +319,7 @@ void NodeRegistry::Quarantine(const NodeHandle& handle, const std::string& reaso
   {
     MutexLock lock(&mutex_);
     Node* node = Find(handle);
-    if (node == nullptr || handle.verification != round_) return;
+    if (node == nullptr || handle.verification != RequirementOf(handle.role).round) return;
     node->claimed = false;
     node->tried = true;
     node->verified = false;
@@ -293,7 +334,7 @@ std::string NodeRegistry::AllMismatch() const {
   MutexLock lock(&mutex_);
   std::vector<std::string> reasons;
   for (const auto& [id, node] : nodes_) {
-    if (node.report.role != NodeRole::kPolicy || node.lost) continue;
+    if (node.report.role != NodeRole::kPolicy || node.lost || OtherModel(node)) continue;
     if (node.verified || !node.mismatch) return "";
     reasons.push_back(absl::StrCat(id, ": ", node.reason));
   }
@@ -302,10 +343,12 @@ std::string NodeRegistry::AllMismatch() const {
 
 int NodeRegistry::Untried() const {
   MutexLock lock(&mutex_);
-  return static_cast<int>(std::count_if(nodes_.begin(), nodes_.end(), [](const auto& entry) {
-    const Node& node = entry.second;
-    return node.report.role == NodeRole::kPolicy && !node.lost && !node.tried && !node.verified;
-  }));
+  int untried = 0;
+  for (const auto& [id, node] : nodes_) {
+    untried += node.report.role == NodeRole::kPolicy && !node.lost && !OtherModel(node) &&
+               RequirementOf(NodeRole::kPolicy).required && !node.tried && !node.verified;
+  }
+  return untried;
 }
 
 NodeRegistry::Subscription::Subscription(NodeRegistry* registry, std::function<void()> changed)

@@ -20,6 +20,7 @@ struct NodeStatus {
   NodeReport report;
   NodeState state = NodeState::kLost;
   std::string reason;
+  bool other_model = false;  // than the run pins; then it is quarantined
   int64_t leases_done = 0;
   int64_t leases_lost = 0;
 };
@@ -34,11 +35,12 @@ struct NodeHandle {
   std::vector<AdapterRef> adapters;  // as last reported
   std::stop_token life;              // stops when the node is lost or restarts: give up the call
   int64_t verification = 0;          // the round of verification in which the handle was made
+  NodeRole role = NodeRole::kPolicy;
 };
 
-// Who is there, and who may work. A policy node may work when it is alive and was verified
-// (published to and canary passed) for the target adapter; other nodes when they are alive. Time is
-// passed in. Thread-safe.
+// Who is there, and who may work: a node that is alive, has the model that the run pins, and, where
+// its role has to be verified, passed. A policy node is verified for the target adapter (published
+// to and canary passed), a reward node by the run's canary texts. Time is passed in. Thread-safe.
 class NodeRegistry {
  public:
   explicit NodeRegistry(absl::Duration lost_after) : lost_after_(lost_after) {}
@@ -73,10 +75,13 @@ class NodeRegistry {
   // with it.
   void ReportFailure(const NodeHandle& node, absl::Time now, bool lease);
 
-  // Every policy node must be verified again.
-  void RequireVerification(const std::string& reason);
-  // Live policy nodes whose verification is due; each is claimed until one of the two below is
-  // called.
+  // The models that nodes must have to get work; a role that is not there may have any.
+  void SetPins(std::map<NodeRole, ModelPin> pins);
+  // Every node of the role (policy or reward) must be verified again.
+  void RequireVerification(NodeRole role, const std::string& reason);
+  // The role's nodes may work as they are.
+  void DropVerification(NodeRole role);
+  // Live nodes whose verification is due; each is claimed until one of the two below is called.
   [[nodiscard]] std::vector<NodeHandle> ClaimUnverified(absl::Time now);
   // When a quarantined node is due again.
   [[nodiscard]] absl::Time NextVerification() const;
@@ -88,7 +93,7 @@ class NodeRegistry {
   // When there are live policy nodes and each is quarantined for a mismatch: the reasons. Else
   // empty.
   [[nodiscard]] std::string AllMismatch() const;
-  // Live policy nodes that were not tried since verification was required.
+  // Live policy nodes, with the right model, that were not tried since verification was required.
   [[nodiscard]] int Untried() const;
 
   // Calls `changed` after every change of who may work, from the thread that made it, without a
@@ -117,7 +122,7 @@ class NodeRegistry {
     int64_t leases_lost = 0;
     int failures = 0;  // in a row
     absl::Time rest_until = absl::InfinitePast();
-    // Of policy nodes.
+    // Of nodes that have to be verified.
     bool claimed = false;
     bool tried = false;
     bool verified = false;
@@ -126,7 +131,18 @@ class NodeRegistry {
     absl::Time verify_at = absl::InfinitePast();
   };
 
-  static NodeState StateOf(const Node& node);
+  // What the nodes of a role have to pass.
+  struct Requirement {
+    int64_t round = 0;  // grows with every requirement
+    bool required = false;
+    std::string reason;
+  };
+
+  bool OtherModel(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  NodeState StateOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  const Requirement& RequirementOf(NodeRole role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Alive, with the right model, not verified and claimed by nobody.
+  bool Unverified(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   NodeHandle HandleOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The node if it is still the process that `handle` was made for; else null.
   Node* Find(const NodeHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -136,8 +152,8 @@ class NodeRegistry {
   const absl::Duration lost_after_;
   mutable Mutex mutex_;
   std::map<std::string, Node> nodes_ ABSL_GUARDED_BY(mutex_);
-  int64_t round_ ABSL_GUARDED_BY(mutex_) = 0;  // of the verification that is required now
-  std::string requirement_ ABSL_GUARDED_BY(mutex_);
+  std::map<NodeRole, ModelPin> pins_ ABSL_GUARDED_BY(mutex_);
+  std::map<NodeRole, Requirement> requirements_ ABSL_GUARDED_BY(mutex_);
   Mutex listeners_mutex_;
   std::map<int64_t, std::function<void()>> listeners_ ABSL_GUARDED_BY(listeners_mutex_);
   int64_t next_listener_ ABSL_GUARDED_BY(listeners_mutex_) = 1;

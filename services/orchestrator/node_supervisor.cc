@@ -12,6 +12,8 @@
 namespace mellow::orchestrator {
 namespace {
 
+constexpr absl::Duration kRewardCanaryTimeout = absl::Minutes(1);
+
 // The node's log-probs of the suite are the expected ones, and of the right weights.
 // *wrong_weights: they were computed and are others.
 absl::Status RunCanary(PolicyClient* client, const AdapterTarget& target, std::stop_token stop,
@@ -58,7 +60,7 @@ void NodeSupervisor::SetTarget(AdapterTarget target) {
     target_ = std::make_shared<const AdapterTarget>(std::move(target));
     times_ = {};
   }
-  registry_->RequireVerification(reason);
+  registry_->RequireVerification(NodeRole::kPolicy, reason);
 }
 
 void NodeSupervisor::SetChampion(AdapterTarget champion) {
@@ -67,7 +69,20 @@ void NodeSupervisor::SetChampion(AdapterTarget champion) {
     MutexLock lock(&mutex_);
     champion_ = std::make_shared<const AdapterTarget>(std::move(champion));
   }
-  registry_->RequireVerification(reason);
+  registry_->RequireVerification(NodeRole::kPolicy, reason);
+}
+
+void NodeSupervisor::SetPins(const RunPins& pins) {
+  {
+    MutexLock lock(&mutex_);
+    pins_ = pins;
+  }
+  registry_->SetPins(pins.models);
+  if (pins.reward_labels.empty()) {
+    registry_->DropVerification(NodeRole::kReward);
+  } else {
+    registry_->RequireVerification(NodeRole::kReward, "waits for the reward canary");
+  }
 }
 
 absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient* client,
@@ -125,40 +140,64 @@ void NodeSupervisor::Loop() {
   verifications_.clear();
 }
 
-void NodeSupervisor::Verify(const NodeHandle& node) {
-  const LinkedStop stop(node.life, stop_.get_token());
-  const std::shared_ptr<PolicyClient> client = clients_->Policy(node.node_id, node.address);
-  bool wrong_weights = false;
-  absl::Status status = VerifyChampion(node, client.get(), stop.token(), &wrong_weights);
-  const std::shared_ptr<const AdapterTarget> target = this->target();
-  if (status.ok() && target == nullptr) return registry_->MarkVerified(node);
-
-  const absl::Time begin = absl::Now();
-  absl::Time published = begin;
-  if (status.ok()) {
-    const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
-                                    [&](const AdapterRef& ref) { return ref == target->ref; });
-    if (target->files != nullptr && !has_it)
-      status = Annotate(client->PublishAdapter(target->ref, *target->files,
-                                               wire::Publication::kNewest, stop.token()),
-                        absl::StrCat("publishing adapter ", ToString(target->ref)));
-    published = absl::Now();
-  }
-  if (status.ok()) status = RunCanary(client.get(), *target, stop.token(), &wrong_weights);
+absl::Status NodeSupervisor::VerifyReward(const NodeHandle& node, std::stop_token stop,
+                                          bool* wrong_weights) {
+  RunPins pins;
   {
     MutexLock lock(&mutex_);
-    if (target_ == target) {
-      times_.publish_seconds =
-          std::max(times_.publish_seconds, absl::ToDoubleSeconds(published - begin));
-      times_.canary_seconds =
-          std::max(times_.canary_seconds, absl::ToDoubleSeconds(absl::Now() - published));
-    }
+    pins = pins_;
   }
+  if (pins.reward_labels.empty()) return absl::OkStatus();
+  MELLOW_ASSIGN_OR_RETURN(const ScoreAnswer answer,
+                          clients_->Reward(node.node_id, node.address)
+                              ->Score(RewardCanaryTexts(), kRewardCanaryTimeout, std::move(stop)));
+  absl::Status status = CheckRewardCanary(pins, answer);
+  *wrong_weights = !status.ok();
+  return status;
+}
+
+absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_token stop,
+                                          bool* wrong_weights) {
+  const std::shared_ptr<PolicyClient> client = clients_->Policy(node.node_id, node.address);
+  MELLOW_RETURN_IF_ERROR(VerifyChampion(node, client.get(), stop, wrong_weights));
+  const std::shared_ptr<const AdapterTarget> target = this->target();
+  if (target == nullptr) return absl::OkStatus();
+
+  const absl::Time begin = absl::Now();
+  const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
+                                  [&](const AdapterRef& ref) { return ref == target->ref; });
+  absl::Status status;
+  if (target->files != nullptr && !has_it) {
+    status = Annotate(
+        client->PublishAdapter(target->ref, *target->files, wire::Publication::kNewest, stop),
+        absl::StrCat("publishing adapter ", ToString(target->ref)));
+  }
+  const absl::Time published = absl::Now();
+  if (status.ok()) status = RunCanary(client.get(), *target, stop, wrong_weights);
+  MutexLock lock(&mutex_);
+  if (target_ == target) {
+    times_.publish_seconds =
+        std::max(times_.publish_seconds, absl::ToDoubleSeconds(published - begin));
+    times_.canary_seconds =
+        std::max(times_.canary_seconds, absl::ToDoubleSeconds(absl::Now() - published));
+  }
+  return status;
+}
+
+void NodeSupervisor::Verify(const NodeHandle& node) {
+  const LinkedStop stop(node.life, stop_.get_token());
+  bool wrong_weights = false;
+  const absl::Status status = node.role == NodeRole::kReward
+                                  ? VerifyReward(node, stop.token(), &wrong_weights)
+                                  : VerifyPolicy(node, stop.token(), &wrong_weights);
   if (status.ok()) return registry_->MarkVerified(node);
   if (stop_.stop_requested()) return;
   if (wrong_weights) metrics_->CountCanaryFailure(node.node_id);
-  obs::Log(obs::Severity::kWarning, "policy node quarantined",
-           {{"node", node.node_id}, {"address", node.address}, {"error", status.ToString()}});
+  obs::Log(obs::Severity::kWarning, "node quarantined",
+           {{"role", ToString(node.role)},
+            {"node", node.node_id},
+            {"address", node.address},
+            {"error", status.ToString()}});
   registry_->Quarantine(node, std::string(status.message()), wrong_weights, absl::Now() + retry_);
 }
 

@@ -13,6 +13,7 @@
 #include "common/sync/mutex.h"
 #include "services/orchestrator/canary.h"
 #include "services/orchestrator/mailbox.h"
+#include "services/orchestrator/model_pins.h"
 #include "services/orchestrator/node_clients.h"
 #include "services/orchestrator/node_registry.h"
 #include "services/orchestrator/orchestrator_metrics.h"
@@ -40,7 +41,8 @@ struct SettleTimes {
 
 // Keeps policy nodes on the target adapter and on the champion for as long as the process lives,
 // run or no run: after a new target or champion, and whenever a node appears or restarts, it
-// publishes them, runs the canary, and marks the node as verified or quarantined. Also notices
+// publishes them, runs the canary, and marks the node as verified or quarantined. While a run has
+// pinned its models, each reward node has to score the run's canary texts as pinned. Also notices
 // nodes that fell silent. Own threads; thread-safe.
 class NodeSupervisor {
  public:
@@ -56,6 +58,9 @@ class NodeSupervisor {
   void SetTarget(AdapterTarget target);
   // As SetTarget. Version 0: there is no champion.
   void SetChampion(AdapterTarget champion);
+  // What the nodes must have from now on to get work; nothing: any model will do. Precondition:
+  // complete, or empty.
+  void SetPins(const RunPins& pins);
   // The target's adapter, or none.
   std::shared_ptr<const AdapterTarget> target() const;
   SettleTimes times() const;
@@ -63,6 +68,8 @@ class NodeSupervisor {
  private:
   void Loop();
   void Verify(const NodeHandle& node);
+  absl::Status VerifyPolicy(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
+  absl::Status VerifyReward(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
   // What the node has to do with the champion before it may work.
   absl::Status VerifyChampion(const NodeHandle& node, PolicyClient* client, std::stop_token stop,
                               bool* wrong_weights);
@@ -73,6 +80,7 @@ class NodeSupervisor {
   const absl::Duration retry_;
   mutable Mutex mutex_;
   std::shared_ptr<const AdapterTarget> target_ ABSL_GUARDED_BY(mutex_);
+  RunPins pins_ ABSL_GUARDED_BY(mutex_);
   SettleTimes times_ ABSL_GUARDED_BY(mutex_);  // since SetTarget
   std::shared_ptr<const AdapterTarget> champion_ ABSL_GUARDED_BY(mutex_);
   // By node id: the champion that it was given, in which life. It is not told again with every

@@ -29,6 +29,7 @@ OrchestratorMetrics::OrchestratorMetrics(obs::Metrics* metrics) : metrics_(metri
                          {{"result", result}});
   }
   (void)CanaryFailures("");
+  OtherModel("").Set(0);
   CountRollouts(0);
   CountScores(0);
 }
@@ -98,6 +99,13 @@ void OrchestratorMetrics::SetNodes(const std::vector<NodeStatus>& nodes) {
     }
   }
   MutexLock lock(&mutex_);
+  for (auto& [id, gauge] : other_models_) gauge.Set(0);
+  for (const NodeStatus& node : nodes) {
+    if (!node.other_model) continue;
+    auto [it, added] = other_models_.try_emplace(node.report.node_id);
+    if (added) it->second = OtherModel(node.report.node_id);
+    it->second.Set(1);
+  }
   for (auto& [labels, gauge] : node_gauges_) {
     if (!counts.contains(labels)) gauge.Set(0);
   }
@@ -127,10 +135,18 @@ void OrchestratorMetrics::CountScores(int scored) {
   metrics_->AddCounter("mellow_orchestrator_scores_total", "Rollouts scored").Increment(scored);
 }
 
+obs::Gauge OrchestratorMetrics::OtherModel(const std::string& node) {
+  return metrics_->AddGauge("mellow_orchestrator_node_has_other_model",
+                            "1 while the node has another model, or precision, than the run pins",
+                            {{"node", node}});
+}
+
 obs::Counter OrchestratorMetrics::CanaryFailures(const std::string& node) {
   return metrics_->AddCounter(
       "mellow_orchestrator_canary_failures_total",
-      "Times that a policy node's log-probs or adapter were not the learner's", {{"node", node}});
+      "Times that a policy node's log-probs or adapter were not the learner's, or a reward node's "
+      "logits not the run's",
+      {{"node", node}});
 }
 
 void OrchestratorMetrics::CountCanaryFailure(const std::string& node) {

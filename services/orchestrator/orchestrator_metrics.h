@@ -37,11 +37,13 @@ class OrchestratorMetrics {
 
  private:
   obs::Counter CanaryFailures(const std::string& node);
+  obs::Gauge OtherModel(const std::string& node);
 
   obs::Metrics* metrics_;
   Mutex mutex_;
   // Label sets that were shown once must go to zero, not stay.
   std::map<obs::Labels, obs::Gauge> node_gauges_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, obs::Gauge> other_models_ ABSL_GUARDED_BY(mutex_);  // by node
 };
 
 }  // namespace mellow::orchestrator

@@ -150,9 +150,13 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
   report.address = request.address();
   report.incarnation = request.incarnation();
   const common::v1::NodeCapacity& capacity = request.capacity();
-  report.capacity = {capacity.device(), capacity.threads(), capacity.max_batch_tokens(),
+  report.capacity = {capacity.device(),
+                     capacity.threads(),
+                     capacity.max_batch_tokens(),
                      std::isfinite(capacity.tokens_per_second()) ? capacity.tokens_per_second() : 0,
-                     capacity.model()};
+                     capacity.model(),
+                     capacity.model_sha256(),
+                     capacity.precision()};
   for (const common::v1::AdapterRef& adapter : request.adapters()) {
     report.adapters.push_back(AdapterRefFromProto(adapter));
   }
@@ -208,6 +212,15 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   ToProto(run.adapter, proto->mutable_adapter());
   proto->set_adapter_path(run.adapter_path);
   if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());
+  for (const auto& [role, pin] : run.pins.models) {
+    v1::PinnedModel* model = proto->add_models();
+    model->set_role(static_cast<v1::NodeRole>(role));
+    model->set_model_sha256(pin.sha256);
+    model->set_precision(pin.precision);
+    if (role == NodeRole::kReward) {
+      model->mutable_labels()->Assign(run.pins.reward_labels.begin(), run.pins.reward_labels.end());
+    }
+  }
 }
 
 void ToProto(const NodeStatus& node, v1::Node* proto) {
@@ -221,6 +234,8 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
   capacity->set_max_batch_tokens(node.report.capacity.max_batch_tokens);
   capacity->set_tokens_per_second(node.report.capacity.tokens_per_second);
   capacity->set_model(node.report.capacity.model);
+  capacity->set_model_sha256(node.report.capacity.model_sha256);
+  capacity->set_precision(node.report.capacity.precision);
   proto->set_leases_done(node.leases_done);
   proto->set_leases_lost(node.leases_lost);
   const AdapterRef* newest = nullptr;

@@ -10,6 +10,7 @@
 #include "common/obs/log.h"
 #include "services/orchestrator/canary.h"
 #include "services/orchestrator/linked_stop.h"
+#include "services/orchestrator/model_pins.h"
 #include "services/orchestrator/self_test.h"
 #include "services/orchestrator/wait_on_registry.h"
 
@@ -44,12 +45,23 @@ RunDriver::RunDriver(const DriverParts& parts, std::string run_id, RunConfig con
       signals_(std::move(signals)) {}
 
 absl::Status RunDriver::Run() {
+  MELLOW_RETURN_IF_ERROR(Pin());
   MELLOW_RETURN_IF_ERROR(Open());
   last_commit_ = absl::Now();
   for (int step = static_cast<int>(adapters_.size()) + 1; step <= config_.steps; ++step) {
     if (stopping()) return Stopped();
     MELLOW_RETURN_IF_ERROR(Step(step));
   }
+  return absl::OkStatus();
+}
+
+absl::Status RunDriver::Pin() {
+  MELLOW_ASSIGN_OR_RETURN(const RunPins kept, parts_.ledger->Pins(run_id_));
+  const LinkedStop stop(signals_.stop, signals_.shutdown);
+  MELLOW_ASSIGN_OR_RETURN(const RunPins pins, PinModels(kept, parts_.registry, parts_.clients,
+                                                        observer_, stop.token()));
+  if (pins != kept) MELLOW_RETURN_IF_ERROR(parts_.ledger->SetPins(run_id_, pins));
+  parts_.supervisor->SetPins(pins);
   return absl::OkStatus();
 }
 

@@ -53,6 +53,8 @@ class RunDriver {
   [[nodiscard]] absl::Status Run();
 
  private:
+  // The models of the run's nodes: those of the ledger, or those that are there now.
+  absl::Status Pin();
   absl::Status Open();
   absl::Status Step(int step);
   // Trains, and meanwhile, with lag, collects the next step into next_.

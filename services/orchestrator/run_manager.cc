@@ -209,6 +209,7 @@ void RunManager::Drive(Active* active, const RunConfig& config, const PromptSour
                      {active->stop.get_token(), shutdown_.get_token()});
     status = driver.Run();
   } while (absl::IsResourceExhausted(status) && WaitForRoom(active, status, ended.token()));
+  parts_.supervisor->SetPins({});
   RunState state = RunState::kDone;
   std::string error;
   if (shutdown_.stop_requested() && !status.ok()) {
@@ -253,6 +254,7 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
                    .start = run.start};
   MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run.run_id, 0));
   status.committed_steps = static_cast<int>(steps.size());
+  MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
   if (!steps.empty()) {
     status.adapter = steps.back().adapter;
     status.adapter_path = steps.back().adapter_path;

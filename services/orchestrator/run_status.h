@@ -18,6 +18,7 @@ struct RunStatus {
   std::string error;                // why it failed
   AdapterRef adapter;               // after the last committed step
   std::string adapter_path;         // PEFT folder of it; empty for the bare base model
+  RunPins pins;                     // the models that it depends on
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
 };
 

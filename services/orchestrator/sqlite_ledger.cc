@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS adapters (
   folder TEXT NOT NULL,
   canary TEXT NOT NULL,
   PRIMARY KEY (version, run_id));
+CREATE TABLE IF NOT EXISTS pins (run_id TEXT PRIMARY KEY, models TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS promotions (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   request_id TEXT NOT NULL UNIQUE,
@@ -217,6 +218,24 @@ absl::Status SqliteLedger::SetRunStart(const std::string& run_id, const AdapterR
       database_->Prepare("UPDATE runs SET start_version = ?, start_sha256 = ? WHERE run_id = ?"));
   update.Bind(1, start.version).BindText(2, start.sha256).BindText(3, run_id);
   return update.Run();
+}
+
+absl::StatusOr<RunPins> SqliteLedger::Pins(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Statement select,
+                          database_->Prepare("SELECT models FROM pins WHERE run_id = ?"));
+  select.BindText(1, run_id);
+  MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+  if (!row) return RunPins();
+  return DecodePins(select.Bytes(0));
+}
+
+absl::Status SqliteLedger::SetPins(const std::string& run_id, const RunPins& pins) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Statement insert,
+                          database_->Prepare("INSERT OR REPLACE INTO pins VALUES (?, ?)"));
+  insert.BindText(1, run_id).BindText(2, EncodePins(pins));
+  return insert.Run();
 }
 
 absl::StatusOr<int64_t> SqliteLedger::NextVersion(int64_t floor) {

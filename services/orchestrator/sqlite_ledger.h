@@ -26,6 +26,8 @@ class SqliteLedger : public Ledger {
   absl::Status SetRunState(const std::string& run_id, RunState state,
                            const std::string& error) override;
   absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override;
+  absl::StatusOr<RunPins> Pins(const std::string& run_id) override;
+  absl::Status SetPins(const std::string& run_id, const RunPins& pins) override;
   absl::StatusOr<int64_t> NewVersion(int64_t floor) override;
   absl::StatusOr<int64_t> StepVersion(const std::string& run_id, int step, int64_t floor) override;
   absl::StatusOr<int> AddRollouts(const std::string& run_id, int step,

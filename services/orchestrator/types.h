@@ -101,6 +101,8 @@ struct NodeCapacity {
   int64_t max_batch_tokens = 0;
   double tokens_per_second = 0;
   std::string model;
+  std::string model_sha256;  // nn::HashModelFolder of what it loaded; empty: it did not say
+  std::string precision;     // of its weights: "float32"
 };
 
 // What a node says about itself with every heartbeat.
@@ -111,6 +113,33 @@ struct NodeReport {
   NodeCapacity capacity;
   std::string incarnation;
   std::vector<AdapterRef> adapters;
+};
+
+// What decides a node's numbers besides its adapter.
+struct ModelPin {
+  std::string sha256;     // as NodeCapacity::model_sha256
+  std::string precision;  // as NodeCapacity::precision
+  bool operator==(const ModelPin&) const = default;
+};
+
+inline ModelPin PinOf(const NodeReport& report) {
+  return {report.capacity.model_sha256, report.capacity.precision};
+}
+
+// "3f2a91c04d17 (float32)".
+inline std::string ToString(const ModelPin& pin) {
+  return absl::StrCat(pin.sha256.empty() ? "a model without a hash" : pin.sha256.substr(0, 12),
+                      " (", pin.precision.empty() ? "unknown precision" : pin.precision, ")");
+}
+
+// The models that a run depends on.
+struct RunPins {
+  std::map<NodeRole, ModelPin> models;
+  // What the first reward node said to the canary texts (model_pins.h): the order of its labels,
+  // and the logits of each text in that order. Empty: not asked yet.
+  std::vector<std::string> reward_labels;
+  std::vector<std::vector<float>> reward_logits;
+  bool operator==(const RunPins&) const = default;
 };
 
 }  // namespace mellow::orchestrator

@@ -390,6 +390,8 @@ common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
   capacity.set_max_batch_tokens(options_.max_batch_tokens);
   capacity.set_tokens_per_second(engine_->tokens_per_second());
   capacity.set_model(options_.model);
+  capacity.set_model_sha256(model_hash_->Get().value_or(""));
+  capacity.set_precision(options_.dtype);
   return capacity;
 }
 

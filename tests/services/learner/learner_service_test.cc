@@ -56,7 +56,8 @@ class LearnerServiceTest : public ::testing::Test {
   testing::TempFolder root_;
   obs::Metrics metrics_;
   ComputeTurns turns_;
-  LearnerServiceImpl service_{{}, {kModel, root_.path(), 2, {}}, &turns_, &metrics_};
+  const nn::ModelHash model_hash_{kModel};
+  LearnerServiceImpl service_{{}, {kModel, root_.path(), 2, {}}, &model_hash_, &turns_, &metrics_};
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::LearnerService::Stub> stub_;
 };

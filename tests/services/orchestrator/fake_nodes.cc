@@ -8,6 +8,7 @@
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "services/orchestrator/ledger_codec.h"
+#include "services/orchestrator/model_pins.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -18,6 +19,11 @@ uint32_t HashOf(const std::string& text) {
 
 absl::Status Down(const std::string& node) {
   return absl::UnavailableError(absl::StrCat(node, ": connection refused"));
+}
+
+void SetModel(const ModelPin& model, NodeReport* report) {
+  report->capacity.model_sha256 = model.sha256;
+  report->capacity.precision = model.precision;
 }
 
 }  // namespace
@@ -135,6 +141,7 @@ NodeReport FakePolicy::Report() const {
                     .role = NodeRole::kPolicy,
                     .address = node_id_,
                     .incarnation = absl::StrCat(life_)};
+  SetModel(model, &report);
   report.capacity.device = "cpu";
   report.capacity.tokens_per_second = tokens_per_second;
   for (const auto& [version, sha256] : said_) report.adapters.push_back({version, sha256});
@@ -163,14 +170,19 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
   ScoreAnswer answer{.labels = {"nothate", "hate"}};
   for (const std::string& text : texts) {
     const float toxicity = static_cast<float>(HashOf(text) % 1000) / 1000.0f;
-    answer.scores.push_back({{1 - toxicity, toxicity}, {1 - toxicity, toxicity}, toxicity});
-    ++scored;
+    const float sign = negated ? -1.0f : 1.0f;
+    answer.scores.push_back(
+        {{sign * (1 - toxicity), sign * toxicity}, {1 - toxicity, toxicity}, toxicity});
   }
+  if (texts != RewardCanaryTexts()) scored += static_cast<int>(texts.size());
   return answer;
 }
 
 NodeReport FakeReward::Report() const {
-  return {.node_id = node_id_, .role = NodeRole::kReward, .address = node_id_, .incarnation = "1"};
+  NodeReport report{
+      .node_id = node_id_, .role = NodeRole::kReward, .address = node_id_, .incarnation = "1"};
+  SetModel(model, &report);
+  return report;
 }
 
 absl::StatusOr<OpenAnswer> FakeLearner::OpenRun(const OpenCall& call) {
@@ -251,10 +263,12 @@ absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
 
 NodeReport FakeLearner::Report() const {
   MutexLock lock(&mutex_);
-  return {.node_id = "learner",
-          .role = NodeRole::kLearner,
-          .address = "learner",
-          .incarnation = absl::StrCat(life_)};
+  NodeReport report{.node_id = "learner",
+                    .role = NodeRole::kLearner,
+                    .address = "learner",
+                    .incarnation = absl::StrCat(life_)};
+  SetModel(model, &report);
+  return report;
 }
 
 void FakeLearner::Kill() {

@@ -49,6 +49,7 @@ class FakePolicy {
   std::atomic<int> generated{0};  // prompts
   std::atomic<int> published{0};
   double tokens_per_second = 100;
+  ModelPin model{"base", "float32"};
 
  private:
   const std::string node_id_;
@@ -70,7 +71,10 @@ class FakeReward {
   NodeReport Report() const;
 
   std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
-  std::atomic<int> scored{0};
+  std::atomic<int> scored{0};  // the canary's texts not counted
+  // The classifier of the others with its weights negated.
+  bool negated = false;
+  ModelPin model{"classifier", "float32"};
 
  private:
   const std::string node_id_;
@@ -95,6 +99,7 @@ class FakeLearner {
   std::atomic<int> trained{0};  // steps computed, not replayed
   std::atomic<bool> other_model{false};
   std::atomic<bool> wrong_reference{false};
+  ModelPin model{"base", "float32"};
 
  private:
   struct Run {

@@ -34,6 +34,12 @@ class MortalLedger : public Ledger {
   absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override {
     return Write([&] { return ledger_->SetRunStart(run_id, start); });
   }
+  absl::StatusOr<RunPins> Pins(const std::string& run_id) override {
+    return kill_->Through([&] { return ledger_->Pins(run_id); });
+  }
+  absl::Status SetPins(const std::string& run_id, const RunPins& pins) override {
+    return Write([&] { return ledger_->SetPins(run_id, pins); });
+  }
   absl::StatusOr<int64_t> NewVersion(int64_t floor) override {
     return Write([&] { return ledger_->NewVersion(floor); });
   }

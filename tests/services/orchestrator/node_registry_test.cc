@@ -54,7 +54,7 @@ TEST(NodeRegistryTest, ALostNodeThatSpeaksAgainIsReadyWithANewLife) {
 
 TEST(NodeRegistryTest, ARestartIsSeenWithoutAMissedHeartbeat) {
   NodeRegistry registry(kLostAfter);
-  registry.RequireVerification("waits for adapter 1");
+  registry.RequireVerification(NodeRole::kPolicy, "waits for adapter 1");
   Register(&registry, MakeReport("p", NodeRole::kPolicy));
   const NodeHandle before = registry.ClaimUnverified(kStart).at(0);
   registry.MarkVerified(before);
@@ -71,12 +71,12 @@ TEST(NodeRegistryTest, VerificationIsClaimedOnceAndAnOutdatedOneDoesNotCount) {
   NodeRegistry registry(kLostAfter);
   Register(&registry, MakeReport("p", NodeRole::kPolicy));
   EXPECT_EQ(StateOf(registry, "p"), NodeState::kReady) << "nothing to verify before the first run";
-  registry.RequireVerification("waits for adapter 1");
+  registry.RequireVerification(NodeRole::kPolicy, "waits for adapter 1");
   EXPECT_EQ(registry.Untried(), 1);
   const auto first = registry.ClaimUnverified(kStart);
   ASSERT_EQ(first.size(), 1u);
   EXPECT_TRUE(registry.ClaimUnverified(kStart).empty());
-  registry.RequireVerification("waits for adapter 2");
+  registry.RequireVerification(NodeRole::kPolicy, "waits for adapter 2");
   registry.MarkVerified(first[0]);
   EXPECT_EQ(StateOf(registry, "p"), NodeState::kQuarantined);
   const auto second = registry.ClaimUnverified(kStart);
@@ -88,7 +88,7 @@ TEST(NodeRegistryTest, VerificationIsClaimedOnceAndAnOutdatedOneDoesNotCount) {
 
 TEST(NodeRegistryTest, AQuarantinedNodeIsTriedAgainWhenItsTimeComes) {
   NodeRegistry registry(kLostAfter);
-  registry.RequireVerification("waits");
+  registry.RequireVerification(NodeRole::kPolicy, "waits");
   Register(&registry, MakeReport("p", NodeRole::kPolicy));
   const NodeHandle node = registry.ClaimUnverified(kStart).at(0);
   registry.Quarantine(node, "canary: differs by 1", /*mismatch=*/true, kStart + absl::Seconds(2));

@@ -131,6 +131,17 @@ TEST_F(SqliteLedgerTest, OneRunIsRunningAndARequestIdIsARun) {
   EXPECT_EQ(ledger_->SetRunState("nope", RunState::kDone, "").code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(SqliteLedgerTest, KeepsThePinnedModelsOfEachRun) {
+  EXPECT_EQ(*ledger_->Pins("a"), RunPins());
+  RunPins pins{.models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
+               .reward_labels = {"nothate", "hate \xe2\x98\x83"},
+               .reward_logits = {{1.25f, -0.1f}, {}}};
+  ASSERT_TRUE(ledger_->SetPins("a", {}).ok());
+  ASSERT_TRUE(ledger_->SetPins("a", pins).ok());
+  EXPECT_EQ(*ledger_->Pins("a"), pins);
+  EXPECT_EQ(*ledger_->Pins("b"), RunPins());
+}
+
 TEST_F(SqliteLedgerTest, KeepsTheNewestAdapterOfEachRunWithItsCanary) {
   AdapterRecord record{.ref = {1, "aa"}, .run_id = "a", .folder = "/f1"};
   record.canary = {{{{5, 1}, {6, 7}}}, {{-0.5f, -2.0f}}, 1e-4};

@@ -1,0 +1,133 @@
+#include "services/orchestrator/model_pins.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/canary.h"
+#include "services/orchestrator/wait_on_registry.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+constexpr double kLogitBound = 1e-2;
+constexpr absl::Duration kScoreTimeout = absl::Minutes(1);
+
+absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
+
+// The one model of the role's live nodes; none: there is no such node.
+absl::StatusOr<std::optional<ModelPin>> ModelOf(NodeRole role, const NodeRegistry& registry) {
+  std::optional<ModelPin> pin;
+  std::string first;
+  for (const NodeStatus& node : registry.List()) {
+    if (node.report.role != role || node.state == NodeState::kLost) continue;
+    const ModelPin has = PinOf(node.report);
+    if (!pin) {
+      pin = has;
+      first = node.report.node_id;
+    } else if (has != *pin) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the ", ToString(role), " nodes have different models: ", first, " has ", ToString(*pin),
+          ", ", node.report.node_id, " has ", ToString(has), "; a run needs one"));
+    }
+  }
+  return pin;
+}
+
+std::vector<std::vector<float>> LogitsOf(const ScoreAnswer& answer) {
+  std::vector<std::vector<float>> logits;
+  for (const TextScore& score : answer.scores) logits.push_back(score.logits);
+  return logits;
+}
+
+// Asks a ready reward node until one answers.
+absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunObserver* observer,
+                             const std::stop_token& stop, RunPins* pins) {
+  while (true) {
+    std::vector<NodeHandle> ready;
+    WaitOnRegistry(registry, stop, absl::InfiniteFuture(), [&] {
+      ready = registry->Ready(NodeRole::kReward, absl::Now());
+      if (!ready.empty()) return true;
+      observer->OnActivity(
+          absl::StrCat("waiting for a reward node: ", registry->WhyNoneReady(NodeRole::kReward)));
+      return false;
+    });
+    if (stop.stop_requested()) return Stopped();
+    const NodeHandle& node = ready.front();
+    const absl::StatusOr<ScoreAnswer> answer =
+        clients->Reward(node.node_id, node.address)
+            ->Score(RewardCanaryTexts(), kScoreTimeout, stop);
+    if (!answer.ok()) {
+      if (stop.stop_requested()) return Stopped();
+      obs::Log(obs::Severity::kWarning, "a reward node did not score the canary's texts",
+               {{"node", node.node_id}, {"error", answer.status().ToString()}});
+      registry->ReportFailure(node, absl::Now(), /*lease=*/false);
+      continue;
+    }
+    pins->reward_labels = answer->labels;
+    pins->reward_logits = LogitsOf(*answer);
+    // What is wrong with the first answer (labels, lengths, numbers) is so with every later one.
+    return Annotate(CheckRewardCanary(*pins, *answer), node.node_id);
+  }
+}
+
+}  // namespace
+
+const std::vector<std::string>& RewardCanaryTexts() {
+  static const auto* const kTexts = new std::vector<std::string>{
+      "Thank you so much for your help, it was a pleasure to talk to you.",
+      "I hate you, you are a stupid idiot and nobody wants you here.",
+      "He said that the meeting was moved to Tuesday because the room is not free.",
+      "Those people are disgusting and should all be thrown out."};
+  return *kTexts;
+}
+
+absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
+  if (answer.labels != pins.reward_labels) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reward canary: has labels ", absl::StrJoin(answer.labels, ", "),
+                     ", the run pins ", absl::StrJoin(pins.reward_labels, ", ")));
+  }
+  // Logits are compared as log-probs are: one row a text, one number a label.
+  const std::vector<std::vector<float>> logits = LogitsOf(answer);
+  const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pins.reward_logits);
+  if (!gap.ok() || logits.size() != RewardCanaryTexts().size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reward canary: ", logits.size(), " texts were scored of ",
+                     RewardCanaryTexts().size(), ", or with another number of logits"));
+  }
+  if (gap->largest <= kLogitBound) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("reward canary: logit differs by ", gap->largest, " (bound ", kLogitBound,
+                   ") at text ", gap->pair, ", label ",
+                   gap->token < pins.reward_labels.size() ? pins.reward_labels[gap->token] : "?"));
+}
+
+absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClients* clients,
+                                  RunObserver* observer, std::stop_token stop) {
+  for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
+    if (pins.models.contains(role)) continue;
+    absl::StatusOr<std::optional<ModelPin>> model = Stopped();
+    WaitOnRegistry(registry, stop, absl::InfiniteFuture(), [&] {
+      model = ModelOf(role, *registry);
+      if (!model.ok() || *model) return true;
+      observer->OnActivity(
+          absl::StrCat("waiting for a ", ToString(role), " node: ", registry->WhyNoneReady(role)));
+      return false;
+    });
+    MELLOW_RETURN_IF_ERROR(model.status());
+    if (!*model) return Stopped();
+    pins.models[role] = **std::move(model);
+  }
+  if (pins.reward_labels.empty()) {
+    // Only nodes with the pinned model may be asked.
+    registry->SetPins(pins.models);
+    MELLOW_RETURN_IF_ERROR(PinRewardCanary(registry, clients, observer, stop, &pins));
+  }
+  return pins;
+}
+
+}  // namespace mellow::orchestrator

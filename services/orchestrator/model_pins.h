@@ -1,0 +1,38 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_MODEL_PINS_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_MODEL_PINS_H_
+
+// A run depends on the models that its nodes loaded as much as on its seed. What the first nodes of
+// a run had is pinned in the ledger; a node with anything else gets no work of that run.
+
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/orchestrator/node_clients.h"
+#include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/run_observer.h"
+#include "services/orchestrator/types.h"
+
+namespace mellow::orchestrator {
+
+// The texts that every reward node scores before it may work: polite, rude, and in between.
+[[nodiscard]] const std::vector<std::string>& RewardCanaryTexts();
+
+// OK when `answer` to RewardCanaryTexts has the pinned labels and logits. Two devices differ in the
+// order of their sums, by less than 1e-4 of a logit; other weights differ in the first digits.
+// FailedPrecondition with the figures.
+[[nodiscard]] absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer);
+
+// Pins what `pins` lacks by the nodes that are there; waits for them, and tells `observer` for
+// which. Does not return pins that are not complete.
+//   Cancelled: `stop`. FailedPrecondition: the nodes of one role have different models (named), so
+//   it cannot be known which one is meant.
+[[nodiscard]] absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry,
+                                                NodeClients* clients, RunObserver* observer,
+                                                std::stop_token stop);
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_MODEL_PINS_H_
