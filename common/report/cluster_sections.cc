@@ -50,6 +50,15 @@ void AddPpoRun(const PpoRun& run, Section* section) {
       absl::StrCat("PPO run ", run.run_id, " (", run.name, "), ", StateWords(run.state, run.error),
                    ", ", Count(static_cast<int64_t>(run.steps.size())), " of ",
                    Plural(run.planned_steps, "step"), ".")});
+  if (!run.models.empty()) {
+    std::vector<std::string> models;
+    for (const PinnedModel& model : run.models) {
+      models.push_back(
+          absl::StrCat(model.role, " ", model.sha256.substr(0, 12), " (", model.precision, ")"));
+    }
+    section->blocks.push_back(
+        Paragraph{absl::StrCat("sha256 of its models: ", absl::StrJoin(models, ", "), ".")});
+  }
   if (run.steps.empty()) return;
   std::vector<double> x;
   for (const PpoStep& step : run.steps) x.push_back(step.step);

@@ -37,6 +37,13 @@ struct PpoStep {
   std::map<std::string, double> phase_seconds;  // generate, reward, train, publish, canary
 };
 
+// What the nodes of a role had loaded for a run.
+struct PinnedModel {
+  std::string role;  // "policy", "reward", "learner"
+  std::string sha256;
+  std::string precision;  // "float32"
+};
+
 struct PpoRun {
   std::string run_id;
   std::string name;
@@ -49,6 +56,7 @@ struct PpoRun {
   std::optional<AdapterId> start;  // the weights before step 1; absent: not known
   AdapterId adapter;               // after the last step
   std::string adapter_path;
+  std::vector<PinnedModel> models;
   std::vector<PpoStep> steps;
 };
 

@@ -113,10 +113,17 @@ void RunFields(F& f, Run& x) {
   f("steps", x.steps);
 }
 template <typename F>
+void Fields(F& f, PinnedModel& x) {
+  f("role", x.role);
+  f("sha256", x.sha256);
+  f("precision", x.precision);
+}
+template <typename F>
 void Fields(F& f, PpoRun& x) {
   RunFields(f, x);
   f("start", x.start);
   f("adapter", x.adapter);
+  f("models", x.models);
 }
 template <typename F>
 void Fields(F& f, SftStep& x) {

@@ -73,6 +73,10 @@ absl::StatusOr<report::PpoRun> CollectPpoRun(const std::string& address,
   if (run.has_start_adapter_ref()) out.start = ToAdapterId(run.start_adapter_ref());
   out.adapter = ToAdapterId(run.adapter());
   out.adapter_path = run.adapter_path();
+  for (const orchestrator::v1::PinnedModel& model : run.models()) {
+    out.models.push_back({StateWord(orchestrator::v1::NodeRole_Name(model.role()), "NODE_ROLE_"),
+                          model.model_sha256(), model.precision()});
+  }
   MELLOW_ASSIGN_OR_RETURN(out.steps, CollectSteps(address, run));
   return out;
 }

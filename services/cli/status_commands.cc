@@ -82,9 +82,10 @@ std::string WithoutPrefix(const std::string& name, absl::string_view prefix) {
 std::string StateName(const orchestrator::v1::Node& node) {
   return WithoutPrefix(orchestrator::v1::NodeState_Name(node.state()), "NODE_STATE_");
 }
-std::string RoleName(const orchestrator::v1::Node& node) {
+template <typename Message>  // of a role
+std::string RoleName(const Message& message) {
   return absl::AsciiStrToLower(
-      WithoutPrefix(orchestrator::v1::NodeRole_Name(node.role()), "NODE_ROLE_"));
+      WithoutPrefix(orchestrator::v1::NodeRole_Name(message.role()), "NODE_ROLE_"));
 }
 std::string StateName(const orchestrator::v1::Run& run) {
   return WithoutPrefix(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
@@ -130,6 +131,8 @@ Json ToJson(const Report& report) {
                      {"device", n.capacity().device()},
                      {"threads", n.capacity().threads()},
                      {"model", n.capacity().model()},
+                     {"model_sha256", n.capacity().model_sha256()},
+                     {"precision", n.capacity().precision()},
                      {"tokens_per_second", n.capacity().tokens_per_second()},
                      {"leases_done", n.leases_done()},
                      {"leases_lost", n.leases_lost()},
@@ -138,11 +141,18 @@ Json ToJson(const Report& report) {
   Json run = nullptr;
   if (report.run.has_value()) {
     const orchestrator::v1::Run& r = *report.run;
+    Json models = Json::array();
+    for (const orchestrator::v1::PinnedModel& model : r.models())
+      models.push_back(
+          {{"role", RoleName(model)},
+           {"model_sha256", model.model_sha256()},
+           {"precision", model.precision()},
+           {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
     run = {{"run_id", r.run_id()},      {"name", r.spec().name()},
            {"state", StateName(r)},     {"step", r.committed_steps()},
            {"steps", r.spec().steps()}, {"activity", r.activity()},
            {"error", r.error()},        {"adapter", AdapterJson(r.adapter())},
-           {"path", r.adapter_path()}};
+           {"path", r.adapter_path()},  {"models", std::move(models)}};
   }
   return {{"dir", report.folder},
           {"supervisor", {{"pid", report.cluster.supervisor_pid}, {"alive", report.supervised}}},
@@ -198,6 +208,12 @@ void Print(const Report& report) {
               PrintableLine(run.spec().name()).c_str(), StateName(run).c_str(),
               run.committed_steps(), run.spec().steps(), run.activity().empty() ? "" : ", ",
               PrintableLine(run.activity()).c_str());
+  std::vector<std::string> models;
+  for (const orchestrator::v1::PinnedModel& model : run.models())
+    models.push_back(absl::StrCat(RoleName(model), " ", ShortHash(model.model_sha256()), " (",
+                                  model.precision(), ")"));
+  if (!models.empty())
+    std::printf("  models: %s\n", PrintableLine(absl::StrJoin(models, ", ")).c_str());
   if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
   if (!run.adapter_path().empty())
     std::printf("  adapter %lld in %s\n", static_cast<long long>(run.adapter().version()),
