@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "common/nn/weights/host_tensor.h"
 
 namespace mellow::nn {
@@ -22,6 +23,9 @@ struct LoraConfig {
   std::string task_type = "SEQ_2_SEQ_LM";
 
   [[nodiscard]] double scaling() const;
+  // InvalidArgument with the field (lora.r, ...), its value and what it may be: of an adapter that
+  // is to be made; files of others are checked as they are read.
+  [[nodiscard]] absl::Status Validate() const;
 };
 
 // One adapted linear layer y = W x + scaling * B (A x). A: [r, in], B: [out, r], both fp32.

@@ -27,15 +27,6 @@ absl::Status Fraction(absl::string_view field, double value) {
   return Bad(field, value, "between 0 and 1");
 }
 
-absl::Status ValidateLora(const nn::LoraConfig& lora) {
-  MELLOW_RETURN_IF_ERROR(Positive("lora.r", lora.r));
-  MELLOW_RETURN_IF_ERROR(Positive("lora.lora_alpha", lora.lora_alpha));
-  MELLOW_RETURN_IF_ERROR(Fraction("lora.lora_dropout", lora.lora_dropout));
-  if (lora.target_modules.empty())
-    return absl::InvalidArgumentError("lora.target_modules: empty, must name at least one module");
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::string_view KlPenaltyName(KlPenalty mode) {
@@ -94,7 +85,7 @@ absl::Status PpoConfig::Validate() const {
         absl::StrCat("batch_size: ", batch_size, ", must be a multiple of mini_batch_size * ",
                      "gradient_accumulation_steps = ", backward));
   }
-  return lora ? ValidateLora(*lora) : absl::OkStatus();
+  return lora ? lora->Validate() : absl::OkStatus();
 }
 
 }  // namespace mellow::rl

@@ -27,13 +27,7 @@ absl::Status CheckNotNegative(absl::string_view field, double value) {
 }  // namespace
 
 absl::Status SftConfig::Validate() const {
-  MELLOW_RETURN_IF_ERROR(Check(lora.r >= 1 && lora.r <= 4096, "lora.r", lora.r, "from 1 to 4096"));
-  // What the adapter's own file may say.
-  MELLOW_RETURN_IF_ERROR(Check(lora.lora_alpha > 0 && lora.lora_alpha <= 1e9, "lora.lora_alpha",
-                               lora.lora_alpha, "above 0, at most 1e9"));
-  MELLOW_RETURN_IF_ERROR(CheckRate("lora.lora_dropout", lora.lora_dropout));
-  MELLOW_RETURN_IF_ERROR(
-      Check(!lora.target_modules.empty(), "lora.target_modules", "[]", "not empty"));
+  MELLOW_RETURN_IF_ERROR(lora.Validate());
   MELLOW_RETURN_IF_ERROR(CheckPositive("optimizer.learning_rate", learning_rate));
   MELLOW_RETURN_IF_ERROR(CheckNotNegative("optimizer.weight_decay", weight_decay));
   MELLOW_RETURN_IF_ERROR(CheckRate("optimizer.adam_beta1", adam_beta1));

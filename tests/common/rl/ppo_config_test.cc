@@ -70,6 +70,8 @@ TEST(PpoConfigTest, ValidateNamesFieldAndValue) {
   EXPECT_THAT(ErrorOf(R"({"ppo_epochs": 0})"), HasSubstr("ppo_epochs: 0"));
   EXPECT_THAT(ErrorOf(R"({"batch_size": 6, "mini_batch_size": 4})"), HasSubstr("batch_size: 6"));
   EXPECT_THAT(ErrorOf(R"({"lora": {"r": 0}})"), HasSubstr("lora.r: 0"));
+  EXPECT_THAT(ErrorOf(R"({"lora": {"r": 2147483647}})"), HasSubstr("lora.r: 2147483647"));
+  EXPECT_THAT(ErrorOf(R"({"lora": {"lora_alpha": 1e38}})"), HasSubstr("lora.lora_alpha: 1e+38"));
 }
 
 }  // namespace
