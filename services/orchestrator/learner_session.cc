@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/retry.h"
@@ -54,7 +54,7 @@ absl::StatusOr<Answer> LearnerSession::Call(
   bool reopened = false;
   std::string complaint;
   while (!signals_.stop.stop_requested() && !signals_.shutdown.stop_requested()) {
-    const absl::Time now = absl::Now();
+    const SteadyTime now = SteadyTime::Now();
     const std::vector<NodeHandle> learners = registry_->Ready(NodeRole::kLearner, now);
     if (learners.empty()) {
       observer_->OnActivity(absl::StrCat(
@@ -85,7 +85,7 @@ absl::StatusOr<Answer> LearnerSession::Call(
     }
     if (!MayRetry(status)) return status;
     opened_.clear();
-    registry_->ReportFailure(node, absl::Now(), /*lease=*/false);
+    registry_->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
     if (complaint.empty()) {
       obs::Log(obs::Severity::kWarning, "the learner is away, trying on",
                {{"doing", doing}, {"error", status.ToString()}});

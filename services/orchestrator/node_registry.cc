@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -54,10 +55,10 @@ void NodeRegistry::Unverify(Node* node, const std::string& reason) {
   node->tried = false;
   node->claimed = false;
   node->reason = reason;
-  node->verify_at = absl::InfinitePast();
+  node->verify_at = SteadyTime::InfinitePast();
 }
 
-absl::Status NodeRegistry::Register(const NodeReport& report, absl::Time now) {
+absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
   std::stop_source ended;  // of the process that this one replaces
   bool changed = false;
   {
@@ -104,14 +105,14 @@ void NodeRegistry::Leave(const std::string& node_id, const std::string& incarnat
   Notify();
 }
 
-absl::Time NodeRegistry::Sweep(absl::Time now) {
+SteadyTime NodeRegistry::Sweep(SteadyTime now) {
   std::vector<std::stop_source> ended;
-  absl::Time next = absl::InfiniteFuture();
+  SteadyTime next = SteadyTime::InfiniteFuture();
   {
     MutexLock lock(&mutex_);
     for (auto it = nodes_.begin(); it != nodes_.end();) {
       Node& node = it->second;
-      const absl::Time lost_at = node.last_seen + lost_after_;
+      const SteadyTime lost_at = node.last_seen + lost_after_;
       if (node.lost && node.last_seen + kForgetAfter <= now) {
         it = nodes_.erase(it);
         continue;
@@ -146,7 +147,7 @@ std::vector<NodeStatus> NodeRegistry::List() const {
   return list;
 }
 
-std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, absl::Time now) const {
+std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, SteadyTime now) const {
   MutexLock lock(&mutex_);
   std::vector<NodeHandle> ready;
   for (const auto& [id, node] : nodes_) {
@@ -157,9 +158,9 @@ std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, absl::Time now) const
   return ready;
 }
 
-absl::Time NodeRegistry::NextRetry(NodeRole role, absl::Time now) const {
+SteadyTime NodeRegistry::NextRetry(NodeRole role, SteadyTime now) const {
   MutexLock lock(&mutex_);
-  absl::Time next = absl::InfiniteFuture();
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const auto& [id, node] : nodes_) {
     if (node.report.role == role && StateOf(node) == NodeState::kReady && node.rest_until > now) {
       next = std::min(next, node.rest_until);
@@ -214,7 +215,7 @@ void NodeRegistry::ReportSuccess(const std::string& node_id) {
   if (const auto it = nodes_.find(node_id); it != nodes_.end()) it->second.failures = 0;
 }
 
-void NodeRegistry::ReportFailure(const NodeHandle& handle, absl::Time now, bool lease) {
+void NodeRegistry::ReportFailure(const NodeHandle& handle, SteadyTime now, bool lease) {
   MutexLock lock(&mutex_);
   const auto it = nodes_.find(handle.node_id);
   if (it == nodes_.end()) return;
@@ -235,7 +236,7 @@ void NodeRegistry::RequireVerification(const std::string& reason) {
   Notify();
 }
 
-std::vector<NodeHandle> NodeRegistry::ClaimUnverified(absl::Time now) {
+std::vector<NodeHandle> NodeRegistry::ClaimUnverified(SteadyTime now) {
   MutexLock lock(&mutex_);
   std::vector<NodeHandle> due;
   for (auto& [id, node] : nodes_) {
@@ -249,9 +250,9 @@ std::vector<NodeHandle> NodeRegistry::ClaimUnverified(absl::Time now) {
   return due;
 }
 
-absl::Time NodeRegistry::NextVerification() const {
+SteadyTime NodeRegistry::NextVerification() const {
   MutexLock lock(&mutex_);
-  absl::Time next = absl::InfiniteFuture();
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const auto& [id, node] : nodes_) {
     if (node.report.role != NodeRole::kPolicy || node.lost || node.verified || node.claimed)
       continue;
@@ -274,7 +275,7 @@ void NodeRegistry::MarkVerified(const NodeHandle& handle) {
 }
 
 void NodeRegistry::Quarantine(const NodeHandle& handle, const std::string& reason, bool mismatch,
-                              absl::Time retry_at) {
+                              SteadyTime retry_at) {
   {
     MutexLock lock(&mutex_);
     Node* node = Find(handle);

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 
@@ -110,8 +110,8 @@ SettleTimes NodeSupervisor::times() const {
 void NodeSupervisor::Loop() {
   const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
   while (!stop_.stop_requested()) {
-    const absl::Time now = absl::Now();
-    const absl::Time sweep_at = registry_->Sweep(now);
+    const SteadyTime now = SteadyTime::Now();
+    const SteadyTime sweep_at = registry_->Sweep(now);
     metrics_->SetNodes(registry_->List());
     for (const NodeHandle& node : registry_->ClaimUnverified(now)) {
       const int64_t id = next_verification_++;
@@ -133,8 +133,8 @@ void NodeSupervisor::Verify(const NodeHandle& node) {
   const std::shared_ptr<const AdapterTarget> target = this->target();
   if (status.ok() && target == nullptr) return registry_->MarkVerified(node);
 
-  const absl::Time begin = absl::Now();
-  absl::Time published = begin;
+  const SteadyTime begin = SteadyTime::Now();
+  SteadyTime published = begin;
   if (status.ok()) {
     const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
                                     [&](const AdapterRef& ref) { return ref == target->ref; });
@@ -142,7 +142,7 @@ void NodeSupervisor::Verify(const NodeHandle& node) {
       status = Annotate(client->PublishAdapter(target->ref, *target->files,
                                                wire::Publication::kNewest, stop.token()),
                         absl::StrCat("publishing adapter ", ToString(target->ref)));
-    published = absl::Now();
+    published = SteadyTime::Now();
   }
   if (status.ok()) status = RunCanary(client.get(), *target, stop.token(), &wrong_weights);
   {
@@ -151,7 +151,7 @@ void NodeSupervisor::Verify(const NodeHandle& node) {
       times_.publish_seconds =
           std::max(times_.publish_seconds, absl::ToDoubleSeconds(published - begin));
       times_.canary_seconds =
-          std::max(times_.canary_seconds, absl::ToDoubleSeconds(absl::Now() - published));
+          std::max(times_.canary_seconds, absl::ToDoubleSeconds(SteadyTime::Now() - published));
     }
   }
   if (status.ok()) return registry_->MarkVerified(node);
@@ -159,7 +159,8 @@ void NodeSupervisor::Verify(const NodeHandle& node) {
   if (wrong_weights) metrics_->CountCanaryFailure(node.node_id);
   obs::Log(obs::Severity::kWarning, "policy node quarantined",
            {{"node", node.node_id}, {"address", node.address}, {"error", status.ToString()}});
-  registry_->Quarantine(node, std::string(status.message()), wrong_weights, absl::Now() + retry_);
+  registry_->Quarantine(node, std::string(status.message()), wrong_weights,
+                        SteadyTime::Now() + retry_);
 }
 
 }  // namespace mellow::orchestrator

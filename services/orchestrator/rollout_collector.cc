@@ -11,8 +11,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/mailbox.h"
@@ -70,16 +70,16 @@ class Collector {
   std::vector<double> ShardWork() const;
 
   absl::Status LoadFromLedger();
-  void UpdateNodes(absl::Time now);
-  void StartLeases(absl::Time now);
-  void StartScores(absl::Time now);
+  void UpdateNodes(SteadyTime now);
+  void StartLeases(SteadyTime now);
+  void StartScores(SteadyTime now);
   void StartGenerate(const ShardScheduler::Lease& lease);
   void StartScore(const NodeHandle& node, ScoreTask score);
   void OnGenerated(const ShardScheduler::Lease& lease, absl::Duration took,
                    absl::StatusOr<GenerateAnswer> answer);
   absl::StatusOr<std::vector<Rollout>> CheckAnswer(int shard, GenerateAnswer answer) const;
   void OnScored(const NodeHandle& node, ScoreTask score, absl::StatusOr<ScoreAnswer> answer);
-  void ReportActivity(absl::Time now);
+  void ReportActivity(SteadyTime now);
   void Fail(const absl::Status& status) {
     if (failure_.ok()) failure_ = status;
   }
@@ -100,7 +100,7 @@ class Collector {
   int unscored_ = 0;                             // shards
   absl::Status failure_;
   Collected result_;
-  absl::Time last_sampled_;
+  SteadyTime last_sampled_;
   Mailbox mailbox_;
   int64_t next_score_ = 0;
   std::map<int64_t, Call> leases_;  // by lease id
@@ -156,7 +156,7 @@ absl::Status Collector::LoadFromLedger() {
   return absl::OkStatus();
 }
 
-void Collector::UpdateNodes(absl::Time now) {
+void Collector::UpdateNodes(SteadyTime now) {
   ready_policies_.clear();
   for (NodeHandle& node : parts_.registry->Ready(NodeRole::kPolicy, now)) {
     scheduler_.SetNode(node.node_id, node.tokens_per_second, CapacityOf(node));
@@ -176,7 +176,7 @@ void Collector::UpdateNodes(absl::Time now) {
   }
 }
 
-void Collector::StartLeases(absl::Time now) {
+void Collector::StartLeases(SteadyTime now) {
   for (const ShardScheduler::Lease& late : scheduler_.Expire(now)) {
     parts_.metrics->CountLease("late");
     obs::Log(obs::Severity::kWarning, "lease is late, the shard goes to another node",
@@ -204,10 +204,10 @@ void Collector::StartGenerate(const ShardScheduler::Lease& lease) {
                               life = call.node.life, give_up = call.give_up.get_token()] {
     const LinkedStop ended(life, parts_.signals.shutdown);
     const LinkedStop stop(ended.token(), give_up);
-    const absl::Time begin = absl::Now();
+    const SteadyTime begin = SteadyTime::Now();
     auto answer = std::make_shared<absl::StatusOr<GenerateAnswer>>(
         client->Generate(*request, config_.lease * kCallLeases, stop.token()));
-    const absl::Duration took = absl::Now() - begin;
+    const absl::Duration took = SteadyTime::Now() - begin;
     mailbox_.Post([this, lease, took, answer] { OnGenerated(lease, took, std::move(*answer)); });
   });
 }
@@ -259,7 +259,7 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
                                             " instead of ", ToString(task_.weights)));
     parts_.metrics->CountCanaryFailure(node.node_id);
     parts_.registry->Quarantine(node, std::string(rollouts.status().message()), /*mismatch=*/true,
-                                absl::Now() + absl::Seconds(1));
+                                SteadyTime::Now() + absl::Seconds(1));
   } else {
     rollouts = CheckAnswer(lease.shard, *std::move(answer));
   }
@@ -270,7 +270,7 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
     if (parts_.signals.shutdown.stop_requested()) return;
     // A call of a node that went away may end before UpdateNodes sees that it did.
     parts_.metrics->CountLease(node.life.stop_requested() ? "lost" : "failed");
-    parts_.registry->ReportFailure(node, absl::Now(), /*lease=*/true);
+    parts_.registry->ReportFailure(node, SteadyTime::Now(), /*lease=*/true);
     obs::Log(obs::Severity::kWarning, "lease failed, the shard goes to another node",
              {{"node", node.node_id},
               {"step", task_.step},
@@ -282,7 +282,7 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
     if (rollouts.status().code() == absl::StatusCode::kNotFound) {
       // It dropped the version: publish it again.
       parts_.registry->Quarantine(node, std::string(rollouts.status().message()),
-                                  /*mismatch=*/false, absl::Now());
+                                  /*mismatch=*/false, SteadyTime::Now());
       return;
     }
     if (!MayRetry(rollouts.status()) && ++shard_failures_[lease.shard] >= kMaxShardFailures) {
@@ -305,7 +305,7 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
   parts_.metrics->CountLease("done");
   parts_.metrics->CountRollouts(*added);
   result_.tokens_sampled += tokens;
-  last_sampled_ = absl::Now();
+  last_sampled_ = SteadyTime::Now();
   const size_t first = Range(lease.shard).first;
   for (size_t i = 0; i < rollouts->size(); ++i) {
     // Of a shard that was half there, the first delivery of each rollout stays.
@@ -315,7 +315,7 @@ void Collector::OnGenerated(const ShardScheduler::Lease& lease, absl::Duration t
   score_queue_.push_back({lease.shard});
 }
 
-void Collector::StartScores(absl::Time now) {
+void Collector::StartScores(SteadyTime now) {
   if (stopping()) return;
   while (!score_queue_.empty()) {
     const std::vector<NodeHandle> nodes = parts_.registry->Ready(NodeRole::kReward, now);
@@ -376,7 +376,7 @@ void Collector::OnScored(const NodeHandle& node, ScoreTask score,
   }
   if (!picked.ok()) {
     if (parts_.signals.shutdown.stop_requested()) return;
-    parts_.registry->ReportFailure(node, absl::Now(), /*lease=*/true);
+    parts_.registry->ReportFailure(node, SteadyTime::Now(), /*lease=*/true);
     obs::Log(obs::Severity::kWarning, "scoring failed, another node gets the texts",
              {{"node", node.node_id},
               {"step", task_.step},
@@ -402,7 +402,7 @@ void Collector::OnScored(const NodeHandle& node, ScoreTask score,
   --unscored_;
 }
 
-void Collector::ReportActivity(absl::Time now) {
+void Collector::ReportActivity(SteadyTime now) {
   std::string text =
       absl::StrCat("step ", task_.step, ": generate ", ShardCount() - scheduler_.remaining(), "/",
                    ShardCount(), ", scored ", ShardCount() - unscored_, "/", ShardCount());
@@ -419,7 +419,7 @@ void Collector::ReportActivity(absl::Time now) {
 }
 
 absl::StatusOr<Collected> Collector::Run() {
-  const absl::Time begin = absl::Now();
+  const SteadyTime begin = SteadyTime::Now();
   last_sampled_ = begin;
   MELLOW_RETURN_IF_ERROR(LoadFromLedger());
   {
@@ -427,7 +427,7 @@ absl::StatusOr<Collected> Collector::Run() {
     const std::stop_callback on_stop(parts_.signals.stop, [this] { mailbox_.Wake(); });
     const std::stop_callback on_shutdown(parts_.signals.shutdown, [this] { mailbox_.Wake(); });
     while (failure_.ok() && unscored_ > 0) {
-      const absl::Time now = absl::Now();
+      const SteadyTime now = SteadyTime::Now();
       UpdateNodes(now);
       StartLeases(now);
       StartScores(now);
@@ -448,7 +448,7 @@ absl::StatusOr<Collected> Collector::Run() {
   if (unscored_ > 0) return absl::CancelledError("the run was asked to stop");
   result_.rollouts = std::move(rollouts_);
   result_.generate_seconds = absl::ToDoubleSeconds(last_sampled_ - begin);
-  result_.reward_seconds = absl::ToDoubleSeconds(absl::Now() - last_sampled_);
+  result_.reward_seconds = absl::ToDoubleSeconds(SteadyTime::Now() - last_sampled_);
   return std::move(result_);
 }
 

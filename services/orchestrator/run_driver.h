@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/text/tokenizer.h"
 #include "services/orchestrator/adapter_store.h"
 #include "services/orchestrator/learner_session.h"
@@ -100,7 +100,7 @@ class RunDriver {
   std::optional<Collected> next_;      // with lag: the rollouts of the next step
   std::stop_source abandon_;           // ends a collection ahead when the step fails
   const LinkedStop collect_shutdown_{signals_.shutdown, abandon_.get_token()};
-  absl::Time last_commit_;
+  SteadyTime last_commit_;
 };
 
 }  // namespace mellow::orchestrator

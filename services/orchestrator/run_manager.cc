@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/reward_text.h"
@@ -131,7 +132,8 @@ bool RunManager::IsActive(const std::string& run_id) {
 }
 
 absl::Status RunManager::CheckLabels(const RewardConfig& reward) {
-  const std::vector<NodeHandle> nodes = parts_.registry->Ready(NodeRole::kReward, absl::Now());
+  const std::vector<NodeHandle> nodes =
+      parts_.registry->Ready(NodeRole::kReward, SteadyTime::Now());
   // Without a node the scores will tell.
   if (nodes.empty()) return absl::OkStatus();
   const absl::StatusOr<std::vector<std::string>> labels =
@@ -193,7 +195,7 @@ bool RunManager::WaitForRoom(Active* active, const absl::Status& full, std::stop
            {{"run", active->run_id}, {"error", full.ToString()}});
   active->OnActivity(absl::StrCat("waiting for room on the disk: ", full.message()));
   const std::stop_callback wake(ended, [this] { Changed(); });
-  const absl::Time until = absl::Now() + kRoomPause;
+  const SteadyTime until = SteadyTime::Now() + kRoomPause;
   MutexLock lock(&mutex_);
   while (!ended.stop_requested() && changed_.WaitUntil(&mutex_, until)) {
   }
@@ -343,7 +345,7 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
   };
   int64_t seen = -1;
   std::string shown;
-  absl::Time activity_allowed = absl::InfinitePast();
+  SteadyTime activity_allowed = SteadyTime::InfinitePast();
   while (!sink->cancelled()) {
     if (shutdown_.stop_requested()) return leave(absl::UnavailableError("shutting down"));
     // First whether it has ended, then the steps: so none can be missed.
@@ -368,7 +370,7 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
       sink->OnEnded(*status);
       return leave(absl::OkStatus());
     }
-    const absl::Time now = absl::Now();
+    const SteadyTime now = SteadyTime::Now();
     if (activity != shown && now >= activity_allowed) {
       if (!sink->OnActivity(activity)) return leave(absl::CancelledError("the watcher is gone"));
       shown = activity;
@@ -376,7 +378,7 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
     }
     // Wakes by itself once a second: nobody tells when the watcher goes away, or when an activity
     // may be shown.
-    const absl::Time wake = now + kActivityPause;
+    const SteadyTime wake = now + kActivityPause;
     MutexLock lock(&mutex_);
     while (changes_ == seen && changed_.WaitUntil(&mutex_, wake)) {
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/steady_time.h"
+
 namespace mellow::orchestrator {
 
 ShardScheduler::ShardScheduler(std::vector<double> work, absl::Duration lease)
@@ -34,20 +36,20 @@ double ShardScheduler::SpeedOf(const Node& node) const {
   return known == 0 ? 1 : sum / known;
 }
 
-absl::Time ShardScheduler::ExpectedEnd(const Flight& flight, absl::Time now) const {
+SteadyTime ShardScheduler::ExpectedEnd(const Flight& flight, SteadyTime now) const {
   const auto node = nodes_.find(flight.lease.node);
   const double speed = node == nodes_.end() ? 1 : SpeedOf(node->second);
-  const absl::Time end = flight.start + absl::Seconds(work_[flight.lease.shard] / speed);
+  const SteadyTime end = flight.start + absl::Seconds(work_[flight.lease.shard] / speed);
   return end >= now ? end : now + (now - end);
 }
 
-std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
+std::optional<ShardScheduler::Lease> ShardScheduler::Next(SteadyTime now) {
   if (pending_.empty()) return std::nullopt;
   // One slot for each shard that a node can have at once, free from the given time on.
   struct Slot {
     const std::string* node;
     double speed;
-    absl::Time free_at;
+    SteadyTime free_at;
     bool free_now;
   };
   std::vector<Slot> slots;
@@ -69,9 +71,9 @@ std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
   if (slots.empty()) return std::nullopt;
   for (auto shard = pending_.begin(); shard != pending_.end(); ++shard) {
     Slot* best = nullptr;
-    absl::Time best_end = absl::InfiniteFuture();
+    SteadyTime best_end = SteadyTime::InfiniteFuture();
     for (Slot& slot : slots) {
-      const absl::Time end = slot.free_at + absl::Seconds(work_[*shard] / slot.speed);
+      const SteadyTime end = slot.free_at + absl::Seconds(work_[*shard] / slot.speed);
       // Among equals a free node comes first, and of those the faster one.
       const bool better = end < best_end ||
                           (end == best_end && best != nullptr && slot.free_now && !best->free_now);
@@ -92,7 +94,7 @@ std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
   return std::nullopt;
 }
 
-std::vector<ShardScheduler::Lease> ShardScheduler::Expire(absl::Time now) {
+std::vector<ShardScheduler::Lease> ShardScheduler::Expire(SteadyTime now) {
   std::vector<Lease> late;
   for (auto& [id, flight] : flights_) {
     if (flight.expired || flight.lease.deadline > now || done_[flight.lease.shard]) continue;
@@ -143,8 +145,8 @@ std::vector<int64_t> ShardScheduler::Obsolete() const {
   return ids;
 }
 
-absl::Time ShardScheduler::NextEvent(absl::Time now) const {
-  absl::Time next = absl::InfiniteFuture();
+SteadyTime ShardScheduler::NextEvent(SteadyTime now) const {
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const auto& [id, flight] : flights_) {
     if (!flight.expired) next = std::min(next, flight.lease.deadline);
     // A node that turns out slower than thought changes who should take what is pending.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::orchestrator {
 
@@ -26,7 +27,7 @@ class ShardScheduler {
     int64_t id = 0;  // unique in this scheduler
     int shard = 0;
     std::string node;
-    absl::Time deadline;
+    SteadyTime deadline;
   };
 
   enum class Completion {
@@ -45,10 +46,10 @@ class ShardScheduler {
   void PauseNode(const std::string& node);
 
   // A lease that should start now, or none (nothing pending, or waiting is faster).
-  std::optional<Lease> Next(absl::Time now);
+  std::optional<Lease> Next(SteadyTime now);
   // Leases whose deadline has passed: their shards are pending again, their nodes get nothing until
   // they answer or fail. Each is returned once. A late answer still counts if it is the first.
-  std::vector<Lease> Expire(absl::Time now);
+  std::vector<Lease> Expire(SteadyTime now);
 
   // The answer of a lease came, however late: its shard is done now.
   Completion Complete(const Lease& lease);
@@ -65,7 +66,7 @@ class ShardScheduler {
   // Leases in flight for a shard that is done: their calls may be cancelled.
   std::vector<int64_t> Obsolete() const;
   // When Next or Expire may say something new although nothing happened.
-  absl::Time NextEvent(absl::Time now) const;
+  SteadyTime NextEvent(SteadyTime now) const;
 
  private:
   struct Node {
@@ -75,14 +76,14 @@ class ShardScheduler {
   };
   struct Flight {
     Lease lease;
-    absl::Time start;
+    SteadyTime start;
     bool expired = false;
   };
 
   double SpeedOf(const Node& node) const;
   // When a flight is expected to end: by its node's speed; once overdue, as much later as it is
   // overdue.
-  absl::Time ExpectedEnd(const Flight& flight, absl::Time now) const;
+  SteadyTime ExpectedEnd(const Flight& flight, SteadyTime now) const;
   // Puts a shard back in order, unless it is done or somebody else still has a valid lease.
   void Requeue(int shard);
 

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/nn/generation/generate.h"
 
 namespace mellow::policy {
@@ -20,7 +20,7 @@ int64_t Cost(const GenerateJob& job) {
 }
 
 // Why nobody waits for this call any more; OK while somebody does.
-absl::Status Gone(const CallContext& call, absl::Time now) {
+absl::Status Gone(const CallContext& call, SteadyTime now) {
   if (now >= call.deadline)
     return absl::DeadlineExceededError("the deadline passed before the answer was ready");
   if (call.cancelled != nullptr && call.cancelled())
@@ -128,7 +128,7 @@ std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
     rows += r.job.params.num_beams;
   }
   std::vector<Waiting> admitted;
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   for (int lane = 0; lane < 2; ++lane) {
     // A part of the budget stays free of rollouts, so that a user never waits for one to end.
     const bool rollout = lane == static_cast<int>(Lane::kRollout);
@@ -177,7 +177,7 @@ void PolicyEngine::Start(std::vector<Waiting> admitted) {
 }
 
 void PolicyEngine::DropGone() {
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   std::erase_if(running_, [&](Running& r) {
     absl::Status gone = Gone(r.job.call, now);
     if (gone.ok()) return false;
@@ -216,7 +216,7 @@ void PolicyEngine::StepAll() {
 }
 
 void PolicyEngine::RunScore(WaitingScore waiting) {
-  if (absl::Status gone = Gone(waiting.job.call, absl::Now()); !gone.ok()) {
+  if (absl::Status gone = Gone(waiting.job.call, SteadyTime::Now()); !gone.ok()) {
     dropped_.Increment();
     waiting.promise.set_value(std::move(gone));
     return;

@@ -4,10 +4,12 @@
 
 #include <map>
 
+#include "common/base/steady_time.h"
+
 namespace mellow::orchestrator {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
+const SteadyTime kStart = SteadyTime(absl::Seconds(1000));
 
 ShardScheduler MakeScheduler(int shards, double work = 100) {
   return ShardScheduler(std::vector<double>(shards, work), /*lease=*/absl::Seconds(60));
@@ -21,8 +23,8 @@ struct Played {
 };
 Played Play(ShardScheduler* scheduler, const std::map<std::string, double>& speeds, double work) {
   Played played;
-  absl::Time now = kStart;
-  std::map<absl::Time, std::vector<ShardScheduler::Lease>> ends;
+  SteadyTime now = kStart;
+  std::map<SteadyTime, std::vector<ShardScheduler::Lease>> ends;
   while (!scheduler->done()) {
     while (const auto lease = scheduler->Next(now)) {
       ends[now + absl::Seconds(work / speeds.at(lease->node))].push_back(*lease);
@@ -84,7 +86,7 @@ TEST(ShardSchedulerTest, ALateLeaseGoesToAnotherNodeAndTheFirstAnswerCounts) {
   const auto first = scheduler.Next(kStart);
   ASSERT_TRUE(first.has_value());
   EXPECT_TRUE(scheduler.Expire(kStart + absl::Seconds(59)).empty());
-  const absl::Time late = kStart + absl::Seconds(60);
+  const SteadyTime late = kStart + absl::Seconds(60);
   EXPECT_EQ(scheduler.Expire(late).size(), 1u);
   EXPECT_TRUE(scheduler.Expire(late).empty()) << "each is told once";
   EXPECT_FALSE(scheduler.Next(late).has_value()) << "a late node gets nothing";
@@ -156,7 +158,7 @@ TEST(ShardSchedulerTest, ShardsOfAnEarlierLifeAreNotLeased) {
 
 TEST(ShardSchedulerTest, TheNextEventIsTheEarliestDeadlineWhenNothingIsPending) {
   ShardScheduler scheduler = MakeScheduler(1);
-  EXPECT_EQ(scheduler.NextEvent(kStart), absl::InfiniteFuture());
+  EXPECT_EQ(scheduler.NextEvent(kStart), SteadyTime::InfiniteFuture());
   scheduler.SetNode("a", 100, 1);
   ASSERT_TRUE(scheduler.Next(kStart).has_value());
   EXPECT_EQ(scheduler.NextEvent(kStart), kStart + absl::Seconds(60));
