@@ -19,6 +19,9 @@ namespace {
 // Each watcher holds a thread of the rpc server, and the heartbeats of the nodes need some too.
 constexpr int kMaxWatchers = 16;
 constexpr absl::Duration kActivityPause = absl::Seconds(1);
+// Steps that a watcher who comes late gets from one look into the ledger, which nobody else uses
+// meanwhile.
+constexpr int kStepsAtOnce = 256;
 // Between two looks whether the disk has room again.
 constexpr absl::Duration kRoomPause = absl::Seconds(1);
 
@@ -118,9 +121,9 @@ absl::Status RunManager::Recover() {
     Launch(run.run_id, *std::move(config), std::move(prompts));
   }
   if (!runs.empty()) {
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps,
-                            parts_.ledger->Steps(runs.front().run_id, 0));
-    if (!steps.empty()) parts_.metrics->SetStep(steps.back());
+    MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                            parts_.ledger->LastStep(runs.front().run_id));
+    if (last) parts_.metrics->SetStep(*last);
     parts_.metrics->SetRunState(runs.front().state);
   }
   return absl::OkStatus();
@@ -253,11 +256,12 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
                    .state = run.state,
                    .error = run.error,
                    .start = run.start};
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run.run_id, 0));
-  status.committed_steps = static_cast<int>(steps.size());
-  if (!steps.empty()) {
-    status.adapter = steps.back().adapter;
-    status.adapter_path = steps.back().adapter_path;
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                          parts_.ledger->LastStep(run.run_id));
+  if (last) {
+    status.committed_steps = last->step;
+    status.adapter = last->adapter;
+    status.adapter_path = last->adapter_path;
   } else if (run.start) {
     status.adapter = *run.start;
   }
@@ -358,12 +362,13 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
       if (active) activity = active_->activity;
     }
     const absl::StatusOr<std::vector<StepRecord>> steps =
-        parts_.ledger->Steps(run.run_id, after_step);
+        parts_.ledger->Steps(run.run_id, after_step, kStepsAtOnce);
     if (!steps.ok()) return leave(steps.status());
     for (const StepRecord& step : *steps) {
       if (!sink->OnStep(step)) return leave(absl::CancelledError("the watcher is gone"));
       after_step = step.step;
     }
+    if (static_cast<int>(steps->size()) == kStepsAtOnce) continue;
     if (!active) {
       const absl::StatusOr<RunStatus> status = Get(run.run_id);
       if (!status.ok()) return leave(status.status());
