@@ -99,6 +99,16 @@ absl::Status WriteFileSynced(const std::string& path, absl::string_view data) {
   return WriteSynced(fd, path, data);
 }
 
+absl::Status WriteFileAt(const std::string& path, int64_t offset, absl::string_view data) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  auto closer = absl::MakeCleanup([fd] { close(fd); });
+  if (ftruncate(fd, offset) != 0 || lseek(fd, offset, SEEK_SET) < 0)
+    return ErrnoStatus(errno, path);
+  MELLOW_RETURN_IF_ERROR(WriteSynced(fd, path, data));
+  return offset == 0 ? SyncFolder(ParentOf(path)) : absl::OkStatus();
+}
+
 absl::Status WriteFileAtomic(const std::string& path, absl::string_view data) {
   const std::string staging = Sibling(path);
   absl::Status status = WriteFileSynced(staging, data);

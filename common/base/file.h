@@ -26,6 +26,11 @@ namespace mellow {
 // (AtomicFolder).
 [[nodiscard]] absl::Status WriteFileSynced(const std::string& path, absl::string_view data);
 
+// Cuts the file (made when it is absent) at `offset`, writes `data` there, and fsyncs the file and,
+// when it was made, its folder.
+[[nodiscard]] absl::Status WriteFileAt(const std::string& path, int64_t offset,
+                                       absl::string_view data);
+
 // Writes everything to an open file and fsyncs it; `path` is for errors.
 [[nodiscard]] absl::Status WriteSynced(int fd, const std::string& path, absl::string_view data);
 

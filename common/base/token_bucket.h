@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 
 namespace mellow {
 
@@ -11,11 +12,11 @@ namespace mellow {
 class TokenBucket {
  public:
   // Both positive; full at `now`.
-  TokenBucket(double per_second, double burst, absl::Time now)
+  TokenBucket(double per_second, double burst, SteadyTime now)
       : per_second_(per_second), burst_(burst), filled_(burst), at_(now) {}
 
   // False: too many. What was refused costs nothing.
-  [[nodiscard]] bool Take(absl::Time now) {
+  [[nodiscard]] bool Take(SteadyTime now) {
     const double passed = std::max(0.0, absl::ToDoubleSeconds(now - at_));
     filled_ = std::min(burst_, filled_ + passed * per_second_);
     at_ = now;
@@ -31,7 +32,7 @@ class TokenBucket {
   double per_second_;
   double burst_;
   double filled_;
-  absl::Time at_;
+  SteadyTime at_;
 };
 
 }  // namespace mellow

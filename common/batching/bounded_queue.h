@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/sync/mutex.h"
 
 namespace mellow::batching {
@@ -43,7 +43,7 @@ class BoundedQueue {
   [[nodiscard]] std::vector<T> PopBatch(size_t max_items, absl::Duration linger) {
     MutexLock lock(&mutex_);
     while (items_.empty() && !closed_) not_empty_.Wait(&mutex_);
-    const absl::Time until = absl::Now() + linger;
+    const SteadyTime until = SteadyTime::Now() + linger;
     while (items_.size() < max_items && !closed_ && !items_.empty() &&
            not_empty_.WaitUntil(&mutex_, until)) {
     }

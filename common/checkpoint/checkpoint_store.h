@@ -38,6 +38,7 @@ class CheckpointStore {
       std::vector<std::string>* damaged = nullptr) const;
 
   [[nodiscard]] std::string FolderOf(int64_t step) const;
+  [[nodiscard]] const std::string& root() const { return root_; }
 
  private:
   CheckpointStore(std::string root, int keep) : root_(std::move(root)), keep_(keep) {}

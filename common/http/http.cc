@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/sync/mutex.h"
 #include "common/tls/server_context.h"
 
@@ -170,7 +171,7 @@ Server::Server(std::unique_ptr<Impl> impl, std::string address)
 Server::~Server() { (void)Stop(absl::InfiniteDuration()); }
 
 bool Server::Stop(absl::Duration limit) {
-  const absl::Time deadline = absl::Now() + limit;
+  const SteadyTime deadline = SteadyTime::Now() + limit;
   MutexLock lock(&impl_->mutex);
   while (!impl_->finished) {
     // cpp-httplib forgets a stop() that comes before the listener runs, and asserts that there is
@@ -179,9 +180,9 @@ bool Server::Stop(absl::Duration limit) {
       impl_->server->stop();
       impl_->stopped = true;
     }
-    if (absl::Now() >= deadline) return false;
+    if (SteadyTime::Now() >= deadline) return false;
     impl_->changed.WaitUntil(&impl_->mutex,
-                             std::min(deadline, absl::Now() + absl::Milliseconds(100)));
+                             std::min(deadline, SteadyTime::Now() + absl::Milliseconds(100)));
   }
   return true;
 }

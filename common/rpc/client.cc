@@ -6,7 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/base/steady_time.h"
+#include "common/rpc/deadline.h"
 #include "common/rpc/keepalive.h"
 #include "common/rpc/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -61,15 +62,14 @@ std::shared_ptr<grpc::Channel> MakeChannel(
 
 void SetTimeout(grpc::ClientContext* context, absl::Duration timeout) {
   if (timeout != absl::InfiniteDuration())
-    context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context->set_deadline(ToGrpc(SteadyTime::Now() + timeout));
 }
 
 absl::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& address,
                          absl::Duration timeout) {
   // A connection is only worked on while somebody waits for something; a call that fails at once
   // because there is none yet does not wait, and then gRPC looks after it every five seconds.
-  (void)channel->WaitForConnected(
-      absl::ToChronoTime(absl::Now() + std::min(timeout, kConnectPatience)));
+  (void)channel->WaitForConnected(ToGrpc(SteadyTime::Now() + std::min(timeout, kConnectPatience)));
   auto stub = grpc::health::v1::Health::NewStub(channel);
   grpc::ClientContext context;
   SetTimeout(&context, timeout);

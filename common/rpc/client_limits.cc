@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/base/steady_time.h"
+
 namespace mellow::rpc {
 namespace {
 
@@ -10,7 +12,7 @@ constexpr double kBurstSeconds = 2;
 
 }  // namespace
 
-ClientLimits::Client* ClientLimits::Find(const std::string& name, absl::Time now) {
+ClientLimits::Client* ClientLimits::Find(const std::string& name, SteadyTime now) {
   if (const auto found = by_name_.find(name); found != by_name_.end()) {
     clients_.splice(clients_.begin(), clients_, found->second);
     return &clients_.front();
@@ -29,7 +31,7 @@ ClientLimits::Client* ClientLimits::Find(const std::string& name, absl::Time now
   return &clients_.front();
 }
 
-ClientLimits::Decision ClientLimits::Enter(const std::string& client, absl::Time now) {
+ClientLimits::Decision ClientLimits::Enter(const std::string& client, SteadyTime now) {
   MutexLock lock(&mutex_);
   Client* found = Find(client, now);
   if (found == nullptr) return {"clients", absl::ZeroDuration()};

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/base/token_bucket.h"
 #include "common/sync/mutex.h"
 
@@ -29,7 +30,7 @@ class ClientLimits {
 
   explicit ClientLimits(Options options) : options_(options) {}
 
-  [[nodiscard]] Decision Enter(const std::string& client, absl::Time now);
+  [[nodiscard]] Decision Enter(const std::string& client, SteadyTime now);
   void Leave(const std::string& client);
 
   const Options& options() const { return options_; }
@@ -43,7 +44,7 @@ class ClientLimits {
   using Clients = std::list<Client>;
 
   // Null: the table is full of clients with calls in progress.
-  Client* Find(const std::string& name, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Client* Find(const std::string& name, SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
   Mutex mutex_;

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::rpc {
 namespace {
@@ -102,7 +102,7 @@ std::string CallLimiter::ClientOf(const grpc::ServerContextBase& context) const 
 absl::Status CallLimiter::Enter(grpc::ServerContextBase* context, std::string* client) {
   *client = ClientOf(*context);
   if (client->empty()) return absl::OkStatus();
-  const ClientLimits::Decision decision = limits_.Enter(*client, absl::Now());
+  const ClientLimits::Decision decision = limits_.Enter(*client, SteadyTime::Now());
   if (decision.refusal.empty()) return absl::OkStatus();
   count_(decision.refusal);
   if (decision.refusal == "concurrency") {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::rpc {
 namespace {
@@ -118,7 +119,7 @@ void CallsInProgress::Add(int calls) {
   none_.NotifyAll();
 }
 
-bool CallsInProgress::WaitForNone(absl::Time deadline) {
+bool CallsInProgress::WaitForNone(SteadyTime deadline) {
   MutexLock lock(&mutex_);
   while (calls_ > 0) {
     if (!none_.WaitUntil(&mutex_, deadline)) return calls_ == 0;

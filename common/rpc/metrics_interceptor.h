@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/steady_time.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
 
@@ -17,7 +18,7 @@ class CallsInProgress {
  public:
   void Add(int calls);
   // False when `deadline` came first.
-  bool WaitForNone(absl::Time deadline);
+  bool WaitForNone(SteadyTime deadline);
 
  private:
   Mutex mutex_;

@@ -16,8 +16,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/rpc/deadline.h"
 #include "common/rpc/handshake_log.h"
 #include "common/rpc/keepalive.h"
 #include "common/rpc/limited_service.h"
@@ -193,7 +194,7 @@ void Server::SetServing(bool serving) {
 
 void Server::Shutdown(absl::Duration drain) {
   SetServing(false);
-  const absl::Time deadline = absl::Now() + drain;
+  const SteadyTime deadline = SteadyTime::Now() + drain;
   // gRPC also waits until every client has closed its connection, and an idle client looks at its
   // socket only every few seconds; two services that stop together would wait for each other. So
   // once no call is in progress the connections are closed from here.
@@ -203,13 +204,13 @@ void Server::Shutdown(absl::Duration drain) {
       if (calls_->WaitForNone(deadline)) grpc_server_cancel_all_calls(server_->c_server());
     }
   });
-  server_->Shutdown(absl::ToChronoTime(deadline));
+  server_->Shutdown(ToGrpc(deadline));
   stopped.set_value();
   closer.join();
   server_->Wait();
   if (health_server_ != nullptr) {
     // The last to go: until then it says NOT_SERVING. Watches end with it.
-    health_server_->Shutdown(absl::ToChronoTime(absl::Now()));
+    health_server_->Shutdown(ToGrpc(SteadyTime::Now()));
     health_server_->Wait();
   }
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/steady_time.h"
 
 namespace mellow {
 
@@ -40,7 +41,7 @@ void FileWatch::Loop(std::string last) {
   while (true) {
     {
       MutexLock lock(&mutex_);
-      const absl::Time until = absl::Now() + period_;
+      const SteadyTime until = SteadyTime::Now() + period_;
       while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {
       }
       if (stopping_) return;

@@ -9,8 +9,8 @@
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 
 namespace mellow {
 
@@ -42,15 +42,15 @@ class CondVar {
  public:
   void Wait(Mutex* mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { cv_.wait(*mutex); }
   // False when `deadline` passed without a notification.
-  bool WaitUntil(Mutex* mutex, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    if (deadline == absl::InfiniteFuture()) {
+  bool WaitUntil(Mutex* mutex, SteadyTime deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (deadline == SteadyTime::InfiniteFuture()) {
       cv_.wait(*mutex);
       return true;
     }
-    return cv_.wait_until(*mutex, absl::ToChronoTime(deadline)) == std::cv_status::no_timeout;
+    return cv_.wait_until(*mutex, deadline.ToChrono()) == std::cv_status::no_timeout;
   }
   bool WaitFor(Mutex* mutex, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return WaitUntil(mutex, absl::Now() + timeout);
+    return WaitUntil(mutex, SteadyTime::Now() + timeout);
   }
   void NotifyOne() { cv_.notify_one(); }
   void NotifyAll() { cv_.notify_all(); }

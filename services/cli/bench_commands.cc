@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/nn/generation/generate.h"
 #include "common/rl/ppo_trainer.h"
 #include "common/text/tokenizer.h"
@@ -63,7 +63,7 @@ absl::StatusOr<std::vector<Ids>> EncodeAll(const text::Tokenizer& tokenizer,
   return all;
 }
 
-double SecondsSince(absl::Time start) { return absl::ToDoubleSeconds(absl::Now() - start); }
+double SecondsSince(SteadyTime start) { return absl::ToDoubleSeconds(SteadyTime::Now() - start); }
 
 void Print(const Json& row) {
   std::printf("%s\n", Dump(row).c_str());
@@ -92,7 +92,7 @@ absl::StatusOr<int> BenchGenerate(const BenchOptions& options) {
     }
     double best = 0;
     for (int run = 0; run <= options.repeat; ++run) {  // the first warms up
-      const absl::Time start = absl::Now();
+      const SteadyTime start = SteadyTime::Now();
       MELLOW_RETURN_IF_ERROR(nn::Generate(*policy.model, items).status());
       if (run > 0) best = run == 1 ? SecondsSince(start) : std::min(best, SecondsSince(start));
     }
@@ -125,8 +125,8 @@ absl::StatusOr<int> BenchReward(const BenchOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> warm_up,
                           EncodeAll(*tokenizer, {texts[0]}, kRewardTokens));
   MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, warm_up, options.batch, &scores));
-  const absl::Time start =
-      absl::Now();  // texts in, logits out: tokenising is part of it, as in the peer's pipeline
+  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenising is part of it, as
+                                               // in the peer's pipeline
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
                           EncodeAll(*tokenizer, texts, kRewardTokens));
   MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, sequences, options.batch, &scores));
@@ -198,12 +198,12 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
     item.params.min_new_tokens = item.params.max_new_tokens = lengths[i];
     items.push_back(std::move(item));
   }
-  const absl::Time start = absl::Now();
+  const SteadyTime start = SteadyTime::Now();
   MELLOW_ASSIGN_OR_RETURN(const std::vector<nn::GeneratedSequence> responses,
                           nn::Generate(*policy.model, items));
   const double generate_seconds = SecondsSince(start);
 
-  const absl::Time reward_start = absl::Now();
+  const SteadyTime reward_start = SteadyTime::Now();
   std::vector<std::string> texts;
   std::vector<Ids> response_ids;
   for (size_t i = 0; i < queries.size(); ++i) {
@@ -220,7 +220,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*reward, sequences, options.batch, &scores));
   const double reward_seconds = SecondsSince(reward_start);
 
-  const absl::Time ppo_start = absl::Now();
+  const SteadyTime ppo_start = SteadyTime::Now();
   std::vector<rl::Rollout> rollouts;
   for (size_t i = 0; i < queries.size(); ++i) {
     rollouts.push_back({.query_ids = queries[i],

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/rpc/status.h"
 #include "services/cli/cluster_file.h"
 
@@ -67,12 +68,13 @@ absl::StatusOr<std::shared_ptr<Client>> ClusterCalls::Next(
 template <typename Client, typename Response, typename Call>
 absl::StatusOr<Response> ClusterCalls::Persist(
     const char* role, std::map<std::string, std::shared_ptr<Client>>* clients, const Call& call) {
-  const absl::Time deadline = absl::Now() + patience_;
+  const SteadyTime deadline = SteadyTime::Now() + patience_;
   absl::Duration pause = kFirstPause;
   while (true) {
     MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<Client> client, Next(role, clients));
     absl::StatusOr<Response> response = call(*client);
-    if (response.ok() || !rpc::IsRetryable(response.status()) || absl::Now() + pause > deadline)
+    if (response.ok() || !rpc::IsRetryable(response.status()) ||
+        SteadyTime::Now() + pause > deadline)
       return response;
     absl::SleepFor(pause);
     pause = std::min(pause * 2, kLongestPause);

@@ -17,9 +17,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
@@ -72,7 +72,7 @@ class StartProgress {
       : options_(options),
         services_(services),
         live_(isatty(STDOUT_FILENO) != 0),
-        begin_(absl::Now()) {}
+        begin_(SteadyTime::Now()) {}
 
   absl::Status Follow(int fd) {
     Show("");
@@ -104,7 +104,7 @@ class StartProgress {
   }
 
  private:
-  double Seconds() const { return absl::ToDoubleSeconds(absl::Now() - begin_); }
+  double Seconds() const { return absl::ToDoubleSeconds(SteadyTime::Now() - begin_); }
   void Show(const std::string& last) {
     if (live_) {
       std::printf("\r\033[K[up] %zu of %zu services serve (%.1f s)%s%s", serving_, services_,
@@ -119,7 +119,7 @@ class StartProgress {
   const ClusterOptions& options_;
   const size_t services_;
   const bool live_;
-  const absl::Time begin_;
+  const SteadyTime begin_;
   size_t serving_ = 0;
   std::string failure_;
 };
@@ -203,7 +203,7 @@ absl::StatusOr<int> Down(const std::string& dir) {
     std::printf("[down] nothing runs in %s\n", folder.c_str());
     return 0;
   }
-  const absl::Time begin = absl::Now();
+  const SteadyTime begin = SteadyTime::Now();
   std::printf("[down] stopping %zu processes\n", all.size());
   std::fflush(stdout);
   // The supervisor first, or it would restart the others; it stops them itself and then ends.
@@ -213,7 +213,7 @@ absl::StatusOr<int> Down(const std::string& dir) {
   StopMarked(FindMarked(folder), folder, kStopGrace);
   RemoveClusterFile(folder);
   std::printf("[down] stopped (%.1f s); ledger and checkpoints stay in %s\n",
-              absl::ToDoubleSeconds(absl::Now() - begin), folder.c_str());
+              absl::ToDoubleSeconds(SteadyTime::Now() - begin), folder.c_str());
   return 0;
 }
 

@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/data/shuffle.h"
 #include "common/text/tokenizer.h"
 #include "services/cli/cluster_options.h"
@@ -89,7 +89,7 @@ absl::Status ScoreRows(const DescribeOptions& options, Description* d) {
   d->judge = judge->judge().model;
   const std::vector<size_t> rows = RowsToScore(options, d->dataset.rows().size());
   ProgressLine progress(stderr, isatty(STDERR_FILENO) != 0, "scoring", 0,
-                        rows.size() * d->reports.size(), absl::Now());
+                        rows.size() * d->reports.size(), SteadyTime::Now());
   for (size_t c = 0; c < d->reports.size(); ++c) {
     for (size_t begin = 0; begin < rows.size(); begin += kTextsACall) {
       std::vector<std::string> texts;
@@ -97,7 +97,7 @@ absl::Status ScoreRows(const DescribeOptions& options, Description* d) {
         texts.push_back(d->dataset.rows()[rows[i]].values[c]);
       MELLOW_ASSIGN_OR_RETURN(const auto scores, judge->Score(texts));
       for (const eval::TextScore& score : scores) d->reports[c].toxicity.push_back(score.toxicity);
-      progress.Advance(texts.size(), absl::Now());
+      progress.Advance(texts.size(), SteadyTime::Now());
     }
   }
   return absl::OkStatus();

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/eval/analysis.h"
 #include "services/cli/cluster_options.h"
 #include "services/cli/command.h"
@@ -75,10 +75,10 @@ absl::StatusOr<std::vector<eval::Row>> ComputeRows(const EvaluationSession& sess
     std::fprintf(stderr, "%zu of %zu prompts were evaluated before\n", before,
                  session.prompts.size());
   ProgressLine progress(stderr, isatty(STDERR_FILENO) != 0, "prompts", before,
-                        session.prompts.size(), absl::Now());
+                        session.prompts.size(), SteadyTime::Now());
   return RunEvaluation(
       session.evaluation, session.engines, session.prompts, std::move(finished), journal,
-      [&progress](size_t rows) { progress.Advance(rows, absl::Now()); },
+      [&progress](size_t rows) { progress.Advance(rows, SteadyTime::Now()); },
       [interrupts] { return interrupts->interrupted(); });
 }
 

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::cli {
 namespace {
@@ -41,9 +41,9 @@ bool Interrupts::interrupted() {
 }
 
 bool Interrupts::WaitFor(absl::Duration time) {
-  const absl::Time deadline = absl::Now() + time;
+  const SteadyTime deadline = SteadyTime::Now() + time;
   MutexLock lock(&mutex_);
-  while (!interrupted_ && absl::Now() < deadline) changed_.WaitUntil(&mutex_, deadline);
+  while (!interrupted_ && SteadyTime::Now() < deadline) changed_.WaitUntil(&mutex_, deadline);
   return interrupted_;
 }
 

@@ -21,8 +21,8 @@ extern "C" {
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "common/base/file.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::cli {
 namespace {
@@ -58,22 +58,22 @@ bool HasEmptyEnvironment(const std::string& folder) {
 // the kernel has no program.
 std::string EnvironmentOf(pid_t pid) {
   const std::string folder = absl::StrCat("/proc/", pid);
-  const absl::Time deadline = absl::Now() + kLongestExec;
+  const SteadyTime deadline = SteadyTime::Now() + kLongestExec;
   while (true) {
     std::string environment = ReadFile(folder + "/environ").value_or("");
     char program;
     if (!environment.empty() || HasEmptyEnvironment(folder) ||
-        readlink((folder + "/exe").c_str(), &program, 1) < 0 || absl::Now() > deadline)
+        readlink((folder + "/exe").c_str(), &program, 1) < 0 || SteadyTime::Now() > deadline)
       return environment;
     poll(nullptr, 0, 1);
   }
 }
 
 // True when the process ended (or is gone) before the deadline.
-bool WaitGone(int pidfd, absl::Time deadline) {
+bool WaitGone(int pidfd, SteadyTime deadline) {
   while (true) {
     pollfd waiting = {.fd = pidfd, .events = POLLIN};
-    const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
+    const int64_t left = absl::ToInt64Milliseconds(deadline - SteadyTime::Now());
     const int n = poll(&waiting, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1000)));
     if (n > 0) return true;
     if (n < 0 && errno != EINTR) return true;
@@ -164,11 +164,11 @@ void StopMarked(const std::vector<pid_t>& pids, const std::string& cluster, absl
     pidfd_send_signal(handle, SIGTERM, nullptr, 0);
     handles.push_back(handle);
   }
-  const absl::Time deadline = absl::Now() + grace;
+  const SteadyTime deadline = SteadyTime::Now() + grace;
   for (const int handle : handles) {
     if (!WaitGone(handle, deadline)) {
       pidfd_send_signal(handle, SIGKILL, nullptr, 0);
-      WaitGone(handle, absl::InfiniteFuture());
+      WaitGone(handle, SteadyTime::InfiniteFuture());
     }
     close(handle);
   }

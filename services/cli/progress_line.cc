@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/steady_time.h"
 #include "services/cli/table.h"
 
 namespace mellow::cli {
@@ -14,7 +15,7 @@ constexpr size_t kTenths = 10;
 }  // namespace
 
 ProgressLine::ProgressLine(std::FILE* out, bool live, std::string what, size_t done, size_t total,
-                           absl::Time begin)
+                           SteadyTime begin)
     : out_(out),
       live_(live),
       what_(std::move(what)),
@@ -31,7 +32,7 @@ ProgressLine::~ProgressLine() {
   std::fflush(out_);
 }
 
-void ProgressLine::Advance(size_t pieces, absl::Time now) {
+void ProgressLine::Advance(size_t pieces, SteadyTime now) {
   done_ += pieces;
   const size_t tenths = done_ * kTenths / total_;
   if (!live_ && tenths == shown_tenths_) return;
@@ -39,7 +40,7 @@ void ProgressLine::Advance(size_t pieces, absl::Time now) {
   Show(now);
 }
 
-void ProgressLine::Show(absl::Time now) {
+void ProgressLine::Show(SteadyTime now) {
   const double fresh = static_cast<double>(done_ - before_);
   const std::string left =
       fresh == 0 ? "-"

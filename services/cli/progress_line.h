@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::cli {
 
@@ -14,23 +14,23 @@ class ProgressLine {
  public:
   // `done` of the `total` pieces were there before; the time that is left is guessed from the rest.
   ProgressLine(std::FILE* out, bool live, std::string what, size_t done, size_t total,
-               absl::Time begin);
+               SteadyTime begin);
   // Takes the bar away.
   ~ProgressLine();
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  void Advance(size_t pieces, absl::Time now);
+  void Advance(size_t pieces, SteadyTime now);
 
  private:
-  void Show(absl::Time now);
+  void Show(SteadyTime now);
 
   std::FILE* const out_;
   const bool live_;
   const std::string what_;
   const size_t before_;
   const size_t total_;
-  const absl::Time begin_;
+  const SteadyTime begin_;
   size_t done_;
   size_t shown_tenths_;
 };

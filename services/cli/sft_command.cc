@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/rpc/status.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
@@ -98,12 +98,12 @@ class FineTuning {
 
   // Starts the run, or finds it, or makes a restarted learner go on with it.
   absl::StatusOr<v1::SftRun> Start() {
-    const absl::Time deadline = absl::Now() + kPatience;
+    const SteadyTime deadline = SteadyTime::Now() + kPatience;
     while (true) {
       MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<SftClient> client, Connect());
       view_->ShowActivity("reading data and weights");
       absl::StatusOr<v1::SftRun> run = client->Start(record_.request_id, record_.spec);
-      if (run.ok() || !rpc::IsRetryable(run.status()) || absl::Now() > deadline) return run;
+      if (run.ok() || !rpc::IsRetryable(run.status()) || SteadyTime::Now() > deadline) return run;
       view_->ShowActivity("waiting for the learner");
       if (interrupts_.WaitFor(kRetryPause)) return absl::CancelledError("interrupted");
     }

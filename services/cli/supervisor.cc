@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "common/rpc/client.h"
 #include "services/cli/orchestrator_client.h"
@@ -73,7 +73,7 @@ absl::Status Supervisor::StartAll() {
 }
 
 absl::Status Supervisor::WaitUntilServing() {
-  const absl::Time deadline = absl::Now() + absl::Seconds(options_.timeout_seconds);
+  const SteadyTime deadline = SteadyTime::Now() + absl::Seconds(options_.timeout_seconds);
   while (!stop_requested_) {
     std::string how;
     while (Service* dead = ReapOne(&how)) {
@@ -95,24 +95,24 @@ absl::Status Supervisor::WaitUntilServing() {
       all = all && service.serving;
     }
     if (all) return absl::OkStatus();
-    if (absl::Now() > deadline) {
+    if (SteadyTime::Now() > deadline) {
       const auto slow = std::find_if(services_.begin(), services_.end(),
                                      [](const Service& s) { return !s.serving; });
       return absl::DeadlineExceededError(
           absl::StrCat(slow->entry.name, " does not serve after ", options_.timeout_seconds, " s"));
     }
-    WaitForSignal(absl::Now() + kPollPause);
+    WaitForSignal(SteadyTime::Now() + kPollPause);
   }
   return absl::CancelledError("interrupted");
 }
 
 void Supervisor::WaitUntilRegistered() {
   OrchestratorClient orchestrator(services_[0].entry.address);
-  const absl::Time deadline = absl::Now() + kRegistrationLimit;
-  while (!stop_requested_ && absl::Now() < deadline) {
+  const SteadyTime deadline = SteadyTime::Now() + kRegistrationLimit;
+  while (!stop_requested_ && SteadyTime::Now() < deadline) {
     const auto nodes = orchestrator.ListNodes();
     if (nodes.ok() && nodes->size() + 1 >= services_.size()) return;
-    WaitForSignal(absl::Now() + kPollPause);
+    WaitForSignal(SteadyTime::Now() + kPollPause);
   }
   if (!stop_requested_)
     Log(Severity::kWarning, "not every node has registered with the orchestrator");
@@ -132,16 +132,17 @@ void Supervisor::StopAll() {
   for (const Service& service : services_) {
     if (service.entry.pid > 0) kill(service.entry.pid, SIGTERM);
   }
-  const absl::Time deadline = absl::Now() + absl::Seconds(options_.drain_seconds) + kKillAfterDrain;
+  const SteadyTime deadline =
+      SteadyTime::Now() + absl::Seconds(options_.drain_seconds) + kKillAfterDrain;
   const auto alive = [this] {
     return std::any_of(services_.begin(), services_.end(),
                        [](const Service& s) { return s.entry.pid > 0; });
   };
   std::string how;
-  while (alive() && absl::Now() < deadline) {
+  while (alive() && SteadyTime::Now() < deadline) {
     while (Service* dead = ReapOne(&how))
       Log(Severity::kInfo, "service stopped", {{"name", dead->entry.name}, {"how", how}});
-    if (alive()) WaitForSignal(std::min(deadline, absl::Now() + absl::Seconds(1)));
+    if (alive()) WaitForSignal(std::min(deadline, SteadyTime::Now() + absl::Seconds(1)));
   }
   for (Service& service : services_) {
     if (service.entry.pid <= 0) continue;
@@ -176,9 +177,9 @@ absl::Status Supervisor::StartService(Service* service) {
   if (entry.role != "orchestrator")
     spawn.arguments.insert(spawn.arguments.end(), {"--orchestrator", services_[0].entry.address});
   service->serving = false;
-  service->started = absl::Now();
+  service->started = SteadyTime::Now();
   MELLOW_ASSIGN_OR_RETURN(entry.pid, Spawn(spawn));
-  service->restart_at = absl::InfiniteFuture();
+  service->restart_at = SteadyTime::InfiniteFuture();
   Log(Severity::kInfo, "service started",
       {{"name", entry.name}, {"pid", entry.pid}, {"address", entry.address}});
   WriteFile();
@@ -200,7 +201,7 @@ Supervisor::Service* Supervisor::ReapOne(std::string* how) {
 }
 
 void Supervisor::ScheduleRestart(Service* service, const std::string& how) {
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   service->quick_deaths = now - service->started < kQuickDeath ? service->quick_deaths + 1 : 0;
   // The first time at once; then half a second, one, two, ...
   const absl::Duration pause =
@@ -218,7 +219,7 @@ void Supervisor::ScheduleRestart(Service* service, const std::string& how) {
 
 void Supervisor::RestartDue() {
   for (Service& service : services_) {
-    if (service.restart_at > absl::Now()) continue;
+    if (service.restart_at > SteadyTime::Now()) continue;
     ++service.entry.restarts;
     absl::Status status;
     // The others know the orchestrator by its address, so that one waits until its port is free
@@ -233,19 +234,19 @@ void Supervisor::RestartDue() {
   }
 }
 
-absl::Time Supervisor::NextRestart() const {
-  absl::Time next = absl::InfiniteFuture();
+SteadyTime Supervisor::NextRestart() const {
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const Service& service : services_) next = std::min(next, service.restart_at);
   return next;
 }
 
-void Supervisor::WaitForSignal(absl::Time deadline) {
+void Supervisor::WaitForSignal(SteadyTime deadline) {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int s : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&signals, s);
   // Capped, so that an endless wait needs no second code path.
   const absl::Duration wait =
-      std::clamp(deadline - absl::Now(), absl::ZeroDuration(), absl::Hours(1));
+      std::clamp(deadline - SteadyTime::Now(), absl::ZeroDuration(), absl::Hours(1));
   const timespec timeout = absl::ToTimespec(wait);
   const int got = sigtimedwait(&signals, nullptr, &timeout);
   if (got == SIGTERM || got == SIGINT) stop_requested_ = true;

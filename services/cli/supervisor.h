@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
 
@@ -40,8 +40,8 @@ class Supervisor {
     ServiceEntry entry;
     bool serving = false;  // has served in its current life
     int quick_deaths = 0;  // in a row
-    absl::Time started;
-    absl::Time restart_at = absl::InfiniteFuture();  // while dead
+    SteadyTime started;
+    SteadyTime restart_at = SteadyTime::InfiniteFuture();  // while dead
     std::shared_ptr<grpc::Channel> channel;
   };
 
@@ -59,10 +59,10 @@ class Supervisor {
   Service* ReapOne(std::string* how);
   void ScheduleRestart(Service* service, const std::string& how);
   void RestartDue();
-  absl::Time NextRestart() const;
+  SteadyTime NextRestart() const;
   // Sleeps until `deadline` or a signal; sets stop_requested_ on SIGTERM and SIGINT. A child that
   // died ends it too.
-  void WaitForSignal(absl::Time deadline);
+  void WaitForSignal(SteadyTime deadline);
   void WriteFile();
   void Report(const std::string& line);
 

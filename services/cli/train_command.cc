@@ -13,9 +13,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/rpc/status.h"
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
@@ -93,11 +93,11 @@ class Training {
   template <typename Result>
   absl::StatusOr<Result> Persist(
       const std::function<absl::StatusOr<Result>(OrchestratorClient&)>& call) {
-    const absl::Time deadline = absl::Now() + kPatience;
+    const SteadyTime deadline = SteadyTime::Now() + kPatience;
     while (true) {
       MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
       absl::StatusOr<Result> result = call(*client);
-      if (result.ok() || !rpc::IsRetryable(result.status()) || absl::Now() > deadline)
+      if (result.ok() || !rpc::IsRetryable(result.status()) || SteadyTime::Now() > deadline)
         return result;
       view_->ShowActivity("waiting for the orchestrator");
       if (interrupts_.WaitFor(kRetryPause)) return absl::CancelledError("interrupted");

@@ -11,12 +11,14 @@
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "services/learner/run_id.h"
+#include "services/learner/step_log.h"
 #include "services/learner/step_records.h"
 
 namespace mellow::learner {
 namespace {
 
 constexpr char kRunFile[] = "/run.json";
+constexpr char kStepLog[] = "/steps.jsonl";
 constexpr char kAdapterFolder[] = "/adapter";
 constexpr char kTrainerFolder[] = "/trainer";
 
@@ -44,6 +46,11 @@ absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted
   return absl::OkStatus();
 }
 
+LearnerSession::LearnerSession(RunSettings settings, checkpoint::CheckpointStore store)
+    : settings_(std::move(settings)), store_(std::move(store)) {}
+
+LearnerSession::~LearnerSession() = default;
+
 absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Options& options,
                                                                      const RunSettings& settings) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
@@ -58,8 +65,9 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
     obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
 
   auto session = std::unique_ptr<LearnerSession>(new LearnerSession(settings, std::move(store)));
+  RunFile file;
   if (newest.has_value()) {
-    MELLOW_ASSIGN_OR_RETURN(const RunFile file, ReadRunFile(newest->folder));
+    MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
     MELLOW_RETURN_IF_ERROR(CheckSameSettings(file.settings, settings));
   }
   std::optional<nn::LoraWeights> start;
@@ -71,28 +79,35 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
   MELLOW_ASSIGN_OR_RETURN(session->trainer_,
                           rl::PpoTrainer::Create(options.model, config, start, options.trainer));
   if (newest.has_value()) {
-    MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder));
+    MELLOW_RETURN_IF_ERROR(session->trainer_->RestoreState(newest->folder + kTrainerFolder));
   } else {
     // Something to go back to when the first step cannot be recorded.
-    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(0, {}));
+    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(0, nullptr));
   }
+  MELLOW_RETURN_IF_ERROR(session->OpenLog(file.records));
   return session;
 }
 
-absl::Status LearnerSession::Restore(const std::string& folder) {
-  MELLOW_ASSIGN_OR_RETURN(RunFile file, ReadRunFile(folder));
-  MELLOW_RETURN_IF_ERROR(trainer_->RestoreState(folder + kTrainerFolder));
-  records_ = std::move(file.records);
+absl::Status LearnerSession::OpenLog(const std::map<int64_t, StepRecord>& known) {
+  const std::string path = store_.root() + kStepLog;
+  int64_t damaged = 0;
+  MELLOW_ASSIGN_OR_RETURN(StepLog log, StepLog::Open(path, known, &records_, &damaged));
+  log_ = std::make_unique<StepLog>(std::move(log));
+  if (damaged > 0) {
+    obs::Log(obs::Severity::kWarning, "records of steps are damaged and left out",
+             {{"file", path}, {"lines", damaged}});
+  }
   return absl::OkStatus();
 }
 
-absl::Status LearnerSession::SaveCheckpoint(int64_t step,
-                                            const std::map<int64_t, StepRecord>& records) const {
+absl::Status LearnerSession::SaveCheckpoint(int64_t step, const StepRecord* record) const {
   return store_.Save(step, [&](const std::string& folder) -> absl::Status {
     MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
     MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
     MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
-    return WriteFileSynced(folder + kRunFile, SerializeRunFile({settings_, records}));
+    RunFile file{settings_, {}};
+    if (record != nullptr) file.records[record->step] = *record;
+    return WriteFileSynced(folder + kRunFile, SerializeRunFile(file));
   });
 }
 
@@ -132,21 +147,29 @@ absl::StatusOr<StepRecord> LearnerSession::Train(int64_t step,
   record.stats = std::move(result->stats);
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
-  std::map<int64_t, StepRecord> records = records_;
-  records[step] = record;
-  if (absl::Status saved = SaveCheckpoint(step, records); !saved.ok()) {
+  if (absl::Status saved = Commit(record); !saved.ok()) {
     // The weights have moved, the record has not: go back, so that the same step can be trained
     // again from where it began.
-    const absl::Status restored = Restore(store_.FolderOf(last_step()));
+    const absl::Status restored =
+        trainer_->RestoreState(store_.FolderOf(last_step()) + kTrainerFolder);
     if (!restored.ok())
       return absl::InternalError(
           absl::StrCat(saved.message(), "; and going back failed: ", restored.message()));
     spoiled_ = false;
     return saved;
   }
-  records_ = std::move(records);
   spoiled_ = false;
   return record;
+}
+
+absl::Status LearnerSession::Commit(const StepRecord& record) {
+  // First the line: a checkpoint always finds the records of the steps before it. A line without a
+  // checkpoint counts for nothing.
+  MELLOW_RETURN_IF_ERROR(log_->Append(record));
+  MELLOW_RETURN_IF_ERROR(SaveCheckpoint(record.step, &record));
+  log_->Accept();
+  records_[record.step] = record;
+  return absl::OkStatus();
 }
 
 LearnerSession::Adapter LearnerSession::CurrentAdapter() const {

@@ -17,8 +17,8 @@
 
 namespace mellow::learner {
 
-// What a trained step answered. Kept in every checkpoint, so that a repeated request gets the same
-// answer after a restart too.
+// What a trained step answered. Kept beside the checkpoints, so that a repeated request gets the
+// same answer after a restart too.
 struct StepRecord {
   int64_t step = 0;
   int64_t version = 0;  // of the new weights in the cluster
@@ -37,10 +37,14 @@ struct RunSettings {
 // FailedPrecondition naming the first field that differs, and both values.
 [[nodiscard]] absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted);
 
+class StepLog;
+
 // One open run: the trainer, its checkpoints, and the record of its steps. Not thread-safe: the
 // service serialises.
 class LearnerSession {
  public:
+  ~LearnerSession();
+
   struct Options {
     std::string model;
     std::string checkpoint_dir;
@@ -91,16 +95,19 @@ class LearnerSession {
       absl::Span<const rl::ScoreRow> rows, bool reference);
 
  private:
-  LearnerSession(RunSettings settings, checkpoint::CheckpointStore store)
-      : settings_(std::move(settings)), store_(std::move(store)) {}
-  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step,
-                                            const std::map<int64_t, StepRecord>& records) const;
-  [[nodiscard]] absl::Status Restore(const std::string& folder);
+  LearnerSession(RunSettings settings, checkpoint::CheckpointStore store);
+  // `record`: of the step; null for step 0.
+  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const StepRecord* record) const;
+  // The records up to those that the checkpoint has.
+  [[nodiscard]] absl::Status OpenLog(const std::map<int64_t, StepRecord>& known);
+  // Writes the step's record and its checkpoint.
+  [[nodiscard]] absl::Status Commit(const StepRecord& record);
 
   RunSettings settings_;
   checkpoint::CheckpointStore store_;
   std::unique_ptr<rl::PpoTrainer> trainer_;
   std::map<int64_t, StepRecord> records_;
+  std::unique_ptr<StepLog> log_;
   bool spoiled_ = false;
 };
 

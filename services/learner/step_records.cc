@@ -57,19 +57,32 @@ bool ReadRecord(const Json& json, StepRecord* record) {
   return true;
 }
 
+Json RecordToJson(const StepRecord& record) {
+  Json stats = Json::object();
+  for (const auto& [name, value] : record.stats) stats[name] = NumberToJson(value);
+  return {{"step", record.step},
+          {"version", record.version},
+          {"sha256", record.sha256},
+          {"seconds", record.seconds},
+          {"stats", std::move(stats)}};
+}
+
 }  // namespace
+
+std::string SerializeRecord(const StepRecord& record) {
+  return RecordToJson(record).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+absl::StatusOr<StepRecord> ParseRecord(const std::string& text) {
+  StepRecord record;
+  if (!ReadRecord(Json::parse(text, nullptr, /*allow_exceptions=*/false), &record))
+    return absl::DataLossError("not a record of a step");
+  return record;
+}
 
 std::string SerializeRunFile(const RunFile& file) {
   Json records = Json::array();
-  for (const auto& [step, record] : file.records) {
-    Json stats = Json::object();
-    for (const auto& [name, value] : record.stats) stats[name] = NumberToJson(value);
-    records.push_back({{"step", record.step},
-                       {"version", record.version},
-                       {"sha256", record.sha256},
-                       {"seconds", record.seconds},
-                       {"stats", stats}});
-  }
+  for (const auto& [step, record] : file.records) records.push_back(RecordToJson(record));
   const Json json = {{"run_id", file.settings.run_id},
                      {"config", file.settings.config_json},
                      {"start_adapter", file.settings.start_adapter},

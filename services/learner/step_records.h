@@ -10,12 +10,18 @@
 
 namespace mellow::learner {
 
-// What a checkpoint says besides the trainer's state (run.json): the run's settings and every
-// step's record. Numbers survive to the bit.
+// What a checkpoint says besides the trainer's state (run.json): the run's settings and the record
+// of its step (none: step 0). A checkpoint of version 0.1 has the records of all steps up to it.
+// Numbers survive to the bit.
 struct RunFile {
   RunSettings settings;
   std::map<int64_t, StepRecord> records;
 };
+
+// One line of JSON.
+[[nodiscard]] std::string SerializeRecord(const StepRecord& record);
+// DataLoss: not a record.
+[[nodiscard]] absl::StatusOr<StepRecord> ParseRecord(const std::string& text);
 
 [[nodiscard]] std::string SerializeRunFile(const RunFile& file);
 // DataLoss: not such a file.

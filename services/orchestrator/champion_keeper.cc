@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/wait_on_registry.h"
 
@@ -48,15 +49,15 @@ absl::Status CheckRequestId(const std::string& request_id) {
 }
 
 void WaitUntilServed(NodeRegistry* registry, std::stop_token stop) {
-  WaitOnRegistry(registry, std::move(stop), absl::Now() + kSettle,
+  WaitOnRegistry(registry, std::move(stop), SteadyTime::Now() + kSettle,
                  [&] { return registry->Untried() == 0; });
 }
 
 // Nodes are unverified for a moment after every step of a run: waits until one may work.
 std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop) {
   std::vector<NodeHandle> ready;
-  WaitOnRegistry(registry, std::move(stop), absl::Now() + kSettle, [&] {
-    ready = registry->Ready(NodeRole::kPolicy, absl::Now());
+  WaitOnRegistry(registry, std::move(stop), SteadyTime::Now() + kSettle, [&] {
+    ready = registry->Ready(NodeRole::kPolicy, SteadyTime::Now());
     return !ready.empty() || registry->Untried() == 0;
   });
   return ready;

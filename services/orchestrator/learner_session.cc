@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/retry.h"
@@ -52,9 +52,10 @@ absl::StatusOr<Answer> LearnerSession::Call(
   const std::stop_callback on_stop(signals_.stop, [this] { mailbox_.Wake(); });
   const std::stop_callback on_shutdown(signals_.shutdown, [this] { mailbox_.Wake(); });
   bool reopened = false;
+  int defects = 0;
   std::string complaint;
   while (!signals_.stop.stop_requested() && !signals_.shutdown.stop_requested()) {
-    const absl::Time now = absl::Now();
+    const SteadyTime now = SteadyTime::Now();
     const std::vector<NodeHandle> learners = registry_->Ready(NodeRole::kLearner, now);
     if (learners.empty()) {
       observer_->OnActivity(absl::StrCat(
@@ -77,15 +78,18 @@ absl::StatusOr<Answer> LearnerSession::Call(
       }
       status = answer.status();
       // "No such run open" is what a learner says that lost it without a restart that we saw.
-      if (status.code() == absl::StatusCode::kFailedPrecondition && !reopened) {
+      if (RemedyFor(NodeRole::kLearner, status.code()) == Remedy::kReopen && !reopened) {
         reopened = true;
         opened_.clear();
         continue;
       }
     }
-    if (!MayRetry(status)) return status;
+    const Remedy remedy = RemedyFor(NodeRole::kLearner, status.code());
+    const bool again = remedy == Remedy::kAgain ||
+                       (remedy == Remedy::kFewTimes && ++defects < kMaxDefects);
+    if (!again) return status;
     opened_.clear();
-    registry_->ReportFailure(node, absl::Now(), /*lease=*/false);
+    registry_->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
     if (complaint.empty()) {
       obs::Log(obs::Severity::kWarning, "the learner is away, trying on",
                {{"doing", doing}, {"error", status.ToString()}});

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_LEDGER_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_LEDGER_H_
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ struct AdapterRecord {
   std::string folder;  // PEFT folder; empty for the bare base model
   CanarySuite canary;
 };
+
+inline constexpr int kAllSteps = std::numeric_limits<int>::max();
 
 struct PromptScore {
   uint64_t prompt_index = 0;
@@ -78,9 +81,13 @@ class Ledger {
   // dropped.
   [[nodiscard]] virtual absl::Status CommitStep(const std::string& run_id,
                                                 const StepRecord& step) = 0;
-  // Committed steps > `after`, in order.
+  // Committed steps > `after`, in order, at most `limit` of them.
   [[nodiscard]] virtual absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id,
-                                                                      int after) = 0;
+                                                                      int after, int limit) = 0;
+  // The newest committed step, at a cost that does not grow with the run; none: nothing is
+  // committed. Steps are committed in order from 1 on, so its number is how many there are.
+  [[nodiscard]] virtual absl::StatusOr<std::optional<StepRecord>> LastStep(
+      const std::string& run_id) = 0;
 
   // What was published; older records of the same run are dropped. NewestAdapter: of all runs, the
   // bare base model not counted.

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/sync/mutex.h"
 
 namespace mellow::orchestrator {
@@ -28,7 +28,7 @@ class Mailbox {
   }
 
   // Waits for closures, at most until `deadline`, and runs all that came.
-  void RunUntil(absl::Time deadline) {
+  void RunUntil(SteadyTime deadline) {
     std::vector<std::function<void()>> closures;
     {
       MutexLock lock(&mutex_);

@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/canary.h"
 #include "services/orchestrator/wait_on_registry.h"
@@ -48,8 +48,8 @@ absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunOb
                              const std::stop_token& stop, RunPins* pins) {
   while (true) {
     std::vector<NodeHandle> ready;
-    WaitOnRegistry(registry, stop, absl::InfiniteFuture(), [&] {
-      ready = registry->Ready(NodeRole::kReward, absl::Now());
+    WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
+      ready = registry->Ready(NodeRole::kReward, SteadyTime::Now());
       if (!ready.empty()) return true;
       observer->OnActivity(
           absl::StrCat("waiting for a reward node: ", registry->WhyNoneReady(NodeRole::kReward)));
@@ -64,7 +64,7 @@ absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunOb
       if (stop.stop_requested()) return Stopped();
       obs::Log(obs::Severity::kWarning, "a reward node did not score the canary's texts",
                {{"node", node.node_id}, {"error", answer.status().ToString()}});
-      registry->ReportFailure(node, absl::Now(), /*lease=*/false);
+      registry->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
       continue;
     }
     pins->reward_labels = answer->labels;
@@ -111,7 +111,7 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
   for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
     if (pins.models.contains(role)) continue;
     absl::StatusOr<std::optional<ModelPin>> model = Stopped();
-    WaitOnRegistry(registry, stop, absl::InfiniteFuture(), [&] {
+    WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
       model = ModelOf(role, *registry);
       if (!model.ok() || *model) return true;
       observer->OnActivity(

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -35,25 +36,31 @@ const NodeRegistry::Requirement& NodeRegistry::RequirementOf(NodeRole role) cons
   return it == requirements_.end() ? *kNone : it->second;
 }
 
+bool NodeRegistry::Unfit(const Node& node) const {
+  return OtherModel(node) || node.report.stalled_seconds > 0;
+}
+
 NodeState NodeRegistry::StateOf(const Node& node) const {
   if (node.lost) return NodeState::kLost;
-  if (OtherModel(node)) return NodeState::kQuarantined;
+  if (Unfit(node)) return NodeState::kQuarantined;
   if (RequirementOf(node.report.role).required && !node.verified) return NodeState::kQuarantined;
   return NodeState::kReady;
 }
 
 bool NodeRegistry::Unverified(const Node& node) const {
-  return RequirementOf(node.report.role).required && !node.lost && !OtherModel(node) &&
+  return RequirementOf(node.report.role).required && !node.lost && !Unfit(node) &&
          !node.verified && !node.claimed;
 }
 
 NodeHandle NodeRegistry::HandleOf(const Node& node) const {
-  const double said = node.report.capacity.tokens_per_second;
+  const double said =
+      node.report.role == NodeRole::kPolicy ? node.report.capacity.tokens_per_second : 0;
   return {node.report.node_id,
           node.report.address,
           node.report.incarnation,
           node.report.capacity.device,
           node.measured_speed > 0 ? node.measured_speed : said,
+          node.measured_speed > 0,
           node.report.adapters,
           node.life.get_token(),
           RequirementOf(node.report.role).round,
@@ -72,10 +79,10 @@ void NodeRegistry::Unverify(Node* node, const std::string& reason) {
   node->tried = false;
   node->claimed = false;
   node->reason = reason;
-  node->verify_at = absl::InfinitePast();
+  node->verify_at = SteadyTime::InfinitePast();
 }
 
-absl::Status NodeRegistry::Register(const NodeReport& report, absl::Time now) {
+absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
   std::stop_source ended;  // of the process that this one replaces
   bool changed = false;
   {
@@ -100,11 +107,11 @@ absl::Status NodeRegistry::Register(const NodeReport& report, absl::Time now) {
       it->second.life = std::stop_source();
     }
     Node& node = it->second;
-    const bool worked = !node.lost && !OtherModel(node);
+    const bool fit = !node.lost && !Unfit(node);
     node.lost = false;
     node.last_seen = now;
     node.report = report;
-    changed = fresh || worked == OtherModel(node);
+    changed = fresh || fit == Unfit(node);
   }
   ended.request_stop();
   if (changed) Notify();
@@ -121,14 +128,14 @@ void NodeRegistry::Leave(const std::string& node_id, const std::string& incarnat
   Notify();
 }
 
-absl::Time NodeRegistry::Sweep(absl::Time now) {
+SteadyTime NodeRegistry::Sweep(SteadyTime now) {
   std::vector<std::stop_source> ended;
-  absl::Time next = absl::InfiniteFuture();
+  SteadyTime next = SteadyTime::InfiniteFuture();
   {
     MutexLock lock(&mutex_);
     for (auto it = nodes_.begin(); it != nodes_.end();) {
       Node& node = it->second;
-      const absl::Time lost_at = node.last_seen + lost_after_;
+      const SteadyTime lost_at = node.last_seen + lost_after_;
       if (node.lost && node.last_seen + kForgetAfter <= now) {
         it = nodes_.erase(it);
         continue;
@@ -157,6 +164,10 @@ std::vector<NodeStatus> NodeRegistry::List() const {
                         .leases_lost = node.leases_lost};
       status.other_model = !node.lost && OtherModel(node);
       if (status.state == NodeState::kQuarantined) status.reason = node.reason;
+      if (node.report.stalled_seconds > 0) {
+        status.reason = absl::StrCat("its engine has made no progress for ",
+                                     node.report.stalled_seconds, " s");
+      }
       if (status.other_model) {
         status.reason = absl::StrCat("its model is ", ToString(PinOf(node.report)),
                                      ", the run pins ", ToString(pins_.at(node.report.role)));
@@ -171,7 +182,7 @@ std::vector<NodeStatus> NodeRegistry::List() const {
   return list;
 }
 
-std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, absl::Time now) const {
+std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, SteadyTime now) const {
   MutexLock lock(&mutex_);
   std::vector<NodeHandle> ready;
   for (const auto& [id, node] : nodes_) {
@@ -182,9 +193,9 @@ std::vector<NodeHandle> NodeRegistry::Ready(NodeRole role, absl::Time now) const
   return ready;
 }
 
-absl::Time NodeRegistry::NextRetry(NodeRole role, absl::Time now) const {
+SteadyTime NodeRegistry::NextRetry(NodeRole role, SteadyTime now) const {
   MutexLock lock(&mutex_);
-  absl::Time next = absl::InfiniteFuture();
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const auto& [id, node] : nodes_) {
     if (node.report.role == role && StateOf(node) == NodeState::kReady && node.rest_until > now) {
       next = std::min(next, node.rest_until);
@@ -219,7 +230,7 @@ int64_t NodeRegistry::LargestVersion() const {
   return largest;
 }
 
-void NodeRegistry::ReportLease(const std::string& node_id, double tokens, absl::Duration took) {
+void NodeRegistry::ReportLease(const std::string& node_id, double work, absl::Duration took) {
   MutexLock lock(&mutex_);
   const auto it = nodes_.find(node_id);
   if (it == nodes_.end()) return;
@@ -227,8 +238,8 @@ void NodeRegistry::ReportLease(const std::string& node_id, double tokens, absl::
   ++node.leases_done;
   node.failures = 0;
   const double seconds = absl::ToDoubleSeconds(took);
-  if (tokens <= 0 || seconds <= 0) return;
-  const double speed = tokens / seconds;
+  if (work <= 0 || seconds <= 0) return;
+  const double speed = work / seconds;
   node.measured_speed = node.measured_speed == 0
                             ? speed
                             : kSpeedWeight * speed + (1 - kSpeedWeight) * node.measured_speed;
@@ -239,7 +250,7 @@ void NodeRegistry::ReportSuccess(const std::string& node_id) {
   if (const auto it = nodes_.find(node_id); it != nodes_.end()) it->second.failures = 0;
 }
 
-void NodeRegistry::ReportFailure(const NodeHandle& handle, absl::Time now, bool lease) {
+void NodeRegistry::ReportFailure(const NodeHandle& handle, SteadyTime now, bool lease) {
   MutexLock lock(&mutex_);
   const auto it = nodes_.find(handle.node_id);
   if (it == nodes_.end()) return;
@@ -281,7 +292,7 @@ void NodeRegistry::DropVerification(NodeRole role) {
   Notify();
 }
 
-std::vector<NodeHandle> NodeRegistry::ClaimUnverified(absl::Time now) {
+std::vector<NodeHandle> NodeRegistry::ClaimUnverified(SteadyTime now) {
   MutexLock lock(&mutex_);
   std::vector<NodeHandle> due;
   for (auto& [id, node] : nodes_) {
@@ -292,9 +303,9 @@ std::vector<NodeHandle> NodeRegistry::ClaimUnverified(absl::Time now) {
   return due;
 }
 
-absl::Time NodeRegistry::NextVerification() const {
+SteadyTime NodeRegistry::NextVerification() const {
   MutexLock lock(&mutex_);
-  absl::Time next = absl::InfiniteFuture();
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const auto& [id, node] : nodes_) {
     if (Unverified(node)) next = std::min(next, node.verify_at);
   }
@@ -315,7 +326,7 @@ void NodeRegistry::MarkVerified(const NodeHandle& handle) {
 }
 
 void NodeRegistry::Quarantine(const NodeHandle& handle, const std::string& reason, bool mismatch,
-                              absl::Time retry_at) {
+                              SteadyTime retry_at) {
   {
     MutexLock lock(&mutex_);
     Node* node = Find(handle);
@@ -334,7 +345,7 @@ std::string NodeRegistry::AllMismatch() const {
   MutexLock lock(&mutex_);
   std::vector<std::string> reasons;
   for (const auto& [id, node] : nodes_) {
-    if (node.report.role != NodeRole::kPolicy || node.lost || OtherModel(node)) continue;
+    if (node.report.role != NodeRole::kPolicy || node.lost || Unfit(node)) continue;
     if (node.verified || !node.mismatch) return "";
     reasons.push_back(absl::StrCat(id, ": ", node.reason));
   }
@@ -345,7 +356,7 @@ int NodeRegistry::Untried() const {
   MutexLock lock(&mutex_);
   int untried = 0;
   for (const auto& [id, node] : nodes_) {
-    untried += node.report.role == NodeRole::kPolicy && !node.lost && !OtherModel(node) &&
+    untried += node.report.role == NodeRole::kPolicy && !node.lost && !Unfit(node) &&
                RequirementOf(NodeRole::kPolicy).required && !node.tried && !node.verified;
   }
   return untried;

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/sync/mutex.h"
 #include "services/orchestrator/types.h"
 
@@ -31,7 +32,10 @@ struct NodeHandle {
   std::string address;
   std::string incarnation;
   std::string device;
-  double tokens_per_second = 0;      // measured by leases; before the first one, what the node says
+  // Work a second, of one lease: tokens of a policy, texts of a reward node. Until a lease has
+  // measured it, what the policy says of itself; 0 of other roles.
+  double speed = 0;
+  bool measured = false;
   std::vector<AdapterRef> adapters;  // as last reported
   std::stop_token life;              // stops when the node is lost or restarts: give up the call
   int64_t verification = 0;          // the round of verification in which the handle was made
@@ -49,31 +53,31 @@ class NodeRegistry {
   NodeRegistry& operator=(const NodeRegistry&) = delete;
 
   // A registration or heartbeat. ResourceExhausted: too many nodes.
-  [[nodiscard]] absl::Status Register(const NodeReport& report, absl::Time now);
+  [[nodiscard]] absl::Status Register(const NodeReport& report, SteadyTime now);
   // The process says that it ends: it gets no new work and is forgotten. Calls to it go on, it
   // answers them. Ignored when another process has taken the node's place.
   void Leave(const std::string& node_id, const std::string& incarnation);
   // Marks silent nodes as lost, forgets those lost for long; returns when to call again.
-  absl::Time Sweep(absl::Time now);
+  SteadyTime Sweep(SteadyTime now);
 
   // By role and node id.
   [[nodiscard]] std::vector<NodeStatus> List() const;
   // Nodes that may get work now, by node id. A node that just failed rests for a moment.
-  [[nodiscard]] std::vector<NodeHandle> Ready(NodeRole role, absl::Time now) const;
+  [[nodiscard]] std::vector<NodeHandle> Ready(NodeRole role, SteadyTime now) const;
   // When the first of the resting nodes may get work again.
-  [[nodiscard]] absl::Time NextRetry(NodeRole role, absl::Time now) const;
+  [[nodiscard]] SteadyTime NextRetry(NodeRole role, SteadyTime now) const;
   // Why nobody of that role is ready: "no policy node has registered", "policy-0 is lost
   // (127.0.0.1:50051)".
   [[nodiscard]] std::string WhyNoneReady(NodeRole role) const;
   // The largest adapter version that any node has.
   [[nodiscard]] int64_t LargestVersion() const;
 
-  // Outcomes of calls. `tokens` of a lease update the speed (exponential moving average).
-  void ReportLease(const std::string& node_id, double tokens, absl::Duration took);
+  // Outcomes of calls. `work` of a lease updates the speed (exponential moving average).
+  void ReportLease(const std::string& node_id, double work, absl::Duration took);
   void ReportSuccess(const std::string& node_id);
   // The node rests: 0.1 s, doubled with each failure in a row up to 5 s. `lease`: a lease was lost
   // with it.
-  void ReportFailure(const NodeHandle& node, absl::Time now, bool lease);
+  void ReportFailure(const NodeHandle& node, SteadyTime now, bool lease);
 
   // The models that nodes must have to get work; a role that is not there may have any.
   void SetPins(std::map<NodeRole, ModelPin> pins);
@@ -82,14 +86,14 @@ class NodeRegistry {
   // The role's nodes may work as they are.
   void DropVerification(NodeRole role);
   // Live nodes whose verification is due; each is claimed until one of the two below is called.
-  [[nodiscard]] std::vector<NodeHandle> ClaimUnverified(absl::Time now);
+  [[nodiscard]] std::vector<NodeHandle> ClaimUnverified(SteadyTime now);
   // When a quarantined node is due again.
-  [[nodiscard]] absl::Time NextVerification() const;
+  [[nodiscard]] SteadyTime NextVerification() const;
   // Ignored when the node restarted, or when verification was required anew since it was claimed.
   void MarkVerified(const NodeHandle& node);
   // `mismatch`: its log-probs are not the learner's.
   void Quarantine(const NodeHandle& node, const std::string& reason, bool mismatch,
-                  absl::Time retry_at);
+                  SteadyTime retry_at);
   // When there are live policy nodes and each is quarantined for a mismatch: the reasons. Else
   // empty.
   [[nodiscard]] std::string AllMismatch() const;
@@ -114,21 +118,21 @@ class NodeRegistry {
  private:
   struct Node {
     NodeReport report;
-    absl::Time last_seen;
+    SteadyTime last_seen;
     bool lost = false;
     std::stop_source life;
     double measured_speed = 0;  // 0: no lease yet
     int64_t leases_done = 0;
     int64_t leases_lost = 0;
     int failures = 0;  // in a row
-    absl::Time rest_until = absl::InfinitePast();
+    SteadyTime rest_until = SteadyTime::InfinitePast();
     // Of nodes that have to be verified.
     bool claimed = false;
     bool tried = false;
     bool verified = false;
     bool mismatch = false;
     std::string reason;
-    absl::Time verify_at = absl::InfinitePast();
+    SteadyTime verify_at = SteadyTime::InfinitePast();
   };
 
   // What the nodes of a role have to pass.
@@ -138,6 +142,9 @@ class NodeRegistry {
     std::string reason;
   };
 
+  // A process that cannot work whatever it is given: it has another model than the run pins, or its
+  // engine is stuck.
+  bool Unfit(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool OtherModel(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   NodeState StateOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Requirement& RequirementOf(NodeRole role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 
@@ -125,15 +125,22 @@ SettleTimes NodeSupervisor::times() const {
 void NodeSupervisor::Loop() {
   const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
   while (!stop_.stop_requested()) {
-    const absl::Time now = absl::Now();
-    const absl::Time sweep_at = registry_->Sweep(now);
+    const SteadyTime now = SteadyTime::Now();
+    const SteadyTime sweep_at = registry_->Sweep(now);
     metrics_->SetNodes(registry_->List());
     for (const NodeHandle& node : registry_->ClaimUnverified(now)) {
+      // What was asked of it before has been overtaken: on a node that hangs, they would pile up.
+      for (auto& [id, older] : verifications_) {
+        if (older.node_id == node.node_id) older.give_up.request_stop();
+      }
       const int64_t id = next_verification_++;
-      verifications_[id] = std::jthread([this, node, id] {
-        Verify(node);
-        mailbox_.Post([this, id] { verifications_.erase(id); });
-      });
+      Verification& verification = verifications_[id];
+      verification.node_id = node.node_id;
+      verification.thread =
+          std::jthread([this, node, id, give_up = verification.give_up.get_token()] {
+            Verify(node, give_up);
+            mailbox_.Post([this, id] { verifications_.erase(id); });
+          });
     }
     mailbox_.RunUntil(std::min(sweep_at, registry_->NextVerification()));
   }
@@ -163,7 +170,7 @@ absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_toke
   const std::shared_ptr<const AdapterTarget> target = this->target();
   if (target == nullptr) return absl::OkStatus();
 
-  const absl::Time begin = absl::Now();
+  const SteadyTime begin = SteadyTime::Now();
   const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
                                   [&](const AdapterRef& ref) { return ref == target->ref; });
   absl::Status status;
@@ -172,33 +179,34 @@ absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_toke
         client->PublishAdapter(target->ref, *target->files, wire::Publication::kNewest, stop),
         absl::StrCat("publishing adapter ", ToString(target->ref)));
   }
-  const absl::Time published = absl::Now();
+  const SteadyTime published = SteadyTime::Now();
   if (status.ok()) status = RunCanary(client.get(), *target, stop, wrong_weights);
   MutexLock lock(&mutex_);
   if (target_ == target) {
     times_.publish_seconds =
         std::max(times_.publish_seconds, absl::ToDoubleSeconds(published - begin));
     times_.canary_seconds =
-        std::max(times_.canary_seconds, absl::ToDoubleSeconds(absl::Now() - published));
+        std::max(times_.canary_seconds, absl::ToDoubleSeconds(SteadyTime::Now() - published));
   }
   return status;
 }
 
-void NodeSupervisor::Verify(const NodeHandle& node) {
-  const LinkedStop stop(node.life, stop_.get_token());
+void NodeSupervisor::Verify(const NodeHandle& node, std::stop_token give_up) {
+  const LinkedStop ended(node.life, stop_.get_token());
+  const LinkedStop stop(ended.token(), give_up);
   bool wrong_weights = false;
   const absl::Status status = node.role == NodeRole::kReward
                                   ? VerifyReward(node, stop.token(), &wrong_weights)
                                   : VerifyPolicy(node, stop.token(), &wrong_weights);
   if (status.ok()) return registry_->MarkVerified(node);
-  if (stop_.stop_requested()) return;
+  if (stop.token().stop_requested()) return;
   if (wrong_weights) metrics_->CountCanaryFailure(node.node_id);
   obs::Log(obs::Severity::kWarning, "node quarantined",
            {{"role", ToString(node.role)},
             {"node", node.node_id},
             {"address", node.address},
             {"error", status.ToString()}});
-  registry_->Quarantine(node, std::string(status.message()), wrong_weights, absl::Now() + retry_);
+  registry_->Quarantine(node, std::string(status.message()), wrong_weights, SteadyTime::Now() + retry_);
 }
 
 }  // namespace mellow::orchestrator

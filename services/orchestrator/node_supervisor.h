@@ -67,7 +67,7 @@ class NodeSupervisor {
 
  private:
   void Loop();
-  void Verify(const NodeHandle& node);
+  void Verify(const NodeHandle& node, std::stop_token give_up);
   absl::Status VerifyPolicy(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
   absl::Status VerifyReward(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
   // What the node has to do with the champion before it may work.
@@ -92,7 +92,12 @@ class NodeSupervisor {
   std::map<std::string, Delivery> delivered_ ABSL_GUARDED_BY(mutex_);
   Mailbox mailbox_;  // of thread_
   std::stop_source stop_;
-  std::map<int64_t, std::jthread> verifications_;  // of thread_
+  struct Verification {
+    std::string node_id;
+    std::stop_source give_up;
+    std::jthread thread;  // last: joined before the rest goes
+  };
+  std::map<int64_t, Verification> verifications_;  // of thread_
   int64_t next_verification_ = 0;                  // of thread_
   std::jthread thread_;
 };

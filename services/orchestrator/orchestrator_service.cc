@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/rpc/status.h"
 #include "services/orchestrator/proto_convert.h"
 #include "services/wire/adapter_stream.h"
@@ -116,7 +116,7 @@ absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeReq
   if (request.leaving()) {
     registry_->Leave(report.node_id, report.incarnation);
   } else {
-    MELLOW_RETURN_IF_ERROR(registry_->Register(report, absl::Now()));
+    MELLOW_RETURN_IF_ERROR(registry_->Register(report, SteadyTime::Now()));
   }
   response->set_heartbeat_seconds(absl::ToDoubleSeconds(heartbeat_));
   response->set_lost_after_seconds(absl::ToDoubleSeconds(lost_after_));

@@ -149,6 +149,7 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
   report.node_id = request.node_id();
   report.address = request.address();
   report.incarnation = request.incarnation();
+  if (request.stalled_seconds() > 0) report.stalled_seconds = request.stalled_seconds();
   const common::v1::NodeCapacity& capacity = request.capacity();
   report.capacity = {capacity.device(),
                      capacity.threads(),

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/canary.h"
 #include "services/orchestrator/linked_stop.h"
@@ -47,7 +47,7 @@ RunDriver::RunDriver(const DriverParts& parts, std::string run_id, RunConfig con
 absl::Status RunDriver::Run() {
   MELLOW_RETURN_IF_ERROR(Pin());
   MELLOW_RETURN_IF_ERROR(Open());
-  last_commit_ = absl::Now();
+  last_commit_ = SteadyTime::Now();
   for (int step = static_cast<int>(adapters_.size()) + 1; step <= config_.steps; ++step) {
     if (stopping()) return Stopped();
     MELLOW_RETURN_IF_ERROR(Step(step));
@@ -67,7 +67,7 @@ absl::Status RunDriver::Pin() {
 
 absl::Status RunDriver::Open() {
   MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id_));
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run_id_, 0));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run_id_, 0, kAllSteps));
   for (const StepRecord& step : steps) adapters_.push_back(step.adapter);
   if (!steps.empty()) response_tokens_mean_ = steps.back().response_tokens_mean;
   const int committed = static_cast<int>(steps.size());
@@ -220,10 +220,12 @@ absl::StatusOr<AdapterRef> RunDriver::Serve(const AdapterRef& weights,
 absl::Status RunDriver::WaitSettled(const std::string& doing, bool first) {
   const LinkedStop stop(signals_.stop, signals_.shutdown);
   absl::Status settled = Stopped();
-  WaitOnRegistry(parts_.registry, stop.token(), absl::InfiniteFuture(), [&] {
+  WaitOnRegistry(parts_.registry, stop.token(), SteadyTime::InfiniteFuture(), [&] {
     const int untried = parts_.registry->Untried();
-    const bool ready = !parts_.registry->Ready(NodeRole::kPolicy, absl::InfiniteFuture()).empty();
-    if (untried == 0 && ready) {
+    const bool ready =
+        !parts_.registry->Ready(NodeRole::kPolicy, SteadyTime::InfiniteFuture()).empty();
+    // One is enough: the others join the step as they pass, and a hung one holds up nobody.
+    if (ready) {
       settled = absl::OkStatus();
       return true;
     }
@@ -232,7 +234,7 @@ absl::Status RunDriver::WaitSettled(const std::string& doing, bool first) {
           absl::StrCat("self-test: the log-probs of no policy node are the learner's: ", reasons));
       return true;
     }
-    observer_->OnActivity(ready || untried > 0
+    observer_->OnActivity(untried > 0
                               ? doing
                               : absl::StrCat(doing, ": waiting for a policy node: ",
                                              parts_.registry->WhyNoneReady(NodeRole::kPolicy)));
@@ -341,11 +343,11 @@ absl::Status RunDriver::Step(int step) {
   response_tokens_mean_ = record.response_tokens_mean;
   if (step == 1 && learner_step_ == 0) MELLOW_RETURN_IF_ERROR(RunSelfTest(rollouts));
 
-  const absl::Time train_began = absl::Now();
+  const SteadyTime train_began = SteadyTime::Now();
   MELLOW_ASSIGN_OR_RETURN(TrainAnswer trained, Train(step, rollouts));
-  record.phase_seconds["train"] = absl::ToDoubleSeconds(absl::Now() - train_began);
+  record.phase_seconds["train"] = absl::ToDoubleSeconds(SteadyTime::Now() - train_began);
   if (stopping()) return Stopped();
-  const absl::Time publish_began = absl::Now();
+  const SteadyTime publish_began = SteadyTime::Now();
   MELLOW_RETURN_IF_ERROR(Publish(step, trained.adapter, rollouts));
   record.adapter = trained.adapter;
   record.adapter_path = trained.adapter_path;
@@ -354,13 +356,14 @@ absl::Status RunDriver::Step(int step) {
   record.phase_seconds["generate"] = collected.generate_seconds;
   record.phase_seconds["reward"] = collected.reward_seconds;
   record.phase_seconds["canary"] = parts_.supervisor->times().canary_seconds;
-  record.phase_seconds["publish"] = std::max(
-      0.0, absl::ToDoubleSeconds(absl::Now() - publish_began) - record.phase_seconds["canary"]);
+  record.phase_seconds["publish"] =
+      std::max(0.0, absl::ToDoubleSeconds(SteadyTime::Now() - publish_began) -
+                        record.phase_seconds["canary"]);
   if (collected.tokens_sampled > 0 && collected.generate_seconds > 0) {
     record.tokens_per_second =
         static_cast<double>(collected.tokens_sampled) / collected.generate_seconds;
   }
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   record.seconds = absl::ToDoubleSeconds(now - last_commit_);
   MELLOW_RETURN_IF_ERROR(parts_.ledger->CommitStep(run_id_, record));
   last_commit_ = now;

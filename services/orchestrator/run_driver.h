@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/text/tokenizer.h"
 #include "services/orchestrator/adapter_store.h"
 #include "services/orchestrator/learner_session.h"
@@ -81,8 +81,8 @@ class RunDriver {
   absl::StatusOr<AdapterRecord> RecordOf(const AdapterRef& weights,
                                          absl::Span<const Prompt> prompts);
   absl::Status Publish(int step, const AdapterRef& adapter, const std::vector<Rollout>& rollouts);
-  // Until every policy node was tried, and one passed. FailedPrecondition with `first`: none passed
-  // the canary, so it is not the nodes that are wrong.
+  // Until one policy node passed. FailedPrecondition with `first`: every one was tried and none
+  // passed the canary, so it is not the nodes that are wrong.
   absl::Status WaitSettled(const std::string& doing, bool first);
   absl::Status RunSelfTest(const std::vector<Rollout>& rollouts);
 
@@ -102,7 +102,7 @@ class RunDriver {
   std::optional<Collected> next_;      // with lag: the rollouts of the next step
   std::stop_source abandon_;           // ends a collection ahead when the step fails
   const LinkedStop collect_shutdown_{signals_.shutdown, abandon_.get_token()};
-  absl::Time last_commit_;
+  SteadyTime last_commit_;
 };
 
 }  // namespace mellow::orchestrator

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/linked_stop.h"
 #include "services/orchestrator/reward_text.h"
@@ -18,6 +19,9 @@ namespace {
 // Each watcher holds a thread of the rpc server, and the heartbeats of the nodes need some too.
 constexpr int kMaxWatchers = 16;
 constexpr absl::Duration kActivityPause = absl::Seconds(1);
+// Steps that a watcher who comes late gets from one look into the ledger, which nobody else uses
+// meanwhile.
+constexpr int kStepsAtOnce = 256;
 // Between two looks whether the disk has room again.
 constexpr absl::Duration kRoomPause = absl::Seconds(1);
 
@@ -117,9 +121,9 @@ absl::Status RunManager::Recover() {
     Launch(run.run_id, *std::move(config), std::move(prompts));
   }
   if (!runs.empty()) {
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps,
-                            parts_.ledger->Steps(runs.front().run_id, 0));
-    if (!steps.empty()) parts_.metrics->SetStep(steps.back());
+    MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                            parts_.ledger->LastStep(runs.front().run_id));
+    if (last) parts_.metrics->SetStep(*last);
     parts_.metrics->SetRunState(runs.front().state);
   }
   return absl::OkStatus();
@@ -131,7 +135,8 @@ bool RunManager::IsActive(const std::string& run_id) {
 }
 
 absl::Status RunManager::CheckLabels(const RewardConfig& reward) {
-  const std::vector<NodeHandle> nodes = parts_.registry->Ready(NodeRole::kReward, absl::Now());
+  const std::vector<NodeHandle> nodes =
+      parts_.registry->Ready(NodeRole::kReward, SteadyTime::Now());
   // Without a node the scores will tell.
   if (nodes.empty()) return absl::OkStatus();
   const absl::StatusOr<std::vector<std::string>> labels =
@@ -193,7 +198,7 @@ bool RunManager::WaitForRoom(Active* active, const absl::Status& full, std::stop
            {{"run", active->run_id}, {"error", full.ToString()}});
   active->OnActivity(absl::StrCat("waiting for room on the disk: ", full.message()));
   const std::stop_callback wake(ended, [this] { Changed(); });
-  const absl::Time until = absl::Now() + kRoomPause;
+  const SteadyTime until = SteadyTime::Now() + kRoomPause;
   MutexLock lock(&mutex_);
   while (!ended.stop_requested() && changed_.WaitUntil(&mutex_, until)) {
   }
@@ -252,12 +257,13 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
                    .state = run.state,
                    .error = run.error,
                    .start = run.start};
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run.run_id, 0));
-  status.committed_steps = static_cast<int>(steps.size());
   MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
-  if (!steps.empty()) {
-    status.adapter = steps.back().adapter;
-    status.adapter_path = steps.back().adapter_path;
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                          parts_.ledger->LastStep(run.run_id));
+  if (last) {
+    status.committed_steps = last->step;
+    status.adapter = last->adapter;
+    status.adapter_path = last->adapter_path;
   } else if (run.start) {
     status.adapter = *run.start;
   }
@@ -345,7 +351,7 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
   };
   int64_t seen = -1;
   std::string shown;
-  absl::Time activity_allowed = absl::InfinitePast();
+  SteadyTime activity_allowed = SteadyTime::InfinitePast();
   while (!sink->cancelled()) {
     if (shutdown_.stop_requested()) return leave(absl::UnavailableError("shutting down"));
     // First whether it has ended, then the steps: so none can be missed.
@@ -358,19 +364,20 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
       if (active) activity = active_->activity;
     }
     const absl::StatusOr<std::vector<StepRecord>> steps =
-        parts_.ledger->Steps(run.run_id, after_step);
+        parts_.ledger->Steps(run.run_id, after_step, kStepsAtOnce);
     if (!steps.ok()) return leave(steps.status());
     for (const StepRecord& step : *steps) {
       if (!sink->OnStep(step)) return leave(absl::CancelledError("the watcher is gone"));
       after_step = step.step;
     }
+    if (static_cast<int>(steps->size()) == kStepsAtOnce) continue;
     if (!active) {
       const absl::StatusOr<RunStatus> status = Get(run.run_id);
       if (!status.ok()) return leave(status.status());
       sink->OnEnded(*status);
       return leave(absl::OkStatus());
     }
-    const absl::Time now = absl::Now();
+    const SteadyTime now = SteadyTime::Now();
     if (activity != shown && now >= activity_allowed) {
       if (!sink->OnActivity(activity)) return leave(absl::CancelledError("the watcher is gone"));
       shown = activity;
@@ -378,7 +385,7 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
     }
     // Wakes by itself once a second: nobody tells when the watcher goes away, or when an activity
     // may be shown.
-    const absl::Time wake = now + kActivityPause;
+    const SteadyTime wake = now + kActivityPause;
     MutexLock lock(&mutex_);
     while (changes_ == seen && changed_.WaitUntil(&mutex_, wake)) {
     }

@@ -3,18 +3,28 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/steady_time.h"
+
 namespace mellow::orchestrator {
 
-ShardScheduler::ShardScheduler(std::vector<double> work, absl::Duration lease)
+ShardScheduler::ShardScheduler(std::vector<double> work, absl::Duration lease, bool offered)
     : work_(std::move(work)),
       lease_duration_(lease),
       done_(work_.size(), false),
       remaining_(static_cast<int>(work_.size())) {
-  for (int shard = 0; shard < remaining_; ++shard) pending_.push_back(shard);
+  for (int shard = 0; offered && shard < remaining_; ++shard) pending_.push_back(shard);
 }
 
-void ShardScheduler::SetNode(const std::string& node, double speed, int capacity) {
-  nodes_[node] = {speed, std::max(1, capacity), /*eligible=*/true};
+void ShardScheduler::Offer(int shard) { Requeue(shard); }
+
+void ShardScheduler::SetNode(const std::string& node, double speed, bool measured, int capacity) {
+  nodes_[node] = {speed, measured, std::max(1, capacity), /*eligible=*/true};
+}
+
+absl::Duration ShardScheduler::LeaseOf(const Node& node, int shard) const {
+  if (!node.measured || node.speed <= 0) return lease_duration_;
+  const absl::Duration own = absl::Seconds(kLeaseFactor * work_[shard] / node.speed);
+  return std::min(lease_duration_, std::max(kShortestLease, own));
 }
 
 void ShardScheduler::PauseNode(const std::string& node) {
@@ -34,20 +44,20 @@ double ShardScheduler::SpeedOf(const Node& node) const {
   return known == 0 ? 1 : sum / known;
 }
 
-absl::Time ShardScheduler::ExpectedEnd(const Flight& flight, absl::Time now) const {
+SteadyTime ShardScheduler::ExpectedEnd(const Flight& flight, SteadyTime now) const {
   const auto node = nodes_.find(flight.lease.node);
   const double speed = node == nodes_.end() ? 1 : SpeedOf(node->second);
-  const absl::Time end = flight.start + absl::Seconds(work_[flight.lease.shard] / speed);
+  const SteadyTime end = flight.start + absl::Seconds(work_[flight.lease.shard] / speed);
   return end >= now ? end : now + (now - end);
 }
 
-std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
+std::optional<ShardScheduler::Lease> ShardScheduler::Next(SteadyTime now) {
   if (pending_.empty()) return std::nullopt;
   // One slot for each shard that a node can have at once, free from the given time on.
   struct Slot {
     const std::string* node;
     double speed;
-    absl::Time free_at;
+    SteadyTime free_at;
     bool free_now;
   };
   std::vector<Slot> slots;
@@ -69,9 +79,9 @@ std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
   if (slots.empty()) return std::nullopt;
   for (auto shard = pending_.begin(); shard != pending_.end(); ++shard) {
     Slot* best = nullptr;
-    absl::Time best_end = absl::InfiniteFuture();
+    SteadyTime best_end = SteadyTime::InfiniteFuture();
     for (Slot& slot : slots) {
-      const absl::Time end = slot.free_at + absl::Seconds(work_[*shard] / slot.speed);
+      const SteadyTime end = slot.free_at + absl::Seconds(work_[*shard] / slot.speed);
       // Among equals a free node comes first, and of those the faster one.
       const bool better = end < best_end ||
                           (end == best_end && best != nullptr && slot.free_now && !best->free_now);
@@ -82,7 +92,8 @@ std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
     }
     if (best->free_now) {
       Flight flight;
-      flight.lease = {next_lease_++, *shard, *best->node, now + lease_duration_};
+      flight.lease = {next_lease_++, *shard, *best->node,
+                      now + LeaseOf(nodes_.at(*best->node), *shard)};
       flight.start = now;
       pending_.erase(shard);
       return flights_.emplace(flight.lease.id, flight).first->second.lease;
@@ -92,7 +103,7 @@ std::optional<ShardScheduler::Lease> ShardScheduler::Next(absl::Time now) {
   return std::nullopt;
 }
 
-std::vector<ShardScheduler::Lease> ShardScheduler::Expire(absl::Time now) {
+std::vector<ShardScheduler::Lease> ShardScheduler::Expire(SteadyTime now) {
   std::vector<Lease> late;
   for (auto& [id, flight] : flights_) {
     if (flight.expired || flight.lease.deadline > now || done_[flight.lease.shard]) continue;
@@ -143,8 +154,8 @@ std::vector<int64_t> ShardScheduler::Obsolete() const {
   return ids;
 }
 
-absl::Time ShardScheduler::NextEvent(absl::Time now) const {
-  absl::Time next = absl::InfiniteFuture();
+SteadyTime ShardScheduler::NextEvent(SteadyTime now) const {
+  SteadyTime next = SteadyTime::InfiniteFuture();
   for (const auto& [id, flight] : flights_) {
     if (!flight.expired) next = std::min(next, flight.lease.deadline);
     // A node that turns out slower than thought changes who should take what is pending.

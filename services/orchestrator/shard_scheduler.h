@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::orchestrator {
 
@@ -26,7 +27,7 @@ class ShardScheduler {
     int64_t id = 0;  // unique in this scheduler
     int shard = 0;
     std::string node;
-    absl::Time deadline;
+    SteadyTime deadline;
   };
 
   enum class Completion {
@@ -34,21 +35,28 @@ class ShardScheduler {
     kDuplicate,  // another answer came first
   };
 
-  // `work`: per shard, what it takes, in the unit of the nodes' speed times seconds (tokens).
-  // A lease that is older than `lease` goes to another node.
-  ShardScheduler(std::vector<double> work, absl::Duration lease);
+  // `work`: per shard, what it takes, in the unit of the nodes' speed times seconds (tokens, texts).
+  // A lease that is older than `lease` goes to another node; one of a node whose speed was measured
+  // as soon as it takes kLeaseFactor times as long as it should, but not before kShortestLease.
+  // Without `offered`, a shard waits until Offer.
+  ShardScheduler(std::vector<double> work, absl::Duration lease, bool offered = true);
+  static constexpr double kLeaseFactor = 4;
+  static constexpr absl::Duration kShortestLease = absl::Seconds(1);
+
+  // The shard may be leased from now on.
+  void Offer(int shard);
 
   // A node that may get leases: new, or with another speed or capacity. `speed` <= 0: unknown,
-  // taken as the mean of the others. `capacity`: shards at once.
-  void SetNode(const std::string& node, double speed, int capacity);
+  // taken as the mean of the others. `measured`: by leases, not said. `capacity`: shards at once.
+  void SetNode(const std::string& node, double speed, bool measured, int capacity);
   // A node that may get none for now; what it has in flight goes on.
   void PauseNode(const std::string& node);
 
   // A lease that should start now, or none (nothing pending, or waiting is faster).
-  std::optional<Lease> Next(absl::Time now);
+  std::optional<Lease> Next(SteadyTime now);
   // Leases whose deadline has passed: their shards are pending again, their nodes get nothing until
   // they answer or fail. Each is returned once. A late answer still counts if it is the first.
-  std::vector<Lease> Expire(absl::Time now);
+  std::vector<Lease> Expire(SteadyTime now);
 
   // The answer of a lease came, however late: its shard is done now.
   Completion Complete(const Lease& lease);
@@ -60,29 +68,33 @@ class ShardScheduler {
 
   bool done() const { return remaining_ == 0; }
   int remaining() const { return remaining_; }
+  int pending() const { return static_cast<int>(pending_.size()); }
   int in_flight() const { return static_cast<int>(flights_.size()); }
   bool shard_done(int shard) const { return done_[shard]; }
   // Leases in flight for a shard that is done: their calls may be cancelled.
   std::vector<int64_t> Obsolete() const;
   // When Next or Expire may say something new although nothing happened.
-  absl::Time NextEvent(absl::Time now) const;
+  SteadyTime NextEvent(SteadyTime now) const;
 
  private:
   struct Node {
     double speed = 0;
+    bool measured = false;
     int capacity = 1;
     bool eligible = true;
   };
   struct Flight {
     Lease lease;
-    absl::Time start;
+    SteadyTime start;
     bool expired = false;
   };
 
   double SpeedOf(const Node& node) const;
+  // How long the node may take for the shard before another one gets it too.
+  absl::Duration LeaseOf(const Node& node, int shard) const;
   // When a flight is expected to end: by its node's speed; once overdue, as much later as it is
   // overdue.
-  absl::Time ExpectedEnd(const Flight& flight, absl::Time now) const;
+  SteadyTime ExpectedEnd(const Flight& flight, SteadyTime now) const;
   // Puts a shard back in order, unless it is done or somebody else still has a valid lease.
   void Requeue(int shard);
 

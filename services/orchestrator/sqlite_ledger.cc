@@ -384,13 +384,17 @@ absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecor
   return transaction.Commit();
 }
 
-absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after) {
+absl::StatusOr<std::vector<StepRecord>> SqliteLedger::QuerySteps(const std::string& run_id,
+                                                                 int after, int limit,
+                                                                 absl::string_view order) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
-      database_->Prepare("SELECT step, version, sha256, record FROM steps WHERE run_id = ? AND "
-                         "committed = 1 AND step > ? ORDER BY step"));
-  select.BindText(1, run_id).Bind(2, int64_t{after});
+      database_->Prepare(
+          absl::StrCat("SELECT step, version, sha256, record FROM steps WHERE run_id = ? AND "
+                       "committed = 1 AND step > ? ORDER BY step ",
+                       order, " LIMIT ?")));
+  select.BindText(1, run_id).Bind(2, int64_t{after}).Bind(3, int64_t{limit});
   std::vector<StepRecord> steps;
   for (;;) {
     MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
@@ -401,6 +405,17 @@ absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& r
     MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(3), &step));
     steps.push_back(std::move(step));
   }
+}
+
+absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after,
+                                                            int limit) {
+  return QuerySteps(run_id, after, limit, "ASC");
+}
+
+absl::StatusOr<std::optional<StepRecord>> SqliteLedger::LastStep(const std::string& run_id) {
+  MELLOW_ASSIGN_OR_RETURN(std::vector<StepRecord> last, QuerySteps(run_id, 0, 1, "DESC"));
+  if (last.empty()) return std::optional<StepRecord>();
+  return std::optional<StepRecord>(std::move(last.front()));
 }
 
 absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {

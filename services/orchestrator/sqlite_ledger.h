@@ -36,7 +36,9 @@ class SqliteLedger : public Ledger {
                          absl::Span<const PromptScore> scores) override;
   absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override;
   absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override;
-  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override;
+  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after,
+                                                int limit) override;
+  absl::StatusOr<std::optional<StepRecord>> LastStep(const std::string& run_id) override;
   absl::Status RecordAdapter(const AdapterRecord& adapter) override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override;
@@ -54,6 +56,9 @@ class SqliteLedger : public Ledger {
   absl::StatusOr<std::vector<RunRecord>> QueryRuns(absl::string_view where,
                                                    const std::string& parameter)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `order`: ASC or DESC.
+  absl::StatusOr<std::vector<StepRecord>> QuerySteps(const std::string& run_id, int after,
+                                                     int limit, absl::string_view order);
 
   Mutex mutex_;
   std::unique_ptr<sqlite::Database> database_ ABSL_GUARDED_BY(mutex_);

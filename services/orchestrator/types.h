@@ -113,6 +113,7 @@ struct NodeReport {
   NodeCapacity capacity;
   std::string incarnation;
   std::vector<AdapterRef> adapters;
+  double stalled_seconds = 0;  // > 0: its engine has work and makes no progress
 };
 
 // What decides a node's numbers besides its adapter.

@@ -4,8 +4,7 @@
 #include <stop_token>
 #include <utility>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "services/orchestrator/mailbox.h"
 #include "services/orchestrator/node_registry.h"
 
@@ -15,12 +14,13 @@ namespace mellow::orchestrator {
 // asked at once and again whenever the registry changes, in this thread; not when a stop was
 // requested before.
 template <typename Done>
-void WaitOnRegistry(NodeRegistry* registry, std::stop_token stop, absl::Time deadline,
+void WaitOnRegistry(NodeRegistry* registry, std::stop_token stop, SteadyTime deadline,
                     const Done& done) {
   Mailbox mailbox;
   const NodeRegistry::Subscription subscription(registry, [&] { mailbox.Wake(); });
   const std::stop_callback on_stop(stop, [&] { mailbox.Wake(); });
-  while (!stop.stop_requested() && !done() && absl::Now() < deadline) mailbox.RunUntil(deadline);
+  while (!stop.stop_requested() && !done() && SteadyTime::Now() < deadline)
+    mailbox.RunUntil(deadline);
 }
 
 }  // namespace mellow::orchestrator

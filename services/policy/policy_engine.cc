@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/nn/generation/generate.h"
 
 namespace mellow::policy {
@@ -25,7 +25,7 @@ int64_t Cost(const GenerateJob& job) {
 }
 
 // Why nobody waits for this call any more; OK while somebody does.
-absl::Status Gone(const CallContext& call, absl::Time now) {
+absl::Status Gone(const CallContext& call, SteadyTime now) {
   if (now >= call.deadline)
     return absl::DeadlineExceededError("the deadline passed before the answer was ready");
   if (call.cancelled != nullptr && call.cancelled())
@@ -149,7 +149,7 @@ std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
   const Use for_rollouts{whole.tokens - whole.tokens / 8,
                          whole.rows - std::max<int64_t>(1, whole.rows / 8)};
   std::vector<Waiting> admitted;
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   for (const Lane lane : {Lane::kUser, Lane::kRollout}) {
     auto& queue = lanes_[static_cast<int>(lane)];
     // What nobody waits for any more leaves at once, wherever in the queue it stands.
@@ -198,7 +198,7 @@ void PolicyEngine::Start(std::vector<Waiting> admitted) {
 }
 
 void PolicyEngine::DropGone() {
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   std::erase_if(running_, [&](Running& r) {
     absl::Status gone = Gone(r.job.call, now);
     if (gone.ok()) return false;
@@ -237,7 +237,7 @@ void PolicyEngine::StepAll() {
 }
 
 std::optional<PolicyEngine::WaitingScore> PolicyEngine::NextScore() {
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   std::erase_if(scores_, [&](WaitingScore& w) {
     absl::Status gone = Gone(w.job.call, now);
     if (gone.ok()) return false;

@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/nn/generation/sequence_decoder.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/obs/metrics.h"
@@ -34,7 +34,7 @@ struct EngineOptions {
 // Whoever asked may have gone: looked at before and during compute. `cancelled` may be empty; it is
 // called from the engine's thread.
 struct CallContext {
-  absl::Time deadline = absl::InfiniteFuture();
+  SteadyTime deadline = SteadyTime::InfiniteFuture();
   std::function<bool()> cancelled;
 };
 

@@ -9,6 +9,7 @@
 #include "common/adapters/peft.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "services/policy/proto_convert.h"
 
@@ -18,7 +19,7 @@ namespace {
 constexpr char kChampionHelp[] = "What Summarize serves when no version is asked for.";
 
 CallContext CallOf(grpc::ServerContext& context) {
-  return {absl::FromChrono(context.deadline()), [&context] { return context.IsCancelled(); }};
+  return {rpc::DeadlineOf(context), [&context] { return context.IsCancelled(); }};
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <map>
 
-#include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/base/token_bucket.h"
 #include "common/sync/mutex.h"
 
@@ -17,7 +17,7 @@ class RateLimiter {
   RateLimiter(double per_second, double burst) : per_second_(per_second), burst_(burst) {}
 
   // False: too many. What was refused costs nothing.
-  [[nodiscard]] bool Allow(int64_t key, absl::Time now);
+  [[nodiscard]] bool Allow(int64_t key, SteadyTime now);
 
  private:
   const double per_second_;

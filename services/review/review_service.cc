@@ -179,7 +179,7 @@ ReviewService::ReviewService(StudyStore* store, ReviewServiceOptions options, ob
                                       {{"result", "superseded"}})) {}
 
 http::Response ReviewService::Handle(const http::Request& request) {
-  const absl::Time begin = absl::Now();
+  const SteadyTime begin = SteadyTime::Now();
   std::string route = "other";
   http::Response response = Route(request, &route);
   // Never the path: it holds the token.
@@ -188,7 +188,7 @@ http::Response ReviewService::Handle(const http::Request& request) {
   metrics_
       ->AddHistogram("mellow_review_http_seconds", "Time to answer a request.",
                      obs::LatencyBounds(), {{"route", route}})
-      .Observe(absl::ToDoubleSeconds(absl::Now() - begin));
+      .Observe(absl::ToDoubleSeconds(SteadyTime::Now() - begin));
   metrics_
       ->AddCounter("mellow_review_http_handled_total", "Requests answered, by HTTP status.",
                    {{"route", route}, {"code", absl::StrCat(response.status)}})
@@ -240,7 +240,7 @@ http::Response ReviewService::Person(const http::Request& request, absl::string_
     shown.headers.merge(response.headers);
     return shown;
   }
-  if (!limiter_.Allow(*annotator, options_.clock()))
+  if (!limiter_.Allow(*annotator, options_.steady_clock()))
     return ErrorResponse(429, "too_many", "too many requests; wait a second");
   if (*route == "answers")
     return request.method == "POST" ? Save(*annotator, request) : WrongMethod();

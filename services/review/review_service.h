@@ -26,6 +26,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
+#include "common/base/steady_time.h"
 #include "common/http/http.h"
 #include "common/obs/metrics.h"
 #include "common/review/study_store.h"
@@ -36,7 +37,10 @@ namespace mellow::review {
 struct ReviewServiceOptions {
   double requests_per_second = 10;  // of one person
   double burst = 60;
+  // The time of day, which browsers and exports see.
   std::function<absl::Time()> clock = [] { return absl::Now(); };
+  // What the limit of requests counts by.
+  std::function<SteadyTime()> steady_clock = [] { return SteadyTime::Now(); };
 };
 
 // Headers of every response: only this origin's own scripts and styles run, nothing may frame the

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/batching/length_buckets.h"
 
 namespace mellow::reward {
@@ -81,7 +81,7 @@ void RewardEngine::Loop() {
     std::vector<Pending> popped = queue_.PopBatch(kMaxPop, options_.linger);
     if (popped.empty()) return;
     queue_depth_.Set(static_cast<double>(queue_.size()));
-    const absl::Time now = absl::Now();
+    const SteadyTime now = SteadyTime::Now();
     std::erase_if(popped, [&](Pending& p) {
       const bool late = now >= p.job.deadline;
       if (!late && !(p.job.cancelled != nullptr && p.job.cancelled())) return false;

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 #include "common/batching/bounded_queue.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/obs/metrics.h"
@@ -25,7 +26,7 @@ struct EngineOptions {
 
 struct ScoreJob {
   std::vector<int32_t> ids;  // with <s> and </s>
-  absl::Time deadline = absl::InfiniteFuture();
+  SteadyTime deadline = SteadyTime::InfiniteFuture();
   std::function<bool()> cancelled;  // may be empty; called from the engine's thread
 };
 

@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "common/base/status.h"
 #include "common/nn/labels.h"
+#include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 
 namespace mellow::reward {
@@ -54,8 +54,8 @@ absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
     if (truncated.back()) {
       MELLOW_ASSIGN_OR_RETURN(*ids, tokenizer_->Encode(request.texts(i), window));
     }
-    jobs.push_back({*std::move(ids), absl::FromChrono(context.deadline()),
-                    [&context] { return context.IsCancelled(); }});
+    jobs.push_back(
+        {*std::move(ids), rpc::DeadlineOf(context), [&context] { return context.IsCancelled(); }});
   }
   MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
   const obs::Histogram& toxicity =

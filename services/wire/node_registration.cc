@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <random>
+
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
@@ -25,7 +28,10 @@ std::unique_ptr<NodeRegistration> NodeRegistration::Start(
   registration->describe_ = std::move(describe);
   orchestrator::v1::RegisterNodeRequest base;
   base.set_node_id(node_id);
-  base.set_incarnation(absl::StrCat(getpid(), "-", absl::ToUnixNanos(absl::Now())));
+  // Not the time: after a restart in a container the process has the same id, and the clock of a
+  // machine that just came up may be set back.
+  std::random_device random;
+  base.set_incarnation(absl::StrCat(getpid(), "-", absl::Hex(random()), absl::Hex(random())));
   registration->thread_ = std::jthread([self = registration.get(), orchestrator_address, base] {
     self->Loop(orchestrator_address, base);
   });
@@ -71,7 +77,7 @@ void NodeRegistration::Loop(const std::string& orchestrator_address,
     const absl::Duration pause = known ? absl::Seconds(std::max(0.05, response.heartbeat_seconds()))
                                        : absl::Milliseconds(300);
     MutexLock lock(&mutex_);
-    const absl::Time until = absl::Now() + pause;
+    const SteadyTime until = SteadyTime::Now() + pause;
     while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {
     }
     if (stopping_) break;

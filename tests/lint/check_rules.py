@@ -40,6 +40,21 @@ PEERS = {
     "orchestrator": {"policy", "reward", "learner"},
     "cli": {"policy", "reward", "learner", "orchestrator", "evaluation"},
 }
+# The wall clock is set back and forth while processes run: only what people or browsers read, and certificates, may follow it.
+WALL_CLOCK = {
+    "common/obs/log.cc",
+    "common/review/study_store.h",
+    "common/review/study_store.cc",
+    "common/tls/certificates.h",
+    "common/tls/certificates.cc",
+    "services/cli/review_command.cc",
+    "services/learner/sft_runner.cc",
+    "services/orchestrator/champion_keeper.cc",
+    "services/orchestrator/promotion.h",
+    "services/orchestrator/run_manager.cc",
+    "services/review/review_service.h",
+    "services/review/review_service.cc",
+}
 INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]')
 breaches = []
 
@@ -89,6 +104,11 @@ def check_include(path, line, target):
         breach(path, line, f"{target}: prometheus-cpp only in common/obs")
 
 
+def names_wall_clock(line):
+    code = line.split("//")[0]
+    return re.search(r"\babsl::(Now|GetCurrentTime\w+|Time|Infinite(Future|Past))\b|\bsystem_clock\b|\bgettimeofday\b|\bCLOCK_REALTIME\b|\btime\((nullptr|NULL|0)\)", code)
+
+
 def guard_of(path):
     return "MELLOW_" + re.sub(r"[^A-Za-z0-9]", "_", str(path.relative_to(ROOT))).upper() + "_"
 
@@ -100,6 +120,8 @@ def check_file(path):
             check_include(path, number, match.group(1))
         if path.relative_to(ROOT).parts[0] == "tests" and re.search(r"\bsleep_for\b|\bSleepFor\b|\busleep\(|\bsleep_until\b", line):
             breach(path, number, "tests do not sleep: wait for a condition")
+        if names_wall_clock(line) and str(path.relative_to(ROOT)) not in WALL_CLOCK and path.relative_to(ROOT).parts[0] != "tests":
+            breach(path, number, "the wall clock is for what people read: measure and wait by SteadyTime")
         if re.search(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX)\b", line):
             breach(path, number, "unfinished work belongs in an issue")
     if path.suffix == ".h" and f"#define {guard_of(path)}" not in text:

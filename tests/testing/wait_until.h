@@ -3,17 +3,17 @@
 
 #include <poll.h>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::testing {
 
 // For what another thread or process is about to do: false when it has not within `limit`.
 template <typename Condition>
 [[nodiscard]] bool WaitUntil(const Condition& condition, absl::Duration limit = absl::Seconds(60)) {
-  const absl::Time deadline = absl::Now() + limit;
+  const SteadyTime deadline = SteadyTime::Now() + limit;
   while (!condition()) {
-    if (absl::Now() > deadline) return false;
+    if (SteadyTime::Now() > deadline) return false;
     poll(nullptr, 0, 10);
   }
   return true;

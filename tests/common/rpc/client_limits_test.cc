@@ -3,11 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/steady_time.h"
 
 namespace mellow::rpc {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
+const SteadyTime kStart = SteadyTime(absl::Seconds(1000));
 
 TEST(ClientLimitsTest, TwoSecondsWorthAtOnceThenTheRate) {
   ClientLimits limits({.rate = 4});

@@ -9,8 +9,9 @@
 
 #include <string>
 
-#include "absl/time/clock.h"
+#include "common/base/steady_time.h"
 #include "common/rpc/client.h"
+#include "common/rpc/deadline.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
 namespace mellow::rpc {
@@ -41,12 +42,12 @@ TEST(RpcServerTest, OldConnectionsAreRenewedAndNoCallSuffers) {
   (*server)->SetServing(true);
   const auto channel = MakeChannel((*server)->address());
   for (int renewals = 0; renewals < 5; ++renewals) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(20);
-    ASSERT_TRUE(channel->WaitForConnected(absl::ToChronoTime(deadline)));
+    const SteadyTime deadline = SteadyTime::Now() + absl::Seconds(20);
+    ASSERT_TRUE(channel->WaitForConnected(ToGrpc(deadline)));
     while (channel->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY) {
       const absl::Status status = CheckHealth(channel, "x", absl::Seconds(20));
       ASSERT_TRUE(status.ok()) << status;
-      ASSERT_LT(absl::Now(), deadline) << "the connection stays";
+      ASSERT_LT(SteadyTime::Now(), deadline) << "the connection stays";
     }
   }
 }

@@ -4,6 +4,8 @@
 
 #include <thread>
 
+#include "common/base/steady_time.h"
+
 namespace mellow {
 namespace {
 
@@ -48,7 +50,7 @@ TEST(CondVarTest, WaitSeesWhatTheNotifierWrote) {
 TEST(CondVarTest, ADeadlineInThePastReturnsAtOnce) {
   Box box;
   MutexLock lock(&box.mutex);
-  EXPECT_FALSE(box.changed.WaitUntil(&box.mutex, absl::InfinitePast()));
+  EXPECT_FALSE(box.changed.WaitUntil(&box.mutex, SteadyTime::InfinitePast()));
   EXPECT_FALSE(box.changed.WaitFor(&box.mutex, absl::ZeroDuration()));
 }
 
@@ -62,7 +64,8 @@ TEST(CondVarTest, AnInfiniteDeadlineWaitsForTheNotification) {
     box.changed.NotifyOne();
   });
   MutexLock lock(&box.mutex);
-  while (box.value == 0) EXPECT_TRUE(box.changed.WaitUntil(&box.mutex, absl::InfiniteFuture()));
+  while (box.value == 0)
+    EXPECT_TRUE(box.changed.WaitUntil(&box.mutex, SteadyTime::InfiniteFuture()));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 
+#include "common/base/steady_time.h"
 #include "services/cli/progress_line.h"
 
 namespace mellow::cli {
@@ -47,7 +48,7 @@ TEST(DrawHistogramTest, FillsTheWidthAndIsPlainInAPipe) {
 
 std::string ShownBy(bool live) {
   std::FILE* file = std::tmpfile();
-  const absl::Time begin = absl::UnixEpoch();
+  const SteadyTime begin = SteadyTime();
   {
     ProgressLine progress(file, live, "prompts", 10, 50, begin);
     progress.Advance(1, begin + absl::Seconds(1));

@@ -6,8 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "absl/time/clock.h"
 #include "common/base/file.h"
+#include "common/base/steady_time.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::cli {
@@ -59,9 +59,10 @@ TEST(ProcessTest, AProcessWithoutEnvironmentIsNotMarked) {
   const pid_t pid = MustSpawn(folder, "exec env -i /bin/sh -c 'echo ready; read x < /dev/zero'");
   while (ReadFile(folder.path() + "/log").value_or("").find("ready") == std::string::npos)
     sched_yield();
-  const absl::Time begin = absl::Now();
+  const SteadyTime begin = SteadyTime::Now();
   EXPECT_FALSE(IsMarked(pid, folder.path()));
-  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(500)) << "it is not taken for one in exec()";
+  EXPECT_LT(SteadyTime::Now() - begin, absl::Milliseconds(500))
+      << "it is not taken for one in exec()";
   kill(pid, SIGKILL);
   EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
 }

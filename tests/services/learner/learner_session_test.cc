@@ -7,6 +7,8 @@
 #include <fstream>
 
 #include "common/adapters/peft.h"
+#include "common/base/file.h"
+#include "services/learner/step_records.h"
 #include "tests/services/learner/learner_fixture.h"
 #include "tests/testing/file_size_limit.h"
 #include "tests/testing/temp_folder.h"
@@ -69,6 +71,53 @@ TEST_F(LearnerSessionTest, EveryStepStaysOnRecordAfterARestart) {
   EXPECT_EQ(after->sha256, before.sha256);
   EXPECT_EQ(after->stats.at("objective/kl"), before.stats.at("objective/kl"));
   EXPECT_EQ((*second)->Recorded(4), nullptr);
+}
+
+TEST_F(LearnerSessionTest, ACheckpointDoesNotGrowWithTheRun) {
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  TrainOn(**session, 1);
+  const auto size = [&](int step) {
+    return std::filesystem::file_size(root_ / "run-1/step-0000000" + std::to_string(step) +
+                                      "/run.json");
+  };
+  const auto first = size(1);
+  TrainOn(**session, 3);
+  EXPECT_NEAR(size(4), first, 100);
+}
+
+TEST_F(LearnerSessionTest, ACheckpointOfVersion01HasAllRecordsAndIsContinued) {
+  auto session = Open("whole");
+  ASSERT_TRUE(session.ok());
+  const std::vector<std::string> expected = TrainOn(**session, 4);
+
+  session = Open("old");
+  ASSERT_TRUE(session.ok());
+  TrainOn(**session, 3);
+  RunFile file{(*session)->settings(), {}};
+  for (int step = 1; step <= 3; ++step) file.records[step] = *(*session)->Recorded(step);
+  session->reset();
+  // As that version wrote it: everything in the checkpoint, nothing beside it.
+  const auto store = checkpoint::CheckpointStore::Open(root_ / "old", 2);
+  ASSERT_TRUE(store.ok());
+  const auto written = store->Save(3, [&](const std::string& folder) {
+    std::filesystem::copy(store->FolderOf(3), folder,
+                          std::filesystem::copy_options::recursive |
+                              std::filesystem::copy_options::overwrite_existing);
+    return WriteFileSynced(folder + "/run.json", SerializeRunFile(file));
+  });
+  ASSERT_TRUE(written.ok()) << written;
+  ASSERT_TRUE(std::filesystem::remove(root_ / "old/steps.jsonl"));
+
+  for (int life = 0; life < 2; ++life) {
+    session = Open("old");
+    ASSERT_TRUE(session.ok()) << session.status();
+    for (int step = 1; step <= 3; ++step) {
+      ASSERT_NE((*session)->Recorded(step), nullptr) << step;
+      EXPECT_EQ((*session)->Recorded(step)->sha256, expected[step - 1]);
+    }
+    if (life == 0) EXPECT_EQ(TrainOn(**session, 1)[0], expected[3]);
+  }
 }
 
 TEST_F(LearnerSessionTest, ADamagedNewestCheckpointFallsBackToTheOneBefore) {

@@ -4,9 +4,9 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "services/orchestrator/ledger_codec.h"
 #include "services/orchestrator/model_pins.h"
 
@@ -399,7 +399,7 @@ std::unique_ptr<NodeClients> FakeCluster::Connect(KillSwitch* kill) {
 }
 
 void FakeCluster::RegisterAll(NodeRegistry* registry) const {
-  const absl::Time now = absl::Now();
+  const SteadyTime now = SteadyTime::Now();
   for (const auto& node : policies) registry->Register(node->Report(), now).IgnoreError();
   for (const auto& node : rewards) registry->Register(node->Report(), now).IgnoreError();
   registry->Register(learner.Report(), now).IgnoreError();

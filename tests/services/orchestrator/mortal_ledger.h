@@ -60,8 +60,12 @@ class MortalLedger : public Ledger {
   absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override {
     return Write([&] { return ledger_->CommitStep(run_id, step); });
   }
-  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override {
-    return kill_->Through([&] { return ledger_->Steps(run_id, after); });
+  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after,
+                                                int limit) override {
+    return kill_->Through([&] { return ledger_->Steps(run_id, after, limit); });
+  }
+  absl::StatusOr<std::optional<StepRecord>> LastStep(const std::string& run_id) override {
+    return kill_->Through([&] { return ledger_->LastStep(run_id); });
   }
   absl::Status RecordAdapter(const AdapterRecord& adapter) override {
     return Write([&] { return ledger_->RecordAdapter(adapter); });

@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/steady_time.h"
+
 namespace mellow::orchestrator {
 namespace {
 
 using ::testing::HasSubstr;
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
+const SteadyTime kStart = SteadyTime(absl::Seconds(1000));
 constexpr absl::Duration kLostAfter = absl::Seconds(6);
 
 NodeReport MakeReport(const std::string& id, NodeRole role, const std::string& incarnation = "1") {
@@ -17,7 +19,7 @@ NodeReport MakeReport(const std::string& id, NodeRole role, const std::string& i
   return report;
 }
 
-void Register(NodeRegistry* registry, const NodeReport& report, absl::Time now = kStart) {
+void Register(NodeRegistry* registry, const NodeReport& report, SteadyTime now = kStart) {
   ASSERT_TRUE(registry->Register(report, now).ok());
 }
 
@@ -123,7 +125,7 @@ TEST(NodeRegistryTest, SpeedIsMeasuredByLeasesAndFollowsChanges) {
   NodeRegistry registry(kLostAfter);
   Register(&registry, MakeReport("p", NodeRole::kPolicy));
   const auto speed = [&] {
-    return registry.Ready(NodeRole::kPolicy, kStart).at(0).tokens_per_second;
+    return registry.Ready(NodeRole::kPolicy, kStart).at(0).speed;
   };
   EXPECT_EQ(speed(), 50) << "what the node says";
   registry.ReportLease("p", 200, absl::Seconds(1));

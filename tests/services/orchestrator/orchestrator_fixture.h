@@ -157,7 +157,7 @@ class Life {
 
 inline std::vector<std::string> HashesOf(Ledger* ledger, const std::string& run_id) {
   std::vector<std::string> hashes;
-  const auto steps = ledger->Steps(run_id, 0);
+  const auto steps = ledger->Steps(run_id, 0, kAllSteps);
   if (!steps.ok()) return hashes;
   for (const StepRecord& step : *steps) hashes.push_back(step.adapter.sha256);
   return hashes;

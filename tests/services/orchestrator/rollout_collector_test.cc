@@ -6,6 +6,7 @@
 #include <future>
 #include <set>
 
+#include "common/base/steady_time.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 
@@ -155,7 +156,7 @@ TEST_F(RolloutCollectorTest, TheShardOfANodeThatIsKilledGoesToAnother) {
   never.WaitForSomebody();
   // It does not answer and sends no heartbeat any more; the others do.
   cluster_.policies[0]->Kill();
-  const absl::Time later = absl::Now() + absl::Hours(2);
+  const SteadyTime later = SteadyTime::Now() + absl::Hours(2);
   ASSERT_TRUE(life_->registry.Register(cluster_.policies[1]->Report(), later).ok());
   ASSERT_TRUE(life_->registry.Register(cluster_.rewards[0]->Report(), later).ok());
   life_->registry.Sweep(later);

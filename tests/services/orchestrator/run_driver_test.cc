@@ -49,7 +49,7 @@ TEST_F(RunDriverTest, CommitsEveryStepWithGrowingVersions) {
   const RunConfig config = MakeRunConfig(kSteps);
   Life life(&cluster_, folder_.path());
   ASSERT_TRUE(life.Drive("run", config).ok());
-  const auto steps = life.ledger->Steps("run", 0);
+  const auto steps = life.ledger->Steps("run", 0, kAllSteps);
   ASSERT_EQ(steps->size(), 3u);
   for (int i = 0; i < kSteps; ++i) {
     const StepRecord& step = (*steps)[i];
@@ -193,7 +193,7 @@ TEST_F(RunDriverTest, AStoppedRunResumesToTheSameAdapters) {
       if (call.step == 2) life.stop.request_stop();
     };
     EXPECT_EQ(life.Drive("run", config).code(), absl::StatusCode::kCancelled);
-    EXPECT_EQ(life.ledger->Steps("run", 0)->size(), 1u);
+    EXPECT_EQ(life.ledger->Steps("run", 0, kAllSteps)->size(), 1u);
     EXPECT_EQ(cluster_.learner.trained, 2) << "the phase in progress was finished";
     cluster_.learner.on_train = nullptr;
   }
@@ -218,7 +218,7 @@ TEST_F(RunDriverTest, ARunThatResumesAfterAnotherOneKeepsItsWeightsUnderANewVers
     RunConfig other = MakeRunConfig(2);
     other.seed = 99;
     ASSERT_TRUE(life.Drive("other", other).ok());
-    EXPECT_EQ(life.ledger->Steps("other", 0)->back().adapter.version, 4) << "after 1 and 2";
+    EXPECT_EQ(life.ledger->Steps("other", 0, kAllSteps)->back().adapter.version, 4) << "after 1 and 2";
     ASSERT_TRUE(life.ledger->SetRunState("other", RunState::kDone, "").ok());
   }
   Life life(&cluster_, folder_.path());
@@ -226,7 +226,7 @@ TEST_F(RunDriverTest, ARunThatResumesAfterAnotherOneKeepsItsWeightsUnderANewVers
   const absl::Status status = life.Drive("run", config);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
-  EXPECT_EQ(life.ledger->Steps("run", 0)->back().adapter.version, 6);
+  EXPECT_EQ(life.ledger->Steps("run", 0, kAllSteps)->back().adapter.version, 6);
   EXPECT_EQ(cluster_.policies[0]->Report().adapters.back().version, 6);
 }
 
@@ -238,7 +238,7 @@ TEST_F(RunDriverTest, AStartAdapterIsPublishedBeforeTheFirstStep) {
   const auto rollouts = life.ledger->Rollouts("run", 1);
   EXPECT_EQ(rollouts->at(0).adapter.version, 1);
   EXPECT_EQ(rollouts->at(0).adapter, *life.ledger->GetRun("run")->start);
-  EXPECT_EQ(life.ledger->Steps("run", 0)->at(0).adapter.version, 2);
+  EXPECT_EQ(life.ledger->Steps("run", 0, kAllSteps)->at(0).adapter.version, 2);
 }
 
 TEST_F(RunDriverTest, WithStalenessEachStepIsSampledByTheWeightsBeforeTheLast) {
@@ -286,7 +286,7 @@ TEST_P(LostCheckpointTest, ALearnerThatLostItsNewestStepsTrainsThemAgainToTheSam
       if (call.step == 3) life.stop.request_stop();
     };
     EXPECT_EQ(life.Drive("run", config_).code(), absl::StatusCode::kCancelled);
-    EXPECT_EQ(life.ledger->Steps("run", 0)->size(), 2u);
+    EXPECT_EQ(life.ledger->Steps("run", 0, kAllSteps)->size(), 2u);
     EXPECT_EQ(cluster_.learner.trained, 3);
     cluster_.learner.on_train = nullptr;
   }

@@ -208,7 +208,7 @@ TEST_F(RunManagerTest, ARestartedPolicyGetsTheNewestAdapterAlsoWithoutARun) {
     std::promise<void> changed;
     std::atomic<bool> told{false};
     const auto check = [&] {
-      const auto ready = life_->registry.Ready(NodeRole::kPolicy, absl::InfiniteFuture());
+      const auto ready = life_->registry.Ready(NodeRole::kPolicy, SteadyTime::InfiniteFuture());
       if (ready.size() == 2 && !told.exchange(true)) changed.set_value();
     };
     const NodeRegistry::Subscription subscription(&life_->registry, check);

@@ -4,10 +4,12 @@
 
 #include <map>
 
+#include "common/base/steady_time.h"
+
 namespace mellow::orchestrator {
 namespace {
 
-const absl::Time kStart = absl::FromUnixSeconds(1000);
+const SteadyTime kStart = SteadyTime(absl::Seconds(1000));
 
 ShardScheduler MakeScheduler(int shards, double work = 100) {
   return ShardScheduler(std::vector<double>(shards, work), /*lease=*/absl::Seconds(60));
@@ -21,8 +23,8 @@ struct Played {
 };
 Played Play(ShardScheduler* scheduler, const std::map<std::string, double>& speeds, double work) {
   Played played;
-  absl::Time now = kStart;
-  std::map<absl::Time, std::vector<ShardScheduler::Lease>> ends;
+  SteadyTime now = kStart;
+  std::map<SteadyTime, std::vector<ShardScheduler::Lease>> ends;
   while (!scheduler->done()) {
     while (const auto lease = scheduler->Next(now)) {
       ends[now + absl::Seconds(work / speeds.at(lease->node))].push_back(*lease);
@@ -44,8 +46,8 @@ Played Play(ShardScheduler* scheduler, const std::map<std::string, double>& spee
 
 TEST(ShardSchedulerTest, SharesAreProportionalToSpeed) {
   ShardScheduler scheduler = MakeScheduler(24);
-  scheduler.SetNode("fast", 300, 1);
-  scheduler.SetNode("slow", 100, 1);
+  scheduler.SetNode("fast", 300, /*measured=*/false, 1);
+  scheduler.SetNode("slow", 100, /*measured=*/false, 1);
   const Played played = Play(&scheduler, {{"fast", 300}, {"slow", 100}}, 100);
   EXPECT_EQ(played.shares.at("fast"), 18);
   EXPECT_EQ(played.shares.at("slow"), 6);
@@ -54,8 +56,8 @@ TEST(ShardSchedulerTest, SharesAreProportionalToSpeed) {
 
 TEST(ShardSchedulerTest, ASlowNodeLeavesTheLastShardToABusyFasterOne) {
   ShardScheduler scheduler = MakeScheduler(2);
-  scheduler.SetNode("fast", 1000, 1);
-  scheduler.SetNode("slow", 10, 1);
+  scheduler.SetNode("fast", 1000, /*measured=*/false, 1);
+  scheduler.SetNode("slow", 10, /*measured=*/false, 1);
   const auto lease = scheduler.Next(kStart);
   ASSERT_TRUE(lease.has_value());
   EXPECT_EQ(lease->node, "fast");
@@ -68,8 +70,8 @@ TEST(ShardSchedulerTest, ASlowNodeLeavesTheLastShardToABusyFasterOne) {
 
 TEST(ShardSchedulerTest, AFastNodeThatIsOverdueLosesThePendingShardToAnIdleOne) {
   ShardScheduler scheduler = MakeScheduler(2);
-  scheduler.SetNode("fast", 1000, 1);
-  scheduler.SetNode("slow", 10, 1);
+  scheduler.SetNode("fast", 1000, /*measured=*/false, 1);
+  scheduler.SetNode("slow", 10, /*measured=*/false, 1);
   ASSERT_TRUE(scheduler.Next(kStart).has_value());
   ASSERT_FALSE(scheduler.Next(kStart).has_value());
   const auto lease = scheduler.Next(kStart + absl::Seconds(30));
@@ -80,15 +82,15 @@ TEST(ShardSchedulerTest, AFastNodeThatIsOverdueLosesThePendingShardToAnIdleOne) 
 
 TEST(ShardSchedulerTest, ALateLeaseGoesToAnotherNodeAndTheFirstAnswerCounts) {
   ShardScheduler scheduler = MakeScheduler(1);
-  scheduler.SetNode("a", 100, 1);
+  scheduler.SetNode("a", 100, /*measured=*/false, 1);
   const auto first = scheduler.Next(kStart);
   ASSERT_TRUE(first.has_value());
   EXPECT_TRUE(scheduler.Expire(kStart + absl::Seconds(59)).empty());
-  const absl::Time late = kStart + absl::Seconds(60);
+  const SteadyTime late = kStart + absl::Seconds(60);
   EXPECT_EQ(scheduler.Expire(late).size(), 1u);
   EXPECT_TRUE(scheduler.Expire(late).empty()) << "each is told once";
   EXPECT_FALSE(scheduler.Next(late).has_value()) << "a late node gets nothing";
-  scheduler.SetNode("b", 100, 1);
+  scheduler.SetNode("b", 100, /*measured=*/false, 1);
   const auto second = scheduler.Next(late);
   ASSERT_TRUE(second.has_value());
   EXPECT_EQ(second->node, "b");
@@ -102,7 +104,7 @@ TEST(ShardSchedulerTest, ALateLeaseGoesToAnotherNodeAndTheFirstAnswerCounts) {
 
 TEST(ShardSchedulerTest, AFailedLeaseIsPendingAgainOnce) {
   ShardScheduler scheduler = MakeScheduler(2);
-  scheduler.SetNode("a", 100, 2);
+  scheduler.SetNode("a", 100, /*measured=*/false, 2);
   const auto first = scheduler.Next(kStart);
   const auto second = scheduler.Next(kStart);
   ASSERT_TRUE(first && second);
@@ -118,7 +120,7 @@ TEST(ShardSchedulerTest, AFailedLeaseIsPendingAgainOnce) {
 
 TEST(ShardSchedulerTest, AnAnswerOfALeaseThatWasGivenUpStillCountsWhenItIsFirst) {
   ShardScheduler scheduler = MakeScheduler(1);
-  scheduler.SetNode("a", 100, 1);
+  scheduler.SetNode("a", 100, /*measured=*/false, 1);
   const auto lease = scheduler.Next(kStart);
   ASSERT_TRUE(lease.has_value());
   scheduler.Fail(lease->id);
@@ -129,17 +131,17 @@ TEST(ShardSchedulerTest, AnAnswerOfALeaseThatWasGivenUpStillCountsWhenItIsFirst)
 
 TEST(ShardSchedulerTest, APausedNodeGetsNothingUntilItIsSetAgain) {
   ShardScheduler scheduler = MakeScheduler(1);
-  scheduler.SetNode("a", 100, 1);
+  scheduler.SetNode("a", 100, /*measured=*/false, 1);
   scheduler.PauseNode("a");
   EXPECT_FALSE(scheduler.Next(kStart).has_value());
-  scheduler.SetNode("a", 100, 1);
+  scheduler.SetNode("a", 100, /*measured=*/false, 1);
   EXPECT_TRUE(scheduler.Next(kStart).has_value());
 }
 
 TEST(ShardSchedulerTest, ANodeOfUnknownSpeedCountsAsTheMeanOfTheOthers) {
   ShardScheduler scheduler = MakeScheduler(3);
-  scheduler.SetNode("known", 100, 1);
-  scheduler.SetNode("new", 0, 1);
+  scheduler.SetNode("known", 100, /*measured=*/false, 1);
+  scheduler.SetNode("new", 0, /*measured=*/false, 1);
   const Played played = Play(&scheduler, {{"known", 100}, {"new", 100}}, 100);
   EXPECT_GE(played.shares.at("new"), 1);
   EXPECT_EQ(played.took, absl::Seconds(2));
@@ -148,7 +150,7 @@ TEST(ShardSchedulerTest, ANodeOfUnknownSpeedCountsAsTheMeanOfTheOthers) {
 TEST(ShardSchedulerTest, ShardsOfAnEarlierLifeAreNotLeased) {
   ShardScheduler scheduler = MakeScheduler(3);
   scheduler.MarkDone(1);
-  scheduler.SetNode("a", 100, 3);
+  scheduler.SetNode("a", 100, /*measured=*/false, 3);
   std::vector<int> shards;
   while (const auto lease = scheduler.Next(kStart)) shards.push_back(lease->shard);
   EXPECT_EQ(shards, (std::vector<int>{0, 2}));
@@ -156,8 +158,8 @@ TEST(ShardSchedulerTest, ShardsOfAnEarlierLifeAreNotLeased) {
 
 TEST(ShardSchedulerTest, TheNextEventIsTheEarliestDeadlineWhenNothingIsPending) {
   ShardScheduler scheduler = MakeScheduler(1);
-  EXPECT_EQ(scheduler.NextEvent(kStart), absl::InfiniteFuture());
-  scheduler.SetNode("a", 100, 1);
+  EXPECT_EQ(scheduler.NextEvent(kStart), SteadyTime::InfiniteFuture());
+  scheduler.SetNode("a", 100, /*measured=*/false, 1);
   ASSERT_TRUE(scheduler.Next(kStart).has_value());
   EXPECT_EQ(scheduler.NextEvent(kStart), kStart + absl::Seconds(60));
 }

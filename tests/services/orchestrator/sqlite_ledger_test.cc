@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
+
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
@@ -77,17 +79,42 @@ TEST_F(SqliteLedgerTest, VersionsAreNeverGivenTwice) {
   EXPECT_EQ(*ledger_->NewVersion(40), 41) << "above what the nodes have";
 }
 
+TEST_F(SqliteLedgerTest, StepsComeInPagesAndTheLastOneAlone) {
+  EXPECT_FALSE(ledger_->LastStep("run")->has_value());
+  for (int step = 1; step <= 5; ++step) {
+    ASSERT_TRUE(
+        ledger_->CommitStep("run", {.step = step, .adapter = {step, absl::StrCat("h", step)}})
+            .ok());
+  }
+  ASSERT_TRUE(ledger_->StepVersion("run", 6, 0).ok());
+  const auto numbers = [&](int after, int limit) {
+    std::vector<int> steps;
+    const auto page = ledger_->Steps("run", after, limit);
+    for (const StepRecord& step : *page) steps.push_back(step.step);
+    return steps;
+  };
+  EXPECT_EQ(numbers(0, 2), (std::vector<int>{1, 2}));
+  EXPECT_EQ(numbers(2, 2), (std::vector<int>{3, 4}));
+  EXPECT_EQ(numbers(4, 2), (std::vector<int>{5}));
+  EXPECT_EQ(numbers(5, 2), std::vector<int>());
+  const auto last = ledger_->LastStep("run");
+  ASSERT_TRUE(last.ok() && last->has_value()) << last.status();
+  EXPECT_EQ((*last)->step, 5) << "a version is no commit";
+  EXPECT_EQ((*last)->adapter.sha256, "h5");
+  EXPECT_FALSE(ledger_->LastStep("other")->has_value());
+}
+
 TEST_F(SqliteLedgerTest, CommittingAgainChangesNothing) {
   StepRecord record{.step = 1, .adapter = {1, "aa"}, .adapter_path = "/x", .score_mean = 0.25};
   record.stats = {{"objective/kl", 0.5}, {"nan", std::nan("")}};
   record.phase_seconds = {{"train", 2}};
   ASSERT_TRUE(ledger_->StepVersion("run", 1, 0).ok());
-  EXPECT_TRUE(ledger_->Steps("run", 0)->empty()) << "a version is no commit";
+  EXPECT_TRUE(ledger_->Steps("run", 0, kAllSteps)->empty()) << "a version is no commit";
   ASSERT_TRUE(ledger_->CommitStep("run", record).ok());
   record.score_mean = 9;
   ASSERT_TRUE(ledger_->CommitStep("run", record).ok());
   Reopen();
-  const auto steps = ledger_->Steps("run", 0);
+  const auto steps = ledger_->Steps("run", 0, kAllSteps);
   ASSERT_TRUE(steps.ok()) << steps.status();
   ASSERT_EQ(steps->size(), 1u);
   EXPECT_EQ((*steps)[0].score_mean, 0.25);
@@ -95,7 +122,7 @@ TEST_F(SqliteLedgerTest, CommittingAgainChangesNothing) {
   EXPECT_EQ((*steps)[0].stats.at("objective/kl"), 0.5);
   EXPECT_TRUE(std::isnan((*steps)[0].stats.at("nan")));
   EXPECT_EQ((*steps)[0].phase_seconds.at("train"), 2);
-  EXPECT_TRUE(ledger_->Steps("run", 1)->empty());
+  EXPECT_TRUE(ledger_->Steps("run", 1, kAllSteps)->empty());
 }
 
 TEST_F(SqliteLedgerTest, OldRolloutsAreDropped) {

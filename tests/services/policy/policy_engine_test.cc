@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/steady_time.h"
 #include "tests/testing/fake_seq2seq_model.h"
 
 namespace mellow::policy {
@@ -176,7 +177,7 @@ TEST_F(PolicyEngineTest, ExpiredAndCancelledRequestsCostNoCompute) {
   auto running = SubmitOne(MakeJob(30, 31));
   model_.WaitUntilHeld();
   GenerateJob late = MakeJob(40, 41);
-  late.call.deadline = absl::Now() - absl::Seconds(1);
+  late.call.deadline = SteadyTime::Now() - absl::Seconds(1);
   GenerateJob cancelled = MakeJob(41, 42);
   cancelled.call.cancelled = [] { return true; };
   auto late_future = SubmitOne(std::move(late));

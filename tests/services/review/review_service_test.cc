@@ -167,8 +167,9 @@ TEST_F(ReviewServiceTest, UnknownAndRevokedLinksLookTheSame) {
 }
 
 TEST_F(ReviewServiceTest, TooManyRequestsOfOnePersonWaitAndOthersDoNot) {
+  SteadyTime now;
   ReviewService limited(file_.store.get(),
-                        {.requests_per_second = 1, .burst = 2, .clock = [this] { return now_; }},
+                        {.requests_per_second = 1, .burst = 2, .steady_clock = [&] { return now; }},
                         &metrics_);
   const auto get = [&](size_t person) {
     return limited.Handle({.method = "GET", .path = Page(person) + "/study"});
@@ -179,7 +180,7 @@ TEST_F(ReviewServiceTest, TooManyRequestsOfOnePersonWaitAndOthersDoNot) {
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(refused.headers.at("retry-after"), "1");
   EXPECT_EQ(get(1).status, 200);
-  now_ += absl::Seconds(1);
+  now += absl::Seconds(1);
   EXPECT_EQ(get(0).status, 200);
 }
 

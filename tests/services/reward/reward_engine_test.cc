@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 std::vector<ScoreJob> Jobs(std::vector<std::vector<int32_t>> texts) {
   std::vector<ScoreJob> jobs;
-  for (auto& ids : texts) jobs.push_back({std::move(ids), absl::InfiniteFuture(), nullptr});
+  for (auto& ids : texts) jobs.push_back({std::move(ids), SteadyTime::InfiniteFuture(), nullptr});
   return jobs;
 }
 
@@ -59,7 +59,7 @@ TEST(RewardEngineTest, NobodyWaitingCostsNoCompute) {
   auto running = engine.Submit(Jobs({{0, 1, 2}}));
   model.WaitUntilHeld();
   std::vector<ScoreJob> jobs = Jobs({{0, 1, 1, 2}, {0, 1, 1, 1, 2}});
-  jobs[0].deadline = absl::InfinitePast();
+  jobs[0].deadline = SteadyTime::InfinitePast();
   jobs[1].cancelled = [] { return true; };
   auto gone = engine.Submit(std::move(jobs));
   model.Release();

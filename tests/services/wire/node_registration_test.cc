@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "absl/time/clock.h"
+#include "common/base/steady_time.h"
 #include "common/rpc/server.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
 
@@ -27,7 +27,7 @@ class RecordingOrchestrator : public v1::OrchestratorService::Service {
   }
 
   std::vector<v1::RegisterNodeRequest> WaitFor(size_t count) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    const SteadyTime deadline = SteadyTime::Now() + absl::Seconds(30);
     MutexLock lock(&mutex_);
     while (requests_.size() < count && changed_.WaitUntil(&mutex_, deadline)) {
     }
