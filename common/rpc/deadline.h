@@ -19,8 +19,7 @@ inline gpr_timespec ToGrpc(SteadyTime time) {
 // When the caller gives up.
 inline SteadyTime DeadlineOf(const grpc::ServerContextBase& context) {
   const gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
-  const gpr_timespec deadline =
-      gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_MONOTONIC);
+  const gpr_timespec deadline = gpr_convert_clock_type(context.raw_deadline(), GPR_CLOCK_MONOTONIC);
   if (gpr_time_cmp(deadline, gpr_inf_future(GPR_CLOCK_MONOTONIC)) == 0)
     return SteadyTime::InfiniteFuture();
   const gpr_timespec left = gpr_time_sub(deadline, now);

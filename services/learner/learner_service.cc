@@ -19,7 +19,8 @@ LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
     : options_(options),
       session_options_(std::move(session_options)),
       model_hash_(model_hash),
-      turns_(turns) {
+      turns_(turns),
+      owner_(session_options_.checkpoint_dir) {
   steps_total_ =
       metrics->AddCounter("mellow_learner_steps_total", "PPO steps trained and recorded.");
   checkpoint_failures_ =
@@ -58,7 +59,9 @@ void LearnerServiceImpl::DropSpoiledSession() {
   session_.reset();
 }
 
-absl::StatusOr<LearnerSession*> LearnerServiceImpl::OpenSession(const std::string& run_id) {
+absl::StatusOr<LearnerSession*> LearnerServiceImpl::OpenSession(const std::string& run_id,
+                                                                int64_t epoch) {
+  MELLOW_RETURN_IF_ERROR(owner_.Check(epoch));
   // Here, and not where the step failed: an exception on the way out passes by no other place.
   DropSpoiledSession();
   if (session_ == nullptr)
@@ -75,6 +78,8 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const v1::OpenRunRequest& request,
   if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
   MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, FromProto(request));
   MutexLock lock(&compute_mutex_);
+  MELLOW_ASSIGN_OR_RETURN(const int64_t epoch, owner_.Claim(request.epoch(), request.owner()));
+  response.set_epoch(epoch);
   DropSpoiledSession();
   if (session_ == nullptr || session_->settings().run_id != settings.run_id) {
     session_.reset();  // its last checkpoint has everything; two sets of weights may not fit
@@ -105,7 +110,8 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
                                            v1::TrainResponse& response) {
   if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
   MutexLock lock(&compute_mutex_);
-  MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+  MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session,
+                          OpenSession(request.run_id(), request.epoch()));
   if (const StepRecord* record = session->Recorded(request.step()); record != nullptr) {
     ToProto(*record, &response);
     response.set_replayed(true);
@@ -153,7 +159,8 @@ absl::Status LearnerServiceImpl::GetAdapterImpl(
   LearnerSession::Adapter adapter;
   {
     MutexLock lock(&compute_mutex_);
-    MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+    MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session,
+                            OpenSession(request.run_id(), request.epoch()));
     if (request.has_version()) {
       MELLOW_ASSIGN_OR_RETURN(adapter, session->AdapterOf(request.version()));
     } else {
@@ -176,7 +183,8 @@ absl::Status LearnerServiceImpl::ScoreTokensImpl(const v1::ScoreTokensRequest& r
     rows.push_back({{pair.source_ids().begin(), pair.source_ids().end()},
                     {pair.target_ids().begin(), pair.target_ids().end()}});
   MutexLock lock(&compute_mutex_);
-  MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session, OpenSession(request.run_id()));
+  MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session,
+                          OpenSession(request.run_id(), request.epoch()));
   const ComputeTurns::Turn turn(turns_);
   MELLOW_ASSIGN_OR_RETURN(const auto logprobs, session->ScoreTokens(rows, request.reference()));
   for (const std::vector<float>& row : logprobs)

@@ -13,6 +13,7 @@
 #include "services/learner/compute_turns.h"
 #include "services/learner/learner_options.h"
 #include "services/learner/learner_session.h"
+#include "services/learner/owner_epoch.h"
 
 namespace mellow::learner {
 
@@ -48,8 +49,9 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
                                v1::ScoreTokensResponse& response);
   // A session that a failed step left half-way is never used again: OpenRun reads its checkpoint.
   void DropSpoiledSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);
-  // The open run, if it is that one. FailedPrecondition otherwise.
-  absl::StatusOr<LearnerSession*> OpenSession(const std::string& run_id)
+  // The open run, if it is that one and `epoch` (0: not compared) is not of an owner before the
+  // present one. FailedPrecondition otherwise.
+  absl::StatusOr<LearnerSession*> OpenSession(const std::string& run_id, int64_t epoch)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);
 
   const LearnerOptions options_;
@@ -65,6 +67,8 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
 
   Mutex compute_mutex_;  // held while the trainer computes
   std::unique_ptr<LearnerSession> session_ ABSL_GUARDED_BY(compute_mutex_);
+
+  OwnerEpoch owner_ ABSL_GUARDED_BY(compute_mutex_);
 
   mutable Mutex info_mutex_;
   std::string run_id_ ABSL_GUARDED_BY(info_mutex_);

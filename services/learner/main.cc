@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <thread>
 
+#include "common/base/folder_lock.h"
 #include "common/base/status.h"
 #include "common/nn/weights/model_folder.h"
 #include "common/obs/log.h"
@@ -15,6 +16,8 @@ namespace {
 absl::Status Serve(LearnerOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
   MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
+  // Before anything is written: two learners would each cut off what the other one records.
+  MELLOW_ASSIGN_OR_RETURN(const auto checkpoints, FolderLock::Acquire(options.checkpoint_dir));
   if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
   LearnerSession::Options session{
       options.model, options.checkpoint_dir, options.keep_checkpoints, {}};

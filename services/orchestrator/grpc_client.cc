@@ -22,7 +22,14 @@ class GrpcNodeClients : public NodeClients {
   }
   std::shared_ptr<LearnerClient> Learner(const std::string& node_id,
                                          const std::string& address) override {
-    return MakeLearnerClient(Channel(address), Peer(node_id, address));
+    std::shared_ptr<LearnerClaim> claim;
+    {
+      MutexLock lock(&mutex_);
+      std::shared_ptr<LearnerClaim>& mine = claims_[node_id];
+      if (mine == nullptr) mine = std::make_shared<LearnerClaim>();
+      claim = mine;
+    }
+    return MakeLearnerClient(Channel(address), Peer(node_id, address), std::move(claim));
   }
 
  private:
@@ -44,6 +51,7 @@ class GrpcNodeClients : public NodeClients {
 
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<LearnerClaim>> claims_ ABSL_GUARDED_BY(mutex_);  // by id
 };
 
 }  // namespace

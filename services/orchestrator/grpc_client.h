@@ -4,6 +4,8 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -40,8 +42,13 @@ class CallContext {
                                                              std::string peer);
 [[nodiscard]] std::shared_ptr<RewardClient> MakeRewardClient(std::shared_ptr<grpc::Channel> channel,
                                                              std::string peer);
+// What a learner gave this process when it became its owner (OpenRunRequest.epoch); one a learner,
+// shared by all clients of it. Thread-safe.
+struct LearnerClaim {
+  std::atomic<int64_t> epoch{0};
+};
 [[nodiscard]] std::shared_ptr<LearnerClient> MakeLearnerClient(
-    std::shared_ptr<grpc::Channel> channel, std::string peer);
+    std::shared_ptr<grpc::Channel> channel, std::string peer, std::shared_ptr<LearnerClaim> claim);
 
 }  // namespace mellow::orchestrator
 

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/folder_lock.h"
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
@@ -15,8 +16,11 @@ namespace pb = learner::v1;
 
 class GrpcLearnerClient : public LearnerClient {
  public:
-  GrpcLearnerClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
-      : stub_(pb::LearnerService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+  GrpcLearnerClient(std::shared_ptr<grpc::Channel> channel, std::string peer,
+                    std::shared_ptr<LearnerClaim> claim)
+      : stub_(pb::LearnerService::NewStub(std::move(channel))),
+        peer_(std::move(peer)),
+        claim_(std::move(claim)) {}
 
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token stop) override {
     pb::OpenRunRequest request;
@@ -26,10 +30,13 @@ class GrpcLearnerClient : public LearnerClient {
     }
     request.set_start_adapter(call.start_adapter);
     request.set_start_version(call.start_version);
+    request.set_owner(absl::StrCat("the orchestrator that is ", NameOfThisProcess()));
+    request.set_epoch(claim_->epoch);
     CallContext context(kShortCall, std::move(stop));
     pb::OpenRunResponse response;
     const grpc::Status status = stub_->OpenRun(context.get(), request, &response);
     if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    claim_->epoch = response.epoch();
     return OpenAnswer{response.last_step(), AdapterRefFromProto(response.adapter())};
   }
 
@@ -38,6 +45,7 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_run_id(call.run_id);
     request.set_step(call.step);
     request.set_new_version(call.new_version);
+    request.set_epoch(claim_->epoch);
     for (const Rollout& rollout : call.rollouts) {
       pb::Rollout* added = request.add_rollouts();
       added->set_prompt_index(rollout.prompt_index);
@@ -65,6 +73,7 @@ class GrpcLearnerClient : public LearnerClient {
     pb::GetAdapterRequest request;
     request.set_run_id(run_id);
     request.set_version(version);
+    request.set_epoch(claim_->epoch);
     CallContext context(kShortCall, std::move(stop));
     auto reader = stub_->GetAdapter(context.get(), request);
     bool ended = false;
@@ -90,6 +99,7 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_run_id(run_id);
     for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
     request.set_reference(reference);
+    request.set_epoch(claim_->epoch);
     CallContext context(kShortCall, std::move(stop));
     pb::ScoreTokensResponse response;
     const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
@@ -101,13 +111,15 @@ class GrpcLearnerClient : public LearnerClient {
  private:
   std::unique_ptr<pb::LearnerService::Stub> stub_;
   std::string peer_;
+  std::shared_ptr<LearnerClaim> claim_;
 };
 
 }  // namespace
 
 std::shared_ptr<LearnerClient> MakeLearnerClient(std::shared_ptr<grpc::Channel> channel,
-                                                 std::string peer) {
-  return std::make_shared<GrpcLearnerClient>(std::move(channel), std::move(peer));
+                                                 std::string peer,
+                                                 std::shared_ptr<LearnerClaim> claim) {
+  return std::make_shared<GrpcLearnerClient>(std::move(channel), std::move(peer), std::move(claim));
 }
 
 }  // namespace mellow::orchestrator

@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/file.h"
+#include "common/base/folder_lock.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
@@ -19,7 +19,7 @@ absl::Status Serve(const OrchestratorOptions& options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
   MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.policy_model));
-  MELLOW_RETURN_IF_ERROR(MakeFolders(options.data_dir));
+  MELLOW_ASSIGN_OR_RETURN(const auto data_dir, FolderLock::Acquire(options.data_dir));
   MELLOW_ASSIGN_OR_RETURN(auto ledger,
                           SqliteLedger::Open(absl::StrCat(options.data_dir, "/ledger.db")));
   const absl::Duration lost_after = absl::Seconds(options.lost_after_seconds);

@@ -11,6 +11,8 @@ namespace mellow::orchestrator {
 namespace {
 
 constexpr size_t kMaxNodes = 4096;
+// Incarnations remembered of one node id.
+constexpr size_t kMaxReplaced = 64;
 constexpr absl::Duration kForgetAfter = absl::Hours(1);
 constexpr absl::Duration kFirstRest = absl::Milliseconds(100);
 constexpr absl::Duration kLongestRest = absl::Seconds(5);
@@ -92,6 +94,21 @@ absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
       return absl::ResourceExhaustedError(
           absl::StrCat("node_id: ", report.node_id, ": ", kMaxNodes, " nodes are registered"));
     }
+    for (const auto& [id, other] : nodes_) {
+      if (other.lost || other.report.role != NodeRole::kLearner ||
+          report.role != NodeRole::kLearner || id == report.node_id) {
+        continue;
+      }
+      return absl::AlreadyExistsError(absl::StrCat("node_id: ", report.node_id, ": the learner is ",
+                                                   id, " at ", other.report.address,
+                                                   ", and a cluster has one"));
+    }
+    if (it != nodes_.end() && !it->second.lost &&
+        it->second.replaced.contains(report.incarnation)) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("node_id: ", report.node_id, ": another process took this place, at ",
+                       it->second.report.address, "; give each node an id of its own"));
+    }
     const bool fresh = it == nodes_.end() || it->second.report.incarnation != report.incarnation ||
                        it->second.report.role != report.role;
     if (fresh) {
@@ -100,6 +117,10 @@ absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
         ended = it->second.life;
         node.leases_done = it->second.leases_done;
         node.leases_lost = it->second.leases_lost;
+        // A process that only restarts adds one each time: the old ones never come back.
+        if (it->second.replaced.size() < kMaxReplaced) node.replaced = it->second.replaced;
+        node.replaced.insert(it->second.report.incarnation);
+        node.replaced.erase(report.incarnation);
       }
       Unverify(&node, RequirementOf(report.role).reason);
       it = nodes_.insert_or_assign(report.node_id, std::move(node)).first;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -52,7 +53,10 @@ class NodeRegistry {
   NodeRegistry(const NodeRegistry&) = delete;
   NodeRegistry& operator=(const NodeRegistry&) = delete;
 
-  // A registration or heartbeat. ResourceExhausted: too many nodes.
+  // A registration or heartbeat. A process with the id of a live node takes its place; the one that
+  // it replaced is refused from then on, for as long as the new one lives, so that the two never
+  // alternate. ResourceExhausted: too many nodes. AlreadyExists, naming the other one: the process
+  // was replaced, or another learner is alive (a cluster has one).
   [[nodiscard]] absl::Status Register(const NodeReport& report, SteadyTime now);
   // The process says that it ends: it gets no new work and is forgotten. Calls to it go on, it
   // answers them. Ignored when another process has taken the node's place.
@@ -118,6 +122,7 @@ class NodeRegistry {
  private:
   struct Node {
     NodeReport report;
+    std::set<std::string> replaced;  // incarnations that had this id before
     SteadyTime last_seen;
     bool lost = false;
     std::stop_source life;

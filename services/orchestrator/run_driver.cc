@@ -67,7 +67,8 @@ absl::Status RunDriver::Pin() {
 
 absl::Status RunDriver::Open() {
   MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id_));
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps, parts_.ledger->Steps(run_id_, 0, kAllSteps));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps,
+                          parts_.ledger->Steps(run_id_, 0, kAllSteps));
   for (const StepRecord& step : steps) adapters_.push_back(step.adapter);
   if (!steps.empty()) response_tokens_mean_ = steps.back().response_tokens_mean;
   const int committed = static_cast<int>(steps.size());

@@ -62,6 +62,45 @@ class LearnerServiceTest : public ::testing::Test {
   std::unique_ptr<v1::LearnerService::Stub> stub_;
 };
 
+TEST_F(LearnerServiceTest, AnOlderOrchestratorIsRefusedAndToldOfTheNewerOne) {
+  v1::OpenRunRequest open = MakeOpen("run-1");
+  const auto open_as = [&](const std::string& owner, int64_t epoch, v1::OpenRunResponse* response) {
+    open.set_owner(owner);
+    open.set_epoch(epoch);
+    return Open(open, response);
+  };
+  v1::OpenRunResponse first, second, again;
+  ASSERT_TRUE(open_as("orchestrator A", 0, &first).ok());
+  ASSERT_TRUE(open_as("orchestrator A", first.epoch(), &again).ok());
+  EXPECT_EQ(again.epoch(), first.epoch());
+  ASSERT_TRUE(open_as("orchestrator B", 0, &second).ok());
+  EXPECT_GT(second.epoch(), first.epoch());
+
+  const auto refused = [&](const grpc::Status& status) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(status.error_message(), HasSubstr("orchestrator B"));
+  };
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    refused(open_as("orchestrator A", first.epoch(), &again));
+    v1::ScoreTokensRequest score;
+    score.set_run_id("run-1");
+    score.add_pairs()->add_source_ids(1);
+    score.mutable_pairs(0)->add_target_ids(1);
+    v1::ScoreTokensResponse scores;
+    score.set_epoch(first.epoch());
+    grpc::ClientContext older, newer;
+    refused(stub_->ScoreTokens(&older, score, &scores));
+    score.set_epoch(second.epoch());
+    EXPECT_TRUE(stub_->ScoreTokens(&newer, score, &scores).ok());
+    // Also by a learner that was restarted.
+    OwnerEpoch restarted(root_.path());
+    EXPECT_TRUE(absl::IsFailedPrecondition(restarted.Check(first.epoch())));
+    EXPECT_TRUE(restarted.Check(second.epoch()).ok());
+  }
+  ASSERT_TRUE(open_as("orchestrator A", 0, &again).ok()) << "restarted, it takes the learner back";
+  EXPECT_GT(again.epoch(), second.epoch());
+}
+
 TEST_F(LearnerServiceTest, ARepeatedStepIsAnsweredFromTheRecord) {
   v1::OpenRunResponse opened;
   ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());

@@ -31,6 +31,41 @@ NodeState StateOf(const NodeRegistry& registry, const std::string& id) {
   return NodeState::kLost;
 }
 
+TEST(NodeRegistryTest, TwoProcessesOfOneIdNeverAlternate) {
+  NodeRegistry registry(kLostAfter);
+  Register(&registry, MakeReport("p", NodeRole::kPolicy, "old"));
+  const NodeHandle old = registry.Ready(NodeRole::kPolicy, kStart).at(0);
+  NodeReport second = MakeReport("p", NodeRole::kPolicy, "new");
+  second.address = "elsewhere:2";
+  Register(&registry, second);
+  EXPECT_TRUE(old.life.stop_requested());
+  for (int heartbeat = 0; heartbeat < 3; ++heartbeat) {
+    const absl::Status refused =
+        registry.Register(MakeReport("p", NodeRole::kPolicy, "old"), kStart);
+    EXPECT_TRUE(absl::IsAlreadyExists(refused)) << refused;
+    EXPECT_THAT(refused.message(), HasSubstr("elsewhere:2"));
+    Register(&registry, second);
+    EXPECT_EQ(registry.Ready(NodeRole::kPolicy, kStart).at(0).incarnation, "new");
+  }
+  // The one that is still there may work again when the other is gone.
+  registry.Sweep(kStart + kLostAfter);
+  Register(&registry, MakeReport("p", NodeRole::kPolicy, "old"), kStart + kLostAfter);
+  EXPECT_EQ(registry.Ready(NodeRole::kPolicy, kStart + kLostAfter).at(0).incarnation, "old");
+}
+
+TEST(NodeRegistryTest, ASecondLearnerIsRefusedWhileTheFirstLives) {
+  NodeRegistry registry(kLostAfter);
+  Register(&registry, MakeReport("learner-1", NodeRole::kLearner));
+  const absl::Status refused =
+      registry.Register(MakeReport("learner-0", NodeRole::kLearner), kStart);
+  EXPECT_TRUE(absl::IsAlreadyExists(refused)) << refused;
+  EXPECT_THAT(refused.message(), HasSubstr("learner-1 at learner-1:1"));
+  registry.Sweep(kStart + kLostAfter);
+  Register(&registry, MakeReport("learner-0", NodeRole::kLearner), kStart + kLostAfter);
+  EXPECT_TRUE(absl::IsAlreadyExists(
+      registry.Register(MakeReport("learner-1", NodeRole::kLearner), kStart + kLostAfter)));
+}
+
 TEST(NodeRegistryTest, ASilentNodeIsLostAndItsCallsAreGivenUp) {
   NodeRegistry registry(kLostAfter);
   Register(&registry, MakeReport("r", NodeRole::kReward));

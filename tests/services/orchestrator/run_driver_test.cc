@@ -218,7 +218,8 @@ TEST_F(RunDriverTest, ARunThatResumesAfterAnotherOneKeepsItsWeightsUnderANewVers
     RunConfig other = MakeRunConfig(2);
     other.seed = 99;
     ASSERT_TRUE(life.Drive("other", other).ok());
-    EXPECT_EQ(life.ledger->Steps("other", 0, kAllSteps)->back().adapter.version, 4) << "after 1 and 2";
+    EXPECT_EQ(life.ledger->Steps("other", 0, kAllSteps)->back().adapter.version, 4)
+        << "after 1 and 2";
     ASSERT_TRUE(life.ledger->SetRunState("other", RunState::kDone, "").ok());
   }
   Life life(&cluster_, folder_.path());

@@ -6,7 +6,6 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
