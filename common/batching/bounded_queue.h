@@ -84,6 +84,10 @@ class BoundedQueue {
     MutexLock lock(&mutex_);
     return size_;
   }
+  [[nodiscard]] size_t lane_size(size_t lane) const {
+    MutexLock lock(&mutex_);
+    return lanes_[lane].items.size();
+  }
 
  private:
   struct Lane {

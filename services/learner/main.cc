@@ -48,6 +48,7 @@ absl::Status Serve(LearnerOptions options) {
        .drain = [&] {
          service.Drain();
          runner.Drain();
+         sft_service.Drain();
        }});
 }
 

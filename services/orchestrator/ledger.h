@@ -77,6 +77,9 @@ class Ledger {
   // Committed steps > `after`, in order.
   [[nodiscard]] virtual absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id,
                                                                       int after) = 0;
+  // The first `count` of them.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<StepRecord>> NextSteps(const std::string& run_id,
+                                                                          int after, int count) = 0;
 
   // What was published; older records of the same run are dropped. NewestAdapter: of all runs, the
   // bare base model not counted.

@@ -15,8 +15,8 @@
 namespace mellow::orchestrator {
 namespace {
 
-// Each watcher holds a thread of the rpc server, and the heartbeats of the nodes need some too.
-constexpr int kMaxWatchers = 16;
+// What a watcher has in memory while its reader reads.
+constexpr int kStepsAtOnce = 16;
 constexpr absl::Duration kActivityPause = absl::Seconds(1);
 // Between two looks whether the disk has room again.
 constexpr absl::Duration kRoomPause = absl::Seconds(1);
@@ -328,9 +328,6 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
   MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id));
   {
     MutexLock lock(&mutex_);
-    if (watchers_ >= kMaxWatchers) {
-      return absl::ResourceExhaustedError(absl::StrCat(kMaxWatchers, " watchers already"));
-    }
     ++watchers_;
   }
   const auto leave = [this](absl::Status status) {
@@ -356,12 +353,13 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
       if (active) activity = active_->activity;
     }
     const absl::StatusOr<std::vector<StepRecord>> steps =
-        parts_.ledger->Steps(run.run_id, after_step);
+        parts_.ledger->NextSteps(run.run_id, after_step, kStepsAtOnce);
     if (!steps.ok()) return leave(steps.status());
     for (const StepRecord& step : *steps) {
       if (!sink->OnStep(step)) return leave(absl::CancelledError("the watcher is gone"));
       after_step = step.step;
     }
+    if (steps->size() == kStepsAtOnce) continue;  // there may be more
     if (!active) {
       const absl::StatusOr<RunStatus> status = Get(run.run_id);
       if (!status.ok()) return leave(status.status());

@@ -365,13 +365,14 @@ absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecor
   return transaction.Commit();
 }
 
-absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after) {
+absl::StatusOr<std::vector<StepRecord>> SqliteLedger::NextSteps(const std::string& run_id,
+                                                                int after, int count) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
       database_->Prepare("SELECT step, version, sha256, record FROM steps WHERE run_id = ? AND "
-                         "committed = 1 AND step > ? ORDER BY step"));
-  select.BindText(1, run_id).Bind(2, int64_t{after});
+                         "committed = 1 AND step > ? ORDER BY step LIMIT ?"));
+  select.BindText(1, run_id).Bind(2, int64_t{after}).Bind(3, int64_t{count});
   std::vector<StepRecord> steps;
   for (;;) {
     MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());

@@ -34,7 +34,12 @@ class SqliteLedger : public Ledger {
                          absl::Span<const PromptScore> scores) override;
   absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override;
   absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override;
-  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override;
+  absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override {
+    return NextSteps(run_id, after, /*count=*/-1);
+  }
+  // `count` < 0: all.
+  absl::StatusOr<std::vector<StepRecord>> NextSteps(const std::string& run_id, int after,
+                                                    int count) override;
   absl::Status RecordAdapter(const AdapterRecord& adapter) override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -14,18 +15,25 @@ namespace {
 // Popped at once, so that there is something to sort by length.
 constexpr size_t kMaxPop = 256;
 
+constexpr const char* kLaneNames[] = {"user", "rollout"};
+constexpr size_t kLanes = std::size(kLaneNames);
+
 }  // namespace
 
 RewardEngine::RewardEngine(nn::SequenceClassifier* model, const EngineOptions& options,
                            obs::Metrics* metrics)
     : model_(model),
       options_(options),
-      queue_(static_cast<size_t>(options.queue_capacity), /*lanes=*/2) {
-  queue_depth_ = metrics->AddGauge("mellow_reward_queue_depth", "Texts that wait for the engine.");
-  metrics
-      ->AddGauge("mellow_reward_queue_capacity",
-                 "Texts that may wait for the engine, of users and as many of rollouts.")
-      .Set(options.queue_capacity);
+      queue_(static_cast<size_t>(options.queue_capacity), kLanes) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    queue_depth_[lane] =
+        metrics->AddGauge("mellow_reward_queue_depth", "Texts that wait for the engine.",
+                          {{"lane", kLaneNames[lane]}});
+    metrics
+        ->AddGauge("mellow_reward_queue_capacity", "Texts that may wait for the engine.",
+                   {{"lane", kLaneNames[lane]}})
+        .Set(options.queue_capacity);
+  }
   texts_total_ = metrics->AddCounter("mellow_reward_texts_total", "Texts classified.");
   tokens_total_ = metrics->AddCounter("mellow_reward_tokens_total", "Tokens classified.");
   dropped_ =
@@ -50,8 +58,13 @@ absl::Status RewardEngine::Submit(std::vector<ScoreJob> jobs, Places* places) {
   MELLOW_RETURN_IF_ERROR(
       queue_.TryPushAll(&jobs, static_cast<size_t>(places->lane_), /*reserved=*/true));
   places->count_ = 0;
-  queue_depth_.Set(static_cast<double>(queue_.size()));
+  SetDepths();
   return absl::OkStatus();
+}
+
+void RewardEngine::SetDepths() {
+  for (size_t lane = 0; lane < kLanes; ++lane)
+    queue_depth_[lane].Set(static_cast<double>(queue_.lane_size(lane)));
 }
 
 void RewardEngine::Classify(std::vector<ScoreJob> batch) {
@@ -87,7 +100,7 @@ void RewardEngine::Loop() {
   while (true) {
     std::vector<ScoreJob> popped = queue_.PopBatch(kMaxPop, options_.linger);
     if (popped.empty()) return;
-    queue_depth_.Set(static_cast<double>(queue_.size()));
+    SetDepths();
     const absl::Time now = absl::Now();
     std::erase_if(popped, [&](ScoreJob& p) {
       const bool late = now >= p.deadline;

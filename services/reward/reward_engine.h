@@ -77,11 +77,12 @@ class RewardEngine {
 
  private:
   void Loop();
+  void SetDepths();
   void Classify(std::vector<ScoreJob> batch);
 
   nn::SequenceClassifier* const model_;
   const EngineOptions options_;
-  obs::Gauge queue_depth_;
+  obs::Gauge queue_depth_[2];
   obs::Counter texts_total_;
   obs::Counter tokens_total_;
   obs::Counter dropped_;

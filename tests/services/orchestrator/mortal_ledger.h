@@ -57,6 +57,10 @@ class MortalLedger : public Ledger {
   absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after) override {
     return kill_->Through([&] { return ledger_->Steps(run_id, after); });
   }
+  absl::StatusOr<std::vector<StepRecord>> NextSteps(const std::string& run_id, int after,
+                                                    int count) override {
+    return kill_->Through([&] { return ledger_->NextSteps(run_id, after, count); });
+  }
   absl::Status RecordAdapter(const AdapterRecord& adapter) override {
     return Write([&] { return ledger_->RecordAdapter(adapter); });
   }

@@ -55,7 +55,7 @@ TEST(RewardEngineTest, MetricsSayTheCapacityOfTheQueue) {
   testing::FakeClassifier model;
   obs::Metrics metrics;
   const RewardEngine engine(&model, {.queue_capacity = 5}, &metrics);
-  EXPECT_THAT(metrics.Text(), HasSubstr("mellow_reward_queue_capacity 5\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("mellow_reward_queue_capacity{lane=\"user\"} 5\n"));
 }
 
 TEST(RewardEngineTest, AFullQueueRefusesTheWholeRequest) {
