@@ -137,9 +137,12 @@ grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::
 }
 
 grpc::Status OrchestratorServiceImpl::PromoteAdapter(
-    grpc::ServerContext*, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
+    grpc::ServerContext* context, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
     v1::PromoteAdapterResponse* response) {
-  return rpc::ToGrpcStatus(PromoteAdapterImpl(*reader, response));
+  const absl::Status status = PromoteAdapterImpl(*reader, response);
+  // A stream that its sender gave up looks like one that is too short.
+  if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
+  return rpc::ToGrpcStatus(status);
 }
 
 absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(

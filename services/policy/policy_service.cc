@@ -76,10 +76,13 @@ grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerCon
     call->Answer(status);
   return call;
 }
-grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext*,
+grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                grpc::ServerReader<common::v1::AdapterChunk>* reader,
                                                v1::PublishAdapterResponse* response) {
-  return rpc::ToGrpcStatus(PublishAdapterImpl(*reader, *response));
+  const absl::Status status = PublishAdapterImpl(*reader, *response);
+  // A stream that its sender gave up looks like one that is too short.
+  if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
+  return rpc::ToGrpcStatus(status);
 }
 
 absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(

@@ -18,14 +18,15 @@ thread_local int64_t peak = 0;
 
 }  // namespace
 
-void* operator new(std::size_t bytes) {
+// Not inlined: GCC would take malloc and delete for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   void* const block = std::malloc(bytes);
   if (block == nullptr) throw std::bad_alloc();
   live += static_cast<int64_t>(malloc_usable_size(block));
   peak = std::max(peak, live);
   return block;
 }
-void operator delete(void* block) noexcept {
+[[gnu::noinline]] void operator delete(void* block) noexcept {
   live -= static_cast<int64_t>(malloc_usable_size(block));
   std::free(block);
 }
