@@ -15,18 +15,21 @@ class TokenBucket {
   TokenBucket(double per_second, double burst, SteadyTime now)
       : per_second_(per_second), burst_(burst), filled_(burst), at_(now) {}
 
-  // False: too many. What was refused costs nothing.
-  [[nodiscard]] bool Take(SteadyTime now) {
+  // False: too many. What was refused costs nothing. More than `burst` at once is let through when
+  // the bucket is full, and then paid for by a longer wait.
+  [[nodiscard]] bool Take(SteadyTime now, double count = 1) {
     const double passed = std::max(0.0, absl::ToDoubleSeconds(now - at_));
     filled_ = std::min(burst_, filled_ + passed * per_second_);
     at_ = now;
-    if (filled_ < 1) return false;
-    filled_ -= 1;
+    if (filled_ < std::min(count, burst_)) return false;
+    filled_ -= count;
     return true;
   }
 
   // After a refusal: when Take will say yes, if nobody else takes.
-  [[nodiscard]] absl::Duration Wait() const { return absl::Seconds((1 - filled_) / per_second_); }
+  [[nodiscard]] absl::Duration Wait(double count = 1) const {
+    return absl::Seconds((std::min(count, burst_) - filled_) / per_second_);
+  }
 
  private:
   double per_second_;

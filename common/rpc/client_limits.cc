@@ -31,21 +31,25 @@ ClientLimits::Client* ClientLimits::Find(const std::string& name, SteadyTime now
   return &clients_.front();
 }
 
-ClientLimits::Decision ClientLimits::Enter(const std::string& client, SteadyTime now) {
+ClientLimits::Decision ClientLimits::Enter(const std::string& client, SteadyTime now,
+                                           int64_t work) {
   MutexLock lock(&mutex_);
   Client* found = Find(client, now);
   if (found == nullptr) return {"clients", absl::ZeroDuration()};
-  if (options_.concurrency > 0 && found->calls >= options_.concurrency)
+  // Work that alone is over the limit would never be done: it gets its turn when there is no other.
+  if (options_.concurrency > 0 && found->calls > 0 && found->calls + work > options_.concurrency)
     return {"concurrency", absl::ZeroDuration()};
-  if (options_.rate > 0 && !found->bucket.Take(now)) return {"rate", found->bucket.Wait()};
-  ++found->calls;
+  const double count = static_cast<double>(work);
+  if (options_.rate > 0 && !found->bucket.Take(now, count))
+    return {"rate", found->bucket.Wait(count)};
+  found->calls += work;
   return {"", absl::ZeroDuration()};
 }
 
-void ClientLimits::Leave(const std::string& client) {
+void ClientLimits::Leave(const std::string& client, int64_t work) {
   MutexLock lock(&mutex_);
   // A client with a call in progress is never forgotten.
-  --by_name_.at(client)->calls;
+  by_name_.at(client)->calls -= work;
 }
 
 }  // namespace mellow::rpc

@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_RPC_CLIENT_LIMITS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <string>
 #include <unordered_map>
@@ -13,13 +14,14 @@
 
 namespace mellow::rpc {
 
-// How much one client may ask for. Thread-safe. Remembers at most `max_clients`: for a new one,
+// How much one client may ask for. A call counts as the work that it asks for (texts to score,
+// prompts to answer), at least as one. Thread-safe. Remembers at most `max_clients`: for a new one,
 // that which has been quiet for longest and has no call in progress is forgotten.
 class ClientLimits {
  public:
   struct Options {
     double rate = 0;      // calls a second on average, twice as many at once; 0: no limit
-    int concurrency = 0;  // calls in progress; 0: no limit
+    int concurrency = 0;  // calls in progress, or one that alone counts as more; 0: no limit
     size_t max_clients = 4096;
   };
   struct Decision {
@@ -30,8 +32,9 @@ class ClientLimits {
 
   explicit ClientLimits(Options options) : options_(options) {}
 
-  [[nodiscard]] Decision Enter(const std::string& client, SteadyTime now);
-  void Leave(const std::string& client);
+  [[nodiscard]] Decision Enter(const std::string& client, SteadyTime now, int64_t work = 1);
+  // `work` as it was given to Enter.
+  void Leave(const std::string& client, int64_t work = 1);
 
   const Options& options() const { return options_; }
 
@@ -39,7 +42,7 @@ class ClientLimits {
   struct Client {
     std::string name;
     TokenBucket bucket;
-    int calls = 0;
+    int64_t calls = 0;  // what they count as
   };
   using Clients = std::list<Client>;
 

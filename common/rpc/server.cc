@@ -127,22 +127,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                : grpc::InsecureServerCredentials(),
                            &server->port_);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  builder.SetMaxSendMessageSize(options.max_message_bytes);
   grpc::ResourceQuota quota("mellow");
   quota.SetMaxThreads(options.max_threads);
   builder.SetResourceQuota(quota);
   if (options.limits.rate > 0 || options.limits.concurrency > 0) {
     server->limiter_ = std::make_unique<CallLimiter>(
         options.limits, options.security.has_value() ? options.security->tokens : nullptr,
-        options.unlimited_roles, count);
-    if (server->service_names_.size() <= services.size())
-      return absl::InternalError("limits need the full name of every service");
-    for (size_t i = 0; i < services.size(); ++i) {
-      MELLOW_ASSIGN_OR_RETURN(
-          auto limited,
-          MakeLimitedService(services[i], server->service_names_[i], server->limiter_.get()));
-      services[i] = server->limited_.emplace_back(std::move(limited)).get();
-    }
+        options.unlimited_roles, options.work, count);
+    for (grpc::Service*& service : services)
+      service =
+          server->limited_.emplace_back(MakeLimitedService(service, server->limiter_.get())).get();
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
   if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());

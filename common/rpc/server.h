@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "common/obs/metrics.h"
 #include "common/rpc/client_limits.h"
+#include "common/rpc/limited_service.h"
 #include "common/rpc/tls_credentials.h"
 
 namespace grpc {
@@ -22,13 +23,12 @@ class Service;
 
 namespace mellow::rpc {
 
-class CallLimiter;
 class CallsInProgress;
 class HandshakeWatch;
 
 struct ServerOptions {
   std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
-  int max_message_bytes = 64 << 20;     // larger: RESOURCE_EXHAUSTED from gRPC itself
+  int max_message_bytes = 64 << 20;     // that clients send; larger: RESOURCE_EXHAUSTED
   int max_threads = 64;                 // of the synchronous server; calls beyond it wait
   // Older connections are asked to end (their calls are finished, however long they take), give or
   // take 10 %: a caller then looks its name up again, and so finds servers that have come since.
@@ -41,6 +41,7 @@ struct ServerOptions {
   // not limited.
   ClientLimits::Options limits;
   std::set<std::string> unlimited_roles;
+  CountWork work;  // may be empty: every call counts as one
   [[nodiscard]] absl::Status Validate() const;
 };
 
@@ -51,8 +52,8 @@ struct ServerOptions {
 // mellow_rpc_server_handshake_failures_total. Health starts NOT_SERVING.
 class Server {
  public:
-  // `services` and `metrics` must outlive the server; with limits there is a full name for each
-  // service, in order. Unavailable: the address cannot be bound (named).
+  // `services` and `metrics` must outlive the server. Unavailable: the address cannot be bound
+  // (named).
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Server>> Start(
       const ServerOptions& options, std::vector<grpc::Service*> services,
       std::vector<std::string> service_names, obs::Metrics* metrics);

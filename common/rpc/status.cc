@@ -19,6 +19,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer) 
   if (status.error_code() == grpc::StatusCode::UNKNOWN &&
       absl::StrContains(status.error_message(), "Stream removed"))
     code = absl::StatusCode::kUnavailable;
+  if (status.error_code() == grpc::StatusCode::CANCELLED)
+    return absl::UnavailableError(
+        absl::StrCat(peer, ": the call was cancelled: ", status.error_message()));
   return absl::Status(code, absl::StrCat(peer, ": ", status.error_message()));
 }
 

@@ -35,6 +35,7 @@ absl::StatusOr<Bpe> Bpe::Create(const absl::flat_hash_map<std::string, int32_t>&
           "line ", line_number, " is not a pair of vocabulary entries that make a third"));
     }
     bpe.merges_[Key(left->second, right->second)] = {rank++, result->second};
+    bpe.results_.push_back(result->second);
   }
   return bpe;
 }
@@ -44,7 +45,7 @@ void Bpe::Offer(int32_t pos, Scratch* scratch) const {
   if (symbol.next < 0) return;
   const auto merge = merges_.find(Key(symbol.id, scratch->symbols_[symbol.next].id));
   if (merge == merges_.end()) return;
-  scratch->queue_.push_back({merge->second.rank, pos, merge->second.id});
+  scratch->queue_.push_back({merge->second.rank, pos});
 }
 
 void Bpe::Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const {
@@ -52,10 +53,12 @@ void Bpe::Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>*
   auto& queue = scratch->queue_;
   symbols.clear();
   queue.clear();
+  symbols.reserve(word.size());
+  queue.reserve(word.size());
   for (const char c : word) {
     const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
     const int32_t pos = static_cast<int32_t>(symbols.size());
-    if (id >= 0) symbols.push_back({id, pos - 1, pos + 1, false});
+    if (id >= 0) symbols.push_back({id, pos - 1, pos + 1});
   }
   if (symbols.empty()) return;
   symbols.back().next = -1;
@@ -67,14 +70,14 @@ void Bpe::Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>*
     const Scratch::Candidate best = queue.back();
     queue.pop_back();
     Scratch::Symbol& left = symbols[best.pos];
-    if (left.merged || left.next < 0) continue;
+    if (left.id < 0 || left.next < 0) continue;
     Scratch::Symbol& right = symbols[left.next];
     const auto merge = merges_.find(Key(left.id, right.id));
     // An entry from before one of the two changed.
-    if (merge == merges_.end() || merge->second.id != best.id) continue;
-    left.id = best.id;
+    if (merge == merges_.end() || merge->second.id != results_[best.rank]) continue;
+    left.id = merge->second.id;
     left.next = right.next;
-    right.merged = true;
+    right.id = -1;
     if (left.next >= 0) symbols[left.next].previous = best.pos;
     for (const int32_t pos : {left.previous, best.pos}) {
       const size_t size = queue.size();

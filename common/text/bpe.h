@@ -24,13 +24,13 @@ class Bpe {
   // Buffers that calls of one thread share.
   class Scratch {
     friend class Bpe;
+    // One a byte of the word: small, because a word may be a whole text.
     struct Symbol {
-      int32_t id;
+      int32_t id;              // -1: merged into the symbol before it
       int32_t previous, next;  // -1: none
-      bool merged;             // into the symbol before it
     };
     struct Candidate {
-      int32_t rank, pos, id;
+      int32_t rank, pos;
       bool operator<(
           const Candidate& other) const {  // the queue's top is the lowest rank, then the leftmost
         return rank != other.rank ? rank > other.rank : pos > other.pos;
@@ -41,7 +41,7 @@ class Bpe {
   };
 
   // Appends the ids of the bytes of `word`. A byte that is not in the vocabulary vanishes, as in
-  // the tokenizers' BPE without an unknown token. O(n log n).
+  // the tokenizers' BPE without an unknown token. O(n log n). A word is shorter than 2 GiB.
   void Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const;
 
  private:
@@ -57,6 +57,7 @@ class Bpe {
 
   std::array<int32_t, 256> byte_ids_;  // -1: not in the vocabulary
   absl::flat_hash_map<uint64_t, Merge> merges_;
+  std::vector<int32_t> results_;  // rank -> id
 };
 
 }  // namespace mellow::text

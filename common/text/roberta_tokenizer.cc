@@ -45,7 +45,10 @@ class RobertaTokenizer : public Tokenizer {
     }
     std::vector<int32_t> ids = {parts_.bos_id};
     Bpe::Scratch scratch;
+    // What comes behind as many tokens as are kept is not looked at.
+    const size_t enough = max_tokens > 0 ? static_cast<size_t>(max_tokens) : SIZE_MAX;
     for (const TextPart& raw : raw_splitter_.Split(text)) {
+      if (ids.size() >= enough) break;
       if (raw.id >= 0) {
         ids.push_back(raw.id);
         continue;
@@ -55,11 +58,11 @@ class RobertaTokenizer : public Tokenizer {
         if (part.id >= 0) {
           ids.push_back(part.id);
         } else {
-          EncodeWords(part.text, &scratch, &ids);
+          EncodeWords(part.text, enough, &scratch, &ids);
         }
       }
     }
-    if (max_tokens > 0 && ids.size() >= static_cast<size_t>(max_tokens)) ids.resize(max_tokens - 1);
+    if (ids.size() >= enough) ids.resize(enough - 1);
     ids.push_back(parts_.eos_id);
     return ids;
   }
@@ -73,13 +76,15 @@ class RobertaTokenizer : public Tokenizer {
   int vocab_size() const override { return parts_.vocabulary.size(); }
 
  private:
-  void EncodeWords(absl::string_view text, Bpe::Scratch* scratch, std::vector<int32_t>* ids) const {
+  // Stops at a word's end once there are `enough` ids.
+  void EncodeWords(absl::string_view text, size_t enough, Bpe::Scratch* scratch,
+                   std::vector<int32_t>* ids) const {
     std::string prefixed;
     if (parts_.add_prefix_space && text.front() != ' ') {
       prefixed = absl::StrCat(" ", text);
       text = prefixed;
     }
-    for (size_t pos = 0; pos < text.size();) {
+    for (size_t pos = 0; pos < text.size() && ids->size() < enough;) {
       const size_t end = WordEnd(text, pos);
       parts_.bpe.Encode(text.substr(pos, end - pos), scratch, ids);
       pos = end;

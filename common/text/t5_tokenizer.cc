@@ -53,7 +53,10 @@ class T5Tokenizer : public Tokenizer {
     }
     std::vector<int32_t> ids;
     Unigram::Scratch scratch;
+    // What comes behind as many tokens as are kept is not looked at.
+    const size_t enough = max_tokens > 0 ? static_cast<size_t>(max_tokens) : SIZE_MAX;
     for (const TextPart& raw : raw_splitter_.Split(text)) {
+      if (ids.size() >= enough) break;
       if (raw.id >= 0) {
         ids.push_back(raw.id);
         continue;
@@ -63,11 +66,11 @@ class T5Tokenizer : public Tokenizer {
         if (part.id >= 0) {
           ids.push_back(part.id);
         } else {
-          EncodeWords(part.text, &scratch, &ids);
+          EncodeWords(part.text, enough, &scratch, &ids);
         }
       }
     }
-    if (max_tokens > 0 && ids.size() >= static_cast<size_t>(max_tokens)) ids.resize(max_tokens - 1);
+    if (ids.size() >= enough) ids.resize(enough - 1);
     ids.push_back(parts_.eos_id);
     return ids;
   }
@@ -124,7 +127,8 @@ class T5Tokenizer : public Tokenizer {
   }
 
   // Words begin with "▁", in place of the space before them; the first one gets it in any case.
-  void EncodeWords(absl::string_view text, Unigram::Scratch* scratch,
+  // Stops at a word's end once there are `enough` ids.
+  void EncodeWords(absl::string_view text, size_t enough, Unigram::Scratch* scratch,
                    std::vector<int32_t>* ids) const {
     std::string word;
     if (text.front() != ' ' && !absl::StartsWith(text, kSpace)) word = std::string(kSpace);
@@ -132,7 +136,7 @@ class T5Tokenizer : public Tokenizer {
       if (!word.empty()) parts_.unigram.Encode(word, scratch, ids);
       word = std::string(kSpace);
     };
-    while (!text.empty()) {
+    while (!text.empty() && ids->size() < enough) {
       if (text.front() == ' ') {
         flush();
         text.remove_prefix(1);

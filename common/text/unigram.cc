@@ -32,7 +32,7 @@ void Unigram::Encode(absl::string_view word, Scratch* scratch, std::vector<int32
   nodes.assign(word.size() + 1, {0.0, -1, 0});
   const auto offer = [&](size_t begin, size_t end, int32_t id, double score) {
     Scratch::Node& node = nodes[end];
-    if (node.begin < 0 || score > node.score) node = {score, static_cast<int64_t>(begin), id};
+    if (node.begin < 0 || score > node.score) node = {score, static_cast<int32_t>(begin), id};
   };
   for (size_t begin = 0; begin < word.size();) {
     const size_t char_size = DecodeUtf8(word, begin).size;
@@ -45,14 +45,20 @@ void Unigram::Encode(absl::string_view word, Scratch* scratch, std::vector<int32
     if (!known) offer(begin, begin + char_size, unk_id_, score + unk_score_);
     begin += char_size;
   }
-  std::vector<int32_t>& reversed = scratch->ids;
-  reversed.clear();
-  for (size_t end = word.size(); end > 0; end = nodes[end].begin) {
-    const int32_t id = nodes[end].id;
-    if (id == unk_id_ && !reversed.empty() && reversed.back() == unk_id_) continue;
-    reversed.push_back(id);
-  }
-  ids->insert(ids->end(), reversed.rbegin(), reversed.rend());
+  // The path from its end to its beginning; of adjacent unknown characters the last stands for all.
+  const auto walk = [&](const auto& visit) {
+    bool after_unk = false;
+    for (size_t end = word.size(); end > 0; end = static_cast<size_t>(nodes[end].begin)) {
+      const bool unk = nodes[end].id == unk_id_;
+      if (!unk || !after_unk) visit(nodes[end].id);
+      after_unk = unk;
+    }
+  };
+  size_t count = 0;
+  walk([&](int32_t) { ++count; });
+  ids->resize(ids->size() + count);
+  auto at = ids->rbegin();
+  walk([&](int32_t id) { *at++ = id; });
 }
 
 }  // namespace mellow::text

@@ -27,16 +27,15 @@ class Unigram {
 
   // Buffers that calls of one thread share.
   struct Scratch {
-    struct Node {
+    struct Node {  // one a byte of the word: small, because a word may be a whole text
       double score;
-      int64_t begin;  // where the last piece of the best path begins; -1: no path ends here
+      int32_t begin;  // where the last piece of the best path begins; -1: no path ends here
       int32_t id;
     };
     std::vector<Node> nodes;
-    std::vector<int32_t> ids;
   };
 
-  // Appends the ids of `word`, which is UTF-8.
+  // Appends the ids of `word`, which is UTF-8 and shorter than 2 GiB.
   void Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const;
 
  private:

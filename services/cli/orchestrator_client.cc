@@ -158,11 +158,14 @@ absl::Status OrchestratorClient::WatchRun(
     on_event(event);
   }
   const grpc::Status status = reader->Finish();
+  bool cancelled;
   {
     MutexLock lock(&mutex_);
     watching_ = nullptr;
+    cancelled = cancelled_;
   }
   if (ended) return absl::OkStatus();
+  if (cancelled) return absl::CancelledError("watching was cancelled");
   if (status.ok())
     return absl::UnavailableError(
         absl::StrCat(peer_, ": the stream of run ", run_id, " ended before the run"));

@@ -45,13 +45,14 @@ absl::Status Serve(LearnerOptions options) {
   };
   return wire::ServeUntilSignal(
       options.service, security,
-      {{&service, &sft_service},
-       {v1::LearnerService::service_full_name(), v1::SftService::service_full_name()},
-       &metrics,
-       describe,
-       [&] {
+      {.services = {&service, &sft_service},
+       .names = {v1::LearnerService::service_full_name(), v1::SftService::service_full_name()},
+       .metrics = &metrics,
+       .describe = describe,
+       .drain = [&] {
          service.Drain();
          runner.Drain();
+         sft_service.Drain();
        }});
 }
 

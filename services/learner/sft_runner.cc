@@ -12,6 +12,8 @@ namespace {
 
 // How often a watcher looks whether its caller is still there.
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
+// What a watcher has in memory while its reader reads.
+constexpr size_t kStepsAtOnce = 16;
 constexpr char kNobodyWatches[] = "nobody watches any more";
 
 SftStatus StatusOf(const std::string& run_id, const SftSession& session) {
@@ -209,7 +211,7 @@ absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, Sft
     std::vector<SftStepRecord> news;
     std::string activity;
     SftStatus status;
-    bool working = false, draining = false;
+    bool working = false, draining = false, more = false;
     {
       MutexLock lock(&mutex_);
       MELLOW_RETURN_IF_ERROR(CheckIsHere(run_id));
@@ -218,8 +220,12 @@ absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, Sft
       };
       if (working_ && !is_news() && activity_ == said) changed_.WaitFor(&mutex_, kPoll);
       MELLOW_RETURN_IF_ERROR(CheckIsHere(run_id));
-      for (const SftStepRecord& record : records_)
-        if (record.step > after_step) news.push_back(record);
+      for (const SftStepRecord& record : records_) {
+        if (record.step <= after_step) continue;
+        more = news.size() == kStepsAtOnce;
+        if (more) break;
+        news.push_back(record);
+      }
       activity = activity_;
       status = *status_;
       working = working_;
@@ -232,7 +238,7 @@ absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, Sft
     if (activity != said && !sink->OnActivity(said = activity))
       return absl::CancelledError(kNobodyWatches);
     if (sink->cancelled()) return absl::CancelledError(kNobodyWatches);
-    if (working) continue;
+    if (working || more) continue;
     // A run that ends because this process does goes on in the next one.
     if (draining && status.state == SftState::kStopped)
       return absl::UnavailableError("this learner is shutting down");

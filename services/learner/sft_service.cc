@@ -12,27 +12,29 @@ namespace {
 
 class StreamSink : public SftSink {
  public:
-  StreamSink(grpc::ServerContext* context, grpc::ServerWriter<v1::WatchSftResponse>* writer)
-      : context_(context), writer_(writer) {}
+  StreamSink(rpc::StreamGuard* guard, grpc::ServerContext* context,
+             grpc::ServerWriter<v1::WatchSftResponse>* writer)
+      : guard_(guard), context_(context), writer_(writer) {}
 
   bool OnStep(const SftStepRecord& step) override {
     v1::WatchSftResponse response;
     ToProto(step, response.mutable_step());
-    return writer_->Write(response);
+    return guard_->Write(context_, writer_, response);
   }
   bool OnActivity(const std::string& activity) override {
     v1::WatchSftResponse response;
     response.set_activity(activity);
-    return writer_->Write(response);
+    return guard_->Write(context_, writer_, response);
   }
   bool OnEnded(const SftStatus& status) override {
     v1::WatchSftResponse response;
     ToProto(status, response.mutable_ended());
-    return writer_->Write(response);
+    return guard_->Write(context_, writer_, response);
   }
   bool cancelled() const override { return context_->IsCancelled(); }
 
  private:
+  rpc::StreamGuard* const guard_;
   grpc::ServerContext* const context_;
   grpc::ServerWriter<v1::WatchSftResponse>* const writer_;
 };
@@ -59,8 +61,15 @@ grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
     return rpc::ToGrpcStatus(absl::InvalidArgumentError(
         absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
   }
-  StreamSink sink(context, writer);
-  return rpc::ToGrpcStatus(runner_->Watch(request->run_id(), request->after_step(), &sink));
+  if (absl::Status full = watches_.Enter(); !full.ok()) return rpc::ToGrpcStatus(full);
+  StreamSink sink(&watches_, context, writer);
+  const absl::Status status = runner_->Watch(request->run_id(), request->after_step(), &sink);
+  watches_.Leave();
+  return rpc::ToGrpcStatus(status);
+}
+
+void SftServiceImpl::Drain() {
+  watches_.CutAll(absl::UnavailableError("this learner is shutting down"));
 }
 
 grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequest* request,
@@ -71,13 +80,13 @@ grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequ
   return grpc::Status::OK;
 }
 
-grpc::Status SftServiceImpl::ListSft(grpc::ServerContext*, const v1::ListSftRequest*,
+grpc::Status SftServiceImpl::ListSft(grpc::ServerContext* context, const v1::ListSftRequest*,
                                      grpc::ServerWriter<v1::ListSftResponse>* writer) {
   for (const FinishedSft& finished : runner_->Finished()) {
     v1::ListSftResponse response;
     if (const absl::Status status = ToProto(finished, &response); !status.ok())
       return rpc::ToGrpcStatus(status);
-    if (!writer->Write(response)) break;
+    if (!watches_.Write(context, writer, response)) break;
   }
   return grpc::Status::OK;
 }

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_
 #define MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_
 
+#include "common/rpc/stream_guard.h"
 #include "mellow/learner/v1/sft.grpc.pb.h"
 #include "services/learner/sft_runner.h"
 
@@ -11,6 +12,9 @@ class SftServiceImpl final : public v1::SftService::Service {
  public:
   // `runner` must outlive it.
   explicit SftServiceImpl(SftRunner* runner) : runner_(runner) {}
+
+  // Watchers return; there are no new ones.
+  void Drain();
 
   grpc::Status StartSft(grpc::ServerContext* context, const v1::StartSftRequest* request,
                         v1::StartSftResponse* response) override;
@@ -24,7 +28,12 @@ class SftServiceImpl final : public v1::SftService::Service {
  private:
   absl::Status StartSftImpl(const v1::StartSftRequest& request, v1::StartSftResponse* response);
 
+  // Each watcher holds a thread of the rpc server; one that reads nothing is cut off.
+  static constexpr absl::Duration kWatchPatience = absl::Seconds(30);
+  static constexpr int kMaxWatchers = 16;
+
   SftRunner* const runner_;
+  rpc::StreamGuard watches_{kWatchPatience, kMaxWatchers};
 };
 
 }  // namespace mellow::learner

@@ -12,7 +12,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/rpc/client.h"
+#include "common/rpc/status.h"
 #include "services/orchestrator/node_clients.h"
 
 namespace mellow::orchestrator {
@@ -24,13 +26,22 @@ inline constexpr absl::Duration kShortCall = absl::Minutes(2);
 class CallContext {
  public:
   CallContext(absl::Duration timeout, std::stop_token stop)
-      : on_stop_(std::move(stop), [this] { context_.TryCancel(); }) {
+      : stop_(stop), on_stop_(std::move(stop), [this] { context_.TryCancel(); }) {
     if (timeout < absl::InfiniteDuration()) rpc::SetTimeout(&context_, timeout);
   }
   grpc::ClientContext* get() { return &context_; }
+  // The call's status. Unavailable when the token's stop ended it, whatever gRPC makes of that: it
+  // was not the peer's fault.
+  [[nodiscard]] absl::Status Translate(const grpc::Status& status, absl::string_view peer) const {
+    if (status.error_code() == grpc::StatusCode::CANCELLED && stop_.stop_requested())
+      return absl::UnavailableError(absl::StrCat(
+          peer, ": given up from here: the node was lost or late, or the work is to stop"));
+    return rpc::FromGrpcStatus(status, peer);
+  }
 
  private:
   grpc::ClientContext context_;
+  const std::stop_token stop_;
   std::stop_callback<std::function<void()>> on_stop_;
 };
 

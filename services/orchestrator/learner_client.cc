@@ -3,7 +3,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
-#include "common/rpc/status.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
 #include "services/orchestrator/grpc_client.h"
 #include "services/orchestrator/proto_convert.h"
@@ -35,7 +34,7 @@ class GrpcLearnerClient : public LearnerClient {
     CallContext context(kShortCall, std::move(stop));
     pb::OpenRunResponse response;
     const grpc::Status status = stub_->OpenRun(context.get(), request, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     claim_->epoch = response.epoch();
     return OpenAnswer{response.last_step(), AdapterRefFromProto(response.adapter())};
   }
@@ -60,7 +59,7 @@ class GrpcLearnerClient : public LearnerClient {
     CallContext context(absl::InfiniteDuration(), std::move(stop));
     pb::TrainResponse response;
     const grpc::Status status = stub_->Train(context.get(), request, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     return TrainAnswer{AdapterRefFromProto(response.adapter()),
                        response.adapter_path(),
                        {response.stats().begin(), response.stats().end()},
@@ -87,7 +86,7 @@ class GrpcLearnerClient : public LearnerClient {
     const grpc::Status status = reader->Finish();
     // A stream that ended by itself, however early, is judged by its status: the peer was lost, or
     // given up by us. Only one that we ended for what it said is judged by what it said.
-    if (!status.ok() && ended) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok() && ended) return context.Translate(status, peer_);
     if (!received.ok()) return Annotate(received.status(), peer_);
     return AdapterAnswer{AdapterRefFromProto(received->ref), std::move(received->files)};
   }
@@ -103,7 +102,7 @@ class GrpcLearnerClient : public LearnerClient {
     CallContext context(kShortCall, std::move(stop));
     pb::ScoreTokensResponse response;
     const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     return PairScores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
   }

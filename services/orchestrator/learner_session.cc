@@ -89,7 +89,9 @@ absl::StatusOr<Answer> LearnerSession::Call(
                        (remedy == Remedy::kFewTimes && ++defects < kMaxDefects);
     if (!again) return status;
     opened_.clear();
-    registry_->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
+    // What was given up from here is no failure of the node's.
+    if (!stop.token().stop_requested())
+      registry_->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
     if (complaint.empty()) {
       obs::Log(obs::Severity::kWarning, "the learner is away, trying on",
                {{"doing", doing}, {"error", status.ToString()}});

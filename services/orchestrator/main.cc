@@ -43,6 +43,7 @@ absl::Status Serve(const OrchestratorOptions& options) {
                                  .names = {v1::OrchestratorService::service_full_name()},
                                  .metrics = &registry_of_metrics,
                                  .drain = [&] {
+                                   service.Drain();
                                    champions.Shutdown();
                                    runs.Shutdown();
                                  }});

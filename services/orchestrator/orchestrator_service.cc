@@ -22,27 +22,29 @@ grpc::Status AnswerRun(const absl::StatusOr<RunStatus>& run, Response* response)
 
 class StreamSink : public WatchSink {
  public:
-  StreamSink(grpc::ServerContext* context, grpc::ServerWriter<v1::WatchRunResponse>* writer)
-      : context_(context), writer_(writer) {}
+  StreamSink(rpc::StreamGuard* guard, grpc::ServerContext* context,
+             grpc::ServerWriter<v1::WatchRunResponse>* writer)
+      : guard_(guard), context_(context), writer_(writer) {}
 
   bool OnStep(const StepRecord& step) override {
     v1::WatchRunResponse response;
     ToProto(step, response.mutable_step());
-    return writer_->Write(response);
+    return guard_->Write(context_, writer_, response);
   }
   bool OnActivity(const std::string& activity) override {
     v1::WatchRunResponse response;
     response.set_activity(activity);
-    return writer_->Write(response);
+    return guard_->Write(context_, writer_, response);
   }
   bool OnEnded(const RunStatus& run) override {
     v1::WatchRunResponse response;
     ToProto(run, response.mutable_ended());
-    return writer_->Write(response);
+    return guard_->Write(context_, writer_, response);
   }
   bool cancelled() const override { return context_->IsCancelled(); }
 
  private:
+  rpc::StreamGuard* const guard_;
   grpc::ServerContext* context_;
   grpc::ServerWriter<v1::WatchRunResponse>* writer_;
 };
@@ -80,9 +82,14 @@ grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
     return rpc::ToGrpcStatus(absl::InvalidArgumentError(
         absl::StrCat("after_step: ", request->after_step(), ": must not be negative")));
   }
-  StreamSink sink(context, writer);
-  return rpc::ToGrpcStatus(runs_->Watch(request->run_id(), request->after_step(), &sink));
+  if (absl::Status full = watches_.Enter(); !full.ok()) return rpc::ToGrpcStatus(full);
+  StreamSink sink(&watches_, context, writer);
+  const absl::Status status = runs_->Watch(request->run_id(), request->after_step(), &sink);
+  watches_.Leave();
+  return rpc::ToGrpcStatus(status);
 }
+
+void OrchestratorServiceImpl::Drain() { watches_.CutAll(absl::UnavailableError("shutting down")); }
 
 grpc::Status OrchestratorServiceImpl::StopRun(grpc::ServerContext*,
                                               const v1::StopRunRequest* request,
@@ -130,9 +137,12 @@ grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::
 }
 
 grpc::Status OrchestratorServiceImpl::PromoteAdapter(
-    grpc::ServerContext*, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
+    grpc::ServerContext* context, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
     v1::PromoteAdapterResponse* response) {
-  return rpc::ToGrpcStatus(PromoteAdapterImpl(*reader, response));
+  const absl::Status status = PromoteAdapterImpl(*reader, response);
+  // A stream that its sender gave up looks like one that is too short.
+  if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
+  return rpc::ToGrpcStatus(status);
 }
 
 absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(

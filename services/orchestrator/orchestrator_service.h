@@ -2,6 +2,7 @@
 #define MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_SERVICE_H_
 
 #include "absl/time/time.h"
+#include "common/rpc/stream_guard.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
 #include "services/orchestrator/champion_keeper.h"
 #include "services/orchestrator/node_registry.h"
@@ -13,14 +14,19 @@ namespace mellow::orchestrator {
 class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
  public:
   // What it is given must outlive it. Nodes are told to say so every `heartbeat`, and count as lost
-  // after `lost_after`.
+  // after `lost_after`. A watcher that reads nothing for `watch_patience` is cut off.
   OrchestratorServiceImpl(RunManager* runs, ChampionKeeper* champions, NodeRegistry* registry,
-                          absl::Duration heartbeat, absl::Duration lost_after)
+                          absl::Duration heartbeat, absl::Duration lost_after,
+                          absl::Duration watch_patience = absl::Seconds(30))
       : runs_(runs),
         champions_(champions),
         registry_(registry),
         heartbeat_(heartbeat),
-        lost_after_(lost_after) {}
+        lost_after_(lost_after),
+        watches_(watch_patience, kMaxWatchers) {}
+
+  // Watchers return; there are no new ones. Before runs->Shutdown.
+  void Drain();
 
   grpc::Status StartRun(grpc::ServerContext* context, const v1::StartRunRequest* request,
                         v1::StartRunResponse* response) override;
@@ -49,6 +55,9 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
                               v1::ListPromotionsResponse* response) override;
 
  private:
+  // Each holds a thread of the rpc server, and the heartbeats of the nodes need some too.
+  static constexpr int kMaxWatchers = 16;
+
   absl::Status StartRunImpl(const v1::StartRunRequest& request, v1::StartRunResponse* response);
   absl::Status RegisterNodeImpl(const v1::RegisterNodeRequest& request,
                                 v1::RegisterNodeResponse* response);
@@ -60,6 +69,7 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
   NodeRegistry* const registry_;
   const absl::Duration heartbeat_;
   const absl::Duration lost_after_;
+  rpc::StreamGuard watches_;
 };
 
 }  // namespace mellow::orchestrator

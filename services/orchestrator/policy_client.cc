@@ -1,6 +1,5 @@
 #include <utility>
 
-#include "common/rpc/status.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "services/orchestrator/grpc_client.h"
 #include "services/orchestrator/proto_convert.h"
@@ -43,7 +42,7 @@ class GrpcPolicyClient : public PolicyClient {
     CallContext context(timeout, std::move(stop));
     pb::GenerateResponse response;
     const grpc::Status status = stub_->Generate(context.get(), request, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     GenerateAnswer answer;
     answer.adapter = AdapterRefFromProto(response.adapter());
     for (const pb::Generation& generation : response.generations()) {
@@ -63,7 +62,7 @@ class GrpcPolicyClient : public PolicyClient {
     CallContext context(kShortCall, std::move(stop));
     pb::ScoreTokensResponse response;
     const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     return PairScores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
   }
@@ -82,7 +81,7 @@ class GrpcPolicyClient : public PolicyClient {
     // When the peer ended the stream, its status says why; that is worth more than "the peer is
     // gone".
     const grpc::Status status = writer->Finish();
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     return sent;
   }
 

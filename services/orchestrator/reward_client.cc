@@ -1,6 +1,5 @@
 #include <utility>
 
-#include "common/rpc/status.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/orchestrator/grpc_client.h"
 
@@ -22,7 +21,7 @@ class GrpcRewardClient : public RewardClient {
     CallContext context(timeout, std::move(stop));
     pb::ScoreResponse response;
     const grpc::Status status = stub_->Score(context.get(), request, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     ScoreAnswer answer;
     answer.labels = {response.labels().begin(), response.labels().end()};
     for (const pb::TextScore& score : response.scores()) {
@@ -39,7 +38,7 @@ class GrpcRewardClient : public RewardClient {
     CallContext context(timeout, std::move(stop));
     pb::GetInfoResponse response;
     const grpc::Status status = stub_->GetInfo(context.get(), {}, &response);
-    if (!status.ok()) return rpc::FromGrpcStatus(status, peer_);
+    if (!status.ok()) return context.Translate(status, peer_);
     return std::vector<std::string>(response.labels().begin(), response.labels().end());
   }
 

@@ -53,7 +53,7 @@ class RunManager {
   // ended.
   [[nodiscard]] absl::Status Recover();
   // Ends the active run where it is; it stays RUNNING in the ledger, and Recover goes on. Watchers
-  // return.
+  // return as soon as their sinks do.
   void Shutdown();
 
   // The run's id. InvalidArgument (field named) when the data or the labels do not fit;
@@ -66,7 +66,7 @@ class RunManager {
   [[nodiscard]] absl::StatusOr<RunStatus> Stop(const std::string& run_id);
   [[nodiscard]] absl::StatusOr<RunStatus> Resume(const std::string& run_id);
   // Committed steps after `after_step`, then what happens, until the run ends, the watcher goes, or
-  // shutdown (Unavailable). ResourceExhausted: too many watch.
+  // shutdown (Unavailable).
   [[nodiscard]] absl::Status Watch(const std::string& run_id, int after_step, WatchSink* sink);
 
  private:

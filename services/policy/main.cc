@@ -49,9 +49,13 @@ absl::Status Serve(PolicyOptions options) {
   };
   return wire::ServeUntilSignal(
       options.service, security,
-      {{&service}, {v1::PolicyService::service_full_name()}, &metrics, describe, [&] {
-         engine.Drain();
-       }});
+      {.services = {&service},
+       .names = {v1::PolicyService::service_full_name()},
+       .metrics = &metrics,
+       .max_message_bytes = options.MessageBytes(),
+       .work = [&service](const auto& request) { return service.WorkOf(request); },
+       .describe = describe,
+       .drain = [&] { engine.Drain(); }});
 }
 
 }  // namespace

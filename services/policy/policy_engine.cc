@@ -74,8 +74,31 @@ void PolicyEngine::Drain() {
   draining_ = true;
 }
 
-absl::StatusOr<std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>>>
-PolicyEngine::Submit(std::vector<GenerateJob> jobs) {
+absl::Status PolicyEngine::CheckRoom(Lane lane, size_t count) const {
+  if (draining_ || stop_) return absl::UnavailableError("this node is shutting down");
+  const int index = static_cast<int>(lane);
+  const size_t taken = lanes_[index].size() + reserved_[index];
+  if (taken + count > static_cast<size_t>(options_.queue_capacity))
+    return absl::ResourceExhaustedError(absl::StrCat("the ", kLaneNames[index], " queue is full (",
+                                                     taken, " of ", options_.queue_capacity,
+                                                     " wait, ", count, " more came)"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<PolicyEngine::Places>> PolicyEngine::Reserve(Lane lane,
+                                                                            size_t count) {
+  MutexLock lock(&mutex_);
+  MELLOW_RETURN_IF_ERROR(CheckRoom(lane, count));
+  reserved_[static_cast<int>(lane)] += count;
+  return std::shared_ptr<Places>(new Places(this, lane, count));
+}
+
+PolicyEngine::Places::~Places() {
+  MutexLock lock(&engine_->mutex_);
+  engine_->reserved_[static_cast<int>(lane_)] -= count_;
+}
+
+absl::Status PolicyEngine::Submit(std::vector<GenerateJob> jobs, Places* places) {
   for (const GenerateJob& job : jobs) {
     if (Cost(job) > options_.max_batch_tokens || job.params.num_beams > options_.max_rows)
       return absl::InvalidArgumentError(
@@ -84,45 +107,39 @@ PolicyEngine::Submit(std::vector<GenerateJob> jobs) {
                        " exceeds this node's ", options_.max_batch_tokens, " batch tokens or ",
                        options_.max_rows, " rows"));
   }
-  std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>> futures;
   {
     MutexLock lock(&mutex_);
-    if (draining_ || stop_) return absl::UnavailableError("this node is shutting down");
+    if (places != nullptr) {
+      reserved_[static_cast<int>(places->lane_)] -= places->count_;
+      places->count_ = 0;
+    }
     size_t added[2] = {0, 0};
     for (const GenerateJob& job : jobs) ++added[static_cast<int>(job.lane)];
     for (int lane = 0; lane < 2; ++lane) {
-      if (added[lane] > 0 &&
-          lanes_[lane].size() + added[lane] > static_cast<size_t>(options_.queue_capacity))
-        return absl::ResourceExhaustedError(
-            absl::StrCat("the ", kLaneNames[lane], " queue is full (", lanes_[lane].size(), " of ",
-                         options_.queue_capacity, " wait)"));
+      if (added[lane] > 0) MELLOW_RETURN_IF_ERROR(CheckRoom(static_cast<Lane>(lane), added[lane]));
     }
     for (GenerateJob& job : jobs) {
       auto& lane = lanes_[static_cast<int>(job.lane)];
-      lane.push_back({std::move(job), {}});
-      futures.push_back(lane.back().promise.get_future());
+      lane.push_back({std::move(job)});
     }
     for (int lane = 0; lane < 2; ++lane)
       queue_depth_[lane].Set(static_cast<double>(lanes_[lane].size()));
   }
   work_.NotifyAll();
-  return futures;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::future<absl::StatusOr<std::vector<std::vector<float>>>>> PolicyEngine::Submit(
-    ScoreJob job) {
-  std::future<absl::StatusOr<std::vector<std::vector<float>>>> future;
+absl::Status PolicyEngine::Submit(ScoreJob job) {
   {
     MutexLock lock(&mutex_);
     if (draining_ || stop_) return absl::UnavailableError("this node is shutting down");
     if (scores_.size() >= static_cast<size_t>(options_.queue_capacity))
       return absl::ResourceExhaustedError(
           absl::StrCat("the scoring queue is full (", scores_.size(), " wait)"));
-    scores_.push_back({std::move(job), {}});
-    future = scores_.back().promise.get_future();
+    scores_.push_back({std::move(job)});
   }
   work_.NotifyAll();
-  return future;
+  return absl::OkStatus();
 }
 
 std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
@@ -157,7 +174,7 @@ std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
       absl::Status gone = Gone(w.job.call, now);
       if (gone.ok()) return false;
       dropped_.Increment();
-      w.promise.set_value(std::move(gone));
+      w.job.done(std::move(gone));
       return true;
     });
     while (!queue.empty()) {
@@ -187,10 +204,10 @@ void PolicyEngine::Start(std::vector<Waiting> admitted) {
   auto rows = model_->Encode(requests);
   for (size_t i = 0; i < admitted.size(); ++i) {
     if (!rows.ok()) {
-      admitted[i].promise.set_value(rows.status());
+      admitted[i].job.done(rows.status());
       continue;
     }
-    Running running{std::move(admitted[i].job), std::move(admitted[i].promise), nullptr};
+    Running running{std::move(admitted[i].job), nullptr};
     running.decoder = nn::MakeSequenceDecoder(model_->config(), running.job.params,
                                               running.job.stream, std::move((*rows)[i]));
     running_.push_back(std::move(running));
@@ -203,7 +220,7 @@ void PolicyEngine::DropGone() {
     absl::Status gone = Gone(r.job.call, now);
     if (gone.ok()) return false;
     dropped_.Increment();
-    r.promise.set_value(std::move(gone));
+    r.job.done(std::move(gone));
     return true;
   });
 }
@@ -215,7 +232,7 @@ void PolicyEngine::StepAll() {
   for (const Running& r : running_) decoders.push_back(r.decoder.get());
   const absl::Status status = nn::StepTogether(*model_, decoders, &logits_);
   if (!status.ok()) {
-    for (Running& r : running_) r.promise.set_value(status);
+    for (Running& r : running_) r.job.done(status);
     running_.clear();
     return;
   }
@@ -231,7 +248,7 @@ void PolicyEngine::StepAll() {
   }
   std::erase_if(running_, [](Running& r) {
     if (!r.decoder->done()) return false;
-    r.promise.set_value(r.decoder->sequence());
+    r.job.done(r.decoder->sequence());
     return true;
   });
 }
@@ -242,7 +259,7 @@ std::optional<PolicyEngine::WaitingScore> PolicyEngine::NextScore() {
     absl::Status gone = Gone(w.job.call, now);
     if (gone.ok()) return false;
     dropped_.Increment();
-    w.promise.set_value(std::move(gone));
+    w.job.done(std::move(gone));
     return true;
   });
   if (scores_.empty()) return std::nullopt;
@@ -262,12 +279,12 @@ bool PolicyEngine::ScorePiece(WaitingScore& score) {
   }
   auto piece = model_->ScoreTokens(requests);
   if (!piece.ok()) {
-    score.promise.set_value(piece.status());
+    score.job.done(piece.status());
     return true;
   }
   std::move(piece->begin(), piece->end(), std::back_inserter(score.logprobs));
   if (score.logprobs.size() < score.job.pairs.size()) return false;
-  score.promise.set_value(std::move(score.logprobs));
+  score.job.done(std::move(score.logprobs));
   return true;
 }
 
@@ -285,9 +302,9 @@ void PolicyEngine::Loop() {
       if (stop_) {
         const absl::Status stopped = absl::UnavailableError("this node is shutting down");
         for (auto& lane : lanes_)
-          for (Waiting& w : lane) w.promise.set_value(stopped);
-        for (WaitingScore& w : scores_) w.promise.set_value(stopped);
-        for (Running& r : running_) r.promise.set_value(stopped);
+          for (Waiting& w : lane) w.job.done(stopped);
+        for (WaitingScore& w : scores_) w.job.done(stopped);
+        for (Running& r : running_) r.job.done(stopped);
         return;
       }
       admitted = Admit();

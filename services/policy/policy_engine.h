@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,7 +27,7 @@ enum class Lane { kUser, kRollout };
 struct EngineOptions {
   int max_rows = 64;
   int64_t max_batch_tokens = 32768;
-  int queue_capacity = 512;  // each lane
+  int queue_capacity = 512;  // each lane, and the requests to score
 };
 
 // Whoever asked may have gone: looked at before and during compute. `cancelled` may be empty; it is
@@ -45,9 +44,11 @@ struct GenerateJob {
   std::shared_ptr<const ServedAdapter> adapter;
   Lane lane = Lane::kUser;
   CallContext call;
-  // After every step with what is new (greedy and sampling only), from the engine's thread: must
-  // not block.
+  // After every step with what is new (greedy and sampling only), and once with the sequence, or
+  // Cancelled, DeadlineExceeded, Unavailable, or the model's error. From the engine's thread: they
+  // must neither block nor call the engine. `on_token` may be empty.
   std::function<void(const nn::GeneratedSequence& so_far)> on_token;
+  std::function<void(absl::StatusOr<nn::GeneratedSequence>)> done;
 };
 
 struct ScoreJob {
@@ -58,6 +59,8 @@ struct ScoreJob {
   std::vector<Pair> pairs;
   std::shared_ptr<const ServedAdapter> adapter;
   CallContext call;
+  // As GenerateJob's.
+  std::function<void(absl::StatusOr<std::vector<std::vector<float>>>)> done;
 };
 
 // Continuous batching over one model: a loop in a thread of its own admits waiting sequences while
@@ -75,13 +78,30 @@ class PolicyEngine {
   PolicyEngine(const PolicyEngine&) = delete;
   PolicyEngine& operator=(const PolicyEngine&) = delete;
 
-  // All jobs are taken or none: InvalidArgument when a job is larger than the whole budget;
-  // ResourceExhausted when the lane is full; Unavailable after Drain. The futures give the
-  // sequence, or Cancelled, DeadlineExceeded, Unavailable, or the model's error.
-  [[nodiscard]] absl::StatusOr<std::vector<std::future<absl::StatusOr<nn::GeneratedSequence>>>>
-  Submit(std::vector<GenerateJob> jobs);
-  [[nodiscard]] absl::StatusOr<std::future<absl::StatusOr<std::vector<std::vector<float>>>>> Submit(
-      ScoreJob job);
+  // Places in a lane's queue, for jobs that are still being made: held until they are submitted or
+  // it is destroyed, which must be before the engine is.
+  class Places {
+   public:
+    ~Places();
+    Places(const Places&) = delete;
+    Places& operator=(const Places&) = delete;
+
+   private:
+    friend class PolicyEngine;
+    Places(PolicyEngine* engine, Lane lane, size_t count)
+        : engine_(engine), lane_(lane), count_(count) {}
+    PolicyEngine* const engine_;
+    const Lane lane_;
+    size_t count_;
+  };
+  // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
+
+  // All jobs are taken or none, and then `done` is not called: InvalidArgument when a job is larger
+  // than the whole budget; ResourceExhausted when the lane is full; Unavailable after Drain. With
+  // `places` (of that lane, at least as many as jobs) there is room.
+  [[nodiscard]] absl::Status Submit(std::vector<GenerateJob> jobs, Places* places = nullptr);
+  [[nodiscard]] absl::Status Submit(ScoreJob job);
 
   // Takes no more work; what was taken is finished.
   void Drain();
@@ -95,20 +115,18 @@ class PolicyEngine {
  private:
   struct Waiting {
     GenerateJob job;
-    std::promise<absl::StatusOr<nn::GeneratedSequence>> promise;
   };
   struct Running {
     GenerateJob job;
-    std::promise<absl::StatusOr<nn::GeneratedSequence>> promise;
     std::unique_ptr<nn::SequenceDecoder> decoder;
   };
   struct WaitingScore {
     ScoreJob job;
-    std::promise<absl::StatusOr<std::vector<std::vector<float>>>> promise;
     std::vector<std::vector<float>> logprobs;  // of the first pairs
   };
 
   void Loop();
+  absl::Status CheckRoom(Lane lane, size_t count) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Moves what fits from the queues; drops what nobody waits for.
   std::vector<Waiting> Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Start(std::vector<Waiting> admitted);
@@ -130,6 +148,7 @@ class PolicyEngine {
   Mutex mutex_;
   CondVar work_;
   std::deque<Waiting> lanes_[2] ABSL_GUARDED_BY(mutex_);
+  size_t reserved_[2] ABSL_GUARDED_BY(mutex_) = {0, 0};
   std::deque<WaitingScore> scores_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

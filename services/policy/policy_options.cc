@@ -1,12 +1,24 @@
 #include "services/policy/policy_options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "services/wire/adapter_stream.h"
+#include "services/wire/text_limit.h"
 
 namespace mellow::policy {
+
+int64_t PolicyOptions::TextBytes() const {
+  return max_text_bytes > 0 ? max_text_bytes : wire::DefaultMaxTextBytes(max_source_tokens);
+}
+
+int64_t PolicyOptions::MessageBytes() const {
+  return std::max({wire::MessageBytesFor(queue_capacity, max_source_tokens, TextBytes()),
+                   10 * max_batch_tokens, wire::kMaxAdapterMessageBytes});
+}
 
 absl::Status PolicyOptions::Validate() const {
   MELLOW_RETURN_IF_ERROR(service.Validate());
@@ -25,6 +37,7 @@ absl::Status PolicyOptions::Validate() const {
                 {"--max-rows", max_rows, 1, 4096},
                 {"--max-batch-tokens", max_batch_tokens, max_source_tokens + max_new_tokens,
                  int64_t{1} << 32},
+                {"--max-text-bytes", max_text_bytes, 0, int64_t{1} << 30},
                 {"--queue-capacity", queue_capacity, 1, 1 << 20},
                 {"--max-adapters", max_adapters, 1, 1024}};
   for (const auto& r : ranges) {
@@ -47,6 +60,9 @@ void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
                   "What Summarize puts around {dialogue}");
   app->add_option("--max-source-tokens", options->max_source_tokens,
                   "Longer prompts are refused (Summarize truncates)");
+  app->add_option("--max-text-bytes", options->max_text_bytes,
+                  "Longest text that is tokenised, in bytes; longer ones are refused (0: 128 for "
+                  "each of --max-source-tokens, at least 65536)");
   app->add_option("--max-new-tokens", options->max_new_tokens,
                   "Most tokens that a request may ask for");
   app->add_option("--default-max-new-tokens", options->default_max_new_tokens,

@@ -22,12 +22,17 @@ struct PolicyOptions {
   std::string prompt_template = kSummarizeTemplate;  // with {dialogue}
   int max_source_tokens = 512;
   int max_new_tokens = 512;
+  int64_t max_text_bytes = 0;  // of one text; 0: follows from max_source_tokens
   int default_max_new_tokens = 128;
   int max_rows = 64;                 // sequences decoded together
   int64_t max_batch_tokens = 32768;  // source + max_new_tokens over those rows
   int queue_capacity = 512;          // prompts that wait, each lane
   int max_adapters = 8;              // newest versions kept besides the base model
 
+  // What max_text_bytes means.
+  [[nodiscard]] int64_t TextBytes() const;
+  // Of the largest request that these options allow, or the largest part of an adapter's stream.
+  [[nodiscard]] int64_t MessageBytes() const;
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;
 };

@@ -1,6 +1,7 @@
 #include "services/policy/policy_service.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,14 +13,19 @@
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "services/policy/proto_convert.h"
+#include "services/wire/text_limit.h"
 
 namespace mellow::policy {
 namespace {
 
 constexpr char kChampionHelp[] = "What Summarize serves when no version is asked for.";
 
-CallContext CallOf(grpc::ServerContext& context) {
-  return {rpc::DeadlineOf(context), [&context] { return context.IsCancelled(); }};
+constexpr int kWorkers = 2;
+
+// `call`: a rpc::UnaryCall or PulledStream.
+template <typename Call>
+CallContext CallOf(const Call& call) {
+  return {call.deadline(), call.gone()};
 }
 
 }  // namespace
@@ -38,32 +44,46 @@ PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string d
       metrics_(metrics),
       adapter_version_(
           metrics->AddGauge("mellow_policy_adapter_version",
-                            "Version of the newest adapter of this node; 0: it has none.")) {}
+                            "Version of the newest adapter of this node; 0: it has none.")),
+      workers_(kWorkers) {}
 
-grpc::Status PolicyServiceImpl::Generate(grpc::ServerContext* context,
-                                         const v1::GenerateRequest* request,
-                                         v1::GenerateResponse* response) {
-  return rpc::ToGrpcStatus(GenerateImpl(*context, *request, *response));
+grpc::ServerUnaryReactor* PolicyServiceImpl::Generate(grpc::CallbackServerContext* context,
+                                                      const v1::GenerateRequest* request,
+                                                      v1::GenerateResponse* response) {
+  auto* call = new rpc::UnaryCall(*context);
+  if (absl::Status status = StartGenerate(call, request, response); !status.ok())
+    call->Answer(status);
+  return call;
 }
-grpc::Status PolicyServiceImpl::GenerateStream(
-    grpc::ServerContext* context, const v1::GenerateStreamRequest* request,
-    grpc::ServerWriter<v1::GenerateStreamResponse>* writer) {
-  return rpc::ToGrpcStatus(GenerateStreamImpl(*context, *request, *writer));
+grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::GenerateStream(
+    grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
+  const std::shared_ptr<TokenStream> stream = TokenStream::Make(*context, &workers_);
+  if (absl::Status status = StartStream(stream, request); !status.ok()) stream->End(status);
+  return stream.get();
 }
-grpc::Status PolicyServiceImpl::Summarize(grpc::ServerContext* context,
-                                          const v1::SummarizeRequest* request,
-                                          v1::SummarizeResponse* response) {
-  return rpc::ToGrpcStatus(SummarizeImpl(*context, *request, *response));
+grpc::ServerUnaryReactor* PolicyServiceImpl::Summarize(grpc::CallbackServerContext* context,
+                                                       const v1::SummarizeRequest* request,
+                                                       v1::SummarizeResponse* response) {
+  auto* call = new rpc::UnaryCall(*context);
+  if (absl::Status status = StartSummarize(call, request, response); !status.ok())
+    call->Answer(status);
+  return call;
 }
-grpc::Status PolicyServiceImpl::ScoreTokens(grpc::ServerContext* context,
-                                            const v1::ScoreTokensRequest* request,
-                                            v1::ScoreTokensResponse* response) {
-  return rpc::ToGrpcStatus(ScoreTokensImpl(*context, *request, *response));
+grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerContext* context,
+                                                         const v1::ScoreTokensRequest* request,
+                                                         v1::ScoreTokensResponse* response) {
+  auto* call = new rpc::UnaryCall(*context);
+  if (absl::Status status = StartScoreTokens(call, request, response); !status.ok())
+    call->Answer(status);
+  return call;
 }
-grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext*,
+grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                grpc::ServerReader<common::v1::AdapterChunk>* reader,
                                                v1::PublishAdapterResponse* response) {
-  return rpc::ToGrpcStatus(PublishAdapterImpl(*reader, *response));
+  const absl::Status status = PublishAdapterImpl(*reader, *response);
+  // A stream that its sender gave up looks like one that is too short.
+  if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
+  return rpc::ToGrpcStatus(status);
 }
 
 absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(
@@ -91,6 +111,7 @@ absl::StatusOr<std::vector<int32_t>> PolicyServiceImpl::SourceIds(const v1::Prom
       break;
     case v1::Prompt::kText: {
       if (prompt.text().empty()) return absl::InvalidArgumentError("text: is empty");
+      MELLOW_RETURN_IF_ERROR(wire::CheckTextBytes(prompt.text(), options_.TextBytes(), "text"));
       MELLOW_ASSIGN_OR_RETURN(ids, tokenizer_->Encode(prompt.text()));
       break;
     }
@@ -105,14 +126,9 @@ absl::StatusOr<std::vector<int32_t>> PolicyServiceImpl::SourceIds(const v1::Prom
   return ids;
 }
 
-absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
-                                             const v1::GenerateRequest& request,
-                                             v1::GenerateResponse& response) {
-  if (request.prompts().empty()) return absl::InvalidArgumentError("prompts: is empty");
-  const LengthLimits limits{options_.default_max_new_tokens, options_.max_new_tokens};
-  MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params, FromProto(request.sampling(), limits));
-  const int64_t version = request.adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+absl::StatusOr<std::vector<GenerateJob>> PolicyServiceImpl::MakeJobs(
+    const v1::GenerateRequest& request, const nn::SamplingParams& params,
+    const std::shared_ptr<const ServedAdapter>& adapter, const CallContext& call) const {
   std::vector<GenerateJob> jobs;
   for (int i = 0; i < request.prompts_size(); ++i) {
     const v1::Prompt& prompt = request.prompts(i);
@@ -123,12 +139,13 @@ absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
                     {},
                     adapter,
                     request.lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser,
-                    CallOf(context),
+                    call,
+                    nullptr,
                     nullptr};
     if (prompt.has_max_new_tokens()) {
       v1::SamplingParams own = request.sampling();
       own.set_max_new_tokens(prompt.max_new_tokens());
-      auto own_params = FromProto(own, limits);
+      auto own_params = FromProto(own, {options_.default_max_new_tokens, options_.max_new_tokens});
       if (!own_params.ok()) return Annotate(own_params.status(), absl::StrCat("prompts[", i, "]"));
       job.params = *own_params;
     }
@@ -136,154 +153,211 @@ absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
                   prompt.sample_index()};
     jobs.push_back(std::move(job));
   }
-  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
-  absl::Status first_error;
-  for (auto& future :
-       futures) {  // all of them: the jobs look at `context`, which must outlive them
-    auto sequence = future.get();
-    if (!sequence.ok()) {
-      first_error.Update(sequence.status());
-      continue;
-    }
-    v1::Generation* generation = response.add_generations();
-    generation->mutable_ids()->Add(sequence->ids.begin(), sequence->ids.end());
-    generation->mutable_logprobs()->Add(sequence->logprobs.begin(), sequence->logprobs.end());
-    generation->set_finish_reason(ToProto(sequence->finish));
-    auto text = tokenizer_->Decode(sequence->ids, /*skip_special_tokens=*/true);
-    if (text.ok()) generation->set_text(*std::move(text));
-    first_error.Update(text.status());
-  }
-  *response.mutable_adapter() = ToProto(*adapter);
-  return first_error;
+  return jobs;
 }
 
-absl::Status PolicyServiceImpl::GenerateStreamImpl(
-    grpc::ServerContext& context, const v1::GenerateStreamRequest& request,
-    grpc::ServerWriter<v1::GenerateStreamResponse>& writer) {
+absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
+                                              const v1::GenerateRequest* request,
+                                              v1::GenerateResponse* response) {
+  if (request->prompts().empty()) return absl::InvalidArgumentError("prompts: is empty");
   MELLOW_ASSIGN_OR_RETURN(
-      nn::SamplingParams params,
-      FromProto(request.sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
+      const nn::SamplingParams params,
+      FromProto(request->sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
+  const int64_t version = request->adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
+  const size_t count = static_cast<size_t>(request->prompts_size());
+  MELLOW_ASSIGN_OR_RETURN(
+      auto places,
+      engine_->Reserve(request->lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser, count));
+
+  struct Batch {
+    std::vector<absl::StatusOr<nn::GeneratedSequence>> sequences;
+    std::atomic<size_t> open;
+  };
+  auto batch = std::make_shared<Batch>();
+  batch->sequences.resize(count);
+  batch->open = count;
+  const auto answer = [this, call, response, adapter, batch] {
+    for (const auto& sequence : batch->sequences) {
+      if (!sequence.ok()) return call->Answer(sequence.status());
+      v1::Generation* generation = response->add_generations();
+      generation->mutable_ids()->Add(sequence->ids.begin(), sequence->ids.end());
+      generation->mutable_logprobs()->Add(sequence->logprobs.begin(), sequence->logprobs.end());
+      generation->set_finish_reason(ToProto(sequence->finish));
+      auto text = tokenizer_->Decode(sequence->ids, /*skip_special_tokens=*/true);
+      if (!text.ok()) return call->Answer(text.status());
+      generation->set_text(*std::move(text));
+    }
+    *response->mutable_adapter() = ToProto(*adapter);
+    call->Answer(absl::OkStatus());
+  };
+  const auto submit = [=, this]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(std::vector<GenerateJob> jobs,
+                            MakeJobs(*request, params, adapter, CallOf(*call)));
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      jobs[i].done = [this, answer, batch, i](absl::StatusOr<nn::GeneratedSequence> sequence) {
+        batch->sequences[i] = std::move(sequence);
+        if (batch->open.fetch_sub(1) == 1) workers_.Add(Workers::Urgency::kAnswer, answer);
+      };
+    }
+    return engine_->Submit(std::move(jobs), places.get());
+  };
+  const bool tokens = std::all_of(request->prompts().begin(), request->prompts().end(),
+                                  [](const v1::Prompt& prompt) { return prompt.has_tokens(); });
+  if (tokens) return submit();  // a run's rollouts do not queue behind the texts of users
+  workers_.Add(Workers::Urgency::kRequest, [call, submit] {
+    if (call->gone()()) return call->Answer(absl::CancelledError("the caller cancelled"));
+    if (absl::Status status = submit(); !status.ok()) call->Answer(status);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status PolicyServiceImpl::StartStream(const std::shared_ptr<TokenStream>& stream,
+                                            const v1::GenerateStreamRequest* request) {
+  MELLOW_ASSIGN_OR_RETURN(
+      const nn::SamplingParams params,
+      FromProto(request->sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
   if (params.num_beams > 1)
     return absl::InvalidArgumentError(absl::StrCat("sampling.num_beams ", params.num_beams,
                                                    ": beam search cannot stream, use Generate"));
-  const int64_t version = request.adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
-  auto ids = SourceIds(request.prompt());
-  if (!ids.ok()) return Annotate(ids.status(), "prompt");
+  const int64_t version = request->adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
+  MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
 
-  // The engine's thread leaves the newest state here; this thread sends what is new since it last
+  // The engine's thread leaves the newest state here; the stream sends what is new since it last
   // looked.
   struct Shared {
     Mutex mutex;
-    CondVar changed;
     nn::GeneratedSequence so_far ABSL_GUARDED_BY(mutex);
+    absl::Status status ABSL_GUARDED_BY(mutex);
     bool ended ABSL_GUARDED_BY(mutex) = false;
   };
   auto shared = std::make_shared<Shared>();
-  std::vector<GenerateJob> jobs(1);
-  jobs[0] = {*std::move(ids),
-             params,
-             {request.prompt().prompt_index(), request.prompt().sample_index()},
-             adapter,
-             Lane::kUser,
-             CallOf(context),
-             nullptr};
-  jobs[0].on_token = [shared](const nn::GeneratedSequence& so_far) {
-    {
-      MutexLock lock(&shared->mutex);
-      shared->so_far = so_far;
-    }
-    shared->changed.NotifyOne();
-  };
-  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
-  absl::StatusOr<nn::GeneratedSequence> result = absl::UnknownError("");
-  // Waits for the end in a thread of its own, so that the loop below has one thing to wait for.
-  std::jthread ender([&futures, &result, shared] {
-    result = futures[0].get();
+  const auto end = [shared, stream](absl::StatusOr<nn::GeneratedSequence> sequence) {
     {
       MutexLock lock(&shared->mutex);
       shared->ended = true;
+      shared->status = sequence.status();
+      if (sequence.ok()) shared->so_far = *std::move(sequence);
     }
-    shared->changed.NotifyOne();
-  });
-  size_t sent = 0;
-  std::string sent_text;
-  while (true) {
+    stream->Poke();
+  };
+  using Next = TokenStream::Next;
+  stream->Begin([this, shared, adapter, sent = size_t{0},
+                 sent_text = std::string()](v1::GenerateStreamResponse* part) mutable -> Next {
     nn::GeneratedSequence now;
     bool ended;
     {
       MutexLock lock(&shared->mutex);
-      while (shared->so_far.ids.size() <= sent && !shared->ended)
-        shared->changed.Wait(&shared->mutex);
       ended = shared->ended;
+      if (!ended && shared->so_far.ids.size() <= sent) return {Next::kNothing, {}};
+      if (!shared->status.ok()) return {Next::kEnd, shared->status};
       now = shared->so_far;
     }
-    if (ended) {
-      ender.join();
-      MELLOW_RETURN_IF_ERROR(result.status());
-      now = *result;
-    }
-    v1::GenerateStreamResponse part;
-    part.mutable_ids()->Add(now.ids.begin() + sent, now.ids.end());
-    part.mutable_logprobs()->Add(now.logprobs.begin() + sent, now.logprobs.end());
+    part->mutable_ids()->Add(now.ids.begin() + sent, now.ids.end());
+    part->mutable_logprobs()->Add(now.logprobs.begin() + sent, now.logprobs.end());
     sent = now.ids.size();
-    MELLOW_ASSIGN_OR_RETURN(const std::string text,
-                            tokenizer_->Decode(now.ids, /*skip_special_tokens=*/true));
-    if (text.size() > sent_text.size() && text.compare(0, sent_text.size(), sent_text) == 0) {
-      part.set_text(text.substr(sent_text.size()));
-      sent_text = text;
+    const absl::StatusOr<std::string> text =
+        tokenizer_->Decode(now.ids, /*skip_special_tokens=*/true);
+    if (!text.ok()) return {Next::kEnd, text.status()};
+    if (text->size() > sent_text.size() && text->compare(0, sent_text.size(), sent_text) == 0) {
+      part->set_text(text->substr(sent_text.size()));
+      sent_text = *text;
     }
-    if (ended) {
-      part.set_finish_reason(ToProto(now.finish));
-      *part.mutable_adapter() = ToProto(*adapter);
-    }
-    if (!writer.Write(part)) return absl::CancelledError("the caller closed the stream");
-    if (ended) return absl::OkStatus();
-  }
-}
-
-absl::Status PolicyServiceImpl::SummarizeImpl(grpc::ServerContext& context,
-                                              const v1::SummarizeRequest& request,
-                                              v1::SummarizeResponse& response) {
-  if (request.dialogue().empty()) return absl::InvalidArgumentError("dialogue: is empty");
-  v1::SamplingParams sampling;
-  if (request.has_max_new_tokens()) sampling.set_max_new_tokens(request.max_new_tokens());
-  MELLOW_ASSIGN_OR_RETURN(
-      nn::SamplingParams params,
-      FromProto(sampling, {options_.default_max_new_tokens, options_.max_new_tokens}));
-  std::shared_ptr<const ServedAdapter> adapter = adapters_->ForUsers();
-  if (request.has_adapter_version()) {
-    MELLOW_ASSIGN_OR_RETURN(adapter, adapters_->Get(request.adapter_version()));
-  }
-  const std::string prompt =
-      absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", request.dialogue()}});
-  auto ids = tokenizer_->Encode(prompt, options_.max_source_tokens);
-  if (!ids.ok()) return Annotate(ids.status(), "dialogue");
-  std::vector<GenerateJob> jobs(1);
-  response.set_prompt_tokens(static_cast<int32_t>(ids->size()));
-  jobs[0] = {*std::move(ids), params, {}, adapter, Lane::kUser, CallOf(context), nullptr};
-  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
-  MELLOW_ASSIGN_OR_RETURN(const nn::GeneratedSequence sequence, futures[0].get());
-  MELLOW_ASSIGN_OR_RETURN(std::string summary,
-                          tokenizer_->Decode(sequence.ids, /*skip_special_tokens=*/true));
-  response.set_summary(std::move(summary));
-  response.set_summary_tokens(static_cast<int32_t>(sequence.ids.size()));
-  *response.mutable_adapter() = ToProto(*adapter);
+    if (!ended) return {Next::kMessage, {}};
+    part->set_finish_reason(ToProto(now.finish));
+    *part->mutable_adapter() = ToProto(*adapter);
+    return {Next::kLast, {}};
+  });
+  workers_.Add(Workers::Urgency::kRequest, [=, this] {
+    auto ids = SourceIds(request->prompt());
+    if (!ids.ok()) return end(Annotate(ids.status(), "prompt"));
+    std::vector<GenerateJob> jobs(1);
+    jobs[0] = {*std::move(ids),
+               params,
+               {request->prompt().prompt_index(), request->prompt().sample_index()},
+               adapter,
+               Lane::kUser,
+               CallOf(*stream),
+               nullptr,
+               end};
+    jobs[0].on_token = [shared, stream](const nn::GeneratedSequence& so_far) {
+      {
+        MutexLock lock(&shared->mutex);
+        shared->so_far = so_far;
+      }
+      stream->Poke();
+    };
+    if (absl::Status status = engine_->Submit(std::move(jobs), places.get()); !status.ok())
+      end(status);
+  });
   return absl::OkStatus();
 }
 
-absl::Status PolicyServiceImpl::ScoreTokensImpl(grpc::ServerContext& context,
-                                                const v1::ScoreTokensRequest& request,
-                                                v1::ScoreTokensResponse& response) {
-  if (request.pairs().empty()) return absl::InvalidArgumentError("pairs: is empty");
-  const int64_t version = request.adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
+absl::Status PolicyServiceImpl::StartSummarize(rpc::UnaryCall* call,
+                                               const v1::SummarizeRequest* request,
+                                               v1::SummarizeResponse* response) {
+  if (request->dialogue().empty()) return absl::InvalidArgumentError("dialogue: is empty");
+  MELLOW_RETURN_IF_ERROR(
+      wire::CheckTextBytes(request->dialogue(), options_.TextBytes(), "dialogue"));
+  v1::SamplingParams sampling;
+  if (request->has_max_new_tokens()) sampling.set_max_new_tokens(request->max_new_tokens());
+  MELLOW_ASSIGN_OR_RETURN(
+      const nn::SamplingParams params,
+      FromProto(sampling, {options_.default_max_new_tokens, options_.max_new_tokens}));
+  std::shared_ptr<const ServedAdapter> adapter = adapters_->ForUsers();
+  if (request->has_adapter_version()) {
+    MELLOW_ASSIGN_OR_RETURN(adapter, adapters_->Get(request->adapter_version()));
+  }
+  MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
+
+  const auto answer = [this, call, response,
+                       adapter](const absl::StatusOr<nn::GeneratedSequence>& sequence) {
+    if (!sequence.ok()) return call->Answer(sequence.status());
+    auto summary = tokenizer_->Decode(sequence->ids, /*skip_special_tokens=*/true);
+    if (!summary.ok()) return call->Answer(summary.status());
+    response->set_summary(*std::move(summary));
+    response->set_summary_tokens(static_cast<int32_t>(sequence->ids.size()));
+    *response->mutable_adapter() = ToProto(*adapter);
+    call->Answer(absl::OkStatus());
+  };
+  workers_.Add(Workers::Urgency::kRequest, [=, this] {
+    if (call->gone()()) return call->Answer(absl::CancelledError("the caller cancelled"));
+    auto ids = tokenizer_->Encode(
+        absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", request->dialogue()}}),
+        options_.max_source_tokens);
+    if (!ids.ok()) return call->Answer(Annotate(ids.status(), "dialogue"));
+    response->set_prompt_tokens(static_cast<int32_t>(ids->size()));
+    std::vector<GenerateJob> jobs(1);
+    jobs[0] = {*std::move(ids),
+               params,
+               {},
+               adapter,
+               Lane::kUser,
+               CallOf(*call),
+               nullptr,
+               [this, answer](absl::StatusOr<nn::GeneratedSequence> sequence) {
+                 workers_.Add(Workers::Urgency::kAnswer,
+                              [answer, sequence = std::move(sequence)] { answer(sequence); });
+               }};
+    if (absl::Status status = engine_->Submit(std::move(jobs), places.get()); !status.ok())
+      call->Answer(status);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status PolicyServiceImpl::StartScoreTokens(rpc::UnaryCall* call,
+                                                 const v1::ScoreTokensRequest* request,
+                                                 v1::ScoreTokensResponse* response) {
+  if (request->pairs().empty()) return absl::InvalidArgumentError("pairs: is empty");
+  const int64_t version = request->adapter_version();
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
   ScoreJob job;
   job.adapter = adapter;
-  job.call = CallOf(context);
+  job.call = CallOf(*call);
   int64_t tokens = 0;
-  for (int i = 0; i < request.pairs_size(); ++i) {
-    const auto& pair = request.pairs(i);
+  for (int i = 0; i < request->pairs_size(); ++i) {
+    const auto& pair = request->pairs(i);
     ScoreJob::Pair next{{pair.source_ids().begin(), pair.source_ids().end()},
                         {pair.target_ids().begin(), pair.target_ids().end()}};
     if (next.source_ids.empty())
@@ -303,12 +377,44 @@ absl::Status PolicyServiceImpl::ScoreTokensImpl(grpc::ServerContext& context,
   if (tokens > options_.max_batch_tokens)
     return absl::InvalidArgumentError(absl::StrCat("pairs: ", tokens, " tokens together, at most ",
                                                    options_.max_batch_tokens, " a request"));
-  MELLOW_ASSIGN_OR_RETURN(auto future, engine_->Submit(std::move(job)));
-  MELLOW_ASSIGN_OR_RETURN(const auto logprobs, future.get());
-  for (const std::vector<float>& row : logprobs)
-    response.add_logprobs()->mutable_values()->Add(row.begin(), row.end());
-  *response.mutable_adapter() = ToProto(*adapter);
-  return absl::OkStatus();
+  using LogProbs = absl::StatusOr<std::vector<std::vector<float>>>;
+  const auto answer = [call, response, adapter](const LogProbs& logprobs) {
+    if (!logprobs.ok()) return call->Answer(logprobs.status());
+    for (const std::vector<float>& row : *logprobs)
+      response->add_logprobs()->mutable_values()->Add(row.begin(), row.end());
+    *response->mutable_adapter() = ToProto(*adapter);
+    call->Answer(absl::OkStatus());
+  };
+  job.done = [this, answer](LogProbs logprobs) {
+    workers_.Add(Workers::Urgency::kAnswer,
+                 [answer, logprobs = std::move(logprobs)] { answer(logprobs); });
+  };
+  return engine_->Submit(std::move(job));
+}
+
+int64_t PolicyServiceImpl::WorkOf(const google::protobuf::Message& request) const {
+  // Fields may be wrong in every way: what is, is refused later.
+  const auto rows = [this](int64_t max_new_tokens, int64_t beams) {
+    const int64_t each = options_.default_max_new_tokens;
+    const int64_t tokens = std::clamp<int64_t>(max_new_tokens, each, options_.max_new_tokens);
+    return std::clamp<int64_t>(beams, 1, options_.max_rows) * ((tokens + each - 1) / each);
+  };
+  if (const auto* summarize = dynamic_cast<const v1::SummarizeRequest*>(&request))
+    return rows(summarize->max_new_tokens(), 1);
+  if (const auto* stream = dynamic_cast<const v1::GenerateStreamRequest*>(&request))
+    return rows(stream->sampling().max_new_tokens(), 1);
+  if (const auto* score = dynamic_cast<const v1::ScoreTokensRequest*>(&request))
+    return score->pairs_size();
+  if (const auto* generate = dynamic_cast<const v1::GenerateRequest*>(&request)) {
+    const v1::SamplingParams& sampling = generate->sampling();
+    int64_t work = 0;
+    for (const v1::Prompt& prompt : generate->prompts())
+      work +=
+          rows(prompt.has_max_new_tokens() ? prompt.max_new_tokens() : sampling.max_new_tokens(),
+               sampling.num_beams());
+    return work;
+  }
+  return 1;
 }
 
 absl::Status PolicyServiceImpl::PublishAdapterImpl(

@@ -10,6 +10,8 @@
 #include "common/nn/seq2seq_model.h"
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
+#include "common/rpc/callback_call.h"
+#include "common/sync/workers.h"
 #include "common/text/tokenizer.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "services/policy/adapter_table.h"
@@ -19,23 +21,31 @@
 
 namespace mellow::policy {
 
-// The rpcs of PolicyService: validate, call the engine, translate. Thread-safe. What it is given
-// must outlive it.
-class PolicyServiceImpl final : public v1::PolicyService::Service {
+// The rpcs of PolicyService: validate, call the engine, translate. What waits for the engine holds
+// no thread: the engine's queues bound it. The rest (publication, what the node tells of itself)
+// has the server's threads for itself. Thread-safe. What it is given must outlive it, and the
+// server must be shut down before it goes.
+class PolicyServiceImpl final
+    : public v1::PolicyService::WithCallbackMethod_Generate<
+          v1::PolicyService::WithCallbackMethod_GenerateStream<
+              v1::PolicyService::WithCallbackMethod_Summarize<
+                  v1::PolicyService::WithCallbackMethod_ScoreTokens<v1::PolicyService::Service>>>> {
  public:
   PolicyServiceImpl(const PolicyOptions& options, std::string device, nn::Seq2SeqModel* model,
                     const nn::ModelHash* model_hash, const text::Tokenizer* tokenizer,
                     AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics);
 
-  grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
-                        v1::GenerateResponse* response) override;
-  grpc::Status GenerateStream(grpc::ServerContext* context,
-                              const v1::GenerateStreamRequest* request,
-                              grpc::ServerWriter<v1::GenerateStreamResponse>* writer) override;
-  grpc::Status Summarize(grpc::ServerContext* context, const v1::SummarizeRequest* request,
-                         v1::SummarizeResponse* response) override;
-  grpc::Status ScoreTokens(grpc::ServerContext* context, const v1::ScoreTokensRequest* request,
-                           v1::ScoreTokensResponse* response) override;
+  grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
+                                     const v1::GenerateRequest* request,
+                                     v1::GenerateResponse* response) override;
+  grpc::ServerWriteReactor<v1::GenerateStreamResponse>* GenerateStream(
+      grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) override;
+  grpc::ServerUnaryReactor* Summarize(grpc::CallbackServerContext* context,
+                                      const v1::SummarizeRequest* request,
+                                      v1::SummarizeResponse* response) override;
+  grpc::ServerUnaryReactor* ScoreTokens(grpc::CallbackServerContext* context,
+                                        const v1::ScoreTokensRequest* request,
+                                        v1::ScoreTokensResponse* response) override;
   grpc::Status PublishAdapter(grpc::ServerContext* context,
                               grpc::ServerReader<common::v1::AdapterChunk>* reader,
                               v1::PublishAdapterResponse* response) override;
@@ -44,22 +54,31 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
                        v1::GetInfoResponse* response) override;
 
+  // What a request counts as against its client's limits: one for each prompt and beam and every
+  // --default-max-new-tokens that it may generate, or for each pair to score.
+  [[nodiscard]] int64_t WorkOf(const google::protobuf::Message& request) const;
   // Device, threads, budget and the speed of now.
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
 
  private:
-  absl::Status GenerateImpl(grpc::ServerContext& context, const v1::GenerateRequest& request,
-                            v1::GenerateResponse& response);
-  absl::Status GenerateStreamImpl(grpc::ServerContext& context,
-                                  const v1::GenerateStreamRequest& request,
-                                  grpc::ServerWriter<v1::GenerateStreamResponse>& writer);
-  absl::Status SummarizeImpl(grpc::ServerContext& context, const v1::SummarizeRequest& request,
-                             v1::SummarizeResponse& response);
-  absl::Status ScoreTokensImpl(grpc::ServerContext& context, const v1::ScoreTokensRequest& request,
-                               v1::ScoreTokensResponse& response);
+  using TokenStream = rpc::PulledStream<v1::GenerateStreamResponse>;
+
+  // Each has `call` (or the stream) answered later, or returns why not.
+  absl::Status StartGenerate(rpc::UnaryCall* call, const v1::GenerateRequest* request,
+                             v1::GenerateResponse* response);
+  absl::Status StartStream(const std::shared_ptr<TokenStream>& stream,
+                           const v1::GenerateStreamRequest* request);
+  absl::Status StartSummarize(rpc::UnaryCall* call, const v1::SummarizeRequest* request,
+                              v1::SummarizeResponse* response);
+  absl::Status StartScoreTokens(rpc::UnaryCall* call, const v1::ScoreTokensRequest* request,
+                                v1::ScoreTokensResponse* response);
+
   absl::Status PublishAdapterImpl(grpc::ServerReader<common::v1::AdapterChunk>& reader,
                                   v1::PublishAdapterResponse& response);
 
+  absl::StatusOr<std::vector<GenerateJob>> MakeJobs(
+      const v1::GenerateRequest& request, const nn::SamplingParams& params,
+      const std::shared_ptr<const ServedAdapter>& adapter, const CallContext& call) const;
   // Keeps what came, and makes it what it was published as.
   absl::Status Adopt(const wire::ReceivedAdapter& received);
   void ClearChampion();
@@ -77,6 +96,9 @@ class PolicyServiceImpl final : public v1::PolicyService::Service {
   PolicyEngine* const engine_;
   obs::Metrics* const metrics_;
   obs::Gauge adapter_version_;
+  // Texts to tokens and back, outside gRPC's threads and the engine's. Last: what it still does
+  // needs the rest.
+  Workers workers_;
 };
 
 }  // namespace mellow::policy

@@ -63,9 +63,13 @@ absl::Status Serve(RewardOptions options) {
   };
   return wire::ServeUntilSignal(
       options.service, security,
-      {{&service}, {v1::RewardService::service_full_name()}, &metrics, describe, [&] {
-         engine.Drain();
-       }});
+      {.services = {&service},
+       .names = {v1::RewardService::service_full_name()},
+       .metrics = &metrics,
+       .max_message_bytes = options.MessageBytes(model->config().max_tokens()),
+       .work = RewardServiceImpl::WorkOf,
+       .describe = describe,
+       .drain = [&] { engine.Drain(); }});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "common/base/status.h"
@@ -14,14 +15,25 @@ namespace {
 // Popped at once, so that there is something to sort by length.
 constexpr size_t kMaxPop = 256;
 
+constexpr const char* kLaneNames[] = {"user", "rollout"};
+constexpr size_t kLanes = std::size(kLaneNames);
+
 }  // namespace
 
 RewardEngine::RewardEngine(nn::SequenceClassifier* model, const EngineOptions& options,
                            obs::Metrics* metrics)
-    : model_(model), options_(options), queue_(static_cast<size_t>(options.queue_capacity)) {
-  queue_depth_ = metrics->AddGauge("mellow_reward_queue_depth", "Texts that wait for the engine.");
-  metrics->AddGauge("mellow_reward_queue_capacity", "Texts that may wait for the engine.")
-      .Set(options.queue_capacity);
+    : model_(model),
+      options_(options),
+      queue_(static_cast<size_t>(options.queue_capacity), kLanes) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    queue_depth_[lane] =
+        metrics->AddGauge("mellow_reward_queue_depth", "Texts that wait for the engine.",
+                          {{"lane", kLaneNames[lane]}});
+    metrics
+        ->AddGauge("mellow_reward_queue_capacity", "Texts that may wait for the engine.",
+                   {{"lane", kLaneNames[lane]}})
+        .Set(options.queue_capacity);
+  }
   texts_total_ = metrics->AddCounter("mellow_reward_texts_total", "Texts classified.");
   tokens_total_ = metrics->AddCounter("mellow_reward_tokens_total", "Tokens classified.");
   dropped_ =
@@ -34,26 +46,34 @@ RewardEngine::RewardEngine(nn::SequenceClassifier* model, const EngineOptions& o
 
 RewardEngine::~RewardEngine() { queue_.Close(); }
 
-absl::StatusOr<std::vector<std::future<absl::StatusOr<std::vector<float>>>>> RewardEngine::Submit(
-    std::vector<ScoreJob> jobs) {
-  std::vector<Pending> pending;
-  std::vector<std::future<absl::StatusOr<std::vector<float>>>> futures;
-  for (ScoreJob& job : jobs) {
-    pending.push_back({std::move(job), {}});
-    futures.push_back(pending.back().promise.get_future());
-  }
-  MELLOW_RETURN_IF_ERROR(queue_.TryPushAll(&pending));
-  queue_depth_.Set(static_cast<double>(queue_.size()));
-  return futures;
+absl::StatusOr<std::shared_ptr<RewardEngine::Places>> RewardEngine::Reserve(Lane lane,
+                                                                            size_t count) {
+  MELLOW_RETURN_IF_ERROR(queue_.Reserve(count, static_cast<size_t>(lane)));
+  return std::shared_ptr<Places>(new Places(this, lane, count));
 }
 
-void RewardEngine::Classify(std::vector<Pending> batch) {
+RewardEngine::Places::~Places() { engine_->queue_.Release(count_, static_cast<size_t>(lane_)); }
+
+absl::Status RewardEngine::Submit(std::vector<ScoreJob> jobs, Places* places) {
+  MELLOW_RETURN_IF_ERROR(
+      queue_.TryPushAll(&jobs, static_cast<size_t>(places->lane_), /*reserved=*/true));
+  places->count_ = 0;
+  SetDepths();
+  return absl::OkStatus();
+}
+
+void RewardEngine::SetDepths() {
+  for (size_t lane = 0; lane < kLanes; ++lane)
+    queue_depth_[lane].Set(static_cast<double>(queue_.lane_size(lane)));
+}
+
+void RewardEngine::Classify(std::vector<ScoreJob> batch) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::vector<int32_t>> sequences;
   double tokens = 0;
-  for (const Pending& p : batch) {
-    sequences.push_back(p.job.ids);
-    tokens += static_cast<double>(p.job.ids.size());
+  for (const ScoreJob& p : batch) {
+    sequences.push_back(p.ids);
+    tokens += static_cast<double>(p.ids.size());
   }
   auto logits = model_->Classify(sequences);
   const double seconds =
@@ -69,33 +89,32 @@ void RewardEngine::Classify(std::vector<Pending> batch) {
   }
   for (size_t i = 0; i < batch.size(); ++i) {
     if (logits.ok()) {
-      batch[i].promise.set_value(std::move((*logits)[i]));
+      batch[i].done(std::move((*logits)[i]));
     } else {
-      batch[i].promise.set_value(logits.status());
+      batch[i].done(logits.status());
     }
   }
 }
 
 void RewardEngine::Loop() {
   while (true) {
-    std::vector<Pending> popped = queue_.PopBatch(kMaxPop, options_.linger);
+    std::vector<ScoreJob> popped = queue_.PopBatch(kMaxPop, options_.linger);
     if (popped.empty()) return;
-    queue_depth_.Set(static_cast<double>(queue_.size()));
+    SetDepths();
     const SteadyTime now = SteadyTime::Now();
-    std::erase_if(popped, [&](Pending& p) {
-      const bool late = now >= p.job.deadline;
-      if (!late && !(p.job.cancelled != nullptr && p.job.cancelled())) return false;
+    std::erase_if(popped, [&](ScoreJob& p) {
+      const bool late = now >= p.deadline;
+      if (!late && !(p.cancelled != nullptr && p.cancelled())) return false;
       dropped_.Increment();
-      p.promise.set_value(
-          late ? absl::DeadlineExceededError("the deadline passed before the answer was ready")
-               : absl::CancelledError("the caller cancelled"));
+      p.done(late ? absl::DeadlineExceededError("the deadline passed before the answer was ready")
+                  : absl::CancelledError("the caller cancelled"));
       return true;
     });
     std::vector<int64_t> lengths;
-    for (const Pending& p : popped) lengths.push_back(static_cast<int64_t>(p.job.ids.size()));
+    for (const ScoreJob& p : popped) lengths.push_back(static_cast<int64_t>(p.ids.size()));
     for (const std::vector<size_t>& bucket :
          batching::BucketByLength(lengths, options_.max_batch_tokens)) {
-      std::vector<Pending> batch;
+      std::vector<ScoreJob> batch;
       for (size_t index : bucket) batch.push_back(std::move(popped[index]));
       Classify(std::move(batch));
     }

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <future>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -20,7 +20,7 @@ namespace mellow::reward {
 
 struct EngineOptions {
   int64_t max_batch_tokens = 16384;
-  int queue_capacity = 2048;
+  int queue_capacity = 2048;  // each lane
   absl::Duration linger = absl::Milliseconds(2);
 };
 
@@ -28,7 +28,13 @@ struct ScoreJob {
   std::vector<int32_t> ids;  // with <s> and </s>
   SteadyTime deadline = SteadyTime::InfiniteFuture();
   std::function<bool()> cancelled;  // may be empty; called from the engine's thread
+  // Once, from the engine's thread, with the raw logits, or Cancelled, DeadlineExceeded, or the
+  // model's error: must neither block nor call the engine.
+  std::function<void(absl::StatusOr<std::vector<float>>)> done;
 };
+
+// Texts of both are taken in turns, so that neither waits for the other's queue.
+enum class Lane { kUser, kRollout };
 
 // Dynamic batching over one classifier: texts of different callers are classified together, cut
 // into batches of similar length. One thread. Thread-safe.
@@ -41,10 +47,28 @@ class RewardEngine {
   RewardEngine(const RewardEngine&) = delete;
   RewardEngine& operator=(const RewardEngine&) = delete;
 
-  // All or none: ResourceExhausted when the queue has no room for them, Unavailable after Drain.
-  // The futures give the raw logits, or Cancelled, DeadlineExceeded, or the model's error.
-  [[nodiscard]] absl::StatusOr<std::vector<std::future<absl::StatusOr<std::vector<float>>>>> Submit(
-      std::vector<ScoreJob> jobs);
+  // Places in a lane's queue, for jobs that are still being made: held until they are submitted or
+  // it is destroyed, which must be before the engine is.
+  class Places {
+   public:
+    ~Places();
+    Places(const Places&) = delete;
+    Places& operator=(const Places&) = delete;
+
+   private:
+    friend class RewardEngine;
+    Places(RewardEngine* engine, Lane lane, size_t count)
+        : engine_(engine), lane_(lane), count_(count) {}
+    RewardEngine* const engine_;
+    const Lane lane_;
+    size_t count_;
+  };
+  // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
+
+  // All or none, and then `done` is not called. As many jobs as `places` has. Unavailable after
+  // Drain.
+  [[nodiscard]] absl::Status Submit(std::vector<ScoreJob> jobs, Places* places);
 
   void Drain() { queue_.Close(); }
 
@@ -53,23 +77,19 @@ class RewardEngine {
   void SeedSpeed(double tokens_per_second) { tokens_per_second_.store(tokens_per_second); }
 
  private:
-  struct Pending {
-    ScoreJob job;
-    std::promise<absl::StatusOr<std::vector<float>>> promise;
-  };
-
   void Loop();
-  void Classify(std::vector<Pending> batch);
+  void SetDepths();
+  void Classify(std::vector<ScoreJob> batch);
 
   nn::SequenceClassifier* const model_;
   const EngineOptions options_;
-  obs::Gauge queue_depth_;
+  obs::Gauge queue_depth_[2];
   obs::Counter texts_total_;
   obs::Counter tokens_total_;
   obs::Counter dropped_;
   obs::Histogram batch_texts_;
   std::atomic<double> tokens_per_second_{0};
-  batching::BoundedQueue<Pending> queue_;
+  batching::BoundedQueue<ScoreJob> queue_;
   std::jthread thread_;  // last: joined first
 };
 

@@ -17,9 +17,14 @@ struct RewardOptions {
   std::string dtype = "float32";
   std::string toxic_label;           // empty: found among the model's labels
   int64_t max_batch_tokens = 16384;  // padded tokens classified together
-  int queue_capacity = 2048;         // texts that wait
+  int queue_capacity = 2048;         // texts that wait, of users and as many of rollouts
+  int64_t max_text_bytes = 0;        // of one text; 0: follows from the model's window
   double linger_ms = 2;              // longest wait for batch mates
 
+  // What max_text_bytes means with a model that reads `max_tokens`.
+  [[nodiscard]] int64_t TextBytes(int max_tokens) const;
+  // Of the largest request that these options allow.
+  [[nodiscard]] int64_t MessageBytes(int max_tokens) const;
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;
 };

@@ -1,16 +1,18 @@
 #include "services/reward/reward_service.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/labels.h"
-#include "common/rpc/deadline.h"
-#include "common/rpc/status.h"
+#include "services/wire/text_limit.h"
 
 namespace mellow::reward {
 namespace {
+
+constexpr int kWorkers = 2;
 
 obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
   return metrics->AddHistogram("mellow_reward_toxicity",
@@ -32,52 +34,101 @@ RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string d
       tokenizer_(tokenizer),
       engine_(engine),
       user_toxicity_(AddToxicity(metrics, "user")),
-      rollout_toxicity_(AddToxicity(metrics, "rollout")) {}
+      rollout_toxicity_(AddToxicity(metrics, "rollout")),
+      workers_(kWorkers) {}
 
-grpc::Status RewardServiceImpl::Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
-                                      v1::ScoreResponse* response) {
-  return rpc::ToGrpcStatus(ScoreImpl(*context, *request, *response));
+// A request on its way through the engine.
+struct RewardServiceImpl::Batch {
+  rpc::UnaryCall* call;
+  v1::ScoreResponse* response;
+  Lane lane;
+  std::shared_ptr<RewardEngine::Places> places;
+  std::vector<bool> truncated;
+  std::vector<absl::StatusOr<std::vector<float>>> logits;
+  std::atomic<size_t> open;  // texts that the engine has not answered
+};
+
+grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* context,
+                                                   const v1::ScoreRequest* request,
+                                                   v1::ScoreResponse* response) {
+  auto* call = new rpc::UnaryCall(*context);
+  if (absl::Status status = StartScore(call, request, response); !status.ok()) call->Answer(status);
+  return call;
 }
 
-absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
-                                          const v1::ScoreRequest& request,
-                                          v1::ScoreResponse& response) {
-  if (request.texts().empty()) return absl::InvalidArgumentError("texts: is empty");
+absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::ScoreRequest* request,
+                                           v1::ScoreResponse* response) {
+  if (request->texts().empty()) return absl::InvalidArgumentError("texts: is empty");
+  const int64_t max_bytes = options_.TextBytes(model_->config().max_tokens());
+  for (int i = 0; i < request->texts_size(); ++i) {
+    MELLOW_RETURN_IF_ERROR(
+        wire::CheckTextBytes(request->texts(i), max_bytes, absl::StrCat("texts[", i, "]")));
+  }
+  auto batch = std::make_shared<Batch>();
+  batch->call = call;
+  batch->response = response;
+  batch->lane = request->lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser;
+  const size_t count = static_cast<size_t>(request->texts_size());
+  MELLOW_ASSIGN_OR_RETURN(batch->places, engine_->Reserve(batch->lane, count));
+  // A run's texts do not queue behind those of users.
+  workers_.Add(
+      batch->lane == Lane::kRollout ? Workers::Urgency::kAnswer : Workers::Urgency::kRequest,
+      [this, call, request, batch] {
+        if (absl::Status status = Tokenize(call, *request, batch); !status.ok())
+          call->Answer(status);
+      });
+  return absl::OkStatus();
+}
+
+absl::Status RewardServiceImpl::Tokenize(rpc::UnaryCall* call, const v1::ScoreRequest& request,
+                                         const std::shared_ptr<Batch>& batch) {
   const int window = model_->config().max_tokens();
   std::vector<ScoreJob> jobs;
-  std::vector<bool> truncated;
   for (int i = 0; i < request.texts_size(); ++i) {
+    if (call->gone()()) return absl::CancelledError("the caller cancelled");
     // One token more than fits tells whether something was cut.
     auto ids = tokenizer_->Encode(request.texts(i), window + 1);
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("texts[", i, "]"));
-    truncated.push_back(static_cast<int>(ids->size()) > window);
-    if (truncated.back()) {
-      MELLOW_ASSIGN_OR_RETURN(*ids, tokenizer_->Encode(request.texts(i), window));
-    }
-    jobs.push_back(
-        {*std::move(ids), rpc::DeadlineOf(context), [&context] { return context.IsCancelled(); }});
+    batch->truncated.push_back(static_cast<int>(ids->size()) > window);
+    if (batch->truncated.back()) ids->erase(ids->end() - 2);  // the last before </s>
+    const size_t index = static_cast<size_t>(i);
+    jobs.push_back({*std::move(ids), call->deadline(), call->gone(),
+                    [this, batch, index](absl::StatusOr<std::vector<float>> logits) {
+                      batch->logits[index] = std::move(logits);
+                      if (batch->open.fetch_sub(1) != 1) return;
+                      workers_.Add(Workers::Urgency::kAnswer, [this, batch] { Answer(*batch); });
+                    }});
   }
-  MELLOW_ASSIGN_OR_RETURN(auto futures, engine_->Submit(std::move(jobs)));
+  batch->logits.resize(jobs.size());
+  batch->open = jobs.size();
+  // Not in the batch any more when the engine's thread is the last that has it.
+  const std::shared_ptr<RewardEngine::Places> places = std::move(batch->places);
+  return engine_->Submit(std::move(jobs), places.get());
+}
+
+void RewardServiceImpl::Answer(const Batch& batch) {
   const obs::Histogram& toxicity =
-      request.lane() == v1::LANE_ROLLOUT ? rollout_toxicity_ : user_toxicity_;
-  absl::Status first_error;
-  for (size_t i = 0; i < futures.size();
-       ++i) {  // all of them: the jobs look at `context`, which must outlive them
-    const auto logits = futures[i].get();
-    first_error.Update(logits.status());
-    if (!logits.ok()) continue;
-    const std::vector<float> probabilities = nn::Softmax(*logits);
-    v1::TextScore* score = response.add_scores();
-    score->mutable_logits()->Add(logits->begin(), logits->end());
+      batch.lane == Lane::kRollout ? rollout_toxicity_ : user_toxicity_;
+  for (size_t i = 0; i < batch.logits.size(); ++i) {
+    if (!batch.logits[i].ok()) return batch.call->Answer(batch.logits[i].status());
+    const std::vector<float>& logits = *batch.logits[i];
+    const std::vector<float> probabilities = nn::Softmax(logits);
+    v1::TextScore* score = batch.response->add_scores();
+    score->mutable_logits()->Add(logits.begin(), logits.end());
     score->mutable_probabilities()->Add(probabilities.begin(), probabilities.end());
-    score->set_label(model_->config().labels[std::max_element(logits->begin(), logits->end()) -
-                                             logits->begin()]);
+    score->set_label(
+        model_->config().labels[std::max_element(logits.begin(), logits.end()) - logits.begin()]);
     score->set_toxicity(probabilities[toxic_]);
     toxicity.Observe(probabilities[toxic_]);
-    score->set_truncated(truncated[i]);
+    score->set_truncated(batch.truncated[i]);
   }
-  for (const std::string& label : model_->config().labels) response.add_labels(label);
-  return first_error;
+  for (const std::string& label : model_->config().labels) batch.response->add_labels(label);
+  batch.call->Answer(absl::OkStatus());
+}
+
+int64_t RewardServiceImpl::WorkOf(const google::protobuf::Message& request) {
+  const auto* score = dynamic_cast<const v1::ScoreRequest*>(&request);
+  return score != nullptr ? score->texts_size() : 1;
 }
 
 common::v1::NodeCapacity RewardServiceImpl::Capacity() const {

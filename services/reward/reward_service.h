@@ -1,12 +1,15 @@
 #ifndef MELLOW_SERVICES_REWARD_REWARD_SERVICE_H_
 #define MELLOW_SERVICES_REWARD_REWARD_SERVICE_H_
 
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
+#include "common/rpc/callback_call.h"
+#include "common/sync/workers.h"
 #include "common/text/tokenizer.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/reward/reward_engine.h"
@@ -14,25 +17,36 @@
 
 namespace mellow::reward {
 
-// The rpcs of RewardService: validate, call the engine, translate. Thread-safe. What it is given
-// must outlive it.
-class RewardServiceImpl final : public v1::RewardService::Service {
+// The rpcs of RewardService: validate, call the engine, translate. A call that waits for the engine
+// holds no thread: the engine's queues bound them. Thread-safe. What it is given must outlive it,
+// and the server must be shut down before it goes.
+class RewardServiceImpl final
+    : public v1::RewardService::WithCallbackMethod_Score<v1::RewardService::Service> {
  public:
   // `toxic`: index of the label whose probability is the toxicity.
   RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
                     nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
                     const text::Tokenizer* tokenizer, RewardEngine* engine, obs::Metrics* metrics);
 
-  grpc::Status Score(grpc::ServerContext* context, const v1::ScoreRequest* request,
-                     v1::ScoreResponse* response) override;
+  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
+                                  const v1::ScoreRequest* request,
+                                  v1::ScoreResponse* response) override;
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
                        v1::GetInfoResponse* response) override;
 
+  // What a request counts as against its client's limits: its texts.
+  [[nodiscard]] static int64_t WorkOf(const google::protobuf::Message& request);
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
 
  private:
-  absl::Status ScoreImpl(grpc::ServerContext& context, const v1::ScoreRequest& request,
-                         v1::ScoreResponse& response);
+  struct Batch;
+
+  // Has `call` answered later, or returns why not.
+  absl::Status StartScore(rpc::UnaryCall* call, const v1::ScoreRequest* request,
+                          v1::ScoreResponse* response);
+  absl::Status Tokenize(rpc::UnaryCall* call, const v1::ScoreRequest& request,
+                        const std::shared_ptr<Batch>& batch);
+  void Answer(const Batch& batch);
 
   const RewardOptions options_;
   const std::string device_;
@@ -43,6 +57,9 @@ class RewardServiceImpl final : public v1::RewardService::Service {
   RewardEngine* const engine_;
   obs::Histogram user_toxicity_;
   obs::Histogram rollout_toxicity_;
+  // Texts to tokens, outside gRPC's threads and the engine's. Last: what it still does needs the
+  // rest.
+  Workers workers_;
 };
 
 }  // namespace mellow::reward

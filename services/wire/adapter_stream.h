@@ -18,6 +18,10 @@ namespace mellow::wire {
 // header from reserving the memory.
 inline constexpr int64_t kMaxAdapterBytes = int64_t{1} << 30;
 
+// No message of the stream is larger: the header has the adapter's configuration, the others 1 MiB
+// of data.
+inline constexpr int64_t kMaxAdapterMessageBytes = (1 << 20) + (256 << 10);
+
 struct ReceivedAdapter {
   common::v1::AdapterRef ref;
   Publication as = Publication::kNewest;

@@ -1,6 +1,7 @@
 #include "services/wire/service_main.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -17,9 +18,9 @@ namespace mellow::wire {
 
 absl::Status ServiceFlags::Validate() const {
   MELLOW_RETURN_IF_ERROR(ProcessFlags::Validate());
-  if (max_message_mib < 1 || max_message_mib > 1024)
+  if (max_message_mib < 0 || max_message_mib > 1024)
     return absl::InvalidArgumentError(
-        absl::StrCat("--max-message-mib ", max_message_mib, ": between 1 and 1024"));
+        absl::StrCat("--max-message-mib ", max_message_mib, ": between 0 and 1024"));
   for (const auto& [flag, value] :
        {std::pair("--orchestrator", orchestrator), std::pair("--advertise", advertise)}) {
     if (!value.empty() && value.find(':') == std::string::npos)
@@ -51,8 +52,10 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
       ->transform(WithHostName);
   app->add_option("--orchestrator", flags->orchestrator,
                   "Register there, HOST:PORT (default: register nowhere)");
-  app->add_option("--max-message-mib", flags->max_message_mib, "Largest message taken, in MiB");
-  app->add_option("--rpc-threads", flags->rpc_threads, "Most threads that serve calls");
+  app->add_option("--max-message-mib", flags->max_message_mib,
+                  "Largest message taken, in MiB (0: as the other flags of this service need)");
+  app->add_option("--rpc-threads", flags->rpc_threads,
+                  "Most threads that serve calls (those that wait for a model need none)");
   app->add_option("--tokens", flags->tokens,
                   "File with the bearer tokens that are taken, a line each: TOKEN ROLE NAME (or "
                   "sha256:HEX of the token); read again when it changes")
@@ -87,12 +90,17 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
                               ServiceParts parts) {
   rpc::ServerOptions options;
   options.address = flags.address;
-  options.max_message_bytes = flags.max_message_mib << 20;
+  const int64_t message_mib =
+      flags.max_message_mib > 0
+          ? flags.max_message_mib
+          : std::clamp<int64_t>((parts.max_message_bytes - 1) / (1 << 20) + 1, 1, 1024);
+  options.max_message_bytes = static_cast<int>(message_mib << 20);
   options.max_threads = flags.rpc_threads;
   options.reflection = !flags.no_reflection;
   options.health_address = flags.insecure_health_address;
   options.limits = {.rate = flags.client_rate, .concurrency = flags.client_concurrency};
   options.unlimited_roles = UnlimitedRoles();
+  options.work = parts.work;
   if (security.certificates_ != nullptr) {
     MELLOW_ASSIGN_OR_RETURN(const tls::ClientAuth auth,
                             tls::ParseClientAuth(flags.tls_client_auth));

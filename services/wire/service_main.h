@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/obs/metrics.h"
+#include "common/rpc/limited_service.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
 #include "services/wire/process_flags.h"
 
@@ -29,7 +30,7 @@ struct ServiceFlags : ProcessFlags {
   std::string
       advertise;  // host:port under which others reach this process; empty: the bound address
   std::string orchestrator;  // host:port; empty: do not register
-  int max_message_mib = 64;
+  int max_message_mib = 0;   // 0: as the service's other flags need
   int rpc_threads = 64;
   std::string tokens;      // file of rpc::TokenTable; empty: none are taken
   std::string token_file;  // file of rpc::TokenFile; empty: none is sent
@@ -64,6 +65,10 @@ struct ServiceParts {
   std::vector<grpc::Service*> services;
   std::vector<std::string> names;  // full gRPC service names, for health
   obs::Metrics* metrics = nullptr;
+  // Largest message taken when --max-message-mib does not say; rounded up to whole MiB.
+  int64_t max_message_bytes = 64 << 20;
+  // What a request counts as against the limits of its client; empty: one.
+  rpc::CountWork work;
   // What to register with the orchestrator (role, capacity, adapters); the address is filled in.
   // Null: does not register.
   std::function<orchestrator::v1::RegisterNodeRequest()> describe;

@@ -51,6 +51,34 @@ TEST(BoundedQueueTest, CloseWakesAWaitingPop) {
   EXPECT_THAT(popped, IsEmpty());
 }
 
+TEST(BoundedQueueTest, LanesHaveTheirOwnRoomAndTakeTurns) {
+  BoundedQueue<int> queue(3, /*lanes=*/2);
+  std::vector<int> items = {1, 2, 3};
+  ASSERT_TRUE(queue.TryPushAll(&items, 0).ok());
+  items = {4};
+  EXPECT_TRUE(absl::IsResourceExhausted(queue.TryPushAll(&items, 0)));
+  items = {5, 6};
+  ASSERT_TRUE(queue.TryPushAll(&items, 1).ok());
+  EXPECT_EQ(queue.size(), 5u);
+  EXPECT_THAT(queue.PopBatch(4, absl::ZeroDuration()), ElementsAre(1, 5, 2, 6));
+  EXPECT_THAT(queue.PopBatch(4, absl::ZeroDuration()), ElementsAre(3));
+}
+
+TEST(BoundedQueueTest, ReservedPlacesAreTakenAndGivenBack) {
+  BoundedQueue<int> queue(3);
+  ASSERT_TRUE(queue.Reserve(2, 0).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(queue.Reserve(2, 0)));
+  std::vector<int> items = {1, 2};
+  EXPECT_TRUE(absl::IsResourceExhausted(queue.TryPushAll(&items)));
+  ASSERT_TRUE(queue.TryPushAll(&items, 0, /*reserved=*/true).ok());
+  ASSERT_TRUE(queue.Reserve(1, 0).ok());
+  queue.Release(1, 0);
+  queue.Close();
+  items = {3};
+  EXPECT_TRUE(absl::IsUnavailable(queue.TryPushAll(&items)));
+  EXPECT_THAT(queue.PopBatch(4, absl::ZeroDuration()), ElementsAre(1, 2));
+}
+
 TEST(BoundedQueueTest, ManyProducersLoseAndRepeatNothing) {
   constexpr int kProducers = 4;
   constexpr int kEach = 500;

@@ -38,6 +38,29 @@ TEST(ClientLimitsTest, ConcurrencyCountsWhatHasNotLeft) {
   EXPECT_EQ(limits.Enter("ann", kStart).refusal, "");
 }
 
+TEST(ClientLimitsTest, ACallCountsAsTheWorkThatItAsksFor) {
+  ClientLimits limits({.rate = 4});
+  EXPECT_EQ(limits.Enter("ann", kStart, 6).refusal, "");
+  EXPECT_EQ(limits.Enter("ann", kStart, 3).refusal, "rate") << "6 of 8 are gone";
+  EXPECT_EQ(limits.Enter("ann", kStart, 2).refusal, "");
+  EXPECT_EQ(limits.Enter("bob", kStart, 40).refusal, "") << "once, when nothing was asked before";
+  const ClientLimits::Decision refused = limits.Enter("bob", kStart, 1);
+  EXPECT_EQ(refused.refusal, "rate");
+  EXPECT_EQ(refused.wait, absl::Seconds(33) / 4) << "32 too many, and one more";
+}
+
+TEST(ClientLimitsTest, WorkOverTheConcurrencyLimitGoesAlone) {
+  ClientLimits limits({.concurrency = 4});
+  EXPECT_EQ(limits.Enter("ann", kStart, 3).refusal, "");
+  EXPECT_EQ(limits.Enter("ann", kStart, 2).refusal, "concurrency");
+  EXPECT_EQ(limits.Enter("ann", kStart, 1).refusal, "");
+  limits.Leave("ann", 3);
+  EXPECT_EQ(limits.Enter("ann", kStart, 9).refusal, "concurrency");
+  limits.Leave("ann", 1);
+  EXPECT_EQ(limits.Enter("ann", kStart, 9).refusal, "");
+  EXPECT_EQ(limits.Enter("ann", kStart, 1).refusal, "concurrency");
+}
+
 TEST(ClientLimitsTest, ForgetsTheQuietestClientAndNoBusyOne) {
   ClientLimits limits({.rate = 1, .concurrency = 1, .max_clients = 2});
   EXPECT_EQ(limits.Enter("busy", kStart).refusal, "");

@@ -10,11 +10,18 @@ TEST(RpcStatusTest, CodesAndMessagesGoThereAndBack) {
     const absl::Status status(static_cast<absl::StatusCode>(code), "what happened");
     const grpc::Status wire = ToGrpcStatus(status);
     EXPECT_EQ(static_cast<int>(wire.error_code()), code);
+    if (absl::IsCancelled(status)) continue;
     EXPECT_EQ(FromGrpcStatus(wire, "policy-0 at h:1"),
               absl::Status(status.code(), "policy-0 at h:1: what happened"));
   }
   EXPECT_TRUE(ToGrpcStatus(absl::OkStatus()).ok());
   EXPECT_TRUE(FromGrpcStatus(grpc::Status::OK, "x").ok());
+}
+
+TEST(RpcStatusTest, ACancelledCallMayBeRetried) {
+  const absl::Status status = FromGrpcStatus(grpc::Status::CANCELLED, "policy-0 at h:1");
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_EQ(status.message(), "policy-0 at h:1: the call was cancelled: ");
 }
 
 TEST(RpcStatusTest, ABrokenStreamMayBeRetried) {

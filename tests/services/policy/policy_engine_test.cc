@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "common/base/steady_time.h"
 #include "tests/testing/fake_seq2seq_model.h"
 
@@ -12,6 +14,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Sequence = absl::StatusOr<nn::GeneratedSequence>;
+using LogProbs = absl::StatusOr<std::vector<std::vector<float>>>;
 
 // Counts from `first` up to `last`, then </s>.
 GenerateJob MakeJob(int32_t first, int32_t last, Lane lane = Lane::kUser, int max_new_tokens = 16) {
@@ -32,11 +35,28 @@ std::vector<GenerateJob> Batch(Jobs... jobs) {
 
 class PolicyEngineTest : public ::testing::Test {
  protected:
+  absl::StatusOr<std::vector<std::future<Sequence>>> Submit(std::vector<GenerateJob> jobs) {
+    std::vector<std::future<Sequence>> futures;
+    for (GenerateJob& job : jobs) {
+      auto promise = std::make_shared<std::promise<Sequence>>();
+      futures.push_back(promise->get_future());
+      job.done = [promise](Sequence sequence) { promise->set_value(std::move(sequence)); };
+    }
+    if (absl::Status status = engine_->Submit(std::move(jobs)); !status.ok()) return status;
+    return futures;
+  }
+  absl::StatusOr<std::future<LogProbs>> Submit(ScoreJob job) {
+    auto promise = std::make_shared<std::promise<LogProbs>>();
+    auto future = promise->get_future();
+    job.done = [promise](LogProbs logprobs) { promise->set_value(std::move(logprobs)); };
+    if (absl::Status status = engine_->Submit(std::move(job)); !status.ok()) return status;
+    return future;
+  }
   void Start(EngineOptions options) {
     engine_ = std::make_unique<PolicyEngine>(&model_, options, &metrics_);
   }
   std::future<Sequence> SubmitOne(GenerateJob job) {
-    auto futures = engine_->Submit(Batch(std::move(job)));
+    auto futures = Submit(Batch(std::move(job)));
     EXPECT_TRUE(futures.ok()) << futures.status();
     return std::move((*futures)[0]);
   }
@@ -55,8 +75,7 @@ TEST_F(PolicyEngineTest, MetricsSayTheLimitsThatDepthsAreMeasuredAgainst) {
 
 TEST_F(PolicyEngineTest, GeneratesUntilEosOrLength) {
   Start({});
-  auto futures =
-      engine_->Submit(Batch(MakeJob(5, 8), MakeJob(20, 60, Lane::kUser, /*max_new_tokens=*/4)));
+  auto futures = Submit(Batch(MakeJob(5, 8), MakeJob(20, 60, Lane::kUser, /*max_new_tokens=*/4)));
   ASSERT_TRUE(futures.ok());
   const Sequence ended = (*futures)[0].get();
   const Sequence cut = (*futures)[1].get();
@@ -155,9 +174,9 @@ TEST_F(PolicyEngineTest, FullQueueRefusesTheWholeBatchAtOnce) {
   auto running = SubmitOne(MakeJob(30, 31));
   model_.WaitUntilHeld();
   auto waiting = SubmitOne(MakeJob(31, 32));
-  auto refused = engine_->Submit(Batch(MakeJob(5, 6), MakeJob(6, 7)));
+  auto refused = Submit(Batch(MakeJob(5, 6), MakeJob(6, 7)));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
-  auto fits = engine_->Submit(Batch(MakeJob(5, 6)));
+  auto fits = Submit(Batch(MakeJob(5, 6)));
   EXPECT_TRUE(fits.ok());
   model_.Release();
   EXPECT_TRUE(waiting.get().ok());
@@ -166,9 +185,8 @@ TEST_F(PolicyEngineTest, FullQueueRefusesTheWholeBatchAtOnce) {
 
 TEST_F(PolicyEngineTest, RefusesWhatCanNeverFit) {
   Start({.max_batch_tokens = 10});
-  EXPECT_EQ(
-      engine_->Submit(Batch(MakeJob(5, 6, Lane::kUser, /*max_new_tokens=*/9))).status().code(),
-      absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Submit(Batch(MakeJob(5, 6, Lane::kUser, /*max_new_tokens=*/9))).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(PolicyEngineTest, ExpiredAndCancelledRequestsCostNoCompute) {
@@ -215,7 +233,7 @@ TEST_F(PolicyEngineTest, DrainFinishesWhatWasTakenAndTakesNoMore) {
   auto taken = SubmitOne(MakeJob(5, 8));
   model_.WaitUntilHeld();
   engine_->Drain();
-  EXPECT_EQ(engine_->Submit(Batch(MakeJob(5, 8))).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Submit(Batch(MakeJob(5, 8))).status().code(), absl::StatusCode::kUnavailable);
   model_.Release();
   EXPECT_TRUE(taken.get().ok());
 }
@@ -228,7 +246,7 @@ TEST_F(PolicyEngineTest, ScoresWhileSequencesRun) {
   ScoreJob job;
   job.pairs = {{{7, 8}, {1, 2, 3}}};
   job.adapter = std::make_shared<const ServedAdapter>();
-  auto scored = engine_->Submit(std::move(job));
+  auto scored = Submit(std::move(job));
   ASSERT_TRUE(scored.ok());
   model_.Release();
   const auto logprobs = scored->get();

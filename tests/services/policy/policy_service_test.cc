@@ -4,10 +4,16 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/adapters/peft.h"
+#include "common/rpc/client.h"
 #include "common/rpc/server.h"
+#include "common/sync/mutex.h"
 #include "services/wire/adapter_stream.h"
 #include "tests/testing/fake_seq2seq_model.h"
 #include "tests/testing/source_tree.h"
@@ -23,6 +29,7 @@ class NumberTokenizer : public text::Tokenizer {
  public:
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
                                               int max_tokens) const override {
+    ++calls;
     if (text == "\xff") return absl::InvalidArgumentError("not UTF-8 at byte 0");
     std::vector<int32_t> ids;
     for (absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
@@ -36,6 +43,8 @@ class NumberTokenizer : public text::Tokenizer {
     return absl::StrJoin(ids, " ");
   }
   int vocab_size() const override { return 64; }
+
+  mutable std::atomic<int> calls = 0;
 };
 
 nn::LoraWeights MakeLora(float value) {
@@ -200,6 +209,154 @@ TEST_F(PolicyServiceTest, SummarizeTruncatesALongDialogueInsteadOfRefusingIt) {
   ASSERT_TRUE(stub_->Summarize(&context, request, &response).ok());
   EXPECT_EQ(response.summary(), "5 6 7 1");
   EXPECT_EQ(response.prompt_tokens(), 8);
+}
+
+TEST_F(PolicyServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
+  v1::SummarizeRequest request;
+  v1::SummarizeResponse response;
+  // 128 bytes a source token would be 1 KiB; ordinary articles are taken in any case.
+  request.set_dialogue(std::string("5 8 ") + std::string((64 << 10) - 4, ' '));
+  {
+    grpc::ClientContext context;
+    EXPECT_TRUE(stub_->Summarize(&context, request, &response).ok());
+  }
+  request.mutable_dialogue()->push_back(' ');
+  const int before = tokenizer_.calls;
+  grpc::ClientContext context;
+  grpc::Status status = stub_->Summarize(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "dialogue: 65537 bytes, at most 65536 (--max-text-bytes)");
+  v1::GenerateResponse generated;
+  status = Generate(MakeRequest(request.dialogue()), &generated);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(),
+            "prompts[0]: text: 65537 bytes, at most 65536 (--max-text-bytes)");
+  EXPECT_EQ(tokenizer_.calls, before);
+}
+
+TEST_F(PolicyServiceTest, WorkIsCountedInRowsAndLengths) {
+  v1::SummarizeRequest summarize;
+  EXPECT_EQ(service_.WorkOf(summarize), 1);
+  summarize.set_max_new_tokens(17);
+  EXPECT_EQ(service_.WorkOf(summarize), 2) << "16 are a unit";
+  summarize.set_max_new_tokens(-5);
+  EXPECT_EQ(service_.WorkOf(summarize), 1);
+  v1::GenerateRequest generate = MakeRequest("5");
+  generate.add_prompts()->set_max_new_tokens(32);
+  generate.mutable_sampling()->set_num_beams(4);
+  EXPECT_EQ(service_.WorkOf(generate), 4 + 8);
+  generate.mutable_sampling()->set_num_beams(INT32_MAX);
+  EXPECT_EQ(service_.WorkOf(generate), 64 * 3) << "no more than could ever run";
+  v1::ScoreTokensRequest score;
+  score.add_pairs();
+  score.add_pairs();
+  EXPECT_EQ(service_.WorkOf(score), 2);
+  EXPECT_EQ(service_.WorkOf(v1::GetInfoRequest()), 1);
+}
+
+// 2,000 users at once, while a run goes on: what the queue has no place for is refused at once, the
+// rest is served, and neither the run nor what controls it waits for a user.
+TEST_F(PolicyServiceTest, UsersBeyondTheQueueAreRefusedAndControlCallsAreNot) {
+  constexpr int kCalls = 2000;
+  model_.Hold();
+  v1::GenerateRequest rollouts;
+  for (int i = 0; i < 8; ++i) {
+    rollouts.add_prompts()->mutable_tokens()->mutable_ids()->Add(5);
+    rollouts.mutable_prompts(i)->mutable_tokens()->mutable_ids()->Add(8);
+  }
+  rollouts.set_lane(v1::LANE_ROLLOUT);
+  auto run = std::async(std::launch::async, [&] {
+    v1::GenerateResponse response;
+    return Generate(rollouts, &response);
+  });
+  model_.WaitUntilHeld();
+
+  struct Call {
+    grpc::ClientContext context;
+    v1::SummarizeRequest request;
+    v1::SummarizeResponse response;
+    grpc::Status status;
+    bool over = false;
+  };
+  // Over a socket: an in-process channel has no transport that could be the bottleneck.
+  const auto channel = rpc::MakeChannel(server_->address());
+  auto users = v1::PolicyService::NewStub(channel);
+  std::vector<std::unique_ptr<Call>> calls;
+  Mutex mutex;
+  CondVar changed;
+  int refused = 0, over = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    Call* call = calls.emplace_back(std::make_unique<Call>()).get();
+    call->request.set_dialogue("5 8");
+    users->async()->Summarize(
+        &call->context, &call->request, &call->response, [&, call](grpc::Status status) {
+          MutexLock lock(&mutex);
+          call->status = std::move(status);
+          ++over;
+          refused += call->status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+          changed.NotifyAll();
+        });
+  }
+  {
+    // The model stands still: what is not in the queue is refused although nothing is served.
+    MutexLock lock(&mutex);
+    while (over < kCalls - 512) changed.Wait(&mutex);
+    EXPECT_EQ(refused, over);
+  }
+  // Nothing here waits for a user. (The canary's ScoreTokens waits for a step of the model, which
+  // stands still, and is not refused.)
+  EXPECT_TRUE(Publish(1, MakeLora(1)).ok());
+  {
+    grpc::ClientContext context;
+    v1::GetInfoResponse info;
+    EXPECT_TRUE(stub_->GetInfo(&context, {}, &info).ok());
+    EXPECT_EQ(info.newest().version(), 1);
+    server_->SetServing(true);
+    EXPECT_TRUE(
+        rpc::CheckHealth(rpc::MakeChannel(server_->address()), "policy", absl::Seconds(20)).ok());
+  }
+  v1::ScoreTokensRequest canary;
+  canary.add_pairs()->add_source_ids(5);
+  canary.mutable_pairs(0)->add_target_ids(6);
+  auto scored = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    v1::ScoreTokensResponse response;
+    return stub_->ScoreTokens(&context, canary, &response);
+  });
+  auto more = std::async(std::launch::async, [&] {
+    v1::GenerateResponse response;
+    return Generate(rollouts, &response);
+  });
+  model_.Release();
+  EXPECT_TRUE(scored.get().ok());
+  EXPECT_TRUE(run.get().ok());
+  EXPECT_TRUE(more.get().ok()) << "rollouts have a queue of their own";
+  MutexLock lock(&mutex);
+  while (over < kCalls) changed.Wait(&mutex);
+  int served = 0;
+  for (const auto& call : calls) {
+    served += call->status.ok();
+    EXPECT_EQ(call->response.summary(), call->status.ok() ? "5 6 7 1" : "");
+  }
+  EXPECT_EQ(served, 512);
+  EXPECT_EQ(refused, kCalls - 512);
+}
+
+TEST_F(PolicyServiceTest, AUserWhoLeavesFreesTheRow) {
+  v1::GenerateStreamRequest request;
+  request.mutable_prompt()->set_text("5 60");
+  // The server may notice only when the row has ended by itself: then once more.
+  do {
+    model_.Hold();
+    grpc::ClientContext context;
+    auto reader = stub_->GenerateStream(&context, request);
+    model_.WaitUntilHeld();
+    context.TryCancel();
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+    model_.Release();
+    v1::GenerateResponse response;
+    ASSERT_TRUE(Generate(MakeRequest("5 8"), &response).ok());
+  } while (!absl::StrContains(metrics_.Text(), "mellow_policy_dropped_total 1\n"));
 }
 
 TEST_F(PolicyServiceTest, PublishedAdapterIsServedAndOlderOnesAreRefused) {

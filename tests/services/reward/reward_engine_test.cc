@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "absl/time/clock.h"
 #include "tests/testing/fake_classifier.h"
 
@@ -14,15 +16,34 @@ using ::testing::HasSubstr;
 
 std::vector<ScoreJob> Jobs(std::vector<std::vector<int32_t>> texts) {
   std::vector<ScoreJob> jobs;
-  for (auto& ids : texts) jobs.push_back({std::move(ids), SteadyTime::InfiniteFuture(), nullptr});
+  for (auto& ids : texts)
+    jobs.push_back({std::move(ids), SteadyTime::InfiniteFuture(), nullptr, nullptr});
   return jobs;
+}
+
+using Logits = absl::StatusOr<std::vector<float>>;
+
+absl::StatusOr<std::vector<std::future<Logits>>> Submit(RewardEngine& engine,
+                                                        std::vector<ScoreJob> jobs,
+                                                        Lane lane = Lane::kUser) {
+  std::vector<std::future<Logits>> futures;
+  for (ScoreJob& job : jobs) {
+    auto promise = std::make_shared<std::promise<Logits>>();
+    futures.push_back(promise->get_future());
+    job.done = [promise](Logits logits) { promise->set_value(std::move(logits)); };
+  }
+  auto places = engine.Reserve(lane, jobs.size());
+  if (!places.ok()) return places.status();
+  if (absl::Status status = engine.Submit(std::move(jobs), places->get()); !status.ok())
+    return status;
+  return futures;
 }
 
 TEST(RewardEngineTest, AnswersInTheOrderOfTheRequestWhateverTheBatches) {
   testing::FakeClassifier model;
   obs::Metrics metrics;
   RewardEngine engine(&model, {.max_batch_tokens = 8}, &metrics);
-  auto futures = engine.Submit(Jobs({{0, 9, 9, 9, 4, 2}, {0, 5, 2}, {0, 6, 2}}));
+  auto futures = Submit(engine, Jobs({{0, 9, 9, 9, 4, 2}, {0, 5, 2}, {0, 6, 2}}));
   ASSERT_TRUE(futures.ok());
   EXPECT_THAT(*(*futures)[0].get(), ElementsAre(0, 4));
   EXPECT_THAT(*(*futures)[1].get(), ElementsAre(0, 5));
@@ -34,7 +55,7 @@ TEST(RewardEngineTest, MetricsSayTheCapacityOfTheQueue) {
   testing::FakeClassifier model;
   obs::Metrics metrics;
   const RewardEngine engine(&model, {.queue_capacity = 5}, &metrics);
-  EXPECT_THAT(metrics.Text(), HasSubstr("mellow_reward_queue_capacity 5\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("mellow_reward_queue_capacity{lane=\"user\"} 5\n"));
 }
 
 TEST(RewardEngineTest, AFullQueueRefusesTheWholeRequest) {
@@ -42,13 +63,43 @@ TEST(RewardEngineTest, AFullQueueRefusesTheWholeRequest) {
   obs::Metrics metrics;
   RewardEngine engine(&model, {.queue_capacity = 2}, &metrics);
   model.Hold();
-  auto running = engine.Submit(Jobs({{0, 1, 2}}));
+  auto running = Submit(engine, Jobs({{0, 1, 2}}));
   model.WaitUntilHeld();
-  auto waiting = engine.Submit(Jobs({{0, 1, 2}}));
+  auto waiting = Submit(engine, Jobs({{0, 1, 2}}));
   ASSERT_TRUE(waiting.ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(engine.Submit(Jobs({{0, 1, 2}, {0, 1, 2}})).status()));
+  EXPECT_TRUE(absl::IsResourceExhausted(Submit(engine, Jobs({{0, 1, 2}, {0, 1, 2}})).status()));
   model.Release();
   EXPECT_TRUE((*waiting)[0].get().ok());
+}
+
+TEST(RewardEngineTest, UsersAndRolloutsHaveTheirOwnRoomAndTakeTurns) {
+  testing::FakeClassifier model;
+  obs::Metrics metrics;
+  RewardEngine engine(&model, {.max_batch_tokens = 3, .queue_capacity = 300}, &metrics);
+  model.Hold();
+  auto running = Submit(engine, Jobs({{0, 1, 2}}));
+  model.WaitUntilHeld();
+  auto users = Submit(engine, Jobs(std::vector<std::vector<int32_t>>(300, {0, 2, 1, 2})));
+  ASSERT_TRUE(users.ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(Submit(engine, Jobs({{0, 2}})).status()));
+  auto rollout = Submit(engine, Jobs({{0, 1, 1, 1, 2}}), Lane::kRollout);
+  ASSERT_TRUE(rollout.ok()) << rollout.status();
+  model.Release();
+  EXPECT_TRUE((*rollout)[0].get().ok());
+  EXPECT_LE(model.batches().size(), 257u) << "among the first 256 that were taken";
+}
+
+TEST(RewardEngineTest, PlacesThatAreNotUsedAreGivenBack) {
+  testing::FakeClassifier model;
+  obs::Metrics metrics;
+  RewardEngine engine(&model, {.queue_capacity = 2}, &metrics);
+  {
+    const auto places = engine.Reserve(Lane::kUser, 2);
+    ASSERT_TRUE(places.ok());
+    EXPECT_TRUE(absl::IsResourceExhausted(engine.Reserve(Lane::kUser, 1).status()));
+    EXPECT_TRUE(engine.Reserve(Lane::kRollout, 2).ok());
+  }
+  EXPECT_TRUE(engine.Reserve(Lane::kUser, 2).ok());
 }
 
 TEST(RewardEngineTest, NobodyWaitingCostsNoCompute) {
@@ -56,12 +107,12 @@ TEST(RewardEngineTest, NobodyWaitingCostsNoCompute) {
   obs::Metrics metrics;
   RewardEngine engine(&model, {}, &metrics);
   model.Hold();
-  auto running = engine.Submit(Jobs({{0, 1, 2}}));
+  auto running = Submit(engine, Jobs({{0, 1, 2}}));
   model.WaitUntilHeld();
   std::vector<ScoreJob> jobs = Jobs({{0, 1, 1, 2}, {0, 1, 1, 1, 2}});
   jobs[0].deadline = SteadyTime::InfinitePast();
   jobs[1].cancelled = [] { return true; };
-  auto gone = engine.Submit(std::move(jobs));
+  auto gone = Submit(engine, std::move(jobs));
   model.Release();
   EXPECT_TRUE(absl::IsDeadlineExceeded((*gone)[0].get().status()));
   EXPECT_TRUE(absl::IsCancelled((*gone)[1].get().status()));
@@ -72,9 +123,9 @@ TEST(RewardEngineTest, DrainAnswersWhatWasTaken) {
   testing::FakeClassifier model;
   obs::Metrics metrics;
   RewardEngine engine(&model, {}, &metrics);
-  auto taken = engine.Submit(Jobs({{0, 1, 2}}));
+  auto taken = Submit(engine, Jobs({{0, 1, 2}}));
   engine.Drain();
-  EXPECT_TRUE(absl::IsUnavailable(engine.Submit(Jobs({{0, 1, 2}})).status()));
+  EXPECT_TRUE(absl::IsUnavailable(Submit(engine, Jobs({{0, 1, 2}})).status()));
   EXPECT_TRUE((*taken)[0].get().ok());
 }
 

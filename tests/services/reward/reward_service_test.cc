@@ -4,6 +4,10 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
+
+#include "absl/strings/match.h"
 #include "common/rpc/server.h"
 #include "tests/testing/fake_classifier.h"
 #include "tests/testing/source_tree.h"
@@ -20,6 +24,7 @@ class LetterTokenizer : public text::Tokenizer {
  public:
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
                                               int max_tokens) const override {
+    ++calls;
     if (text == "\xff") return absl::InvalidArgumentError("not UTF-8 at byte 0");
     std::vector<int32_t> ids = {0};
     for (char c : text)
@@ -29,6 +34,8 @@ class LetterTokenizer : public text::Tokenizer {
   }
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t>, bool) const override { return ""; }
   int vocab_size() const override { return 64; }
+
+  mutable std::atomic<int> calls = 0;
 };
 
 class RewardServiceTest : public ::testing::Test {
@@ -94,6 +101,58 @@ TEST_F(RewardServiceTest, ALongTextIsTruncatedAndSaysSo) {
   EXPECT_FALSE(response.scores(0).truncated());
   EXPECT_TRUE(response.scores(1).truncated());
   EXPECT_THAT(response.scores(1).logits(), ElementsAre(0, 7));
+}
+
+TEST_F(RewardServiceTest, ATextIsTokenisedOnceAlsoWhenItIsCut) {
+  v1::ScoreResponse response;
+  ASSERT_TRUE(Score({"abcdefghi"}, &response).ok());
+  EXPECT_TRUE(response.scores(0).truncated());
+  EXPECT_EQ(tokenizer_.calls, 1);
+}
+
+TEST_F(RewardServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
+  v1::ScoreResponse response;
+  EXPECT_TRUE(Score({std::string(64 << 10, 'a')}, &response).ok());
+  const int before = tokenizer_.calls;
+  const grpc::Status status = Score({"a", std::string((64 << 10) + 1, 'a')}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "texts[1]: 65537 bytes, at most 65536 (--max-text-bytes)");
+  EXPECT_EQ(tokenizer_.calls, before);
+}
+
+TEST_F(RewardServiceTest, UsersBeyondTheQueueAreRefusedAndARunIsNot) {
+  model_.Hold();
+  v1::ScoreRequest request;
+  request.add_texts("ab");
+  auto running = std::async(std::launch::async, [&] {
+    v1::ScoreResponse response;
+    return Score({"ab"}, &response);
+  });
+  model_.WaitUntilHeld();
+  std::vector<std::string> texts(2048, "ab");
+  auto waiting = std::async(std::launch::async, [&] {
+    v1::ScoreResponse response;
+    return Score(texts, &response);
+  });
+  v1::ScoreResponse response;
+  grpc::Status status;
+  do {
+    status = Score(std::vector<std::string>(2049, "ab"), &response);
+    ASSERT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  } while (!absl::StrContains(status.error_message(), "2048 of 2048"));
+  request.set_lane(v1::LANE_ROLLOUT);
+  auto rollout = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    v1::ScoreResponse response;
+    return stub_->Score(&context, request, &response);
+  });
+  grpc::ClientContext context;
+  v1::GetInfoResponse info;
+  EXPECT_TRUE(stub_->GetInfo(&context, {}, &info).ok());
+  model_.Release();
+  EXPECT_TRUE(running.get().ok());
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_TRUE(rollout.get().ok());
 }
 
 TEST_F(RewardServiceTest, BadTextsAreNamed) {

@@ -1,0 +1,42 @@
+#ifndef MELLOW_COMMON_SYNC_WORKERS_H_
+#define MELLOW_COMMON_SYNC_WORKERS_H_
+
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "common/sync/mutex.h"
+
+namespace mellow {
+
+// Threads for short tasks that a caller must not do itself, such as tokenising outside an event
+// loop. There is no bound: whoever adds tasks sees to one. Thread-safe.
+class Workers {
+ public:
+  enum class Urgency {
+    kAnswer,   // before everything else: it frees memory and somebody waits for it
+    kRequest,  // in the order of adding
+  };
+
+  explicit Workers(int threads);
+  // Runs what was added.
+  ~Workers();
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  void Add(Urgency urgency, std::function<void()> task);
+
+ private:
+  void Loop();
+
+  Mutex mutex_;
+  CondVar added_;
+  std::deque<std::function<void()>> tasks_[2] ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::jthread> threads_;  // last: joined first
+};
+
+}  // namespace mellow
+
+#endif  // MELLOW_COMMON_SYNC_WORKERS_H_
