@@ -100,6 +100,10 @@ class BoundedQueue {
     if (closed_) return absl::UnavailableError("this node is shutting down");
     const size_t taken = lane.items.size() + lane.reserved;
     if (taken + count <= capacity_) return absl::OkStatus();
+    if (count > capacity_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(count, " at once: this node's queue holds ", capacity_));
+    }
     return absl::ResourceExhaustedError(absl::StrCat("the queue is full (", taken, " of ",
                                                      capacity_, " wait, ", count, " more came)"));
   }

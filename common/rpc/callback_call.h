@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/steady_time.h"
+#include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "common/sync/mutex.h"
 #include "common/sync/workers.h"

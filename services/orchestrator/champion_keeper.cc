@@ -48,11 +48,6 @@ absl::Status CheckRequestId(const std::string& request_id) {
   return absl::OkStatus();
 }
 
-void WaitUntilServed(NodeRegistry* registry, std::stop_token stop) {
-  WaitOnRegistry(registry, std::move(stop), SteadyTime::Now() + kSettle,
-                 [&] { return registry->Untried() == 0; });
-}
-
 // Nodes are unverified for a moment after every step of a run: waits until one may work.
 std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop) {
   std::vector<NodeHandle> ready;
@@ -76,7 +71,8 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
   MELLOW_RETURN_IF_ERROR(CheckRequestId(order.request_id));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (const PromotionEvent* known = FindRequest(history, order.request_id)) return *known;
+  if (const PromotionEvent* known = FindRequest(history, order.request_id))
+    return known == &history.back() ? WhenServed(*known) : *known;
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
   MELLOW_ASSIGN_OR_RETURN(Candidate candidate, Resolve(order));
@@ -104,8 +100,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
             {"forced", order.evidence.forced},
             {"reason", order.evidence.reason}});
   MELLOW_RETURN_IF_ERROR(Serve(event.champion));
-  WaitUntilServed(parts_.registry, shutdown_.get_token());
-  return event;
+  return WhenServed(std::move(event));
 }
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& request_id,
@@ -113,7 +108,8 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
   MELLOW_RETURN_IF_ERROR(CheckRequestId(request_id));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (const PromotionEvent* known = FindRequest(history, request_id)) return *known;
+  if (const PromotionEvent* known = FindRequest(history, request_id))
+    return known == &history.back() ? WhenServed(*known) : *known;
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   std::vector<ChampionRecord> stack = ChampionStack(history);
   if (stack.empty())
@@ -134,8 +130,17 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
             {"to", event.champion ? event.champion->ref.version : 0},
             {"reason", reason}});
   MELLOW_RETURN_IF_ERROR(Serve(event.champion));
-  WaitUntilServed(parts_.registry, shutdown_.get_token());
-  return event;
+  return WhenServed(std::move(event));
+}
+
+absl::StatusOr<PromotionEvent> ChampionKeeper::WhenServed(PromotionEvent event) {
+  WaitOnRegistry(parts_.registry, shutdown_.get_token(), SteadyTime::Now() + kSettle,
+                 [&] { return parts_.registry->Untried() == 0; });
+  const std::vector<std::string> missing = parts_.supervisor->WithoutChampion();
+  if (missing.empty()) return event;
+  return absl::UnavailableError(
+      absl::StrCat("recorded, but not every node serves it yet: ", absl::StrJoin(missing, "; "),
+                   "; it is given to them as soon as they take it"));
 }
 
 absl::StatusOr<std::vector<PromotionEvent>> ChampionKeeper::History() const {

@@ -49,9 +49,10 @@ class ChampionKeeper {
   // InvalidArgument: no request_id, or an adapter that the nodes do not take; NotFound: the version
   // is not kept (those that are, are named); FailedPrecondition: it has another hash, or is the
   // champion already; DataLoss: the bytes have another hash; Unavailable: no policy node can try
-  // it.
+  // it, or it is recorded and a node that serves has not taken it yet (named; OK means that all
+  // have).
   [[nodiscard]] absl::StatusOr<PromotionEvent> Promote(const PromotionOrder& order);
-  // FailedPrecondition: there is no champion.
+  // FailedPrecondition: there is no champion; Unavailable: as Promote.
   [[nodiscard]] absl::StatusOr<PromotionEvent> RollBack(const std::string& request_id,
                                                         const std::string& reason);
   // Oldest first.
@@ -66,6 +67,8 @@ class ChampionKeeper {
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
   // What can be promoted without bytes, by version.
   absl::StatusOr<std::map<int64_t, ChampionRecord>> Known() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The event, once every live policy node serves it or has been tried.
+  absl::StatusOr<PromotionEvent> WhenServed(PromotionEvent event);
   absl::StatusOr<Candidate> Resolve(const PromotionOrder& order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TryOnOneNode(const Candidate& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -122,6 +122,22 @@ SettleTimes NodeSupervisor::times() const {
   return times_;
 }
 
+std::vector<std::string> NodeSupervisor::WithoutChampion() const {
+  std::vector<std::string> missing;
+  const std::vector<NodeStatus> nodes = registry_->List();
+  MutexLock lock(&mutex_);
+  if (champion_ == nullptr) return missing;
+  for (const NodeStatus& node : nodes) {
+    if (node.report.role != NodeRole::kPolicy || node.state == NodeState::kLost) continue;
+    const auto last = delivered_.find(node.report.node_id);
+    if (last == delivered_.end() || last->second.incarnation != node.report.incarnation ||
+        last->second.champion != champion_) {
+      missing.push_back(absl::StrCat(node.report.node_id, " (", node.reason, ")"));
+    }
+  }
+  return missing;
+}
+
 void NodeSupervisor::Loop() {
   const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
   while (!stop_.stop_requested()) {

@@ -64,6 +64,8 @@ class NodeSupervisor {
   // The target's adapter, or none.
   std::shared_ptr<const AdapterTarget> target() const;
   SettleTimes times() const;
+  // "policy-0 (why)" for each live policy node that was not given the champion yet.
+  [[nodiscard]] std::vector<std::string> WithoutChampion() const;
 
  private:
   void Loop();

@@ -157,7 +157,9 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
                      std::isfinite(capacity.tokens_per_second()) ? capacity.tokens_per_second() : 0,
                      capacity.model(),
                      capacity.model_sha256(),
-                     capacity.precision()};
+                     capacity.precision(),
+                     capacity.max_request_items(),
+                     capacity.max_new_tokens()};
   for (const common::v1::AdapterRef& adapter : request.adapters()) {
     report.adapters.push_back(AdapterRefFromProto(adapter));
   }
@@ -237,6 +239,8 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
   capacity->set_model(node.report.capacity.model);
   capacity->set_model_sha256(node.report.capacity.model_sha256);
   capacity->set_precision(node.report.capacity.precision);
+  capacity->set_max_request_items(node.report.capacity.max_request_items);
+  capacity->set_max_new_tokens(node.report.capacity.max_new_tokens);
   proto->set_leases_done(node.leases_done);
   proto->set_leases_lost(node.leases_lost);
   const AdapterRef* newest = nullptr;

@@ -1,5 +1,6 @@
 #include "services/orchestrator/run_config.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/match.h"
@@ -115,6 +116,23 @@ absl::Status RunConfig::Validate() const {
                "must be positive and at most a week");
   }
   return absl::OkStatus();
+}
+
+absl::Status RunConfig::CheckFits(const NodeReport& node) const {
+  const auto check = [&node](absl::string_view field, int value, int limit) -> absl::Status {
+    if (limit <= 0 || value <= limit) return absl::OkStatus();
+    return Bad(field, value, absl::StrCat(node.node_id, " takes at most ", limit));
+  };
+  const NodeCapacity& takes = node.capacity;
+  MELLOW_RETURN_IF_ERROR(
+      check("shard_prompts", std::min(shard_prompts, batch_size), takes.max_request_items));
+  if (node.role != NodeRole::kPolicy) return absl::OkStatus();
+  // Not data.max_source_tokens: its default is large, and the prompts may be short.
+  MELLOW_RETURN_IF_ERROR(
+      check("sampling.max_new_tokens", sampling.max_new_tokens.value_or(0), takes.max_new_tokens));
+  // Drawn from [min, max).
+  return check("sampling.length_sampler_max", sampling.length_sampler_max.value_or(1) - 1,
+               takes.max_new_tokens);
 }
 
 }  // namespace mellow::orchestrator

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/data/prompt_template.h"
 #include "common/data/split.h"
+#include "services/orchestrator/types.h"
 
 namespace mellow::orchestrator {
 
@@ -60,6 +61,9 @@ struct RunConfig {
 
   // InvalidArgument naming the field of the run file and its value. Does not look at files.
   [[nodiscard]] absl::Status Validate() const;
+  // Whether a node can do this run's requests at all, by what it says that it takes:
+  // InvalidArgument naming the field, its value and the node's limit.
+  [[nodiscard]] absl::Status CheckFits(const NodeReport& node) const;
 };
 
 }  // namespace mellow::orchestrator

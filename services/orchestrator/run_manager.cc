@@ -1,6 +1,7 @@
 #include "services/orchestrator/run_manager.h"
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <utility>
 
@@ -146,6 +147,18 @@ absl::Status RunManager::CheckLabels(const RewardConfig& reward) {
   return FindLabel("reward.toxic_label", reward.toxic_label, *labels).status();
 }
 
+absl::Status RunManager::CheckNodes(const RunConfig& config) const {
+  std::map<NodeRole, absl::Status> refusals;
+  for (const NodeStatus& node : parts_.registry->List()) {
+    if (node.state == NodeState::kLost || node.report.role == NodeRole::kLearner) continue;
+    const absl::Status fits = config.CheckFits(node.report);
+    const auto [it, first] = refusals.emplace(node.report.role, fits);
+    if (fits.ok()) it->second = fits;
+  }
+  for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> RunManager::Start(const RunRequest& request) {
   MutexLock control(&control_mutex_);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
@@ -158,6 +171,7 @@ absl::StatusOr<std::string> RunManager::Start(const RunRequest& request) {
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<PromptSource> prompts,
                           OpenPromptSource(request.config, parts_.tokenizer));
   MELLOW_RETURN_IF_ERROR(StepPrompts(*prompts, request.config, 1).status());
+  MELLOW_RETURN_IF_ERROR(CheckNodes(request.config));
   MELLOW_RETURN_IF_ERROR(CheckLabels(request.config.reward));
   MELLOW_ASSIGN_OR_RETURN(
       const RunRecord run,

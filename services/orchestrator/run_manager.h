@@ -93,6 +93,8 @@ class RunManager {
   bool WaitForRoom(Active* active, const absl::Status& full, std::stop_token ended);
   void Changed();
   absl::Status CheckLabels(const RewardConfig& reward);
+  // InvalidArgument when there are live nodes of a role and none can do the run's requests.
+  absl::Status CheckNodes(const RunConfig& config) const;
   bool IsActive(const std::string& run_id);
   absl::StatusOr<RunStatus> StatusOf(const RunRecord& run);
 

@@ -103,6 +103,9 @@ struct NodeCapacity {
   std::string model;
   std::string model_sha256;  // nn::HashModelFolder of what it loaded; empty: it did not say
   std::string precision;     // of its weights: "float32"
+  // What one request may have at most; 0: not said.
+  int max_request_items = 0;  // prompts, texts
+  int max_new_tokens = 0;
 };
 
 // What a node says about itself with every heartbeat.

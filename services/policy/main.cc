@@ -44,6 +44,7 @@ absl::Status Serve(PolicyOptions options) {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_POLICY);
     *request.mutable_capacity() = service.Capacity();
+    request.set_stalled_seconds(absl::ToDoubleSeconds(engine.Stalled()));
     for (const auto& adapter : adapters.List()) *request.add_adapters() = ToProto(*adapter);
     return request;
   };

@@ -77,6 +77,9 @@ void PolicyEngine::Drain() {
 absl::Status PolicyEngine::CheckRoom(Lane lane, size_t count) const {
   if (draining_ || stop_) return absl::UnavailableError("this node is shutting down");
   const int index = static_cast<int>(lane);
+  if (count > static_cast<size_t>(options_.queue_capacity))
+    return absl::InvalidArgumentError(
+        absl::StrCat(count, " prompts at once: this node's queue holds ", options_.queue_capacity));
   const size_t taken = lanes_[index].size() + reserved_[index];
   if (taken + count > static_cast<size_t>(options_.queue_capacity))
     return absl::ResourceExhaustedError(absl::StrCat("the ", kLaneNames[index], " queue is full (",
@@ -297,7 +300,9 @@ void PolicyEngine::Loop() {
       while (!stop_ && running_.empty() && lanes_[0].empty() && lanes_[1].empty() &&
              scores_.empty()) {
         running_rows_.Set(0);
+        progress_.Idle();
         work_.Wait(&mutex_);
+        progress_.Begin(SteadyTime::Now());
       }
       if (stop_) {
         const absl::Status stopped = absl::UnavailableError("this node is shutting down");
@@ -318,6 +323,7 @@ void PolicyEngine::Loop() {
     DropGone();
     running_rows_.Set(static_cast<double>(running_.size()));
     StepAll();
+    progress_.Advance(SteadyTime::Now());
   }
 }
 

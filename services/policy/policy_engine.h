@@ -18,6 +18,7 @@
 #include "common/nn/seq2seq_model.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
+#include "common/sync/work_progress.h"
 #include "services/policy/adapter_table.h"
 
 namespace mellow::policy {
@@ -109,6 +110,8 @@ class PolicyEngine {
   // Generated tokens per second while rows were running, an exponential average; 0 before the
   // first.
   [[nodiscard]] double tokens_per_second() const { return tokens_per_second_.load(); }
+  // WorkProgress::Stalled of the engine's thread.
+  [[nodiscard]] absl::Duration Stalled() const { return progress_.Stalled(SteadyTime::Now()); }
   // From a measurement at start-up.
   void SeedSpeed(double tokens_per_second) { tokens_per_second_.store(tokens_per_second); }
 
@@ -144,6 +147,7 @@ class PolicyEngine {
   obs::Histogram batch_rows_;
   obs::Counter dropped_;
   std::atomic<double> tokens_per_second_{0};
+  WorkProgress progress_;
 
   Mutex mutex_;
   CondVar work_;

@@ -499,6 +499,8 @@ common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
   capacity.set_model(options_.model);
   capacity.set_model_sha256(model_hash_->Get().value_or(""));
   capacity.set_precision(options_.dtype);
+  capacity.set_max_request_items(options_.queue_capacity);
+  capacity.set_max_new_tokens(options_.max_new_tokens);
   return capacity;
 }
 

@@ -59,6 +59,7 @@ absl::Status Serve(RewardOptions options) {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_REWARD);
     *request.mutable_capacity() = service.Capacity();
+    request.set_stalled_seconds(absl::ToDoubleSeconds(engine.Stalled()));
     return request;
   };
   return wire::ServeUntilSignal(

@@ -98,10 +98,12 @@ void RewardEngine::Classify(std::vector<ScoreJob> batch) {
 
 void RewardEngine::Loop() {
   while (true) {
+    progress_.Idle();
     std::vector<ScoreJob> popped = queue_.PopBatch(kMaxPop, options_.linger);
     if (popped.empty()) return;
     SetDepths();
     const SteadyTime now = SteadyTime::Now();
+    progress_.Begin(now);
     std::erase_if(popped, [&](ScoreJob& p) {
       const bool late = now >= p.deadline;
       if (!late && !(p.cancelled != nullptr && p.cancelled())) return false;
@@ -117,6 +119,7 @@ void RewardEngine::Loop() {
       std::vector<ScoreJob> batch;
       for (size_t index : bucket) batch.push_back(std::move(popped[index]));
       Classify(std::move(batch));
+      progress_.Advance(SteadyTime::Now());
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "common/batching/bounded_queue.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/obs/metrics.h"
+#include "common/sync/work_progress.h"
 
 namespace mellow::reward {
 
@@ -74,6 +75,8 @@ class RewardEngine {
 
   // Classified tokens per second, an exponential average.
   [[nodiscard]] double tokens_per_second() const { return tokens_per_second_.load(); }
+  // WorkProgress::Stalled of the engine's thread.
+  [[nodiscard]] absl::Duration Stalled() const { return progress_.Stalled(SteadyTime::Now()); }
   void SeedSpeed(double tokens_per_second) { tokens_per_second_.store(tokens_per_second); }
 
  private:
@@ -89,6 +92,7 @@ class RewardEngine {
   obs::Counter dropped_;
   obs::Histogram batch_texts_;
   std::atomic<double> tokens_per_second_{0};
+  WorkProgress progress_;
   batching::BoundedQueue<ScoreJob> queue_;
   std::jthread thread_;  // last: joined first
 };

@@ -140,6 +140,7 @@ common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
   capacity.set_model(options_.model);
   capacity.set_model_sha256(model_hash_->Get().value_or(""));
   capacity.set_precision(options_.dtype);
+  capacity.set_max_request_items(options_.queue_capacity);
   return capacity;
 }
 

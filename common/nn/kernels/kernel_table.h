@@ -9,8 +9,8 @@
 // files: it must stay free of inline functions and of the standard library's templates.
 //
 // Numbers: every output element is computed in an order that depends on K alone, never on the other
-// rows, the row's position, or how the work is cut. So a row's result is the same bits alone and in
-// any batch, with any thread count.
+// rows, the row's position, how the work is cut, or the instruction set. So a row's result is the
+// same bits alone and in any batch, with any thread count, on any CPU.
 
 #include <cstddef>
 #include <cstdint>

@@ -13,6 +13,52 @@ inline void ForEach(const float* x, int n, Body body) {
   for (; i + kLanes <= n; i += kLanes) body(Load(x + i), i, kLanes);
   if (i < n) body(LoadTail(x + i, n - i), i, n - i);
 }
+
+// Sums over a row depend on its length alone, not on the instruction set: element i is added to
+// partial sum i % 16, in order, and the sixteen are added as a tree of halves. A vector of fewer
+// lanes holds a part of them.
+constexpr int kSums = 16;
+constexpr int kParts = kSums / kLanes;
+struct RowSum {
+  RowSum() {
+#pragma GCC unroll 4
+    for (Vec& p : part) p = Zero();
+  }
+  float Total() const {
+    Vec halves[kParts];
+#pragma GCC unroll 4
+    for (int p = 0; p < kParts; ++p) halves[p] = part[p];
+#pragma GCC unroll 2
+    for (int count = kParts / 2; count > 0; count /= 2) {
+#pragma GCC unroll 2
+      for (int p = 0; p < count; ++p) halves[p] = Add(halves[p], halves[p + count]);
+    }
+    return ReduceAdd(halves[0]);
+  }
+  Vec part[kParts];
+};
+
+// As ForEach, with the partial sum that the vector belongs to: body(vector, index, lanes, &sum).
+template <class Body>
+inline __attribute__((always_inline)) void ForEachSum(const float* x, int n, RowSum* sum,
+                                                      Body body) {
+  int i = 0;
+  for (; i + kSums <= n; i += kSums) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kParts; ++p)
+      body(Load(x + i + p * kLanes), i + p * kLanes, kLanes, &sum->part[p]);
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < kParts; ++p) {
+    const int left = n - i - p * kLanes;
+    if (left >= kLanes) {
+      body(Load(x + i + p * kLanes), i + p * kLanes, kLanes, &sum->part[p]);
+    } else if (left > 0) {
+      body(LoadTail(x + i + p * kLanes, left), i + p * kLanes, left, &sum->part[p]);
+    }
+  }
+}
+
 inline Vec LoadN(const float* p, int n) { return n == kLanes ? Load(p) : LoadTail(p, n); }
 inline void StoreN(float* p, int n, Vec v) {
   if (n == kLanes) {
@@ -23,25 +69,25 @@ inline void StoreN(float* p, int n, Vec v) {
 }
 
 void RmsNorm(const float* x, const float* weight, float eps, int n, float* y) {
-  Vec sum = Zero();
-  ForEach(x, n, [&](Vec v, int, int) { sum = Fma(v, v, sum); });
-  const Vec factor = Set1(1.0f / __builtin_sqrtf(ReduceAdd(sum) / static_cast<float>(n) + eps));
+  RowSum squares;
+  ForEachSum(x, n, &squares, [](Vec v, int, int, Vec* sum) { *sum = Fma(v, v, *sum); });
+  const Vec factor = Set1(1.0f / __builtin_sqrtf(squares.Total() / static_cast<float>(n) + eps));
   ForEach(x, n, [&](Vec v, int i, int lanes) {
     StoreN(y + i, lanes, Mul(Mul(v, factor), LoadN(weight + i, lanes)));
   });
 }
 
 void LayerNorm(const float* x, const float* weight, const float* bias, float eps, int n, float* y) {
-  Vec sum = Zero();
-  ForEach(x, n, [&](Vec v, int, int) { sum = Add(sum, v); });
-  const Vec mean = Set1(ReduceAdd(sum) / static_cast<float>(n));
-  Vec squares = Zero();
-  ForEach(x, n, [&](Vec v, int, int lanes) {
+  RowSum values;
+  ForEachSum(x, n, &values, [](Vec v, int, int, Vec* sum) { *sum = Add(*sum, v); });
+  const Vec mean = Set1(values.Total() / static_cast<float>(n));
+  RowSum squares;
+  ForEachSum(x, n, &squares, [&](Vec v, int, int lanes, Vec* sum) {
     Vec d = Sub(v, mean);
     if (lanes < kLanes) d = BlendTail(d, lanes, Zero());
-    squares = Fma(d, d, squares);
+    *sum = Fma(d, d, *sum);
   });
-  const Vec factor = Set1(1.0f / __builtin_sqrtf(ReduceAdd(squares) / static_cast<float>(n) + eps));
+  const Vec factor = Set1(1.0f / __builtin_sqrtf(squares.Total() / static_cast<float>(n) + eps));
   ForEach(x, n, [&](Vec v, int i, int lanes) {
     const Vec normed = Mul(Sub(v, mean), factor);
     StoreN(y + i, lanes, Fma(normed, LoadN(weight + i, lanes), LoadN(bias + i, lanes)));
@@ -58,13 +104,13 @@ inline float Largest(const float* x, int n) {
 
 void Softmax(float* x, int n) {
   const Vec largest = Set1(Largest(x, n));
-  Vec sum = Zero();
-  ForEach(x, n, [&](Vec v, int i, int lanes) {
+  RowSum terms;
+  ForEachSum(x, n, &terms, [&](Vec v, int i, int lanes, Vec* sum) {
     const Vec e = Exp(Sub(v, largest));
     StoreN(x + i, lanes, e);
-    sum = Add(sum, lanes == kLanes ? e : BlendTail(e, lanes, Zero()));
+    *sum = Add(*sum, lanes == kLanes ? e : BlendTail(e, lanes, Zero()));
   });
-  const Vec factor = Set1(1.0f / ReduceAdd(sum));
+  const Vec factor = Set1(1.0f / terms.Total());
   ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(x + i, lanes, Mul(v, factor)); });
 }
 
@@ -76,12 +122,12 @@ double LogSumExp(const float* x, int n) {
   double total = 0;
   for (int start = 0; start < n; start += kBlock) {
     const int count = n - start < kBlock ? n - start : kBlock;
-    Vec sum = Zero();
-    ForEach(x + start, count, [&](Vec v, int, int lanes) {
+    RowSum terms;
+    ForEachSum(x + start, count, &terms, [&](Vec v, int, int lanes, Vec* sum) {
       const Vec e = Exp(Sub(v, largest));
-      sum = Add(sum, lanes == kLanes ? e : BlendTail(e, lanes, Zero()));
+      *sum = Add(*sum, lanes == kLanes ? e : BlendTail(e, lanes, Zero()));
     });
-    total += ReduceAdd(sum);
+    total += terms.Total();
   }
   return top + __builtin_log(total);
 }

@@ -56,7 +56,13 @@ inline Vec ZeroWhereLess(Vec a, Vec b, Vec v) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
 }
 
-inline float ReduceAdd(Vec v) { return _mm512_reduce_add_ps(v); }
+// In halves, as the other instruction sets: the intrinsic's own order is the compiler's.
+inline float ReduceAdd(Vec v) {
+  const __m256 e = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(e), _mm256_extractf128_ps(e, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
 inline float ReduceMax(Vec v) { return _mm512_reduce_max_ps(v); }
 
 struct Float32Panel {

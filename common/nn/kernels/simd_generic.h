@@ -43,7 +43,25 @@ inline Vec Add(Vec a, Vec b) { return a + b; }
 inline Vec Sub(Vec a, Vec b) { return a - b; }
 inline Vec Mul(Vec a, Vec b) { return a * b; }
 inline Vec Div(Vec a, Vec b) { return a / b; }
-inline Vec Fma(Vec a, Vec b, Vec c) { return a * b + c; }
+// Rounded once, so that the results are those of the other instruction sets to the bit. The product
+// of two floats is exact in double; the sum is rounded to odd there (Boldo and Melquiond, Emulation
+// of FMA and correctly rounded sums, 2008), after which rounding to float is right.
+inline Vec Fma(Vec a, Vec b, Vec c) {
+  typedef double DoubleVec __attribute__((vector_size(32)));
+  typedef int64_t LongVec __attribute__((vector_size(32)));
+  const DoubleVec product =
+      __builtin_convertvector(a, DoubleVec) * __builtin_convertvector(b, DoubleVec);
+  const DoubleVec addend = __builtin_convertvector(c, DoubleVec);
+  const DoubleVec sum = product + addend;
+  const DoubleVec part = sum - product;
+  const DoubleVec error = (product - (sum - part)) + (addend - part);  // exact; NaN for infinities
+  LongVec bits = reinterpret_cast<LongVec>(sum);
+  const LongVec inexact = (error < 0.0) | (error > 0.0);
+  const LongVec even = (bits & 1) == 0;
+  const LongVec away = ~((error > 0.0) ^ (sum > 0.0));  // from zero
+  bits += inexact & even & ((away & 2) - 1);
+  return __builtin_convertvector(reinterpret_cast<DoubleVec>(bits), Vec);
+}
 // Both return b when either is NaN.
 inline Vec Min(Vec a, Vec b) { return a < b ? a : b; }
 inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }

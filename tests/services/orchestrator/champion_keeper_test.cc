@@ -5,6 +5,7 @@
 
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
+#include "tests/testing/wait_until.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -107,6 +108,26 @@ TEST_F(ChampionKeeperTest, RollingBackGoesTheWayBackStepByStep) {
   EXPECT_EQ(history[2].previous, second);
   EXPECT_EQ(history[2].evidence.reason, "complaints");
   EXPECT_FALSE(history[3].champion.has_value());
+}
+
+TEST_F(ChampionKeeperTest, OkMeansThatEveryNodeServesIt) {
+  const AdapterRef first = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
+  std::atomic<bool> refusing{true};
+  cluster_.on_call = [&](const std::string& name) {
+    return name == "policy.PublishAdapter" && refusing ? absl::ResourceExhaustedError("too busy")
+                                                       : absl::OkStatus();
+  };
+  const auto refused = keeper_->RollBack("2", "complaints");
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(refused.status().message()),
+              ::testing::AllOf(HasSubstr("not every node serves it yet: policy-0 ("),
+                               HasSubstr("too busy"), HasSubstr("policy-1 (")));
+  EXPECT_EQ(History().size(), 2u) << "it is recorded, and delivered as soon as they take it";
+  refusing = false;
+  EXPECT_TRUE(testing::WaitUntil([&] { return keeper_->RollBack("2", "complaints").ok(); }));
+  EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  EXPECT_EQ(History().size(), 2u);
 }
 
 TEST_F(ChampionKeeperTest, TheChampionSurvivesTheProcessAndLaterRuns) {

@@ -143,6 +143,7 @@ NodeReport FakePolicy::Report() const {
                     .incarnation = absl::StrCat(life_)};
   SetModel(model, &report);
   report.capacity.device = "cpu";
+  report.capacity.max_new_tokens = max_new_tokens;
   report.capacity.tokens_per_second = tokens_per_second;
   for (const auto& [version, sha256] : said_) report.adapters.push_back({version, sha256});
   return report;
@@ -302,33 +303,51 @@ std::vector<std::string> FakeLearner::Hashes(const std::string& run_id) const {
 
 namespace {
 
+// What a call goes through: the death of the caller, and what a test puts in the way.
+struct Link {
+  FakeCluster* cluster;
+  KillSwitch* kill;
+
+  template <typename Call>
+  auto Through(const std::string& name, const Call& call) const -> decltype(call()) {
+    return kill->Through([&]() -> decltype(call()) {
+      if (cluster->on_call) {
+        if (absl::Status status = cluster->on_call(name); !status.ok()) return status;
+      }
+      return call();
+    });
+  }
+};
+
 class PolicyProxy : public PolicyClient {
  public:
-  PolicyProxy(FakePolicy* node, KillSwitch* kill) : node_(node), kill_(kill) {}
+  PolicyProxy(FakePolicy* node, Link link) : node_(node), link_(link) {}
   absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, absl::Duration,
                                           std::stop_token stop) override {
-    return kill_->Through([&] { return node_->Generate(call, stop); });
+    return link_.Through("policy.Generate", [&] { return node_->Generate(call, stop); });
   }
   absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version,
                                          std::stop_token) override {
-    return kill_->Through([&] { return node_->ScoreTokens(pairs, version); });
+    return link_.Through("policy.ScoreTokens", [&] { return node_->ScoreTokens(pairs, version); });
   }
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
                               wire::Publication as, std::stop_token) override {
-    return kill_->Through([&] { return node_->PublishAdapter(ref, files, as); });
+    return link_.Through("policy.PublishAdapter",
+                         [&] { return node_->PublishAdapter(ref, files, as); });
   }
 
  private:
   FakePolicy* node_;
-  KillSwitch* kill_;
+  const Link link_;
 };
 
 class RewardProxy : public RewardClient {
  public:
-  RewardProxy(FakeReward* node, KillSwitch* kill) : node_(node), kill_(kill) {}
+  RewardProxy(FakeReward* node, Link link) : node_(node), link_(link) {}
   absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, absl::Duration,
                                     std::stop_token stop) override {
-    return kill_->Through([&] { return node_->Score(texts, stop); });
+    const char* name = texts == RewardCanaryTexts() ? "reward.Canary" : "reward.Score";
+    return link_.Through(name, [&] { return node_->Score(texts, stop); });
   }
   absl::StatusOr<std::vector<std::string>> Labels(absl::Duration, std::stop_token) override {
     return std::vector<std::string>{"nothate", "hate"};
@@ -336,31 +355,32 @@ class RewardProxy : public RewardClient {
 
  private:
   FakeReward* node_;
-  KillSwitch* kill_;
+  const Link link_;
 };
 
 class LearnerProxy : public LearnerClient {
  public:
-  LearnerProxy(FakeLearner* node, KillSwitch* kill) : node_(node), kill_(kill) {}
+  LearnerProxy(FakeLearner* node, Link link) : node_(node), link_(link) {}
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token) override {
-    return kill_->Through([&] { return node_->OpenRun(call); });
+    return link_.Through("learner.OpenRun", [&] { return node_->OpenRun(call); });
   }
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token) override {
-    return kill_->Through([&] { return node_->Train(call); });
+    return link_.Through("learner.Train", [&] { return node_->Train(call); });
   }
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
                                            std::stop_token) override {
-    return kill_->Through([&] { return node_->GetAdapter(run_id, version); });
+    return link_.Through("learner.GetAdapter", [&] { return node_->GetAdapter(run_id, version); });
   }
   absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
                                          absl::Span<const TokenPair> pairs, bool reference,
                                          std::stop_token) override {
-    return kill_->Through([&] { return node_->ScoreTokens(run_id, pairs, reference); });
+    return link_.Through("learner.ScoreTokens",
+                         [&] { return node_->ScoreTokens(run_id, pairs, reference); });
   }
 
  private:
   FakeLearner* node_;
-  KillSwitch* kill_;
+  const Link link_;
 };
 
 class Proxies : public NodeClients {
@@ -368,14 +388,14 @@ class Proxies : public NodeClients {
   Proxies(FakeCluster* cluster, KillSwitch* kill) : cluster_(cluster), kill_(kill) {}
   std::shared_ptr<PolicyClient> Policy(const std::string&, const std::string& address) override {
     return std::make_shared<PolicyProxy>(cluster_->policies[std::stoi(address.substr(7))].get(),
-                                         kill_);
+                                         Link{cluster_, kill_});
   }
   std::shared_ptr<RewardClient> Reward(const std::string&, const std::string& address) override {
     return std::make_shared<RewardProxy>(cluster_->rewards[std::stoi(address.substr(7))].get(),
-                                         kill_);
+                                         Link{cluster_, kill_});
   }
   std::shared_ptr<LearnerClient> Learner(const std::string&, const std::string&) override {
-    return std::make_shared<LearnerProxy>(&cluster_->learner, kill_);
+    return std::make_shared<LearnerProxy>(&cluster_->learner, Link{cluster_, kill_});
   }
 
  private:

@@ -49,6 +49,7 @@ class FakePolicy {
   std::atomic<int> generated{0};  // prompts
   std::atomic<int> published{0};
   double tokens_per_second = 100;
+  int max_new_tokens = 0;  // that it says; 0: nothing
   ModelPin model{"base", "float32"};
 
  private:
@@ -124,6 +125,9 @@ struct FakeCluster {
   // As their heartbeats would.
   void RegisterAll(NodeRegistry* registry) const;
 
+  // Called before each call with its name ("policy.Generate"; "reward.Canary" for the canary's
+  // texts), without a lock held: an error is what the caller gets instead.
+  std::function<absl::Status(const std::string& name)> on_call;
   std::vector<std::unique_ptr<FakePolicy>> policies;
   std::vector<std::unique_ptr<FakeReward>> rewards;
   FakeLearner learner;

@@ -89,6 +89,27 @@ TEST(NodeRegistryTest, ALostNodeThatSpeaksAgainIsReadyWithANewLife) {
   EXPECT_FALSE(ready[0].life.stop_requested());
 }
 
+TEST(NodeRegistryTest, ANodeWithAStuckEngineGetsNoWorkUntilItGetsOn) {
+  NodeRegistry registry(kLostAfter);
+  NodeReport report = MakeReport("r", NodeRole::kReward);
+  Register(&registry, report);
+  report.stalled_seconds = 42;
+  int changes = 0;
+  const NodeRegistry::Subscription subscription(&registry, [&] { ++changes; });
+  Register(&registry, report);
+  EXPECT_EQ(StateOf(registry, "r"), NodeState::kQuarantined);
+  EXPECT_TRUE(registry.Ready(NodeRole::kReward, kStart).empty());
+  EXPECT_THAT(registry.WhyNoneReady(NodeRole::kReward),
+              HasSubstr("its engine has made no progress for 42 s"));
+  EXPECT_EQ(changes, 1);
+  Register(&registry, report);
+  EXPECT_EQ(changes, 1) << "nothing new";
+  report.stalled_seconds = 0;
+  Register(&registry, report);
+  EXPECT_EQ(StateOf(registry, "r"), NodeState::kReady);
+  EXPECT_EQ(changes, 2);
+}
+
 TEST(NodeRegistryTest, ARestartIsSeenWithoutAMissedHeartbeat) {
   NodeRegistry registry(kLostAfter);
   registry.RequireVerification(NodeRole::kPolicy, "waits for adapter 1");

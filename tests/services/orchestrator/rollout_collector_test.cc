@@ -178,6 +178,99 @@ TEST_F(RolloutCollectorTest, ALateShardGoesToAnotherNodeAndCountsOnce) {
   EXPECT_EQ(life_->ledger->Rollouts("run", 1)->size(), 32u);
 }
 
+// Who was quarantined why, seen as it happens: who passes its canary is ready again soon.
+class Quarantines {
+ public:
+  explicit Quarantines(NodeRegistry* registry)
+      : registry_(registry), subscription_(registry, [this] { Look(); }) {}
+  std::set<std::pair<std::string, std::string>> reasons() const {
+    MutexLock lock(&mutex_);
+    return reasons_;
+  }
+
+ private:
+  void Look() {
+    for (const NodeStatus& node : registry_->List()) {
+      if (node.state != NodeState::kQuarantined) continue;
+      MutexLock lock(&mutex_);
+      reasons_.insert({node.report.node_id, node.reason});
+    }
+  }
+  NodeRegistry* const registry_;
+  mutable Mutex mutex_;
+  std::set<std::pair<std::string, std::string>> reasons_ ABSL_GUARDED_BY(mutex_);
+  const NodeRegistry::Subscription subscription_;
+};
+
+// A node whose speed is known hangs: the others do its shards as soon as its past says that it is
+// late, not when the lease of the run ends, and it is left behind until it passes its canary.
+TEST_F(RolloutCollectorTest, AHungPolicyIsLeftBehindByItsOwnPast) {
+  config_.lease = absl::Hours(1);
+  for (const char* node : {"policy-0", "policy-1"})
+    life_->registry.ReportLease(node, 1000, absl::Seconds(1));
+  life_->registry.RequireVerification(NodeRole::kPolicy, "waits for adapter 0");
+  for (const NodeHandle& node : life_->registry.ClaimUnverified(SteadyTime::Now()))
+    life_->registry.MarkVerified(node);
+  Gate never;
+  cluster_.policies[0]->on_generate = [&](const GenerateCall&, std::stop_token stop) {
+    return never.Pass(stop);
+  };
+  Quarantines quarantines(&life_->registry);
+  ExpectComplete(Collect(), 32);
+  EXPECT_EQ(cluster_.policies[1]->generated, 32);
+  EXPECT_THAT(quarantines.reasons(),
+              ::testing::Contains(::testing::Pair(
+                  "policy-0",
+                  "left behind: step 1: generate, shard 0 was late here, and policy-1 "
+                  "did it meanwhile")));
+}
+
+class TwoRewardsTest : public RolloutCollectorTest {
+ protected:
+  TwoRewardsTest() : RolloutCollectorTest(/*policies=*/2, /*rewards=*/2) {}
+};
+
+TEST_F(TwoRewardsTest, AHungRewardNodeIsLeftBehindByItsOwnPast) {
+  config_.lease = absl::Hours(1);
+  for (const char* node : {"reward-0", "reward-1"})
+    life_->registry.ReportLease(node, 1000, absl::Seconds(1));
+  life_->registry.RequireVerification(NodeRole::kReward, "waits for the canary");
+  for (const NodeHandle& node : life_->registry.ClaimUnverified(SteadyTime::Now()))
+    life_->registry.MarkVerified(node);
+  Gate never;
+  cluster_.rewards[0]->on_score = [&](const std::vector<std::string>&, std::stop_token stop) {
+    return never.Pass(stop);
+  };
+  Quarantines quarantines(&life_->registry);
+  ExpectComplete(Collect(), 32);
+  EXPECT_EQ(cluster_.rewards[1]->scored, 32);
+  EXPECT_THAT(quarantines.reasons(), ::testing::Contains(::testing::Pair(
+                                         "reward-0", HasSubstr("left behind: step 1: score"))));
+}
+
+TEST_F(RolloutCollectorTest, WhatOneNodeCannotDoGoesToAnother) {
+  cluster_.policies[0]->on_generate = [](const GenerateCall&, std::stop_token) {
+    return absl::InvalidArgumentError("max_new_tokens: 200: at most 128");
+  };
+  ExpectComplete(Collect(), 32);
+  EXPECT_EQ(cluster_.policies[1]->generated, 32);
+}
+
+TEST_F(RolloutCollectorTest, ANodeThatCannotDoItIsNamedWhileTheOneThatMightIsAway) {
+  cluster_.policies[0]->on_generate = [](const GenerateCall&, std::stop_token) {
+    return absl::InvalidArgumentError("max_new_tokens: 200: at most 128");
+  };
+  std::atomic<bool> away{true};
+  cluster_.policies[1]->on_generate = [&](const GenerateCall&, std::stop_token) {
+    return away ? absl::UnavailableError("draining") : absl::OkStatus();
+  };
+  std::future<absl::StatusOr<Collected>> collected =
+      std::async(std::launch::async, [&] { return Collect(); });
+  life_->observer.WaitForActivity("policy-0 cannot do it: max_new_tokens: 200: at most 128");
+  away = false;
+  ExpectComplete(collected.get(), 32);
+}
+
 TEST_F(RolloutCollectorTest, ANodeThatFailsNowAndThenCostsNothing) {
   std::atomic<int> calls{0};
   cluster_.policies[0]->on_generate = [&](const GenerateCall&, std::stop_token) {

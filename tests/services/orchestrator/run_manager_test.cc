@@ -112,6 +112,18 @@ class RunManagerTest : public ::testing::Test {
   std::vector<int> steps_;
 };
 
+TEST_F(RunManagerTest, WhatNoNodeCanDoIsRefusedBeforeTheRunIsMade) {
+  for (auto& policy : cluster_.policies) policy->max_new_tokens = 5;
+  cluster_.RegisterAll(&life_->registry);
+  const auto refused = manager_->Start(MakeRequest(1));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.status().message(), "sampling.max_new_tokens: 6: policy-0 takes at most 5");
+  EXPECT_TRUE(manager_->List()->empty());
+  cluster_.policies.back()->max_new_tokens = 6;
+  cluster_.RegisterAll(&life_->registry);
+  EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "one that can is enough";
+}
+
 TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
   const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/3, /*full_at=*/2);
   EXPECT_EQ(manager_->Get(run_id)->state, RunState::kRunning);

@@ -80,6 +80,39 @@ TEST(ShardSchedulerTest, AFastNodeThatIsOverdueLosesThePendingShardToAnIdleOne) 
   EXPECT_EQ(lease->shard, 1);
 }
 
+TEST(ShardSchedulerTest, AMeasuredNodeIsLateByItsOwnPast) {
+  ShardScheduler scheduler = MakeScheduler(3);
+  scheduler.SetNode("a", 10, /*measured=*/true, 1);    // 10 s a shard
+  scheduler.SetNode("b", 1000, /*measured=*/true, 1);  // 0.1 s
+  scheduler.SetNode("c", 1, /*measured=*/true, 1);     // 100 s
+  std::map<std::string, absl::Duration> leases;
+  for (const char* node : {"a", "b", "c"}) {
+    for (const char* other : {"a", "b", "c"}) {
+      if (std::string(other) != node) scheduler.PauseNode(other);
+    }
+    const auto lease = scheduler.Next(kStart);
+    ASSERT_TRUE(lease.has_value());
+    leases[lease->node] = lease->deadline - kStart;
+    scheduler.SetNode("a", 10, true, 1);
+    scheduler.SetNode("b", 1000, true, 1);
+    scheduler.SetNode("c", 1, true, 1);
+  }
+  EXPECT_EQ(leases["a"], absl::Seconds(40));
+  EXPECT_EQ(leases["b"], ShardScheduler::kShortestLease);
+  EXPECT_EQ(leases["c"], absl::Seconds(60)) << "never longer than the lease of the run";
+}
+
+TEST(ShardSchedulerTest, AShardThatIsNotOfferedYetWaits) {
+  ShardScheduler scheduler({100, 100}, absl::Seconds(60), /*offered=*/false);
+  scheduler.SetNode("a", 100, /*measured=*/false, 2);
+  EXPECT_FALSE(scheduler.Next(kStart).has_value());
+  EXPECT_EQ(scheduler.remaining(), 2);
+  scheduler.Offer(1);
+  EXPECT_EQ(scheduler.Next(kStart)->shard, 1);
+  scheduler.Offer(1);
+  EXPECT_FALSE(scheduler.Next(kStart).has_value()) << "it is leased already";
+}
+
 TEST(ShardSchedulerTest, ALateLeaseGoesToAnotherNodeAndTheFirstAnswerCounts) {
   ShardScheduler scheduler = MakeScheduler(1);
   scheduler.SetNode("a", 100, /*measured=*/false, 1);

@@ -1,0 +1,160 @@
+// Every kernel gives the same bits on every instruction set: what a CPU lacks is skipped by name.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "common/nn/kernels/attention.h"
+#include "common/nn/kernels/kernel_table.h"
+#include "common/nn/kernels/packed_matrix.h"
+
+namespace mellow::nn::kernels {
+namespace {
+
+// With the sizes around every vector, tile and block, and some of a real model.
+const int kSizes[] = {1,  2,  3,  4,  5,   7,   8,   9,   15,  16,  17,  23,  24,   31,   32,  33,
+                      48, 63, 64, 65, 100, 255, 256, 257, 511, 512, 513, 768, 1025, 2048, 2055};
+
+std::vector<float> Numbers(int n, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, 2);
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(random);
+  return x;
+}
+
+void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b, const char* what,
+                    int n) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(0, std::memcmp(&a[i], &b[i], sizeof(float)))
+        << what << " of " << n << ", element " << i << ": " << a[i] << " and " << b[i];
+  }
+}
+
+class InstructionSetsTest : public ::testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (table_ == nullptr) GTEST_SKIP() << "this CPU lacks it";
+  }
+  const KernelTable* const table_ = KernelsFor(GetParam());
+  const KernelTable& generic_ = *KernelsFor(Isa::kGeneric);
+};
+
+TEST_P(InstructionSetsTest, RowKernels) {
+  for (const int n : kSizes) {
+    const std::vector<float> x = Numbers(n, n);
+    const std::vector<float> weight = Numbers(n, n + 1);
+    const std::vector<float> bias = Numbers(n, n + 2);
+    const auto both = [&](const char* what, const auto& kernel) {
+      std::vector<float> a = x, b = x;
+      kernel(*table_, a.data());
+      kernel(generic_, b.data());
+      ExpectSameBits(a, b, what, n);
+    };
+    both("rms_norm",
+         [&](const KernelTable& k, float* y) { k.rms_norm(x.data(), weight.data(), 1e-6f, n, y); });
+    both("layer_norm", [&](const KernelTable& k, float* y) {
+      k.layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, n, y);
+    });
+    both("softmax", [&](const KernelTable& k, float* y) { k.softmax(y, n); });
+    both("add", [&](const KernelTable& k, float* y) { k.add(weight.data(), n, y); });
+    both("scale", [&](const KernelTable& k, float* y) { k.scale(0.125f, n, y); });
+    for (const Activation activation :
+         {Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
+      both("activate", [&](const KernelTable& k, float* y) { k.activate(activation, y, n); });
+      both("activate_gated", [&](const KernelTable& k, float* y) {
+        k.activate_gated(activation, x.data(), weight.data(), n, y);
+      });
+    }
+    EXPECT_EQ(table_->log_sum_exp(x.data(), n), generic_.log_sum_exp(x.data(), n)) << n;
+  }
+}
+
+TEST_P(InstructionSetsTest, RowKernelsAtTheEdges) {
+  const float infinity = INFINITY;
+  const std::vector<float> edges = {0.0f,  -0.0f,     1e-38f, -1e-38f, 1e-44f, 3e38f,  -3e38f,
+                                    88.3f, -87.4f,    -87.3f, 1e-8f,   17.0f,  -17.0f, 4.2f,
+                                    -4.2f, -infinity, 0.5f,   -0.5f,   87.9f};
+  for (const Activation activation :
+       {Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
+    std::vector<float> a(edges.begin(), edges.end()), b = a;
+    a[15] = b[15] = 1;
+    table_->activate(activation, a.data(), static_cast<int>(a.size()));
+    generic_.activate(activation, b.data(), static_cast<int>(b.size()));
+    ExpectSameBits(a, b, "activate", static_cast<int>(a.size()));
+  }
+  std::vector<float> a(edges.begin(), edges.end()), b = a;
+  table_->softmax(a.data(), static_cast<int>(a.size()));
+  generic_.softmax(b.data(), static_cast<int>(b.size()));
+  ExpectSameBits(a, b, "softmax", static_cast<int>(a.size()));
+}
+
+TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
+  for (const PanelFormat format :
+       {PanelFormat::kFloat32, PanelFormat::kBFloat16, PanelFormat::kFloat16, PanelFormat::kInt8}) {
+    for (const auto& [rows, k, cols] : {std::tuple{1, 64, 40},
+                                        {1, 768, 33},
+                                        {2, 300, 64},
+                                        {5, 257, 17},
+                                        {7, 512, 70},
+                                        {23, 96, 31},
+                                        {24, 1030, 48},
+                                        {96, 130, 65}}) {
+      const std::vector<float> a = Numbers(rows * k, k);
+      const std::vector<float> w = Numbers(cols * k, cols);
+      const std::vector<float> bias = Numbers(cols, 5);
+      const auto product = [&](const KernelTable& kernels) {
+        ThreadPool pool(2);
+        const PackedMatrix packed(
+            kernels, cols, k, format,
+            [&](int64_t index, float* row) {
+              std::memcpy(row, w.data() + index * k, sizeof(float) * k);
+            },
+            &pool);
+        std::vector<float> c(static_cast<size_t>(rows) * cols, -1.0f);
+        MatMul(kernels, &pool, packed, {a.data(), k}, rows, {c.data(), cols},
+               {.bias = bias.data()});
+        return c;
+      };
+      ExpectSameBits(product(*table_), product(generic_), "gemm", k);
+    }
+  }
+}
+
+TEST_P(InstructionSetsTest, Attention) {
+  constexpr int kHeadDim = 48;
+  for (const bool causal : {false, true}) {
+    for (const auto& [queries, keys] :
+         {std::pair{1, 1}, {1, 130}, {65, 65}, {7, 513}, {100, 200}}) {
+      const std::vector<float> q = Numbers(queries * kHeadDim, 1);
+      const std::vector<float> k = Numbers(keys * kHeadDim, 2);
+      const std::vector<float> v = Numbers(keys * kHeadDim, 3);
+      const auto attend = [&](const KernelTable& kernels) {
+        const KvLayout layout(kernels, kHeadDim);
+        std::vector<float> out(q.size());
+        AttentionArgs args;
+        args.q = {q.data(), kHeadDim};
+        args.queries = queries;
+        args.keys = keys;
+        args.causal = causal;
+        args.scale = 0.125f;
+        args.out = {out.data(), kHeadDim};
+        AttendOnce(kernels, layout, {k.data(), kHeadDim}, {v.data(), kHeadDim}, args);
+        return out;
+      };
+      ExpectSameBits(attend(*table_), attend(generic_), "attention", keys);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Against, InstructionSetsTest, ::testing::Values(Isa::kAvx2, Isa::kAvx512),
+                         [](const auto& info) {
+                           return info.param == Isa::kAvx2 ? "Avx2" : "Avx512";
+                         });
+
+}  // namespace
+}  // namespace mellow::nn::kernels
