@@ -1,6 +1,7 @@
 #include "services/orchestrator/champion_keeper.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,16 +68,34 @@ std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token 
 
 absl::Status ChampionKeeper::Recover() {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   // Without its file users would silently get other weights than the history says.
-  return Annotate(Serve(Current(history)), "the champion cannot be served again");
+  return Annotate(ServeNewest(), "the champion cannot be served again");
+}
+
+absl::StatusOr<PromotionEvent> ChampionKeeper::Again(const PromotionEvent& known) {
+  if (unserved_) {
+    MELLOW_RETURN_IF_ERROR(ServeNewest());
+    WaitUntilServed(parts_.registry, shutdown_.get_token());
+  }
+  return known;
+}
+
+absl::Status ChampionKeeper::ServeNewest() {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
+  unserved_ = true;
+  MELLOW_RETURN_IF_ERROR(Serve(Current(history)));
+  unserved_ = false;
+  std::set<std::string> needed;
+  for (const ChampionRecord& record : ChampionStack(history)) needed.insert(record.folder);
+  parts_.adapters->RemoveOthers(kChampions, needed);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& order) {
   MELLOW_RETURN_IF_ERROR(CheckRequestId(order.request_id));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (const PromotionEvent* known = FindRequest(history, order.request_id)) return *known;
+  if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
   MELLOW_ASSIGN_OR_RETURN(Candidate candidate, Resolve(order));
@@ -96,6 +115,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
                        .champion = candidate.record,
                        .previous = RefOf(current),
                        .evidence = order.evidence};
+  unserved_ = true;
   if (status.ok()) status = parts_.ledger->AddPromotion(&event);
   MELLOW_RETURN_IF_ERROR(status);  // no node serves it so far
   obs::Log(obs::Severity::kInfo, "champion promoted",
@@ -103,7 +123,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
             {"sha256", candidate.record.ref.sha256},
             {"forced", order.evidence.forced},
             {"reason", order.evidence.reason}});
-  MELLOW_RETURN_IF_ERROR(Serve(event.champion));
+  MELLOW_RETURN_IF_ERROR(ServeNewest());
   WaitUntilServed(parts_.registry, shutdown_.get_token());
   return event;
 }
@@ -113,7 +133,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
   MELLOW_RETURN_IF_ERROR(CheckRequestId(request_id));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (const PromotionEvent* known = FindRequest(history, request_id)) return *known;
+  if (const PromotionEvent* known = FindRequest(history, request_id)) return Again(*known);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   std::vector<ChampionRecord> stack = ChampionStack(history);
   if (stack.empty())
@@ -128,12 +148,13 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
   // Read before it is recorded: a champion whose file is gone cannot be gone back to.
   if (event.champion)
     MELLOW_RETURN_IF_ERROR(parts_.adapters->Read(event.champion->folder).status());
+  unserved_ = true;
   MELLOW_RETURN_IF_ERROR(parts_.ledger->AddPromotion(&event));
   obs::Log(obs::Severity::kInfo, "champion rolled back",
            {{"from", event.previous->version},
             {"to", event.champion ? event.champion->ref.version : 0},
             {"reason", reason}});
-  MELLOW_RETURN_IF_ERROR(Serve(event.champion));
+  MELLOW_RETURN_IF_ERROR(ServeNewest());
   WaitUntilServed(parts_.registry, shutdown_.get_token());
   return event;
 }
@@ -151,9 +172,7 @@ absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known() {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<AdapterRecord> kept, parts_.ledger->KeptAdapters());
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   std::map<int64_t, ChampionRecord> known;
-  for (const PromotionEvent& event : history) {
-    if (event.champion) known[event.champion->ref.version] = *event.champion;
-  }
+  for (const ChampionRecord& record : ChampionStack(history)) known[record.ref.version] = record;
   for (const AdapterRecord& record : kept) {
     if (record.ref.version > 0)
       known[record.ref.version] = {record.ref, record.run_id, record.folder, record.canary};

@@ -72,11 +72,19 @@ class ChampionKeeper {
   // Tells the supervisor; none: no champion.
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Serves the champion that the history says, and removes the folders of those that a roll-back
+  // cannot go to any more.
+  absl::Status ServeNewest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The event of a request that was recorded before. When serving it failed then, it is done now.
+  absl::StatusOr<PromotionEvent> Again(const PromotionEvent& known)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const DriverParts parts_;
   const HashOf hash_of_;
   std::stop_source shutdown_;
   Mutex mutex_;
+  // The history may say another champion than the supervisor was told of.
+  bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace mellow::orchestrator

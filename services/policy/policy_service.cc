@@ -111,6 +111,7 @@ absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
   if (request.prompts().empty()) return absl::InvalidArgumentError("prompts: is empty");
   const LengthLimits limits{options_.default_max_new_tokens, options_.max_new_tokens};
   MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params, FromProto(request.sampling(), limits));
+  MELLOW_ASSIGN_OR_RETURN(const Lane lane, FromProto(request.lane()));
   const int64_t version = request.adapter_version();
   MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request.has_adapter_version() ? &version : nullptr));
   std::vector<GenerateJob> jobs;
@@ -122,7 +123,7 @@ absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
                     params,
                     {},
                     adapter,
-                    request.lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser,
+                    lane,
                     CallOf(context),
                     nullptr};
     if (prompt.has_max_new_tokens()) {

@@ -43,6 +43,10 @@ absl::Status RewardServiceImpl::ScoreImpl(grpc::ServerContext& context,
                                           const v1::ScoreRequest& request,
                                           v1::ScoreResponse& response) {
   if (request.texts().empty()) return absl::InvalidArgumentError("texts: is empty");
+  // A field of an enum holds whatever number came.
+  if (!v1::Lane_IsValid(request.lane()))
+    return absl::InvalidArgumentError(
+        absl::StrCat("lane: ", static_cast<int>(request.lane()), ": unknown"));
   const int window = model_->config().max_tokens();
   std::vector<ScoreJob> jobs;
   std::vector<bool> truncated;

@@ -96,6 +96,17 @@ TEST_F(RewardServiceTest, ALongTextIsTruncatedAndSaysSo) {
   EXPECT_THAT(response.scores(1).logits(), ElementsAre(0, 7));
 }
 
+TEST_F(RewardServiceTest, AnUnknownLaneIsNamed) {
+  v1::ScoreRequest request;
+  request.add_texts("a");
+  request.set_lane(static_cast<v1::Lane>(7));
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status = stub_->Score(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "lane: 7: unknown");
+}
+
 TEST_F(RewardServiceTest, BadTextsAreNamed) {
   v1::ScoreResponse response;
   EXPECT_EQ(Score({}, &response).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
