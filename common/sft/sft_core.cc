@@ -86,7 +86,7 @@ double SftCore::ComputeGradients(absl::Span<const Pair> pairs,
 }
 
 absl::StatusOr<StepResult> SftCore::Step(absl::Span<const Pair> pairs,
-                                          const std::function<void()>& between) {
+                                         const std::function<void()>& between) {
   if (step() >= config_.total_steps)
     return absl::FailedPreconditionError(
         absl::StrCat("all ", config_.total_steps, " steps are done"));

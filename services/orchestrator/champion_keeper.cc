@@ -168,10 +168,13 @@ absl::StatusOr<std::string> ChampionKeeper::PeftContentHash(const adapters::Peft
   return adapters::ContentHash(lora);
 }
 
-absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known() {
+absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known(bool former) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<AdapterRecord> kept, parts_.ledger->KeptAdapters());
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   std::map<int64_t, ChampionRecord> known;
+  for (const PromotionEvent& event : history) {
+    if (former && event.champion) known[event.champion->ref.version] = *event.champion;
+  }
   for (const ChampionRecord& record : ChampionStack(history)) known[record.ref.version] = record;
   for (const AdapterRecord& record : kept) {
     if (record.ref.version > 0)
@@ -190,7 +193,7 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
   if (wanted.version < 0 || (order.files && wanted.sha256.empty()))
     return absl::InvalidArgumentError(
         absl::StrCat("adapter: version ", wanted.version, ", sha256 '", wanted.sha256, "'"));
-  MELLOW_ASSIGN_OR_RETURN(const auto known, Known());
+  MELLOW_ASSIGN_OR_RETURN(const auto known, Known(order.files.has_value()));
   // The same weights keep the version, the run and the canary that they have here.
   const auto it = std::find_if(known.begin(), known.end(), [&](const auto& entry) {
     return order.files ? entry.second.ref.sha256 == wanted.sha256 : entry.first == wanted.version;

@@ -64,8 +64,10 @@ class ChampionKeeper {
   };
 
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
-  // What can be promoted without bytes, by version.
-  absl::StatusOr<std::map<int64_t, ChampionRecord>> Known() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What can be promoted without bytes, by version; with `former` also the champions whose bytes
+  // are not kept any more.
+  absl::StatusOr<std::map<int64_t, ChampionRecord>> Known(bool former)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Candidate> Resolve(const PromotionOrder& order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TryOnOneNode(const Candidate& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

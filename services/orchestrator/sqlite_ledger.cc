@@ -72,7 +72,8 @@ CREATE TABLE IF NOT EXISTS promotions (
 // version as it is.
 constexpr const char* kColumns[] = {
     "SELECT key, value FROM meta",
-    "SELECT sequence, run_id, request_id, spec, state, error, start_version, start_sha256 FROM runs",
+    "SELECT sequence, run_id, request_id, spec, state, error, start_version, start_sha256 FROM "
+    "runs",
     "SELECT run_id, step, version, committed, sha256, record FROM steps",
     "SELECT run_id, step, prompt_index, query_ids, response_ids, logprobs, finished, version, "
     "sha256, score, toxicity FROM rollouts",

@@ -119,13 +119,7 @@ absl::Status PolicyServiceImpl::GenerateImpl(grpc::ServerContext& context,
     const v1::Prompt& prompt = request.prompts(i);
     auto ids = SourceIds(prompt);
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("prompts[", i, "]"));
-    GenerateJob job{*std::move(ids),
-                    params,
-                    {},
-                    adapter,
-                    lane,
-                    CallOf(context),
-                    nullptr};
+    GenerateJob job{*std::move(ids), params, {}, adapter, lane, CallOf(context), nullptr};
     if (prompt.has_max_new_tokens()) {
       v1::SamplingParams own = request.sampling();
       own.set_max_new_tokens(prompt.max_new_tokens());

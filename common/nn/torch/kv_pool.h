@@ -34,9 +34,9 @@ class KvPool {
   };
   [[nodiscard]] static std::unique_ptr<Slot> Take(const std::shared_ptr<KvPool>& pool);
 
-  // Makes room for every slot that was taken, with `positions` positions each, and clears those that
-  // another sequence had before: attention masks what it left there, but 0 x NaN is NaN. To be called
-  // between Take and the first use.
+  // Makes room for every slot that was taken, with `positions` positions each, and clears those
+  // that another sequence had before: attention masks what it left there, but 0 x NaN is NaN. To be
+  // called between Take and the first use.
   void Reserve(int64_t positions);
 
   // Writes one position a row. slots, positions: [rows] int64; keys, values: [rows, heads * d_kv].

@@ -79,7 +79,8 @@ TEST_F(AtomicFolderTest, AnOldFolderThatWasMovedAsideIsPutBack) {
   EXPECT_EQ(Read(), "old");
 
   // Or after both.
-  std::filesystem::copy(path_, root_ / ".folder.replaced", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(path_, root_ / ".folder.replaced",
+                        std::filesystem::copy_options::recursive);
   ASSERT_TRUE(Write("new").ok());
   EXPECT_EQ(Read(), "new");
   EXPECT_EQ(Entries(), 1);

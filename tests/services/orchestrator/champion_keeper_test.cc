@@ -140,7 +140,8 @@ TEST_F(ChampionKeeperTest, ARecordedPromotionThatWasNotServedIsServedWhenItIsAsk
     return files.safetensors;
   });
   EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok());
-  EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok()) << "it is not served, whatever the history says";
+  EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok())
+      << "it is not served, whatever the history says";
   std::filesystem::rename(ledger.moved, ledger.folder);
   const auto event = keeper.Promote(OrderOf(adapter, "1"));
   ASSERT_TRUE(event.ok()) << event.status();
@@ -151,8 +152,7 @@ TEST_F(ChampionKeeperTest, ARecordedPromotionThatWasNotServedIsServedWhenItIsAsk
 TEST_F(ChampionKeeperTest, FoldersThatNoRollBackCanGoToAreRemoved) {
   const auto folders = [&] {
     std::set<std::string> names;
-    for (const auto& entry :
-         std::filesystem::directory_iterator(folder_ / "adapters/champions"))
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "adapters/champions"))
       names.insert(entry.path().filename().string());
     return names;
   };

@@ -28,7 +28,8 @@ TEST(SamplingParamsTest, EdgesOfEveryRangeAreValid) {
   EXPECT_TRUE(SamplingParams({.do_sample = true, .temperature = kMinTemperature}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.do_sample = true, .top_k = 1, .top_p = 1e-9}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.num_beams = 64}).Validate().ok());
-  EXPECT_TRUE(SamplingParams({.num_beams = 2, .length_penalty = -kMaxLengthPenalty}).Validate().ok());
+  EXPECT_TRUE(
+      SamplingParams({.num_beams = 2, .length_penalty = -kMaxLengthPenalty}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.max_new_tokens = 1, .min_new_tokens = 1}).Validate().ok());
 }
 
