@@ -33,6 +33,49 @@ std::string Sibling(const std::string& path) {
                       counter.fetch_add(1), ".tmp");
 }
 
+// Where the old folder is while the new one takes its name.
+std::string Aside(const std::string& path) {
+  return absl::StrCat(ParentOf(path), "/.", fs::path(path).filename().string(), ".replaced");
+}
+
+// fsyncs `folder` and everything in it, whoever wrote it.
+absl::Status SyncTree(const std::string& folder) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    const int fd = open(it->path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, it->path().string());
+    const int result = fsync(fd);
+    const int code = errno;
+    close(fd);
+    if (result != 0) return ErrnoStatus(code, it->path().string());
+  }
+  if (error) return ErrnoStatus(error.value(), folder);
+  return SyncFolder(folder);
+}
+
+// `path` exists and is another folder afterwards.
+absl::Status Exchange(const std::string& staging, const std::string& path) {
+  std::error_code ignored;
+  // Two names change places in one call, so that there is no moment without the folder.
+  if (renameat2(AT_FDCWD, staging.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) {
+    fs::remove_all(staging, ignored);
+    return absl::OkStatus();
+  }
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) return ErrnoStatus(errno, path);
+  const std::string aside = Aside(path);
+  fs::remove_all(aside, ignored);
+  if (rename(path.c_str(), aside.c_str()) != 0) return ErrnoStatus(errno, path);
+  if (rename(staging.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    (void)rename(aside.c_str(), path.c_str());
+    return ErrnoStatus(error, path);
+  }
+  MELLOW_RETURN_IF_ERROR(SyncFolder(ParentOf(path)));
+  fs::remove_all(aside, ignored);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ErrnoStatus(int error, absl::string_view what) {
@@ -128,9 +171,22 @@ absl::Status MakeFolders(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::Create(std::string path) {
   MELLOW_RETURN_IF_ERROR(MakeFolders(ParentOf(path)));
+  MELLOW_RETURN_IF_ERROR(RestoreReplaced(path));
   std::string staging = Sibling(path);
   MELLOW_RETURN_IF_ERROR(MakeFolders(staging));
   return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), std::move(staging)));
+}
+
+absl::Status AtomicFolder::RestoreReplaced(const std::string& path) {
+  std::error_code ignored;
+  const std::string aside = Aside(path);
+  if (!fs::exists(aside, ignored)) return absl::OkStatus();
+  if (fs::exists(path, ignored)) {
+    fs::remove_all(aside, ignored);
+    return absl::OkStatus();
+  }
+  if (rename(aside.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path);
+  return SyncFolder(ParentOf(path));
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -139,13 +195,10 @@ AtomicFolder::~AtomicFolder() {
 }
 
 absl::Status AtomicFolder::Commit() {
-  MELLOW_RETURN_IF_ERROR(SyncFolder(staging_));
+  MELLOW_RETURN_IF_ERROR(SyncTree(staging_));
   std::error_code ignored;
   if (fs::exists(path_, ignored)) {
-    // Two names change places in one call, so that there is no moment without the folder.
-    if (renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
-      return ErrnoStatus(errno, path_);
-    fs::remove_all(staging_, ignored);
+    MELLOW_RETURN_IF_ERROR(Exchange(staging_, path_));
   } else if (rename(staging_.c_str(), path_.c_str()) != 0) {
     return ErrnoStatus(errno, path_);
   }

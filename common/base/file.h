@@ -41,6 +41,10 @@ namespace mellow {
 
 // Builds a folder beside its final place and renames it there: `path` is either absent (or the old
 // one) or complete. Not thread-safe. Destroying it without Commit removes what was written.
+//
+// Where the file system cannot exchange two names in one call (NFS), the old folder is first moved
+// aside: for a moment `path` is absent, and a process that ends in it leaves the old folder beside
+// it, which Create and RestoreReplaced put back.
 class AtomicFolder {
  public:
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<AtomicFolder>> Create(std::string path);
@@ -50,7 +54,10 @@ class AtomicFolder {
 
   // Where to write before Commit.
   const std::string& staging() const { return staging_; }
-  // Replaces `path` by what was staged.
+  // Puts back what a Commit of `path` that was interrupted had moved aside.
+  [[nodiscard]] static absl::Status RestoreReplaced(const std::string& path);
+
+  // Replaces `path` by what was staged, after every file and folder in it was fsynced.
   [[nodiscard]] absl::Status Commit();
 
  private:

@@ -77,13 +77,19 @@ absl::Status VerifyManifest(const std::string& folder) {
 absl::StatusOr<CheckpointStore> CheckpointStore::Open(std::string root, int keep) {
   MELLOW_RETURN_IF_ERROR(MakeFolders(root));
   std::error_code error;
+  std::vector<std::string> aside;
   for (fs::directory_iterator it(root, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     std::error_code ignored;
     if (absl::StartsWith(name, ".") && absl::EndsWith(name, ".tmp"))
       fs::remove_all(it->path(), ignored);
+    absl::string_view replaced = name;
+    if (absl::ConsumePrefix(&replaced, ".") && absl::ConsumeSuffix(&replaced, ".replaced"))
+      aside.push_back(absl::StrCat(root, "/", replaced));
   }
   if (error) return ErrnoStatus(error.value(), root);
+  for (const std::string& folder : aside)
+    MELLOW_RETURN_IF_ERROR(AtomicFolder::RestoreReplaced(folder));
   return CheckpointStore(std::move(root), std::max(keep, 1));
 }
 

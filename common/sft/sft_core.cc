@@ -55,12 +55,14 @@ nn::TeacherForced SftCore::Pack(absl::Span<const Pair> pairs) const {
   return nn::PackPairs(views, weights().config.decoder_start_token_id, weights().device());
 }
 
-double SftCore::ComputeGradients(absl::Span<const Pair> pairs) {
+double SftCore::ComputeGradients(absl::Span<const Pair> pairs,
+                                 const std::function<void()>& between) {
   adam_.ZeroGradients();
   const auto tokens = static_cast<double>(TargetTokens(pairs));
   const auto batch_size = static_cast<size_t>(config_.batch_size);
   double sum = 0;
   for (size_t begin = 0; begin < pairs.size(); begin += batch_size) {
+    if (begin > 0 && between) between();
     const nn::TeacherForced packed = Pack(pairs.subspan(begin, batch_size));
     nn::Dropout dropout(
         {.model_rate = config_.model_dropout.value_or(weights().config.dropout_rate),
@@ -83,12 +85,13 @@ double SftCore::ComputeGradients(absl::Span<const Pair> pairs) {
   return sum / tokens;
 }
 
-absl::StatusOr<StepResult> SftCore::Step(absl::Span<const Pair> pairs) {
+absl::StatusOr<StepResult> SftCore::Step(absl::Span<const Pair> pairs,
+                                         const std::function<void()>& between) {
   if (step() >= config_.total_steps)
     return absl::FailedPreconditionError(
         absl::StrCat("all ", config_.total_steps, " steps are done"));
   StepResult result;
-  result.loss = ComputeGradients(pairs);
+  result.loss = ComputeGradients(pairs, between);
   result.gradient_norm = adam_.GradientNorm();
   result.learning_rate =
       LinearSchedule(config_.learning_rate, config_.warmup_steps, config_.total_steps, step());
@@ -110,11 +113,12 @@ absl::StatusOr<StepResult> SftCore::Step(absl::Span<const Pair> pairs) {
   return result;
 }
 
-double SftCore::Evaluate(absl::Span<const Pair> pairs) {
+double SftCore::Evaluate(absl::Span<const Pair> pairs, const std::function<void()>& between) {
   const at::NoGradGuard no_grad;
   const auto batch_size = static_cast<size_t>(config_.batch_size);
   double sum = 0;
   for (size_t begin = 0; begin < pairs.size(); begin += batch_size) {
+    if (begin > 0 && between) between();
     const nn::TeacherForced packed = Pack(pairs.subspan(begin, batch_size));
     const at::Tensor hidden = nn::TeacherForcedStates(&model_, packed, lora_);
     sum -= nn::ScoreTargets(weights(), hidden, packed.labels, {})

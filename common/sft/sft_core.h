@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,11 +26,14 @@ class SftCore {
   SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights,
           nn::TorchLora lora);
 
-  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs);
-  [[nodiscard]] double Evaluate(absl::Span<const Pair> pairs);
+  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs,
+                                                const std::function<void()>& between = {});
+  [[nodiscard]] double Evaluate(absl::Span<const Pair> pairs,
+                                const std::function<void()>& between = {});
   // The step's mean loss; leaves its gradient in the adapter's tensors. Precondition: pairs are
   // valid.
-  [[nodiscard]] double ComputeGradients(absl::Span<const Pair> pairs);
+  [[nodiscard]] double ComputeGradients(absl::Span<const Pair> pairs,
+                                        const std::function<void()>& between = {});
 
   [[nodiscard]] absl::Status SaveState(const std::string& folder) const;
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);

@@ -84,15 +84,17 @@ int64_t SftTrainer::total_parameters() const {
   return impl_->core->weights().parameter_count + trainable_parameters();
 }
 
-absl::StatusOr<StepResult> SftTrainer::Step(absl::Span<const Pair> pairs) {
+absl::StatusOr<StepResult> SftTrainer::Step(absl::Span<const Pair> pairs,
+                                            const std::function<void()>& between) {
   MELLOW_RETURN_IF_ERROR(CheckPairs(pairs, model_config().vocab_size));
-  return nn::CatchTorch([&] { return impl_->core->Step(pairs); });
+  return nn::CatchTorch([&] { return impl_->core->Step(pairs, between); });
 }
 
-absl::StatusOr<double> SftTrainer::Evaluate(absl::Span<const Pair> pairs) {
+absl::StatusOr<double> SftTrainer::Evaluate(absl::Span<const Pair> pairs,
+                                            const std::function<void()>& between) {
   MELLOW_RETURN_IF_ERROR(CheckPairs(pairs, model_config().vocab_size));
   return nn::CatchTorch([&]() -> absl::StatusOr<double> {
-    const double loss = impl_->core->Evaluate(pairs);
+    const double loss = impl_->core->Evaluate(pairs, between);
     if (!std::isfinite(loss))
       return absl::OutOfRangeError(absl::StrCat("the dev loss after step ", step(), " is ", loss));
     return loss;

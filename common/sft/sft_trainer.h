@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_SFT_SFT_TRAINER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,11 +69,15 @@ class SftTrainer {
   // One optimizer step on these pairs, config.batch_size of them at a time.
   // InvalidArgument: no pairs, an empty source or target, an id outside the vocabulary.
   // FailedPrecondition: total_steps are done. OutOfRange: loss or gradient is not finite.
-  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs);
+  // `between` (may be empty) is called between two batches; what it does to other models does not
+  // matter here.
+  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs,
+                                                const std::function<void()>& between = {});
 
   // Mean cross-entropy over the target tokens in nats, without smoothing and dropout. Errors as
   // Step.
-  [[nodiscard]] absl::StatusOr<double> Evaluate(absl::Span<const Pair> pairs);
+  [[nodiscard]] absl::StatusOr<double> Evaluate(absl::Span<const Pair> pairs,
+                                                const std::function<void()>& between = {});
 
   // A copy of the adapter.
   [[nodiscard]] nn::LoraWeights Adapter() const;

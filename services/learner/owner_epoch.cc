@@ -15,7 +15,8 @@ absl::Status OwnerEpoch::Load() {
   if (loaded_) return absl::OkStatus();
   const absl::StatusOr<std::string> text = ReadFile(path_);
   if (text.ok()) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(*text, absl::MaxSplits(' ', 1));
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(*text, absl::MaxSplits(' ', 1));
     if (!absl::SimpleAtoi(parts.first, &epoch_) || epoch_ < 0)
       return absl::DataLossError(absl::StrCat(
           path_, ": is no epoch; remove the file when no other orchestrator uses this learner"));
@@ -42,10 +43,9 @@ absl::StatusOr<int64_t> OwnerEpoch::Claim(int64_t shown, const std::string& owne
 absl::Status OwnerEpoch::Check(int64_t shown) {
   MELLOW_RETURN_IF_ERROR(Load());
   if (shown == 0 || shown >= epoch_) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("epoch ", shown, ": this learner follows ",
-                   owner_.empty() ? "a newer orchestrator" : owner_, " since (epoch ", epoch_,
-                   "); stop that one and restart this one to take the learner back"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "epoch ", shown, ": this learner follows ", owner_.empty() ? "a newer orchestrator" : owner_,
+      " since (epoch ", epoch_, "); stop that one and restart this one to take the learner back"));
 }
 
 }  // namespace mellow::learner

@@ -1,5 +1,6 @@
 #include "services/learner/sft_runner.h"
 
+#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -91,7 +92,14 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
 }
 
 void SftRunner::Loop() {
-  const absl::Status status = TrainToTheEnd();
+  absl::Status status;
+  try {
+    status = TrainToTheEnd();
+  } catch (const std::exception& e) {
+    // An allocation that failed, say: the session, which may be half-way, is dropped like after any
+    // other error, and the next StartSft goes on from the checkpoint.
+    status = absl::InternalError(e.what());
+  }
   if (!status.ok()) {
     obs::Log(obs::Severity::kError, "fine-tuning failed", {{"error", status.ToString()}});
     End(SftState::kFailed, std::string(status.message()));
@@ -104,9 +112,11 @@ absl::Status SftRunner::TrainToTheEnd() {
       MutexLock lock(&mutex_);
       if (stop_requested_ || draining_) break;
     }
-    const ComputeTurns::Turn turn(turns_);
+    // A step of many batches may take longer than PPO's calls wait: they come in between batches.
+    ComputeTurns::Turn turn(turns_);
     MELLOW_ASSIGN_OR_RETURN(const SftStepRecord record,
-                            session_->Advance([this](const std::string& text) { Say(text); }));
+                            session_->Advance([this](const std::string& text) { Say(text); },
+                                              [&turn] { turn.Yield(); }));
     Publish(record);
   }
   MELLOW_RETURN_IF_ERROR(session_->Checkpoint());

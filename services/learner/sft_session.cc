@@ -110,10 +110,11 @@ absl::Status SftSession::Restore(const std::string& folder, SftRunFile file) {
 }
 
 absl::Status SftSession::Measure(SftStepRecord* record,
-                                 const std::function<void(const std::string&)>& say) {
+                                 const std::function<void(const std::string&)>& say,
+                                 const std::function<void()>& between) {
   if (data_.dev.empty()) return absl::OkStatus();
   say(absl::StrCat("measuring the dev loss of ", data_.dev.size(), " pairs"));
-  MELLOW_ASSIGN_OR_RETURN(record->dev_loss, trainer_->Evaluate(data_.dev));
+  MELLOW_ASSIGN_OR_RETURN(record->dev_loss, trainer_->Evaluate(data_.dev, between));
   const SftStepRecord* const before = best();
   if (before == nullptr || *record->dev_loss < *before->dev_loss)
     best_weights_ = trainer_->Adapter();
@@ -121,18 +122,18 @@ absl::Status SftSession::Measure(SftStepRecord* record,
 }
 
 absl::StatusOr<SftStepRecord> SftSession::Advance(
-    const std::function<void(const std::string&)>& say) {
+    const std::function<void(const std::string&)>& say, const std::function<void()>& between) {
   SftStepRecord record;
   bool due = false;  // a checkpoint
   if (records_.empty() && !data_.dev.empty()) {
-    MELLOW_RETURN_IF_ERROR(Measure(&record, say));
+    MELLOW_RETURN_IF_ERROR(Measure(&record, say, between));
     due = true;
   } else {
     say(absl::StrCat("training step ", trainer_->step() + 1, " of ", length_.total_steps));
     const auto start = std::chrono::steady_clock::now();
     std::vector<sft::Pair> pairs;
     for (const uint32_t row : order_->PairsOf(trainer_->step())) pairs.push_back(data_.train[row]);
-    MELLOW_ASSIGN_OR_RETURN(const sft::StepResult result, trainer_->Step(pairs));
+    MELLOW_ASSIGN_OR_RETURN(const sft::StepResult result, trainer_->Step(pairs, between));
     record.step = result.step;
     record.epoch = static_cast<double>(result.step) / static_cast<double>(order_->steps_an_epoch());
     record.loss = result.loss;
@@ -142,7 +143,7 @@ absl::StatusOr<SftStepRecord> SftSession::Advance(
     record.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (result.step % length_.eval_every == 0 || done())
-      MELLOW_RETURN_IF_ERROR(Measure(&record, say));
+      MELLOW_RETURN_IF_ERROR(Measure(&record, say, between));
     due = result.step % length_.checkpoint_every == 0 || done();
   }
   records_.push_back(record);

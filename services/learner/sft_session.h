@@ -66,8 +66,10 @@ class SftSession {
   // Precondition: not done(). After an error the session is of no use any more: the newest
   // checkpoint has what counts. OutOfRange: loss or gradient is not finite. ResourceExhausted: disk
   // full.
+  // `between` is called between two batches.
   [[nodiscard]] absl::StatusOr<SftStepRecord> Advance(
-      const std::function<void(const std::string&)>& say);
+      const std::function<void(const std::string&)>& say,
+      const std::function<void()>& between = {});
 
   // Writes a checkpoint unless the newest one is of this step.
   [[nodiscard]] absl::Status Checkpoint();
@@ -82,7 +84,8 @@ class SftSession {
   [[nodiscard]] absl::Status LoadData(const std::string& model);
   [[nodiscard]] absl::Status Restore(const std::string& folder, SftRunFile file);
   [[nodiscard]] absl::Status Measure(SftStepRecord* record,
-                                     const std::function<void(const std::string&)>& say);
+                                     const std::function<void(const std::string&)>& say,
+                                     const std::function<void()>& between);
 
   const SftSettings settings_;
   const std::string root_;  // of the run

@@ -38,11 +38,11 @@ absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder
   return files;
 }
 
-void AdapterStore::RemoveOthers(const std::string& run_id, const std::string& keep) {
+void AdapterStore::RemoveOthers(const std::string& run_id, const std::set<std::string>& keep) {
   std::error_code error;
   const std::string run_folder = absl::StrCat(folder_, "/", run_id);
   for (const auto& entry : std::filesystem::directory_iterator(run_folder, error)) {
-    if (entry.path().string() == keep) continue;
+    if (keep.contains(entry.path().string())) continue;
     std::error_code failed;
     std::filesystem::remove_all(entry.path(), failed);
     if (failed) {

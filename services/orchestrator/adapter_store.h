@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_ADAPTER_STORE_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_ADAPTER_STORE_H_
 
+#include <set>
 #include <string>
 #include <utility>
 
@@ -20,8 +21,8 @@ class AdapterStore {
   [[nodiscard]] absl::StatusOr<std::string> Write(const std::string& run_id, int64_t version,
                                                   const adapters::PeftFiles& files);
   [[nodiscard]] absl::StatusOr<adapters::PeftFiles> Read(const std::string& folder) const;
-  // Removes the run's folders but `keep`. Leftovers cost only space, so errors are logged.
-  void RemoveOthers(const std::string& run_id, const std::string& keep);
+  // Removes the run's folders but those in `keep`. Leftovers cost only space, so errors are logged.
+  void RemoveOthers(const std::string& run_id, const std::set<std::string>& keep);
 
  private:
   std::string folder_;

@@ -1,6 +1,7 @@
 #include "services/orchestrator/champion_keeper.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -62,9 +63,25 @@ std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token 
 
 absl::Status ChampionKeeper::Recover() {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   // Without its file users would silently get other weights than the history says.
-  return Annotate(Serve(Current(history)), "the champion cannot be served again");
+  return Annotate(ServeNewest(), "the champion cannot be served again");
+}
+
+absl::StatusOr<PromotionEvent> ChampionKeeper::Again(const PromotionEvent& known,
+                                                     const std::vector<PromotionEvent>& history) {
+  if (unserved_) MELLOW_RETURN_IF_ERROR(ServeNewest());
+  return &known == &history.back() ? WhenServed(known) : known;
+}
+
+absl::Status ChampionKeeper::ServeNewest() {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
+  unserved_ = true;
+  MELLOW_RETURN_IF_ERROR(Serve(Current(history)));
+  unserved_ = false;
+  std::set<std::string> needed;
+  for (const ChampionRecord& record : ChampionStack(history)) needed.insert(record.folder);
+  parts_.adapters->RemoveOthers(kChampions, needed);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& order) {
@@ -72,7 +89,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   if (const PromotionEvent* known = FindRequest(history, order.request_id))
-    return known == &history.back() ? WhenServed(*known) : *known;
+    return Again(*known, history);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
   MELLOW_ASSIGN_OR_RETURN(Candidate candidate, Resolve(order));
@@ -92,6 +109,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
                        .champion = candidate.record,
                        .previous = RefOf(current),
                        .evidence = order.evidence};
+  unserved_ = true;
   if (status.ok()) status = parts_.ledger->AddPromotion(&event);
   MELLOW_RETURN_IF_ERROR(status);  // no node serves it so far
   obs::Log(obs::Severity::kInfo, "champion promoted",
@@ -99,7 +117,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
             {"sha256", candidate.record.ref.sha256},
             {"forced", order.evidence.forced},
             {"reason", order.evidence.reason}});
-  MELLOW_RETURN_IF_ERROR(Serve(event.champion));
+  MELLOW_RETURN_IF_ERROR(ServeNewest());
   return WhenServed(std::move(event));
 }
 
@@ -109,7 +127,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   if (const PromotionEvent* known = FindRequest(history, request_id))
-    return known == &history.back() ? WhenServed(*known) : *known;
+    return Again(*known, history);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   std::vector<ChampionRecord> stack = ChampionStack(history);
   if (stack.empty())
@@ -124,12 +142,13 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
   // Read before it is recorded: a champion whose file is gone cannot be gone back to.
   if (event.champion)
     MELLOW_RETURN_IF_ERROR(parts_.adapters->Read(event.champion->folder).status());
+  unserved_ = true;
   MELLOW_RETURN_IF_ERROR(parts_.ledger->AddPromotion(&event));
   obs::Log(obs::Severity::kInfo, "champion rolled back",
            {{"from", event.previous->version},
             {"to", event.champion ? event.champion->ref.version : 0},
             {"reason", reason}});
-  MELLOW_RETURN_IF_ERROR(Serve(event.champion));
+  MELLOW_RETURN_IF_ERROR(ServeNewest());
   return WhenServed(std::move(event));
 }
 
@@ -152,13 +171,14 @@ absl::StatusOr<std::string> ChampionKeeper::PeftContentHash(const adapters::Peft
   return adapters::ContentHash(lora);
 }
 
-absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known() {
+absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known(bool former) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<AdapterRecord> kept, parts_.ledger->KeptAdapters());
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   std::map<int64_t, ChampionRecord> known;
   for (const PromotionEvent& event : history) {
-    if (event.champion) known[event.champion->ref.version] = *event.champion;
+    if (former && event.champion) known[event.champion->ref.version] = *event.champion;
   }
+  for (const ChampionRecord& record : ChampionStack(history)) known[record.ref.version] = record;
   for (const AdapterRecord& record : kept) {
     if (record.ref.version > 0)
       known[record.ref.version] = {record.ref, record.run_id, record.folder, record.canary};
@@ -176,7 +196,7 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
   if (wanted.version < 0 || (order.files && wanted.sha256.empty()))
     return absl::InvalidArgumentError(
         absl::StrCat("adapter: version ", wanted.version, ", sha256 '", wanted.sha256, "'"));
-  MELLOW_ASSIGN_OR_RETURN(const auto known, Known());
+  MELLOW_ASSIGN_OR_RETURN(const auto known, Known(order.files.has_value()));
   // The same weights keep the version, the run and the canary that they have here.
   const auto it = std::find_if(known.begin(), known.end(), [&](const auto& entry) {
     return order.files ? entry.second.ref.sha256 == wanted.sha256 : entry.first == wanted.version;

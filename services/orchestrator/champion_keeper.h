@@ -65,8 +65,10 @@ class ChampionKeeper {
   };
 
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
-  // What can be promoted without bytes, by version.
-  absl::StatusOr<std::map<int64_t, ChampionRecord>> Known() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What can be promoted without bytes, by version; with `former` also the champions whose bytes
+  // are not kept any more.
+  absl::StatusOr<std::map<int64_t, ChampionRecord>> Known(bool former)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The event, once every live policy node serves it or has been tried.
   absl::StatusOr<PromotionEvent> WhenServed(PromotionEvent event);
   absl::StatusOr<Candidate> Resolve(const PromotionOrder& order)
@@ -75,11 +77,21 @@ class ChampionKeeper {
   // Tells the supervisor; none: no champion.
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Serves the champion that the history says, and removes the folders of those that a roll-back
+  // cannot go to any more.
+  absl::Status ServeNewest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The event of a request that was recorded before: one of `history`. When serving it failed then,
+  // it is done now.
+  absl::StatusOr<PromotionEvent> Again(const PromotionEvent& known,
+                                       const std::vector<PromotionEvent>& history)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const DriverParts parts_;
   const HashOf hash_of_;
   std::stop_source shutdown_;
   Mutex mutex_;
+  // The history may say another champion than the supervisor was told of.
+  bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace mellow::orchestrator

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/nn/generation/sampling_params.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -42,9 +43,10 @@ absl::Status ValidateData(const DataConfig& data) {
 
 absl::Status ValidateSampling(const SamplingConfig& sampling) {
   const std::string at = "generation.sampling.";
-  if (sampling.temperature &&
-      !(*sampling.temperature > 0 && std::isfinite(*sampling.temperature))) {
-    return Bad(at + "temperature", *sampling.temperature, "must be positive");
+  if (sampling.temperature && !(*sampling.temperature >= nn::kMinTemperature &&
+                                *sampling.temperature <= nn::kMaxTemperature)) {
+    return Bad(at + "temperature", *sampling.temperature,
+               absl::StrCat("must be in [", nn::kMinTemperature, ", ", nn::kMaxTemperature, "]"));
   }
   if (sampling.top_k && *sampling.top_k < 0) {
     return Bad(at + "top_k", *sampling.top_k, "must not be negative");

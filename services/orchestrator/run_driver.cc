@@ -289,7 +289,7 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
        .files = std::make_shared<const adapters::PeftFiles>(std::move(answer.files)),
        .canary = record.canary});
   MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("step ", step, ": publish"), /*first=*/false));
-  parts_.adapters->RemoveOthers(run_id_, record.folder);
+  parts_.adapters->RemoveOthers(run_id_, {record.folder});
   return absl::OkStatus();
 }
 

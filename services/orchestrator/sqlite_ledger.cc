@@ -69,6 +69,27 @@ CREATE TABLE IF NOT EXISTS promotions (
   evidence TEXT NOT NULL);
 )";
 
+// Every column that is read or written: CREATE TABLE IF NOT EXISTS leaves a table of another
+// version as it is.
+constexpr const char* kColumns[] = {
+    "SELECT key, value FROM meta",
+    "SELECT sequence, run_id, request_id, spec, state, error, start_version, start_sha256 FROM "
+    "runs",
+    "SELECT run_id, step, version, committed, sha256, record FROM steps",
+    "SELECT run_id, step, prompt_index, query_ids, response_ids, logprobs, finished, version, "
+    "sha256, score, toxicity FROM rollouts",
+    "SELECT version, sha256, run_id, folder, canary FROM adapters",
+    "SELECT sequence, request_id, time_ms, action, version, sha256, run_id, folder, canary, "
+    "previous_version, previous_sha256, evidence FROM promotions"};
+
+absl::Status AnotherSchema(const std::string& path, absl::string_view what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": this ledger is of another version of Mellow (", what,
+                   "); nothing in it was changed. Go on with the version that wrote it, or start "
+                   "this one with another --data-dir: adapters and checkpoints stay where they are "
+                   "and can be used from there (start_adapter, mellow promote)"));
+}
+
 absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(sqlite::Statement* statement) {
   MELLOW_ASSIGN_OR_RETURN(const bool row, statement->Step());
   if (!row) return std::optional<AdapterRecord>();
@@ -101,6 +122,10 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
   MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(database.get()));
   MELLOW_RETURN_IF_ERROR(database->Execute(kSchema));
+  for (const char* columns : kColumns) {
+    const absl::Status known = database->Prepare(columns).status();
+    if (!known.ok()) return AnotherSchema(path, known.message());
+  }
   MELLOW_RETURN_IF_ERROR(
       database->Execute(absl::StrCat("INSERT OR IGNORE INTO meta VALUES ('schema_version', ",
                                      kSchemaVersion, "), ('last_version', 0)")));
@@ -110,9 +135,8 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
         database->Prepare("SELECT value FROM meta WHERE key = 'schema_version'"));
     MELLOW_ASSIGN_OR_RETURN(const bool row, version.Step());
     if (!row || version.Int(0) != kSchemaVersion) {
-      return absl::FailedPreconditionError(absl::StrCat(path, ": ledger schema ",
-                                                        row ? version.Int(0) : 0,
-                                                        ", this program knows ", kSchemaVersion));
+      return AnotherSchema(path, absl::StrCat("schema ", row ? version.Int(0) : 0,
+                                              ", this program knows ", kSchemaVersion));
     }
   }
   MELLOW_RETURN_IF_ERROR(transaction.Commit());

@@ -127,21 +127,14 @@ absl::StatusOr<std::vector<int32_t>> PolicyServiceImpl::SourceIds(const v1::Prom
 }
 
 absl::StatusOr<std::vector<GenerateJob>> PolicyServiceImpl::MakeJobs(
-    const v1::GenerateRequest& request, const nn::SamplingParams& params,
+    const v1::GenerateRequest& request, const nn::SamplingParams& params, Lane lane,
     const std::shared_ptr<const ServedAdapter>& adapter, const CallContext& call) const {
   std::vector<GenerateJob> jobs;
   for (int i = 0; i < request.prompts_size(); ++i) {
     const v1::Prompt& prompt = request.prompts(i);
     auto ids = SourceIds(prompt);
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("prompts[", i, "]"));
-    GenerateJob job{*std::move(ids),
-                    params,
-                    {},
-                    adapter,
-                    request.lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser,
-                    call,
-                    nullptr,
-                    nullptr};
+    GenerateJob job{*std::move(ids), params, {}, adapter, lane, call, nullptr, nullptr};
     if (prompt.has_max_new_tokens()) {
       v1::SamplingParams own = request.sampling();
       own.set_max_new_tokens(prompt.max_new_tokens());
@@ -163,12 +156,11 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
   MELLOW_ASSIGN_OR_RETURN(
       const nn::SamplingParams params,
       FromProto(request->sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
+  MELLOW_ASSIGN_OR_RETURN(const Lane lane, FromProto(request->lane()));
   const int64_t version = request->adapter_version();
   MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
   const size_t count = static_cast<size_t>(request->prompts_size());
-  MELLOW_ASSIGN_OR_RETURN(
-      auto places,
-      engine_->Reserve(request->lane() == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser, count));
+  MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(lane, count));
 
   struct Batch {
     std::vector<absl::StatusOr<nn::GeneratedSequence>> sequences;
@@ -193,7 +185,7 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
   };
   const auto submit = [=, this]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(std::vector<GenerateJob> jobs,
-                            MakeJobs(*request, params, adapter, CallOf(*call)));
+                            MakeJobs(*request, params, lane, adapter, CallOf(*call)));
     for (size_t i = 0; i < jobs.size(); ++i) {
       jobs[i].done = [this, answer, batch, i](absl::StatusOr<nn::GeneratedSequence> sequence) {
         batch->sequences[i] = std::move(sequence);

@@ -77,7 +77,7 @@ class PolicyServiceImpl final
                                   v1::PublishAdapterResponse& response);
 
   absl::StatusOr<std::vector<GenerateJob>> MakeJobs(
-      const v1::GenerateRequest& request, const nn::SamplingParams& params,
+      const v1::GenerateRequest& request, const nn::SamplingParams& params, Lane lane,
       const std::shared_ptr<const ServedAdapter>& adapter, const CallContext& call) const;
   // Keeps what came, and makes it what it was published as.
   absl::Status Adopt(const wire::ReceivedAdapter& received);

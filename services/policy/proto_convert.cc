@@ -27,6 +27,13 @@ absl::StatusOr<nn::SamplingParams> FromProto(const v1::SamplingParams& proto,
   return params;
 }
 
+absl::StatusOr<Lane> FromProto(v1::Lane lane) {
+  // A field of an enum holds whatever number came.
+  if (!v1::Lane_IsValid(lane))
+    return absl::InvalidArgumentError(absl::StrCat("lane: ", static_cast<int>(lane), ": unknown"));
+  return lane == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser;
+}
+
 v1::FinishReason ToProto(nn::FinishReason reason) {
   return reason == nn::FinishReason::kEos ? v1::FINISH_REASON_EOS : v1::FINISH_REASON_LENGTH;
 }

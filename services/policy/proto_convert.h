@@ -5,6 +5,7 @@
 #include "common/nn/generation/sequence_decoder.h"
 #include "mellow/policy/v1/policy.pb.h"
 #include "services/policy/adapter_table.h"
+#include "services/policy/policy_engine.h"
 
 namespace mellow::policy {
 
@@ -16,6 +17,9 @@ struct LengthLimits {
 // InvalidArgument naming the field.
 [[nodiscard]] absl::StatusOr<nn::SamplingParams> FromProto(const v1::SamplingParams& proto,
                                                            const LengthLimits& limits);
+// InvalidArgument: a value that this version does not know. Unspecified is the user's lane.
+[[nodiscard]] absl::StatusOr<Lane> FromProto(v1::Lane lane);
+
 [[nodiscard]] v1::FinishReason ToProto(nn::FinishReason reason);
 [[nodiscard]] common::v1::AdapterRef ToProto(const ServedAdapter& adapter);
 

@@ -59,6 +59,10 @@ grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* 
 absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::ScoreRequest* request,
                                            v1::ScoreResponse* response) {
   if (request->texts().empty()) return absl::InvalidArgumentError("texts: is empty");
+  // A field of an enum holds whatever number came.
+  if (!v1::Lane_IsValid(request->lane()))
+    return absl::InvalidArgumentError(
+        absl::StrCat("lane: ", static_cast<int>(request->lane()), ": unknown"));
   const int64_t max_bytes = options_.TextBytes(model_->config().max_tokens());
   for (int i = 0; i < request->texts_size(); ++i) {
     MELLOW_RETURN_IF_ERROR(

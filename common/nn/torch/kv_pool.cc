@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/nn/torch/tensors.h"
+
 namespace mellow::nn {
 namespace {
 
@@ -36,6 +38,7 @@ std::unique_ptr<KvPool::Slot> KvPool::Take(const std::shared_ptr<KvPool>& pool) 
   } else {
     index = pool->free_.back();
     pool->free_.pop_back();
+    pool->reused_.push_back(index);
   }
   return std::make_unique<Slot>(pool, index);
 }
@@ -47,9 +50,19 @@ void KvPool::Free(int64_t index) {
 
 void KvPool::Reserve(int64_t positions) {
   int64_t slots = 0;
+  std::vector<int64_t> reused;
   {
     const MutexLock lock(&mutex_);
     slots = taken_;
+    reused.swap(reused_);
+  }
+  // What the tensors do not reach yet is made of zeros below.
+  std::erase_if(reused, [&](int64_t slot) { return slot >= keys_[0].size(0); });
+  if (!reused.empty()) {
+    const at::Tensor slots_again = IdTensor(reused, keys_[0].device());
+    for (std::vector<at::Tensor>* cache : {&keys_, &values_}) {
+      for (at::Tensor& tensor : *cache) tensor.index_fill_(0, slots_again, 0);
+    }
   }
   const int64_t have_slots = keys_[0].size(0);
   const int64_t have_positions = keys_[0].size(2);

@@ -34,7 +34,9 @@ class KvPool {
   };
   [[nodiscard]] static std::unique_ptr<Slot> Take(const std::shared_ptr<KvPool>& pool);
 
-  // Makes room for every slot that was taken, with `positions` positions each.
+  // Makes room for every slot that was taken, with `positions` positions each, and clears those
+  // that another sequence had before: attention masks what it left there, but 0 x NaN is NaN. To be
+  // called between Take and the first use.
   void Reserve(int64_t positions);
 
   // Writes one position a row. slots, positions: [rows] int64; keys, values: [rows, heads * d_kv].
@@ -55,6 +57,7 @@ class KvPool {
   const int64_t width_;
   Mutex mutex_;
   std::vector<int64_t> free_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int64_t> reused_ ABSL_GUARDED_BY(mutex_);  // taken again, not cleared yet
   int64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;  // slots ever handed out
   std::vector<at::Tensor> keys_;               // by layer
   std::vector<at::Tensor> values_;

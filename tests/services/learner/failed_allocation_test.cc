@@ -10,6 +10,7 @@
 #include <new>
 
 #include "tests/services/learner/learner_fixture.h"
+#include "tests/services/learner/sft_fixture.h"
 #include "tests/testing/temp_folder.h"
 
 namespace {
@@ -107,6 +108,64 @@ TEST_F(FailedAllocationTest, AStepGivesTheUndisturbedHashOrAnError) {
     std::filesystem::remove_all(root_ / "disturbed");
   }
   EXPECT_GT(errors, 40) << "or nothing was disturbed";
+}
+
+TEST_F(FailedAllocationTest, AFineTuningStepGivesTheUndisturbedHashOrAnError) {
+  const std::string data = root_ / "pairs.jsonl";
+  WritePairs(data);
+  const auto open = [&](const std::string& folder) {
+    return SftSession::Open({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}},
+                            {"run", "spec", MakePlan(data)});
+  };
+  const auto say = [](const std::string&) {};
+  const std::string before = root_ / "before";
+  {
+    auto session = open(before);
+    ASSERT_TRUE(session.ok()) << session.status();
+    while ((*session)->records().size() < 3) ASSERT_TRUE((*session)->Advance(say).ok());
+  }
+  // Two steps, the second with a measurement and a checkpoint, as the runner does them: what fails
+  // in any way is dropped, and goes on from its checkpoint.
+  int errors = 0;
+  const auto train = [&](const std::string& name, int64_t at) {
+    std::filesystem::copy(before, root_ / name, std::filesystem::copy_options::recursive);
+    auto session = open(root_ / name);
+    EXPECT_TRUE(session.ok()) << session.status();
+    allocations = 0;
+    fail_at = at;
+    absl::Status status;
+    try {
+      while (status.ok() && (*session)->records().size() < 5)
+        status = (*session)->Advance(say).status();
+    } catch (const std::exception& e) {
+      status = absl::InternalError(e.what());
+    }
+    fail_at = 0;
+    const int64_t counted = allocations;
+    if (!status.ok()) {
+      ++errors;
+      session->reset();
+      session = open(root_ / name);
+      EXPECT_TRUE(session.ok()) << session.status();
+    }
+    while (!(*session)->done()) {
+      const auto record = (*session)->Advance(say);
+      EXPECT_TRUE(record.ok()) << record.status();
+      if (!record.ok()) break;
+    }
+    const auto result = (*session)->Finish();
+    EXPECT_TRUE(result.ok()) << result.status();
+    session->reset();
+    std::filesystem::remove_all(root_ / name);
+    return std::make_pair(result.ok() ? result->sha256 : "", counted);
+  };
+  const auto [expected, whole] = train("undisturbed", 0);
+  ASSERT_GT(whole, 1000);
+  for (int64_t at = 1; at <= whole; at += whole / 40) {
+    SCOPED_TRACE(at);
+    EXPECT_EQ(train("disturbed", at).first, expected);
+  }
+  EXPECT_GT(errors, 20) << "or nothing was disturbed";
 }
 
 }  // namespace

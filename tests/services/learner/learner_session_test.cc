@@ -22,7 +22,8 @@ class LearnerSessionTest : public ::testing::Test {
  protected:
   absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& run_id = "run-1",
                                                        const std::string& config = kConfig) {
-    return LearnerSession::Open({kModel, root_.path(), /*keep_checkpoints=*/2, {}},
+    // One thread: what a busy machine does to more of them takes minutes.
+    return LearnerSession::Open({kModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}},
                                 {run_id, config, "", 0});
   }
   // The hashes of the adapters after each of `steps` steps from where the session is.

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "common/adapters/peft.h"
+#include "services/learner/compute_turns.h"
 #include "tests/services/learner/sft_fixture.h"
 #include "tests/testing/file_size_limit.h"
 #include "tests/testing/temp_folder.h"
@@ -44,6 +46,33 @@ class SftSessionTest : public ::testing::Test {
   const std::string data_ = root_ / "pairs.jsonl";
   SftPlan plan_;
 };
+
+TEST_F(SftSessionTest, OthersComputeBetweenTheBatchesOfAStepAndChangeNothing) {
+  auto whole = Open("whole");
+  auto shared = Open("shared");
+  ASSERT_TRUE(whole.ok() && shared.ok());
+  const std::string expected = TrainToTheEnd(**whole);
+  // As the learner does it: a call that waits for its turn gets it in the middle of a step.
+  ComputeTurns turns;
+  int served = 0;
+  while (!(*shared)->done()) {
+    ComputeTurns::Turn turn(&turns);
+    const auto record = (*shared)->Advance(Nothing, [&] {
+      std::thread caller([&] {
+        const ComputeTurns::Turn mine(&turns);
+        ++served;
+      });
+      while (turns.waiting() == 0) std::this_thread::yield();
+      turn.Yield();
+      caller.join();
+    });
+    ASSERT_TRUE(record.ok()) << record.status();
+  }
+  EXPECT_EQ(served, 4) << "in the four steps that have two batches";
+  const auto result = (*shared)->Finish();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->sha256, expected);
+}
 
 TEST_F(SftSessionTest, TrainsMeasuresAndKeepsTheBest) {
   auto session = Open("run");

@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "tests/services/orchestrator/mortal_ledger.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/wait_until.h"
@@ -128,6 +133,59 @@ TEST_F(ChampionKeeperTest, OkMeansThatEveryNodeServesIt) {
   EXPECT_TRUE(testing::WaitUntil([&] { return keeper_->RollBack("2", "complaints").ok(); }));
   EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
   EXPECT_EQ(History().size(), 2u);
+}
+
+// Loses the champion's file right after its promotion was recorded.
+class LosingLedger : public MortalLedger {
+ public:
+  using MortalLedger::MortalLedger;
+  absl::Status AddPromotion(PromotionEvent* event) override {
+    const absl::Status added = MortalLedger::AddPromotion(event);
+    if (added.ok() && lose) std::filesystem::rename(event->champion->folder, moved);
+    folder = event->champion->folder;
+    return added;
+  }
+  bool lose = true;
+  std::string moved;
+  std::string folder;
+};
+
+TEST_F(ChampionKeeperTest, ARecordedPromotionThatWasNotServedIsServedWhenItIsAskedForAgain) {
+  const AdapterRef adapter = Train("run-a", 1);
+  KillSwitch never;
+  DriverParts parts = life_->Parts();
+  LosingLedger ledger(life_->ledger.get(), &never);
+  ledger.moved = folder_ / "moved";
+  parts.ledger = &ledger;
+  ChampionKeeper keeper(parts, [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
+    return files.safetensors;
+  });
+  EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok());
+  EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok())
+      << "it is not served, whatever the history says";
+  std::filesystem::rename(ledger.moved, ledger.folder);
+  const auto event = keeper.Promote(OrderOf(adapter, "1"));
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_THAT(Served(), ElementsAre(adapter, adapter));
+  EXPECT_EQ(History().size(), 1u);
+}
+
+TEST_F(ChampionKeeperTest, FoldersThatNoRollBackCanGoToAreRemoved) {
+  const auto folders = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "adapters/champions"))
+      names.insert(entry.path().filename().string());
+    return names;
+  };
+  const AdapterRef first = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
+  const auto second = keeper_->Promote(OrderOfFolder("from-a-folder", "2"));
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(folders().size(), 2u);
+  ASSERT_TRUE(keeper_->RollBack("3", "").ok());
+  EXPECT_THAT(folders(), ElementsAre(absl::StrCat("v", first.version)));
+  EXPECT_TRUE(absl::IsNotFound(keeper_->Promote(OrderOf(second->champion->ref, "4")).status()));
+  EXPECT_THAT(Served(), ElementsAre(first, first));
 }
 
 TEST_F(ChampionKeeperTest, TheChampionSurvivesTheProcessAndLaterRuns) {

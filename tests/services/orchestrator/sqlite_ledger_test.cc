@@ -231,6 +231,23 @@ TEST(SqliteLedgerFileTest, ALedgerOfANewerProgramIsRefused) {
   EXPECT_THAT(std::string(opened.status().message()), HasSubstr("schema 99"));
 }
 
+TEST(SqliteLedgerFileTest, ALedgerWithOtherColumnsIsRefusedWithTheWayOut) {
+  testing::TempFolder folder;
+  {
+    auto database = sqlite::Database::Open(folder / "ledger.db");
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)
+                    ->Execute("CREATE TABLE adapters (version INTEGER, sha256 TEXT, folder TEXT)")
+                    .ok());
+  }
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const auto opened = SqliteLedger::Open(folder / "ledger.db");
+    EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition) << opened.status();
+    EXPECT_THAT(std::string(opened.status().message()), HasSubstr("run_id"));
+    EXPECT_THAT(std::string(opened.status().message()), HasSubstr("another --data-dir"));
+  }
+}
+
 TEST(SqliteLedgerFileTest, AFolderThatIsNotThereIsNamed) {
   const auto opened = SqliteLedger::Open("/nonexistent/ledger.db");
   ASSERT_FALSE(opened.ok());

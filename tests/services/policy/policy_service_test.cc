@@ -138,6 +138,21 @@ class PolicyServiceTest : public ::testing::Test {
   std::unique_ptr<v1::PolicyService::Stub> stub_;
 };
 
+TEST_F(PolicyServiceTest, AnUnknownLaneAndATemperatureThatIsNoneAreNamed) {
+  v1::GenerateRequest request = MakeRequest("5 8");
+  request.set_lane(static_cast<v1::Lane>(7));
+  v1::GenerateResponse response;
+  grpc::Status status = Generate(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "lane: 7: unknown");
+  request = MakeRequest("5 8");
+  request.mutable_sampling()->set_temperature(1e-300);
+  status = Generate(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(status.error_message().find("temperature 1e-300"), std::string::npos)
+      << status.error_message();
+}
+
 TEST_F(PolicyServiceTest, GenerateAnswersInOrderWithTheAdapterThatAnswered) {
   v1::GenerateRequest request = MakeRequest("5 8");
   request.add_prompts()->mutable_tokens()->mutable_ids()->Add(20);

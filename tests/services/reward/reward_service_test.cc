@@ -11,6 +11,7 @@
 #include "common/rpc/server.h"
 #include "tests/testing/fake_classifier.h"
 #include "tests/testing/source_tree.h"
+#include "tests/testing/wait_until.h"
 
 namespace mellow::reward {
 namespace {
@@ -134,12 +135,16 @@ TEST_F(RewardServiceTest, UsersBeyondTheQueueAreRefusedAndARunIsNot) {
     v1::ScoreResponse response;
     return Score(texts, &response);
   });
+  ASSERT_TRUE(testing::WaitUntil([&] {
+    return absl::StrContains(metrics_.Text(), "mellow_reward_queue_depth{lane=\"user\"} 2048\n");
+  }));
   v1::ScoreResponse response;
-  grpc::Status status;
-  do {
-    status = Score(std::vector<std::string>(2049, "ab"), &response);
-    ASSERT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  } while (!absl::StrContains(status.error_message(), "2048 of 2048"));
+  const grpc::Status status = Score({"ab"}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("2048 of 2048"));
+  EXPECT_EQ(Score(std::vector<std::string>(2049, "ab"), &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT)
+      << "they never fit";
   request.set_lane(v1::LANE_ROLLOUT);
   auto rollout = std::async(std::launch::async, [&] {
     grpc::ClientContext context;
@@ -153,6 +158,17 @@ TEST_F(RewardServiceTest, UsersBeyondTheQueueAreRefusedAndARunIsNot) {
   EXPECT_TRUE(running.get().ok());
   EXPECT_TRUE(waiting.get().ok());
   EXPECT_TRUE(rollout.get().ok());
+}
+
+TEST_F(RewardServiceTest, AnUnknownLaneIsNamed) {
+  v1::ScoreRequest request;
+  request.add_texts("a");
+  request.set_lane(static_cast<v1::Lane>(7));
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status = stub_->Score(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "lane: 7: unknown");
 }
 
 TEST_F(RewardServiceTest, BadTextsAreNamed) {

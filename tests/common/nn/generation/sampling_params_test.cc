@@ -25,10 +25,11 @@ void ExpectRefused(const SamplingParams& params, const std::string& field,
 TEST(SamplingParamsTest, DefaultsAreValid) { EXPECT_TRUE(SamplingParams().Validate().ok()); }
 
 TEST(SamplingParamsTest, EdgesOfEveryRangeAreValid) {
-  EXPECT_TRUE(SamplingParams({.do_sample = true, .temperature = 1e-3}).Validate().ok());
+  EXPECT_TRUE(SamplingParams({.do_sample = true, .temperature = kMinTemperature}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.do_sample = true, .top_k = 1, .top_p = 1e-9}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.num_beams = 64}).Validate().ok());
-  EXPECT_TRUE(SamplingParams({.num_beams = 2, .length_penalty = -2}).Validate().ok());
+  EXPECT_TRUE(
+      SamplingParams({.num_beams = 2, .length_penalty = -kMaxLengthPenalty}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.max_new_tokens = 1, .min_new_tokens = 1}).Validate().ok());
 }
 
@@ -37,6 +38,11 @@ TEST(SamplingParamsTest, BadTemperatureIsNamed) {
   ExpectRefused({.temperature = -1.5}, "temperature", "-1.5");
   ExpectRefused({.temperature = kNan}, "temperature", "nan");
   ExpectRefused({.temperature = kInfinity}, "temperature", "inf");
+  // Numbers, but one divided by them is none in fp32, or the logits lose their order.
+  for (const double temperature : {1e-300, 5e-324, 1e-39, 9e-7, 1.1e6, 1e300})
+    EXPECT_FALSE(SamplingParams({.temperature = temperature}).Validate().ok()) << temperature;
+  for (const double penalty : {-1e300, 33.0, 1e300})
+    EXPECT_FALSE(SamplingParams({.num_beams = 2, .length_penalty = penalty}).Validate().ok());
 }
 
 TEST(SamplingParamsTest, BadTopKIsNamed) { ExpectRefused({.top_k = -1}, "top_k", "-1"); }

@@ -1,5 +1,7 @@
 #include "common/nn/torch/kv_pool.h"
 
+#include <cmath>
+
 #include "common/nn/torch/tensors.h"
 #include "gtest/gtest.h"
 
@@ -23,6 +25,31 @@ TEST(KvPoolTest, KeepsContentsWhileItGrowsAndReusesFreedSlots) {
   const int64_t freed = first->index();
   first.reset();
   EXPECT_EQ(KvPool::Take(pool)->index(), freed);
+}
+
+TEST(KvPoolTest, ASlotThatIsTakenAgainHasNothingOfItsFormerSequence) {
+  const auto pool = std::make_shared<KvPool>(/*layers=*/2, /*heads=*/2, /*width=*/1, at::kCPU);
+  auto poisoned = KvPool::Take(pool);
+  const auto other = KvPool::Take(pool);
+  pool->Reserve(4);
+  const at::Tensor nan = at::full({4, 2}, std::nan(""), at::kFloat);
+  const at::Tensor ones = at::ones({4, 2}, at::kFloat);
+  for (int layer = 0; layer < 2; ++layer) {
+    pool->Write(layer, poisoned->index(), nan, nan);
+    pool->Write(layer, other->index(), ones, ones);
+  }
+  poisoned.reset();
+  const auto again = KvPool::Take(pool);
+  pool->Reserve(4);
+  pool->Write(0, again->index(), ones.narrow(0, 0, 2), ones.narrow(0, 0, 2));
+  const at::Tensor slots = IdTensor({again->index(), other->index()}, at::kCPU);
+  for (int layer = 0; layer < 2; ++layer) {
+    EXPECT_TRUE(pool->Keys(layer, slots, 4).isfinite().all().item<bool>()) << layer;
+    EXPECT_TRUE(pool->Values(layer, slots, 4).isfinite().all().item<bool>()) << layer;
+    EXPECT_TRUE(pool->Keys(layer, slots, 4).select(0, 1).eq(1).all().item<bool>()) << layer;
+  }
+  pool->Reserve(8);
+  EXPECT_TRUE(pool->Keys(0, slots, 2).eq(1).all().item<bool>()) << "cleared once, not again";
 }
 
 TEST(KvPoolTest, WriteFillsPositionsInOrder) {
