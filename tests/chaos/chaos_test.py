@@ -86,7 +86,7 @@ class Chaos:
                 self.training.finish()
             elif now >= next_fault and len(self.active) < MOST_AT_ONCE and now - self.training.last_commit < PATIENCE_SECONDS:
                 self.begin_fault(now)
-                next_fault = now + self.random.expovariate(1 / MEAN_PAUSE)
+                next_fault = now + min(self.random.expovariate(1 / MEAN_PAUSE), 3 * MEAN_PAUSE)
             self.judge(now)
             time.sleep(TICK)
         self.end_faults(float("inf"))

@@ -129,7 +129,9 @@ bool CreationFails(const char* path) {
 
 int64_t ClockOffset() { return control == nullptr ? 0 : control->clock_offset_ns.load(); }
 
-bool OnWallClock(clockid_t clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE; }
+bool OnWallClock(clockid_t clock) {
+  return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+}
 
 int64_t ToNs(const timespec& time) { return time.tv_sec * kNsPerSecond + time.tv_nsec; }
 timespec FromNs(int64_t ns) {
@@ -276,9 +278,8 @@ time_t time(time_t* out) {
 
 int pthread_cond_clockwait(pthread_cond_t* cond, pthread_mutex_t* mutex, clockid_t clock,
                            const timespec* deadline) {
-  static const auto next =
-      Next<int(pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*)>(
-          "pthread_cond_clockwait");
+  static const auto next = Next<int(pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*)>(
+      "pthread_cond_clockwait");
   if (control == nullptr || !OnWallClock(clock)) return next(cond, mutex, clock, deadline);
   const timespec end = SliceEnd(*deadline);
   const int result = next(cond, mutex, clock, &end);

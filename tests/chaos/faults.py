@@ -108,12 +108,12 @@ class FailedAllocations(Fault):
 
     def begin(self):
         # Small ones end the process, in gRPC or elsewhere; large ones are the engines' and are survived.
-        smallest = self.random.choice((1, 4096, 65536, 65536, MIB))
+        smallest = self.random.choice((1, 4096, 16384, 65536, 262144))
         control = self.service.control
         control.fail_min_bytes = smallest
         control.fail_left = self.random.choice((1, 1, 3, 20))
-        control.fail_every = self.random.choice((1, 7, 50)) if smallest > 1 else self.random.choice((500, 5000))
-        self.detail = f"{control.fail_left} of every {control.fail_every}th of {smallest} bytes and more"
+        control.fail_every = self.random.choice((1, 3, 20) if smallest > 1 else (500, 5000))
+        self.detail = f"every {control.fail_every}th of at least {smallest} bytes, {control.fail_left} in all"
 
     def end(self):
         self.service.control.fail_every = 0

@@ -4,10 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -51,7 +53,10 @@ class Users {
     while (!stop.stop_requested()) {
       AskOnce(random);
       std::exponential_distribution<double> pause(1 / options_.pause_seconds);
-      std::this_thread::sleep_for(std::chrono::duration<double>(pause(random)));
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      std::condition_variable_any().wait_for(
+          lock, stop, std::chrono::duration<double>(pause(random)), [] { return false; });
     }
   }
 
@@ -125,9 +130,11 @@ int Main(int argc, char** argv) {
   CLI::App app("Users of a cluster, for the chaos suite");
   app.add_option("--policy", options.policies, "Addresses")->required();
   app.add_option("--reward", options.rewards, "Addresses")->required();
-  app.add_option("--dialogues", options.dialogues, "JSON lines with the field dialogue")->required();
+  app.add_option("--dialogues", options.dialogues, "JSON lines with the field dialogue")
+      ->required();
   app.add_option("--threads", options.threads, "Users");
-  app.add_option("--pause-seconds", options.pause_seconds, "Mean time between an answer and the next question");
+  app.add_option("--pause-seconds", options.pause_seconds,
+                 "Mean time between an answer and the next question");
   app.add_option("--seed", options.seed, "Decides who asks what");
   CLI11_PARSE(app, argc, argv);
 
