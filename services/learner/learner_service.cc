@@ -1,5 +1,6 @@
 #include "services/learner/learner_service.h"
 
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,20 @@
 #include "services/wire/adapter_stream.h"
 
 namespace mellow::learner {
+namespace {
+
+// Where memory ends outside libtorch, whose exceptions never get here: for gRPC any exception is
+// UNKNOWN, which nobody repeats.
+template <typename Body>
+grpc::Status Answer(Body&& body) {
+  try {
+    return rpc::ToGrpcStatus(body());
+  } catch (const std::bad_alloc&) {
+    return rpc::ToGrpcStatus(absl::ResourceExhaustedError("out of memory"));
+  }
+}
+
+}  // namespace
 
 LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
                                        LearnerSession::Options session_options,
@@ -35,21 +50,21 @@ LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
 
 grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext*, const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {
-  return rpc::ToGrpcStatus(OpenRunImpl(*request, *response));
+  return Answer([&] { return OpenRunImpl(*request, *response); });
 }
 grpc::Status LearnerServiceImpl::Train(grpc::ServerContext*, const v1::TrainRequest* request,
                                        v1::TrainResponse* response) {
-  return rpc::ToGrpcStatus(TrainImpl(*request, *response));
+  return Answer([&] { return TrainImpl(*request, *response); });
 }
 grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext*,
                                             const v1::GetAdapterRequest* request,
                                             grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
-  return rpc::ToGrpcStatus(GetAdapterImpl(*request, *writer));
+  return Answer([&] { return GetAdapterImpl(*request, *writer); });
 }
 grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext*,
                                              const v1::ScoreTokensRequest* request,
                                              v1::ScoreTokensResponse* response) {
-  return rpc::ToGrpcStatus(ScoreTokensImpl(*request, *response));
+  return Answer([&] { return ScoreTokensImpl(*request, *response); });
 }
 
 void LearnerServiceImpl::DropSpoiledSession() {

@@ -50,6 +50,14 @@ def alive(pid):
     return state not in "ZX"
 
 
+def serving(log):
+    """What a service logged when it began to serve, or None."""
+    for line in log.read_text(errors="replace").splitlines():
+        if line.startswith("{") and (entry := json.loads(line))["message"] == "serving":
+            return entry
+    return None
+
+
 class Cluster:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)

@@ -20,14 +20,6 @@ def make_certs(folder, *flags):
     subprocess.run([MAKE_CERTS, folder, *flags], check=True, capture_output=True, timeout=120)
 
 
-def serving(log):
-    """What a service logged when it began to serve, or None."""
-    for line in log.read_text(errors="replace").splitlines():
-        if line.startswith("{") and (entry := json.loads(line))["message"] == "serving":
-            return entry
-    return None
-
-
 class SecureCluster:
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mellow-tls."))
@@ -56,7 +48,7 @@ class SecureCluster:
         def up():
             if process.poll() is not None:
                 raise AssertionError(f"{name} ended with {process.returncode}:\n{log.read_text()[-2000:]}")
-            return serving(log)
+            return harness.serving(log)
         entry = harness.wait_until(up, f"{name} serves")
         self.entries[name] = {"name": name, "role": role, "pid": process.pid, "address": entry["address"], "metrics": entry["metrics"], "log": str(log), "restarts": 0}
         (self.folder / "cluster.json").write_text(json.dumps({"services": list(self.entries.values()), "supervisor": {"pid": os.getpid()}}))
