@@ -18,23 +18,26 @@ constexpr absl::Duration kScoreTimeout = absl::Minutes(1);
 
 absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
 
-// The one model of the role's live nodes; none: there is no such node.
-absl::StatusOr<std::optional<ModelPin>> ModelOf(NodeRole role, const NodeRegistry& registry) {
-  std::optional<ModelPin> pin;
-  std::string first;
+// The one model of the role's live nodes, or `preferred` when a node has that; none: there is no
+// such node.
+absl::StatusOr<std::optional<ModelPin>> ModelOf(NodeRole role, const NodeRegistry& registry,
+                                                const std::optional<ModelPin>& preferred) {
+  std::map<std::string, ModelPin> models;  // by node id
   for (const NodeStatus& node : registry.List()) {
     if (node.report.role != role || node.state == NodeState::kLost) continue;
     const ModelPin has = PinOf(node.report);
-    if (!pin) {
-      pin = has;
-      first = node.report.node_id;
-    } else if (has != *pin) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the ", ToString(role), " nodes have different models: ", first, " has ", ToString(*pin),
-          ", ", node.report.node_id, " has ", ToString(has), "; a run needs one"));
-    }
+    if (preferred && has == *preferred) return preferred;
+    models.emplace(node.report.node_id, has);
   }
-  return pin;
+  if (models.empty()) return std::optional<ModelPin>();
+  const auto& [first, model] = *models.begin();
+  for (const auto& [node_id, other] : models) {
+    if (other == model) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the ", ToString(role), " nodes have different models: ", first, " has ", ToString(model),
+        ", ", node_id, " has ", ToString(other), "; a run needs one"));
+  }
+  return std::optional<ModelPin>(model);
 }
 
 std::vector<std::vector<float>> LogitsOf(const ScoreAnswer& answer) {
@@ -110,9 +113,12 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
                                   RunObserver* observer, std::stop_token stop) {
   for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
     if (pins.models.contains(role)) continue;
+    // Of different policies, the right one has the learner's weights.
+    std::optional<ModelPin> preferred;
+    if (role == NodeRole::kPolicy) preferred = pins.models.at(NodeRole::kLearner);
     absl::StatusOr<std::optional<ModelPin>> model = Stopped();
     WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
-      model = ModelOf(role, *registry);
+      model = ModelOf(role, *registry, preferred);
       if (!model.ok() || *model) return true;
       observer->OnActivity(
           absl::StrCat("waiting for a ", ToString(role), " node: ", registry->WhyNoneReady(role)));

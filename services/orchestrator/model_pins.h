@@ -27,6 +27,7 @@ namespace mellow::orchestrator {
 
 // Pins what `pins` lacks by the nodes that are there; waits for them, and tells `observer` for
 // which. Does not return pins that are not complete.
+// Policies are pinned to the learner's model when one of them has it.
 //   Cancelled: `stop`. FailedPrecondition: the nodes of one role have different models (named), so
 //   it cannot be known which one is meant.
 [[nodiscard]] absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry,

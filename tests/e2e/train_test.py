@@ -89,7 +89,8 @@ class Train(unittest.TestCase):
             lines += json_lines(rest)
             self.assertEqual(run.returncode, 130, errors)
             self.assertIn("--resume", errors)
-            self.assertEqual(c.status()["run"]["state"], "STOPPED")
+            # What was begun is finished first.
+            wait_until(lambda: c.status()["run"]["state"] == "STOPPED", "the run has stopped")
 
             # Killed after the next one: the run goes on without it.
             run = c.start_train(SMALL, "--resume")

@@ -113,15 +113,25 @@ TEST_F(ModelPinsTest, APolicyNodeWithAnotherPrecisionSamplesNothing) {
   EXPECT_EQ(cluster_.policies[1]->generated, 0);
 }
 
+TEST_F(ModelPinsTest, OfDifferentPoliciesTheOneWithTheLearnersModelIsTheRightOne) {
+  cluster_.policies.push_back(std::make_unique<FakePolicy>("policy-1"));
+  cluster_.policies[0]->model.sha256 = "other";
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config_).ok());
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), undisturbed_);
+  EXPECT_EQ(cluster_.policies[0]->generated, 0);
+}
+
 TEST_F(ModelPinsTest, NodesThatDifferBeforeTheRunBeginsAreRefusedByName) {
   cluster_.policies.push_back(std::make_unique<FakePolicy>("policy-1"));
+  cluster_.policies[0]->model.sha256 = "base, as other files";
   cluster_.policies[1]->model.sha256 = "other";
   Life life(&cluster_, folder_.path());
   const absl::Status status = life.Drive("run", config_);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("the policy nodes have different models: policy-0 has base (float32), "
-                        "policy-1 has other (float32)"));
+              HasSubstr("the policy nodes have different models: policy-0 has base, as oth "
+                        "(float32), policy-1 has other (float32)"));
 }
 
 TEST_F(ModelPinsTest, ARestartWithOtherWeightsIsNoticedAndTheRightOnesGoOnToTheSameHash) {
