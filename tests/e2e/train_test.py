@@ -90,7 +90,7 @@ class Train(unittest.TestCase):
             self.assertEqual(run.returncode, 130, errors)
             self.assertIn("--resume", errors)
             # What was begun is finished first.
-            wait_until(lambda: c.status()["run"]["state"] == "STOPPED", "the run has stopped")
+            harness.wait_until(lambda: c.status()["run"]["state"] == "STOPPED", "the run has stopped")
 
             # Killed after the next one: the run goes on without it.
             run = c.start_train(SMALL, "--resume")
