@@ -36,8 +36,7 @@ class CallerGone {
 // call is over.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  explicit UnaryCall(const grpc::CallbackServerContext& context)
-      : deadline_(DeadlineOf(context)) {}
+  explicit UnaryCall(const grpc::CallbackServerContext& context) : deadline_(DeadlineOf(context)) {}
 
   [[nodiscard]] SteadyTime deadline() const { return deadline_; }
   [[nodiscard]] const CallerGone& gone() const { return gone_; }

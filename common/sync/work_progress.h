@@ -23,8 +23,11 @@ class WorkProgress {
   void Begin(SteadyTime now) { since_.store(Nanos(now)); }
   // A piece of it is done.
   void Advance(SteadyTime now) {
-    longest_.store(std::max(longest_.load(), Nanos(now) - since_.load()));
-    since_.store(Nanos(now));
+    const int64_t since = since_.exchange(Nanos(now));
+    // A piece that was stuck teaches nothing about how long one takes.
+    const absl::Duration taken = absl::Nanoseconds(Nanos(now) - since);
+    if (since != kIdle && taken <= Patience())
+      longest_.store(std::max(longest_.load(), absl::ToInt64Nanoseconds(taken)));
   }
   // There is none.
   void Idle() { since_.store(kIdle); }
@@ -34,13 +37,14 @@ class WorkProgress {
     const int64_t since = since_.load();
     if (since == kIdle) return absl::ZeroDuration();
     const absl::Duration taken = absl::Nanoseconds(Nanos(now) - since);
-    const absl::Duration patience =
-        std::max(kPatience, kFactor * absl::Nanoseconds(longest_.load()));
-    return taken > patience ? taken : absl::ZeroDuration();
+    return taken > Patience() ? taken : absl::ZeroDuration();
   }
 
  private:
   static constexpr int64_t kIdle = -1;
+  absl::Duration Patience() const {
+    return std::max(kPatience, kFactor * absl::Nanoseconds(longest_.load()));
+  }
   static int64_t Nanos(SteadyTime time) { return absl::ToInt64Nanoseconds(time - SteadyTime()); }
 
   std::atomic<int64_t> since_{kIdle};  // nanoseconds of the steady clock

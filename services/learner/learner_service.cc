@@ -48,9 +48,11 @@ LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
       metrics->AddGauge("mellow_learner_last_step", "Last recorded step of the open run.");
 }
 
-grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext*, const v1::OpenRunRequest* request,
+grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext* context,
+                                         const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {
-  return Answer([&] { return OpenRunImpl(*request, *response); });
+  const auto gone = [context] { return context != nullptr && context->IsCancelled(); };
+  return Answer([&] { return OpenRunImpl(gone, *request, *response); });
 }
 grpc::Status LearnerServiceImpl::Train(grpc::ServerContext*, const v1::TrainRequest* request,
                                        v1::TrainResponse* response) {
@@ -88,11 +90,14 @@ absl::StatusOr<LearnerSession*> LearnerServiceImpl::OpenSession(const std::strin
   return session_.get();
 }
 
-absl::Status LearnerServiceImpl::OpenRunImpl(const v1::OpenRunRequest& request,
+absl::Status LearnerServiceImpl::OpenRunImpl(const std::function<bool()>& gone,
+                                             const v1::OpenRunRequest& request,
                                              v1::OpenRunResponse& response) {
   if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
   MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, FromProto(request));
   MutexLock lock(&compute_mutex_);
+  // Whoever gave up while it waited for the lock may be dead: it must not become the owner.
+  if (gone()) return absl::CancelledError("the caller cancelled");
   MELLOW_ASSIGN_OR_RETURN(const int64_t epoch, owner_.Claim(request.epoch(), request.owner()));
   response.set_epoch(epoch);
   DropSpoiledSession();

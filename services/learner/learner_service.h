@@ -2,6 +2,7 @@
 #define MELLOW_SERVICES_LEARNER_LEARNER_SERVICE_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -41,7 +42,9 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   void Drain() { draining_.store(true); }
 
  private:
-  absl::Status OpenRunImpl(const v1::OpenRunRequest& request, v1::OpenRunResponse& response);
+  // `gone`: nobody waits for the answer any more.
+  absl::Status OpenRunImpl(const std::function<bool()>& gone, const v1::OpenRunRequest& request,
+                           v1::OpenRunResponse& response);
   absl::Status TrainImpl(const v1::TrainRequest& request, v1::TrainResponse& response);
   absl::Status GetAdapterImpl(const v1::GetAdapterRequest& request,
                               grpc::ServerWriter<common::v1::AdapterChunk>& writer);

@@ -32,6 +32,8 @@ absl::StatusOr<std::string> AdapterStore::Write(const std::string& run_id, int64
 }
 
 absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder) const {
+  // A process that ended while it replaced the folder left it under another name.
+  MELLOW_RETURN_IF_ERROR(AtomicFolder::RestoreReplaced(folder));
   adapters::PeftFiles files;
   MELLOW_ASSIGN_OR_RETURN(files.config_json, ReadFile(absl::StrCat(folder, "/", kConfig)));
   MELLOW_ASSIGN_OR_RETURN(files.safetensors, ReadFile(absl::StrCat(folder, "/", kWeights)));
@@ -39,10 +41,13 @@ absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder
 }
 
 void AdapterStore::RemoveOthers(const std::string& run_id, const std::set<std::string>& keep) {
+  // By name: the ledger has paths as they were written when --data-dir was spelt in another way.
+  std::set<std::filesystem::path> names;
+  for (const std::string& folder : keep) names.insert(std::filesystem::path(folder).filename());
   std::error_code error;
   const std::string run_folder = absl::StrCat(folder_, "/", run_id);
   for (const auto& entry : std::filesystem::directory_iterator(run_folder, error)) {
-    if (keep.contains(entry.path().string())) continue;
+    if (names.contains(entry.path().filename())) continue;
     std::error_code failed;
     std::filesystem::remove_all(entry.path(), failed);
     if (failed) {

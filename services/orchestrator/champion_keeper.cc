@@ -67,10 +67,9 @@ absl::Status ChampionKeeper::Recover() {
   return Annotate(ServeNewest(), "the champion cannot be served again");
 }
 
-absl::StatusOr<PromotionEvent> ChampionKeeper::Again(const PromotionEvent& known,
-                                                     const std::vector<PromotionEvent>& history) {
+absl::StatusOr<PromotionEvent> ChampionKeeper::Again(const PromotionEvent& known) {
   if (unserved_) MELLOW_RETURN_IF_ERROR(ServeNewest());
-  return &known == &history.back() ? WhenServed(known) : known;
+  return known;
 }
 
 absl::Status ChampionKeeper::ServeNewest() {
@@ -86,10 +85,14 @@ absl::Status ChampionKeeper::ServeNewest() {
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& order) {
   MELLOW_RETURN_IF_ERROR(CheckRequestId(order.request_id));
+  MELLOW_ASSIGN_OR_RETURN(PromotionEvent event, RecordPromotion(order));
+  return WhenServed(std::move(event));
+}
+
+absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOrder& order) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (const PromotionEvent* known = FindRequest(history, order.request_id))
-    return Again(*known, history);
+  if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
   MELLOW_ASSIGN_OR_RETURN(Candidate candidate, Resolve(order));
@@ -118,16 +121,21 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
             {"forced", order.evidence.forced},
             {"reason", order.evidence.reason}});
   MELLOW_RETURN_IF_ERROR(ServeNewest());
-  return WhenServed(std::move(event));
+  return event;
 }
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& request_id,
                                                         const std::string& reason) {
   MELLOW_RETURN_IF_ERROR(CheckRequestId(request_id));
+  MELLOW_ASSIGN_OR_RETURN(PromotionEvent event, RecordRollBack(request_id, reason));
+  return WhenServed(std::move(event));
+}
+
+absl::StatusOr<PromotionEvent> ChampionKeeper::RecordRollBack(const std::string& request_id,
+                                                              const std::string& reason) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
-  if (const PromotionEvent* known = FindRequest(history, request_id))
-    return Again(*known, history);
+  if (const PromotionEvent* known = FindRequest(history, request_id)) return Again(*known);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   std::vector<ChampionRecord> stack = ChampionStack(history);
   if (stack.empty())
@@ -149,7 +157,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RollBack(const std::string& reque
             {"to", event.champion ? event.champion->ref.version : 0},
             {"reason", reason}});
   MELLOW_RETURN_IF_ERROR(ServeNewest());
-  return WhenServed(std::move(event));
+  return event;
 }
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::WhenServed(PromotionEvent event) {

@@ -80,10 +80,12 @@ class ChampionKeeper {
   // Serves the champion that the history says, and removes the folders of those that a roll-back
   // cannot go to any more.
   absl::Status ServeNewest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The event of a request that was recorded before: one of `history`. When serving it failed then,
-  // it is done now.
-  absl::StatusOr<PromotionEvent> Again(const PromotionEvent& known,
-                                       const std::vector<PromotionEvent>& history)
+  // What Promote and RollBack do but for the wait until it is served.
+  absl::StatusOr<PromotionEvent> RecordPromotion(const PromotionOrder& order);
+  absl::StatusOr<PromotionEvent> RecordRollBack(const std::string& request_id,
+                                                const std::string& reason);
+  // The event of a request that was recorded before. When serving it failed then, it is done now.
+  absl::StatusOr<PromotionEvent> Again(const PromotionEvent& known)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const DriverParts parts_;

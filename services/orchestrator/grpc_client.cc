@@ -22,14 +22,7 @@ class GrpcNodeClients : public NodeClients {
   }
   std::shared_ptr<LearnerClient> Learner(const std::string& node_id,
                                          const std::string& address) override {
-    std::shared_ptr<LearnerClaim> claim;
-    {
-      MutexLock lock(&mutex_);
-      std::shared_ptr<LearnerClaim>& mine = claims_[node_id];
-      if (mine == nullptr) mine = std::make_shared<LearnerClaim>();
-      claim = mine;
-    }
-    return MakeLearnerClient(Channel(address), Peer(node_id, address), std::move(claim));
+    return MakeLearnerClient(Channel(address), Peer(node_id, address), claim_);
   }
 
  private:
@@ -51,7 +44,8 @@ class GrpcNodeClients : public NodeClients {
 
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, std::shared_ptr<LearnerClaim>> claims_ ABSL_GUARDED_BY(mutex_);  // by id
+  // One for all learners: they come and go under several names on one checkpoint folder.
+  const std::shared_ptr<LearnerClaim> claim_ = std::make_shared<LearnerClaim>();
 };
 
 }  // namespace

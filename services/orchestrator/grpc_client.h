@@ -53,8 +53,8 @@ class CallContext {
                                                              std::string peer);
 [[nodiscard]] std::shared_ptr<RewardClient> MakeRewardClient(std::shared_ptr<grpc::Channel> channel,
                                                              std::string peer);
-// What a learner gave this process when it became its owner (OpenRunRequest.epoch); one a learner,
-// shared by all clients of it. Thread-safe.
+// What the learner gave this process when it became its owner (OpenRunRequest.epoch); shared by all
+// clients of this process. Thread-safe.
 struct LearnerClaim {
   std::atomic<int64_t> epoch{0};
 };

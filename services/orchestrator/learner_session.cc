@@ -77,16 +77,16 @@ absl::StatusOr<Answer> LearnerSession::Call(
         return answer;
       }
       status = answer.status();
-      // "No such run open" is what a learner says that lost it without a restart that we saw.
-      if (RemedyFor(NodeRole::kLearner, status.code()) == Remedy::kReopen && !reopened) {
-        reopened = true;
-        opened_.clear();
-        continue;
-      }
     }
     const Remedy remedy = RemedyFor(NodeRole::kLearner, status.code());
-    const bool again = remedy == Remedy::kAgain ||
-                       (remedy == Remedy::kFewTimes && ++defects < kMaxDefects);
+    // "No such run open" is what a learner says that lost it without a restart that we saw.
+    if (remedy == Remedy::kReopen && !reopened) {
+      reopened = true;
+      opened_.clear();
+      continue;
+    }
+    const bool again =
+        remedy == Remedy::kAgain || (remedy == Remedy::kFewTimes && ++defects < kMaxDefects);
     if (!again) return status;
     opened_.clear();
     // What was given up from here is no failure of the node's.

@@ -68,6 +68,7 @@ void LeasedWork::Advance(SteadyTime now, bool start_none) {
     if (const auto it = flights_.find(id); it != flights_.end()) it->second.give_up.request_stop();
   }
   if (start_none) return;
+  if (ready_.empty() && flights_.empty()) CheckAnybodyLeft();
   while (failure_.ok()) {
     const std::optional<ShardScheduler::Lease> lease = scheduler_.Next(now);
     if (!lease) return;
@@ -109,7 +110,7 @@ void LeasedWork::OnDone(const ShardScheduler::Lease& lease, absl::Duration took,
     if (lost || scheduler_.shard_done(lease.shard) || parts_.shutdown.stop_requested()) return;
     return OnFailure(node, lease.shard, outcome);
   }
-  defects_.erase(node.node_id);
+  defects_.erase({node.node_id, node.incarnation});
   parts_.registry->ReportLease(node.node_id, outcome.work, took);
   if (scheduler_.Complete(lease) == ShardScheduler::Completion::kDuplicate) {
     return Count("duplicate");
@@ -149,7 +150,7 @@ void LeasedWork::OnFailure(const NodeHandle& node, int shard, const Outcome& out
     case Remedy::kPublish:
       return parts_.registry->Quarantine(node, reason, /*mismatch=*/false, now);
     case Remedy::kFewTimes:
-      if (++defects_[node.node_id] >= kMaxDefects) Refuse(node, outcome.status);
+      if (++defects_[{node.node_id, node.incarnation}] >= kMaxDefects) Refuse(node, outcome.status);
       return;
     case Remedy::kElsewhere:
     case Remedy::kReopen:
@@ -159,6 +160,11 @@ void LeasedWork::OnFailure(const NodeHandle& node, int shard, const Outcome& out
 
 void LeasedWork::Refuse(const NodeHandle& node, const absl::Status& status) {
   refusals_[node.node_id] = {node.incarnation, status};
+  CheckAnybodyLeft();
+}
+
+void LeasedWork::CheckAnybodyLeft() {
+  if (refusals_.empty()) return;
   // A node that is lost or quarantined now may come back and do it.
   for (const NodeStatus& other : parts_.registry->List()) {
     if (other.report.role == role_ && !other.other_model &&
@@ -166,7 +172,7 @@ void LeasedWork::Refuse(const NodeHandle& node, const absl::Status& status) {
       return;
     }
   }
-  Fail(Annotate(status, doing_));
+  Fail(Annotate(refusals_.begin()->second.status, doing_));
 }
 
 std::string LeasedWork::WaitsFor() const {

@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,8 +21,8 @@ namespace mellow::orchestrator {
 
 // The shards of one kind of work (sampling, scoring), leased to the nodes of one role until each is
 // done once. A node that is lost, late, busy, broken or not able to do it costs time, never the
-// work: RemedyFor says what happens to it. A node that is left behind (late, and another one did its
-// shard meanwhile) is quarantined until it passes its canary.
+// work: RemedyFor says what happens to it. A node that is left behind (late, and another one did
+// its shard meanwhile) is quarantined until it passes its canary.
 //
 // Belongs to one thread, which runs `mailbox`; calls run in threads of their own.
 class LeasedWork {
@@ -94,6 +95,8 @@ class LeasedWork {
   void Count(const char* result) const;
   [[nodiscard]] bool Refused(const std::string& node_id, const std::string& incarnation) const;
   void Refuse(const NodeHandle& node, const absl::Status& status);
+  // Fails when every node that is known has refused.
+  void CheckAnybodyLeft();
   void Fail(const absl::Status& status) {
     if (failure_.ok()) failure_ = status;
   }
@@ -107,7 +110,8 @@ class LeasedWork {
   std::set<std::string> known_;  // nodes that the scheduler was told of
   std::map<std::string, NodeHandle> ready_;
   std::map<std::string, Refusal> refusals_;  // by node id: who cannot do this work
-  std::map<std::string, int> defects_;       // by node id, in a row
+  // By node id and incarnation, in a row.
+  std::map<std::pair<std::string, std::string>, int> defects_;
   absl::Status failure_;
   SteadyTime last_done_;
   std::map<int64_t, Flight> flights_;  // by lease id

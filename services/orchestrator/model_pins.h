@@ -20,9 +20,8 @@ namespace mellow::orchestrator {
 // The texts that every reward node scores before it may work: polite, rude, and in between.
 [[nodiscard]] const std::vector<std::string>& RewardCanaryTexts();
 
-// OK when `answer` to RewardCanaryTexts has the pinned labels and logits. Two devices differ in the
-// order of their sums, by less than 1e-4 of a logit; other weights differ in the first digits.
-// FailedPrecondition with the figures.
+// OK when `answer` to RewardCanaryTexts has the pinned labels and, within rounding, the pinned
+// logits. FailedPrecondition with the figures.
 [[nodiscard]] absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer);
 
 // Pins what `pins` lacks by the nodes that are there; waits for them, and tells `observer` for

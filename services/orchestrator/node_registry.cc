@@ -50,8 +50,9 @@ NodeState NodeRegistry::StateOf(const Node& node) const {
 }
 
 bool NodeRegistry::Unverified(const Node& node) const {
-  return RequirementOf(node.report.role).required && !node.lost && !Unfit(node) &&
-         !node.verified && !node.claimed;
+  const bool out = OtherModel(node) && node.report.role != NodeRole::kPolicy;
+  return RequirementOf(node.report.role).required && !node.lost && !out &&
+         node.report.stalled_seconds <= 0 && !node.verified && !node.claimed;
 }
 
 NodeHandle NodeRegistry::HandleOf(const Node& node) const {
@@ -66,7 +67,8 @@ NodeHandle NodeRegistry::HandleOf(const Node& node) const {
           node.report.adapters,
           node.life.get_token(),
           RequirementOf(node.report.role).round,
-          node.report.role};
+          node.report.role,
+          OtherModel(node)};
 }
 
 NodeRegistry::Node* NodeRegistry::Find(const NodeHandle& handle) {
@@ -126,6 +128,8 @@ absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
       it = nodes_.insert_or_assign(report.node_id, std::move(node)).first;
     } else if (it->second.lost) {
       it->second.life = std::stop_source();
+      // Whoever was verifying it gave up with its last life.
+      it->second.claimed = false;
     }
     Node& node = it->second;
     const bool fit = !node.lost && !Unfit(node);
@@ -186,8 +190,8 @@ std::vector<NodeStatus> NodeRegistry::List() const {
       status.other_model = !node.lost && OtherModel(node);
       if (status.state == NodeState::kQuarantined) status.reason = node.reason;
       if (node.report.stalled_seconds > 0) {
-        status.reason = absl::StrCat("its engine has made no progress for ",
-                                     node.report.stalled_seconds, " s");
+        status.reason =
+            absl::StrCat("its engine has made no progress for ", node.report.stalled_seconds, " s");
       }
       if (status.other_model) {
         status.reason = absl::StrCat("its model is ", ToString(PinOf(node.report)),
@@ -286,7 +290,13 @@ void NodeRegistry::SetPins(std::map<NodeRole, ModelPin> pins) {
   {
     MutexLock lock(&mutex_);
     if (pins_ == pins) return;
+    std::map<std::string, bool> before;
+    for (const auto& [id, node] : nodes_) before[id] = OtherModel(node);
     pins_ = std::move(pins);
+    // A node that is kept out was verified for less than one that may work.
+    for (auto& [id, node] : nodes_) {
+      if (OtherModel(node) != before[id]) Unverify(&node, RequirementOf(node.report.role).reason);
+    }
   }
   Notify();
 }

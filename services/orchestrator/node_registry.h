@@ -41,6 +41,7 @@ struct NodeHandle {
   std::stop_token life;              // stops when the node is lost or restarts: give up the call
   int64_t verification = 0;          // the round of verification in which the handle was made
   NodeRole role = NodeRole::kPolicy;
+  bool other_model = false;  // than the run pins: it may serve the champion, and nothing else
 };
 
 // Who is there, and who may work: a node that is alive, has the model that the run pins, and, where
@@ -153,7 +154,8 @@ class NodeRegistry {
   bool OtherModel(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   NodeState StateOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Requirement& RequirementOf(NodeRole role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Alive, with the right model, not verified and claimed by nobody.
+  // Alive, not verified and claimed by nobody. Of nodes with another model only policies, which
+  // serve the champion all the same.
   bool Unverified(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   NodeHandle HandleOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The node if it is still the process that `handle` was made for; else null.

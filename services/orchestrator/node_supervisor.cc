@@ -184,7 +184,7 @@ absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_toke
   const std::shared_ptr<PolicyClient> client = clients_->Policy(node.node_id, node.address);
   MELLOW_RETURN_IF_ERROR(VerifyChampion(node, client.get(), stop, wrong_weights));
   const std::shared_ptr<const AdapterTarget> target = this->target();
-  if (target == nullptr) return absl::OkStatus();
+  if (target == nullptr || node.other_model) return absl::OkStatus();
 
   const SteadyTime begin = SteadyTime::Now();
   const bool has_it = std::any_of(node.adapters.begin(), node.adapters.end(),
@@ -222,7 +222,8 @@ void NodeSupervisor::Verify(const NodeHandle& node, std::stop_token give_up) {
             {"node", node.node_id},
             {"address", node.address},
             {"error", status.ToString()}});
-  registry_->Quarantine(node, std::string(status.message()), wrong_weights, SteadyTime::Now() + retry_);
+  registry_->Quarantine(node, std::string(status.message()), wrong_weights,
+                        SteadyTime::Now() + retry_);
 }
 
 }  // namespace mellow::orchestrator

@@ -35,7 +35,7 @@ struct AdapterTarget {
                                         std::stop_token stop, bool* wrong_weights);
 
 struct SettleTimes {
-  double publish_seconds = 0;  // of the slowest node
+  double publish_seconds = 0;  // of the slowest node so far
   double canary_seconds = 0;
 };
 

@@ -275,9 +275,9 @@ absl::Status Collector::KeepScores(int shard, const std::vector<orchestrator::Sc
 }
 
 void Collector::ReportActivity() {
-  std::string text = absl::StrCat(Doing("generate "), ShardCount() - sampling_.remaining(), "/",
-                                  ShardCount(), ", scored ", ShardCount() - scoring_.remaining(),
-                                  "/", ShardCount());
+  std::string text =
+      absl::StrCat(Doing("generate "), ShardCount() - sampling_.remaining(), "/", ShardCount(),
+                   ", scored ", ShardCount() - scoring_.remaining(), "/", ShardCount());
   for (const LeasedWork* work : {&sampling_, &scoring_}) {
     if (const std::string waits = work->WaitsFor(); !waits.empty()) {
       absl::StrAppend(&text, "; ", waits);

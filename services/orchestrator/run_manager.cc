@@ -152,7 +152,7 @@ absl::Status RunManager::CheckNodes(const RunConfig& config) const {
   for (const NodeStatus& node : parts_.registry->List()) {
     if (node.state == NodeState::kLost || node.report.role == NodeRole::kLearner) continue;
     const absl::Status fits = config.CheckFits(node.report);
-    const auto [it, first] = refusals.emplace(node.report.role, fits);
+    const auto it = refusals.emplace(node.report.role, fits).first;
     if (fits.ok()) it->second = fits;
   }
   for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);

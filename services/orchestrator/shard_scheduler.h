@@ -35,10 +35,10 @@ class ShardScheduler {
     kDuplicate,  // another answer came first
   };
 
-  // `work`: per shard, what it takes, in the unit of the nodes' speed times seconds (tokens, texts).
-  // A lease that is older than `lease` goes to another node; one of a node whose speed was measured
-  // as soon as it takes kLeaseFactor times as long as it should, but not before kShortestLease.
-  // Without `offered`, a shard waits until Offer.
+  // `work`: per shard, what it takes, in the unit of the nodes' speed times seconds (tokens,
+  // texts). A lease that is older than `lease` goes to another node; one of a node whose speed was
+  // measured as soon as it takes kLeaseFactor times as long as it should, but not before
+  // kShortestLease. Without `offered`, a shard waits until Offer.
   ShardScheduler(std::vector<double> work, absl::Duration lease, bool offered = true);
   static constexpr double kLeaseFactor = 4;
   static constexpr absl::Duration kShortestLease = absl::Seconds(1);

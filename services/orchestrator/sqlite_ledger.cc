@@ -79,6 +79,7 @@ constexpr const char* kColumns[] = {
     "SELECT run_id, step, prompt_index, query_ids, response_ids, logprobs, finished, version, "
     "sha256, score, toxicity FROM rollouts",
     "SELECT version, sha256, run_id, folder, canary FROM adapters",
+    "SELECT run_id, models FROM pins",
     "SELECT sequence, request_id, time_ms, action, version, sha256, run_id, folder, canary, "
     "previous_version, previous_sha256, evidence FROM promotions"};
 

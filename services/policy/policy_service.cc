@@ -131,6 +131,8 @@ absl::StatusOr<std::vector<GenerateJob>> PolicyServiceImpl::MakeJobs(
     const std::shared_ptr<const ServedAdapter>& adapter, const CallContext& call) const {
   std::vector<GenerateJob> jobs;
   for (int i = 0; i < request.prompts_size(); ++i) {
+    if (call.cancelled != nullptr && call.cancelled())
+      return absl::CancelledError("the caller cancelled");
     const v1::Prompt& prompt = request.prompts(i);
     auto ids = SourceIds(prompt);
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("prompts[", i, "]"));

@@ -67,12 +67,13 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
       ->envname("MELLOW_INSECURE_HEALTH_ADDRESS");
   app->add_flag("--no-reflection", flags->no_reflection, "Do not describe the services to callers")
       ->envname("MELLOW_NO_REFLECTION");
+  app->add_option("--client-rate", flags->client_rate,
+                  "Work a second (calls, by the texts or rows that they ask for) that one client "
+                  "may have on average, twice as much at once (0: no "
+                  "limit). A client is who the certificate or token names, without TLS an address");
   app->add_option(
-      "--client-rate", flags->client_rate,
-      "Calls a second that one client may make on average, twice as many at once (0: no "
-      "limit). A client is who the certificate or token names, without TLS an address");
-  app->add_option("--client-concurrency", flags->client_concurrency,
-                  "Calls that one client may have in progress (0: no limit)");
+      "--client-concurrency", flags->client_concurrency,
+      "Work that one client may have in progress, counted as for --client-rate (0: no limit)");
 }
 
 absl::StatusOr<ServiceSecurity> ServiceSecurity::Start(const ServiceFlags& flags) {

@@ -21,11 +21,20 @@ TEST(WorkProgressTest, StuckIsWhoTakesLongerThanThePastExplains) {
   EXPECT_EQ(progress.Stalled(kStart + WorkProgress::kPatience), absl::ZeroDuration());
   EXPECT_EQ(progress.Stalled(kStart + WorkProgress::kPatience + absl::Seconds(1)),
             WorkProgress::kPatience + absl::Seconds(1));
-  progress.Advance(kStart + absl::Seconds(60));
-  const SteadyTime next = kStart + absl::Seconds(60);
-  EXPECT_EQ(progress.Stalled(next + absl::Seconds(480)), absl::ZeroDuration())
-      << "a piece has taken a minute before";
-  EXPECT_EQ(progress.Stalled(next + absl::Seconds(481)), absl::Seconds(481));
+  progress.Advance(kStart + absl::Seconds(20));
+  const SteadyTime next = kStart + absl::Seconds(20);
+  EXPECT_EQ(progress.Stalled(next + absl::Seconds(160)), absl::ZeroDuration())
+      << "a piece has taken 20 s before";
+  EXPECT_EQ(progress.Stalled(next + absl::Seconds(161)), absl::Seconds(161));
+  progress.Advance(next + absl::Seconds(1000));
+  EXPECT_GT(progress.Stalled(next + absl::Seconds(1161)), absl::ZeroDuration())
+      << "what was stuck is no past to go by";
+}
+
+TEST(WorkProgressTest, WorkThatWasThereBeforeTheThreadIsNoPast) {
+  WorkProgress progress;
+  progress.Advance(kStart);
+  EXPECT_GT(progress.Stalled(kStart + absl::Seconds(31)), absl::ZeroDuration());
 }
 
 TEST(WorkProgressTest, EveryPieceCountsAnew) {

@@ -180,9 +180,7 @@ TEST(NodeRegistryTest, AFailingNodeRestsLongerEachTime) {
 TEST(NodeRegistryTest, SpeedIsMeasuredByLeasesAndFollowsChanges) {
   NodeRegistry registry(kLostAfter);
   Register(&registry, MakeReport("p", NodeRole::kPolicy));
-  const auto speed = [&] {
-    return registry.Ready(NodeRole::kPolicy, kStart).at(0).speed;
-  };
+  const auto speed = [&] { return registry.Ready(NodeRole::kPolicy, kStart).at(0).speed; };
   EXPECT_EQ(speed(), 50) << "what the node says";
   registry.ReportLease("p", 200, absl::Seconds(1));
   EXPECT_EQ(speed(), 200);

@@ -61,9 +61,7 @@ TEST_P(EveryCodeTest, OnceIsSurvivedByWhatTheTableCanMend) {
   Life life(&cluster, folder.path());
   const absl::Status status = life.Drive("run", MakeRunConfig(2));
   const bool ends =
-      call_.role == NodeRole::kLearner &&
-      (RemedyFor(call_.role, code_) == Remedy::kElsewhere ||
-       (RemedyFor(call_.role, code_) == Remedy::kReopen && call_.name == kCalls[2].name));
+      call_.role == NodeRole::kLearner && RemedyFor(call_.role, code_) == Remedy::kElsewhere;
   EXPECT_EQ(status.ok(), !ends) << status;
   if (ends) {
     EXPECT_EQ(status.code(), code_);
