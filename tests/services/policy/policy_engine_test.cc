@@ -268,8 +268,8 @@ TEST_F(PolicyEngineTest, ALargeScoreIsComputedInPiecesBetweenSteps) {
   model_.Hold();
   auto running = SubmitOne(MakeJob(5, 60, Lane::kUser, /*max_new_tokens=*/64));
   model_.WaitUntilHeld();
-  auto large = engine_->Submit(MakeScore(/*first=*/100, /*pairs=*/8, /*target_tokens=*/100));
-  auto small = engine_->Submit(MakeScore(/*first=*/200, /*pairs=*/1, /*target_tokens=*/1));
+  auto large = Submit(MakeScore(/*first=*/100, /*pairs=*/8, /*target_tokens=*/100));
+  auto small = Submit(MakeScore(/*first=*/200, /*pairs=*/1, /*target_tokens=*/1));
   ASSERT_TRUE(large.ok());
   ASSERT_TRUE(small.ok());
   model_.Release();
@@ -288,7 +288,7 @@ TEST_F(PolicyEngineTest, ACancelledScoreStopsAtTheNextPiece) {
   std::atomic<int> asked{0};
   ScoreJob job = MakeScore(/*first=*/100, /*pairs=*/100, /*target_tokens=*/300);
   job.call.cancelled = [&] { return ++asked > 3; };
-  auto scored = engine_->Submit(std::move(job));
+  auto scored = Submit(std::move(job));
   ASSERT_TRUE(scored.ok());
   EXPECT_EQ(scored->get().status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(model_.scored().size(), 3u);
