@@ -5,6 +5,8 @@
 // compile time, and ThreadSanitizer understands it (it reports false races in abseil's own mutex,
 // which Debian builds uninstrumented).
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -41,13 +43,13 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
 class CondVar {
  public:
   void Wait(Mutex* mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { cv_.wait(*mutex); }
-  // False when `deadline` passed without a notification.
+  // False when `deadline` passed without a notification. The time that is left is measured by the
+  // monotonic clock: when the wall clock is set back meanwhile, a wait of seconds takes no hours.
   bool WaitUntil(Mutex* mutex, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    if (deadline == absl::InfiniteFuture()) {
-      cv_.wait(*mutex);
-      return true;
-    }
-    return cv_.wait_until(*mutex, absl::ToChronoTime(deadline)) == std::cv_status::no_timeout;
+    const absl::Duration left = std::min(deadline - absl::Now(), kLongestWait);
+    const std::cv_status status =
+        cv_.wait_until(*mutex, std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(left));
+    return status == std::cv_status::no_timeout || left == kLongestWait;
   }
   bool WaitFor(Mutex* mutex, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     return WaitUntil(mutex, absl::Now() + timeout);
@@ -56,6 +58,9 @@ class CondVar {
   void NotifyAll() { cv_.notify_all(); }
 
  private:
+  // Longer ones wake up in between, as any may.
+  static constexpr absl::Duration kLongestWait = absl::Hours(24);
+
   std::condition_variable_any cv_;
 };
 
