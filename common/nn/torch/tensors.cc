@@ -38,9 +38,8 @@ at::Tensor IdTensor(absl::Span<const int64_t> ids, at::Device device) {
 
 absl::Status StatusOf(const c10::Error& error) {
   const char* message = error.what_without_backtrace();
-  return absl::StrContains(message, "can't allocate memory")
-             ? absl::ResourceExhaustedError(message)
-             : absl::InternalError(message);
+  return absl::StrContains(message, "can't allocate memory") ? absl::ResourceExhaustedError(message)
+                                                             : absl::InternalError(message);
 }
 
 }  // namespace mellow::nn
