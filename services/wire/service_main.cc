@@ -1,5 +1,7 @@
 #include "services/wire/service_main.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
@@ -8,6 +10,7 @@
 #include "common/obs/log.h"
 #include "common/rpc/server.h"
 #include "common/rpc/shutdown_signals.h"
+#include "common/sync/clock_watch.h"
 #include "services/wire/access_policy.h"
 #include "services/wire/client_security.h"
 #include "services/wire/metrics_server.h"
@@ -15,6 +18,20 @@
 #include "services/wire/tls_flags.h"
 
 namespace mellow::wire {
+namespace {
+
+// What is less costs the timers no more than this.
+constexpr absl::Duration kLeastSetBack = absl::Seconds(10);
+
+// Deadlines, keepalive and reconnecting would stand still for as long as the clock was set back,
+// and an orderly end with them. A process that was killed loses nothing, so it ends like one.
+void EndBecauseOfTheClock(absl::Duration by) {
+  obs::Log(obs::Severity::kError, "the clock was set back: ending, to be started again",
+           {{"seconds", absl::ToDoubleSeconds(by)}});
+  _exit(1);
+}
+
+}  // namespace
 
 absl::Status ServiceFlags::Validate() const {
   MELLOW_RETURN_IF_ERROR(ProcessFlags::Validate());
@@ -122,6 +139,7 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
         });
   }
   server->SetServing(true);
+  const ClockWatch clock_watch(kLeastSetBack, EndBecauseOfTheClock);
   if (server->health_port() != 0) {
     obs::Log(obs::Severity::kInfo, "health checks without TLS",
              {{"address", flags.insecure_health_address}, {"port", server->health_port()}});

@@ -36,6 +36,8 @@ PATIENCE_SECONDS = 60
 STALL_SECONDS = 120
 # A process that is asked to end has calls of 2 s to finish, and little more to do.
 END_SECONDS = 40
+# A process may still die of a fault that long after it.
+EXCUSE_SECONDS = 30
 MEMORY_EVERY = 5.0
 # A life counts as warm when that many runs were completed in it.
 WARM_RUNS = 2
@@ -108,6 +110,7 @@ class Chaos:
             fault = kind(self.random.choice(targets), self.random)
             if kind.deadly or kind is FullDisk:
                 fault.service.excuse = name
+                fault.service.excuse_until = now + fault.duration + EXCUSE_SECONDS
             if kind is FailedAllocations:
                 fault.service.without_memory_until = now + fault.duration + LONGEST_TIMEOUT
             if kind is Terminate:
@@ -126,6 +129,8 @@ class Chaos:
 
     def look_after_services(self, now):
         for service in self.cluster.services.values():
+            if service.excuse != "terminate" and now > service.excuse_until:
+                service.excuse = None
             code = service.look()
             if code is not None:
                 self.count_effects(service)

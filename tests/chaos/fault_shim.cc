@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -77,6 +78,16 @@ void Hang(int /*signal*/) {
     syscall(SYS_nanosleep, &pause, nullptr);
   }
   errno = saved;
+}
+
+// ---- crashes
+
+// Where a failed allocation was not looked at, for the log.
+void Crashed(int sig) {
+  void* frames[40];
+  backtrace_symbols_fd(frames, backtrace(frames, 40), STDERR_FILENO);
+  signal(sig, SIG_DFL);
+  raise(sig);
 }
 
 // ---- failed allocations
@@ -169,6 +180,9 @@ __attribute__((constructor)) void Start() {
   action.sa_handler = Hang;
   action.sa_flags = SA_RESTART;
   sigaction(HangSignal(), &action, nullptr);
+  void* frame;
+  backtrace(&frame, 1);  // loads what it needs, while allocations do not fail
+  signal(SIGSEGV, Crashed);
   // A driver that is killed leaves nothing behind.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   control = static_cast<Control*>(mapped);

@@ -120,8 +120,9 @@ class FailedAllocations(Fault):
 
 
 class ClockJump(Fault):
-    """Jumps away, and back at the end."""
+    """Jumps away, and back at the end. A service whose clock is set back ends by itself."""
     seconds = (2, 15)
+    deadly = True
 
     def begin(self):
         jump = self.random.choice((-1, 1)) * self.random.choice((2, 60, 3600))

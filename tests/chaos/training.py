@@ -21,7 +21,7 @@ class Training:
         self.steps_seen = 0
         self.resumed = collections.Counter()  # why a command had to be given again
         self.last_commit = time.monotonic()
-        self._killed = False
+        self._killed = self._began = False  # the command, the run
         self._process = None
         self._last_run = threading.Event()
 
@@ -29,6 +29,7 @@ class Training:
         """One whole run, resumed as often as it takes. Gives the hashes of its steps."""
         hashes = {}
         resume = []
+        self._began = False
         while True:
             self._killed = False
             self._process = subprocess.Popen([harness.MELLOW, "train", str(harness.MINI_RUN), "--dir", str(self.folder), "--json", *harness.sets(RUN), *resume],
@@ -37,11 +38,16 @@ class Training:
             reader = threading.Thread(target=lambda: errors.append(self._process.stderr.read()))
             reader.start()
             for line in self._process.stdout:
-                self._take(json.loads(line), hashes)
+                if line.endswith("\n"):  # else it was killed while it wrote
+                    self._take(json.loads(line), hashes)
             reader.join()
-            if self._process.wait() == 0:
+            if self._process.wait() == 0 and self._began:
                 self.runs_done += 1
                 return hashes
+            # The run was refused, and `--resume` found the one before it, which is done.
+            if self._process.returncode == 0:
+                resume = []
+                continue
             lines = errors[0].strip().splitlines()
             self.resumed["the command was killed" if self._killed else lines[-1] if lines else f"exit code {self._process.returncode}"] += 1
             resume = ["--resume"]
@@ -52,6 +58,7 @@ class Training:
         if line.get("done"):
             step = len(self.expected) or max(hashes)
         else:
+            self._began = True
             self.last_commit = time.monotonic()
             self.steps_seen += 1
         hashes[step] = sha
@@ -64,9 +71,13 @@ class Training:
 
         def forever():
             while not self._last_run.is_set():
-                hashes = self.run()
-                if hashes != {**self.expected, **hashes} or max(hashes) != max(self.expected):
-                    self.violations.append(f"a run ended at step {max(hashes)} of {max(self.expected)}")
+                try:
+                    hashes = self.run()
+                except Exception as error:  # of ours: the thread must not end in silence
+                    self.violations.append(f"following a run: {error!r}")
+                    return
+                if missing := set(self.expected) - set(hashes):
+                    self.violations.append(f"a run ended without the steps {sorted(missing)}")
         self._thread = threading.Thread(target=forever, daemon=True)
         self._thread.start()
 

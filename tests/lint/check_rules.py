@@ -45,6 +45,7 @@ WALL_CLOCK = {
     "common/obs/log.cc",
     "common/review/study_store.h",
     "common/review/study_store.cc",
+    "common/sync/clock_watch.cc",
     "common/tls/certificates.h",
     "common/tls/certificates.cc",
     "services/cli/review_command.cc",

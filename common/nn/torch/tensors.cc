@@ -1,5 +1,7 @@
 #include "common/nn/torch/tensors.h"
 
+#include "absl/strings/match.h"
+
 namespace mellow::nn {
 
 at::Device TorchDevice(const Device& device) {
@@ -32,6 +34,12 @@ at::Tensor IdTensor(absl::Span<const int64_t> ids, at::Device device) {
   at::Tensor host = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), host.mutable_data_ptr<int64_t>());
   return host.to(device);
+}
+
+absl::Status StatusOf(const c10::Error& error) {
+  const char* message = error.what_without_backtrace();
+  return absl::StrContains(message, "can't allocate memory") ? absl::ResourceExhaustedError(message)
+                                                             : absl::InternalError(message);
 }
 
 }  // namespace mellow::nn

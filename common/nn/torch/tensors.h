@@ -27,6 +27,9 @@ namespace mellow::nn {
 [[nodiscard]] at::Tensor FloatTensor(absl::Span<const float> values, at::Device device);
 [[nodiscard]] at::Tensor IdTensor(absl::Span<const int64_t> ids, at::Device device);
 
+// ResourceExhausted when the CPU's allocator says that memory ended, which has no type of its own. Internal otherwise.
+[[nodiscard]] absl::Status StatusOf(const c10::Error& error);
+
 // Runs `body` (returning absl::Status or absl::StatusOr) and turns what libtorch throws into a status: no exception may leave a class
 // that uses ATen. ResourceExhausted: out of memory. Internal: anything else.
 template <typename Body>
@@ -36,7 +39,7 @@ auto CatchTorch(Body&& body) -> decltype(body()) {
   } catch (const c10::OutOfMemoryError& error) {
     return absl::ResourceExhaustedError(error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    return absl::InternalError(error.what_without_backtrace());
+    return StatusOf(error);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("out of memory");
   } catch (const std::exception& error) {

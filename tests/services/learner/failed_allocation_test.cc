@@ -33,13 +33,15 @@ bool FailsNow() { return ++allocations == fail_at; }
 thread_local int64_t news = 0;
 thread_local int64_t fail_new_at = 0;  // 0: never
 
-// Tensors: libtorch's own allocator does not go through operator new.
+// More than there is, so that what is thrown is what libtorch throws.
+constexpr size_t kTooMuch = size_t{1} << 60;
+
+// libtorch's own allocator does not go through operator new.
 class FailingTensors : public c10::Allocator {
  public:
   explicit FailingTensors(c10::Allocator* inner) : inner_(inner) {}
   c10::DataPtr allocate(size_t bytes) override {
-    if (FailsNow()) throw std::bad_alloc();
-    return inner_->allocate(bytes);
+    return inner_->allocate(FailsNow() ? kTooMuch : bytes);
   }
   c10::DeleterFnPtr raw_deleter() const override { return inner_->raw_deleter(); }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
@@ -117,6 +119,7 @@ TEST_F(FailedAllocationTest, AStepGivesTheUndisturbedHashOrAnError) {
     fail_at = 0;
     if (!record.ok()) {
       ++errors;
+      EXPECT_TRUE(absl::IsResourceExhausted(record.status())) << record.status();
       if ((*session)->spoiled()) {
         session = Open(root_ / "disturbed");
         ASSERT_TRUE(session.ok()) << session.status();
