@@ -6,12 +6,31 @@
 
 #include <grpcpp/support/status.h>
 
+#include <new>
+#include <type_traits>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace mellow::rpc {
 
 [[nodiscard]] grpc::Status ToGrpcStatus(const absl::Status& status);
+
+// What a synchronous handler answers: what `body` returns (a status of either kind), or
+// RESOURCE_EXHAUSTED when memory ends in it. To gRPC any exception is UNKNOWN, which nobody
+// repeats.
+template <typename Body>
+[[nodiscard]] grpc::Status Answer(const Body& body) {
+  try {
+    if constexpr (std::is_same_v<decltype(body()), grpc::Status>) {
+      return body();
+    } else {
+      return ToGrpcStatus(body());
+    }
+  } catch (const std::bad_alloc&) {
+    return ToGrpcStatus(absl::ResourceExhaustedError("out of memory"));
+  }
+}
 
 // `peer` ("policy-0 at 127.0.0.1:50051") is put before the message. UNKNOWN "Stream removed", which
 // gRPC answers when a connection breaks at the wrong moment, becomes Unavailable, so that callers

@@ -16,6 +16,7 @@ absl::Status Database::Error(absl::string_view doing) const {
   const std::string message = absl::StrCat(path_, ": ", doing, ": ", sqlite3_errmsg(handle_));
   switch (code & 0xff) {
     case SQLITE_FULL:
+    case SQLITE_NOMEM:
       return absl::ResourceExhaustedError(message);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

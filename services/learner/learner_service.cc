@@ -1,6 +1,5 @@
 #include "services/learner/learner_service.h"
 
-#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,21 +11,6 @@
 #include "services/wire/adapter_stream.h"
 
 namespace mellow::learner {
-namespace {
-
-// Where memory ends outside libtorch, whose exceptions never get here: for gRPC any exception is
-// UNKNOWN, which nobody repeats.
-template <typename Body>
-grpc::Status Answer(Body&& body) {
-  try {
-    return rpc::ToGrpcStatus(body());
-  } catch (const std::bad_alloc&) {
-    return rpc::ToGrpcStatus(absl::ResourceExhaustedError("out of memory"));
-  }
-}
-
-}  // namespace
-
 LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
                                        LearnerSession::Options session_options,
                                        const nn::ModelHash* model_hash, ComputeTurns* turns,
@@ -52,21 +36,21 @@ grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext* context,
                                          const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {
   const auto gone = [context] { return context != nullptr && context->IsCancelled(); };
-  return Answer([&] { return OpenRunImpl(gone, *request, *response); });
+  return rpc::Answer([&] { return OpenRunImpl(gone, *request, *response); });
 }
 grpc::Status LearnerServiceImpl::Train(grpc::ServerContext*, const v1::TrainRequest* request,
                                        v1::TrainResponse* response) {
-  return Answer([&] { return TrainImpl(*request, *response); });
+  return rpc::Answer([&] { return TrainImpl(*request, *response); });
 }
 grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext*,
                                             const v1::GetAdapterRequest* request,
                                             grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
-  return Answer([&] { return GetAdapterImpl(*request, *writer); });
+  return rpc::Answer([&] { return GetAdapterImpl(*request, *writer); });
 }
 grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext*,
                                              const v1::ScoreTokensRequest* request,
                                              v1::ScoreTokensResponse* response) {
-  return Answer([&] { return ScoreTokensImpl(*request, *response); });
+  return rpc::Answer([&] { return ScoreTokensImpl(*request, *response); });
 }
 
 void LearnerServiceImpl::DropSpoiledSession() {

@@ -43,7 +43,7 @@ class StreamSink : public SftSink {
 
 grpc::Status SftServiceImpl::StartSft(grpc::ServerContext*, const v1::StartSftRequest* request,
                                       v1::StartSftResponse* response) {
-  return rpc::ToGrpcStatus(StartSftImpl(*request, response));
+  return rpc::Answer([&] { return StartSftImpl(*request, response); });
 }
 
 absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
@@ -62,10 +62,12 @@ grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
         absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
   }
   if (absl::Status full = watches_.Enter(); !full.ok()) return rpc::ToGrpcStatus(full);
-  StreamSink sink(&watches_, context, writer);
-  const absl::Status status = runner_->Watch(request->run_id(), request->after_step(), &sink);
+  const grpc::Status status = rpc::Answer([&] {
+    StreamSink sink(&watches_, context, writer);
+    return runner_->Watch(request->run_id(), request->after_step(), &sink);
+  });
   watches_.Leave();
-  return rpc::ToGrpcStatus(status);
+  return status;
 }
 
 void SftServiceImpl::Drain() {
@@ -74,21 +76,23 @@ void SftServiceImpl::Drain() {
 
 grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequest* request,
                                      v1::StopSftResponse* response) {
-  const absl::StatusOr<SftStatus> status = runner_->Stop(request->run_id());
-  if (!status.ok()) return rpc::ToGrpcStatus(status.status());
-  ToProto(*status, response->mutable_run());
-  return grpc::Status::OK;
+  return rpc::Answer([&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const SftStatus status, runner_->Stop(request->run_id()));
+    ToProto(status, response->mutable_run());
+    return absl::OkStatus();
+  });
 }
 
 grpc::Status SftServiceImpl::ListSft(grpc::ServerContext* context, const v1::ListSftRequest*,
                                      grpc::ServerWriter<v1::ListSftResponse>* writer) {
-  for (const FinishedSft& finished : runner_->Finished()) {
-    v1::ListSftResponse response;
-    if (const absl::Status status = ToProto(finished, &response); !status.ok())
-      return rpc::ToGrpcStatus(status);
-    if (!watches_.Write(context, writer, response)) break;
-  }
-  return grpc::Status::OK;
+  return rpc::Answer([&]() -> absl::Status {
+    for (const FinishedSft& finished : runner_->Finished()) {
+      v1::ListSftResponse response;
+      MELLOW_RETURN_IF_ERROR(ToProto(finished, &response));
+      if (!watches_.Write(context, writer, response)) break;
+    }
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace mellow::learner

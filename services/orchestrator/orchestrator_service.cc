@@ -54,7 +54,7 @@ class StreamSink : public WatchSink {
 grpc::Status OrchestratorServiceImpl::StartRun(grpc::ServerContext*,
                                                const v1::StartRunRequest* request,
                                                v1::StartRunResponse* response) {
-  return rpc::ToGrpcStatus(StartRunImpl(*request, response));
+  return rpc::Answer([&] { return StartRunImpl(*request, response); });
 }
 
 absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& request,
@@ -72,7 +72,7 @@ absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& re
 
 grpc::Status OrchestratorServiceImpl::GetRun(grpc::ServerContext*, const v1::GetRunRequest* request,
                                              v1::GetRunResponse* response) {
-  return AnswerRun(runs_->Get(request->run_id()), response);
+  return rpc::Answer([&] { return AnswerRun(runs_->Get(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
@@ -83,10 +83,12 @@ grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
         absl::StrCat("after_step: ", request->after_step(), ": must not be negative")));
   }
   if (absl::Status full = watches_.Enter(); !full.ok()) return rpc::ToGrpcStatus(full);
-  StreamSink sink(&watches_, context, writer);
-  const absl::Status status = runs_->Watch(request->run_id(), request->after_step(), &sink);
+  const grpc::Status status = rpc::Answer([&] {
+    StreamSink sink(&watches_, context, writer);
+    return runs_->Watch(request->run_id(), request->after_step(), &sink);
+  });
   watches_.Leave();
-  return rpc::ToGrpcStatus(status);
+  return status;
 }
 
 void OrchestratorServiceImpl::Drain() { watches_.CutAll(absl::UnavailableError("shutting down")); }
@@ -94,27 +96,28 @@ void OrchestratorServiceImpl::Drain() { watches_.CutAll(absl::UnavailableError("
 grpc::Status OrchestratorServiceImpl::StopRun(grpc::ServerContext*,
                                               const v1::StopRunRequest* request,
                                               v1::StopRunResponse* response) {
-  return AnswerRun(runs_->Stop(request->run_id()), response);
+  return rpc::Answer([&] { return AnswerRun(runs_->Stop(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::ResumeRun(grpc::ServerContext*,
                                                 const v1::ResumeRunRequest* request,
                                                 v1::ResumeRunResponse* response) {
-  return AnswerRun(runs_->Resume(request->run_id()), response);
+  return rpc::Answer([&] { return AnswerRun(runs_->Resume(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::ListRuns(grpc::ServerContext*, const v1::ListRunsRequest*,
                                                v1::ListRunsResponse* response) {
-  const absl::StatusOr<std::vector<RunStatus>> runs = runs_->List();
-  if (!runs.ok()) return rpc::ToGrpcStatus(runs.status());
-  for (const RunStatus& run : *runs) ToProto(run, response->add_runs());
-  return grpc::Status::OK;
+  return rpc::Answer([&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<RunStatus> runs, runs_->List());
+    for (const RunStatus& run : runs) ToProto(run, response->add_runs());
+    return absl::OkStatus();
+  });
 }
 
 grpc::Status OrchestratorServiceImpl::RegisterNode(grpc::ServerContext*,
                                                    const v1::RegisterNodeRequest* request,
                                                    v1::RegisterNodeResponse* response) {
-  return rpc::ToGrpcStatus(RegisterNodeImpl(*request, response));
+  return rpc::Answer([&] { return RegisterNodeImpl(*request, response); });
 }
 
 absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeRequest& request,
@@ -132,17 +135,19 @@ absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeReq
 
 grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::ListNodesRequest*,
                                                 v1::ListNodesResponse* response) {
-  for (const NodeStatus& node : registry_->List()) ToProto(node, response->add_nodes());
-  return grpc::Status::OK;
+  return rpc::Answer([&] {
+    for (const NodeStatus& node : registry_->List()) ToProto(node, response->add_nodes());
+    return absl::OkStatus();
+  });
 }
 
 grpc::Status OrchestratorServiceImpl::PromoteAdapter(
     grpc::ServerContext* context, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
     v1::PromoteAdapterResponse* response) {
-  const absl::Status status = PromoteAdapterImpl(*reader, response);
+  const grpc::Status status = rpc::Answer([&] { return PromoteAdapterImpl(*reader, response); });
   // A stream that its sender gave up looks like one that is too short.
   if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
-  return rpc::ToGrpcStatus(status);
+  return status;
 }
 
 absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
@@ -179,22 +184,24 @@ absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
 grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext*,
                                                        const v1::RollBackChampionRequest* request,
                                                        v1::RollBackChampionResponse* response) {
-  const absl::StatusOr<PromotionEvent> event =
-      champions_->RollBack(request->request_id(), request->reason());
-  if (!event.ok()) return rpc::ToGrpcStatus(event.status());
-  ToProto(*event, response->mutable_event());
-  return grpc::Status::OK;
+  return rpc::Answer([&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const PromotionEvent event,
+                            champions_->RollBack(request->request_id(), request->reason()));
+    ToProto(event, response->mutable_event());
+    return absl::OkStatus();
+  });
 }
 
 grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext*,
                                                      const v1::ListPromotionsRequest*,
                                                      v1::ListPromotionsResponse* response) {
-  const absl::StatusOr<std::vector<PromotionEvent>> history = champions_->History();
-  if (!history.ok()) return rpc::ToGrpcStatus(history.status());
-  for (const PromotionEvent& event : *history) ToProto(event, response->add_events());
-  if (!history->empty() && history->back().champion)
-    ToProto(history->back().champion->ref, response->mutable_champion());
-  return grpc::Status::OK;
+  return rpc::Answer([&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, champions_->History());
+    for (const PromotionEvent& event : history) ToProto(event, response->add_events());
+    if (!history.empty() && history.back().champion)
+      ToProto(history.back().champion->ref, response->mutable_champion());
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace mellow::orchestrator

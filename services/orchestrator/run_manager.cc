@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -350,19 +351,18 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
     MutexLock lock(&mutex_);
     ++watchers_;
   }
-  const auto leave = [this](absl::Status status) {
+  const absl::Cleanup leave = [this] {
     {
       MutexLock lock(&mutex_);
       --watchers_;
     }
     changed_.NotifyAll();
-    return status;
   };
   int64_t seen = -1;
   std::string shown;
   SteadyTime activity_allowed = SteadyTime::InfinitePast();
   while (!sink->cancelled()) {
-    if (shutdown_.stop_requested()) return leave(absl::UnavailableError("shutting down"));
+    if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
     // First whether it has ended, then the steps: so none can be missed.
     std::string activity;
     bool active = false;
@@ -374,21 +374,21 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
     }
     const absl::StatusOr<std::vector<StepRecord>> steps =
         parts_.ledger->Steps(run.run_id, after_step, kStepsAtOnce);
-    if (!steps.ok()) return leave(steps.status());
+    if (!steps.ok()) return steps.status();
     for (const StepRecord& step : *steps) {
-      if (!sink->OnStep(step)) return leave(absl::CancelledError("the watcher is gone"));
+      if (!sink->OnStep(step)) return absl::CancelledError("the watcher is gone");
       after_step = step.step;
     }
     if (static_cast<int>(steps->size()) == kStepsAtOnce) continue;
     if (!active) {
       const absl::StatusOr<RunStatus> status = Get(run.run_id);
-      if (!status.ok()) return leave(status.status());
+      if (!status.ok()) return status.status();
       sink->OnEnded(*status);
-      return leave(absl::OkStatus());
+      return absl::OkStatus();
     }
     const SteadyTime now = SteadyTime::Now();
     if (activity != shown && now >= activity_allowed) {
-      if (!sink->OnActivity(activity)) return leave(absl::CancelledError("the watcher is gone"));
+      if (!sink->OnActivity(activity)) return absl::CancelledError("the watcher is gone");
       shown = activity;
       activity_allowed = now + kActivityPause;
     }
@@ -399,7 +399,7 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
     while (changes_ == seen && changed_.WaitUntil(&mutex_, wake)) {
     }
   }
-  return leave(absl::CancelledError("the watcher is gone"));
+  return absl::CancelledError("the watcher is gone");
 }
 
 }  // namespace mellow::orchestrator
