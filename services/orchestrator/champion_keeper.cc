@@ -1,6 +1,7 @@
 #include "services/orchestrator/champion_keeper.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
+#include "services/orchestrator/model_pins.h"
 #include "services/orchestrator/wait_on_registry.h"
 
 namespace mellow::orchestrator {
@@ -99,7 +101,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOr
   if (current && current->ref == candidate.record.ref)
     return absl::FailedPreconditionError(
         absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
-  absl::Status status = TryOnOneNode(candidate);
+  absl::Status status = TryOnOneNode(&candidate);
   if (status.ok()) {
     absl::StatusOr<std::string> folder =
         parts_.adapters->Write(kChampions, candidate.record.ref.version, candidate.files);
@@ -244,7 +246,47 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
   return candidate;
 }
 
-absl::Status ChampionKeeper::TryOnOneNode(const Candidate& candidate) {
+absl::StatusOr<CanarySuite> ChampionKeeper::MakeCanary(PolicyClient* client, int64_t version) {
+  std::vector<Prompt> prompts;
+  for (const std::string& text : RewardCanaryTexts()) {
+    MELLOW_ASSIGN_OR_RETURN(std::vector<int32_t> ids, parts_.tokenizer->Encode(text));
+    prompts.push_back({.ids = std::move(ids)});
+  }
+  CanarySuite suite{.pairs = CanaryPairs(prompts), .bound = parts_.canary_bound};
+  MELLOW_ASSIGN_OR_RETURN(PairScores scores,
+                          client->ScoreTokens(suite.pairs, version, shutdown_.get_token()));
+  for (const std::vector<float>& row : scores.logprobs) {
+    for (const float logprob : row) {
+      if (!std::isfinite(logprob))
+        return absl::InvalidArgumentError("with this adapter log-probs are not finite");
+    }
+  }
+  suite.expected = std::move(scores.logprobs);
+  return suite;
+}
+
+absl::Status ChampionKeeper::Confirm(const Candidate& candidate, const NodeHandle& first,
+                                     const std::vector<NodeHandle>& nodes) {
+  std::string others;
+  for (const NodeHandle& node : nodes) {
+    if (node.node_id == first.node_id) continue;
+    bool wrong_weights = false;
+    const absl::Status status = TryCandidate(
+        parts_.clients->Policy(node.node_id, node.address).get(),
+        {candidate.record.ref, std::make_shared<const adapters::PeftFiles>(candidate.files),
+         candidate.record.canary},
+        shutdown_.get_token(), &wrong_weights);
+    if (status.ok()) return status;
+    if (wrong_weights) absl::StrAppend(&others, others.empty() ? "" : ", ", node.node_id);
+  }
+  if (others.empty()) return absl::OkStatus();  // nobody else answered
+  return absl::InvalidArgumentError(
+      absl::StrCat("with this adapter ", first.node_id, " and ", others,
+                   " have other log-probs: one of them has not the weights that it says"));
+}
+
+absl::Status ChampionKeeper::TryOnOneNode(Candidate* made) {
+  Candidate& candidate = *made;
   const std::vector<NodeHandle> nodes = WaitForPolicies(parts_.registry, shutdown_.get_token());
   absl::Status last = absl::UnavailableError(parts_.registry->WhyNoneReady(NodeRole::kPolicy));
   bool wrong_weights = false;
@@ -255,6 +297,14 @@ absl::Status ChampionKeeper::TryOnOneNode(const Candidate& candidate) {
         {candidate.record.ref, std::make_shared<const adapters::PeftFiles>(candidate.files),
          candidate.record.canary},
         shutdown_.get_token(), &wrong_weights);
+    if (last.ok() && candidate.record.canary.pairs.empty()) {
+      absl::StatusOr<CanarySuite> canary = MakeCanary(client.get(), candidate.record.ref.version);
+      last = canary.status();
+      if (canary.ok()) {
+        candidate.record.canary = *std::move(canary);
+        return Confirm(candidate, node, nodes);
+      }
+    }
     if (last.ok()) return last;
     if (wrong_weights) parts_.metrics->CountCanaryFailure(node.node_id);
     if (IsRefusal(last))

@@ -73,7 +73,15 @@ class ChampionKeeper {
   absl::StatusOr<PromotionEvent> WhenServed(PromotionEvent event);
   absl::StatusOr<Candidate> Resolve(const PromotionOrder& order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status TryOnOneNode(const Candidate& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What came as bytes has no canary of a learner's: what the node that tries it says to fixed
+  // texts is what every other node has to say. InvalidArgument: log-probs that are not finite.
+  absl::StatusOr<CanarySuite> MakeCanary(PolicyClient* client, int64_t version);
+  // Whether a second of `nodes` says the same as the first; OK also when none of them answers.
+  // InvalidArgument: all that answer differ.
+  absl::Status Confirm(const Candidate& candidate, const NodeHandle& first,
+                       const std::vector<NodeHandle>& nodes);
+  // Completes its canary.
+  absl::Status TryOnOneNode(Candidate* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Tells the supervisor; none: no champion.
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "services/orchestrator/model_pins.h"
 #include "tests/services/orchestrator/mortal_ledger.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -186,6 +187,22 @@ TEST_F(ChampionKeeperTest, FoldersThatNoRollBackCanGoToAreRemoved) {
   EXPECT_THAT(folders(), ElementsAre(absl::StrCat("v", first.version)));
   EXPECT_TRUE(absl::IsNotFound(keeper_->Promote(OrderOf(second->champion->ref, "4")).status()));
   EXPECT_THAT(Served(), ElementsAre(first, first));
+}
+
+TEST_F(ChampionKeeperTest, BytesGetACanaryThatTwoNodesAgreeOn) {
+  const auto event = keeper_->Promote(OrderOfFolder("from-a-folder", "1"));
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_EQ(event->champion->canary.pairs.size(), RewardCanaryTexts().size());
+  EXPECT_EQ(event->champion->canary.expected.size(), RewardCanaryTexts().size());
+
+  cluster_.policies[1]->keeps_old_weights = true;
+  const auto refused = keeper_->Promote(OrderOfFolder("another-folder", "2"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()),
+              ::testing::AllOf(HasSubstr("policy-0"), HasSubstr("policy-1"),
+                               HasSubstr("one of them has not the weights that it says")));
+  EXPECT_EQ(History().size(), 1u);
+  EXPECT_EQ(cluster_.policies[0]->champion().sha256, "from-a-folder");
 }
 
 TEST_F(ChampionKeeperTest, TheChampionSurvivesTheProcessAndLaterRuns) {
