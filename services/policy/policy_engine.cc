@@ -96,9 +96,9 @@ absl::StatusOr<std::shared_ptr<PolicyEngine::Places>> PolicyEngine::Reserve(Lane
   return std::shared_ptr<Places>(new Places(this, lane, count));
 }
 
-PolicyEngine::Places::~Places() {
-  MutexLock lock(&engine_->mutex_);
-  engine_->reserved_[static_cast<int>(lane_)] -= count_;
+void PolicyEngine::GiveBack(Lane lane, size_t count) {
+  MutexLock lock(&mutex_);
+  reserved_[static_cast<int>(lane)] -= count;
 }
 
 absl::Status PolicyEngine::Submit(std::vector<GenerateJob> jobs, Places* places) {

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
+#include "common/batching/places.h"
 #include "common/nn/generation/sequence_decoder.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/obs/metrics.h"
@@ -79,22 +80,7 @@ class PolicyEngine {
   PolicyEngine(const PolicyEngine&) = delete;
   PolicyEngine& operator=(const PolicyEngine&) = delete;
 
-  // Places in a lane's queue, for jobs that are still being made: held until they are submitted or
-  // it is destroyed, which must be before the engine is.
-  class Places {
-   public:
-    ~Places();
-    Places(const Places&) = delete;
-    Places& operator=(const Places&) = delete;
-
-   private:
-    friend class PolicyEngine;
-    Places(PolicyEngine* engine, Lane lane, size_t count)
-        : engine_(engine), lane_(lane), count_(count) {}
-    PolicyEngine* const engine_;
-    const Lane lane_;
-    size_t count_;
-  };
+  using Places = batching::Places<PolicyEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 
@@ -116,6 +102,9 @@ class PolicyEngine {
   void SeedSpeed(double tokens_per_second) { tokens_per_second_.store(tokens_per_second); }
 
  private:
+  friend Places;
+  void GiveBack(Lane lane, size_t count);
+
   struct Waiting {
     GenerateJob job;
   };

@@ -52,7 +52,9 @@ absl::StatusOr<std::shared_ptr<RewardEngine::Places>> RewardEngine::Reserve(Lane
   return std::shared_ptr<Places>(new Places(this, lane, count));
 }
 
-RewardEngine::Places::~Places() { engine_->queue_.Release(count_, static_cast<size_t>(lane_)); }
+void RewardEngine::GiveBack(Lane lane, size_t count) {
+  queue_.Release(count, static_cast<size_t>(lane));
+}
 
 absl::Status RewardEngine::Submit(std::vector<ScoreJob> jobs, Places* places) {
   MELLOW_RETURN_IF_ERROR(

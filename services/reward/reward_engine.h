@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/steady_time.h"
 #include "common/batching/bounded_queue.h"
+#include "common/batching/places.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/obs/metrics.h"
 #include "common/sync/work_progress.h"
@@ -48,22 +49,7 @@ class RewardEngine {
   RewardEngine(const RewardEngine&) = delete;
   RewardEngine& operator=(const RewardEngine&) = delete;
 
-  // Places in a lane's queue, for jobs that are still being made: held until they are submitted or
-  // it is destroyed, which must be before the engine is.
-  class Places {
-   public:
-    ~Places();
-    Places(const Places&) = delete;
-    Places& operator=(const Places&) = delete;
-
-   private:
-    friend class RewardEngine;
-    Places(RewardEngine* engine, Lane lane, size_t count)
-        : engine_(engine), lane_(lane), count_(count) {}
-    RewardEngine* const engine_;
-    const Lane lane_;
-    size_t count_;
-  };
+  using Places = batching::Places<RewardEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 
@@ -80,6 +66,9 @@ class RewardEngine {
   void SeedSpeed(double tokens_per_second) { tokens_per_second_.store(tokens_per_second); }
 
  private:
+  friend Places;
+  void GiveBack(Lane lane, size_t count);
+
   void Loop();
   void SetDepths();
   void Classify(std::vector<ScoreJob> batch);
