@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -11,6 +12,7 @@
 #include "common/rpc/server.h"
 #include "common/rpc/shutdown_signals.h"
 #include "common/sync/clock_watch.h"
+#include "common/sync/mutex.h"
 #include "services/wire/access_policy.h"
 #include "services/wire/client_security.h"
 #include "services/wire/metrics_server.h"
@@ -22,6 +24,42 @@ namespace {
 
 // What is less costs the timers no more than this.
 constexpr absl::Duration kLeastSetBack = absl::Seconds(10);
+
+// What an orderly end may take beyond --drain-seconds before the process ends all the same: a call
+// that gRPC lost (it does not survive every failed allocation) would be waited for for ever, and a
+// learner's step may take minutes, which costs nothing but to be done again.
+constexpr absl::Duration kLastGrace = absl::Seconds(10);
+
+// Ends the process when it is not destroyed in time.
+class DrainLimit {
+ public:
+  explicit DrainLimit(absl::Duration limit)
+      : limit_(SteadyTime::Now() + limit), thread_([this] { Loop(); }) {}
+  ~DrainLimit() {
+    {
+      MutexLock lock(&mutex_);
+      done_ = true;
+    }
+    done_cv_.NotifyAll();
+  }
+
+ private:
+  void Loop() {
+    MutexLock lock(&mutex_);
+    while (!done_) {
+      done_cv_.WaitUntil(&mutex_, limit_);
+      if (done_ || SteadyTime::Now() < limit_) continue;
+      obs::Log(obs::Severity::kError, "the drain does not end: ending without it");
+      _exit(1);
+    }
+  }
+
+  const SteadyTime limit_;
+  Mutex mutex_;
+  CondVar done_cv_;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;
+  std::jthread thread_;  // last: it uses the others
+};
 
 // Deadlines, keepalive and reconnecting would stand still for as long as the clock was set back,
 // and an orderly end with them. A process that was killed loses nothing, so it ends like one.
@@ -145,6 +183,7 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
              {{"address", flags.insecure_health_address}, {"port", server->health_port()}});
   }
   WaitToDrain(flags, server->address(), metrics_server->address());
+  const DrainLimit limit(absl::Seconds(flags.drain_seconds) + kLastGrace);
   registration.reset();
   server->SetServing(false);
   if (parts.drain != nullptr) parts.drain();
