@@ -29,6 +29,7 @@ class Service:
         # What was done in this life that may end it; None: nothing.
         self.excuse = None
         self.excuse_until = 0.0
+        self.may_end_badly = False  # although it was asked to end
         self.without_memory_until = 0.0  # its answers may be odd until then
         self.end_before = 0.0  # when it was asked to end
         self.runs_before = 0  # runs that were completed when this life began
