@@ -208,12 +208,9 @@ void Print(const Report& report) {
               PrintableLine(run.spec().name()).c_str(), StateName(run).c_str(),
               run.committed_steps(), run.spec().steps(), run.activity().empty() ? "" : ", ",
               PrintableLine(run.activity()).c_str());
-  std::vector<std::string> models;
   for (const orchestrator::v1::PinnedModel& model : run.models())
-    models.push_back(absl::StrCat(RoleName(model), " ", ShortHash(model.model_sha256()), " (",
-                                  model.precision(), ")"));
-  if (!models.empty())
-    std::printf("  models: %s\n", PrintableLine(absl::StrJoin(models, ", ")).c_str());
+    std::printf("  model of %s: %s (%s)\n", RoleName(model).c_str(),
+                ShortHash(model.model_sha256()).c_str(), PrintableLine(model.precision()).c_str());
   if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
   if (!run.adapter_path().empty())
     std::printf("  adapter %lld in %s\n", static_cast<long long>(run.adapter().version()),
