@@ -32,11 +32,16 @@ class CallerGone {
   std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-// A unary call. Made with `new` by a handler, which returns it to gRPC; deletes itself when the
-// call is over.
+// A unary call. Deletes itself when it is over.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  explicit UnaryCall(const grpc::CallbackServerContext& context) : deadline_(DeadlineOf(context)) {}
+  // What a handler returns to gRPC: a call that `start(call)` sees to; its error is the answer.
+  template <typename Start>
+  static UnaryCall* Make(const grpc::CallbackServerContext& context, const Start& start) {
+    auto* call = new UnaryCall(context);
+    if (const absl::Status status = start(call); !status.ok()) call->Answer(status);
+    return call;
+  }
 
   [[nodiscard]] SteadyTime deadline() const { return deadline_; }
   [[nodiscard]] const CallerGone& gone() const { return gone_; }
@@ -45,6 +50,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void Answer(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
 
  private:
+  explicit UnaryCall(const grpc::CallbackServerContext& context) : deadline_(DeadlineOf(context)) {}
+
   void OnCancel() override { gone_.Set(); }
   void OnDone() override { delete this; }
 

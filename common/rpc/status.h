@@ -4,6 +4,7 @@
 // The one place where absl::Status and grpc::Status meet. The codes are the same numbers on both
 // sides.
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
 #include <new>
@@ -30,6 +31,14 @@ template <typename Body>
   } catch (const std::bad_alloc&) {
     return ToGrpcStatus(absl::ResourceExhaustedError("out of memory"));
   }
+}
+
+// The same for a handler that reads a stream: CANCELLED when its sender gave it up, for such a
+// stream looks like one that is too short.
+template <typename Body>
+[[nodiscard]] grpc::Status Answer(const grpc::ServerContextBase& context, const Body& body) {
+  const grpc::Status status = Answer(body);
+  return !status.ok() && context.IsCancelled() ? grpc::Status::CANCELLED : status;
 }
 
 // `peer` ("policy-0 at 127.0.0.1:50051") is put before the message. UNKNOWN "Stream removed", which

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
 namespace mellow::rpc {
 namespace {
@@ -21,9 +20,7 @@ void Cut(grpc::ServerContext* context, const absl::Status& why) {
 }  // namespace
 
 StreamGuard::StreamGuard(absl::Duration patience, int max_streams)
-    : patience_(absl::ToChronoNanoseconds(patience)),
-      max_streams_(max_streams),
-      thread_([this] { Loop(); }) {}
+    : patience_(patience), max_streams_(max_streams), thread_([this] { Loop(); }) {}
 
 StreamGuard::~StreamGuard() {
   {
@@ -49,7 +46,7 @@ void StreamGuard::Leave() {
 
 StreamGuard::Writing::Writing(StreamGuard* guard, grpc::ServerContext* context) : guard_(guard) {
   MutexLock lock(&guard_->mutex_);
-  at_ = guard_->writes_.insert(guard_->writes_.end(), {context, std::chrono::steady_clock::now()});
+  at_ = guard_->writes_.insert(guard_->writes_.end(), {context, SteadyTime::Now()});
   if (!guard_->cut_.ok()) Cut(context, guard_->cut_);
 }
 
@@ -65,14 +62,13 @@ void StreamGuard::CutAll(const absl::Status& why) {
 }
 
 void StreamGuard::Loop() {
-  const absl::Duration patience = absl::FromChrono(patience_);
   const absl::Status late = absl::ResourceExhaustedError(
-      absl::StrCat("no message was read for ", absl::FormatDuration(patience),
+      absl::StrCat("no message was read for ", absl::FormatDuration(patience_),
                    ": cut off; watch again, and read what comes"));
-  const absl::Duration tick = std::min(patience / 4, absl::Seconds(1));
+  const absl::Duration tick = std::min(patience_ / 4, absl::Seconds(1));
   MutexLock lock(&mutex_);
   while (!stop_) {
-    const auto now = std::chrono::steady_clock::now();
+    const SteadyTime now = SteadyTime::Now();
     // Those that were cut before are still in the list for a moment: once more does no harm.
     for (const Open& open : writes_) {
       if (now - open.since < patience_) break;

@@ -4,12 +4,13 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/sync_stream.h>
 
-#include <chrono>
 #include <list>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/base/steady_time.h"
+#include "common/rpc/status.h"
 #include "common/sync/mutex.h"
 
 namespace mellow::rpc {
@@ -23,9 +24,15 @@ class StreamGuard {
   StreamGuard(absl::Duration patience, int max_streams);
   ~StreamGuard();
 
-  // ResourceExhausted: too many streams. Leave when an entered one is over.
-  [[nodiscard]] absl::Status Enter();
-  void Leave();
+  // What a handler of such a stream answers: as rpc::Answer(body), while it counts as a stream.
+  // ResourceExhausted: too many streams; what CutAll said, after it.
+  template <typename Body>
+  [[nodiscard]] grpc::Status During(const Body& body) {
+    if (absl::Status full = Enter(); !full.ok()) return ToGrpcStatus(full);
+    const grpc::Status status = Answer(body);
+    Leave();
+    return status;
+  }
 
   // False: the reader is gone, or was cut off: its call then ends with ResourceExhausted or with
   // what CutAll said, whatever the handler returns.
@@ -43,7 +50,7 @@ class StreamGuard {
  private:
   struct Open {
     grpc::ServerContext* context;
-    std::chrono::steady_clock::time_point since;
+    SteadyTime since;
   };
   // A write in progress.
   class Writing {
@@ -56,9 +63,11 @@ class StreamGuard {
     std::list<Open>::iterator at_;
   };
 
+  absl::Status Enter();
+  void Leave();
   void Loop();
 
-  const std::chrono::nanoseconds patience_;
+  const absl::Duration patience_;
   const int max_streams_;
   Mutex mutex_;
   CondVar stopped_;

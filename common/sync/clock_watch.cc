@@ -20,22 +20,11 @@ absl::Duration Lead() {
 ClockWatch::ClockWatch(absl::Duration least, std::function<void(absl::Duration)> set_back)
     : least_(least), set_back_(std::move(set_back)), thread_([this] { Loop(); }) {}
 
-ClockWatch::~ClockWatch() {
-  {
-    MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
-  stopped_cv_.NotifyAll();
-}
+ClockWatch::~ClockWatch() { stop_.Set(); }
 
 void ClockWatch::Loop() {
   absl::Duration last = Lead();
-  while (true) {
-    {
-      MutexLock lock(&mutex_);
-      if (!stopping_) stopped_cv_.WaitFor(&mutex_, kPeriod);
-      if (stopping_) return;
-    }
+  while (!stop_.WaitFor(kPeriod)) {
     const absl::Duration lead = Lead();
     if (last - lead >= least_) set_back_(last - lead);
     last = lead;

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "absl/time/time.h"
-#include "common/sync/mutex.h"
+#include "common/sync/stop_event.h"
 
 namespace mellow {
 
@@ -27,9 +27,7 @@ class ClockWatch {
 
   const absl::Duration least_;
   const std::function<void(absl::Duration)> set_back_;
-  Mutex mutex_;
-  CondVar stopped_cv_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  StopEvent stop_;
   std::jthread thread_;  // last: it uses the others
 };
 

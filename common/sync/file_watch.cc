@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/steady_time.h"
 
 namespace mellow {
 
@@ -15,13 +14,7 @@ FileWatch::FileWatch(std::vector<std::string> paths, absl::Duration period,
   thread_ = std::jthread([this, first = Signature()] { Loop(first); });
 }
 
-FileWatch::~FileWatch() {
-  {
-    MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
-  stopped_cv_.NotifyAll();
-}
+FileWatch::~FileWatch() { stop_.Set(); }
 
 std::string FileWatch::Signature() const {
   std::string signature;
@@ -38,14 +31,7 @@ std::string FileWatch::Signature() const {
 }
 
 void FileWatch::Loop(std::string last) {
-  while (true) {
-    {
-      MutexLock lock(&mutex_);
-      const SteadyTime until = SteadyTime::Now() + period_;
-      while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {
-      }
-      if (stopping_) return;
-    }
+  while (!stop_.WaitFor(period_)) {
     std::string now = Signature();
     if (now == last) continue;
     last = std::move(now);

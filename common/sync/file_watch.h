@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "common/sync/mutex.h"
+#include "common/sync/stop_event.h"
 
 namespace mellow {
 
@@ -30,9 +30,7 @@ class FileWatch {
   const std::vector<std::string> paths_;
   const absl::Duration period_;
   const std::function<void()> changed_;
-  Mutex mutex_;
-  CondVar stopped_cv_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  StopEvent stop_;
   std::jthread thread_;  // last: it uses the others
 };
 

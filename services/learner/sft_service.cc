@@ -61,13 +61,10 @@ grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
     return rpc::ToGrpcStatus(absl::InvalidArgumentError(
         absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
   }
-  if (absl::Status full = watches_.Enter(); !full.ok()) return rpc::ToGrpcStatus(full);
-  const grpc::Status status = rpc::Answer([&] {
+  return watches_.During([&] {
     StreamSink sink(&watches_, context, writer);
     return runner_->Watch(request->run_id(), request->after_step(), &sink);
   });
-  watches_.Leave();
-  return status;
 }
 
 void SftServiceImpl::Drain() {

@@ -16,6 +16,15 @@ constexpr size_t kTargetTokens = 32;
 
 }  // namespace
 
+const std::vector<std::string>& CanaryTexts() {
+  static const auto* const kTexts = new std::vector<std::string>{
+      "Thank you so much for your help, it was a pleasure to talk to you.",
+      "I hate you, you are a stupid idiot and nobody wants you here.",
+      "He said that the meeting was moved to Tuesday because the room is not free.",
+      "Those people are disgusting and should all be thrown out."};
+  return *kTexts;
+}
+
 std::vector<TokenPair> CanaryPairs(absl::Span<const Rollout> rollouts) {
   std::vector<TokenPair> pairs;
   for (const Rollout& rollout : rollouts) {

@@ -31,6 +31,10 @@ struct CanarySuite {
 [[nodiscard]] double CanaryBound(absl::Span<const std::vector<float>> before,
                                  absl::Span<const std::vector<float>> after, double bound);
 
+// Where there is no step whose data could be taken: polite, rude, and in between. What reward nodes
+// score before they may work, and what adapters that came as bytes are tried with.
+[[nodiscard]] const std::vector<std::string>& CanaryTexts();
+
 // A few short pairs of the step's own data: its first rollouts, targets cut to a few tokens.
 [[nodiscard]] std::vector<TokenPair> CanaryPairs(absl::Span<const Rollout> rollouts);
 

@@ -11,7 +11,6 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
-#include "services/orchestrator/model_pins.h"
 #include "services/orchestrator/wait_on_registry.h"
 
 namespace mellow::orchestrator {
@@ -101,13 +100,10 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOr
   if (current && current->ref == candidate.record.ref)
     return absl::FailedPreconditionError(
         absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
-  absl::Status status = TryOnOneNode(&candidate);
-  if (status.ok()) {
-    absl::StatusOr<std::string> folder =
-        parts_.adapters->Write(kChampions, candidate.record.ref.version, candidate.files);
-    status = folder.status();
-    if (folder.ok()) candidate.record.folder = *std::move(folder);
-  }
+  MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
+  MELLOW_ASSIGN_OR_RETURN(
+      candidate.record.folder,
+      parts_.adapters->Write(kChampions, candidate.record.ref.version, *candidate.files));
   PromotionEvent event{.request_id = order.request_id,
                        .time = absl::Now(),
                        .action = PromotionAction::kPromote,
@@ -115,8 +111,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOr
                        .previous = RefOf(current),
                        .evidence = order.evidence};
   unserved_ = true;
-  if (status.ok()) status = parts_.ledger->AddPromotion(&event);
-  MELLOW_RETURN_IF_ERROR(status);  // no node serves it so far
+  MELLOW_RETURN_IF_ERROR(parts_.ledger->AddPromotion(&event));
   obs::Log(obs::Severity::kInfo, "champion promoted",
            {{"adapter", candidate.record.ref.version},
             {"sha256", candidate.record.ref.sha256},
@@ -228,13 +223,15 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
                                                    }),
                      "); send its bytes instead"));
   }
+  adapters::PeftFiles files;
   if (order.files) {
-    candidate.files = *order.files;
+    files = *order.files;
   } else {
-    MELLOW_ASSIGN_OR_RETURN(candidate.files, parts_.adapters->Read(candidate.record.folder));
+    MELLOW_ASSIGN_OR_RETURN(files, parts_.adapters->Read(candidate.record.folder));
   }
+  candidate.files = std::make_shared<const adapters::PeftFiles>(std::move(files));
   const std::string& announced = order.files ? wanted.sha256 : candidate.record.ref.sha256;
-  MELLOW_ASSIGN_OR_RETURN(const std::string hash, hash_of_(candidate.files));
+  MELLOW_ASSIGN_OR_RETURN(const std::string hash, hash_of_(*candidate.files));
   if (hash != announced)
     return absl::DataLossError(
         absl::StrCat("the adapter's tensors hash to ", hash, ", not to ", announced));
@@ -248,7 +245,7 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
 
 absl::StatusOr<CanarySuite> ChampionKeeper::MakeCanary(PolicyClient* client, int64_t version) {
   std::vector<Prompt> prompts;
-  for (const std::string& text : RewardCanaryTexts()) {
+  for (const std::string& text : CanaryTexts()) {
     MELLOW_ASSIGN_OR_RETURN(std::vector<int32_t> ids, parts_.tokenizer->Encode(text));
     prompts.push_back({.ids = std::move(ids)});
   }
@@ -265,17 +262,15 @@ absl::StatusOr<CanarySuite> ChampionKeeper::MakeCanary(PolicyClient* client, int
   return suite;
 }
 
-absl::Status ChampionKeeper::Confirm(const Candidate& candidate, const NodeHandle& first,
+absl::Status ChampionKeeper::Confirm(const AdapterTarget& candidate, const NodeHandle& first,
                                      const std::vector<NodeHandle>& nodes) {
   std::string others;
   for (const NodeHandle& node : nodes) {
     if (node.node_id == first.node_id) continue;
     bool wrong_weights = false;
-    const absl::Status status = TryCandidate(
-        parts_.clients->Policy(node.node_id, node.address).get(),
-        {candidate.record.ref, std::make_shared<const adapters::PeftFiles>(candidate.files),
-         candidate.record.canary},
-        shutdown_.get_token(), &wrong_weights);
+    const absl::Status status =
+        TryCandidate(parts_.clients->Policy(node.node_id, node.address).get(), candidate,
+                     shutdown_.get_token(), &wrong_weights);
     if (status.ok()) return status;
     if (wrong_weights) absl::StrAppend(&others, others.empty() ? "" : ", ", node.node_id);
   }
@@ -286,22 +281,19 @@ absl::Status ChampionKeeper::Confirm(const Candidate& candidate, const NodeHandl
 }
 
 absl::Status ChampionKeeper::TryOnOneNode(Candidate* made) {
-  Candidate& candidate = *made;
   const std::vector<NodeHandle> nodes = WaitForPolicies(parts_.registry, shutdown_.get_token());
+  CanarySuite& canary = made->record.canary;
+  AdapterTarget candidate{made->record.ref, made->files, canary};
   absl::Status last = absl::UnavailableError(parts_.registry->WhyNoneReady(NodeRole::kPolicy));
   bool wrong_weights = false;
   for (const NodeHandle& node : nodes) {
     const std::shared_ptr<PolicyClient> client = parts_.clients->Policy(node.node_id, node.address);
-    last = TryCandidate(
-        client.get(),
-        {candidate.record.ref, std::make_shared<const adapters::PeftFiles>(candidate.files),
-         candidate.record.canary},
-        shutdown_.get_token(), &wrong_weights);
-    if (last.ok() && candidate.record.canary.pairs.empty()) {
-      absl::StatusOr<CanarySuite> canary = MakeCanary(client.get(), candidate.record.ref.version);
-      last = canary.status();
-      if (canary.ok()) {
-        candidate.record.canary = *std::move(canary);
+    last = TryCandidate(client.get(), candidate, shutdown_.get_token(), &wrong_weights);
+    if (last.ok() && canary.pairs.empty()) {
+      absl::StatusOr<CanarySuite> first = MakeCanary(client.get(), candidate.ref.version);
+      last = first.status();
+      if (first.ok()) {
+        canary = candidate.canary = *std::move(first);
         return Confirm(candidate, node, nodes);
       }
     }

@@ -61,7 +61,7 @@ class ChampionKeeper {
  private:
   struct Candidate {
     ChampionRecord record;
-    adapters::PeftFiles files;
+    std::shared_ptr<const adapters::PeftFiles> files;
   };
 
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
@@ -78,7 +78,7 @@ class ChampionKeeper {
   absl::StatusOr<CanarySuite> MakeCanary(PolicyClient* client, int64_t version);
   // Whether a second of `nodes` says the same as the first; OK also when none of them answers.
   // InvalidArgument: all that answer differ.
-  absl::Status Confirm(const Candidate& candidate, const NodeHandle& first,
+  absl::Status Confirm(const AdapterTarget& candidate, const NodeHandle& first,
                        const std::vector<NodeHandle>& nodes);
   // Completes its canary.
   absl::Status TryOnOneNode(Candidate* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

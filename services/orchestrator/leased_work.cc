@@ -89,8 +89,7 @@ void LeasedWork::Start(const ShardScheduler::Lease& lease) {
   flight.shard = lease.shard;
   flight.thread = std::jthread([this, lease, call = *std::move(call), life = node.life,
                                 give_up = flight.give_up.get_token()] {
-    const LinkedStop ended(life, parts_.shutdown);
-    const LinkedStop stop(ended.token(), give_up);
+    const LinkedStop stop(life, parts_.shutdown, give_up);
     const SteadyTime begin = SteadyTime::Now();
     auto outcome = std::make_shared<Outcome>(call(stop.token()));
     const absl::Duration took = SteadyTime::Now() - begin;

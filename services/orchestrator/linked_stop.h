@@ -6,12 +6,13 @@
 
 namespace mellow::orchestrator {
 
-// Stops when either of two tokens does, or when asked to.
+// Stops when one of its tokens does.
 class LinkedStop {
  public:
-  LinkedStop(std::stop_token a, std::stop_token b)
+  LinkedStop(std::stop_token a, std::stop_token b, std::stop_token c = {})
       : on_a_(std::move(a), [this] { source_.request_stop(); }),
-        on_b_(std::move(b), [this] { source_.request_stop(); }) {}
+        on_b_(std::move(b), [this] { source_.request_stop(); }),
+        on_c_(std::move(c), [this] { source_.request_stop(); }) {}
   LinkedStop(const LinkedStop&) = delete;
   LinkedStop& operator=(const LinkedStop&) = delete;
 
@@ -21,6 +22,7 @@ class LinkedStop {
   std::stop_source source_;
   std::stop_callback<std::function<void()>> on_a_;
   std::stop_callback<std::function<void()>> on_b_;
+  std::stop_callback<std::function<void()>> on_c_;
 };
 
 }  // namespace mellow::orchestrator

@@ -74,8 +74,7 @@ absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunOb
     if (stop.stop_requested()) return Stopped();
     const NodeHandle& node = ready.front();
     const absl::StatusOr<ScoreAnswer> answer =
-        clients->Reward(node.node_id, node.address)
-            ->Score(RewardCanaryTexts(), kScoreTimeout, stop);
+        ScoreCanaryTexts(clients->Reward(node.node_id, node.address).get(), stop);
     if (!answer.ok()) {
       if (stop.stop_requested()) return Stopped();
       obs::Log(obs::Severity::kWarning, "a reward node did not score the canary's texts",
@@ -92,13 +91,8 @@ absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunOb
 
 }  // namespace
 
-const std::vector<std::string>& RewardCanaryTexts() {
-  static const auto* const kTexts = new std::vector<std::string>{
-      "Thank you so much for your help, it was a pleasure to talk to you.",
-      "I hate you, you are a stupid idiot and nobody wants you here.",
-      "He said that the meeting was moved to Tuesday because the room is not free.",
-      "Those people are disgusting and should all be thrown out."};
-  return *kTexts;
+absl::StatusOr<ScoreAnswer> ScoreCanaryTexts(RewardClient* client, std::stop_token stop) {
+  return client->Score(CanaryTexts(), kScoreTimeout, std::move(stop));
 }
 
 absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
@@ -110,10 +104,10 @@ absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
   // Logits are compared as log-probs are: one row a text, one number a label.
   const std::vector<std::vector<float>> logits = LogitsOf(answer);
   const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pins.reward_logits);
-  if (!gap.ok() || logits.size() != RewardCanaryTexts().size()) {
+  if (!gap.ok() || logits.size() != CanaryTexts().size()) {
     return absl::FailedPreconditionError(
         absl::StrCat("reward canary: ", logits.size(), " texts were scored of ",
-                     RewardCanaryTexts().size(), ", or with another number of logits"));
+                     CanaryTexts().size(), ", or with another number of logits"));
   }
   const double bound = LogitBound(pins);
   if (gap->largest <= bound) return absl::OkStatus();

@@ -17,15 +17,16 @@
 
 namespace mellow::orchestrator {
 
-// The texts that every reward node scores before it may work: polite, rude, and in between.
-[[nodiscard]] const std::vector<std::string>& RewardCanaryTexts();
+// The node's answer to CanaryTexts (canary.h), within a minute.
+[[nodiscard]] absl::StatusOr<ScoreAnswer> ScoreCanaryTexts(RewardClient* client,
+                                                           std::stop_token stop);
 
-// OK when `answer` to RewardCanaryTexts has the pinned labels and, within rounding, the pinned
+// OK when `answer` to ScoreCanaryTexts has the pinned labels and, within rounding, the pinned
 // logits. FailedPrecondition with the figures.
 [[nodiscard]] absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer);
 
 // Pins what `pins` lacks by the nodes that are there; waits for them, and tells `observer` for
-// which. Does not return pins that are not complete.
+// which. A role whose nodes do not say their hash (of an older version) stays without a pin.
 // Policies are pinned to the learner's model when one of them has it.
 //   Cancelled: `stop`. FailedPrecondition: the nodes of one role have different models (named), so
 //   it cannot be known which one is meant.

@@ -12,8 +12,6 @@
 namespace mellow::orchestrator {
 namespace {
 
-constexpr absl::Duration kRewardCanaryTimeout = absl::Minutes(1);
-
 // The node's log-probs of the suite are the expected ones, and of the right weights.
 // *wrong_weights: they were computed and are others.
 absl::Status RunCanary(PolicyClient* client, const AdapterTarget& target, std::stop_token stop,
@@ -171,9 +169,9 @@ absl::Status NodeSupervisor::VerifyReward(const NodeHandle& node, std::stop_toke
     pins = pins_;
   }
   if (pins.reward_labels.empty()) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(const ScoreAnswer answer,
-                          clients_->Reward(node.node_id, node.address)
-                              ->Score(RewardCanaryTexts(), kRewardCanaryTimeout, std::move(stop)));
+  MELLOW_ASSIGN_OR_RETURN(
+      const ScoreAnswer answer,
+      ScoreCanaryTexts(clients_->Reward(node.node_id, node.address).get(), std::move(stop)));
   absl::Status status = CheckRewardCanary(pins, answer);
   *wrong_weights = !status.ok();
   return status;
@@ -208,8 +206,7 @@ absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_toke
 }
 
 void NodeSupervisor::Verify(const NodeHandle& node, std::stop_token give_up) {
-  const LinkedStop ended(node.life, stop_.get_token());
-  const LinkedStop stop(ended.token(), give_up);
+  const LinkedStop stop(node.life, stop_.get_token(), give_up);
   bool wrong_weights = false;
   const absl::Status status = node.role == NodeRole::kReward
                                   ? VerifyReward(node, stop.token(), &wrong_weights)

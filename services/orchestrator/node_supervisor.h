@@ -58,8 +58,7 @@ class NodeSupervisor {
   void SetTarget(AdapterTarget target);
   // As SetTarget. Version 0: there is no champion.
   void SetChampion(AdapterTarget champion);
-  // What the nodes must have from now on to get work; nothing: any model will do. Precondition:
-  // complete, or empty.
+  // What the nodes must have from now on to get work; nothing: any model will do.
   void SetPins(const RunPins& pins);
   // The target's adapter, or none.
   std::shared_ptr<const AdapterTarget> target() const;

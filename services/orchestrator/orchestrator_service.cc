@@ -82,13 +82,10 @@ grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
     return rpc::ToGrpcStatus(absl::InvalidArgumentError(
         absl::StrCat("after_step: ", request->after_step(), ": must not be negative")));
   }
-  if (absl::Status full = watches_.Enter(); !full.ok()) return rpc::ToGrpcStatus(full);
-  const grpc::Status status = rpc::Answer([&] {
+  return watches_.During([&] {
     StreamSink sink(&watches_, context, writer);
     return runs_->Watch(request->run_id(), request->after_step(), &sink);
   });
-  watches_.Leave();
-  return status;
 }
 
 void OrchestratorServiceImpl::Drain() { watches_.CutAll(absl::UnavailableError("shutting down")); }
@@ -144,10 +141,7 @@ grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::
 grpc::Status OrchestratorServiceImpl::PromoteAdapter(
     grpc::ServerContext* context, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
     v1::PromoteAdapterResponse* response) {
-  const grpc::Status status = rpc::Answer([&] { return PromoteAdapterImpl(*reader, response); });
-  // A stream that its sender gave up looks like one that is too short.
-  if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
-  return status;
+  return rpc::Answer(*context, [&] { return PromoteAdapterImpl(*reader, response); });
 }
 
 absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(

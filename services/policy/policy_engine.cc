@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <iterator>
 #include <utility>
 
@@ -121,10 +122,7 @@ absl::Status PolicyEngine::Submit(std::vector<GenerateJob> jobs, Places* places)
     for (int lane = 0; lane < 2; ++lane) {
       if (added[lane] > 0) MELLOW_RETURN_IF_ERROR(CheckRoom(static_cast<Lane>(lane), added[lane]));
     }
-    for (GenerateJob& job : jobs) {
-      auto& lane = lanes_[static_cast<int>(job.lane)];
-      lane.push_back({std::move(job)});
-    }
+    for (GenerateJob& job : jobs) lanes_[static_cast<int>(job.lane)].push_back(std::move(job));
     for (int lane = 0; lane < 2; ++lane)
       queue_depth_[lane].Set(static_cast<double>(lanes_[lane].size()));
   }
@@ -145,7 +143,20 @@ absl::Status PolicyEngine::Submit(ScoreJob job) {
   return absl::OkStatus();
 }
 
-std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
+template <typename Entries, typename JobOf>
+void PolicyEngine::DropGone(Entries* entries, const JobOf& job_of) {
+  const SteadyTime now = SteadyTime::Now();
+  std::erase_if(*entries, [&](auto& entry) {
+    auto& job = std::invoke(job_of, entry);
+    absl::Status gone = Gone(job.call, now);
+    if (gone.ok()) return false;
+    dropped_.Increment();
+    job.done(std::move(gone));
+    return true;
+  });
+}
+
+std::vector<GenerateJob> PolicyEngine::Admit() {
   struct Use {
     int64_t tokens = 0;
     int64_t rows = 0;
@@ -168,28 +179,20 @@ std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
   const Use whole{options_.max_batch_tokens, options_.max_rows};
   const Use for_rollouts{whole.tokens - whole.tokens / 8,
                          whole.rows - std::max<int64_t>(1, whole.rows / 8)};
-  std::vector<Waiting> admitted;
-  const SteadyTime now = SteadyTime::Now();
+  std::vector<GenerateJob> admitted;
   for (const Lane lane : {Lane::kUser, Lane::kRollout}) {
     auto& queue = lanes_[static_cast<int>(lane)];
-    // What nobody waits for any more leaves at once, wherever in the queue it stands.
-    std::erase_if(queue, [&](Waiting& w) {
-      absl::Status gone = Gone(w.job.call, now);
-      if (gone.ok()) return false;
-      dropped_.Increment();
-      w.job.done(std::move(gone));
-      return true;
-    });
+    DropGone(&queue, std::identity());
     while (!queue.empty()) {
-      Waiting& next = queue.front();
-      if (!all.Fits(next.job, whole)) break;
+      GenerateJob& next = queue.front();
+      if (!all.Fits(next, whole)) break;
       if (lane == Lane::kRollout) {
         if (!lanes_[static_cast<int>(Lane::kUser)].empty()) break;
         // A rollout that is larger than the rollouts' part runs as the only one.
-        if (rollouts.rows > 0 && !rollouts.Fits(next.job, for_rollouts)) break;
-        rollouts.Add(next.job);
+        if (rollouts.rows > 0 && !rollouts.Fits(next, for_rollouts)) break;
+        rollouts.Add(next);
       }
-      all.Add(next.job);
+      all.Add(next);
       admitted.push_back(std::move(next));
       queue.pop_front();
     }
@@ -198,34 +201,22 @@ std::vector<PolicyEngine::Waiting> PolicyEngine::Admit() {
   return admitted;
 }
 
-void PolicyEngine::Start(std::vector<Waiting> admitted) {
+void PolicyEngine::Start(std::vector<GenerateJob> admitted) {
   if (admitted.empty()) return;
   std::vector<nn::EncodeRequest> requests;
-  for (const Waiting& w : admitted)
-    requests.push_back(
-        {w.job.source_ids, w.job.adapter->weights.get(), w.job.params.max_new_tokens});
+  for (const GenerateJob& job : admitted)
+    requests.push_back({job.source_ids, job.adapter->weights.get(), job.params.max_new_tokens});
   auto rows = model_->Encode(requests);
   for (size_t i = 0; i < admitted.size(); ++i) {
     if (!rows.ok()) {
-      admitted[i].job.done(rows.status());
+      admitted[i].done(rows.status());
       continue;
     }
-    Running running{std::move(admitted[i].job), nullptr};
+    Running running{std::move(admitted[i]), nullptr};
     running.decoder = nn::MakeSequenceDecoder(model_->config(), running.job.params,
                                               running.job.stream, std::move((*rows)[i]));
     running_.push_back(std::move(running));
   }
-}
-
-void PolicyEngine::DropGone() {
-  const SteadyTime now = SteadyTime::Now();
-  std::erase_if(running_, [&](Running& r) {
-    absl::Status gone = Gone(r.job.call, now);
-    if (gone.ok()) return false;
-    dropped_.Increment();
-    r.job.done(std::move(gone));
-    return true;
-  });
 }
 
 void PolicyEngine::StepAll() {
@@ -257,14 +248,7 @@ void PolicyEngine::StepAll() {
 }
 
 std::optional<PolicyEngine::WaitingScore> PolicyEngine::NextScore() {
-  const SteadyTime now = SteadyTime::Now();
-  std::erase_if(scores_, [&](WaitingScore& w) {
-    absl::Status gone = Gone(w.job.call, now);
-    if (gone.ok()) return false;
-    dropped_.Increment();
-    w.job.done(std::move(gone));
-    return true;
-  });
+  DropGone(&scores_, &WaitingScore::job);
   if (scores_.empty()) return std::nullopt;
   WaitingScore next = std::move(scores_.front());
   scores_.pop_front();
@@ -293,7 +277,7 @@ bool PolicyEngine::ScorePiece(WaitingScore& score) {
 
 void PolicyEngine::Loop() {
   while (true) {
-    std::vector<Waiting> admitted;
+    std::vector<GenerateJob> admitted;
     std::optional<WaitingScore> score;
     {
       MutexLock lock(&mutex_);
@@ -307,7 +291,7 @@ void PolicyEngine::Loop() {
       if (stop_) {
         const absl::Status stopped = absl::UnavailableError("this node is shutting down");
         for (auto& lane : lanes_)
-          for (Waiting& w : lane) w.job.done(stopped);
+          for (GenerateJob& job : lane) job.done(stopped);
         for (WaitingScore& w : scores_) w.job.done(stopped);
         for (Running& r : running_) r.job.done(stopped);
         return;
@@ -320,7 +304,7 @@ void PolicyEngine::Loop() {
       scores_.push_back(*std::move(score));  // behind the others: a large one holds up no small one
     }
     Start(std::move(admitted));
-    DropGone();
+    DropGone(&running_, &Running::job);
     running_rows_.Set(static_cast<double>(running_.size()));
     StepAll();
     progress_.Advance(SteadyTime::Now());

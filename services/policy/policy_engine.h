@@ -105,9 +105,6 @@ class PolicyEngine {
   friend Places;
   void GiveBack(Lane lane, size_t count);
 
-  struct Waiting {
-    GenerateJob job;
-  };
   struct Running {
     GenerateJob job;
     std::unique_ptr<nn::SequenceDecoder> decoder;
@@ -120,13 +117,16 @@ class PolicyEngine {
   void Loop();
   absl::Status CheckRoom(Lane lane, size_t count) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Moves what fits from the queues; drops what nobody waits for.
-  std::vector<Waiting> Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Start(std::vector<Waiting> admitted);
+  std::vector<GenerateJob> Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Start(std::vector<GenerateJob> admitted);
   void StepAll();
   std::optional<WaitingScore> NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Scores the next few pairs; true when the job has its answer.
   bool ScorePiece(WaitingScore& score);
-  void DropGone();
+  // Answers and removes what nobody waits for any more, wherever it stands. `job_of`: the job of an
+  // entry.
+  template <typename Entries, typename JobOf>
+  void DropGone(Entries* entries, const JobOf& job_of);
 
   nn::Seq2SeqModel* const model_;
   const EngineOptions options_;
@@ -140,7 +140,7 @@ class PolicyEngine {
 
   Mutex mutex_;
   CondVar work_;
-  std::deque<Waiting> lanes_[2] ABSL_GUARDED_BY(mutex_);
+  std::deque<GenerateJob> lanes_[2] ABSL_GUARDED_BY(mutex_);
   size_t reserved_[2] ABSL_GUARDED_BY(mutex_) = {0, 0};
   std::deque<WaitingScore> scores_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;

@@ -50,10 +50,8 @@ PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string d
 grpc::ServerUnaryReactor* PolicyServiceImpl::Generate(grpc::CallbackServerContext* context,
                                                       const v1::GenerateRequest* request,
                                                       v1::GenerateResponse* response) {
-  auto* call = new rpc::UnaryCall(*context);
-  if (absl::Status status = StartGenerate(call, request, response); !status.ok())
-    call->Answer(status);
-  return call;
+  return rpc::UnaryCall::Make(
+      *context, [&](rpc::UnaryCall* call) { return StartGenerate(call, request, response); });
 }
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
@@ -64,26 +62,19 @@ grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::Generat
 grpc::ServerUnaryReactor* PolicyServiceImpl::Summarize(grpc::CallbackServerContext* context,
                                                        const v1::SummarizeRequest* request,
                                                        v1::SummarizeResponse* response) {
-  auto* call = new rpc::UnaryCall(*context);
-  if (absl::Status status = StartSummarize(call, request, response); !status.ok())
-    call->Answer(status);
-  return call;
+  return rpc::UnaryCall::Make(
+      *context, [&](rpc::UnaryCall* call) { return StartSummarize(call, request, response); });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerContext* context,
                                                          const v1::ScoreTokensRequest* request,
                                                          v1::ScoreTokensResponse* response) {
-  auto* call = new rpc::UnaryCall(*context);
-  if (absl::Status status = StartScoreTokens(call, request, response); !status.ok())
-    call->Answer(status);
-  return call;
+  return rpc::UnaryCall::Make(
+      *context, [&](rpc::UnaryCall* call) { return StartScoreTokens(call, request, response); });
 }
 grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                grpc::ServerReader<common::v1::AdapterChunk>* reader,
                                                v1::PublishAdapterResponse* response) {
-  const absl::Status status = PublishAdapterImpl(*reader, *response);
-  // A stream that its sender gave up looks like one that is too short.
-  if (!status.ok() && context->IsCancelled()) return grpc::Status::CANCELLED;
-  return rpc::ToGrpcStatus(status);
+  return rpc::Answer(*context, [&] { return PublishAdapterImpl(*reader, *response); });
 }
 
 absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(

@@ -51,9 +51,8 @@ struct RewardServiceImpl::Batch {
 grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* context,
                                                    const v1::ScoreRequest* request,
                                                    v1::ScoreResponse* response) {
-  auto* call = new rpc::UnaryCall(*context);
-  if (absl::Status status = StartScore(call, request, response); !status.ok()) call->Answer(status);
-  return call;
+  return rpc::UnaryCall::Make(
+      *context, [&](rpc::UnaryCall* call) { return StartScore(call, request, response); });
 }
 
 absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::ScoreRequest* request,

@@ -38,13 +38,7 @@ std::unique_ptr<NodeRegistration> NodeRegistration::Start(
   return registration;
 }
 
-NodeRegistration::~NodeRegistration() {
-  {
-    MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
-  stopped_cv_.NotifyAll();
-}
+NodeRegistration::~NodeRegistration() { stop_.Set(); }
 
 void NodeRegistration::Loop(const std::string& orchestrator_address,
                             orchestrator::v1::RegisterNodeRequest base) {
@@ -76,11 +70,7 @@ void NodeRegistration::Loop(const std::string& orchestrator_address,
     known = status.ok();
     const absl::Duration pause = known ? absl::Seconds(std::max(0.05, response.heartbeat_seconds()))
                                        : absl::Milliseconds(300);
-    MutexLock lock(&mutex_);
-    const SteadyTime until = SteadyTime::Now() + pause;
-    while (!stopping_ && stopped_cv_.WaitUntil(&mutex_, until)) {
-    }
-    if (stopping_) break;
+    if (stop_.WaitFor(pause)) break;
   }
   if (!known) return;
   if (const absl::Status status = say(/*leaving=*/true, kGoodbyeTimeout); !status.ok())

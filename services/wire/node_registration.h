@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/sync/mutex.h"
+#include "common/sync/stop_event.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
 
 namespace mellow::wire {
@@ -30,9 +30,7 @@ class NodeRegistration {
   void Loop(const std::string& orchestrator_address, orchestrator::v1::RegisterNodeRequest base);
 
   std::function<orchestrator::v1::RegisterNodeRequest()> describe_;
-  Mutex mutex_;
-  CondVar stopped_cv_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  StopEvent stop_;
   std::jthread thread_;
 };
 

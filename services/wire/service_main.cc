@@ -12,7 +12,7 @@
 #include "common/rpc/server.h"
 #include "common/rpc/shutdown_signals.h"
 #include "common/sync/clock_watch.h"
-#include "common/sync/mutex.h"
+#include "common/sync/stop_event.h"
 #include "services/wire/access_policy.h"
 #include "services/wire/client_security.h"
 #include "services/wire/metrics_server.h"
@@ -34,31 +34,16 @@ constexpr absl::Duration kLastGrace = absl::Seconds(10);
 class DrainLimit {
  public:
   explicit DrainLimit(absl::Duration limit)
-      : limit_(SteadyTime::Now() + limit), thread_([this] { Loop(); }) {}
-  ~DrainLimit() {
-    {
-      MutexLock lock(&mutex_);
-      done_ = true;
-    }
-    done_cv_.NotifyAll();
-  }
+      : thread_([this, limit] {
+          if (done_.WaitFor(limit)) return;
+          obs::Log(obs::Severity::kError, "the drain does not end: ending without it");
+          _exit(1);
+        }) {}
+  ~DrainLimit() { done_.Set(); }
 
  private:
-  void Loop() {
-    MutexLock lock(&mutex_);
-    while (!done_) {
-      done_cv_.WaitUntil(&mutex_, limit_);
-      if (done_ || SteadyTime::Now() < limit_) continue;
-      obs::Log(obs::Severity::kError, "the drain does not end: ending without it");
-      _exit(1);
-    }
-  }
-
-  const SteadyTime limit_;
-  Mutex mutex_;
-  CondVar done_cv_;
-  bool done_ ABSL_GUARDED_BY(mutex_) = false;
-  std::jthread thread_;  // last: it uses the others
+  StopEvent done_;
+  std::jthread thread_;  // last: it uses the other
 };
 
 // Deadlines, keepalive and reconnecting would stand still for as long as the clock was set back,

@@ -28,11 +28,12 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
   grpc::ServerUnaryReactor* Summarize(grpc::CallbackServerContext* context,
                                       const v1::SummarizeRequest* request,
                                       v1::SummarizeResponse* response) override {
-    auto* call = new UnaryCall(*context);
-    response->set_summary(request->dialogue());
-    MutexLock lock(&mutex_);
-    calls_.push_back(call);
-    return call;
+    return UnaryCall::Make(*context, [&](UnaryCall* call) {
+      response->set_summary(request->dialogue());
+      MutexLock lock(&mutex_);
+      calls_.push_back(call);
+      return absl::OkStatus();
+    });
   }
   grpc::ServerWriteReactor<v1::GenerateStreamResponse>* GenerateStream(
       grpc::CallbackServerContext* context, const v1::GenerateStreamRequest*) override {

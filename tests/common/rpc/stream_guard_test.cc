@@ -22,13 +22,13 @@ class Service : public v1::PolicyService::Service {
   explicit Service(StreamGuard* guard) : guard_(guard) {}
   grpc::Status GenerateStream(grpc::ServerContext* context, const v1::GenerateStreamRequest*,
                               grpc::ServerWriter<v1::GenerateStreamResponse>* writer) override {
-    if (absl::Status full = guard_->Enter(); !full.ok()) return ToGrpcStatus(full);
-    v1::GenerateStreamResponse response;
-    response.set_text(std::string(1 << 20, 'x'));
-    while (guard_->Write(context, writer, response)) {
-    }
-    guard_->Leave();
-    return ToGrpcStatus(absl::CancelledError("the watcher is gone"));
+    return guard_->During([&] {
+      v1::GenerateStreamResponse response;
+      response.set_text(std::string(1 << 20, 'x'));
+      while (guard_->Write(context, writer, response)) {
+      }
+      return absl::CancelledError("the watcher is gone");
+    });
   }
 
  private:
@@ -91,7 +91,8 @@ TEST_F(StreamGuardTest, ADrainDoesNotWaitForReadersThatDoNotRead) {
   const grpc::Status status = Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(status.error_message(), "shutting down");
-  EXPECT_TRUE(absl::IsUnavailable(guard_->Enter()));
+  EXPECT_EQ(guard_->During([] { return absl::OkStatus(); }).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
 }
 
 }  // namespace

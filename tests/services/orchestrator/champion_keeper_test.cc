@@ -7,7 +7,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "services/orchestrator/model_pins.h"
+#include "services/orchestrator/canary.h"
 #include "tests/services/orchestrator/mortal_ledger.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -192,8 +192,8 @@ TEST_F(ChampionKeeperTest, FoldersThatNoRollBackCanGoToAreRemoved) {
 TEST_F(ChampionKeeperTest, BytesGetACanaryThatTwoNodesAgreeOn) {
   const auto event = keeper_->Promote(OrderOfFolder("from-a-folder", "1"));
   ASSERT_TRUE(event.ok()) << event.status();
-  EXPECT_EQ(event->champion->canary.pairs.size(), RewardCanaryTexts().size());
-  EXPECT_EQ(event->champion->canary.expected.size(), RewardCanaryTexts().size());
+  EXPECT_EQ(event->champion->canary.pairs.size(), CanaryTexts().size());
+  EXPECT_EQ(event->champion->canary.expected.size(), CanaryTexts().size());
 
   cluster_.policies[1]->keeps_old_weights = true;
   const auto refused = keeper_->Promote(OrderOfFolder("another-folder", "2"));

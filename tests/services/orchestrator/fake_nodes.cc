@@ -7,8 +7,8 @@
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
+#include "services/orchestrator/canary.h"
 #include "services/orchestrator/ledger_codec.h"
-#include "services/orchestrator/model_pins.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -175,7 +175,7 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
     answer.scores.push_back(
         {{sign * (1 - toxicity), sign * toxicity}, {1 - toxicity, toxicity}, toxicity});
   }
-  if (texts != RewardCanaryTexts()) scored += static_cast<int>(texts.size());
+  if (texts != CanaryTexts()) scored += static_cast<int>(texts.size());
   return answer;
 }
 
@@ -346,7 +346,7 @@ class RewardProxy : public RewardClient {
   RewardProxy(FakeReward* node, Link link) : node_(node), link_(link) {}
   absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, absl::Duration,
                                     std::stop_token stop) override {
-    const char* name = texts == RewardCanaryTexts() ? "reward.Canary" : "reward.Score";
+    const char* name = texts == CanaryTexts() ? "reward.Canary" : "reward.Score";
     return link_.Through(name, [&] { return node_->Score(texts, stop); });
   }
   absl::StatusOr<std::vector<std::string>> Labels(absl::Duration, std::stop_token) override {

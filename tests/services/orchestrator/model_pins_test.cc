@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 TEST(RewardCanaryTest, AnswersOfOtherWeightsLabelsOrLengthsAreRefusedWithTheFigures) {
   FakeReward node("reward-0");
-  const ScoreAnswer right = *node.Score(RewardCanaryTexts(), {});
+  const ScoreAnswer right = *node.Score(CanaryTexts(), {});
   RunPins pins{.reward_labels = right.labels};
   for (const TextScore& score : right.scores) pins.reward_logits.push_back(score.logits);
   EXPECT_TRUE(CheckRewardCanary(pins, right).ok());

@@ -77,6 +77,14 @@ class RolloutCollectorTest : public ::testing::Test {
                                    {life_->stop.get_token(), life_->shutdown.get_token()}};
     return CollectStep(collector, config_, MakeTask());
   }
+  // As after some leases, and a canary that was passed.
+  void MeasureAndVerify(NodeRole role) {
+    for (const NodeHandle& node : life_->registry.Ready(role, SteadyTime::Now()))
+      life_->registry.ReportLease(node.node_id, 1000, absl::Seconds(1));
+    life_->registry.RequireVerification(role, "waits for the canary");
+    for (const NodeHandle& node : life_->registry.ClaimUnverified(SteadyTime::Now()))
+      life_->registry.MarkVerified(node);
+  }
   double LeasesWith(const std::string& result) {
     const std::string text = life_->registry_of_metrics.Text();
     const std::string name = "mellow_orchestrator_leases_total{result=\"" + result + "\"} ";
@@ -206,11 +214,7 @@ class Quarantines {
 // late, not when the lease of the run ends, and it is left behind until it passes its canary.
 TEST_F(RolloutCollectorTest, AHungPolicyIsLeftBehindByItsOwnPast) {
   config_.lease = absl::Hours(1);
-  for (const char* node : {"policy-0", "policy-1"})
-    life_->registry.ReportLease(node, 1000, absl::Seconds(1));
-  life_->registry.RequireVerification(NodeRole::kPolicy, "waits for adapter 0");
-  for (const NodeHandle& node : life_->registry.ClaimUnverified(SteadyTime::Now()))
-    life_->registry.MarkVerified(node);
+  MeasureAndVerify(NodeRole::kPolicy);
   Gate never;
   cluster_.policies[0]->on_generate = [&](const GenerateCall&, std::stop_token stop) {
     return never.Pass(stop);
@@ -232,11 +236,7 @@ class TwoRewardsTest : public RolloutCollectorTest {
 
 TEST_F(TwoRewardsTest, AHungRewardNodeIsLeftBehindByItsOwnPast) {
   config_.lease = absl::Hours(1);
-  for (const char* node : {"reward-0", "reward-1"})
-    life_->registry.ReportLease(node, 1000, absl::Seconds(1));
-  life_->registry.RequireVerification(NodeRole::kReward, "waits for the canary");
-  for (const NodeHandle& node : life_->registry.ClaimUnverified(SteadyTime::Now()))
-    life_->registry.MarkVerified(node);
+  MeasureAndVerify(NodeRole::kReward);
   Gate never;
   cluster_.rewards[0]->on_score = [&](const std::vector<std::string>&, std::stop_token stop) {
     return never.Pass(stop);
