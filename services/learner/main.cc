@@ -1,4 +1,6 @@
 // mellow_learner_server: PPO on LoRA weights and a value head, and supervised fine-tuning.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <thread>
 
@@ -60,6 +62,9 @@ absl::Status Serve(LearnerOptions options) {
 }  // namespace mellow::learner
 
 int main(int argc, char** argv) {
+  // A step is computed on the thread of the call that asked for it. With an arena for each of
+  // gRPC's threads glibc would keep a step's peak of freed memory in every one of them.
+  mallopt(M_ARENA_MAX, 2);
   mellow::rpc::BlockShutdownSignals();
   CLI::App app("Mellow learner server: trains LoRA adapters by PPO and by supervision.",
                "mellow_learner_server");
