@@ -14,7 +14,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mellow;  // NOLINT: a whole program
-  static const testing::TempFolder folder;
+  static const mellow::testing::TempFolder folder;
   const std::string path = folder / "tokens";
   // A token that is in the file for certain, in a line that may be bad.
   const std::string secret = "s3cr3t-t0ken";
