@@ -1,8 +1,11 @@
 #include "common/nn/load.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "common/base/status.h"
 #include "common/nn/cpu/cpu_roberta.h"
 #include "common/nn/cpu/cpu_t5.h"
@@ -25,11 +28,12 @@ absl::Status CheckOptions(const LoadOptions& options) {
 
 // A user who gives the classifier where the summariser belongs should read that, not a list of
 // missing tensors.
-absl::Status CheckModelType(const std::string& folder, absl::string_view expected) {
+absl::Status CheckModelType(const std::string& folder, absl::Span<const char* const> expected) {
   MELLOW_ASSIGN_OR_RETURN(const std::string type, ModelType(folder));
-  if (type == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(folder, " holds a model of type \"", type, "\", expected \"", expected, "\""));
+  if (std::find(expected.begin(), expected.end(), type) != expected.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(folder, " holds a model of type \"", type,
+                                                 "\", expected \"",
+                                                 absl::StrJoin(expected, "\" or \""), "\""));
 }
 
 #ifndef MELLOW_NN_TORCH
@@ -48,19 +52,10 @@ absl::StatusOr<std::unique_ptr<Interface>> Up(absl::StatusOr<std::unique_ptr<Mod
 
 }  // namespace
 
-absl::StatusOr<WeightType> ParseWeightType(absl::string_view text) {
-  if (text == "float32") return WeightType::kFloat32;
-  if (text == "bfloat16") return WeightType::kBFloat16;
-  if (text == "float16") return WeightType::kFloat16;
-  if (text == "int8") return WeightType::kInt8;
-  return absl::InvalidArgumentError(
-      absl::StrCat("weight type \"", text, "\": expected float32, bfloat16, float16 or int8"));
-}
-
 absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder,
                                                                const LoadOptions& options) {
   MELLOW_RETURN_IF_ERROR(CheckOptions(options));
-  MELLOW_RETURN_IF_ERROR(CheckModelType(folder, "t5"));
+  MELLOW_RETURN_IF_ERROR(CheckModelType(folder, {"t5", "mt5", "umt5"}));
   if (options.device.cuda) {
 #ifdef MELLOW_NN_TORCH
     return LoadTorchSeq2SeqModel(folder, options);
@@ -74,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string
 absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(
     const std::string& folder, const LoadOptions& options) {
   MELLOW_RETURN_IF_ERROR(CheckOptions(options));
-  MELLOW_RETURN_IF_ERROR(CheckModelType(folder, "roberta"));
+  MELLOW_RETURN_IF_ERROR(CheckModelType(folder, {"roberta"}));
   if (options.device.cuda) {
 #ifdef MELLOW_NN_TORCH
     return LoadTorchSequenceClassifier(folder, options);

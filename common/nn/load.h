@@ -8,12 +8,9 @@
 #include "common/nn/device.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/nn/sequence_classifier.h"
+#include "common/nn/weight_type.h"
 
 namespace mellow::nn {
-
-// How the frozen matrices are stored. Activations, LoRA, norms and sums are fp32 whatever the weights are.
-enum class WeightType { kFloat32, kBFloat16, kFloat16, kInt8 };
-[[nodiscard]] absl::StatusOr<WeightType> ParseWeightType(absl::string_view text);  // "float32", "bfloat16", "float16", "int8"
 
 struct LoadOptions {
   Device device;
@@ -21,8 +18,8 @@ struct LoadOptions {
   WeightType weights = WeightType::kFloat32;
 };
 
-// Load a Hugging Face folder for inference: our own kernels on the CPU, libtorch on CUDA. Errors as LoadModelTensors, Read*Config and
-// TensorReader::Finish, with the folder named.
+// Load a Hugging Face folder for inference: our own kernels on the CPU, libtorch on CUDA. Errors as
+// ReadPretrained* and TensorReader::Finish, with the folder named.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder, const LoadOptions& options);
 [[nodiscard]] absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(const std::string& folder, const LoadOptions& options);
 

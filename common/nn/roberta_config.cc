@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/nn/common_keys.h"
 #include "common/nn/weights/json_fields.h"
 
 namespace mellow::nn {
@@ -44,12 +45,17 @@ void ReadLabels(JsonFields* fields, std::vector<std::string>* labels) {
 
 // What would change the numbers and is not implemented.
 void CheckVariants(JsonFields* fields) {
-  std::string positions = "absolute";
-  fields->String("position_embedding_type", &positions);
-  if (positions != "absolute") fields->Reject("position_embedding_type", "absolute");
-  bool decoder = false;
-  fields->Bool("is_decoder", &decoder);
-  if (decoder) fields->Reject("is_decoder", "false");
+  fields->Only("position_embedding_type", "absolute");
+  for (const char* field : {"is_decoder", "add_cross_attention"}) fields->Only(field, false);
+}
+
+// What else configurations of this model have: of training, and of other heads than this one.
+void ReadOtherKeys(JsonFields* fields) {
+  ReadCommonKeys(fields);
+  fields->Harmless({"hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
+                    "initializer_range", "eos_token_id", "decoder_start_token_id",
+                    "is_encoder_decoder", "tie_word_embeddings", "label2id", "_num_labels",
+                    "problem_type"});
 }
 
 void CheckTogether(const RobertaConfig& config, JsonFields* fields) {
@@ -94,11 +100,17 @@ absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text, absl::s
   fields.Int("type_vocab_size", 1, kMaxWidth, &config.type_vocab_size);
   fields.Number("layer_norm_eps", 0, 1, &config.layer_norm_eps);
   fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
-  fields.String("hidden_act", &config.hidden_act);
+  std::string activation = "gelu";
+  fields.String("hidden_act", &activation);
+  if (!ParseActivation(activation, &config.hidden_act))
+    fields.Reject("hidden_act", kActivationNames);
   ReadLabels(&fields, &config.labels);
   CheckVariants(&fields);
+  ReadOtherKeys(&fields);
   CheckTogether(config, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish(name));
+  for (const std::string& unknown : fields.Unknown())
+    config.warnings.push_back(absl::StrCat(name, ": ", unknown));
   return config;
 }
 

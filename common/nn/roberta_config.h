@@ -7,28 +7,31 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/nn/activation.h"
 
 namespace mellow::nn {
 
-// What config.json of a RobertaForSequenceClassification folder says.
+// What config.json of a RobertaForSequenceClassification folder says; defaults are those of
+// transformers' RobertaConfig.
 struct RobertaConfig {
   int vocab_size = 50265;
   int hidden_size = 768;
   int num_hidden_layers = 12;
   int num_attention_heads = 12;
   int intermediate_size = 3072;
-  int max_position_embeddings = 514;
-  int type_vocab_size = 1;
-  double layer_norm_eps = 1e-5;
+  int max_position_embeddings = 512;
+  int type_vocab_size = 2;
+  double layer_norm_eps = 1e-12;
   int32_t pad_token_id = 1;
-  std::string hidden_act = "gelu";
-  std::vector<std::string> labels;  // id2label in id order
+  Activation hidden_act = Activation::kGelu;
+  std::vector<std::string> labels;    // id2label in id order
+  std::vector<std::string> warnings;  // what the file says and nobody here knows; a line each
 
   // Positions start at pad_token_id + 1, so two of the table's rows are never used.
   int max_tokens() const { return max_position_embeddings - pad_token_id - 1; }
 };
 
-// As ReadT5Config. InvalidArgument also when id2label is not 0..n-1.
+// As ReadT5Config. InvalidArgument also when id2label is not 0..n-1, or hidden_act not known.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder);
 // The same from the file's text; `name` stands for the file in errors.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text,

@@ -64,7 +64,8 @@ class Seq2SeqModel {
   // A copy of the row that can go another way (beam search); shares the encoder's part.
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<DecodeRow>> Fork(const DecodeRow& row) = 0;
 
-  // Teacher-forced: out[i][t] = log p(target_ids[t] | source, target_ids[:t]) of the raw distribution.
+  // Teacher-forced: out[i][t] = log p(target_ids[t] | source, target_ids[:t]) of the raw
+  // distribution. Internal: one of them is not finite.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(absl::Span<const ScoreRequest> requests) = 0;
 };
 

@@ -2,10 +2,12 @@
 
 #include <limits>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/nn/common_keys.h"
 #include "common/nn/weights/json_fields.h"
 
 namespace mellow::nn {
@@ -16,24 +18,8 @@ constexpr int kMaxWidth = 1 << 20;
 constexpr int kMaxLayers = 1000;
 constexpr int64_t kMaxMatrix = int64_t{1} << 31;
 
-bool ParseActivation(absl::string_view name, T5Activation* activation) {
-  if (name == "relu") {
-    *activation = T5Activation::kRelu;
-  } else if (name == "gelu_new" || name == "gelu_pytorch_tanh") {  // one formula under two names
-    *activation = T5Activation::kGeluNew;
-  } else if (name == "gelu") {
-    *activation = T5Activation::kGelu;
-  } else if (name == "silu" || name == "swish") {
-    *activation = T5Activation::kSilu;
-  } else {
-    return false;
-  }
-  return true;
-}
-
-void ReadActivation(JsonFields* fields, T5Config* config) {
+void ReadActivation(JsonFields* fields, std::string text, T5Config* config) {
   constexpr absl::string_view kGated = "gated-";
-  std::string text = "relu";
   fields->String("feed_forward_proj", &text);
   absl::string_view name = text;
   if (name.substr(0, kGated.size()) == kGated) {
@@ -45,13 +31,52 @@ void ReadActivation(JsonFields* fields, T5Config* config) {
   }
   if (!ParseActivation(name, &config->activation))
     fields->Reject("feed_forward_proj",
-                   "relu, gelu, gelu_new or silu, or one of them after \"gated-\"");
+                   absl::StrCat(kActivationNames, ", or one of them after \"gated-\""));
   // Newer transformers write the two results down as well, and read them with priority.
   fields->Bool("is_gated_act", &config->gated);
   std::string activation;
   fields->String("dense_act_fn", &activation);
   if (!activation.empty() && !ParseActivation(activation, &config->activation))
-    fields->Reject("dense_act_fn", "relu, gelu, gelu_new or silu");
+    fields->Reject("dense_act_fn", kActivationNames);
+}
+
+// A size and transformers' common name for it, which sets the same attribute there.
+void ReadSize(JsonFields* fields, const char* name, const char* common, int most, int* value) {
+  int other = 0;
+  fields->Int(common, 1, most, &other);
+  if (other != 0) *value = other;
+  fields->Int(name, 1, most, value);
+  if (other != 0 && *value != other) fields->Reject(common, absl::StrCat("what ", name, " says"));
+}
+
+void ReadHead(JsonFields* fields, bool mt5, T5Config* config) {
+  std::string version;
+  fields->String("transformers_version", &version);
+  int major = 0;
+  config->written_by_transformers_5 =
+      absl::SimpleAtoi(version.substr(0, version.find('.')), &major) && major >= 5;
+  fields->Bool("tie_word_embeddings", &config->tie_word_embeddings);
+  // Up to transformers 4, one flag says both: whether the head is the embedding, and whether its
+  // input is scaled. Version 5 wrote down the scaling alone (and left mT5's out of the code).
+  config->scale_decoder_outputs = config->tie_word_embeddings;
+  if (mt5) {
+    if (config->written_by_transformers_5) config->scale_decoder_outputs = false;
+    fields->Only("scale_decoder_outputs", false);
+  } else if (fields->Find("scale_decoder_outputs") != nullptr) {
+    config->written_by_transformers_5 = true;
+    fields->Bool("scale_decoder_outputs", &config->scale_decoder_outputs);
+  }
+}
+
+// What else configurations of these models have.
+void ReadOtherKeys(JsonFields* fields) {
+  ReadCommonKeys(fields);
+  fields->Only("is_encoder_decoder", true);
+  // Of training, of other heads, of the stacks (which set theirs themselves), and of exporters that
+  // transformers does not listen to.
+  fields->Harmless({"initializer_factor", "classifier_dropout", "problem_type", "id2label",
+                    "label2id", "num_labels", "_num_labels", "is_decoder", "add_cross_attention",
+                    "n_positions", "scalable_attention"});
 }
 
 void CheckTogether(const T5Config& config, JsonFields* fields) {
@@ -80,34 +105,49 @@ absl::StatusOr<T5Config> ReadT5Config(const std::string& folder) {
 absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view name) {
   MELLOW_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(text, name));
   JsonFields fields(json);
-  std::string model_type;
-  fields.String("model_type", &model_type);
-  if (model_type != "t5") {
-    fields.Reject("model_type", "t5");
+  std::string type;
+  fields.String("model_type", &type);
+  const bool mt5 = type == "mt5";
+  const bool umt5 = type == "umt5";
+  if (type != "t5" && !mt5 && !umt5) {
+    fields.Reject("model_type", "t5, mt5 or umt5");
     return fields.Finish(name);  // the other fields mean something else there
   }
   T5Config config;
+  std::string feed_forward = "relu";
+  if (mt5 || umt5) {
+    config.vocab_size = 250112;
+    config.d_ff = 1024;
+    config.num_layers = 8;
+    config.num_heads = 6;
+    config.tie_word_embeddings = umt5;
+    config.bias_in_every_layer = umt5;
+    feed_forward = "gated-gelu";
+  }
   fields.Int("vocab_size", 1, std::numeric_limits<int>::max(), &config.vocab_size);
-  fields.Int("d_model", 1, kMaxWidth, &config.d_model);
-  fields.Int("d_kv", 1, kMaxWidth, &config.d_kv);
+  ReadSize(&fields, "d_model", "hidden_size", kMaxWidth, &config.d_model);
+  ReadSize(&fields, "d_kv", "head_dim", kMaxWidth, &config.d_kv);
   fields.Int("d_ff", 1, kMaxWidth, &config.d_ff);
-  fields.Int("num_layers", 1, kMaxLayers, &config.num_layers);
+  ReadSize(&fields, "num_layers", "num_hidden_layers", kMaxLayers, &config.num_layers);
   config.num_decoder_layers = config.num_layers;
   fields.Int("num_decoder_layers", 1, kMaxLayers, &config.num_decoder_layers);
-  fields.Int("num_heads", 1, kMaxWidth, &config.num_heads);
+  ReadSize(&fields, "num_heads", "num_attention_heads", kMaxWidth, &config.num_heads);
   fields.Int("relative_attention_num_buckets", 4, kMaxWidth,
              &config.relative_attention_num_buckets);
   fields.Int("relative_attention_max_distance", 1, kMaxWidth,
              &config.relative_attention_max_distance);
   fields.Number("layer_norm_epsilon", 0, 1, &config.layer_norm_epsilon);
   fields.Number("dropout_rate", 0, 1, &config.dropout_rate);
-  ReadActivation(&fields, &config);
-  fields.Bool("tie_word_embeddings", &config.tie_word_embeddings);
+  ReadActivation(&fields, feed_forward, &config);
+  ReadHead(&fields, mt5, &config);
   fields.Int("decoder_start_token_id", 0, config.vocab_size - 1, &config.decoder_start_token_id);
   fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
   fields.Int("eos_token_id", 0, config.vocab_size - 1, &config.eos_token_id);
+  ReadOtherKeys(&fields);
   CheckTogether(config, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish(name));
+  for (const std::string& unknown : fields.Unknown())
+    config.warnings.push_back(absl::StrCat(name, ": ", unknown));
   return config;
 }
 

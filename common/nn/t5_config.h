@@ -3,15 +3,17 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/nn/activation.h"
 
 namespace mellow::nn {
 
-enum class T5Activation { kRelu, kGeluNew, kGelu, kSilu };
-
-// What config.json of a T5 folder says; defaults are those of transformers' T5Config.
+// What config.json of a T5, mT5 or UMT5 folder says; defaults are those of transformers' T5Config
+// (ParseT5Config begins with those of the folder's own model_type). mT5 and UMT5 compute as T5 v1.1
+// does, but for UMT5's position biases.
 struct T5Config {
   int vocab_size = 32128;
   int d_model = 512;
@@ -25,19 +27,26 @@ struct T5Config {
   double layer_norm_epsilon = 1e-6;
   double dropout_rate = 0.1;
   bool gated = false;  // "gated-gelu": wi_0, wi_1; else one wi
-  T5Activation activation = T5Activation::kRelu;
-  bool tie_word_embeddings =
-      true;  // then the head is the embedding and its input is scaled by d_model^-0.5
+  Activation activation = Activation::kRelu;
+  bool bias_in_every_layer = false;  // UMT5; else each stack's first layer has the bias of all
+  // The head is the embedding. The file's word alone does not decide: ReadPretrainedT5 sets it by
+  // the tensors that are there.
+  bool tie_word_embeddings = true;
+  bool scale_decoder_outputs = true;  // the head's input is multiplied by d_model^-0.5
+  // transformers 5 says tie_word_embeddings of every T5 that it writes, also where it writes a head
+  // of its own.
+  bool written_by_transformers_5 = false;
   int32_t decoder_start_token_id = 0;
   int32_t pad_token_id = 0;
   int32_t eos_token_id = 1;
+  std::vector<std::string> warnings;  // what the file says and nobody here knows; a line each
 
   int inner_dim() const { return num_heads * d_kv; }
 };
 
-// Reads and checks FOLDER/config.json. NotFound: no such file. InvalidArgument: not JSON,
-// model_type other than "t5", an unknown feed_forward_proj, a size that is not positive (the
-// message names field and value).
+// Reads and checks FOLDER/config.json. NotFound: no such file. InvalidArgument: not JSON, another
+// model_type, an unknown feed_forward_proj, a size that is not positive, a key whose value would
+// change numbers and is not implemented (the message names field and value).
 [[nodiscard]] absl::StatusOr<T5Config> ReadT5Config(const std::string& folder);
 // The same from the file's text; `name` stands for the file in errors.
 [[nodiscard]] absl::StatusOr<T5Config> ParseT5Config(absl::string_view text,

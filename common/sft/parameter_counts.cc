@@ -66,7 +66,8 @@ absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model,
   base += static_cast<int64_t>(model.d_model) *
           (2 * model.num_layers + 3 * model.num_decoder_layers + 2);
   // Relative position biases of both stacks; the embedding, and the head unless it is the same.
-  base += 2 * static_cast<int64_t>(model.relative_attention_num_buckets) * model.num_heads;
+  const int biases = model.bias_in_every_layer ? model.num_layers + model.num_decoder_layers : 2;
+  base += static_cast<int64_t>(model.relative_attention_num_buckets) * model.num_heads * biases;
   base +=
       static_cast<int64_t>(model.vocab_size) * model.d_model * (model.tie_word_embeddings ? 1 : 2);
   counts.total = base + counts.trainable;

@@ -7,6 +7,8 @@
 #
 #   deploy/tools/fetch_models.sh             everything (1.5 GB)
 #   deploy/tools/fetch_models.sh --check     only say what is there
+#   deploy/tools/fetch_models.sh ORG/NAME[@REVISION]...
+#                                            these models or adapters instead, into the Hub's cache, where flags and run files find them by that name
 #
 # What is there is kept. HF_TOKEN, HF_ENDPOINT and HF_HOME mean what they mean to the client.
 set -euo pipefail
@@ -36,11 +38,28 @@ install_client() {
     die "could not install huggingface_hub (on Debian: apt-get install python3-venv)"
 }
 
+# cache ORG/NAME[@REVISION]: what Mellow reads of a repository, without the weights of other frameworks. PyTorch's only where there are no
+# safetensors.
+cache() {
+  local repository=${1%%@*} revision=main
+  [[ "$1" != *@* ]] || revision=${1#*@}
+  local get=("$VENV/bin/huggingface-cli" download --quiet --revision "$revision" "$repository") snapshot
+  say "$1: fetching into the Hub's cache"
+  snapshot=$("${get[@]}" --include '*.json' '*.txt' '*.model' '*.safetensors') || die "could not fetch $1 from the Hub"
+  compgen -G "$snapshot/*.safetensors" >/dev/null || "${get[@]}" --include 'pytorch_model*' 'adapter_model.bin' >/dev/null ||
+    die "could not fetch the weights of $1 from the Hub"
+  say "$1: $snapshot"
+}
+
 check=false
 case "${1:-}" in
   "") ;;
   --check) check=true ;;
-  *) die "unknown argument '$1' (only --check)" ;;
+  */*)
+    install_client
+    for name in "$@"; do cache "$name"; done
+    exit ;;
+  *) die "unknown argument '$1' (--check, or ORG/NAME[@REVISION]...)" ;;
 esac
 [[ "$check" == true ]] || install_client
 download google/flan-t5-base model deploy/models/flan-t5-base \

@@ -19,6 +19,7 @@
 #include "services/cli/json_lines.h"
 #include "services/cli/model_loading.h"
 #include "services/cli/python_random.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 namespace {
@@ -294,6 +295,7 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
         add("ppo", "One PPO step with LoRA r = 32: sampling, scoring and update, seconds each",
             BenchPpo);
     sub->add_option("--reward-model", o->reward_model, "Hugging Face RoBERTa classifier folder")
+        ->transform(wire::ModelFolder())
         ->required();
     sub->add_option("--batch", o->batch, "Prompts")->capture_default_str()->check(at_least_one);
     sub->add_option("--mini-batch", o->mini_batch, "PPO's mini-batch")

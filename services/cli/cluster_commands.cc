@@ -27,6 +27,7 @@
 #include "services/cli/printable.h"
 #include "services/cli/process.h"
 #include "services/cli/supervisor.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 namespace {
@@ -225,9 +226,12 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
       ->capture_default_str();
   sub->add_option("--rewards", o->rewards, "Reward servers (they score)")->capture_default_str();
   sub->add_option("--policy-model", o->policy_model,
-                  "Hugging Face T5 folder [the mini-summarizer that ships]");
+                  "Hugging Face T5 folder, or ORG/NAME[@REVISION] of the Hub's cache "
+                  "[the mini-summarizer that ships]")
+      ->transform(wire::ModelFolder());
   sub->add_option("--reward-model", o->reward_model,
-                  "Hugging Face RoBERTa classifier folder [the mini-toxicity that ships]");
+                  "Hugging Face RoBERTa classifier, likewise [the mini-toxicity that ships]")
+      ->transform(wire::ModelFolder());
   sub->add_option("--threads", o->threads,
                   "Cores to share out: policies get an equal part each, rewards half, the learner "
                   "all; 0: all of the machine")
@@ -236,6 +240,7 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
       ->capture_default_str();
   sub->add_option("--dtype", o->dtype,
                   "Weights of the policy servers: float32, bfloat16, float16, int8")
+      ->transform(wire::WeightTypeFlag())
       ->capture_default_str();
   sub->add_option("--toxic-label", o->toxic_label,
                   "Label whose probability is the toxicity [the reward server's default]");

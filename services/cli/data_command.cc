@@ -9,6 +9,7 @@
 #include "services/cli/data_description.h"
 #include "services/cli/data_view.h"
 #include "services/cli/json_lines.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 namespace {
@@ -40,7 +41,8 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   sub->add_option("--column", o->what.column, "Of the dialogues")->capture_default_str();
   sub->add_option("--summary-column", o->what.summary_column,
                   "Of the summaries [summary, where there is one]");
-  sub->add_option("--model", o->what.model, "Model folder whose tokenizer counts tokens");
+  sub->add_option("--model", o->what.model, "Model folder whose tokenizer counts tokens")
+      ->transform(wire::ModelFolder());
   sub->add_option("--prompt-template", o->what.prompt_template, "With the column in braces")
       ->default_str("the notebook's");
   sub->add_option("--max-source-tokens", o->what.max_source_tokens, "Where prompts are truncated")
@@ -48,7 +50,8 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
       ->check(CLI::PositiveNumber);
   sub->add_option("--dir", o->what.dir, "Cluster whose reward service scores the texts");
   sub->add_option("--reward-model", o->what.reward_model,
-                  "Classifier folder that scores them in this process instead");
+                  "Classifier folder that scores them in this process instead")
+      ->transform(wire::ModelFolder());
   sub->add_option("--score-rows", o->what.score_rows,
                   "Rows to score, drawn by a fixed seed; 0: all of them")
       ->capture_default_str()

@@ -12,12 +12,12 @@ namespace {
 
 using evaluation::v1::EvaluationSpec;
 
-std::vector<std::string*> PathsOf(EvaluationSpec* spec) {
-  std::vector<std::string*> paths;
-  const auto add = [&paths](bool there, std::string* path) {
-    if (there && !path->empty()) paths.push_back(path);
+std::vector<SpecPath> PathsOf(EvaluationSpec* spec) {
+  std::vector<SpecPath> paths;
+  const auto add = [&paths](bool there, std::string* path, bool on_hub = true) {
+    if (there && !path->empty()) paths.push_back({path, on_hub});
   };
-  if (spec->has_data()) add(true, spec->mutable_data()->mutable_path());
+  if (spec->has_data()) add(true, spec->mutable_data()->mutable_path(), /*on_hub=*/false);
   if (spec->has_policy_model()) add(true, spec->mutable_policy_model());
   if (spec->reward().has_model()) add(true, spec->mutable_reward()->mutable_model());
   for (evaluation::v1::Judge& judge : *spec->mutable_judges()) add(true, judge.mutable_model());

@@ -5,8 +5,10 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/nn/labels.h"
+#include "common/nn/weights/finite.h"
 #include "common/nn/weights/model_hash.h"
 #include "services/cli/evaluation_engines.h"
+#include "services/cli/model_loading.h"
 
 namespace mellow::cli {
 namespace {
@@ -102,6 +104,7 @@ class LocalJudge : public JudgeEngine {
     for (size_t begin = 0; begin < texts.size(); begin += kTextsACall) {
       const auto batch = absl::MakeSpan(sequences).subspan(begin, kTextsACall);
       MELLOW_ASSIGN_OR_RETURN(const auto logits, model_->Classify(batch));
+      MELLOW_RETURN_IF_ERROR(nn::CheckComputed(logits, "logits"));
       for (size_t i = 0; i < logits.size(); ++i) {
         scores[begin + i].toxicity = nn::Softmax(logits[i])[places_.toxic];
         scores[begin + i].logit = logits[i][places_.label];
@@ -139,6 +142,7 @@ absl::StatusOr<std::unique_ptr<JudgeEngine>> MakeLocalJudge(const std::string& f
                                                             const std::string& label,
                                                             const std::string& toxic_label) {
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSequenceClassifier(folder, load));
+  PrintWarnings(model->config().warnings);
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(folder));
   eval::Judge judge;
   judge.model = folder;

@@ -11,6 +11,7 @@
 #include "services/cli/cluster_file.h"
 #include "services/cli/evaluation_arms.h"
 #include "services/cli/evaluation_file.h"
+#include "services/cli/model_loading.h"
 #include "services/cli/orchestrator_client.h"
 
 namespace mellow::cli {
@@ -130,6 +131,7 @@ class Opener {
           nn::LoadSeq2SeqModel(session_->evaluation.config.policy_model, load_);
       if (!model.ok()) return Annotate(model.status(), "policy_model");
       session_->model = *std::move(model);
+      PrintWarnings(session_->model->config().warnings);
     }
     for (const ResolvedArm& arm : arms) {
       session_->evaluation.arms.push_back(arm.arm);

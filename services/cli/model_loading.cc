@@ -2,17 +2,26 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/adapters/peft.h"
 #include "common/base/status.h"
+#include "services/cli/printable.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 
 void AddModelFlags(CLI::App* sub, ModelOptions* options, bool adapter) {
-  sub->add_option("MODEL", options->model, "Hugging Face model folder")->required();
-  if (adapter) sub->add_option("--adapter", options->adapter, "PEFT adapter folder [none]");
+  sub->add_option("MODEL", options->model,
+                  "Hugging Face model folder, or ORG/NAME[@REVISION] of the Hub's cache")
+      ->transform(wire::ModelFolder())
+      ->required();
+  if (adapter) {
+    sub->add_option("--adapter", options->adapter, "PEFT adapter folder [none]")
+        ->transform(wire::ModelFolder());
+  }
   sub->add_option("--device", options->device,
                   "cpu, cuda, cuda:N, or auto: CUDA where there is one")
       ->capture_default_str();
@@ -20,7 +29,13 @@ void AddModelFlags(CLI::App* sub, ModelOptions* options, bool adapter) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
   sub->add_option("--dtype", options->dtype, "Frozen weights: float32, bfloat16, float16, int8")
+      ->transform(wire::WeightTypeFlag())
       ->capture_default_str();
+}
+
+void PrintWarnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings)
+    std::fprintf(stderr, "mellow: warning: %s\n", PrintableLine(warning).c_str());
 }
 
 int ThreadsOf(const ModelOptions& options) {
@@ -41,6 +56,7 @@ absl::StatusOr<LoadedPolicy> LoadPolicy(const ModelOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const nn::LoadOptions load, ToLoadOptions(options));
   LoadedPolicy policy;
   MELLOW_ASSIGN_OR_RETURN(policy.model, nn::LoadSeq2SeqModel(options.model, load));
+  PrintWarnings(policy.model->config().warnings);
   if (options.adapter.empty()) return policy;
   MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ReadPeftFolder(options.adapter));
   auto prepared = policy.model->Prepare(lora);
@@ -51,7 +67,9 @@ absl::StatusOr<LoadedPolicy> LoadPolicy(const ModelOptions& options) {
 
 absl::StatusOr<std::unique_ptr<nn::SequenceClassifier>> LoadReward(const ModelOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const nn::LoadOptions load, ToLoadOptions(options));
-  return nn::LoadSequenceClassifier(options.model, load);
+  MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSequenceClassifier(options.model, load));
+  PrintWarnings(model->config().warnings);
+  return model;
 }
 
 }  // namespace mellow::cli

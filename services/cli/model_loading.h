@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/nn/load.h"
@@ -26,6 +27,9 @@ struct ModelOptions {
 
 // MODEL, --device, --threads, --dtype; with `adapter` also --adapter.
 void AddModelFlags(CLI::App* sub, ModelOptions* options, bool adapter);
+
+// What a model's configuration says and nobody here knows: a line each on standard error.
+void PrintWarnings(const std::vector<std::string>& warnings);
 
 [[nodiscard]] int ThreadsOf(const ModelOptions& options);
 [[nodiscard]] absl::StatusOr<nn::LoadOptions> ToLoadOptions(const ModelOptions& options);

@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/nn/generation/generate.h"
 #include "common/nn/labels.h"
+#include "common/nn/weights/finite.h"
 #include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
@@ -137,6 +138,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
                                   tokenizer->Encode(text, model->config().max_tokens()));
         }
         MELLOW_ASSIGN_OR_RETURN(const auto logits, model->Classify(sequences));
+        MELLOW_RETURN_IF_ERROR(nn::CheckComputed(logits, "logits"));
         std::vector<Json> answers;
         for (const std::vector<float>& row : logits) {
           const auto best =

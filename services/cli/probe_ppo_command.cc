@@ -100,6 +100,7 @@ absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(
       const std::unique_ptr<rl::PpoTrainer> trainer,
       rl::PpoTrainer::Create(options.model.model, config, start, trainer_options));
+  PrintWarnings(trainer->model_config().warnings);
   AnswerInBatches(std::cin, std::cout, 1,
                   [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
                     MELLOW_ASSIGN_OR_RETURN(const std::vector<rl::Rollout> rollouts,

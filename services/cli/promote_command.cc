@@ -28,6 +28,7 @@
 #include "services/cli/printable.h"
 #include "services/cli/request_id.h"
 #include "services/cli/table.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 namespace {
@@ -290,6 +291,7 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
       "Make an adapter the champion, which `summarize` serves by default, when an evaluation says "
       "that it is less toxic and no worse; exit code 3 when it does not");
   promote->add_option("ADAPTER", options->adapter, "Version of the cluster, or PEFT folder")
+      ->transform(wire::ModelFolder())
       ->required();
   promote->add_option("--evaluation", options->evaluation,
                       "evaluation.json of `mellow evaluate` with the adapter as an arm");

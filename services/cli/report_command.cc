@@ -22,6 +22,7 @@
 #include "services/cli/command.h"
 #include "services/cli/evaluation_engines.h"
 #include "services/cli/model_loading.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 namespace {
@@ -141,7 +142,8 @@ void AddReportCommand(CLI::App* app, Action* chosen) {
                   "marks toxic words by its reward model [none]");
   sub->add_option("--reward-model", o->reward_model,
                   "Classifier folder that marks toxic words in this process, without a cluster or "
-                  "instead of its reward model [none]");
+                  "instead of its reward model [none]")
+      ->transform(wire::ModelFolder());
   sub->add_option("--toxic-label", o->toxic_label,
                   "Label of that classifier or reward model whose probability is the toxicity "
                   "[its own]");

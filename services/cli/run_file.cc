@@ -10,14 +10,14 @@ namespace {
 using orchestrator::v1::RunSpec;
 
 // The fields that hold paths.
-std::vector<std::string*> PathsOf(RunSpec* spec) {
-  std::vector<std::string*> paths;
+std::vector<SpecPath> PathsOf(RunSpec* spec) {
+  std::vector<SpecPath> paths;
   if (spec->has_data() && !spec->data().path().empty())
-    paths.push_back(spec->mutable_data()->mutable_path());
+    paths.push_back({spec->mutable_data()->mutable_path()});
   if (spec->has_start_adapter() && !spec->start_adapter().empty())
-    paths.push_back(spec->mutable_start_adapter());
+    paths.push_back({spec->mutable_start_adapter(), /*on_hub=*/true});
   if (spec->ppo().has_value_head_file() && !spec->ppo().value_head_file().empty())
-    paths.push_back(spec->mutable_ppo()->mutable_value_head_file());
+    paths.push_back({spec->mutable_ppo()->mutable_value_head_file()});
   return paths;
 }
 

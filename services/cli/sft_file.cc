@@ -12,11 +12,12 @@ namespace {
 
 using learner::v1::SftSpec;
 
-std::vector<std::string*> PathsOf(SftSpec* spec) {
-  std::vector<std::string*> paths;
-  if (!spec->data().path().empty()) paths.push_back(spec->mutable_data()->mutable_path());
-  if (!spec->data().dev_path().empty()) paths.push_back(spec->mutable_data()->mutable_dev_path());
-  if (!spec->start_adapter().empty()) paths.push_back(spec->mutable_start_adapter());
+std::vector<SpecPath> PathsOf(SftSpec* spec) {
+  std::vector<SpecPath> paths;
+  if (!spec->data().path().empty()) paths.push_back({spec->mutable_data()->mutable_path()});
+  if (!spec->data().dev_path().empty()) paths.push_back({spec->mutable_data()->mutable_dev_path()});
+  if (!spec->start_adapter().empty())
+    paths.push_back({spec->mutable_start_adapter(), /*on_hub=*/true});
   return paths;
 }
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/nn/weights/hub_cache.h"
 
 namespace mellow::cli {
 namespace {
@@ -88,8 +89,18 @@ absl::Status StoreValue(absl::string_view path, absl::string_view text,
   }
 }
 
-void MakeAbsolute(const fs::path& base, const std::vector<std::string*>& paths) {
-  for (std::string* path : paths) *path = (base / *path).lexically_normal().string();
+absl::Status MakeAbsolute(const fs::path& base, const std::vector<SpecPath>& paths) {
+  for (const SpecPath& field : paths) {
+    const fs::path absolute = (base / *field.path).lexically_normal();
+    std::error_code ignored;
+    const auto id = nn::ParseHubId(*field.path);
+    if (field.on_hub && id && !fs::exists(absolute, ignored)) {
+      MELLOW_ASSIGN_OR_RETURN(*field.path, nn::FindSnapshot(*id));
+    } else {
+      *field.path = absolute.string();
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -168,15 +179,15 @@ absl::Status SetField(absl::string_view assignment, Message* spec) {
 }
 
 absl::Status LoadSpec(const std::string& path, const std::vector<std::string>& overrides,
-                      const std::function<std::vector<std::string*>()>& paths, Message* spec) {
+                      const std::function<std::vector<SpecPath>()>& paths, Message* spec) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   MELLOW_RETURN_IF_ERROR(Annotate(SpecFromJson(text, spec), path));
   std::error_code error;
-  MakeAbsolute(fs::absolute(path, error).parent_path(), paths());
+  MELLOW_RETURN_IF_ERROR(
+      Annotate(MakeAbsolute(fs::absolute(path, error).parent_path(), paths()), path));
   for (const std::string& assignment : overrides)
     MELLOW_RETURN_IF_ERROR(SetField(assignment, spec));
-  MakeAbsolute(fs::current_path(error), paths());
-  return absl::OkStatus();
+  return MakeAbsolute(fs::current_path(error), paths());
 }
 
 }  // namespace mellow::cli

@@ -33,12 +33,20 @@ namespace mellow::cli {
 // named).
 [[nodiscard]] absl::Status SetField(absl::string_view assignment, google::protobuf::Message* spec);
 
+// A spec's field that holds a path and is not empty.
+struct SpecPath {
+  std::string* path;
+  // Of a model or an adapter: a folder, or its name on the Hub, which becomes its folder in the
+  // Hub's cache.
+  bool on_hub = false;
+};
+
 // Reads a file, applies the overrides and makes the paths absolute: those of the file are relative
-// to the file, those of overrides to the current folder. `paths` gives the spec's fields that hold
-// paths and are not empty. Errors name the file and the field.
+// to the file, those of overrides to the current folder. `paths` gives the spec's. Errors name the
+// file and the field; NotFound: a name of the Hub that is not in the cache.
 [[nodiscard]] absl::Status LoadSpec(const std::string& path,
                                     const std::vector<std::string>& overrides,
-                                    const std::function<std::vector<std::string*>()>& paths,
+                                    const std::function<std::vector<SpecPath>()>& paths,
                                     google::protobuf::Message* spec);
 
 }  // namespace mellow::cli

@@ -13,6 +13,7 @@
 #include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::cli {
 namespace {
@@ -135,7 +136,9 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
   auto options = std::make_shared<TextOptions>();
   CLI::App* tokenize = app->add_subcommand(
       "tokenize", "Texts to token ids: JSON lines {\"text\": ...} on standard input");
-  tokenize->add_option("MODEL", options->model, "Hugging Face model folder")->required();
+  tokenize->add_option("MODEL", options->model, "Hugging Face model folder")
+      ->transform(wire::ModelFolder())
+      ->required();
   tokenize->footer(
       "Example:\n  echo '{\"text\": \"Good morning.\"}' | mellow tokenize "
       "deploy/models/mini-summarizer");
@@ -143,7 +146,9 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
 
   CLI::App* detokenize = app->add_subcommand(
       "detokenize", "Token ids to texts: JSON lines {\"ids\": [...]} on standard input");
-  detokenize->add_option("MODEL", options->model, "Hugging Face model folder")->required();
+  detokenize->add_option("MODEL", options->model, "Hugging Face model folder")
+      ->transform(wire::ModelFolder())
+      ->required();
   detokenize->add_flag("--keep-special", options->keep_special, "Keep special tokens such as </s>");
   detokenize->footer(
       "Example:\n  echo '{\"ids\": [8, 4, 1]}' | mellow detokenize deploy/models/mini-summarizer "

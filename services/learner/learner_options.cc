@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::learner {
 
@@ -23,7 +24,10 @@ absl::Status LearnerOptions::Validate() const {
 
 void AddLearnerFlags(CLI::App* app, LearnerOptions* options) {
   wire::AddServiceFlags(app, &options->service, "learner-0");
-  app->add_option("--model", options->model, "Hugging Face T5 folder: the base model of the policy")
+  app->add_option("--model", options->model,
+                  "Hugging Face T5 folder, or ORG/NAME[@REVISION] of the Hub's cache: the policy's "
+                  "base model")
+      ->transform(wire::ModelFolder())
       ->required();
   app->add_option("--checkpoint-dir", options->checkpoint_dir,
                   "Where runs keep their checkpoints and adapters")

@@ -6,7 +6,7 @@
 
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
-#include "common/nn/weights/model_folder.h"
+#include "common/nn/pretrained.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/learner/learner_service.h"
@@ -14,6 +14,14 @@
 
 namespace mellow::learner {
 namespace {
+
+// The weights are loaded when a run is opened; a wrong folder should not wait for that.
+absl::Status CheckModel(const std::string& folder) {
+  MELLOW_ASSIGN_OR_RETURN(const nn::PretrainedT5 model, nn::ReadPretrainedT5(folder));
+  for (const std::string& warning : model.config.warnings)
+    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+  return absl::OkStatus();
+}
 
 absl::Status Serve(LearnerOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
@@ -26,9 +34,7 @@ absl::Status Serve(LearnerOptions options) {
   MELLOW_ASSIGN_OR_RETURN(session.trainer.device, nn::ResolveDevice(options.device));
   session.trainer.threads = options.threads;
   const nn::ModelHash model_hash(options.model);
-  // The weights are loaded when a run is opened; a wrong folder should not wait for that.
-  MELLOW_RETURN_IF_ERROR(nn::ReadT5Config(options.model).status());
-  MELLOW_RETURN_IF_ERROR(nn::LoadModelTensors(options.model).status());
+  MELLOW_RETURN_IF_ERROR(CheckModel(options.model));
 
   obs::Metrics metrics;
   ComputeTurns turns;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "common/base/status.h"
 #include "common/data/prompt_template.h"
+#include "common/nn/weight_type.h"
 #include "services/learner/run_id.h"
 
 namespace mellow::learner {
@@ -74,7 +75,9 @@ absl::StatusOr<SftPlan> PlanOf(const v1::SftSpec& spec) {
   if (spec.has_checkpoint_every()) plan.checkpoint_every = spec.checkpoint_every();
   if (spec.schedule().has_warmup_steps()) plan.warmup_steps = spec.schedule().warmup_steps();
   if (spec.schedule().has_warmup_ratio()) plan.warmup_ratio = spec.schedule().warmup_ratio();
-  if (spec.has_precision() && spec.precision() != "fp32") {
+  if (spec.has_precision() &&
+      nn::ParseWeightType(spec.precision()).value_or(nn::WeightType::kInt8) !=
+          nn::WeightType::kFloat32) {
     return absl::InvalidArgumentError(
         absl::StrCat("precision: '", spec.precision(), "': training runs in fp32 only"));
   }

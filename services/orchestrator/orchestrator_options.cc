@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "services/wire/model_flags.h"
 
 namespace mellow::orchestrator {
 
@@ -40,7 +41,9 @@ void AddOrchestratorFlags(CLI::App* app, OrchestratorOptions* options) {
   wire::AddServiceFlags(app, &options->service, "orchestrator");
   app->add_option("--data-dir", options->data_dir, "Folder of the ledger and of the adapters");
   app->add_option("--policy-model", options->policy_model,
-                  "Hugging Face T5 folder; only its tokenizer is read");
+                  "Hugging Face T5 folder, or ORG/NAME[@REVISION] of the Hub's cache; only its "
+                  "tokenizer is read")
+      ->transform(wire::ModelFolder());
   app->add_option("--heartbeat-seconds", options->heartbeat_seconds,
                   "How often nodes say that they are there");
   app->add_option("--lost-after-seconds", options->lost_after_seconds,

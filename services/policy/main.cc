@@ -33,6 +33,9 @@ absl::Status Serve(PolicyOptions options) {
             {"parameters", model->parameter_count()},
             {"tokens_per_second", speed}});
 
+  for (const std::string& warning : model->config().warnings)
+    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+
   obs::Metrics metrics;
   AdapterTable adapters(options.max_adapters);
   PolicyEngine engine(

@@ -230,6 +230,11 @@ void PolicyEngine::StepAll() {
     running_.clear();
     return;
   }
+  std::erase_if(running_, [](Running& r) {
+    if (r.decoder->status().ok()) return false;
+    r.job.done(r.decoder->status());
+    return true;
+  });
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const double speed = static_cast<double>(running_.size()) / std::max(seconds, 1e-9);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/wire/adapter_stream.h"
+#include "services/wire/model_flags.h"
 #include "services/wire/text_limit.h"
 
 namespace mellow::policy {
@@ -51,11 +52,14 @@ absl::Status PolicyOptions::Validate() const {
 void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
   wire::AddServiceFlags(app, &options->service, "policy-0");
   app->add_option("--model", options->model,
-                  "Hugging Face T5 folder (config.json, weights, spiece.model)")
+                  "Hugging Face T5 folder (config.json, weights, tokenizer), or "
+                  "ORG/NAME[@REVISION] of the Hub's cache")
+      ->transform(wire::ModelFolder())
       ->required();
   app->add_option("--device", options->device, "auto, cpu or cuda:N");
   app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
-  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8");
+  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8")
+      ->transform(wire::WeightTypeFlag());
   app->add_option("--prompt-template", options->prompt_template,
                   "What Summarize puts around {dialogue}");
   app->add_option("--max-source-tokens", options->max_source_tokens,

@@ -502,6 +502,7 @@ grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_max_source_tokens(options_.max_source_tokens);
   *response->mutable_newest() = ToProto(*adapters_->Newest());
   response->set_model_sha256(model_hash_->Get().value_or(""));
+  for (const std::string& warning : config.warnings) response->add_warnings(warning);
   return grpc::Status::OK;
 }
 

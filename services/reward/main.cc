@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/nn/labels.h"
 #include "common/nn/load.h"
+#include "common/nn/weights/finite.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/reward/reward_service.h"
@@ -17,7 +18,8 @@ namespace {
 absl::StatusOr<double> WarmUp(nn::SequenceClassifier& model) {
   const std::vector<std::vector<int32_t>> texts(
       8, std::vector<int32_t>(std::min(32, model.config().max_tokens()), 3));
-  MELLOW_RETURN_IF_ERROR(model.Classify(texts).status());
+  MELLOW_ASSIGN_OR_RETURN(const auto logits, model.Classify(texts));
+  MELLOW_RETURN_IF_ERROR(nn::CheckComputed(logits, "logits"));
   const auto start = std::chrono::steady_clock::now();
   MELLOW_RETURN_IF_ERROR(model.Classify(texts).status());
   const double seconds =
@@ -46,6 +48,9 @@ absl::Status Serve(RewardOptions options) {
             {"parameters", model->parameter_count()},
             {"toxic_label", model->config().labels[*toxic]},
             {"tokens_per_second", speed}});
+
+  for (const std::string& warning : model->config().warnings)
+    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
 
   obs::Metrics metrics;
   RewardEngine engine(

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/batching/length_buckets.h"
+#include "common/nn/weights/finite.h"
 
 namespace mellow::reward {
 namespace {
@@ -90,10 +91,12 @@ void RewardEngine::Classify(std::vector<ScoreJob> batch) {
     batch_texts_.Observe(static_cast<double>(batch.size()));
   }
   for (size_t i = 0; i < batch.size(); ++i) {
-    if (logits.ok()) {
+    // A text's own logits decide about its own answer.
+    absl::Status status = logits.ok() ? nn::CheckComputed((*logits)[i], "logits") : logits.status();
+    if (status.ok()) {
       batch[i].done(std::move((*logits)[i]));
     } else {
-      batch[i].done(logits.status());
+      batch[i].done(std::move(status));
     }
   }
 }

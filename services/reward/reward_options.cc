@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "services/wire/model_flags.h"
 #include "services/wire/text_limit.h"
 
 namespace mellow::reward {
@@ -41,11 +42,14 @@ absl::Status RewardOptions::Validate() const {
 void AddRewardFlags(CLI::App* app, RewardOptions* options) {
   wire::AddServiceFlags(app, &options->service, "reward-0");
   app->add_option("--model", options->model,
-                  "Hugging Face RoBERTa folder (config.json, weights, vocab.json, merges.txt)")
+                  "Hugging Face RoBERTa folder (config.json, weights, tokenizer), or "
+                  "ORG/NAME[@REVISION] of the Hub's cache")
+      ->transform(wire::ModelFolder())
       ->required();
   app->add_option("--device", options->device, "auto, cpu or cuda:N");
   app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
-  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8");
+  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8")
+      ->transform(wire::WeightTypeFlag());
   app->add_option("--toxic-label", options->toxic_label,
                   "Its probability is the toxicity (default: hate, toxic, or the last label)");
   app->add_option("--max-batch-tokens", options->max_batch_tokens, "Tokens classified together");

@@ -155,6 +155,7 @@ grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_max_tokens(model_->config().max_tokens());
   response->set_parameters(model_->parameter_count());
   response->set_model_sha256(model_hash_->Get().value_or(""));
+  for (const std::string& warning : model_->config().warnings) response->add_warnings(warning);
   return grpc::Status::OK;
 }
 

@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore")
 import torch  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
 from transformers import (  # noqa: E402
+    AutoModelForSeq2SeqLM,
     RobertaConfig,
     RobertaForSequenceClassification,
     T5Config,
@@ -185,7 +186,7 @@ def save_t5(model, name, layouts):
 
 
 def make_adapter(base_folder, name, seed, **config):
-    base = T5ForConditionalGeneration.from_pretrained(GOLDEN / base_folder).eval()
+    base = AutoModelForSeq2SeqLM.from_pretrained(GOLDEN / base_folder).eval()
     torch.manual_seed(seed)
     model = get_peft_model(base, LoraConfig(task_type="SEQ_2_SEQ_LM", bias="none", lora_dropout=0.05, **config)).eval()
     with torch.no_grad():

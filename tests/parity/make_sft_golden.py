@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/parity/golden/sft: supervised steps of transformers 4.45 and PEFT 0.13 on small random models, for sft_parity_test.cc.
 
-Needs transformers==4.45.2, peft==0.13.2, and the models of make_ppo_golden.py. Each case is NAME.json (configuration, the pairs of each step
+Needs transformers==4.45.2, peft==0.13.2, and the models of make_ppo_golden.py and make_family_golden.py. Each case is NAME.json (configuration, the pairs of each step
 and what came of them: loss, learning rate, gradient norm; the dev loss before and after), NAME.gradients.safetensors (of the first
 step, before clipping) and NAME.after (the adapter after the last step). The loss is that of T5ForConditionalGeneration, or transformers'
 LabelSmoother; optimizer torch.optim.AdamW, clip_grad_norm_, get_linear_schedule_with_warmup. Batches are padded and labels of the padding
@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from peft import PeftConfig, PeftModel  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from transformers import T5ForConditionalGeneration, get_linear_schedule_with_warmup  # noqa: E402
+from transformers import AutoModelForSeq2SeqLM, get_linear_schedule_with_warmup  # noqa: E402
 from transformers.trainer_pt_utils import LabelSmoother  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
@@ -44,6 +44,8 @@ CASES = {
         "learning_rate": 2e-3, "warmup_steps": 1, "total_steps": 5, "batch_size": 2, "seed": 7, "lora_dropout": 0.3, "model_dropout": 0.2}, [5] * 5),
     "dropout-all": ("tied", "tied-all", {
         "learning_rate": 2e-3, "total_steps": 3, "batch_size": 4, "seed": 8, "lora_dropout": 0.1, "model_dropout": 0.1, "label_smoothing": 0.2}, [4] * 3),
+    # A position bias in every layer.
+    "umt5": ("../families/umt5", "../families/umt5-qv", {"learning_rate": 1e-3, "total_steps": 3, "batch_size": 4}, [4] * 3),
 }
 
 
@@ -80,7 +82,7 @@ class CountedDropout:
 
 
 def load(model, adapter, config):
-    base = T5ForConditionalGeneration.from_pretrained(MODELS / model, dropout_rate=config.get("model_dropout", 0.0))
+    base = AutoModelForSeq2SeqLM.from_pretrained(MODELS / model, dropout_rate=config.get("model_dropout", 0.0))
     peft_config = PeftConfig.from_pretrained(MODELS / adapter)
     peft_config.lora_dropout = config.get("lora_dropout", 0.0)
     peft_config.inference_mode = False
@@ -159,7 +161,7 @@ def make_case(name, model_name, adapter, config, sizes, seed):
     dev_losses.append(dev_loss())
     case = {"model": model_name, "adapter": adapter, "config": config, "dev": {"pairs": dev, "losses": dev_losses}, "steps": steps}
     (OUT / f"{name}.json").write_text(json.dumps(case) + "\n")
-    model.peft_config["default"].base_model_name_or_path = model_name
+    model.peft_config["default"].base_model_name_or_path = pathlib.Path(model_name).name
     model.save_pretrained(OUT / f"{name}.after")
     (OUT / f"{name}.after" / "README.md").unlink(missing_ok=True)
     print(name, [round(s["loss"], 4) for s in steps], "norms", [round(s["gradient_norm"], 3) for s in steps], "dev", dev_losses)

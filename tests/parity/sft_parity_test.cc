@@ -130,7 +130,7 @@ TEST_P(SftParityTest, TheTrajectoryIsThatOfTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, SftParityTest,
-                         ::testing::Values("plain", "everything", "dropout", "dropout-all"),
+                         ::testing::Values("plain", "everything", "dropout", "dropout-all", "umt5"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -46,6 +46,20 @@ kernels::PackedMatrix PackTensor(CpuBackend* backend, const HostTensor& tensor,
 
 }  // namespace
 
+kernels::Activation ToKernel(Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+      return kernels::Activation::kRelu;
+    case Activation::kGeluNew:
+      return kernels::Activation::kGeluTanh;
+    case Activation::kGelu:
+      return kernels::Activation::kGeluErf;
+    case Activation::kSilu:
+      return kernels::Activation::kSilu;
+  }
+  return kernels::Activation::kRelu;
+}
+
 CpuBackend::CpuBackend(const LoadOptions& options)
     : kernels(kernels::Kernels()), format(ToFormat(options.weights)), pool(options.threads) {}
 

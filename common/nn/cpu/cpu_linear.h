@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "common/nn/activation.h"
 #include "common/nn/kernels/packed_matrix.h"
 #include "common/nn/load.h"
 #include "common/nn/lora.h"
@@ -15,6 +16,8 @@
 #include "common/nn/weights/host_tensor.h"
 
 namespace mellow::nn::cpu {
+
+[[nodiscard]] kernels::Activation ToKernel(Activation activation);
 
 // What a layer needs to compute: the instruction set and the model's own threads. Shared by all
 // layers of a model.

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/nn/weights/model_folder.h"
+#include "common/nn/pretrained.h"
 
 namespace mellow::nn::cpu {
 namespace {
@@ -17,20 +17,12 @@ constexpr int kPassTokens = 2048;  // bounds the activations
 constexpr int kFeedForwardRows =
     4 * kernels::kMaxGemmRows;  // still in the cache when they are used
 
-absl::StatusOr<kernels::Activation> ParseActivation(const std::string& name) {
-  if (name == "gelu") return kernels::Activation::kGeluErf;
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return kernels::Activation::kGeluTanh;
-  if (name == "relu") return kernels::Activation::kRelu;
-  if (name == "silu" || name == "swish") return kernels::Activation::kSilu;
-  return absl::InvalidArgumentError(absl::StrCat("hidden_act \"", name, "\" is not known"));
-}
-
 class Loader {
  public:
   Loader(CpuBackend* backend, const RobertaConfig& config, const TensorMap& tensors)
-      : backend_(backend), config_(config), tensors_(tensors), reader_(tensors) {}
+      : backend_(backend), config_(config), reader_(tensors) {}
 
-  std::unique_ptr<RobertaWeights> Load(kernels::Activation activation);
+  std::unique_ptr<RobertaWeights> Load();
   absl::Status Finish() const { return reader_.Finish(); }
 
  private:
@@ -52,15 +44,14 @@ class Loader {
 
   CpuBackend* backend_;
   const RobertaConfig& config_;
-  const TensorMap& tensors_;
   TensorReader reader_;
   int64_t parameters_ = 0;
 };
 
-std::unique_ptr<RobertaWeights> Loader::Load(kernels::Activation activation) {
+std::unique_ptr<RobertaWeights> Loader::Load() {
   auto weights = std::make_unique<RobertaWeights>();
   weights->config = config_;
-  weights->activation = activation;
+  weights->activation = ToKernel(config_.hidden_act);
   const int d = config_.hidden_size;
   const std::string embeddings = "roberta.embeddings.";
   weights->words = Table(embeddings + "word_embeddings.weight", {config_.vocab_size, d});
@@ -84,10 +75,6 @@ std::unique_ptr<RobertaWeights> Loader::Load(kernels::Activation activation) {
   }
   weights->head_dense = Linear({"classifier.dense"}, d, d);
   weights->head_out = Linear({"classifier.out_proj"}, static_cast<int>(config_.labels.size()), d);
-  for (const auto& [name, tensor] : tensors_) {
-    if (name == "roberta.embeddings.position_ids" || name.rfind("roberta.pooler.", 0) == 0)
-      reader_.Ignore(name);
-  }
   weights->parameters = parameters_;
   return weights;
 }
@@ -102,14 +89,10 @@ CpuRoberta::CpuRoberta(std::unique_ptr<CpuBackend> backend, std::unique_ptr<Robe
 
 absl::StatusOr<std::unique_ptr<CpuRoberta>> CpuRoberta::Load(const std::string& folder,
                                                              const LoadOptions& options) {
-  const absl::StatusOr<RobertaConfig> config = ReadRobertaConfig(folder);
-  if (!config.ok()) return config.status();
-  const auto activation = ParseActivation(config->hidden_act);
-  if (!activation.ok()) return Annotate(activation.status(), folder);
-  MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, LoadModelTensors(folder));
+  MELLOW_ASSIGN_OR_RETURN(const PretrainedRoberta model, ReadPretrainedRoberta(folder));
   auto backend = std::make_unique<CpuBackend>(options);
-  Loader loader(backend.get(), *config, tensors);
-  std::unique_ptr<RobertaWeights> weights = loader.Load(*activation);
+  Loader loader(backend.get(), model.config, model.tensors);
+  std::unique_ptr<RobertaWeights> weights = loader.Load();
   if (absl::Status status = loader.Finish(); !status.ok()) return Annotate(status, folder);
   return std::unique_ptr<CpuRoberta>(new CpuRoberta(std::move(backend), std::move(weights)));
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/cpu/cpu_t5_row.h"
+#include "common/nn/weights/finite.h"
 
 namespace mellow::nn::cpu {
 namespace {
@@ -111,6 +112,7 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokens(
         ScorePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count),
                   &out);
       });
+  MELLOW_RETURN_IF_ERROR(CheckComputed(out, "log-probs"));
   return out;
 }
 

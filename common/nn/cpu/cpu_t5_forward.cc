@@ -15,20 +15,6 @@ namespace {
 // when they are used.
 constexpr int kFeedForwardRows = 4 * kernels::kMaxGemmRows;
 
-kernels::Activation ToActivation(T5Activation activation) {
-  switch (activation) {
-    case T5Activation::kRelu:
-      return kernels::Activation::kRelu;
-    case T5Activation::kGeluNew:
-      return kernels::Activation::kGeluTanh;
-    case T5Activation::kGelu:
-      return kernels::Activation::kGeluErf;
-    case T5Activation::kSilu:
-      return kernels::Activation::kSilu;
-  }
-  return kernels::Activation::kRelu;
-}
-
 // The part of `spans` within rows [start, start + count), counted from `start`.
 std::vector<AdapterSpan> Slice(absl::Span<const AdapterSpan> spans, int start, int count) {
   std::vector<AdapterSpan> out;
@@ -63,7 +49,7 @@ void CpuT5::Norm(const std::vector<float>& weight, const float* x, int rows, flo
 void CpuT5::HeadInput(const float* x, int rows, float* y) {
   const T5Config& c = config();
   Norm(weights_->decoder_norm, x, rows, y);
-  if (c.tie_word_embeddings) {
+  if (c.scale_decoder_outputs) {
     const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.d_model)));
     for (int i = 0; i < rows; ++i)
       backend_->kernels.scale(factor, c.d_model, y + static_cast<size_t>(i) * c.d_model);
@@ -75,7 +61,7 @@ void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const Adapter
   const T5Config& c = config();
   const int d = c.d_model;
   const int wide = block.wi.out();
-  const kernels::Activation activation = ToActivation(c.activation);
+  const kernels::Activation activation = ToKernel(c.activation);
   const int most = std::min(rows, kFeedForwardRows);
   float* const normed = scratch_.normed.Reserve(static_cast<size_t>(most) * d);
   float* const hidden = scratch_.hidden.Reserve(static_cast<size_t>(most) * wide);
@@ -115,7 +101,8 @@ const float* CpuT5::RunEncoder(const Ragged& source) {
 
   float* const x = scratch_.encoded.Reserve(static_cast<size_t>(rows) * d);
   Embed(source.tokens, x);
-  for (const T5Block& block : weights_->encoder) {
+  for (size_t layer = 0; layer < weights_->encoder.size(); ++layer) {
+    const T5Block& block = weights_->encoder[layer];
     float* const normed = scratch_.normed.Reserve(static_cast<size_t>(rows) * d);
     float* const qkv = scratch_.projected.Reserve(static_cast<size_t>(rows) * stride);
     float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
@@ -128,7 +115,7 @@ const float* CpuT5::RunEncoder(const Ragged& source) {
       kernels::AttentionArgs args;
       args.q = {q, stride};
       args.queries = args.keys = source.length(i);
-      args.bias = weights_->encoder_bias.Center(head);
+      args.bias = weights_->encoder_bias.Center(layer, head);
       args.out = {context + static_cast<size_t>(source.offsets[i]) * inner + head * c.d_kv, inner};
       kernels::AttendOnce(backend_->kernels, layout_, {q + inner, stride}, {q + 2 * inner, stride},
                           args);
@@ -152,7 +139,8 @@ const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const
 
   float* const x = scratch_.x.Reserve(static_cast<size_t>(rows) * d);
   Embed(target.tokens, x);
-  for (const T5Block& block : weights_->decoder) {
+  for (size_t layer = 0; layer < weights_->decoder.size(); ++layer) {
+    const T5Block& block = weights_->decoder[layer];
     float* const normed = scratch_.normed.Reserve(static_cast<size_t>(rows) * d);
     float* const projected = scratch_.projected.Reserve(static_cast<size_t>(rows) * 3 * inner);
     float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
@@ -169,7 +157,7 @@ const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const
       args.q = {q, 3 * inner};
       args.queries = args.keys = target.length(i);
       args.causal = true;
-      args.bias = weights_->decoder_bias.Center(head);
+      args.bias = weights_->decoder_bias.Center(layer, head);
       args.out = {context + static_cast<size_t>(target.offsets[i]) * inner + head * c.d_kv, inner};
       kernels::AttendOnce(backend_->kernels, layout_, {q + inner, 3 * inner},
                           {q + 2 * inner, 3 * inner}, args);
@@ -252,7 +240,7 @@ absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int
       args.queries = 1;
       args.keys = state.position() + 1;
       args.causal = true;
-      args.bias = weights_->decoder_bias.Center(head);
+      args.bias = weights_->decoder_bias.Center(layer, head);
       args.out = {context + static_cast<size_t>(i) * inner + head * c.d_kv, inner};
       kernels::Attend(backend_->kernels, layout_, state.self, layer, head, args);
     });

@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_NN_CPU_POSITION_BIAS_H_
 
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace mellow::nn::cpu {
@@ -11,7 +12,7 @@ namespace mellow::nn::cpu {
 [[nodiscard]] int RelativePositionBucket(int relative, bool bidirectional, int buckets,
                                          int max_distance);
 
-// The relative position bias of one stack, per head as a row over key - query, so that the bias of
+// The relative position bias of a layer, per head as a row over key - query, so that the bias of
 // one query over all keys is a slice of it. Grows to the longest sequence seen. Not thread-safe.
 class PositionBias {
  public:
@@ -35,6 +36,25 @@ class PositionBias {
   int max_distance_ = 0;
   int length_ = 0;
   std::vector<float> values_;  // [heads, 2 * length]
+};
+
+// The position biases of a stack's layers: one for each, or the first layer's for all. Not
+// thread-safe.
+class StackBias {
+ public:
+  StackBias() = default;
+  // One, or as many as the stack has layers.
+  explicit StackBias(std::vector<PositionBias> layers) : layers_(std::move(layers)) {}
+
+  void Reserve(int length) {
+    for (PositionBias& layer : layers_) layer.Reserve(length);
+  }
+  const float* Center(size_t layer, int head) const {
+    return layers_[layers_.size() == 1 ? 0 : layer].Center(head);
+  }
+
+ private:
+  std::vector<PositionBias> layers_;
 };
 
 }  // namespace mellow::nn::cpu

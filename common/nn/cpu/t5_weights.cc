@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/nn/weights/model_folder.h"
+#include "common/nn/pretrained.h"
 
 namespace mellow::nn::cpu {
 namespace {
@@ -28,17 +28,19 @@ class Loader {
     parameters_ += linear.parameters();
     return linear;
   }
-  PositionBias Bias(const std::string& stack, bool bidirectional) {
+  StackBias Bias(const std::string& stack, int layers, bool bidirectional) {
     const int buckets = config_.relative_attention_num_buckets;
-    parameters_ += int64_t{buckets} * config_.num_heads;
-    return PositionBias(
-        reader_.Float32(
-            absl::StrCat(stack, ".block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
-            {buckets, config_.num_heads}),
-        buckets, config_.num_heads, bidirectional, config_.relative_attention_max_distance);
+    std::vector<PositionBias> biases;
+    for (int i = 0; i < (config_.bias_in_every_layer ? layers : 1); ++i) {
+      parameters_ += int64_t{buckets} * config_.num_heads;
+      biases.emplace_back(
+          reader_.Float32(absl::StrCat(stack, ".block.", i,
+                                       ".layer.0.SelfAttention.relative_attention_bias.weight"),
+                          {buckets, config_.num_heads}),
+          buckets, config_.num_heads, bidirectional, config_.relative_attention_max_distance);
+    }
+    return StackBias(std::move(biases));
   }
-  // The embedding is stored once, under the first of these names that the exporter met.
-  std::string SharedModule() const;
   void Block(const std::string& stack, int index, bool cross, T5Block* block);
 
   CpuBackend* backend_;
@@ -46,13 +48,6 @@ class Loader {
   TensorReader reader_;
   int64_t parameters_ = 0;
 };
-
-std::string Loader::SharedModule() const {
-  for (const char* name : {"shared", "encoder.embed_tokens", "decoder.embed_tokens"}) {
-    if (reader_.Has(absl::StrCat(name, ".weight"))) return name;
-  }
-  return config_.tie_word_embeddings && reader_.Has("lm_head.weight") ? "lm_head" : "shared";
-}
 
 void Loader::Block(const std::string& stack, int index, bool cross, T5Block* block) {
   const int d = config_.d_model;
@@ -69,7 +64,6 @@ void Loader::Block(const std::string& stack, int index, bool cross, T5Block* blo
     block->cross_q = Linear({absl::StrCat(other, "q")}, inner, d);
     block->cross_kv = Linear({absl::StrCat(other, "k"), absl::StrCat(other, "v")}, inner, d);
     block->cross_o = Linear({absl::StrCat(other, "o")}, d, inner);
-    reader_.Ignore(absl::StrCat(other, "relative_attention_bias.weight"));
   }
   const std::string ff = absl::StrCat(prefix, cross ? 2 : 1);
   const std::string dense = absl::StrCat(ff, ".DenseReluDense.");
@@ -83,12 +77,7 @@ void Loader::Block(const std::string& stack, int index, bool cross, T5Block* blo
 std::unique_ptr<T5Weights> Loader::Load() {
   auto weights = std::make_unique<T5Weights>();
   weights->config = config_;
-  const std::string shared = SharedModule();
-  for (const char* name : {"shared", "encoder.embed_tokens", "decoder.embed_tokens"}) {
-    reader_.Ignore(absl::StrCat(name, ".weight"));
-  }
-  weights->embedding =
-      reader_.Float32(absl::StrCat(shared, ".weight"), {config_.vocab_size, config_.d_model});
+  weights->embedding = reader_.Float32("shared.weight", {config_.vocab_size, config_.d_model});
   weights->encoder.resize(config_.num_layers);
   for (int i = 0; i < config_.num_layers; ++i)
     Block("encoder", i, /*cross=*/false, &weights->encoder[i]);
@@ -97,12 +86,11 @@ std::unique_ptr<T5Weights> Loader::Load() {
     Block("decoder", i, /*cross=*/true, &weights->decoder[i]);
   weights->encoder_norm = Norm("encoder.final_layer_norm");
   weights->decoder_norm = Norm("decoder.final_layer_norm");
-  weights->encoder_bias = Bias("encoder", /*bidirectional=*/true);
-  weights->decoder_bias = Bias("decoder", /*bidirectional=*/false);
-  if (config_.tie_word_embeddings) reader_.Ignore("lm_head.weight");
+  weights->encoder_bias = Bias("encoder", config_.num_layers, /*bidirectional=*/true);
+  weights->decoder_bias = Bias("decoder", config_.num_decoder_layers, /*bidirectional=*/false);
   // Tied, the head is a packed copy of the embedding: the same parameters.
-  weights->lm_head = Linear({config_.tie_word_embeddings ? shared : "lm_head"}, config_.vocab_size,
-                            config_.d_model);
+  weights->lm_head = Linear({config_.tie_word_embeddings ? "shared" : "lm_head"},
+                            config_.vocab_size, config_.d_model);
   if (!config_.tie_word_embeddings) parameters_ += static_cast<int64_t>(weights->embedding.size());
   weights->parameters = parameters_;
   return weights;
@@ -125,9 +113,8 @@ std::vector<const CpuLinear*> T5Weights::Linears() const {
 
 absl::StatusOr<std::unique_ptr<T5Weights>> LoadT5Weights(const std::string& folder,
                                                          CpuBackend* backend) {
-  MELLOW_ASSIGN_OR_RETURN(const T5Config config, ReadT5Config(folder));
-  MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, LoadModelTensors(folder));
-  Loader loader(backend, config, tensors);
+  MELLOW_ASSIGN_OR_RETURN(const PretrainedT5 model, ReadPretrainedT5(folder));
+  Loader loader(backend, model.config, model.tensors);
   std::unique_ptr<T5Weights> weights = loader.Load();
   if (absl::Status status = loader.Finish(); !status.ok()) return Annotate(status, folder);
   return weights;

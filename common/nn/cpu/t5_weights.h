@@ -34,8 +34,8 @@ struct T5Weights {
   std::vector<T5Block> decoder;
   std::vector<float> encoder_norm;
   std::vector<float> decoder_norm;
-  PositionBias encoder_bias;
-  PositionBias decoder_bias;
+  StackBias encoder_bias;
+  StackBias decoder_bias;
   CpuLinear lm_head;
   int64_t parameters = 0;
 

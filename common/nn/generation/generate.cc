@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/nn/weights/finite.h"
 
 namespace mellow::nn {
 
@@ -22,8 +23,11 @@ absl::Status StepTogether(Seq2SeqModel& model, absl::Span<SequenceDecoder* const
   for (SequenceDecoder* decoder : decoders) {
     const size_t count = decoder->rows().size() * vocab;
     if (count == 0) continue;
-    MELLOW_RETURN_IF_ERROR(decoder->Advance(model, absl::MakeConstSpan(at, count)));
+    const absl::Span<const float> own = absl::MakeConstSpan(at, count);
     at += count;
+    absl::Status status = CheckComputed(own, "logits");
+    if (status.ok()) status = decoder->Advance(model, own);
+    if (!status.ok()) decoder->Fail(std::move(status));
   }
   return absl::OkStatus();
 }
@@ -46,6 +50,7 @@ absl::StatusOr<std::vector<GeneratedSequence>> Generate(Seq2SeqModel& model,
   std::vector<float> logits;
   while (!running.empty()) {
     MELLOW_RETURN_IF_ERROR(StepTogether(model, running, &logits));
+    for (const SequenceDecoder* decoder : running) MELLOW_RETURN_IF_ERROR(decoder->status());
     std::erase_if(running, [](const SequenceDecoder* decoder) { return decoder->done(); });
   }
   std::vector<GeneratedSequence> sequences;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,6 +25,11 @@ struct GeneratedSequence {
 class SequenceDecoder {
  public:
   virtual ~SequenceDecoder() = default;
+
+  // Not OK: it cannot go on, and nothing but to give it up is left.
+  [[nodiscard]] const absl::Status& status() const { return status_; }
+  void Fail(absl::Status status) { status_ = std::move(status); }
+
   // Rows to step next and the token for each; both empty when done. Beam search has several.
   [[nodiscard]] virtual absl::Span<DecodeRow* const> rows() const = 0;
   [[nodiscard]] virtual absl::Span<const int32_t> tokens() const = 0;
@@ -33,6 +39,9 @@ class SequenceDecoder {
   [[nodiscard]] virtual bool done() const = 0;
   // What there is so far (beam search: nothing before it is done).
   [[nodiscard]] virtual const GeneratedSequence& sequence() const = 0;
+
+ private:
+  absl::Status status_;
 };
 
 // Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode.

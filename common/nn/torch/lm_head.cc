@@ -12,9 +12,9 @@ namespace {
 
 constexpr int64_t kChunk = 256;  // positions: 33 MB of logits with T5's vocabulary
 
-// Tied heads see the hidden state scaled by d_model^-0.5; folded into a factor.
+// T5's own heads see the hidden state scaled by d_model^-0.5; folded into a factor.
 double HeadScale(const T5Weights& weights) {
-  return weights.config.tie_word_embeddings ? 1.0 / std::sqrt(weights.config.d_model) : 1.0;
+  return weights.config.scale_decoder_outputs ? 1.0 / std::sqrt(weights.config.d_model) : 1.0;
 }
 
 // sum(x * y) over the last dimension, without the product in memory: [n].

@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/nn/pretrained.h"
 #include "common/nn/torch/tensors.h"
-#include "common/nn/weights/model_folder.h"
 
 namespace mellow::nn {
 namespace {
@@ -17,19 +17,11 @@ class Builder {
 
   absl::StatusOr<T5Weights> Build() {
     w_.embedding = Take("shared.weight", {c_.vocab_size, c_.d_model});
-    // Copies of the embedding that save_pretrained of older versions writes under every name it is tied to.
-    reader_.Ignore("encoder.embed_tokens.weight");
-    reader_.Ignore("decoder.embed_tokens.weight");
-    if (c_.tie_word_embeddings) {
-      reader_.Ignore("lm_head.weight");
-      w_.head = w_.embedding.to(type_);
-    } else {
-      w_.head = Take("lm_head.weight", {c_.vocab_size, c_.d_model}).to(type_);
-    }
+    w_.head = (c_.tie_word_embeddings ? w_.embedding
+                                      : Take("lm_head.weight", {c_.vocab_size, c_.d_model}))
+                  .to(type_);
     Stack("encoder", c_.num_layers, /*decoder=*/false, &w_.encoder);
     Stack("decoder", c_.num_decoder_layers, /*decoder=*/true, &w_.decoder);
-    // Of no use in transformers either, but present in the first T5 checkpoints.
-    reader_.Ignore("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight");
     MELLOW_RETURN_IF_ERROR(reader_.Finish());
     return std::move(w_);
   }
@@ -75,9 +67,11 @@ class Builder {
       if (decoder) Attention(block + ".layer.1", "EncDecAttention", &b.cross_attention);
       FeedForward(absl::StrCat(block, ".layer.", decoder ? 2 : 1), &b.feed_forward);
     }
-    out->relative_attention_bias =
-        Take(stack + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-             {c_.relative_attention_num_buckets, c_.num_heads});
+    for (int i = 0; i < (c_.bias_in_every_layer ? layers : 1); ++i)
+      out->relative_attention_biases.push_back(
+          Take(absl::StrCat(stack, ".block.", i,
+                            ".layer.0.SelfAttention.relative_attention_bias.weight"),
+               {c_.relative_attention_num_buckets, c_.num_heads}));
     out->final_layer_norm = Take(stack + ".final_layer_norm.weight", {c_.d_model});
   }
 
@@ -97,9 +91,8 @@ absl::StatusOr<T5Weights> BuildT5Weights(const T5Config& config, const TensorMap
 
 absl::StatusOr<T5Weights> LoadT5Weights(const std::string& folder, at::Device device,
                                         at::ScalarType type) {
-  MELLOW_ASSIGN_OR_RETURN(const T5Config config, ReadT5Config(folder));
-  MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, LoadModelTensors(folder));
-  absl::StatusOr<T5Weights> weights = BuildT5Weights(config, tensors, device, type);
+  MELLOW_ASSIGN_OR_RETURN(const PretrainedT5 model, ReadPretrainedT5(folder));
+  absl::StatusOr<T5Weights> weights = BuildT5Weights(model.config, model.tensors, device, type);
   if (!weights.ok()) return Annotate(weights.status(), folder);
   return weights;
 }

@@ -39,7 +39,8 @@ struct T5Block {
 
 struct T5Stack {
   std::vector<T5Block> blocks;
-  at::Tensor relative_attention_bias;  // [buckets, heads], fp32: the first block's, shared by all
+  // [buckets, heads] each, fp32: of every block, or the first block's, which all share.
+  std::vector<at::Tensor> relative_attention_biases;
   at::Tensor final_layer_norm;
 };
 

@@ -42,4 +42,18 @@ absl::Status StatusOf(const c10::Error& error) {
                                                              : absl::InternalError(message);
 }
 
+at::Tensor Activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+      return at::relu(x);
+    case Activation::kGeluNew:
+      return at::gelu(x, "tanh");
+    case Activation::kGelu:
+      return at::gelu(x);
+    case Activation::kSilu:
+      return at::silu(x);
+  }
+  return x;
+}
+
 }  // namespace mellow::nn

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "common/nn/activation.h"
 #include "common/nn/device.h"
 #include "common/nn/weights/host_tensor.h"
 
@@ -46,6 +47,8 @@ auto CatchTorch(Body&& body) -> decltype(body()) {
     return absl::InternalError(error.what());
   }
 }
+
+[[nodiscard]] at::Tensor Activate(const at::Tensor& x, Activation activation);
 
 }  // namespace mellow::nn
 

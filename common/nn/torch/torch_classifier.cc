@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/nn/pretrained.h"
 #include "common/nn/torch/tensors.h"
-#include "common/nn/weights/model_folder.h"
 
 namespace mellow::nn {
 namespace {
@@ -20,8 +19,9 @@ constexpr size_t kPassRows = 32;  // sequences a pass, to bound the activations
 
 class TorchClassifier::Builder {
  public:
-  Builder(const RobertaConfig& config, const TensorMap& tensors, at::Device device, at::ScalarType type)
-      : c_(config), tensors_(tensors), reader_(tensors), device_(device), type_(type) {}
+  Builder(const RobertaConfig& config, const TensorMap& tensors, at::Device device,
+          at::ScalarType type)
+      : c_(config), reader_(tensors), device_(device), type_(type) {}
 
   absl::StatusOr<std::unique_ptr<TorchClassifier>> Build() {
     std::unique_ptr<TorchClassifier> m(new TorchClassifier());
@@ -46,10 +46,6 @@ class TorchClassifier::Builder {
     }
     m->head_dense_ = TakeLinear("classifier.dense", d, d);
     m->head_out_ = TakeLinear("classifier.out_proj", static_cast<int64_t>(c_.labels.size()), d);
-    // A buffer of position numbers, and the pooler that sequence classification does not use.
-    for (const auto& [name, tensor] : tensors_) {
-      if (name == embeddings + "position_ids" || absl::StartsWith(name, "roberta.pooler.")) reader_.Ignore(name);
-    }
     MELLOW_RETURN_IF_ERROR(reader_.Finish());
     m->parameter_count_ = count_;
     return m;
@@ -71,7 +67,6 @@ class TorchClassifier::Builder {
   }
 
   const RobertaConfig& c_;
-  const TensorMap& tensors_;
   TensorReader reader_;
   const at::Device device_;
   const at::ScalarType type_;
@@ -81,16 +76,10 @@ class TorchClassifier::Builder {
 absl::StatusOr<std::unique_ptr<TorchClassifier>> TorchClassifier::Load(const std::string& folder,
                                                                        at::Device device,
                                                                        at::ScalarType type) {
-  MELLOW_ASSIGN_OR_RETURN(const RobertaConfig config, ReadRobertaConfig(folder));
-  MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, LoadModelTensors(folder));
-  for (const char* known : {"gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish"}) {
-    if (config.hidden_act != known) continue;
-    auto model = CatchTorch([&] { return Builder(config, tensors, device, type).Build(); });
-    if (!model.ok()) return Annotate(model.status(), folder);
-    return model;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat(folder, ": hidden_act \"", config.hidden_act, "\" is not known"));
+  MELLOW_ASSIGN_OR_RETURN(const PretrainedRoberta read, ReadPretrainedRoberta(folder));
+  auto model = CatchTorch([&] { return Builder(read.config, read.tensors, device, type).Build(); });
+  if (!model.ok()) return Annotate(model.status(), folder);
+  return model;
 }
 
 at::Tensor TorchClassifier::Apply(const Linear& linear, const at::Tensor& x) const {
@@ -100,12 +89,6 @@ at::Tensor TorchClassifier::Apply(const Linear& linear, const at::Tensor& x) con
 
 at::Tensor TorchClassifier::Apply(const Norm& norm, const at::Tensor& x) const {
   return at::layer_norm(x, {x.size(-1)}, norm.weight, norm.bias, config_.layer_norm_eps);
-}
-
-at::Tensor TorchClassifier::Activate(const at::Tensor& x) const {
-  if (config_.hidden_act == "relu") return at::relu(x);
-  if (config_.hidden_act == "silu" || config_.hidden_act == "swish") return at::silu(x);
-  return at::gelu(x, config_.hidden_act == "gelu" ? "none" : "tanh");
 }
 
 at::Tensor TorchClassifier::Attend(const at::Tensor& x, const Layer& layer,
@@ -143,7 +126,8 @@ at::Tensor TorchClassifier::Forward(absl::Span<const std::vector<int32_t>> seque
   x = Apply(embedding_norm_, x);
   for (const Layer& layer : layers_) {
     x = Apply(layer.attention_norm, x + Attend(x, layer, lengths));
-    x = Apply(layer.output_norm, x + Apply(layer.output, Activate(Apply(layer.intermediate, x))));
+    x = Apply(layer.output_norm,
+              x + Apply(layer.output, Activate(Apply(layer.intermediate, x), config_.hidden_act)));
   }
   const at::Tensor start = x.index_select(0, IdTensor(first, device));  // each sequence's <s>
   return Apply(head_out_, at::tanh(Apply(head_dense_, start)));

@@ -44,7 +44,6 @@ class TorchClassifier : public SequenceClassifier {
   TorchClassifier() = default;
   [[nodiscard]] at::Tensor Apply(const Linear& linear, const at::Tensor& x) const;
   [[nodiscard]] at::Tensor Apply(const Norm& norm, const at::Tensor& x) const;
-  [[nodiscard]] at::Tensor Activate(const at::Tensor& x) const;
   [[nodiscard]] at::Tensor Attend(const at::Tensor& x, const Layer& layer,
                                   const std::vector<int64_t>& lengths) const;
   // [sequences, labels]

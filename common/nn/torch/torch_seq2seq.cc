@@ -11,6 +11,7 @@
 #include "common/nn/torch/lm_head.h"
 #include "common/nn/torch/rms_norm.h"
 #include "common/nn/torch/tensors.h"
+#include "common/nn/weights/finite.h"
 
 namespace mellow::nn {
 
@@ -64,11 +65,13 @@ TorchSeq2Seq::TorchSeq2Seq(std::shared_ptr<const T5Weights> weights)
     : weights_(std::move(weights)),
       no_lora_(*weights_),
       model_(weights_),
-      decoder_bias_(weights_->config, weights_->decoder.relative_attention_bias, /*causal=*/true),
-      self_pool_(std::make_shared<KvPool>(weights_->config.num_decoder_layers, weights_->config.num_heads,
-                                          weights_->config.d_kv, weights_->device())),
-      cross_pool_(std::make_shared<KvPool>(weights_->config.num_decoder_layers, weights_->config.num_heads,
-                                           weights_->config.d_kv, weights_->device())) {}
+      decoder_bias_(weights_->config, weights_->decoder.relative_attention_biases, /*causal=*/true),
+      self_pool_(std::make_shared<KvPool>(weights_->config.num_decoder_layers,
+                                          weights_->config.num_heads, weights_->config.d_kv,
+                                          weights_->device())),
+      cross_pool_(std::make_shared<KvPool>(weights_->config.num_decoder_layers,
+                                           weights_->config.num_heads, weights_->config.d_kv,
+                                           weights_->device())) {}
 
 absl::StatusOr<std::shared_ptr<const PreparedAdapter>> TorchSeq2Seq::Prepare(const LoraWeights& lora) const {
   return CatchTorch([&]() -> absl::StatusOr<std::shared_ptr<const PreparedAdapter>> {
@@ -158,7 +161,12 @@ TorchSeq2Seq::StepBatch TorchSeq2Seq::MakeBatch(const std::vector<Row*>& rows) {
   batch.cross_slots = IdTensor(cross_slots, device);
   batch.positions = IdTensor(positions, device);
   // Row p of the causal bias already holds -inf after position p.
-  batch.self_bias = decoder_bias_.Get(batch.keys).index_select(1, batch.positions).transpose(0, 1).unsqueeze(2);
+  for (size_t i = 0; i < decoder_bias_.size(); ++i)
+    batch.self_biases.push_back(decoder_bias_.layer(i)
+                                    .Get(batch.keys)
+                                    .index_select(1, batch.positions)
+                                    .transpose(0, 1)
+                                    .unsqueeze(2));
   const at::Tensor beyond =
       at::arange(batch.source, at::TensorOptions(at::kLong).device(device)).unsqueeze(0) >=
       IdTensor(source_lengths, device).unsqueeze(1);
@@ -198,7 +206,8 @@ at::Tensor TorchSeq2Seq::RunStep(const StepBatch& batch, const at::Tensor& token
                        Linear(normed, self.v, batch.spans));
     at::Tensor mixed = Attend(Linear(normed, self.q, batch.spans),
                               self_pool_->Keys(layer, batch.self_slots, batch.keys),
-                              self_pool_->Values(layer, batch.self_slots, batch.keys), batch.self_bias);
+                              self_pool_->Values(layer, batch.self_slots, batch.keys),
+                              batch.self_biases[batch.self_biases.size() == 1 ? 0 : i]);
     x = x + Linear(mixed, self.o, batch.spans);
 
     const T5Attention& cross = block.cross_attention;
@@ -311,6 +320,7 @@ absl::StatusOr<std::vector<std::vector<float>>> TorchSeq2Seq::ScoreTokens(
         begin += n;
       }
     }
+    MELLOW_RETURN_IF_ERROR(CheckComputed(out, "log-probs"));
     return out;
   });
 }

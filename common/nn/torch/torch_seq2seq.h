@@ -46,7 +46,9 @@ class TorchSeq2Seq : public Seq2SeqModel {
     std::vector<Span> spans;
     at::Tensor self_slots, cross_slots;  // [rows] int64
     at::Tensor positions;                // [rows]
-    at::Tensor self_bias;                // [rows, heads, 1, keys]: position bias, -inf after the row's position
+    // A layer's, or one for all: [rows, heads, 1, keys], the position bias, -inf after the row's
+    // position.
+    std::vector<at::Tensor> self_biases;
     at::Tensor cross_bias;               // [rows, 1, 1, source]: 0, -inf after the row's source
     int64_t keys = 0;
     int64_t source = 0;
@@ -68,7 +70,7 @@ class TorchSeq2Seq : public Seq2SeqModel {
   const TorchLora no_lora_;
   mutable Mutex mutex_;  // one pass at a time
   TorchT5 model_ ABSL_GUARDED_BY(mutex_);
-  PositionBias decoder_bias_ ABSL_GUARDED_BY(mutex_);
+  StackBias decoder_bias_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<KvPool> self_pool_;
   std::shared_ptr<KvPool> cross_pool_;
 };

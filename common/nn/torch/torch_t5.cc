@@ -15,20 +15,6 @@ PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device
   return packed;
 }
 
-at::Tensor Activate(const at::Tensor& x, T5Activation activation) {
-  switch (activation) {
-    case T5Activation::kRelu:
-      return at::relu(x);
-    case T5Activation::kGeluNew:
-      return at::gelu(x, "tanh");
-    case T5Activation::kGelu:
-      return at::gelu(x);
-    case T5Activation::kSilu:
-      return at::silu(x);
-  }
-  return x;
-}
-
 at::Tensor BaseLinear(const at::Tensor& x, const at::Tensor& weight) {
   if (weight.scalar_type() == at::kFloat) return at::linear(x, weight);
   return at::linear(x.to(weight.scalar_type()), weight).to(at::kFloat);
@@ -53,8 +39,10 @@ at::Tensor FeedForward(const at::Tensor& x, const T5FeedForward& ff, const T5Con
 
 TorchT5::TorchT5(std::shared_ptr<const T5Weights> weights)
     : weights_(std::move(weights)),
-      encoder_bias_(weights_->config, weights_->encoder.relative_attention_bias, /*causal=*/false),
-      decoder_bias_(weights_->config, weights_->decoder.relative_attention_bias, /*causal=*/true) {}
+      encoder_bias_(weights_->config, weights_->encoder.relative_attention_biases,
+                    /*causal=*/false),
+      decoder_bias_(weights_->config, weights_->decoder.relative_attention_biases,
+                    /*causal=*/true) {}
 
 // Of each row, q: [queries, inner], k and v: [keys, inner]. T5 does not scale the scores.
 at::Tensor TorchT5::Attend(const std::vector<at::Tensor>& q, const std::vector<at::Tensor>& k,
@@ -111,8 +99,10 @@ at::Tensor TorchT5::CrossAttention(const at::Tensor& x, const at::Tensor& encode
 at::Tensor TorchT5::Encode(const PackedIds& source, const TorchLora& lora, Dropout* dropout) {
   const RowDropout drop{dropout, &source.lengths};
   at::Tensor x = drop.Hidden(at::embedding(weights_->embedding, source.ids));
-  for (const T5Block& block : weights_->encoder.blocks) {
-    x = SelfAttention(x, block.self_attention, source.lengths, &encoder_bias_, lora, dropout);
+  for (size_t layer = 0; layer < weights_->encoder.blocks.size(); ++layer) {
+    const T5Block& block = weights_->encoder.blocks[layer];
+    x = SelfAttention(x, block.self_attention, source.lengths, &encoder_bias_.layer(layer), lora,
+                      dropout);
     x = FeedForward(x, block.feed_forward, config(), lora, drop);
   }
   return drop.Hidden(RmsNorm(x, weights_->encoder.final_layer_norm, config().layer_norm_epsilon));
@@ -123,8 +113,10 @@ at::Tensor TorchT5::Decode(const PackedIds& target, const at::Tensor& encoded,
                            Dropout* dropout) {
   const RowDropout drop{dropout, &target.lengths};
   at::Tensor x = drop.Hidden(at::embedding(weights_->embedding, target.ids));
-  for (const T5Block& block : weights_->decoder.blocks) {
-    x = SelfAttention(x, block.self_attention, target.lengths, &decoder_bias_, lora, dropout);
+  for (size_t layer = 0; layer < weights_->decoder.blocks.size(); ++layer) {
+    const T5Block& block = weights_->decoder.blocks[layer];
+    x = SelfAttention(x, block.self_attention, target.lengths, &decoder_bias_.layer(layer), lora,
+                      dropout);
     x = CrossAttention(x, encoded, block.cross_attention, target.lengths, source_lengths, lora,
                        dropout);
     x = FeedForward(x, block.feed_forward, config(), lora, drop);

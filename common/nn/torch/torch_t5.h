@@ -46,8 +46,6 @@ struct RowDropout {
 [[nodiscard]] at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear,
                                     const TorchLora& lora, const RowDropout& dropout = {});
 
-[[nodiscard]] at::Tensor Activate(const at::Tensor& x, T5Activation activation);
-
 // The feed-forward sub-layer with its norm and residual. x: [n, d_model].
 [[nodiscard]] at::Tensor FeedForward(const at::Tensor& x, const T5FeedForward& ff,
                                      const T5Config& config, const TorchLora& lora,
@@ -89,8 +87,8 @@ class TorchT5 {
                                   Dropout* dropout) const;
 
   std::shared_ptr<const T5Weights> weights_;
-  PositionBias encoder_bias_;
-  PositionBias decoder_bias_;
+  StackBias encoder_bias_;
+  StackBias decoder_bias_;
 };
 
 }  // namespace mellow::nn

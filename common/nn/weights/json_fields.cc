@@ -79,8 +79,27 @@ absl::StatusOr<json> ParseJsonObject(absl::string_view text, absl::string_view n
 }
 
 const json* JsonFields::Find(const char* field) const {
+  known_.insert(field);
   const auto found = object_.find(field);
   return found == object_.end() || found->is_null() ? nullptr : &*found;
+}
+
+void JsonFields::Harmless(std::initializer_list<const char*> fields) {
+  known_.insert(fields.begin(), fields.end());
+}
+
+void JsonFields::Only(const char* field, const json& value) {
+  const json* found = Find(field);
+  if (found != nullptr && *found != value) Reject(field, Show(value));
+}
+
+std::vector<std::string> JsonFields::Unknown() const {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : object_.items()) {
+    if (!value.is_null() && known_.count(key) == 0)
+      unknown.push_back(absl::StrCat("key ", Show(key), " (", Show(value), ") is not known"));
+  }
+  return unknown;
 }
 
 void JsonFields::Reject(const char* field, absl::string_view expected) {

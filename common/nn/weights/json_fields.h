@@ -3,7 +3,9 @@
 
 // Strict reading of the JSON in model and adapter folders.
 
+#include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,14 @@ class JsonFields {
   // The field's value; nullptr when absent or null.
   [[nodiscard]] const nlohmann::json* Find(const char* field) const;
 
+  // Fields whose values change nothing here.
+  void Harmless(std::initializer_list<const char*> fields);
+  // A field of which only this value is implemented; another one is noted as a problem.
+  void Only(const char* field, const nlohmann::json& value);
+  // What of the object has not been asked for so far, null aside: `key "NAME" (VALUE) is not
+  // known`.
+  [[nodiscard]] std::vector<std::string> Unknown() const;
+
   // Notes "field is VALUE, expected WHAT".
   void Reject(const char* field, absl::string_view expected);
   // InvalidArgument naming `name` and every field with its value.
@@ -39,6 +49,7 @@ class JsonFields {
 
  private:
   const nlohmann::json& object_;
+  mutable std::set<std::string> known_;  // asked for, whether there or not
   std::vector<std::string> problems_;
 };
 

@@ -31,8 +31,10 @@ TEST(ParameterCountsTest, FlanT5BaseWithTheNotebooksAdapter) {
 }
 
 TEST(ParameterCountsTest, AgreesWithTheLoadedModels) {
-  for (const char* folder : {"/tests/parity/golden/ppo/gated", "/tests/parity/golden/ppo/tied",
-                             "/deploy/models/mini-summarizer"}) {
+  for (const char* folder :
+       {"/tests/parity/golden/ppo/gated", "/tests/parity/golden/ppo/tied",
+        "/tests/parity/golden/families/umt5", "/tests/parity/golden/families/t5-5-head",
+        "/deploy/models/mini-summarizer"}) {
     for (const std::vector<std::string>& targets :
          {std::vector<std::string>{"q", "v"},
           {"EncDecAttention.k"},

@@ -39,7 +39,7 @@ TEST(T5ConfigTest, DefaultsAreThoseOfTransformers) {
   EXPECT_EQ(config->relative_attention_max_distance, 128);
   EXPECT_EQ(config->inner_dim(), 512);
   EXPECT_FALSE(config->gated);
-  EXPECT_EQ(config->activation, T5Activation::kRelu);
+  EXPECT_EQ(config->activation, Activation::kRelu);
   EXPECT_TRUE(config->tie_word_embeddings);
   EXPECT_EQ(config->eos_token_id, 1);
 }
@@ -54,15 +54,12 @@ TEST(T5ConfigTest, FeedForwardProjections) {
   const struct {
     const char* text;
     bool gated;
-    T5Activation activation;
-  } kCases[] = {{"relu", false, T5Activation::kRelu},
-                {"gelu", false, T5Activation::kGelu},
-                {"gelu_new", false, T5Activation::kGeluNew},
-                {"silu", false, T5Activation::kSilu},
-                {"gated-gelu", true, T5Activation::kGeluNew},
-                {"gated-gelu_new", true, T5Activation::kGeluNew},
-                {"gated-silu", true, T5Activation::kSilu},
-                {"gated-relu", true, T5Activation::kRelu}};
+    Activation activation;
+  } kCases[] = {
+      {"relu", false, Activation::kRelu},         {"gelu", false, Activation::kGelu},
+      {"gelu_new", false, Activation::kGeluNew},  {"silu", false, Activation::kSilu},
+      {"gated-gelu", true, Activation::kGeluNew}, {"gated-gelu_new", true, Activation::kGeluNew},
+      {"gated-silu", true, Activation::kSilu},    {"gated-relu", true, Activation::kRelu}};
   for (const auto& test : kCases) {
     const auto config = T5({{"feed_forward_proj", test.text}});
     ASSERT_TRUE(config.ok()) << config.status();
@@ -80,7 +77,7 @@ TEST(T5ConfigTest, TheResultsThatNewerTransformersWriteHavePriority) {
   const auto config =
       T5({{"feed_forward_proj", "gated-gelu"}, {"dense_act_fn", "silu"}, {"is_gated_act", false}});
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->activation, T5Activation::kSilu);
+  EXPECT_EQ(config->activation, Activation::kSilu);
   EXPECT_FALSE(config->gated);
   EXPECT_FALSE(T5({{"dense_act_fn", "tanh"}}).ok());
 }
@@ -126,7 +123,7 @@ TEST(T5ConfigTest, ReadsFlanT5) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->d_model, 768);
   EXPECT_TRUE(config->gated);
-  EXPECT_EQ(config->activation, T5Activation::kGeluNew);
+  EXPECT_EQ(config->activation, Activation::kGeluNew);
   EXPECT_FALSE(config->tie_word_embeddings);
 }
 
@@ -134,8 +131,10 @@ TEST(RobertaConfigTest, DefaultsAreThoseOfTransformers) {
   const auto config = Roberta(json::object());
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->vocab_size, 50265);
-  EXPECT_EQ(config->max_tokens(), 512);
-  EXPECT_EQ(config->hidden_act, "gelu");
+  EXPECT_EQ(config->max_tokens(), 510);
+  EXPECT_EQ(config->type_vocab_size, 2);
+  EXPECT_EQ(config->layer_norm_eps, 1e-12);
+  EXPECT_EQ(config->hidden_act, Activation::kGelu);
   EXPECT_THAT(config->labels, ElementsAre("LABEL_0", "LABEL_1"));
   EXPECT_THAT(Roberta({{"num_labels", 1}})->labels, ElementsAre("LABEL_0"));
 }
