@@ -160,6 +160,33 @@ TEST_F(RewardServiceTest, UsersBeyondTheQueueAreRefusedAndARunIsNot) {
   EXPECT_TRUE(rollout.get().ok());
 }
 
+TEST_F(RewardServiceTest, ScoresTextPairs) {
+  v1::ScoreRequest request;
+  for (const char* text : {"ab", "ab", "abcdef"}) request.add_texts(text);
+  for (const char* pair : {"ad", "", "af"}) request.add_text_pairs(pair);
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  ASSERT_TRUE(stub_->Score(&context, request, &response).ok());
+  EXPECT_EQ(response.scores(0).logits(1), 3) << "the last letter of <s>ab</s></s>ad</s>";
+  EXPECT_EQ(response.scores(1).logits(1), 1) << "an empty one is none";
+  EXPECT_EQ(response.scores(2).logits(1), 5);
+  EXPECT_TRUE(response.scores(2).truncated()) << "the longer text is cut to the window of 10";
+  EXPECT_FALSE(response.scores(0).truncated());
+  EXPECT_THAT(model_.batches(), ElementsAre(::testing::UnorderedElementsAre(8u, 4u, 10u)));
+}
+
+TEST_F(RewardServiceTest, TextPairsAreAsManyAsTexts) {
+  v1::ScoreRequest request;
+  request.add_texts("a");
+  request.add_text_pairs("a");
+  request.add_text_pairs("a");
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status = stub_->Score(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "text_pairs: 2 for 1 texts");
+}
+
 TEST_F(RewardServiceTest, AnUnknownLaneIsNamed) {
   v1::ScoreRequest request;
   request.add_texts("a");
@@ -179,12 +206,15 @@ TEST_F(RewardServiceTest, BadTextsAreNamed) {
   EXPECT_TRUE(Score({"a"}, &response).ok());
 }
 
-TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFiles) {
+TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFilesAndItsLabels) {
   grpc::ClientContext context;
   v1::GetInfoResponse response;
   ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
   EXPECT_EQ(response.model_sha256(),
             *nn::HashModelFolder(SourceTree("/deploy/models/mini-toxicity")));
+  EXPECT_EQ(response.toxic_label(), "hate");
+  EXPECT_EQ(response.capacity().toxic_label(), "hate");
+  EXPECT_EQ(response.problem_type(), "single_label_classification");
 }
 
 }  // namespace
