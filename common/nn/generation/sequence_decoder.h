@@ -33,13 +33,19 @@ class SequenceDecoder {
   [[nodiscard]] virtual bool done() const = 0;
   // What there is so far (beam search: nothing before it is done).
   [[nodiscard]] virtual const GeneratedSequence& sequence() const = 0;
+  // Of this request alone; the others go on. FailedPrecondition, and done: its settings forbid
+  // every token.
+  [[nodiscard]] virtual const absl::Status& status() const = 0;
 };
 
-// Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode.
-[[nodiscard]] std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(const T5Config& config,
-                                                                   const SamplingParams& params,
-                                                                   const RandomStream& stream,
-                                                                   std::unique_ptr<DecodeRow> row);
+// Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode of
+// `source_ids` (with their padding). `config` outlives it.
+[[nodiscard]] std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(
+    const T5Config& config, const SamplingParams& params, const RandomStream& stream,
+    absl::Span<const int32_t> source_ids, std::unique_ptr<DecodeRow> row);
+
+// What a decoder of either kind says when the settings leave no token after `position` ones.
+[[nodiscard]] absl::Status NothingAllowed(size_t position);
 
 }  // namespace mellow::nn
 
