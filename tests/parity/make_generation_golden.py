@@ -207,7 +207,7 @@ def make_sampling():
     for request in [
         {"repetition_penalty": 1.6, "top_k": 6},
         {"repetition_penalty": 0.5, "temperature": 1.7, "top_p": 0.8},
-        {"no_repeat_ngram_size": 2, "top_p": 0.7},
+        {"no_repeat_ngram_size": 2, "temperature": 2.5, "top_p": 0.9},
         {"encoder_no_repeat_ngram_size": 1, "top_k": 5, "temperature": 0.6},
         {"suppress_tokens": [2, 3, 4, 5], "bad_words_ids": [[6], [7, 8]], "top_k": 4},
         {"min_new_tokens": 6, "top_k": 3, "temperature": 2.0},
@@ -219,9 +219,10 @@ def make_sampling():
         generated = [rng.randint(2, 29) for _ in range(4)]
         source = [rng.randint(2, 29) for _ in range(6)] + [1]
         length = 5 if "forced_eos_token_id" in request else 20
-        config = GenerationConfig(do_sample=True, max_length=length + 1, eos_token_id=1, **{"top_k": 0, **request})
+        config = GenerationConfig(do_sample=True, max_length=length + 1, eos_token_id=1, decoder_start_token_id=0,
+                                  **{"top_k": 0, **request})
         model._prepare_special_tokens(config, device="cpu")
-        processors = model._get_logits_processor(config, 1, torch.tensor([source]), None, None, device="cpu", model_kwargs={})
+        processors = model._get_logits_processor(config, 1, torch.tensor([source]), None, [], device="cpu", model_kwargs={})
         scores = processors(torch.tensor([[0] + generated]), logits.clone())
         rows.append({"logits": [x.item() for x in logits[0]], "generated": generated, "source_ids": source,
                      "request": {"max_new_tokens": length, **request}, "probabilities": [x.item() for x in scores.softmax(-1)[0]]})
