@@ -1,7 +1,9 @@
 #ifndef MELLOW_COMMON_NN_SEQ2SEQ_MODEL_H_
 #define MELLOW_COMMON_NN_SEQ2SEQ_MODEL_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -32,7 +34,18 @@ struct EncodeRequest {
   absl::Span<const int32_t> source_ids;      // with </s>; not empty
   const PreparedAdapter* adapter = nullptr;  // null: the bare base model; must outlive the row
   int max_target_tokens = 0;                 // most calls of Step this row will see
+  // Where each id stands, rising from 0; empty: at 0, 1, 2, ... With gaps where padding was left
+  // out.
+  absl::Span<const int32_t> positions = {};
 };
+
+// Whether `positions` are as EncodeRequest says.
+[[nodiscard]] inline bool ArePositions(const EncodeRequest& request) {
+  const absl::Span<const int32_t> p = request.positions;
+  if (p.empty()) return true;
+  return p.size() == request.source_ids.size() && p[0] >= 0 &&
+         std::adjacent_find(p.begin(), p.end(), std::greater_equal<>()) == p.end();
+}
 
 struct ScoreRequest {
   absl::Span<const int32_t> source_ids;

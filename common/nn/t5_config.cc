@@ -99,10 +99,15 @@ void CheckTogether(const T5Config& config, JsonFields* fields) {
 absl::StatusOr<T5Config> ReadT5Config(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/config.json");
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  return ParseT5Config(text, path);
+  const std::string generation_path = absl::StrCat(folder, "/generation_config.json");
+  const absl::StatusOr<std::string> generation = ReadFile(generation_path);
+  if (absl::IsNotFound(generation.status())) return ParseT5Config(text, path);
+  MELLOW_RETURN_IF_ERROR(generation.status());
+  return ParseT5Config(text, path, NamedText{*generation, generation_path});
 }
 
-absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view name) {
+absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view name,
+                                       const std::optional<NamedText>& generation) {
   MELLOW_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(text, name));
   JsonFields fields(json);
   std::string type;
@@ -142,12 +147,23 @@ absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view
   ReadHead(&fields, mt5, &config);
   fields.Int("decoder_start_token_id", 0, config.vocab_size - 1, &config.decoder_start_token_id);
   fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
-  fields.Int("eos_token_id", 0, config.vocab_size - 1, &config.eos_token_id);
   ReadOtherKeys(&fields);
   CheckTogether(config, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish(name));
   for (const std::string& unknown : fields.Unknown())
     config.warnings.push_back(absl::StrCat(name, ": ", unknown));
+  MELLOW_ASSIGN_OR_RETURN(config.generation,
+                          ParseGenerationConfig(json, name, generation, config.vocab_size));
+  config.eos_token_ids = config.generation.eos_token_ids;
+  if (const auto start = config.generation.decoder_start_token_id) {
+    if (fields.Find("decoder_start_token_id") != nullptr && *start != config.decoder_start_token_id)
+      config.warnings.push_back(absl::StrCat(generation->name, ": decoder_start_token_id ", *start,
+                                             " counts, not ", config.decoder_start_token_id, " of ",
+                                             name));
+    config.decoder_start_token_id = *start;
+  }
+  config.warnings.insert(config.warnings.end(), config.generation.warnings.begin(),
+                         config.generation.warnings.end());
   return config;
 }
 

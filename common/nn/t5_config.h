@@ -1,13 +1,16 @@
 #ifndef MELLOW_COMMON_NN_T5_CONFIG_H_
 #define MELLOW_COMMON_NN_T5_CONFIG_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/nn/activation.h"
+#include "common/nn/generation/generation_config.h"
 
 namespace mellow::nn {
 
@@ -36,21 +39,29 @@ struct T5Config {
   // transformers 5 says tie_word_embeddings of every T5 that it writes, also where it writes a head
   // of its own.
   bool written_by_transformers_5 = false;
+  // Of generation and of teacher forcing alike: generation_config.json's, else config.json's.
   int32_t decoder_start_token_id = 0;
   int32_t pad_token_id = 0;
-  int32_t eos_token_id = 1;
-  std::vector<std::string> warnings;  // what the file says and nobody here knows; a line each
+  std::vector<int32_t> eos_token_ids = {1};
+  // What generation_config.json or, in its place, config.json says.
+  GenerationConfig generation;
+  std::vector<std::string> warnings;  // what the files say and nobody here knows; a line each
 
   int inner_dim() const { return num_heads * d_kv; }
+  bool IsEnd(int32_t id) const {
+    return std::find(eos_token_ids.begin(), eos_token_ids.end(), id) != eos_token_ids.end();
+  }
 };
 
-// Reads and checks FOLDER/config.json. NotFound: no such file. InvalidArgument: not JSON, another
-// model_type, an unknown feed_forward_proj, a size that is not positive, a key whose value would
-// change numbers and is not implemented (the message names field and value).
+// Reads and checks FOLDER/config.json and, where there is one, FOLDER/generation_config.json.
+// NotFound: no config.json. InvalidArgument: not JSON, another model_type, an unknown
+// feed_forward_proj, a size that is not positive, a key whose value would change numbers and is not
+// implemented (the message names field and value).
 [[nodiscard]] absl::StatusOr<T5Config> ReadT5Config(const std::string& folder);
-// The same from the file's text; `name` stands for the file in errors.
-[[nodiscard]] absl::StatusOr<T5Config> ParseT5Config(absl::string_view text,
-                                                     absl::string_view name);
+// The same from the files' texts; `name` stands for config.json in errors.
+[[nodiscard]] absl::StatusOr<T5Config> ParseT5Config(
+    absl::string_view text, absl::string_view name,
+    const std::optional<NamedText>& generation = std::nullopt);
 
 }  // namespace mellow::nn
 

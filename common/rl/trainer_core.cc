@@ -331,7 +331,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts)
   MELLOW_ASSIGN_OR_RETURN(std::vector<float> scores,
                           ProcessScores(ScoresOf(rollouts), config_, &moments));
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    if (rollouts[i].response_ids.back() != weights().config.eos_token_id)
+    if (!weights().config.IsEnd(rollouts[i].response_ids.back()))
       scores[i] -= static_cast<float>(config_.missing_eos_penalty);
   }
 

@@ -156,7 +156,8 @@ std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls) {
 absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
     std::shared_ptr<const nn::PreparedAdapter> adapter, const eval::SamplingConfig& sampling) {
-  nn::SamplingParams params;
+  // What EvaluationSpec has no field for is as the model says, as with a policy server.
+  nn::SamplingParams params = model->config().generation.sampling;
   params.do_sample = sampling.do_sample;
   params.temperature = sampling.temperature;
   params.top_k = sampling.top_k;
@@ -165,7 +166,7 @@ absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
   params.max_new_tokens = sampling.max_new_tokens;
   params.min_new_tokens = sampling.min_new_tokens;
   params.seed = sampling.seed;
-  MELLOW_RETURN_IF_ERROR(Annotate(params.Validate(), "sampling"));
+  MELLOW_RETURN_IF_ERROR(Annotate(params.Validate(model->config().vocab_size), "sampling"));
   return std::make_unique<LocalArm>(model, tokenizer, std::move(adapter), params);
 }
 

@@ -34,6 +34,20 @@ absl::StatusOr<eval::SamplingConfig> SamplingOf(const EvaluationSpec& spec) {
   const policy::v1::SamplingParams& from = spec.sampling();
   if (from.has_length_penalty())
     return absl::InvalidArgumentError("sampling.length_penalty: evaluations have none");
+  // An evaluation records what it asks for, and has no place for these.
+  for (const auto& [has, name] : std::initializer_list<std::pair<bool, const char*>>{
+           {from.has_repetition_penalty(), "repetition_penalty"},
+           {from.has_no_repeat_ngram_size(), "no_repeat_ngram_size"},
+           {from.has_encoder_no_repeat_ngram_size(), "encoder_no_repeat_ngram_size"},
+           {from.has_bad_words_ids(), "bad_words_ids"},
+           {from.has_suppress_tokens(), "suppress_tokens"},
+           {from.early_stopping() != policy::v1::EARLY_STOPPING_UNSPECIFIED, "early_stopping"},
+           {from.has_forced_bos_token_id(), "forced_bos_token_id"},
+           {from.has_forced_eos_token_id(), "forced_eos_token_id"}}) {
+    if (has)
+      return absl::InvalidArgumentError(absl::StrCat(
+          "sampling.", name, ": evaluations take it from the model's generation_config.json only"));
+  }
   eval::SamplingConfig s;
   if (from.has_do_sample()) s.do_sample = from.do_sample();
   if (from.has_temperature()) s.temperature = from.temperature();

@@ -1,5 +1,6 @@
 #include "services/cli/json_lines.h"
 
+#include <algorithm>
 #include <deque>
 #include <limits>
 #include <map>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/sync/mutex.h"
 
@@ -102,6 +104,15 @@ Json ErrorObject(const absl::Status& status) { return {{"error", std::string(sta
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+absl::Status CheckFieldNames(const Json& object, const std::vector<std::string>& known) {
+  for (const auto& [name, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return absl::InvalidArgumentError(absl::StrCat(
+          name.substr(0, 80), ": unknown field, expected ", absl::StrJoin(known, ", ")));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> TextField(const Json& object, const char* name) {

@@ -27,6 +27,10 @@ using Json = nlohmann::ordered_json;
 // as the same double.
 [[nodiscard]] std::string Dump(const Json& json);
 
+// InvalidArgument: a field that is none of these; a typing error must not pass as a default.
+[[nodiscard]] absl::Status CheckFieldNames(const Json& object,
+                                           const std::vector<std::string>& known);
+
 // Fields of an object. InvalidArgument names the field.
 [[nodiscard]] absl::StatusOr<std::string> TextField(const Json& object, const char* name);
 // Absent or null: `absent`.

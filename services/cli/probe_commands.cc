@@ -36,6 +36,7 @@ absl::StatusOr<int> ProbePolicy(const ProbeOptions& options) {
                     std::vector<std::vector<int32_t>> sources;
                     std::vector<std::vector<int32_t>> targets;
                     for (const Json& line : lines) {
+                      MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"source_ids", "target_ids"}));
                       MELLOW_ASSIGN_OR_RETURN(sources.emplace_back(), IdsField(line, "source_ids"));
                       MELLOW_ASSIGN_OR_RETURN(targets.emplace_back(), IdsField(line, "target_ids"));
                     }
@@ -68,37 +69,30 @@ absl::Status ReadInt(const Json& line, const char* name, T* out) {
   return absl::OkStatus();
 }
 
-absl::Status ReadNumber(const Json& line, const char* name, double* out) {
-  MELLOW_ASSIGN_OR_RETURN(const std::optional<double> value, OptionalNumber(line, name));
-  if (value.has_value()) *out = *value;
-  return absl::OkStatus();
-}
-
-absl::Status ReadBool(const Json& line, const char* name, bool* out) {
-  MELLOW_ASSIGN_OR_RETURN(const std::optional<bool> value, OptionalBool(line, name));
-  if (value.has_value()) *out = *value;
-  return absl::OkStatus();
-}
-
-absl::StatusOr<nn::GenerateItem> ReadGenerateItem(const Json& line,
-                                                  const nn::PreparedAdapter* adapter) {
+absl::StatusOr<nn::GenerateItem> ReadGenerateItem(const Json& line, const LoadedPolicy& policy) {
+  static const auto& known = *new std::vector<std::string>([] {
+    std::vector<std::string> names = nn::SamplingFieldNames();
+    names.insert(names.begin(), "source_ids");
+    names.insert(names.end(), {"seed", "prompt_index", "sample_index"});
+    return names;
+  }());
+  for (const auto& [name, value] : line.items()) {
+    if (nn::IsUnsupportedGenerationField(name))
+      return absl::InvalidArgumentError(absl::StrCat(name, ": is not implemented"));
+  }
+  MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, known));
   nn::GenerateItem item;
-  item.adapter = adapter;
+  item.adapter = policy.adapter.get();
   MELLOW_ASSIGN_OR_RETURN(item.source_ids, IdsField(line, "source_ids"));
-  nn::SamplingParams& p = item.params;
-  MELLOW_RETURN_IF_ERROR(ReadInt(line, "max_new_tokens", &p.max_new_tokens));
-  MELLOW_RETURN_IF_ERROR(ReadInt(line, "min_new_tokens", &p.min_new_tokens));
-  MELLOW_RETURN_IF_ERROR(ReadInt(line, "num_beams", &p.num_beams));
-  MELLOW_RETURN_IF_ERROR(ReadBool(line, "do_sample", &p.do_sample));
-  MELLOW_RETURN_IF_ERROR(ReadNumber(line, "temperature", &p.temperature));
-  MELLOW_RETURN_IF_ERROR(ReadInt(line, "top_k", &p.top_k));
-  MELLOW_RETURN_IF_ERROR(ReadNumber(line, "top_p", &p.top_p));
-  MELLOW_RETURN_IF_ERROR(ReadNumber(line, "length_penalty", &p.length_penalty));
-  MELLOW_RETURN_IF_ERROR(ReadBool(line, "early_stopping", &p.early_stopping));
-  MELLOW_RETURN_IF_ERROR(ReadInt(line, "seed", &p.seed));
+  const nn::T5Config& config = policy.model->config();
+  MELLOW_ASSIGN_OR_RETURN(
+      item.params, nn::ReadSampling(line,
+                                    config.generation.Defaults(nn::SamplingParams().max_new_tokens,
+                                                               std::numeric_limits<int>::max()),
+                                    config.vocab_size));
+  MELLOW_RETURN_IF_ERROR(ReadInt(line, "seed", &item.params.seed));
   MELLOW_RETURN_IF_ERROR(ReadInt(line, "prompt_index", &item.stream.prompt_index));
   MELLOW_RETURN_IF_ERROR(ReadInt(line, "sample_index", &item.stream.sample_index));
-  MELLOW_RETURN_IF_ERROR(p.Validate());
   return item;
 }
 
@@ -109,8 +103,7 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
       [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
         std::vector<nn::GenerateItem> items;
         for (const Json& line : lines) {
-          MELLOW_ASSIGN_OR_RETURN(items.emplace_back(),
-                                  ReadGenerateItem(line, policy.adapter.get()));
+          MELLOW_ASSIGN_OR_RETURN(items.emplace_back(), ReadGenerateItem(line, policy));
         }
         MELLOW_ASSIGN_OR_RETURN(const auto sequences, nn::Generate(*policy.model, items));
         std::vector<Json> answers;
@@ -140,6 +133,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
       [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
         std::vector<std::vector<int32_t>> sequences;
         for (const Json& line : lines) {
+          MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text"}));
           MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
           MELLOW_ASSIGN_OR_RETURN(const std::string pair, TextField(line, "text_pair", ""));
           MELLOW_ASSIGN_OR_RETURN(
@@ -185,8 +179,8 @@ void AddProbeCommands(CLI::App* app, Action* chosen) {
       "policy deploy/models/mini-summarizer",
       true, ProbePolicy);
   add("generate",
-      "Generate: {\"source_ids\": [...], \"max_new_tokens\": n, ...}; greedy unless do_sample or "
-      "num_beams",
+      "Generate: {\"source_ids\": [...], \"max_new_tokens\": n, ...}, names as transformers' "
+      "GenerationConfig; what is not said is as the model's generation_config.json has it",
       "Example:\n  echo '{\"source_ids\": [5, 6, 1], \"max_new_tokens\": 20, \"do_sample\": true, "
       "\"seed\": 3}' | mellow probe generate "
       "deploy/models/mini-summarizer",

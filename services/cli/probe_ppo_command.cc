@@ -56,6 +56,7 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> IdLists(const Json& line, cons
 }
 
 absl::StatusOr<std::vector<rl::Rollout>> ReadRollouts(const Json& line) {
+  MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"queries", "responses", "scores"}));
   MELLOW_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> queries, IdLists(line, "queries"));
   MELLOW_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> responses, IdLists(line, "responses"));
   const auto scores = line.find("scores");

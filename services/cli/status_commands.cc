@@ -1,5 +1,6 @@
 // mellow status and mellow adapters.
 
+#include <google/protobuf/util/json_util.h>
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
@@ -47,6 +48,14 @@ struct AdapterRow {
 };
 using AdapterRows = std::map<int64_t, AdapterRow>;
 
+// What a policy server generates with when a request says nothing, and what it noticed in its
+// model.
+struct GenerationRow {
+  std::string node;
+  Json sampling;
+  std::vector<std::string> warnings;
+};
+
 struct Report {
   std::string folder;
   ClusterFile cluster;
@@ -54,8 +63,26 @@ struct Report {
   std::vector<std::string> health;  // beside cluster.services: SERVING or NOT_SERVING
   std::vector<orchestrator::v1::Node> nodes;
   AdapterRows adapters;
+  std::vector<GenerationRow> generation;
   std::optional<orchestrator::v1::Run> run;
 };
+
+std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::vector<GenerationRow> rows;
+  for (const ServiceEntry& service : cluster.services) {
+    if (service.role != "policy") continue;
+    const auto info = PolicyClient(service.address).GetInfo(kTimeout);
+    std::string text;
+    if (!info.ok() ||
+        !google::protobuf::util::MessageToJsonString(info->default_sampling(), &text, options).ok())
+      continue;
+    rows.push_back(
+        {service.name, Json::parse(text), {info->warnings().begin(), info->warnings().end()}});
+  }
+  return rows;
+}
 
 AdapterRows CollectAdapters(const ClusterFile& cluster) {
   AdapterRows rows;
@@ -105,6 +132,14 @@ Json AdaptersJson(const AdapterRows& rows) {
                    {"sha256", row.sha256},
                    {"nodes", row.nodes},
                    {"champion_of", row.champion_of}});
+  return out;
+}
+
+Json GenerationJson(const std::vector<GenerationRow>& rows) {
+  Json out = Json::array();
+  for (const GenerationRow& row : rows)
+    out.push_back(
+        {{"node", row.node}, {"default_sampling", row.sampling}, {"warnings", row.warnings}});
   return out;
 }
 
@@ -160,6 +195,7 @@ Json ToJson(const Report& report) {
           {"services", services},
           {"nodes", nodes},
           {"adapters", AdaptersJson(report.adapters)},
+          {"generation", GenerationJson(report.generation)},
           {"run", run}};
 }
 
@@ -206,6 +242,12 @@ void Print(const Report& report) {
   }
   std::printf("\n");
   PrintAdapters(report.adapters);
+  for (const GenerationRow& row : report.generation) {
+    std::printf("\n%s generates with %s unless a request says otherwise\n", row.node.c_str(),
+                PrintableLine(row.sampling.dump()).c_str());
+    for (const std::string& warning : row.warnings)
+      std::printf("  warning: %s\n", PrintableLine(warning).c_str());
+  }
   if (!report.run.has_value()) {
     std::printf("\nno run yet\n");
     return;
@@ -242,6 +284,7 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
     if (auto run = orchestrator.GetRun(""); run.ok()) report.run = *std::move(run);
   }
   report.adapters = CollectAdapters(report.cluster);
+  report.generation = CollectGeneration(report.cluster);
   if (options.json) {
     std::printf("%s\n",
                 ToJson(report).dump(-1, ' ', false, Json::error_handler_t::replace).c_str());

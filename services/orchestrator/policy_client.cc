@@ -12,6 +12,8 @@ namespace pb = policy::v1;
 
 pb::SamplingParams SamplingToProto(const SamplingConfig& sampling, uint64_t seed) {
   pb::SamplingParams proto;
+  proto.ParseFromString(sampling.processors);  // this service wrote it
+  proto.set_num_beams(1);  // a rollout is one path, whatever the model's default
   proto.set_do_sample(sampling.do_sample);
   if (sampling.temperature) proto.set_temperature(*sampling.temperature);
   if (sampling.top_k) proto.set_top_k(*sampling.top_k);

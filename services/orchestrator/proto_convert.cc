@@ -30,6 +30,21 @@ DataConfig DataFromProto(const v1::DataSpec& data) {
   return config;
 }
 
+// The fields that this service has no say in: all but those that it knows.
+policy::v1::SamplingParams ProcessorsOf(policy::v1::SamplingParams sampling) {
+  sampling.clear_do_sample();
+  sampling.clear_temperature();
+  sampling.clear_top_k();
+  sampling.clear_top_p();
+  sampling.clear_num_beams();
+  sampling.clear_length_penalty();
+  sampling.clear_early_stopping();
+  sampling.clear_max_new_tokens();
+  sampling.clear_min_new_tokens();
+  sampling.clear_seed();
+  return sampling;
+}
+
 absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& generation) {
   const policy::v1::SamplingParams& sampling = generation.sampling();
   SamplingConfig config;
@@ -50,6 +65,16 @@ absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& gener
         absl::StrCat("generation.sampling.length_penalty: ", sampling.length_penalty(),
                      ": is of beam search, which rollouts do not use"));
   }
+  if (sampling.early_stopping() != policy::v1::EARLY_STOPPING_UNSPECIFIED) {
+    return absl::InvalidArgumentError(
+        "generation.sampling.early_stopping: is of beam search, which rollouts do not use");
+  }
+  if (sampling.has_repetition_penalty() && !(sampling.repetition_penalty() > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("generation.sampling.repetition_penalty: ", sampling.repetition_penalty(),
+                     ": must be positive"));
+  }
+  config.processors = ProcessorsOf(sampling).SerializeAsString();
   if (sampling.has_seed()) {
     return absl::InvalidArgumentError(absl::StrCat("generation.sampling.seed: ", sampling.seed(),
                                                    ": the run's seed is used; set `seed`"));

@@ -43,10 +43,10 @@ absl::Status ValidateData(const DataConfig& data) {
 
 absl::Status ValidateSampling(const SamplingConfig& sampling) {
   const std::string at = "generation.sampling.";
-  if (sampling.temperature && !(*sampling.temperature >= nn::kMinTemperature &&
-                                *sampling.temperature <= nn::kMaxTemperature)) {
+  if (sampling.temperature &&
+      !(*sampling.temperature > 0 && *sampling.temperature <= nn::kMaxTemperature)) {
     return Bad(at + "temperature", *sampling.temperature,
-               absl::StrCat("must be in [", nn::kMinTemperature, ", ", nn::kMaxTemperature, "]"));
+               absl::StrCat("must be in (0, ", nn::kMaxTemperature, "]"));
   }
   if (sampling.top_k && *sampling.top_k < 0) {
     return Bad(at + "top_k", *sampling.top_k, "must not be negative");

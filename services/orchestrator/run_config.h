@@ -24,7 +24,7 @@ struct DataConfig {
   std::optional<int> max_source_tokens;  // absent: what the policy nodes take
 };
 
-// Absent: the policy server's default.
+// Absent: the policy server's default, which its model's generation_config.json may set.
 struct SamplingConfig {
   bool do_sample = true;
   std::optional<double> temperature;
@@ -32,6 +32,9 @@ struct SamplingConfig {
   std::optional<double> top_p;
   std::optional<int> max_new_tokens;
   std::optional<int> min_new_tokens;
+  // policy's SamplingParams with the logits processors that were asked for, serialised: this
+  // service only passes them on.
+  std::string processors;
   std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) a prompt
   std::optional<int> length_sampler_max;
 };

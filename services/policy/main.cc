@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/load.h"
 #include "common/obs/log.h"
@@ -23,6 +24,12 @@ absl::Status Serve(PolicyOptions options) {
   MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
   const nn::ModelHash model_hash(options.model);
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSeq2SeqModel(options.model, load));
+  for (const std::string& warning : model->config().warnings)
+    obs::Log(obs::Severity::kWarning, "model", {{"warning", warning}});
+  if (const int beams = model->config().generation.sampling.num_beams; beams > options.max_rows)
+    return absl::FailedPreconditionError(
+        absl::StrCat(options.model, "/generation_config.json: num_beams ", beams,
+                     " is more than --max-rows ", options.max_rows));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
   MELLOW_ASSIGN_OR_RETURN(const double speed, WarmUp(*model));
   obs::Log(obs::Severity::kInfo, "model loaded",

@@ -203,9 +203,14 @@ std::vector<GenerateJob> PolicyEngine::Admit() {
 
 void PolicyEngine::Start(std::vector<GenerateJob> admitted) {
   if (admitted.empty()) return;
-  std::vector<nn::EncodeRequest> requests;
+  std::vector<nn::UnpaddedSource> sources;
   for (const GenerateJob& job : admitted)
-    requests.push_back({job.source_ids, job.adapter->weights.get(), job.params.max_new_tokens});
+    sources.push_back(nn::WithoutPadding(model_->config(), job.source_ids));
+  std::vector<nn::EncodeRequest> requests;
+  for (size_t i = 0; i < admitted.size(); ++i) {
+    requests.push_back({sources[i].ids, admitted[i].adapter->weights.get(),
+                        admitted[i].params.max_new_tokens, sources[i].positions});
+  }
   auto rows = model_->Encode(requests);
   for (size_t i = 0; i < admitted.size(); ++i) {
     if (!rows.ok()) {
@@ -213,8 +218,9 @@ void PolicyEngine::Start(std::vector<GenerateJob> admitted) {
       continue;
     }
     Running running{std::move(admitted[i]), nullptr};
-    running.decoder = nn::MakeSequenceDecoder(model_->config(), running.job.params,
-                                              running.job.stream, std::move((*rows)[i]));
+    running.decoder =
+        nn::MakeSequenceDecoder(model_->config(), running.job.params, running.job.stream,
+                                running.job.source_ids, std::move((*rows)[i]));
     running_.push_back(std::move(running));
   }
 }

@@ -43,6 +43,9 @@ PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string d
       adapters_(adapters),
       engine_(engine),
       metrics_(metrics),
+      sampling_{model->config().generation.Defaults(options.default_max_new_tokens,
+                                                    options.max_new_tokens),
+                options.max_new_tokens, model->config().vocab_size},
       adapter_version_(
           metrics->AddGauge("mellow_policy_adapter_version",
                             "Version of the newest adapter of this node; 0: it has none.")),
@@ -130,9 +133,7 @@ absl::StatusOr<std::vector<GenerateJob>> PolicyServiceImpl::MakeJobs(
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("prompts[", i, "]"));
     GenerateJob job{*std::move(ids), params, {}, adapter, lane, call, nullptr, nullptr};
     if (prompt.has_max_new_tokens()) {
-      v1::SamplingParams own = request.sampling();
-      own.set_max_new_tokens(prompt.max_new_tokens());
-      auto own_params = FromProto(own, {options_.default_max_new_tokens, options_.max_new_tokens});
+      auto own_params = WithLength(params, prompt.max_new_tokens(), request.sampling(), sampling_);
       if (!own_params.ok()) return Annotate(own_params.status(), absl::StrCat("prompts[", i, "]"));
       job.params = *own_params;
     }
@@ -147,9 +148,8 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
                                               const v1::GenerateRequest* request,
                                               v1::GenerateResponse* response) {
   if (request->prompts().empty()) return absl::InvalidArgumentError("prompts: is empty");
-  MELLOW_ASSIGN_OR_RETURN(
-      const nn::SamplingParams params,
-      FromProto(request->sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
+  MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params,
+                          FromProto(request->sampling(), sampling_));
   MELLOW_ASSIGN_OR_RETURN(const Lane lane, FromProto(request->lane()));
   const int64_t version = request->adapter_version();
   MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
@@ -206,12 +206,13 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
 
 absl::Status PolicyServiceImpl::StartStream(const std::shared_ptr<TokenStream>& stream,
                                             const v1::GenerateStreamRequest* request) {
-  MELLOW_ASSIGN_OR_RETURN(
-      const nn::SamplingParams params,
-      FromProto(request->sampling(), {options_.default_max_new_tokens, options_.max_new_tokens}));
+  MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params,
+                          FromProto(request->sampling(), sampling_));
   if (params.num_beams > 1)
-    return absl::InvalidArgumentError(absl::StrCat("sampling.num_beams ", params.num_beams,
-                                                   ": beam search cannot stream, use Generate"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sampling.num_beams ", params.num_beams,
+        request->sampling().has_num_beams() ? "" : " (by the model's generation_config.json)",
+        ": beam search cannot stream, use Generate or set it to 1"));
   const int64_t version = request->adapter_version();
   MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
@@ -294,9 +295,7 @@ absl::Status PolicyServiceImpl::StartSummarize(rpc::UnaryCall* call,
       wire::CheckTextBytes(request->dialogue(), options_.TextBytes(), "dialogue"));
   v1::SamplingParams sampling;
   if (request->has_max_new_tokens()) sampling.set_max_new_tokens(request->max_new_tokens());
-  MELLOW_ASSIGN_OR_RETURN(
-      const nn::SamplingParams params,
-      FromProto(sampling, {options_.default_max_new_tokens, options_.max_new_tokens}));
+  MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params, FromProto(sampling, sampling_));
   std::shared_ptr<const ServedAdapter> adapter = adapters_->ForUsers();
   if (request->has_adapter_version()) {
     MELLOW_ASSIGN_OR_RETURN(adapter, adapters_->Get(request->adapter_version()));
@@ -396,11 +395,15 @@ int64_t PolicyServiceImpl::WorkOf(const google::protobuf::Message& request) cons
   // Fields may be wrong in every way: what is, is refused later.
   const auto rows = [this](int64_t max_new_tokens, int64_t beams) {
     const int64_t each = options_.default_max_new_tokens;
-    const int64_t tokens = std::clamp<int64_t>(max_new_tokens, each, options_.max_new_tokens);
-    return std::clamp<int64_t>(beams, 1, options_.max_rows) * ((tokens + each - 1) / each);
+    const int64_t tokens = std::clamp<int64_t>(
+        max_new_tokens == 0 ? sampling_.defaults.max_new_tokens : max_new_tokens, each,
+        std::max<int64_t>(each, options_.max_new_tokens));
+    return std::clamp<int64_t>(beams == 0 ? sampling_.defaults.num_beams : beams, 1,
+                               options_.max_rows) *
+           ((tokens + each - 1) / each);
   };
   if (const auto* summarize = dynamic_cast<const v1::SummarizeRequest*>(&request))
-    return rows(summarize->max_new_tokens(), 1);
+    return rows(summarize->max_new_tokens(), 0);
   if (const auto* stream = dynamic_cast<const v1::GenerateStreamRequest*>(&request))
     return rows(stream->sampling().max_new_tokens(), 1);
   if (const auto* score = dynamic_cast<const v1::ScoreTokensRequest*>(&request))
@@ -517,7 +520,10 @@ grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_max_source_tokens(options_.SourceTokens());
   *response->mutable_newest() = ToProto(*adapters_->Newest());
   response->set_model_sha256(model_hash_->Get().value_or(""));
-  for (const std::string& warning : config.warnings) response->add_warnings(warning);
+  *response->mutable_default_sampling() = ToProto(sampling_.defaults);
+  response->mutable_eos_token_ids()->Add(config.eos_token_ids.begin(), config.eos_token_ids.end());
+  response->set_decoder_start_token_id(config.decoder_start_token_id);
+  response->mutable_warnings()->Add(config.warnings.begin(), config.warnings.end());
   return grpc::Status::OK;
 }
 

@@ -17,6 +17,7 @@
 #include "services/policy/adapter_table.h"
 #include "services/policy/policy_engine.h"
 #include "services/policy/policy_options.h"
+#include "services/policy/proto_convert.h"
 #include "services/wire/adapter_stream.h"
 
 namespace mellow::policy {
@@ -95,6 +96,7 @@ class PolicyServiceImpl final
   AdapterTable* const adapters_;
   PolicyEngine* const engine_;
   obs::Metrics* const metrics_;
+  const SamplingContext sampling_;
   obs::Gauge adapter_version_;
   // Texts to tokens and back, outside gRPC's threads and the engine's. Last: what it still does
   // needs the rest.

@@ -9,14 +9,22 @@
 
 namespace mellow::policy {
 
-struct LengthLimits {
-  int default_max_new_tokens;
-  int max_new_tokens;
+// What a request's sampling settings are read against.
+struct SamplingContext {
+  nn::SamplingParams defaults;  // of this server, valid
+  int max_new_tokens;           // most that a request may ask for
+  int vocab_size;
 };
 
 // InvalidArgument naming the field.
 [[nodiscard]] absl::StatusOr<nn::SamplingParams> FromProto(const v1::SamplingParams& proto,
-                                                           const LengthLimits& limits);
+                                                           const SamplingContext& context);
+// The same for one prompt that has its own length; `params` is what `proto` made.
+[[nodiscard]] absl::StatusOr<nn::SamplingParams> WithLength(const nn::SamplingParams& params,
+                                                            int max_new_tokens,
+                                                            const v1::SamplingParams& proto,
+                                                            const SamplingContext& context);
+[[nodiscard]] v1::SamplingParams ToProto(const nn::SamplingParams& params);
 // InvalidArgument: a value that this version does not know. Unspecified is the user's lane.
 [[nodiscard]] absl::StatusOr<Lane> FromProto(v1::Lane lane);
 

@@ -18,6 +18,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
   explicit FakeSeq2SeqModel(int vocab_size = 64) { config_.vocab_size = vocab_size; }
 
   const nn::T5Config& config() const override { return config_; }
+  nn::T5Config* mutable_config() { return &config_; }  // before it is used
   int64_t parameter_count() const override { return 7; }
 
   absl::StatusOr<std::shared_ptr<const nn::PreparedAdapter>> Prepare(
@@ -53,7 +54,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     logits->assign(rows.size() * config_.vocab_size, 0.0f);
     for (size_t i = 0; i < rows.size(); ++i) {
       Row& row = static_cast<Row&>(*rows[i]);
-      const int token = row.next >= row.last ? config_.eos_token_id : row.next;
+      const int token = row.next >= row.last ? config_.eos_token_ids[0] : row.next;
       (*logits)[i * config_.vocab_size + token] = 10;
       ++row.next;
       ++row.fed;

@@ -78,6 +78,8 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(
     if (requests[i].source_ids.empty())
       return absl::InvalidArgumentError(absl::StrCat("request ", i, ": source_ids is empty"));
     MELLOW_RETURN_IF_ERROR(CheckIds(requests[i].source_ids, "source_ids", i));
+    if (!ArePositions(requests[i]))
+      return absl::InvalidArgumentError(absl::StrCat("request ", i, ": positions do not rise"));
     MELLOW_ASSIGN_OR_RETURN(const CpuAdapter* adapter, CheckAdapter(requests[i].adapter));
     adapters.push_back(adapter);
   }
@@ -123,7 +125,9 @@ absl::StatusOr<std::unique_ptr<DecodeRow>> CpuT5::Fork(const DecodeRow& row) {
   return std::make_unique<CpuT5Row>(*ours);
 }
 
-void CpuT5::Ragged::Append(absl::Span<const int32_t> ids, const CpuAdapter* adapter) {
+void CpuT5::Ragged::Append(absl::Span<const int32_t> ids, const CpuAdapter* adapter,
+                           absl::Span<const int32_t> where) {
+  positions.push_back(where);
   tokens.insert(tokens.end(), ids.begin(), ids.end());
   offsets.push_back(static_cast<int>(tokens.size()));
   AppendSpan(adapter, static_cast<int>(ids.size()), &spans);
@@ -133,7 +137,8 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
                        absl::Span<const CpuAdapter* const> adapters,
                        std::vector<std::unique_ptr<DecodeRow>>* rows) {
   Ragged source;
-  for (size_t i = 0; i < requests.size(); ++i) source.Append(requests[i].source_ids, adapters[i]);
+  for (size_t i = 0; i < requests.size(); ++i)
+    source.Append(requests[i].source_ids, adapters[i], requests[i].positions);
   const float* encoded = RunEncoder(source);
 
   const T5Config& c = config();

@@ -39,11 +39,13 @@ class CpuT5 : public Seq2SeqModel {
     std::vector<int> offsets = {0};
     std::vector<int32_t> tokens;
     std::vector<AdapterSpan> spans;
+    std::vector<absl::Span<const int32_t>> positions;  // of each; empty: 0, 1, 2, ...
 
     int sequences() const { return static_cast<int>(offsets.size()) - 1; }
     int rows() const { return offsets.back(); }
     int length(int i) const { return offsets[i + 1] - offsets[i]; }
-    void Append(absl::Span<const int32_t> ids, const CpuAdapter* adapter);
+    void Append(absl::Span<const int32_t> ids, const CpuAdapter* adapter,
+                absl::Span<const int32_t> where = {});
   };
   // Buffers of one forward pass, reused by the next.
   struct Scratch {

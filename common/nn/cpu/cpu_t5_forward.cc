@@ -96,7 +96,10 @@ const float* CpuT5::RunEncoder(const Ragged& source) {
   const int stride = 3 * inner;
   const int rows = source.rows();
   int longest = 0;
-  for (int i = 0; i < source.sequences(); ++i) longest = std::max(longest, source.length(i));
+  for (int i = 0; i < source.sequences(); ++i) {
+    const absl::Span<const int32_t> positions = source.positions[i];
+    longest = std::max(longest, positions.empty() ? source.length(i) : positions.back() + 1);
+  }
   weights_->encoder_bias.Reserve(longest);
 
   float* const x = scratch_.encoded.Reserve(static_cast<size_t>(rows) * d);
@@ -116,6 +119,7 @@ const float* CpuT5::RunEncoder(const Ragged& source) {
       args.q = {q, stride};
       args.queries = args.keys = source.length(i);
       args.bias = weights_->encoder_bias.Center(layer, head);
+      if (!source.positions[i].empty()) args.positions = source.positions[i].data();
       args.out = {context + static_cast<size_t>(source.offsets[i]) * inner + head * c.d_kv, inner};
       kernels::AttendOnce(backend_->kernels, layout_, {q + inner, stride}, {q + 2 * inner, stride},
                           args);

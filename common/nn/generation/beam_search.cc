@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/nn/generation/logits_processors.h"
 #include "common/nn/kernels/kernel_table.h"
 
 namespace mellow::nn {
@@ -37,8 +38,12 @@ constexpr float kUnused = -1e9f;
 
 class BeamSearch : public SequenceDecoder {
  public:
-  BeamSearch(const T5Config& config, const SamplingParams& params, std::unique_ptr<DecodeRow> row)
-      : vocab_(config.vocab_size), eos_id_(config.eos_token_id), params_(params) {
+  BeamSearch(const T5Config& config, const SamplingParams& params,
+             absl::Span<const int32_t> source_ids, std::unique_ptr<DecodeRow> row)
+      : config_(config),
+        vocab_(config.vocab_size),
+        params_(params),
+        processors_(config, params, source_ids) {
     beams_.resize(1);
     beams_[0].row = std::move(row);
     Refresh(config.decoder_start_token_id);
@@ -51,18 +56,21 @@ class BeamSearch : public SequenceDecoder {
 
   absl::Status Advance(Seq2SeqModel& model, absl::Span<const float> logits) override {
     const std::vector<Candidate> best = BestCandidates(logits);
-    const int length = static_cast<int>(beams_[0].ids.size()) + 1;
+    generated_ = beams_[0].ids.size();
+    const int length = static_cast<int>(generated_) + 1;
     std::vector<Candidate> next;
     for (size_t rank = 0; rank < best.size() && static_cast<int>(next.size()) < params_.num_beams;
          ++rank) {
-      if (best[rank].token != eos_id_) {
-        next.push_back(best[rank]);
+      const Candidate& c = best[rank];
+      if (!config_.IsEnd(c.token)) {
+        next.push_back(c);
       } else if (static_cast<int>(rank) < params_.num_beams) {
-        GeneratedSequence finished{beams_[best[rank].beam].ids, beams_[best[rank].beam].logprobs,
-                                   FinishReason::kEos};
-        finished.ids.push_back(eos_id_);
-        finished.logprobs.push_back(best[rank].logprob);
-        AddHypothesis(std::move(finished), best[rank].score, length);
+        GeneratedSequence finished{beams_[c.beam].ids, beams_[c.beam].logprobs, FinishReason::kEos};
+        const int32_t end = config_.eos_token_ids[0];
+        const float* row = logits.data() + static_cast<size_t>(c.beam) * vocab_;
+        finished.ids.push_back(end);
+        finished.logprobs.push_back(c.logprob + (row[end] - row[c.token]));
+        AddHypothesis(std::move(finished), c.score, length);
       }
     }
     const bool nothing_better = IsDone(best.empty() ? kUnused : best[0].score, length);
@@ -73,9 +81,11 @@ class BeamSearch : public SequenceDecoder {
   }
 
  private:
-  // The 2 * num_beams best continuations over all beams, best first.
-  std::vector<Candidate> BestCandidates(absl::Span<const float> logits) const {
-    const size_t keep = 2 * static_cast<size_t>(params_.num_beams);
+  // The best continuations over all beams, best first: as many that num_beams of them are none of
+  // the end tokens.
+  std::vector<Candidate> BestCandidates(absl::Span<const float> logits) {
+    const size_t keep = std::max<size_t>(2, 1 + config_.eos_token_ids.size()) *
+                        static_cast<size_t>(params_.num_beams);
     const auto better = [](const Candidate& a, const Candidate& b) {
       if (a.score != b.score) return a.score > b.score;
       return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
@@ -84,11 +94,18 @@ class BeamSearch : public SequenceDecoder {
     for (size_t b = 0; b < beams_.size(); ++b) {
       const float* row = logits.data() + b * vocab_;
       const auto lse = static_cast<float>(kernels::Kernels().log_sum_exp(row, vocab_));
-      const bool forbid_eos = static_cast<int>(beams_[b].ids.size()) < params_.min_new_tokens;
+      const float* processed = nullptr;
+      if (processors_.Active(beams_[b].ids.size())) {
+        processed_.resize(static_cast<size_t>(vocab_));
+        for (int32_t token = 0; token < vocab_; ++token) processed_[token] = row[token] - lse;
+        if (!processors_.Apply(beams_[b].ids, absl::MakeSpan(processed_))) continue;
+        processed = processed_.data();
+      }
       for (int32_t token = 0; token < vocab_; ++token) {
-        if (forbid_eos && token == eos_id_) continue;
         const float logprob = row[token] - lse;
-        const Candidate candidate{beams_[b].score + logprob, static_cast<int>(b), token, logprob};
+        const float score = processed == nullptr ? logprob : processed[token];
+        if (score == -std::numeric_limits<float>::infinity()) continue;
+        const Candidate candidate{beams_[b].score + score, static_cast<int>(b), token, logprob};
         if (heap.size() == keep) {
           if (!better(candidate, heap.front())) continue;
           std::pop_heap(heap.begin(), heap.end(), better);
@@ -117,8 +134,13 @@ class BeamSearch : public SequenceDecoder {
 
   bool IsDone(double best_sum, int length) const {
     if (static_cast<int>(finished_.size()) < params_.num_beams) return false;
-    if (params_.early_stopping) return true;
-    return worst_ >= best_sum / std::pow(length, params_.length_penalty);
+    if (params_.early_stopping == EarlyStopping::kTrue) return true;
+    // The most that a running beam can reach: sums are negative, so with a positive penalty it is
+    // at the longest length.
+    const bool longest =
+        params_.early_stopping == EarlyStopping::kNever && params_.length_penalty > 0;
+    return worst_ >=
+           best_sum / std::pow(longest ? params_.max_new_tokens : length, params_.length_penalty);
   }
 
   // Moves or forks the rows to where the chosen candidates continue.
@@ -164,15 +186,21 @@ class BeamSearch : public SequenceDecoder {
     const Hypothesis* best = nullptr;
     for (const Hypothesis& h : finished_)
       if (best == nullptr || h.score >= best->score) best = &h;
-    if (best != nullptr) result_ = best->sequence;
+    if (best != nullptr) {
+      result_ = best->sequence;
+    } else {
+      Fail(NothingAllowed(generated_));
+    }
     beams_.clear();
     Refresh(0);
     done_ = true;
   }
 
+  const T5Config& config_;
   const int vocab_;
-  const int32_t eos_id_;
   const SamplingParams params_;
+  const LogitsProcessors processors_;
+  size_t generated_ = 0;  // tokens of each beam before the last step
   std::vector<Beam> beams_;
   std::vector<DecodeRow*> rows_;
   std::vector<int32_t> tokens_;
@@ -180,14 +208,16 @@ class BeamSearch : public SequenceDecoder {
   double worst_ = std::numeric_limits<double>::infinity();
   bool done_ = false;
   GeneratedSequence result_;
+  std::vector<float> processed_;
 };
 
 }  // namespace
 
 std::unique_ptr<SequenceDecoder> MakeBeamSearch(const T5Config& config,
                                                 const SamplingParams& params,
+                                                absl::Span<const int32_t> source_ids,
                                                 std::unique_ptr<DecodeRow> row) {
-  return std::make_unique<BeamSearch>(config, params, std::move(row));
+  return std::make_unique<BeamSearch>(config, params, source_ids, std::move(row));
 }
 
 }  // namespace mellow::nn

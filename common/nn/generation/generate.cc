@@ -1,5 +1,7 @@
 #include "common/nn/generation/generate.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,25 +34,52 @@ absl::Status StepTogether(Seq2SeqModel& model, absl::Span<SequenceDecoder* const
   return absl::OkStatus();
 }
 
+UnpaddedSource WithoutPadding(const T5Config& config, absl::Span<const int32_t> source_ids) {
+  UnpaddedSource source{{source_ids.begin(), source_ids.end()}, {}};
+  const std::optional<int32_t> pad = config.generation.pad_token_id;
+  if (!pad || config.IsEnd(*pad)) return source;
+  const auto padding = std::count(source_ids.begin(), source_ids.end(), *pad);
+  if (padding == 0 || padding == static_cast<ptrdiff_t>(source_ids.size())) return source;
+  source.ids.clear();
+  for (size_t i = 0; i < source_ids.size(); ++i) {
+    if (source_ids[i] == *pad) continue;
+    source.ids.push_back(source_ids[i]);
+    source.positions.push_back(static_cast<int32_t>(i));
+  }
+  // Only distances count.
+  const int32_t first = source.positions.front();
+  for (int32_t& position : source.positions) position -= first;
+  if (source.positions.back() + 1 == static_cast<int32_t>(source.ids.size()))
+    source.positions.clear();
+  return source;
+}
+
 absl::StatusOr<std::vector<GeneratedSequence>> Generate(Seq2SeqModel& model,
                                                         absl::Span<const GenerateItem> items) {
+  const T5Config& config = model.config();
+  std::vector<UnpaddedSource> sources;
+  for (const GenerateItem& item : items) sources.push_back(WithoutPadding(config, item.source_ids));
   std::vector<EncodeRequest> requests;
   for (size_t i = 0; i < items.size(); ++i) {
-    MELLOW_RETURN_IF_ERROR(Annotate(items[i].params.Validate(), absl::StrCat("item ", i)));
-    requests.push_back({items[i].source_ids, items[i].adapter, items[i].params.max_new_tokens});
+    const GenerateItem& item = items[i];
+    MELLOW_RETURN_IF_ERROR(
+        Annotate(item.params.Validate(config.vocab_size), absl::StrCat("item ", i)));
+    requests.push_back(
+        {sources[i].ids, item.adapter, item.params.max_new_tokens, sources[i].positions});
   }
   MELLOW_ASSIGN_OR_RETURN(auto rows, model.Encode(requests));
   std::vector<std::unique_ptr<SequenceDecoder>> decoders;
   std::vector<SequenceDecoder*> running;
   for (size_t i = 0; i < items.size(); ++i) {
-    decoders.push_back(
-        MakeSequenceDecoder(model.config(), items[i].params, items[i].stream, std::move(rows[i])));
+    decoders.push_back(MakeSequenceDecoder(config, items[i].params, items[i].stream,
+                                           items[i].source_ids, std::move(rows[i])));
     running.push_back(decoders.back().get());
   }
   std::vector<float> logits;
   while (!running.empty()) {
     MELLOW_RETURN_IF_ERROR(StepTogether(model, running, &logits));
-    for (const SequenceDecoder* decoder : running) MELLOW_RETURN_IF_ERROR(decoder->status());
+    for (size_t i = 0; i < decoders.size(); ++i)
+      MELLOW_RETURN_IF_ERROR(Annotate(decoders[i]->status(), absl::StrCat("item ", i)));
     std::erase_if(running, [](const SequenceDecoder* decoder) { return decoder->done(); });
   }
   std::vector<GeneratedSequence> sequences;

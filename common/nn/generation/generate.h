@@ -16,9 +16,19 @@ struct GenerateItem {
   const PreparedAdapter* adapter = nullptr;
 };
 
+// A source without its padding. transformers' generate() masks pad ids by itself, wherever they
+// are, unless the pad token is an end token; what only holds padding stays as it is, which computes
+// the same.
+struct UnpaddedSource {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> positions;  // as EncodeRequest::positions; empty when there are no gaps
+};
+[[nodiscard]] UnpaddedSource WithoutPadding(const T5Config& config,
+                                            absl::Span<const int32_t> source_ids);
+
 // Generates for all items together; each leaves the batch when it is done. For probes and
 // benchmarks (the policy service has its own loop, which admits new requests while others run).
-// Errors: those of SamplingParams::Validate, of the model and of any decoder.
+// Errors: those of SamplingParams::Validate, of SequenceDecoder::status and of the model.
 [[nodiscard]] absl::StatusOr<std::vector<GeneratedSequence>> Generate(
     Seq2SeqModel& model, absl::Span<const GenerateItem> items);
 

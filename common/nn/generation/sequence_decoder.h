@@ -44,11 +44,14 @@ class SequenceDecoder {
   absl::Status status_;
 };
 
-// Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode.
-[[nodiscard]] std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(const T5Config& config,
-                                                                   const SamplingParams& params,
-                                                                   const RandomStream& stream,
-                                                                   std::unique_ptr<DecodeRow> row);
+// Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode of
+// `source_ids` (with their padding). `config` outlives it.
+[[nodiscard]] std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(
+    const T5Config& config, const SamplingParams& params, const RandomStream& stream,
+    absl::Span<const int32_t> source_ids, std::unique_ptr<DecodeRow> row);
+
+// What a decoder of either kind says when the settings leave no token after `position` ones.
+[[nodiscard]] absl::Status NothingAllowed(size_t position);
 
 }  // namespace mellow::nn
 

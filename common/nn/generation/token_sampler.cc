@@ -17,6 +17,21 @@ int32_t ArgMax(absl::Span<const float> x) {
   return static_cast<int32_t>(std::max_element(x.begin(), x.end()) - x.begin());
 }
 
+// Below it a logit divided by the temperature may be no number any more in fp32.
+constexpr double kSmallTemperature = 1e-6;
+
+void Scale(std::vector<float>& logits, double temperature) {
+  if (temperature >= kSmallTemperature) {
+    if (temperature != 1)
+      kernels::Kernels().scale(static_cast<float>(1 / temperature), static_cast<int>(logits.size()),
+                               logits.data());
+    return;
+  }
+  // Relative to the largest, which changes no probability: the others become -inf at worst.
+  const double top = *std::max_element(logits.begin(), logits.end());
+  for (float& x : logits) x = static_cast<float>((x - top) / temperature);
+}
+
 // Keeps the k largest (and what ties with the k-th, as transformers does).
 void KeepTopK(std::vector<float>& logits, int k) {
   if (k <= 0 || k >= static_cast<int>(logits.size())) return;
@@ -63,29 +78,22 @@ int32_t Draw(std::vector<float>& logits, double uniform) {
 
 }  // namespace
 
-SampledToken SampleToken(absl::Span<const float> logits, const SamplingParams& params,
-                         int32_t eos_id, int position, const RandomStream& stream) {
+SampledToken SampleToken(absl::Span<const float> logits, absl::Span<const float> scores,
+                         const SamplingParams& params, int position, const RandomStream& stream) {
   const int n = static_cast<int>(logits.size());
-  const bool forbid_eos = position < params.min_new_tokens && eos_id >= 0 && eos_id < n && n > 1;
   int32_t id;
-  if (!params.do_sample && !forbid_eos) {
-    id = ArgMax(logits);
+  if (!params.do_sample) {
+    id = ArgMax(scores);
   } else {
-    std::vector<float> warped(logits.begin(), logits.end());
-    if (forbid_eos) warped[eos_id] = kForbidden;
-    if (!params.do_sample) {
-      id = ArgMax(warped);
-    } else {
-      if (params.temperature != 1)
-        kernels::Kernels().scale(static_cast<float>(1 / params.temperature), n, warped.data());
-      KeepTopK(warped, params.top_k);
-      KeepTopP(warped, params.top_p);
-      const PhiloxCounter counter = {static_cast<uint32_t>(position), stream.sample_index,
-                                     static_cast<uint32_t>(stream.prompt_index),
-                                     static_cast<uint32_t>(stream.prompt_index >> 32)};
-      id = Draw(warped, PhiloxUniform(counter, {static_cast<uint32_t>(params.seed),
-                                                static_cast<uint32_t>(params.seed >> 32)}));
-    }
+    std::vector<float> warped(scores.begin(), scores.end());
+    Scale(warped, params.temperature);
+    KeepTopK(warped, params.top_k);
+    KeepTopP(warped, params.top_p);
+    const PhiloxCounter counter = {static_cast<uint32_t>(position), stream.sample_index,
+                                   static_cast<uint32_t>(stream.prompt_index),
+                                   static_cast<uint32_t>(stream.prompt_index >> 32)};
+    id = Draw(warped, PhiloxUniform(counter, {static_cast<uint32_t>(params.seed),
+                                              static_cast<uint32_t>(params.seed >> 32)}));
   }
   return {id, static_cast<float>(logits[id] - kernels::Kernels().log_sum_exp(logits.data(), n))};
 }

@@ -11,16 +11,18 @@ namespace mellow::nn {
 
 struct SampledToken {
   int32_t id = 0;
-  float logprob = 0;  // of the raw distribution: no temperature, no top-k, no forbidden </s>
+  float logprob = 0;  // of the raw distribution: no processors, no temperature, no top-k
 };
 
-// Chooses the token after `position` generated ones from its raw logits. A pure function of its
-// arguments. Greedy: the largest logit, the lowest id among equals. Sampling: transformers' order
-// of warpers (minimum length, temperature, top-k, top-p), then the inverse of the cumulative
-// distribution in id order at Philox(seed; position, sample_index, prompt_index). Precondition:
-// params are valid, logits not empty.
-[[nodiscard]] SampledToken SampleToken(absl::Span<const float> logits, const SamplingParams& params,
-                                       int32_t eos_id, int position, const RandomStream& stream);
+// Chooses the token after `position` generated ones. `scores`: its raw logits as LogitsProcessors
+// left them, at least one not -inf; where they changed nothing, `logits` itself. A pure function of
+// its arguments. Greedy: the largest score, the lowest id among equals. Sampling: transformers'
+// order of warpers (temperature, top-k, top-p), then the inverse of the cumulative distribution in
+// id order at Philox(seed; position, sample_index, prompt_index). Precondition: params are valid,
+// logits not empty.
+[[nodiscard]] SampledToken SampleToken(absl::Span<const float> logits,
+                                       absl::Span<const float> scores, const SamplingParams& params,
+                                       int position, const RandomStream& stream);
 
 }  // namespace mellow::nn
 

@@ -140,7 +140,12 @@ void Attend(const KernelTable& kernels, const KvLayout& layout, const float* con
       const int seen = args.causal ? before + query + 1 : args.keys;
       float* row = scores + static_cast<size_t>(i) * stride;
       if (args.scale != 1.0f) kernels.scale(args.scale, seen, row);
-      if (args.bias != nullptr) kernels.add(args.bias - (before + query), seen, row);
+      if (args.positions != nullptr) {
+        const float* const here = args.bias - args.positions[query];
+        for (int j = 0; j < seen; ++j) row[j] += here[args.positions[j]];
+      } else if (args.bias != nullptr) {
+        kernels.add(args.bias - (before + query), seen, row);
+      }
       kernels.softmax(row, seen);
       std::fill(row + seen, row + keys, 0.0f);
     }

@@ -1,6 +1,7 @@
 #ifndef MELLOW_COMMON_NN_KERNELS_ATTENTION_H_
 #define MELLOW_COMMON_NN_KERNELS_ATTENTION_H_
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -98,6 +99,8 @@ struct AttentionArgs {
   // T5's relative position bias of this head: the score of query i and key j gets bias[j - i -
   // (keys - queries if causal)].
   const float* bias = nullptr;
+  // With `bias`, not causal: where the queries and keys stand, instead of at 0, 1, 2, ...
+  const int32_t* positions = nullptr;
   Rows out;  // of this head
 };
 

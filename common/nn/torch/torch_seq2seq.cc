@@ -102,6 +102,7 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> TorchSeq2Seq::Encode(
   for (const EncodeRequest& request : requests) {
     if (request.source_ids.empty()) return absl::InvalidArgumentError("source_ids is empty");
     MELLOW_RETURN_IF_ERROR(CheckIds(request.source_ids));
+    if (!ArePositions(request)) return absl::InvalidArgumentError("positions do not rise");
     MELLOW_ASSIGN_OR_RETURN(const TorchLora* lora, LoraOf(request.adapter));
     loras.push_back(lora);
   }
@@ -117,7 +118,12 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> TorchSeq2Seq::Encode(
         longest = std::max(longest, static_cast<int64_t>(sources.back().size()));
       }
       const TorchLora& lora = *loras[group[0]];
-      const PackedIds packed = PackIds(sources, weights_->device());
+      PackedIds packed = PackIds(sources, weights_->device());
+      for (const size_t i : group) {
+        const absl::Span<const int32_t> positions = requests[i].positions;
+        packed.positions.push_back(
+            positions.empty() ? at::Tensor() : IdTensor(Widen(positions), weights_->device()));
+      }
       const at::Tensor encoded = model_.Encode(packed, lora);
       std::vector<Row*> rows;
       for (const size_t i : group) {

@@ -46,7 +46,8 @@ TorchT5::TorchT5(std::shared_ptr<const T5Weights> weights)
 
 // Of each row, q: [queries, inner], k and v: [keys, inner]. T5 does not scale the scores.
 at::Tensor TorchT5::Attend(const std::vector<at::Tensor>& q, const std::vector<at::Tensor>& k,
-                           const std::vector<at::Tensor>& v, PositionBias* bias,
+                           const std::vector<at::Tensor>& v,
+                           const std::vector<at::Tensor>& positions, PositionBias* bias,
                            Dropout* dropout) const {
   const int64_t heads = config().num_heads;
   const int64_t width = config().d_kv;
@@ -59,8 +60,16 @@ at::Tensor TorchT5::Attend(const std::vector<at::Tensor>& q, const std::vector<a
   for (size_t i = 0; i < q.size(); ++i) {
     const at::Tensor queries = split(q[i]);
     const at::Tensor keys = split(k[i]).transpose(1, 2);
-    const at::Tensor scores = bias != nullptr ? at::baddbmm(bias->Get(q[i].size(0)), queries, keys)
-                                              : at::bmm(queries, keys);
+    at::Tensor scores;
+    if (bias == nullptr) {
+      scores = at::bmm(queries, keys);
+    } else if (positions.empty() || !positions[i].defined()) {
+      scores = at::baddbmm(bias->Get(q[i].size(0)), queries, keys);
+    } else {
+      const at::Tensor& here = positions[i];
+      const at::Tensor all = bias->Get(here[-1].item<int64_t>() + 1);
+      scores = at::baddbmm(all.index_select(1, here).index_select(2, here), queries, keys);
+    }
     at::Tensor weights = at::softmax(scores, -1);
     if (dropout != nullptr) weights = dropout->Attention(weights, place, i);
     const at::Tensor mixed = at::bmm(weights, split(v[i]));  // [heads, queries, width]
@@ -70,14 +79,16 @@ at::Tensor TorchT5::Attend(const std::vector<at::Tensor>& q, const std::vector<a
 }
 
 at::Tensor TorchT5::SelfAttention(const at::Tensor& x, const T5Attention& attention,
-                                  const std::vector<int64_t>& lengths, PositionBias* bias,
+                                  const std::vector<int64_t>& lengths,
+                                  const std::vector<at::Tensor>& positions, PositionBias* bias,
                                   const TorchLora& lora, Dropout* dropout) const {
   const RowDropout drop{dropout, &lengths};
   const at::Tensor normed = RmsNorm(x, attention.layer_norm, config().layer_norm_epsilon);
   const auto q = LoraLinear(normed, attention.q, lora, drop).split_with_sizes(lengths);
   const auto k = LoraLinear(normed, attention.k, lora, drop).split_with_sizes(lengths);
   const auto v = LoraLinear(normed, attention.v, lora, drop).split_with_sizes(lengths);
-  return x + drop.Hidden(LoraLinear(Attend(q, k, v, bias, dropout), attention.o, lora, drop));
+  return x + drop.Hidden(
+                 LoraLinear(Attend(q, k, v, positions, bias, dropout), attention.o, lora, drop));
 }
 
 at::Tensor TorchT5::CrossAttention(const at::Tensor& x, const at::Tensor& encoded,
@@ -93,7 +104,8 @@ at::Tensor TorchT5::CrossAttention(const at::Tensor& x, const at::Tensor& encode
       LoraLinear(encoded, attention.k, lora, source_drop).split_with_sizes(source_lengths);
   const auto v =
       LoraLinear(encoded, attention.v, lora, source_drop).split_with_sizes(source_lengths);
-  return x + drop.Hidden(LoraLinear(Attend(q, k, v, nullptr, dropout), attention.o, lora, drop));
+  return x +
+         drop.Hidden(LoraLinear(Attend(q, k, v, {}, nullptr, dropout), attention.o, lora, drop));
 }
 
 at::Tensor TorchT5::Encode(const PackedIds& source, const TorchLora& lora, Dropout* dropout) {
@@ -101,8 +113,8 @@ at::Tensor TorchT5::Encode(const PackedIds& source, const TorchLora& lora, Dropo
   at::Tensor x = drop.Hidden(at::embedding(weights_->embedding, source.ids));
   for (size_t layer = 0; layer < weights_->encoder.blocks.size(); ++layer) {
     const T5Block& block = weights_->encoder.blocks[layer];
-    x = SelfAttention(x, block.self_attention, source.lengths, &encoder_bias_.layer(layer), lora,
-                      dropout);
+    x = SelfAttention(x, block.self_attention, source.lengths, source.positions,
+                      &encoder_bias_.layer(layer), lora, dropout);
     x = FeedForward(x, block.feed_forward, config(), lora, drop);
   }
   return drop.Hidden(RmsNorm(x, weights_->encoder.final_layer_norm, config().layer_norm_epsilon));
@@ -115,8 +127,8 @@ at::Tensor TorchT5::Decode(const PackedIds& target, const at::Tensor& encoded,
   at::Tensor x = drop.Hidden(at::embedding(weights_->embedding, target.ids));
   for (size_t layer = 0; layer < weights_->decoder.blocks.size(); ++layer) {
     const T5Block& block = weights_->decoder.blocks[layer];
-    x = SelfAttention(x, block.self_attention, target.lengths, &decoder_bias_.layer(layer), lora,
-                      dropout);
+    x = SelfAttention(x, block.self_attention, target.lengths, {}, &decoder_bias_.layer(layer),
+                      lora, dropout);
     x = CrossAttention(x, encoded, block.cross_attention, target.lengths, source_lengths, lora,
                        dropout);
     x = FeedForward(x, block.feed_forward, config(), lora, drop);

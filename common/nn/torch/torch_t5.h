@@ -21,6 +21,9 @@ namespace mellow::nn {
 struct PackedIds {
   at::Tensor ids;
   std::vector<int64_t> lengths;
+  // Of each sequence int64 on the device, where its ids stand; undefined: at 0, 1, 2, ... Empty: so
+  // of all. Only Encode looks at it.
+  std::vector<at::Tensor> positions;
 };
 [[nodiscard]] PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device);
 
@@ -73,17 +76,21 @@ class TorchT5 {
 
  private:
   [[nodiscard]] at::Tensor SelfAttention(const at::Tensor& x, const T5Attention& attention,
-                                         const std::vector<int64_t>& lengths, PositionBias* bias,
-                                         const TorchLora& lora, Dropout* dropout) const;
+                                         const std::vector<int64_t>& lengths,
+                                         const std::vector<at::Tensor>& positions,
+                                         PositionBias* bias, const TorchLora& lora,
+                                         Dropout* dropout) const;
   [[nodiscard]] at::Tensor CrossAttention(const at::Tensor& x, const at::Tensor& encoded,
                                           const T5Attention& attention,
                                           const std::vector<int64_t>& lengths,
                                           const std::vector<int64_t>& source_lengths,
                                           const TorchLora& lora, Dropout* dropout) const;
-  // All rows of one attention layer: `bias` gives the position bias of a row, or nothing.
+  // All rows of one attention layer: `bias` gives the position bias of a row at its positions (as
+  // in PackedIds), or nothing.
   [[nodiscard]] at::Tensor Attend(const std::vector<at::Tensor>& q,
                                   const std::vector<at::Tensor>& k,
-                                  const std::vector<at::Tensor>& v, PositionBias* bias,
+                                  const std::vector<at::Tensor>& v,
+                                  const std::vector<at::Tensor>& positions, PositionBias* bias,
                                   Dropout* dropout) const;
 
   std::shared_ptr<const T5Weights> weights_;

@@ -146,10 +146,10 @@ TEST_F(PolicyServiceTest, AnUnknownLaneAndATemperatureThatIsNoneAreNamed) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(status.error_message(), "lane: 7: unknown");
   request = MakeRequest("5 8");
-  request.mutable_sampling()->set_temperature(1e-300);
+  request.mutable_sampling()->set_temperature(1e300);
   status = Generate(request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_NE(status.error_message().find("temperature 1e-300"), std::string::npos)
+  EXPECT_NE(status.error_message().find("temperature 1e+300"), std::string::npos)
       << status.error_message();
 }
 

@@ -151,7 +151,7 @@ TreeModel EarlyEnd() {
 TEST(BeamSearchTest, EarlyStoppingEndsWithTheFirstFullSetOfHypotheses) {
   TreeModel early = EarlyEnd();
   const GeneratedSequence stopped =
-      Search(&early, {.num_beams = 2, .early_stopping = true, .max_new_tokens = 8});
+      Search(&early, {.num_beams = 2, .early_stopping = EarlyStopping::kTrue, .max_new_tokens = 8});
   EXPECT_EQ(stopped.finish, FinishReason::kEos);
   EXPECT_EQ(early.steps().size(), 2u);
   TreeModel patient = EarlyEnd();

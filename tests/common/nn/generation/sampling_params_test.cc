@@ -5,6 +5,8 @@
 
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace mellow::nn {
 namespace {
@@ -25,7 +27,8 @@ void ExpectRefused(const SamplingParams& params, const std::string& field,
 TEST(SamplingParamsTest, DefaultsAreValid) { EXPECT_TRUE(SamplingParams().Validate().ok()); }
 
 TEST(SamplingParamsTest, EdgesOfEveryRangeAreValid) {
-  EXPECT_TRUE(SamplingParams({.do_sample = true, .temperature = kMinTemperature}).Validate().ok());
+  for (const double temperature : {5e-324, 1e-300, 1e-7, kMaxTemperature})
+    EXPECT_TRUE(SamplingParams({.do_sample = true, .temperature = temperature}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.do_sample = true, .top_k = 1, .top_p = 1e-9}).Validate().ok());
   EXPECT_TRUE(SamplingParams({.num_beams = 64}).Validate().ok());
   EXPECT_TRUE(
@@ -38,8 +41,8 @@ TEST(SamplingParamsTest, BadTemperatureIsNamed) {
   ExpectRefused({.temperature = -1.5}, "temperature", "-1.5");
   ExpectRefused({.temperature = kNan}, "temperature", "nan");
   ExpectRefused({.temperature = kInfinity}, "temperature", "inf");
-  // Numbers, but one divided by them is none in fp32, or the logits lose their order.
-  for (const double temperature : {1e-300, 5e-324, 1e-39, 9e-7, 1.1e6, 1e300})
+  // Beyond the largest, logits lose their order.
+  for (const double temperature : {1.1e6, 1e300})
     EXPECT_FALSE(SamplingParams({.temperature = temperature}).Validate().ok()) << temperature;
   for (const double penalty : {-1e300, 33.0, 1e300})
     EXPECT_FALSE(SamplingParams({.num_beams = 2, .length_penalty = penalty}).Validate().ok());
@@ -74,6 +77,54 @@ TEST(SamplingParamsTest, BadTokenCountsAreNamed) {
   ExpectRefused({.max_new_tokens = -7}, "max_new_tokens", "-7");
   ExpectRefused({.min_new_tokens = -1}, "min_new_tokens", "-1");
   ExpectRefused({.max_new_tokens = 5, .min_new_tokens = 6}, "min_new_tokens 6", "5");
+}
+
+SamplingParams With(LogitsRules rules) {
+  SamplingParams params;
+  params.SetRules(std::move(rules));
+  return params;
+}
+
+TEST(SamplingParamsTest, RulesThatAreAllOffAreNone) {
+  EXPECT_EQ(With({}).rules, nullptr);
+  EXPECT_NE(With({.no_repeat_ngram_size = 3}).rules, nullptr);
+}
+
+TEST(SamplingParamsTest, BadRulesAreNamed) {
+  ExpectRefused(With({.repetition_penalty = 0}), "repetition_penalty", "0");
+  ExpectRefused(With({.repetition_penalty = -1.25}), "repetition_penalty", "-1.25");
+  ExpectRefused(With({.repetition_penalty = kNan}), "repetition_penalty", "nan");
+  ExpectRefused(With({.encoder_repetition_penalty = kInfinity}), "encoder_repetition_penalty",
+                "inf");
+  ExpectRefused(With({.no_repeat_ngram_size = -2}), "no_repeat_ngram_size", "-2");
+  ExpectRefused(With({.encoder_no_repeat_ngram_size = -3}), "encoder_no_repeat_ngram_size", "-3");
+  ExpectRefused(With({.bad_words_ids = {{3}, {}}}), "bad_words_ids", "[]");
+  ExpectRefused(With({.bad_words_ids = {{3, -1}}}), "bad_words_ids", "-1");
+  ExpectRefused(With({.sequence_bias = {{{3}, kNan}}}), "sequence_bias", "nan");
+  ExpectRefused(With({.exponential_decay_factor = -1}), "exponential_decay_length_penalty", "-1");
+  ExpectRefused(With({.forced_bos_token_id = -2}), "forced_bos_token_id", "-2");
+}
+
+TEST(SamplingParamsTest, IdsOutsideTheVocabularyAreNamed) {
+  const std::vector<std::pair<LogitsRules, std::string>> kCases = {
+      {{.bad_words_ids = {{3}, {4, 50}}}, "bad_words_ids"},
+      {{.suppress_tokens = {4, 50}}, "suppress_tokens"},
+      {{.begin_suppress_tokens = {50}}, "begin_suppress_tokens"},
+      {{.forced_bos_token_id = 50}, "forced_bos_token_id"},
+      {{.forced_eos_token_id = {50}}, "forced_eos_token_id"},
+      {{.sequence_bias = {{{50}, 1}}}, "sequence_bias"}};
+  for (const auto& [rules, field] : kCases) {
+    EXPECT_TRUE(With(rules).Validate(51).ok()) << field;
+    EXPECT_THAT(std::string(With(rules).Validate(50).message()),
+                AllOf(HasSubstr(field), HasSubstr("50")));
+  }
+}
+
+TEST(SamplingParamsTest, ListsAreBounded) {
+  EXPECT_TRUE(With({.suppress_tokens = std::vector<int32_t>(kMaxRuleIds, 2)}).Validate().ok());
+  ExpectRefused(
+      With({.bad_words_ids = {{2}}, .suppress_tokens = std::vector<int32_t>(kMaxRuleIds, 2)}),
+      "bad_words_ids", "65537");
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ std::vector<float> Say(int32_t token) {
 TEST(SequenceDecoderTest, BeginsWithTheStartTokenAndFeedsWhatItChose) {
   FakeSeq2SeqModel model(kVocab);
   const auto decoder =
-      MakeSequenceDecoder(model.config(), {.max_new_tokens = 5}, {}, FreshRow(&model));
+      MakeSequenceDecoder(model.config(), {.max_new_tokens = 5}, {}, {}, FreshRow(&model));
   EXPECT_THAT(decoder->tokens(), ElementsAre(model.config().decoder_start_token_id));
   ASSERT_EQ(decoder->rows().size(), 1u);
   ASSERT_TRUE(decoder->Advance(model, Say(4)).ok());
@@ -48,7 +48,7 @@ TEST(SequenceDecoderTest, BeginsWithTheStartTokenAndFeedsWhatItChose) {
 TEST(SequenceDecoderTest, EosEndsItAndIsPartOfTheSequence) {
   FakeSeq2SeqModel model(kVocab);
   const auto decoder =
-      MakeSequenceDecoder(model.config(), {.max_new_tokens = 5}, {}, FreshRow(&model));
+      MakeSequenceDecoder(model.config(), {.max_new_tokens = 5}, {}, {}, FreshRow(&model));
   ASSERT_TRUE(decoder->Advance(model, Say(4)).ok());
   ASSERT_TRUE(decoder->Advance(model, Say(kEos)).ok());
   EXPECT_TRUE(decoder->done());
@@ -64,7 +64,7 @@ TEST(SequenceDecoderTest, EosEndsItAndIsPartOfTheSequence) {
 TEST(SequenceDecoderTest, MaxNewTokensEndIt) {
   FakeSeq2SeqModel model(kVocab);
   const auto decoder =
-      MakeSequenceDecoder(model.config(), {.max_new_tokens = 2}, {}, FreshRow(&model));
+      MakeSequenceDecoder(model.config(), {.max_new_tokens = 2}, {}, {}, FreshRow(&model));
   ASSERT_TRUE(decoder->Advance(model, Say(3)).ok());
   EXPECT_FALSE(decoder->done());
   ASSERT_TRUE(decoder->Advance(model, Say(3)).ok());
@@ -75,7 +75,7 @@ TEST(SequenceDecoderTest, MaxNewTokensEndIt) {
 TEST(SequenceDecoderTest, EosAtTheLastTokenCountsAsEos) {
   FakeSeq2SeqModel model(kVocab);
   const auto decoder =
-      MakeSequenceDecoder(model.config(), {.max_new_tokens = 1}, {}, FreshRow(&model));
+      MakeSequenceDecoder(model.config(), {.max_new_tokens = 1}, {}, {}, FreshRow(&model));
   ASSERT_TRUE(decoder->Advance(model, Say(kEos)).ok());
   EXPECT_EQ(decoder->sequence().finish, FinishReason::kEos);
 }
@@ -83,7 +83,7 @@ TEST(SequenceDecoderTest, EosAtTheLastTokenCountsAsEos) {
 TEST(SequenceDecoderTest, MinNewTokensPutEosOff) {
   FakeSeq2SeqModel model(kVocab);
   const auto decoder = MakeSequenceDecoder(
-      model.config(), {.max_new_tokens = 5, .min_new_tokens = 2}, {}, FreshRow(&model));
+      model.config(), {.max_new_tokens = 5, .min_new_tokens = 2}, {}, {}, FreshRow(&model));
   for (int i = 0; i < 3; ++i) {
     ASSERT_FALSE(decoder->done());
     ASSERT_TRUE(decoder->Advance(model, Say(kEos)).ok());
@@ -98,11 +98,13 @@ TEST(SequenceDecoderTest, SamplesAtItsStreamTokenByToken) {
   const SamplingParams params{
       .do_sample = true, .max_new_tokens = 12, .min_new_tokens = 12, .seed = 5};
   const RandomStream stream{.prompt_index = 31, .sample_index = 2};
-  const auto decoder = MakeSequenceDecoder(model.config(), params, stream, FreshRow(&model));
+  const auto decoder = MakeSequenceDecoder(model.config(), params, stream, {}, FreshRow(&model));
   std::vector<int32_t> expected;
   for (int i = 0; i < 12; ++i) {
     const std::vector<float> logits = Say(i % kVocab);
-    expected.push_back(SampleToken(logits, params, kEos, i, stream).id);
+    std::vector<float> scores = logits;
+    scores[kEos] = -INFINITY;  // min_new_tokens
+    expected.push_back(SampleToken(logits, scores, params, i, stream).id);
     ASSERT_TRUE(decoder->Advance(model, logits).ok());
   }
   EXPECT_EQ(decoder->sequence().ids, expected);
@@ -111,10 +113,57 @@ TEST(SequenceDecoderTest, SamplesAtItsStreamTokenByToken) {
 TEST(SequenceDecoderTest, SeveralBeamsMakeABeamSearch) {
   FakeSeq2SeqModel model(kVocab);
   const auto decoder = MakeSequenceDecoder(model.config(), {.num_beams = 3, .max_new_tokens = 5},
-                                           {}, FreshRow(&model));
+                                           {}, {}, FreshRow(&model));
   ASSERT_TRUE(decoder->Advance(model, Say(4)).ok());
   EXPECT_EQ(decoder->rows().size(), 3u);
   EXPECT_THAT(decoder->sequence().ids, IsEmpty());  // nothing before it is done
+}
+
+TEST(SequenceDecoderTest, AnyEndTokenEndsItAndStaysItself) {
+  FakeSeq2SeqModel model(kVocab);
+  T5Config config = model.config();
+  config.eos_token_ids = {kEos, 3};
+  const auto decoder = MakeSequenceDecoder(config, {.max_new_tokens = 5}, {}, {}, FreshRow(&model));
+  ASSERT_TRUE(decoder->Advance(model, Say(2)).ok());
+  ASSERT_TRUE(decoder->Advance(model, Say(3)).ok());
+  EXPECT_TRUE(decoder->done());
+  EXPECT_THAT(decoder->sequence().ids, ElementsAre(2, 3));
+  EXPECT_EQ(decoder->sequence().finish, FinishReason::kEos);
+}
+
+TEST(SequenceDecoderTest, NoEndTokenNeverEndsEarly) {
+  FakeSeq2SeqModel model(kVocab);
+  T5Config config = model.config();
+  config.eos_token_ids = {};
+  const auto decoder = MakeSequenceDecoder(config, {.max_new_tokens = 2, .min_new_tokens = 2}, {},
+                                           {}, FreshRow(&model));
+  ASSERT_TRUE(decoder->Advance(model, Say(kEos)).ok());
+  EXPECT_FALSE(decoder->done());
+  EXPECT_THAT(decoder->sequence().ids, ElementsAre(kEos));
+}
+
+// Settings that leave nothing end this request, and no other of its batch: a forbidden token is
+// never the answer.
+TEST(SequenceDecoderTest, SettingsThatForbidEverythingAreAnErrorOfThisRequestAlone) {
+  for (const int beams : {1, 3}) {
+    FakeSeq2SeqModel model(kVocab);
+    SamplingParams params{.num_beams = beams, .max_new_tokens = 2 * kVocab};
+    params.SetRules({.no_repeat_ngram_size = 1, .suppress_tokens = {kEos}});
+    const auto decoder = MakeSequenceDecoder(model.config(), params, {}, {}, FreshRow(&model));
+    int steps = 0;
+    for (; !decoder->done() && steps < 2 * kVocab; ++steps) {
+      std::vector<float> logits;
+      for (size_t i = 0; i < decoder->rows().size(); ++i) {
+        const std::vector<float> row = Say(2);
+        logits.insert(logits.end(), row.begin(), row.end());
+      }
+      ASSERT_TRUE(decoder->Advance(model, logits).ok());
+    }
+    EXPECT_TRUE(decoder->done());
+    EXPECT_THAT(decoder->rows(), IsEmpty());
+    EXPECT_EQ(decoder->status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(steps, kVocab - 1) << "the start token and </s> are out, one token a step";
+  }
 }
 
 }  // namespace

@@ -10,11 +10,27 @@
 #include <vector>
 
 #include "common/base/philox.h"
+#include "common/nn/generation/logits_processors.h"
 
 namespace mellow::nn {
 namespace {
 
 constexpr int32_t kEos = 1;
+
+// After `position` tokens, which do not matter here.
+SampledToken SampleToken(absl::Span<const float> logits, const SamplingParams& params, int32_t eos,
+                         int position, const RandomStream& stream) {
+  T5Config config;
+  config.vocab_size = static_cast<int>(logits.size());
+  config.eos_token_ids = {eos};
+  if (eos >= config.vocab_size) config.eos_token_ids.clear();
+  std::vector<float> scores(logits.begin(), logits.end());
+  const std::vector<int32_t> generated(static_cast<size_t>(position), 0);
+  const LogitsProcessors processors(config, params, {});
+  if (processors.Active(generated.size()))
+    EXPECT_TRUE(processors.Apply(generated, absl::MakeSpan(scores)));
+  return nn::SampleToken(logits, scores, params, position, stream);
+}
 
 // Logits between -4 and 4; the same number gives the same logits.
 std::vector<float> RandomLogits(int n, uint32_t number) {
@@ -203,6 +219,26 @@ TEST(TokenSamplerTest, ImpossibleTokensAreNeverDrawn) {
   for (uint64_t i = 0; i < 200; ++i) {
     const int32_t id = SampleToken(logits, params, kEos, 0, {.prompt_index = i}).id;
     EXPECT_TRUE(id == 1 || id == 3) << id;
+  }
+}
+
+// At whatever temperature that is a number the answer is what greedy search gives, when nothing
+// ties.
+TEST(TokenSamplerTest, TinyTemperaturesAreGreedy) {
+  for (const double temperature : {1e-7, 1e-30, 1e-39, 1e-300, 5e-324}) {
+    const SamplingParams params{.do_sample = true, .temperature = temperature};
+    for (uint32_t number = 0; number < 50; ++number) {
+      std::vector<float> logits = RandomLogits(40, number);
+      if (number % 2 == 0)
+        for (float& x : logits) x -= 50;  // all negative
+      EXPECT_EQ(SampleToken(logits, params, kEos, 0, {.prompt_index = number}).id,
+                SampleToken(logits, {}, kEos, 0, {}).id)
+          << temperature;
+    }
+    std::set<int32_t> seen;
+    for (uint64_t i = 0; i < 100; ++i)
+      seen.insert(SampleToken({2, 5, 1, 5}, params, kEos, 0, {.prompt_index = i}).id);
+    EXPECT_THAT(seen, ::testing::ElementsAre(1, 3)) << "equal logits stay equally likely";
   }
 }
 

@@ -41,7 +41,7 @@ TEST(T5ConfigTest, DefaultsAreThoseOfTransformers) {
   EXPECT_FALSE(config->gated);
   EXPECT_EQ(config->activation, Activation::kRelu);
   EXPECT_TRUE(config->tie_word_embeddings);
-  EXPECT_EQ(config->eos_token_id, 1);
+  EXPECT_THAT(config->eos_token_ids, ElementsAre(1));
 }
 
 TEST(T5ConfigTest, TheDecoderIsAsDeepAsTheEncoderUnlessSaid) {

@@ -1,0 +1,138 @@
+// Every setting of generation against what transformers made of the same folders and requests
+// (make_generation_golden.py). Tolerance of log-probs as in nn_cpu_parity_test.cc; ids are equal.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/nn/generation/generate.h"
+#include "common/nn/generation/logits_processors.h"
+#include "common/nn/generation/token_sampler.h"
+#include "common/nn/load.h"
+#include "common/nn/torch/torch_models.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/source_tree.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::nn {
+namespace {
+
+using nlohmann::json;
+
+const std::string kGolden = mellow::SourceTree("/tests/parity/golden/");
+constexpr double kTolerance = 2e-5;
+
+std::vector<json> ReadLines(const std::string& name) {
+  std::ifstream file(kGolden + name);
+  EXPECT_TRUE(file.good()) << name;
+  std::vector<json> rows;
+  for (std::string line; std::getline(file, line);) rows.push_back(json::parse(line));
+  return rows;
+}
+
+// A golden model under other configuration files.
+void WriteFolder(const json& row, const std::string& folder) {
+  const std::string from = kGolden + row.at("model").get<std::string>();
+  std::filesystem::create_symlink(from + "/model.safetensors", folder + "/model.safetensors");
+  json config = json::parse(std::ifstream(from + "/config.json"));
+  config.update(row.at("config"));
+  std::ofstream(folder + "/config.json") << config.dump();
+  if (!row.at("generation_config").is_null())
+    std::ofstream(folder + "/generation_config.json") << row.at("generation_config").dump();
+}
+
+using Load = absl::StatusOr<std::unique_ptr<Seq2SeqModel>> (*)(const std::string& folder,
+                                                               const LoadOptions& options);
+
+class GenerationParityTest : public ::testing::TestWithParam<Load> {};
+
+TEST_P(GenerationParityTest, EverySettingGivesTheIdsOfTransformers) {
+  // Rows of one folder follow each other.
+  std::string of;
+  std::unique_ptr<Seq2SeqModel> model;
+  for (const json& row : ReadLines("generation.jsonl")) {
+    const std::string what = row.at("model").get<std::string>() + row.at("config").dump() +
+                             row.at("generation_config").dump();
+    if (what != of) {
+      const mellow::testing::TempFolder folder;
+      WriteFolder(row, folder.path());
+      auto loaded = GetParam()(folder.path(), {});
+      ASSERT_TRUE(loaded.ok()) << loaded.status();
+      model = *std::move(loaded);
+      of = what;
+    }
+    const T5Config& config = model->config();
+    const auto params =
+        ReadSampling(row.at("request"), config.generation.Defaults(128, 512), config.vocab_size);
+    ASSERT_TRUE(params.ok()) << params.status();
+    const std::vector<GenerateItem> items = {
+        {.source_ids = row.at("source_ids").get<std::vector<int32_t>>(), .params = *params}};
+    const auto made = Generate(*model, items);
+    const std::string where = what + " " + row.at("request").dump();
+    ASSERT_TRUE(made.ok()) << made.status() << " " << where;
+    const GeneratedSequence& sequence = (*made)[0];
+    ASSERT_EQ(sequence.ids, row.at("ids").get<std::vector<int32_t>>()) << where;
+    EXPECT_EQ(sequence.finish == FinishReason::kEos, row.at("finish") == "eos") << where;
+    const auto logprobs = row.at("logprobs").get<std::vector<double>>();
+    ASSERT_EQ(sequence.logprobs.size(), logprobs.size());
+    for (size_t t = 0; t < logprobs.size(); ++t)
+      EXPECT_NEAR(sequence.logprobs[t], logprobs[t], kTolerance) << where << " token " << t;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, GenerationParityTest,
+                         ::testing::Values(&LoadSeq2SeqModel, &LoadTorchSeq2SeqModel),
+                         [](const auto& info) { return info.index == 0 ? "Cpu" : "Torch"; });
+
+// Processors come before temperature, top-k and top-p. Pearson's chi-square over 20,000 draws
+// against transformers' distribution; the bound is the 99.99 % quantile by the approximation of
+// Wilson and Hilferty, and the seed is fixed.
+TEST(SamplingParityTest, SamplesFollowTheDistributionOfTransformers) {
+  constexpr int kDraws = 20000;
+  int lines = 0;
+  for (const json& row : ReadLines("sampling.jsonl")) {
+    const auto logits = row.at("logits").get<std::vector<float>>();
+    const auto generated = row.at("generated").get<std::vector<int32_t>>();
+    const auto source = row.at("source_ids").get<std::vector<int32_t>>();
+    const auto p = row.at("probabilities").get<std::vector<double>>();
+    T5Config config;
+    config.vocab_size = static_cast<int>(logits.size());
+    SamplingParams defaults;
+    defaults.do_sample = true;
+    defaults.seed = 17;
+    const auto params = ReadSampling(row.at("request"), defaults, config.vocab_size);
+    ASSERT_TRUE(params.ok()) << params.status();
+    std::vector<float> scores = logits;
+    ASSERT_TRUE(LogitsProcessors(config, *params, source).Apply(generated, absl::MakeSpan(scores)));
+    std::vector<int> counts(p.size());
+    for (uint64_t i = 0; i < kDraws; ++i) {
+      const SampledToken token = SampleToken(
+          logits, scores, *params, static_cast<int>(generated.size()), {.prompt_index = i});
+      ++counts[static_cast<size_t>(token.id)];
+    }
+    double chi2 = 0;
+    int cells = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      if (p[i] == 0) {
+        EXPECT_EQ(counts[i], 0) << "token " << i << " is excluded: " << row.at("request");
+        continue;
+      }
+      ++cells;
+      chi2 += (counts[i] - p[i] * kDraws) * (counts[i] - p[i] * kDraws) / (p[i] * kDraws);
+    }
+    ASSERT_GE(cells, 2);
+    const double spread = 2.0 / (9 * (cells - 1));
+    EXPECT_LT(chi2, (cells - 1) * std::pow(1 - spread + 3.719 * std::sqrt(spread), 3))
+        << row.at("request");
+    ++lines;
+  }
+  EXPECT_GT(lines, 5);
+}
+
+}  // namespace
+}  // namespace mellow::nn
