@@ -110,7 +110,7 @@ class Chaos:
             fault = kind(self.random.choice(targets), self.random)
             if kind.deadly or kind is FullDisk:
                 # A fault that may end a process may do so while it was asked to end, and then not in order.
-                fault.service.may_end_badly = fault.service.excuse in ("clock jump", "failed allocations")
+                fault.service.may_end_badly = fault.service.excuse == "clock jump"
                 fault.service.excuse = name
                 fault.service.excuse_until = now + fault.duration + EXCUSE_SECONDS
             if kind is FailedAllocations:
@@ -142,7 +142,9 @@ class Chaos:
                 self.log(f"{service.name} ended ({how}; {service.excuse})")
                 if service.excuse is None:
                     self.violations.append(f"{service.name} died by itself ({how})\n{service.tail()}")
-                if service.excuse == "terminate" and code != 0 and not service.may_end_badly:
+                # A call that gRPC lost with a failed allocation, however long ago, is waited for until the drain's limit.
+                may_end_badly = service.may_end_badly or service.control.failed_allocations
+                if service.excuse == "terminate" and code != 0 and not may_end_badly:
                     self.violations.append(f"{service.name} was asked to end and did so with {how}\n{service.tail()}")
                 service.restart_at = now + self.random.uniform(0, LONGEST_RESTART)
             elif service.restart_at is not None and now >= service.restart_at:
