@@ -36,7 +36,8 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   auto o = std::make_shared<DescribeCommand>();
   CLI::App* sub = data->add_subcommand(
       "describe", "Counts, lengths, truncation, toxicity, bad and duplicate rows of a data set");
-  sub->add_option("FILE", o->what.file, "JSON Lines (.jsonl) or CSV (.csv)")->required();
+  sub->add_option("FILE", o->what.file, "JSON rows (.jsonl, .json) or CSV (.csv, .tsv)")
+      ->required();
   sub->add_option("--column", o->what.column, "Of the dialogues")->capture_default_str();
   sub->add_option("--summary-column", o->what.summary_column,
                   "Of the summaries [summary, where there is one]");
