@@ -17,10 +17,18 @@ namespace mellow::cli {
 // The tables of differences, sample sizes and slices, and the notes.
 [[nodiscard]] std::string EvaluationText(const eval::Evaluation& evaluation);
 
-// The first `count` prompts with each arm's first summary and its toxicity under the first scoring.
-[[nodiscard]] std::string SideBySide(const eval::Evaluation& evaluation, size_t count);
+enum class PairOrder {
+  kFile,
+  kRewardDifference,  // of the second arm and the first, the largest first; there are two arms
+};
 
-// The evaluation without its rows, as one object.
+// The first `count` prompts with each arm's first summary, its toxicity and its reward (the logit
+// of the judge's label) under the first scoring, in that order.
+[[nodiscard]] std::string SideBySide(const eval::Evaluation& evaluation, size_t count,
+                                     PairOrder order);
+
+// The evaluation without its rows, as one object, with "improvements": by how many percent mean and
+// standard deviation of the toxicity fell under the first scoring (null: there was none before).
 [[nodiscard]] Json EvaluationJson(const eval::Evaluation& evaluation);
 
 // What a script demands of every arm that is not the baseline; intervals decide, as in `mellow

@@ -151,7 +151,8 @@ absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserve
                              parts_.metrics,
                              parts_.tokenizer,
                              observer,
-                             {signals_.stop, collect_shutdown_.token()}};
+                             {signals_.stop, collect_shutdown_.token()},
+                             parts_.decoder_start_token_id};
   return CollectStep(parts, config_, task);
 }
 
