@@ -30,6 +30,7 @@ class ArrayReader {
     SkipBlanks();
     if (pos_ == text_.size()) return Bad("the array is never closed");
     if (text_[pos_] == ']') return End();
+    any_ = true;
     *piece = {.line = line_};
     const size_t begin = pos_;
     const size_t end = ElementEnd();
@@ -46,6 +47,7 @@ class ArrayReader {
   }
 
   absl::StatusOr<bool> End() {
+    if (!any_) return Bad("an array without rows");
     Skip(pos_ + 1);
     SkipBlanks();
     if (pos_ == text_.size()) return false;
@@ -81,6 +83,7 @@ class ArrayReader {
   const absl::string_view text_;
   size_t pos_ = 0;
   int line_ = 1;
+  bool any_ = false;
 };
 
 class LineReader {

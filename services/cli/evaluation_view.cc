@@ -39,12 +39,6 @@ std::string TextName(const eval::Scoring& scoring) {
                                                        : scoring.text;
 }
 
-// Of `after` against `before`: 24.7 for 24.7 % less. None: there was nothing to improve.
-std::optional<double> Improvement(double before, double after) {
-  if (before == 0) return std::nullopt;
-  return 100 * (before - after) / before;
-}
-
 // Under the first scoring; null: no such arm.
 const eval::ToxicitySummary* FirstToxicity(const eval::Evaluation& e, const std::string& arm) {
   for (const eval::ArmSummary& summary : e.summaries) {
@@ -53,9 +47,10 @@ const eval::ToxicitySummary* FirstToxicity(const eval::Evaluation& e, const std:
   return nullptr;
 }
 
+// By how much `after` is less than `before`.
 std::string ImprovementText(double before, double after) {
-  const std::optional<double> percent = Improvement(before, after);
-  return percent.has_value() ? absl::StrFormat("%.2f %%", *percent) : "-";
+  if (before == 0) return "-";
+  return absl::StrFormat("%.2f %%", 100 * (before - after) / before);
 }
 
 class Text {
@@ -268,20 +263,6 @@ Json EvaluationJson(const eval::Evaluation& evaluation) {
   short_one.rows.clear();
   Json json = Json::parse(eval::EvaluationToJson(short_one), nullptr, /*allow_exceptions=*/false);
   json.erase("rows");
-  Json improvements = Json::array();
-  for (const eval::Comparison& c : evaluation.comparisons) {
-    const eval::ToxicitySummary* before = FirstToxicity(evaluation, c.baseline);
-    const eval::ToxicitySummary* after = FirstToxicity(evaluation, c.arm);
-    if (before == nullptr || after == nullptr) continue;
-    const auto number = [](std::optional<double> percent) {
-      return percent.has_value() ? Json(*percent) : Json();
-    };
-    improvements.push_back(
-        {{"arm", c.arm},
-         {"mean_percent", number(Improvement(before->toxicity.mean, after->toxicity.mean))},
-         {"sd_percent", number(Improvement(before->toxicity_sd, after->toxicity_sd))}});
-  }
-  json["improvements"] = improvements;
   return json;
 }
 

@@ -27,8 +27,7 @@ enum class PairOrder {
 [[nodiscard]] std::string SideBySide(const eval::Evaluation& evaluation, size_t count,
                                      PairOrder order);
 
-// The evaluation without its rows, as one object, with "improvements": by how many percent mean and
-// standard deviation of the toxicity fell under the first scoring (null: there was none before).
+// The evaluation without its rows, as one object.
 [[nodiscard]] Json EvaluationJson(const eval::Evaluation& evaluation);
 
 // What a script demands of every arm that is not the baseline; intervals decide, as in `mellow

@@ -79,7 +79,7 @@ TEST(JsonRowsTest, AnArrayOfRowsIsRead) {
     EXPECT_THAT(Rows(dataset), ElementsAre("2|a, ] \" }|s", "6|c|u"));
     EXPECT_THAT(Bad(dataset), ElementsAre(std::string(name) + ":6: NaN in column summary"));
   }
-  EXPECT_THAT(Read("[]", "a.json").rows(), IsEmpty());
+  EXPECT_THAT(Bad(Read("[ ]", "a.json")), ElementsAre("a.json:1: an array without rows"));
 }
 
 TEST(JsonRowsTest, ABrokenArraySaysWhere) {
