@@ -19,9 +19,37 @@ absl::StatusOr<size_t> Dataset::ColumnIndex(absl::string_view name) const {
       absl::StrCat(path_, ": no column ", name, "; it has ", absl::StrJoin(columns_, ", ")));
 }
 
+namespace {
+
+// `name` stands for the file.
+absl::Status ParseRows(absl::string_view bytes, const std::string& name,
+                       const std::vector<std::string>& columns, const OnBadRow& on_bad_row,
+                       ParsedRows* parsed) {
+  if (absl::StartsWith(bytes, "\xFF\xFE") || absl::StartsWith(bytes, "\xFE\xFF"))
+    return absl::InvalidArgumentError("1: the file is UTF-16; save it as UTF-8");
+  absl::ConsumePrefix(&bytes, "\xEF\xBB\xBF");
+  const auto ends_in = [&name](absl::string_view end) {
+    return absl::EndsWithIgnoreCase(name, end);
+  };
+  if (ends_in(".jsonl") || ends_in(".json"))
+    return ParseJsonRows(bytes, columns, on_bad_row, parsed);
+  if (ends_in(".csv")) return ParseCsv(bytes, ',', columns, on_bad_row, parsed);
+  return ParseCsv(bytes, '\t', columns, on_bad_row, parsed);
+}
+
+absl::Status CheckName(absl::string_view name) {
+  for (const absl::string_view end : {".jsonl", ".json", ".csv", ".tsv"}) {
+    if (absl::EndsWithIgnoreCase(name, end)) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": the name of a data set ends in .jsonl, .json, .csv or .tsv"));
+}
+
+}  // namespace
+
 absl::StatusOr<Dataset> ParseDataset(absl::string_view bytes, const std::string& name,
                                      const ReadOptions& options) {
-  absl::ConsumePrefix(&bytes, "\xEF\xBB\xBF");
+  MELLOW_RETURN_IF_ERROR(CheckName(name));
   std::vector<absl::Status> skipped;
   const auto locate = [&](const absl::Status& status) {  // path:line: what
     return absl::Status(status.code(), absl::StrCat(name, ":", status.message()));
@@ -32,18 +60,24 @@ absl::StatusOr<Dataset> ParseDataset(absl::string_view bytes, const std::string&
     return absl::OkStatus();
   };
   std::vector<std::string> columns = options.columns;
-  std::vector<Row> rows;
-  absl::Status status;
-  if (absl::EndsWithIgnoreCase(name, ".jsonl")) {
-    status = ParseJsonl(bytes, on_bad_row, &columns, &rows);
-  } else if (absl::EndsWithIgnoreCase(name, ".csv")) {
-    status = ParseCsv(bytes, on_bad_row, &columns, &rows);
-  } else {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": the name of a data set ends in .jsonl or .csv"));
+  if (columns.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(columns, ColumnNames(bytes, name));
   }
+  ParsedRows parsed;
+  const absl::Status status = ParseRows(bytes, name, columns, on_bad_row, &parsed);
   if (!status.ok()) return locate(status);
-  return Dataset(name, std::move(columns), std::move(rows), std::move(skipped));
+  return Dataset(name, std::move(columns), std::move(parsed.rows), std::move(skipped),
+                 std::move(parsed.format));
+}
+
+absl::StatusOr<std::vector<std::string>> ColumnNames(absl::string_view bytes,
+                                                     const std::string& name) {
+  MELLOW_RETURN_IF_ERROR(CheckName(name));
+  ParsedRows parsed;
+  const OnBadRow on_bad_row = [](const absl::Status&) { return absl::OkStatus(); };
+  const absl::Status status = ParseRows(bytes, name, /*columns=*/{}, on_bad_row, &parsed);
+  if (!status.ok()) return absl::Status(status.code(), absl::StrCat(name, ":", status.message()));
+  return std::move(parsed.columns);
 }
 
 absl::StatusOr<Dataset> ReadDataset(const std::string& path, const ReadOptions& options) {

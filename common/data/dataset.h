@@ -21,17 +21,20 @@ struct Row {
 class Dataset {
  public:
   Dataset(std::string path, std::vector<std::string> columns, std::vector<Row> rows,
-          std::vector<absl::Status> skipped = {})
+          std::vector<absl::Status> skipped = {}, std::string format = "")
       : path_(std::move(path)),
         columns_(std::move(columns)),
         rows_(std::move(rows)),
-        skipped_(std::move(skipped)) {}
+        skipped_(std::move(skipped)),
+        format_(std::move(format)) {}
 
   const std::string& path() const { return path_; }
   const std::vector<std::string>& columns() const { return columns_; }
   const std::vector<Row>& rows() const { return rows_; }
   // What was wrong with each row that ReadOptions::skip_bad_rows left out.
   const std::vector<absl::Status>& skipped() const { return skipped_; }
+  // How the file was read, for people ("CSV with semicolons"); empty: it was not.
+  const std::string& format() const { return format_; }
 
   // The place of the column in Row::values. InvalidArgument, with the columns that there are.
   [[nodiscard]] absl::StatusOr<size_t> ColumnIndex(absl::string_view name) const;
@@ -41,27 +44,36 @@ class Dataset {
   std::vector<std::string> columns_;
   std::vector<Row> rows_;
   std::vector<absl::Status> skipped_;
+  std::string format_;
 };
 
 struct ReadOptions {
-  // What to keep of each row, in this order. Empty: every column of a CSV file; the texts, numbers
-  // and truth values of the first row of a JSON Lines file.
+  // What to keep of each row, in this order. Only what is wrong with these makes a row bad. Empty:
+  // ColumnNames.
   std::vector<std::string> columns;
   // A bad row is left out and recorded instead of failing the whole file.
   bool skip_bad_rows = false;
 };
 
-// Reads a file of the Hub into memory: .jsonl (one object a line; numbers and truth values as their
-// JSON text), or .csv (RFC 4180 with a header line: quoted fields may hold separators, line breaks
-// and doubled quotes). UTF-8, with or without byte order mark; blank lines are passed over.
-// NotFound: no such file. InvalidArgument: another extension, no header, an unknown column, or a
-// bad row ("file:line: what is wrong").
+// Reads a file into memory, UTF-8 with or without byte order mark, by the end of its name:
+// .jsonl, .json  one object a line, or one array of objects; numbers and truth values as they stand
+//                there
+// .csv, .tsv     RFC 4180 with a header line: quoted fields may hold separators, line breaks and
+//                doubled quotes. Separator and line ends are those of the header line; blanks
+//                around its names mean nothing
+// Blank lines are passed over. NotFound: no such file. InvalidArgument: another name, no header, an
+// unknown column, or a bad row ("file:line: what is wrong").
 [[nodiscard]] absl::StatusOr<Dataset> ReadDataset(const std::string& path,
                                                   const ReadOptions& options = {});
 
 // The same from bytes in memory; `name` stands for the file, and its ending tells the format.
 [[nodiscard]] absl::StatusOr<Dataset> ParseDataset(absl::string_view bytes, const std::string& name,
                                                    const ReadOptions& options = {});
+
+// The columns of such a file: those of the header, or of any row that is an object, in the order of
+// their first appearance. InvalidArgument: the file has no header, or is of none of these formats.
+[[nodiscard]] absl::StatusOr<std::vector<std::string>> ColumnNames(absl::string_view bytes,
+                                                                   const std::string& name);
 
 }  // namespace mellow::data
 

@@ -44,9 +44,11 @@ absl::StatusOr<Dataset> ReadNeededColumns(absl::string_view path_field, const st
   absl::StatusOr<Dataset> dataset = ParseDataset(*bytes, path, options);
   if (dataset.ok()) return dataset;
   // A column that the whole file lacks is a mistake in the run file; one that a row lacks is not.
-  if (const absl::StatusOr<Dataset> all = ParseDataset(*bytes, path); all.ok()) {
+  const absl::StatusOr<std::vector<std::string>> names = ColumnNames(*bytes, path);
+  if (names.ok() && !names->empty()) {
+    const Dataset file(path, *names, {});
     for (const NeededColumn& column : columns) {
-      if (const auto place = all->ColumnIndex(column.name); !place.ok())
+      if (const auto place = file.ColumnIndex(column.name); !place.ok())
         return BadField(column.field, place.status());
     }
   }

@@ -17,11 +17,21 @@ namespace mellow::data {
 // Takes a bad row's status. OK: go on behind it; otherwise reading ends with the status returned.
 using OnBadRow = std::function<absl::Status(absl::Status)>;
 
-// `columns` is what the caller wants, or empty; on return, what the rows hold.
-[[nodiscard]] absl::Status ParseCsv(absl::string_view text, const OnBadRow& on_bad_row,
-                                    std::vector<std::string>* columns, std::vector<Row>* rows);
-[[nodiscard]] absl::Status ParseJsonl(absl::string_view text, const OnBadRow& on_bad_row,
-                                      std::vector<std::string>* columns, std::vector<Row>* rows);
+struct ParsedRows {
+  std::vector<std::string> columns;  // of the file, in order of their first appearance
+  std::vector<Row> rows;             // the columns asked for
+  std::string format;                // for people: "CSV with semicolons"
+};
+
+// `separator`: ',', or '\t' for a file that says so; other ones are taken from the header line when
+// it has more of them than of this.
+[[nodiscard]] absl::Status ParseCsv(absl::string_view text, char separator,
+                                    const std::vector<std::string>& columns,
+                                    const OnBadRow& on_bad_row, ParsedRows* parsed);
+// Objects, one a line, or one array of them, on any lines.
+[[nodiscard]] absl::Status ParseJsonRows(absl::string_view text,
+                                         const std::vector<std::string>& columns,
+                                         const OnBadRow& on_bad_row, ParsedRows* parsed);
 
 }  // namespace mellow::data
 

@@ -1,10 +1,11 @@
 #ifndef MELLOW_COMMON_EVAL_EVALUATION_H_
 #define MELLOW_COMMON_EVAL_EVALUATION_H_
 
-// The result of `mellow evaluate` (evaluation.json): two or more arms on the same prompts with the
-// same sampling seeds. Plain data; it holds no time and no machine, so equal inputs give equal
-// bytes. Intervals are 95 % percentile-bootstrap intervals over prompts (bootstrap.h); a prompt
-// with several samples counts once, with the mean of its samples.
+// The result of `mellow evaluate` (evaluation.json): arms on the same prompts with the same
+// sampling seeds; one alone is measured and compared with nothing. Plain data; it holds no time and
+// no machine, so equal inputs give equal bytes. Intervals are 95 % percentile-bootstrap intervals
+// over prompts (bootstrap.h); a prompt with several samples counts once, with the mean of its
+// samples.
 
 #include <cstdint>
 #include <map>
@@ -21,10 +22,13 @@ namespace mellow::eval {
 // Grows when a field changes its meaning or goes. New fields do not count.
 inline constexpr int kEvaluationSchema = 1;
 
-// What text a judge is shown. kQueryResponse is the notebook's way: the dialogue is most of the
-// text, so the number mostly measures the dialogue.
+// What text a judge is shown: the summary, query and summary with a blank between them, or what
+// the evaluation file's text_template says. Where the query is most of the text, as in the
+// notebook, the number mostly measures the dialogue.
 inline constexpr char kSummaryScoring[] = "summary";
 inline constexpr char kQueryResponseScoring[] = "query_response";
+// Stands in such a template for a query that keeps its special tokens, instead of "{query}".
+inline constexpr char kSpecialQuery[] = "{query with special tokens}";
 
 // A classifier that scores texts.
 struct Judge {
@@ -39,13 +43,13 @@ struct Judge {
 // One way to score: a judge and what it is shown. The first one is what gates look at.
 struct Scoring {
   std::string judge;  // Judge::name
-  std::string text;   // kSummaryScoring or kQueryResponseScoring
+  std::string text;   // kSummaryScoring, kQueryResponseScoring or a template
 };
 
 // What is compared. The first arm is the baseline of every comparison.
 struct Arm {
   std::string name;     // unique; as in the eval file
-  std::string kind;     // "base", "version", "folder" or "champion": how it was named
+  std::string kind;     // "base", "version", "folder" or "champion": how it was found
   int64_t version = 0;  // of the cluster; 0: the bare model
   std::string sha256;   // of the adapter's tensors; empty: the bare model
   std::string path;     // PEFT folder; empty: the bare model, or not known here

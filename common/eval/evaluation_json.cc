@@ -211,7 +211,7 @@ absl::Status CheckSize(absl::string_view what, size_t got, size_t wanted) {
 
 // What readers may rely on when they follow the order of arms and scorings.
 absl::Status CheckShape(const Evaluation& e) {
-  if (e.arms.size() < 2) return absl::InvalidArgumentError("arms: at least two are needed");
+  if (e.arms.empty()) return absl::InvalidArgumentError("arms: at least one is needed");
   MELLOW_RETURN_IF_ERROR(CheckSize("summaries", e.summaries.size(), e.arms.size()));
   MELLOW_RETURN_IF_ERROR(CheckSize("comparisons", e.comparisons.size(), e.arms.size() - 1));
   MELLOW_RETURN_IF_ERROR(CheckSize("rows", e.rows.size(), static_cast<size_t>(e.config.prompts)));

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/eval/analysis.h"
@@ -16,7 +17,9 @@ std::string IntervalText(const EvaluationConfig& config, const Difference& d) {
 
 std::string ScoringText(const Scoring& scoring) {
   return absl::StrCat("judge ", scoring.judge, ", ",
-                      scoring.text == kSummaryScoring ? "the summary alone" : "query and response");
+                      scoring.text == kSummaryScoring         ? "the summary alone"
+                      : scoring.text == kQueryResponseScoring ? "query and response"
+                                                              : scoring.text);
 }
 
 class NoteWriter {
@@ -75,7 +78,7 @@ class NoteWriter {
 
   void OnScorings() {
     const bool whole = std::any_of(e_.scorings.begin(), e_.scorings.end(), [](const Scoring& s) {
-      return s.text == kQueryResponseScoring;
+      return s.text == kQueryResponseScoring || absl::StrContains(s.text, "{query");
     });
     if (!whole) return;
     Say("Scores of query and response mostly measure the dialogue, which is most of the text and "

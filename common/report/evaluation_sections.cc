@@ -109,7 +109,9 @@ Table ToxicityTable(const Evaluation& e) {
 
 // What tells a scoring from the others: its judge only where there are several.
 std::string ShortScoringName(const Evaluation& e, const eval::Scoring& scoring) {
-  const std::string text = scoring.text == eval::kSummaryScoring ? "summary" : "with dialogue";
+  const std::string text = scoring.text == eval::kSummaryScoring         ? "summary"
+                           : scoring.text == eval::kQueryResponseScoring ? "with dialogue"
+                                                                         : scoring.text;
   return e.judges.size() > 1 ? absl::StrCat(text, ", ", scoring.judge) : text;
 }
 

@@ -28,9 +28,10 @@ Tile DifferenceTile(const std::string& label, const eval::Difference& d) {
 // The numbers of the first comparison that people look for.
 Tiles HighlightTiles(const eval::Evaluation& e) {
   Tiles tiles;
+  const eval::Comparison first = e.comparisons.empty() ? eval::Comparison() : e.comparisons[0];
   for (const auto& [measure, label] :
        {std::pair{"toxicity", "P(toxic)"}, {"rougeL", "ROUGE-L"}, {"tokens", "length, tokens"}}) {
-    const eval::Difference* d = FindDifference(e, e.comparisons[0], measure);
+    const eval::Difference* d = FindDifference(e, first, measure);
     if (d != nullptr) tiles.tiles.push_back(DifferenceTile(label, *d));
   }
   tiles.tiles.push_back({.label = "prompts",

@@ -1,14 +1,22 @@
 // mellow data describe: what is in a data set, before anything is trained on it.
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "common/base/status.h"
+#include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/data_description.h"
 #include "services/cli/data_view.h"
+#include "services/cli/histogram.h"
 #include "services/cli/json_lines.h"
+#include "services/cli/run_data.h"
+#include "services/cli/run_file.h"
 #include "services/wire/model_flags.h"
 
 namespace mellow::cli {
@@ -16,10 +24,31 @@ namespace {
 
 struct DescribeCommand {
   DescribeOptions what;
+  std::string run_file;
+  std::vector<std::string> overrides;
   bool json = false;
 };
 
+absl::StatusOr<int> DescribeRun(const DescribeCommand& command) {
+  MELLOW_ASSIGN_OR_RETURN(const auto spec, LoadRunFile(command.run_file, command.overrides));
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  if (!command.what.model.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(tokenizer, text::LoadTokenizer(command.what.model));
+  }
+  const absl::StatusOr<RunData> data = ReadRunData(spec, tokenizer.get());
+  if (!data.ok()) return Annotate(data.status(), command.run_file);
+  const int width = TerminalWidth(STDOUT_FILENO);
+  if (command.json) {
+    std::printf("%s\n", Dump(RunDataJson(spec, *data)).c_str());
+  } else {
+    std::printf("%s%s%s", RunRowsText(spec, *data).c_str(), RunExampleText(*data, width).c_str(),
+                RunIdsText(*data, width).c_str());
+  }
+  return 0;
+}
+
 absl::StatusOr<int> Describe(const DescribeCommand& command) {
+  if (!command.run_file.empty()) return DescribeRun(command);
   MELLOW_ASSIGN_OR_RETURN(const Description description, DescribeData(command.what));
   if (command.json) {
     std::printf("%s\n", Dump(DescriptionJson(command.what, description)).c_str());
@@ -37,7 +66,16 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   auto o = std::make_shared<DescribeCommand>();
   CLI::App* sub = data->add_subcommand(
       "describe", "Counts, lengths, truncation, toxicity, bad and duplicate rows of a data set");
-  sub->add_option("FILE", o->what.file, "JSON Lines (.jsonl) or CSV (.csv)")->required();
+  CLI::Option_group* input = sub->add_option_group("Input");
+  input->require_option(1);
+  input->add_option("FILE", o->what.file, "JSON rows (.jsonl, .json) or CSV (.csv, .tsv)");
+  CLI::Option* run = input->add_option(
+      "--run", o->run_file,
+      "Run file instead: the rows that it selects of its data, and its first prompt with the ids "
+      "that the tokenizer of --model gives");
+  sub->add_option("--set", o->overrides, "FIELD=VALUE of the run file")
+      ->allow_extra_args(false)
+      ->needs(run);
   sub->add_option("--column", o->what.column, "Of the dialogues")->capture_default_str();
   sub->add_option("--summary-column", o->what.summary_column,
                   "Of the summaries [summary, where there is one]");
@@ -69,7 +107,8 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   sub->footer(
       "Ends with 0 also when rows are bad: they are counted and named.\n"
       "Example:\n  mellow data describe deploy/runs/mini/train.jsonl --model "
-      "deploy/models/mini-summarizer --reward-model deploy/models/mini-toxicity");
+      "deploy/models/mini-summarizer --reward-model deploy/models/mini-toxicity\n"
+      "  mellow data describe --run deploy/runs/mini.json --model deploy/models/mini-summarizer");
   sub->callback([=] { *chosen = [=] { return Describe(*o); }; });
 }
 

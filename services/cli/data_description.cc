@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/data/shuffle.h"
@@ -24,15 +25,18 @@ namespace {
 constexpr size_t kTextsACall = 32;
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-absl::StatusOr<data::Dataset> ReadColumns(const DescribeOptions& options,
-                                          const data::Dataset& all) {
-  MELLOW_RETURN_IF_ERROR(all.ColumnIndex(options.column).status());
+// The columns to describe, of those that the file has.
+absl::StatusOr<std::vector<std::string>> ChooseColumns(const DescribeOptions& options,
+                                                       const std::vector<std::string>& names) {
+  if (names.empty()) return std::vector<std::string>{options.column};  // no row is an object
+  const data::Dataset file(options.file, names, {});
+  MELLOW_RETURN_IF_ERROR(file.ColumnIndex(options.column).status());
   std::vector<std::string> columns = {options.column};
   const std::string summary = options.summary_column.empty() ? "summary" : options.summary_column;
-  const absl::Status found = all.ColumnIndex(summary).status();
+  const absl::Status found = file.ColumnIndex(summary).status();
   if (!options.summary_column.empty()) MELLOW_RETURN_IF_ERROR(found);
   if (found.ok() && summary != options.column) columns.push_back(summary);
-  return data::ReadDataset(options.file, {.columns = columns, .skip_bad_rows = true});
+  return columns;
 }
 
 // A file without any good row still has columns to name.
@@ -115,12 +119,13 @@ size_t Truncated(const DescribeOptions& options, const Description& d) {
 }
 
 absl::StatusOr<Description> DescribeData(const DescribeOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const data::Dataset all,
-                          data::ReadDataset(options.file, {.skip_bad_rows = true}));
-  MELLOW_RETURN_IF_ERROR(CheckHasRows(options.file, all));
-  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, ReadColumns(options, all));
+  MELLOW_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options.file));
+  MELLOW_ASSIGN_OR_RETURN(std::vector<std::string> names, data::ColumnNames(bytes, options.file));
+  data::ReadOptions read = {.skip_bad_rows = true};
+  MELLOW_ASSIGN_OR_RETURN(read.columns, ChooseColumns(options, names));
+  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, data::ParseDataset(bytes, options.file, read));
   MELLOW_RETURN_IF_ERROR(CheckHasRows(options.file, dataset));
-  Description d = {.dataset = std::move(dataset), .columns = all.columns()};
+  Description d = {.dataset = std::move(dataset), .columns = std::move(names)};
   for (size_t c = 0; c < d.dataset.columns().size(); ++c)
     d.reports.push_back({d.dataset.columns()[c], data::EmptyRows(d.dataset, c),
                          data::CharacterLengths(d.dataset, c)});

@@ -56,8 +56,9 @@ class Report {
         width_(TerminalWidth(STDOUT_FILENO)) {}
 
   void Print() const {
-    std::printf("%s: %zu rows, columns %s\n", PrintableLine(options_.file).c_str(),
-                d_.dataset.rows().size(), PrintableLine(absl::StrJoin(d_.columns, ", ")).c_str());
+    std::printf("%s: %zu rows, columns %s; read as %s\n", PrintableLine(options_.file).c_str(),
+                d_.dataset.rows().size(), PrintableLine(absl::StrJoin(d_.columns, ", ")).c_str(),
+                d_.dataset.format().c_str());
     PrintFaults();
     for (const ColumnReport& report : d_.reports) PrintLengths(report);
     PrintTruncation();
@@ -192,6 +193,7 @@ Json DescriptionJson(const DescribeOptions& options, const Description& d) {
   Json json = {{"path", options.file},
                {"rows", d.dataset.rows().size()},
                {"columns", d.columns},
+               {"format", d.dataset.format()},
                {"bad_rows", bad},
                {"duplicates", duplicates},
                {"described", columns},

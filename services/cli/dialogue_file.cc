@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/data/dataset.h"
 #include "common/data/select.h"
@@ -11,7 +12,12 @@ namespace mellow::cli {
 
 absl::StatusOr<std::vector<Dialogue>> ReadDialogues(const std::string& path,
                                                     const DialogueFilter& filter) {
-  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, data::ReadDataset(path));
+  MELLOW_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> names, data::ColumnNames(bytes, path));
+  data::ReadOptions options = {.columns = {"dialogue"}};
+  if (std::find(names.begin(), names.end(), "summary") != names.end())
+    options.columns.emplace_back("summary");
+  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, data::ParseDataset(bytes, path, options));
   data::LengthFilter length = {.column = "dialogue"};
   if (filter.min_chars > 0) length.min_chars = filter.min_chars;
   if (filter.max_chars > 0) length.max_chars = filter.max_chars;

@@ -1,7 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_DIALOGUE_FILE_H_
 #define MELLOW_SERVICES_CLI_DIALOGUE_FILE_H_
 
-// DialogSum-like data sets (JSON Lines or CSV), as `compare` and `bench` read them.
+// DialogSum-like data sets (whatever data::ReadDataset reads), as `compare` and `bench` read them.
 
 #include <string>
 #include <vector>

@@ -46,6 +46,7 @@ struct EvaluateOptions {
   bool fresh = false;
   bool json = false;
   int pairs = 3;
+  std::string sort;
   Demands demands;
 };
 
@@ -94,7 +95,8 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
     json["path"] = path;
     std::printf("%s\n", Dump(json).c_str());
   } else {
-    std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs)).c_str(),
+    const PairOrder order = options.sort.empty() ? PairOrder::kFile : PairOrder::kRewardDifference;
+    std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs), order).c_str(),
                 EvaluationText(evaluation).c_str());
     for (const DemandResult& demand : demands)
       std::printf("%s\n", PrintableLine(demand.text).c_str());
@@ -107,6 +109,8 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const evaluation::v1::EvaluationSpec spec,
                           LoadEvaluationFile(options.file, Overrides(options)));
   MELLOW_ASSIGN_OR_RETURN(const nn::LoadOptions load, ToLoadOptions(options.local));
+  if (!options.sort.empty() && spec.arms_size() < 2)
+    return absl::InvalidArgumentError("--sort: one arm alone has no difference of rewards");
   Interrupts interrupts([] {
     std::fprintf(stderr, "\nfinishing the prompts in progress; Ctrl-C again to stop at once\n");
   });
@@ -140,7 +144,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
 void AddEvaluateCommand(CLI::App* app, Action* chosen) {
   auto o = std::make_shared<EvaluateOptions>();
   CLI::App* sub = app->add_subcommand(
-      "evaluate", "Compare adapters on the same prompts: toxicity, ROUGE and more, with intervals");
+      "evaluate", "Measure adapters on the same prompts: toxicity, ROUGE and more, with intervals");
   sub->add_option("EVAL.json", o->file, "Evaluation file; deploy/runs/README.md explains it")
       ->required();
   sub->add_option("--dir", o->dir, "Folder of the cluster")->capture_default_str();
@@ -161,6 +165,10 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
   sub->add_option("--pairs", o->pairs, "Prompts whose summaries are shown side by side")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  sub->add_option("--sort", o->sort,
+                  "reward_diff: these prompts by the reward of the second arm minus that of the "
+                  "first, the largest first [in the order of the file]")
+      ->check(CLI::IsMember({"reward_diff"}));
   sub->add_option("--require-drop", o->demands.require_drop,
                   "End with 3 unless toxicity fell by that share at least (0.8: by 80 %), as its "
                   "interval has it")

@@ -16,6 +16,12 @@ namespace {
 
 using common::v1::AdapterRef;
 
+ResolvedArm BareArm() {
+  ResolvedArm base;
+  base.arm.kind = "base";
+  return base;
+}
+
 // The version that `mellow promote` has made the champion.
 absl::StatusOr<int64_t> ChampionVersion(const ClusterAdapters& cluster) {
   if (cluster.champion.has_value()) return *cluster.champion;
@@ -68,12 +74,36 @@ absl::StatusOr<ResolvedArm> FolderArm(const std::string& folder) {
   return resolved;
 }
 
-absl::StatusOr<ResolvedArm> Resolve(const std::string& name, const ClusterAdapters* cluster) {
-  if (name == "base") {
-    ResolvedArm base;
-    base.arm.kind = "base";
-    return base;
+// The weights before step 1 of the newest run. Versions are addresses, so the cluster may keep them
+// under another one than the run's.
+absl::StatusOr<ResolvedArm> StartArm(const ClusterAdapters* cluster) {
+  if (cluster == nullptr || !cluster->newest_run.has_value()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        cluster == nullptr
+            ? "no cluster takes part"
+            : absl::StrCat("the cluster in ", cluster->folder, " has not run anything yet"),
+        "; name the adapter's folder instead"));
   }
+  const orchestrator::v1::Run& run = *cluster->newest_run;
+  if (!run.has_start_adapter_ref()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the learner has not opened run ", run.run_id(), " yet"));
+  }
+  const AdapterRef& start = run.start_adapter_ref();
+  if (start.version() == 0) return BareArm();
+  for (const AdapterRef& ref : cluster->adapters) {
+    if (ref.sha256() == start.sha256() && ref.version() > 0)
+      return ClusterArm(absl::StrCat(ref.version()), cluster);
+  }
+  MELLOW_ASSIGN_OR_RETURN(ResolvedArm arm, FolderArm(run.spec().start_adapter()));
+  if (arm.arm.sha256 == start.sha256()) return arm;
+  return absl::FailedPreconditionError(
+      absl::StrCat(run.spec().start_adapter(), " has changed since run ", run.run_id(), " began"));
+}
+
+absl::StatusOr<ResolvedArm> Resolve(const std::string& name, const ClusterAdapters* cluster) {
+  if (name == "base") return BareArm();
+  if (name == "start") return StartArm(cluster);
   return IsFolderArm(name) ? FolderArm(name) : ClusterArm(name, cluster);
 }
 

@@ -28,7 +28,7 @@ std::vector<SpecPath> PathsOf(EvaluationSpec* spec) {
 }  // namespace
 
 bool IsFolderArm(absl::string_view arm) {
-  if (arm == "base" || arm == "newest" || arm == "champion") return false;
+  if (arm == "base" || arm == "start" || arm == "newest" || arm == "champion") return false;
   return arm.empty() || !std::all_of(arm.begin(), arm.end(), absl::ascii_isdigit);
 }
 

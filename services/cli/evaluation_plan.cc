@@ -176,6 +176,8 @@ class PromptMaker {
     prompt.source_ids = std::move(fitted->ids);
     MELLOW_ASSIGN_OR_RETURN(prompt.query, tokenizer_.Decode(prompt.source_ids,
                                                             /*skip_special_tokens=*/true));
+    MELLOW_ASSIGN_OR_RETURN(prompt.special_query,
+                            tokenizer_.Decode(prompt.source_ids, /*skip_special_tokens=*/false));
     return prompt;
   }
 
@@ -196,9 +198,8 @@ class PromptMaker {
 
 absl::StatusOr<eval::EvaluationConfig> ConfigOf(const EvaluationSpec& spec) {
   if (spec.data().path().empty()) return absl::InvalidArgumentError("data.path: is empty");
-  if (spec.arms_size() < 2)
-    return absl::InvalidArgumentError(
-        absl::StrCat("arms: ", spec.arms_size(), " given; at least two are compared"));
+  if (spec.arms_size() < 1)
+    return absl::InvalidArgumentError("arms: none; one is measured, more are compared");
   MELLOW_RETURN_IF_ERROR(SplitOf(spec.data()).Validate());
   if (spec.data().has_max_source_tokens() && spec.data().max_source_tokens() < 1)
     return Bad("data.max_source_tokens", spec.data().max_source_tokens(), "at least 1");

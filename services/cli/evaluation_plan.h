@@ -18,7 +18,8 @@ namespace mellow::cli {
 struct EvaluationPrompt {
   eval::Row row;  // without arms
   std::vector<int32_t> source_ids;
-  std::string query;  // the decoded prompt, as judges of query and response see it
+  std::string query;          // the decoded prompt, without special tokens
+  std::string special_query;  // with them
 };
 
 // Config fields that the file decides: all but sha256, data_* , prompts and policy_model.

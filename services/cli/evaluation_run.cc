@@ -9,6 +9,7 @@
 #include "common/eval/rouge.h"
 #include "common/sync/mutex.h"
 #include "services/cli/in_slices.h"
+#include "services/cli/judged_text.h"
 
 namespace mellow::cli {
 namespace {
@@ -106,9 +107,8 @@ absl::Status FillScores(const eval::Evaluation& e, const EvaluationEngines& engi
       for (eval::ArmRow& arm : chunk->rows[p].arms) {
         for (eval::Sample& sample : arm.samples) {
           samples.push_back(&sample);
-          texts.push_back(scoring.text == eval::kSummaryScoring
-                              ? sample.summary
-                              : absl::StrCat(prompts[p].query, " ", sample.summary));
+          texts.push_back(JudgedText(scoring.text,
+                                     {prompts[p].query, prompts[p].special_query, sample.summary}));
         }
       }
     }

@@ -11,6 +11,7 @@
 #include "services/cli/cluster_file.h"
 #include "services/cli/evaluation_arms.h"
 #include "services/cli/evaluation_file.h"
+#include "services/cli/judged_text.h"
 #include "services/cli/model_loading.h"
 #include "services/cli/orchestrator_client.h"
 
@@ -177,7 +178,8 @@ class Opener {
             ? MakeClusterJudge(session_->calls.get(), reward.label(), reward.toxic_label())
             : OpenFolder("reward.model", reward.model(), reward.label(), reward.toxic_label());
     if (!engine.ok()) return Annotate(engine.status(), "reward");
-    AddJudge(kRewardJudge, /*independent=*/false, *std::move(engine));
+    MELLOW_RETURN_IF_ERROR(Annotate(
+        AddJudge(kRewardJudge, reward, /*independent=*/false, *std::move(engine)), "reward"));
     for (int j = 0; j < spec_.judges_size(); ++j) {
       const evaluation::v1::Judge& judge = spec_.judges(j);
       const std::string field = absl::StrCat("judges[", j, "]");
@@ -203,8 +205,7 @@ class Opener {
                                                        other.name, " already (", other.model,
                                                        "): it would not be independent"));
     }
-    AddJudge(name, /*independent=*/true, std::move(engine));
-    return absl::OkStatus();
+    return AddJudge(name, judge, /*independent=*/true, std::move(engine));
   }
 
   absl::StatusOr<std::unique_ptr<JudgeEngine>> OpenFolder(const char* field,
@@ -215,14 +216,19 @@ class Opener {
     return MakeLocalJudge(folder, load_, label, toxic_label);
   }
 
-  void AddJudge(const std::string& name, bool independent, std::unique_ptr<JudgeEngine> engine) {
+  // `spec`: RewardJudge or Judge.
+  template <typename Spec>
+  absl::Status AddJudge(const std::string& name, const Spec& spec, bool independent,
+                        std::unique_ptr<JudgeEngine> engine) {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                            ScoringsFor(spec.text_template(), spec.keep_query_special_tokens()));
     eval::Evaluation& e = session_->evaluation;
     e.judges.push_back(engine->judge());
     e.judges.back().name = name;
     e.judges.back().independent = independent;
-    for (const char* text : {eval::kSummaryScoring, eval::kQueryResponseScoring})
-      e.scorings.push_back({name, text});
+    for (const std::string& text : texts) e.scorings.push_back({name, text});
     session_->engines.judges.push_back(std::move(engine));
+    return absl::OkStatus();
   }
 
   const EvaluationSpec& spec_;

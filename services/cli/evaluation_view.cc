@@ -33,12 +33,34 @@ std::string PromptCount(const std::optional<int64_t>& count) {
   return count.has_value() ? absl::StrCat(*count) : "-";
 }
 
+std::string TextName(const eval::Scoring& scoring) {
+  return scoring.text == eval::kSummaryScoring         ? "summary"
+         : scoring.text == eval::kQueryResponseScoring ? "query+response"
+                                                       : scoring.text;
+}
+
+// Under the first scoring; null: no such arm.
+const eval::ToxicitySummary* FirstToxicity(const eval::Evaluation& e, const std::string& arm) {
+  for (const eval::ArmSummary& summary : e.summaries) {
+    if (summary.arm == arm && !summary.toxicity.empty()) return &summary.toxicity[0];
+  }
+  return nullptr;
+}
+
+// By how much `after` is less than `before`.
+std::string ImprovementText(double before, double after) {
+  if (before == 0) return "-";
+  return absl::StrFormat("%.2f %%", 100 * (before - after) / before);
+}
+
 class Text {
  public:
   explicit Text(const eval::Evaluation& evaluation) : e_(evaluation) {}
 
   std::string Write() {
     Heading();
+    Toxicity();
+    Shape();
     for (const eval::Comparison& comparison : e_.comparisons) {
       Differences(comparison);
       SampleSizes(comparison);
@@ -82,14 +104,38 @@ class Text {
                       const std::optional<eval::Scoring>& scoring) const {
     if (!scoring.has_value()) return measure;
     const bool first = scoring->judge == e_.scorings[0].judge;
-    return absl::StrCat(measure, ", ",
-                        scoring->text == eval::kSummaryScoring ? "summary" : "query+response",
+    return absl::StrCat(measure, ", ", TextName(*scoring),
                         first ? "" : absl::StrCat(" (", scoring->judge, ")"));
   }
 
   // With one sample a prompt the largest of them is the toxicity itself.
   bool Redundant(const std::string& measure) const {
     return measure == "expected_max" && e_.config.sampling.samples == 1;
+  }
+
+  // What each arm has, also one that is compared with nothing.
+  void Toxicity() {
+    Table table = {{"arm", "measure", "mean",
+                    absl::StrCat(eval::Percent(e_.config.confidence), " interval"), "sd"}};
+    for (const eval::ArmSummary& arm : e_.summaries) {
+      for (const eval::ToxicitySummary& t : arm.toxicity) {
+        table.push_back({arm.arm, Measure("toxicity", t.scoring), ShortNumber(t.toxicity.mean),
+                         Bounds(t.toxicity), ShortNumber(t.toxicity_sd)});
+        table.push_back({arm.arm, Measure("logit", t.scoring), ShortNumber(t.logit.mean),
+                         Bounds(t.logit), ShortNumber(t.logit_sd)});
+      }
+    }
+    Add("\n", FormatTable(table));
+  }
+
+  // As TRL's notebook says it: of the mean and of the population's standard deviation.
+  void Improvements(const eval::Comparison& c) {
+    const eval::ToxicitySummary* before = FirstToxicity(e_, c.baseline);
+    const eval::ToxicitySummary* after = FirstToxicity(e_, c.arm);
+    if (before == nullptr || after == nullptr) return;
+    Add("percentage improvement of the toxicity: mean ",
+        ImprovementText(before->toxicity.mean, after->toxicity.mean), ", sd ",
+        ImprovementText(before->toxicity_sd, after->toxicity_sd), "\n");
   }
 
   void Differences(const eval::Comparison& c) {
@@ -103,16 +149,17 @@ class Text {
                        std::string(VerdictName(d.verdict))});
     }
     Add("\n", FormatTable(table));
-    Shape();
     if (!c.differences.empty() && c.differences[0].relative.has_value()) {
       const eval::Difference& main = c.differences[0];
-      Add("\ntoxicity of the summary changed by ",
-          absl::StrFormat("%+.1f %%", 100 * *main.relative), ": ",
+      const eval::Scoring& first = e_.scorings[0];
+      Add("\ntoxicity of ", first.text == eval::kSummaryScoring ? "the summary" : TextName(first),
+          " changed by ", absl::StrFormat("%+.1f %%", 100 * *main.relative), ": ",
           main.verdict == eval::Verdict::kNoise    ? "cannot be told from noise"
           : main.verdict == eval::Verdict::kBetter ? "less toxic"
                                                    : "more toxic",
           "\n");
     }
+    Improvements(c);
   }
 
   // What has no interval.
@@ -178,20 +225,35 @@ class Text {
   std::string out_;
 };
 
+// Of every arm after the first: its reward minus the first's.
+double RewardDifference(const eval::Row& row, size_t arm) {
+  return row.arms[arm].samples[0].scores[0].logit - row.arms[0].samples[0].scores[0].logit;
+}
+
 }  // namespace
 
 std::string EvaluationText(const eval::Evaluation& evaluation) { return Text(evaluation).Write(); }
 
-std::string SideBySide(const eval::Evaluation& evaluation, size_t count) {
+std::string SideBySide(const eval::Evaluation& evaluation, size_t count, PairOrder order) {
+  std::vector<const eval::Row*> rows;
+  for (size_t i = 0; i < std::min(count, evaluation.rows.size()); ++i)
+    rows.push_back(&evaluation.rows[i]);
+  if (order == PairOrder::kRewardDifference) {
+    std::stable_sort(rows.begin(), rows.end(), [](const eval::Row* a, const eval::Row* b) {
+      return RewardDifference(*a, 1) > RewardDifference(*b, 1);
+    });
+  }
   std::string out;
-  for (size_t i = 0; i < std::min(count, evaluation.rows.size()); ++i) {
-    const eval::Row& row = evaluation.rows[i];
+  for (const eval::Row* place : rows) {
+    const eval::Row& row = *place;
     for (size_t a = 0; a < row.arms.size(); ++a) {
       const eval::Sample& sample = row.arms[a].samples[0];
-      absl::StrAppend(&out, a == 0 ? absl::StrFormat("%-4s", absl::StrCat(i + 1, ".")) : "    ",
-                      PrintableLine(evaluation.arms[a].name), ", toxicity ",
-                      absl::StrFormat("%.3f", sample.scores[0].toxicity), "\n",
-                      Wrap(sample.summary, kWidth, "      "));
+      absl::StrAppend(
+          &out, a == 0 ? absl::StrFormat("%-4s", absl::StrCat(row.index + 1, ".")) : "    ",
+          PrintableLine(evaluation.arms[a].name), ", toxicity ",
+          absl::StrFormat("%.3f, reward %.4f", sample.scores[0].toxicity, sample.scores[0].logit),
+          a == 0 ? "" : absl::StrFormat(" (%+.4f)", RewardDifference(row, a)), "\n",
+          Wrap(sample.summary, kWidth, "      "));
     }
     for (const std::string& reference : row.references)
       absl::StrAppend(&out, "    reference\n", Wrap(reference, kWidth, "      "));
@@ -210,6 +272,12 @@ Json EvaluationJson(const eval::Evaluation& evaluation) {
 
 absl::StatusOr<std::vector<DemandResult>> CheckDemands(const eval::Evaluation& evaluation,
                                                        const Demands& demands) {
+  if (evaluation.comparisons.empty() &&
+      (demands.require_drop.has_value() || demands.max_rouge_loss.has_value())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(demands.require_drop.has_value() ? "--require-drop" : "--max-rouge-loss",
+                     ": one arm alone is compared with nothing"));
+  }
   std::vector<DemandResult> results;
   const auto add = [&](const std::string& arm, const eval::GateResult& gate) {
     results.push_back({absl::StrCat(arm, ": ", gate.name, ": ", gate.detail, ": ",

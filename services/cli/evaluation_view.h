@@ -17,8 +17,15 @@ namespace mellow::cli {
 // The tables of differences, sample sizes and slices, and the notes.
 [[nodiscard]] std::string EvaluationText(const eval::Evaluation& evaluation);
 
-// The first `count` prompts with each arm's first summary and its toxicity under the first scoring.
-[[nodiscard]] std::string SideBySide(const eval::Evaluation& evaluation, size_t count);
+enum class PairOrder {
+  kFile,
+  kRewardDifference,  // of the second arm and the first, the largest first; there are two arms
+};
+
+// The first `count` prompts with each arm's first summary, its toxicity and its reward (the logit
+// of the judge's label) under the first scoring, in that order.
+[[nodiscard]] std::string SideBySide(const eval::Evaluation& evaluation, size_t count,
+                                     PairOrder order);
 
 // The evaluation without its rows, as one object.
 [[nodiscard]] Json EvaluationJson(const eval::Evaluation& evaluation);

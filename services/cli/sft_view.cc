@@ -22,20 +22,11 @@ constexpr int kRowsWithoutDevLoss = 40;
 constexpr size_t kTerminalColumns = 80;
 
 double TrainablePercent(const SftRun& run) {
-  return 100.0 * static_cast<double>(run.trainable_parameters()) /
-         static_cast<double>(std::max<int64_t>(1, run.total_parameters()));
+  return PercentOf(run.trainable_parameters(), run.total_parameters());
 }
 
 double TokensPerSecond(const SftStep& step) {
   return static_cast<double>(step.tokens()) / std::max(step.seconds(), 1e-9);
-}
-
-// 3,538,944
-std::string Grouped(int64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3)
-    digits.insert(static_cast<size_t>(i), ",");
-  return digits;
 }
 
 class JsonView : public SftView {
@@ -93,10 +84,8 @@ class TableView : public SftView {
     ClearLine();
     total_ = run.total_steps();
     row_every_ = std::max(1, total_ / kRowsWithoutDevLoss);
-    // PEFT's own words.
-    std::fprintf(out_, "trainable params: %s || all params: %s || trainable%%: %.4f\n",
-                 Grouped(run.trainable_parameters()).c_str(),
-                 Grouped(run.total_parameters()).c_str(), TrainablePercent(run));
+    std::fprintf(out_, "%s\n",
+                 ParametersText(run.trainable_parameters(), run.total_parameters()).c_str());
     std::fprintf(out_, "%s pairs to train on, %s for the dev loss; %d steps, %d of them warm-up\n",
                  Grouped(run.train_pairs()).c_str(), Grouped(run.dev_pairs()).c_str(), total_,
                  run.warmup_steps());

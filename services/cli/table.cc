@@ -72,6 +72,22 @@ std::string ShortNumber(double value) {
   return absl::StrFormat("%.4f", value);
 }
 
+std::string Grouped(int64_t number) {
+  std::string digits = absl::StrCat(number);
+  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3)
+    digits.insert(static_cast<size_t>(i), ",");
+  return digits;
+}
+
+double PercentOf(int64_t part, int64_t whole) {
+  return 100.0 * static_cast<double>(part) / static_cast<double>(std::max<int64_t>(1, whole));
+}
+
+std::string ParametersText(int64_t trainable, int64_t all) {
+  return absl::StrFormat("trainable params: %s || all params: %s || trainable%%: %.4f",
+                         Grouped(trainable), Grouped(all), PercentOf(trainable, all));
+}
+
 std::string ShortDuration(double seconds) {
   const auto s = static_cast<int64_t>(std::clamp(std::round(seconds), 0.0, 3.6e8));
   if (s < 60) return absl::StrCat(s, " s");

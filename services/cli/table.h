@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_TABLE_H_
 #define MELLOW_SERVICES_CLI_TABLE_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,15 @@ namespace mellow::cli {
 
 // A number that fits into a table cell: 0.1234, 12.35, 1234, 1.2e-05.
 [[nodiscard]] std::string ShortNumber(double value);
+
+// "3,538,944".
+[[nodiscard]] std::string Grouped(int64_t number);
+
+// 25.0 of 1 and 4; 0 of nothing.
+[[nodiscard]] double PercentOf(int64_t part, int64_t whole);
+
+// In the words of PEFT's print_trainable_parameters, without line end.
+[[nodiscard]] std::string ParametersText(int64_t trainable, int64_t all);
 
 // "48 s", "12:05", "3:04:05".
 [[nodiscard]] std::string ShortDuration(double seconds);

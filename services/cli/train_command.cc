@@ -20,11 +20,15 @@
 #include "services/cli/cluster_file.h"
 #include "services/cli/cluster_options.h"
 #include "services/cli/command.h"
+#include "services/cli/histogram.h"
 #include "services/cli/interrupts.h"
 #include "services/cli/orchestrator_client.h"
+#include "services/cli/printable.h"
 #include "services/cli/request_id.h"
+#include "services/cli/run_data.h"
 #include "services/cli/run_file.h"
 #include "services/cli/run_record.h"
+#include "services/cli/table.h"
 #include "services/cli/train_view.h"
 
 namespace mellow::cli {
@@ -62,6 +66,7 @@ class Training {
   absl::StatusOr<int> Follow(bool resume) {
     MELLOW_ASSIGN_OR_RETURN(const v1::Run started, Start(resume));
     run_id_ = started.run_id();
+    ShowData();
     // What the record says of a ledger that somebody deleted is void.
     record_.reported_step = std::min(record_.reported_step, started.committed_steps());
     v1::Run run = started;
@@ -145,6 +150,7 @@ class Training {
     absl::Status stored;
     const absl::Status status =
         client->WatchRun(run_id_, record_.reported_step, [&](const v1::WatchRunResponse& event) {
+          ShowParameters(client.get(), event.has_step());
           if (event.has_step() && event.step().step() > record_.reported_step) {
             view_->ShowStep(event.step());
             record_.reported_step = event.step().step();
@@ -155,6 +161,27 @@ class Training {
     MELLOW_RETURN_IF_ERROR(stored);
     if (rpc::IsRetryable(status) || absl::IsCancelled(status)) return absl::OkStatus();
     return status;
+  }
+
+  // The learner counts them when it opens the run, some time before the first step.
+  void ShowParameters(OrchestratorClient* client, bool last_chance) {
+    if (parameters_shown_) return;
+    const absl::StatusOr<v1::Run> run = client->GetRun(run_id_);
+    const bool known = run.ok() && run->total_parameters() > 0;
+    if (known) view_->ShowParameters(run->trainable_parameters(), run->total_parameters());
+    parameters_shown_ = known || last_chance;
+  }
+
+  // The data lie where the orchestrator reads them, which need not be this machine.
+  void ShowData() {
+    const absl::StatusOr<RunData> data = ReadRunData(record_.spec, /*tokenizer=*/nullptr);
+    if (!data.ok()) {
+      view_->ShowData(
+          absl::StrCat("the data cannot be shown: ", PrintableLine(data.status().message()), "\n"));
+      return;
+    }
+    view_->ShowData(absl::StrCat(RunRowsText(record_.spec, *data),
+                                 RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
   }
 
   absl::StatusOr<int> Stop() {
@@ -190,6 +217,7 @@ class Training {
   TrainRecord record_;
   const std::unique_ptr<TrainView> view_;
   std::string run_id_;
+  bool parameters_shown_ = false;
   Mutex mutex_;
   std::shared_ptr<OrchestratorClient> client_ ABSL_GUARDED_BY(mutex_);
   Interrupts interrupts_;  // last: it calls OnInterrupt

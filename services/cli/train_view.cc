@@ -32,6 +32,8 @@ class JsonView : public TrainView {
            {"toxicity_mean", step.toxicity_mean()},
            {"seconds", step.seconds()}});
   }
+  void ShowData(const std::string& lines) override { (void)lines; }
+  void ShowParameters(int64_t trainable, int64_t all) override { (void)trainable, (void)all; }
   void ShowActivity(const std::string& activity) override { (void)activity; }
   void ShowDone(const Run& run) override {
     Print({{"done", true}, {"adapter", AdapterJson(run.adapter())}, {"path", run.adapter_path()}});
@@ -65,6 +67,18 @@ class TableView : public TrainView {
                  ShortNumber(step.objective_kl()).c_str(), ShortNumber(step.returns_mean()).c_str(),
                  ShortNumber(step.advantages_mean()).c_str(), step.tokens_per_second(),
                  step.seconds(), ShortDuration(left).c_str());
+    std::fflush(out_);
+  }
+
+  void ShowData(const std::string& lines) override {
+    ClearLine();
+    std::fprintf(out_, "%s", lines.c_str());
+    std::fflush(out_);
+  }
+
+  void ShowParameters(int64_t trainable, int64_t all) override {
+    ClearLine();
+    std::fprintf(out_, "%s\n", ParametersText(trainable, all).c_str());
     std::fflush(out_);
   }
 

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_TRAIN_VIEW_H_
 #define MELLOW_SERVICES_CLI_TRAIN_VIEW_H_
 
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -14,6 +15,10 @@ class TrainView {
  public:
   virtual ~TrainView() = default;
   virtual void ShowStep(const orchestrator::v1::Step& step) = 0;
+  // What the run trains on, in lines with their ends. Once, before the first step.
+  virtual void ShowData(const std::string& lines) = 0;
+  // How much of the model it trains, the value head included.
+  virtual void ShowParameters(int64_t trainable, int64_t all) = 0;
   // Between steps; "" when there is nothing to say any more.
   virtual void ShowActivity(const std::string& activity) = 0;
   // Every step is committed.

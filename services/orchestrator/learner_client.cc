@@ -36,7 +36,9 @@ class GrpcLearnerClient : public LearnerClient {
     const grpc::Status status = stub_->OpenRun(context.get(), request, &response);
     if (!status.ok()) return context.Translate(status, peer_);
     claim_->epoch = response.epoch();
-    return OpenAnswer{response.last_step(), AdapterRefFromProto(response.adapter())};
+    return OpenAnswer{response.last_step(),
+                      AdapterRefFromProto(response.adapter()),
+                      {response.trainable_parameters(), response.total_parameters()}};
   }
 
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {

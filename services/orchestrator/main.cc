@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
+#include "common/nn/t5_config.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/orchestrator/grpc_client.h"
@@ -15,10 +16,19 @@
 namespace mellow::orchestrator {
 namespace {
 
+// What the policy's responses begin with. A folder may hold the tokenizer alone; then it is T5's.
+absl::StatusOr<int32_t> DecoderStartToken(const std::string& folder) {
+  const absl::StatusOr<nn::T5Config> config = nn::ReadT5Config(folder);
+  if (absl::IsNotFound(config.status())) return nn::T5Config().decoder_start_token_id;
+  MELLOW_RETURN_IF_ERROR(config.status());
+  return config->decoder_start_token_id;
+}
+
 absl::Status Serve(const OrchestratorOptions& options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
   MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.policy_model));
+  MELLOW_ASSIGN_OR_RETURN(const int32_t start_token, DecoderStartToken(options.policy_model));
   MELLOW_ASSIGN_OR_RETURN(const auto data_dir, FolderLock::Acquire(options.data_dir));
   MELLOW_ASSIGN_OR_RETURN(auto ledger,
                           SqliteLedger::Open(absl::StrCat(options.data_dir, "/ledger.db")));
@@ -31,7 +41,8 @@ absl::Status Serve(const OrchestratorOptions& options) {
   NodeSupervisor supervisor(&registry, clients.get(), &metrics,
                             absl::Seconds(options.canary_retry_seconds));
   const DriverParts parts{ledger.get(), &registry, clients.get(),   &supervisor,
-                          &adapters,    &metrics,  tokenizer.get(), options.canary_bound};
+                          &adapters,    &metrics,  tokenizer.get(), options.canary_bound,
+                          start_token};
   ChampionKeeper champions(parts);
   MELLOW_RETURN_IF_ERROR(champions.Recover());
   RunManager runs(parts, RunConfigFromBytes);

@@ -93,6 +93,7 @@ struct OpenCall {
 struct OpenAnswer {
   int last_step = 0;
   AdapterRef adapter;
+  ParameterCounts parameters = {};
 };
 
 struct TrainCall {

@@ -1,7 +1,5 @@
 #include "services/orchestrator/prompt_source.h"
 
-#include <algorithm>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,9 +10,8 @@
 #include "common/data/dataset.h"
 #include "common/data/needed_columns.h"
 #include "common/data/prompt_template.h"
-#include "common/data/select.h"
+#include "common/data/row_selection.h"
 #include "common/data/shuffle.h"
-#include "common/data/split.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -52,40 +49,17 @@ class DatasetPromptSource : public PromptSource {
   const text::Tokenizer* const tokenizer_;
 };
 
-bool Filters(const DataConfig& config) { return config.min_chars || config.max_chars; }
-
-absl::StatusOr<data::Dataset> ReadColumns(const DataConfig& config) {
-  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns,
-                          data::TemplateColumns("data.prompt_template", config.prompt_template));
-  if (Filters(config)) columns.push_back({config.filter_column, "data.filter_column"});
-  config.split.AddNeededColumn(&columns);
-  return data::ReadNeededColumns("data.path", config.path, columns);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PromptSource>> OpenPromptSource(const RunConfig& config,
                                                                const text::Tokenizer* tokenizer) {
-  MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset, ReadColumns(config.data));
-  if (Filters(config.data)) {
-    MELLOW_ASSIGN_OR_RETURN(
-        dataset, data::FilterByLength(dataset, {config.data.filter_column, config.data.min_chars,
-                                                config.data.max_chars}));
-  }
-  MELLOW_ASSIGN_OR_RETURN(data::Split split, data::SplitRows(dataset, config.data.split));
-  const size_t rows = split.train.rows().size();
-  if (rows == 0 || rows > std::numeric_limits<uint32_t>::max()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data.path: ", config.data.path, ": ", rows,
-                     " rows are left after min_chars, max_chars and train_fraction"));
-  }
-  absl::StatusOr<data::PromptTemplate> prompt =
-      data::PromptTemplate::Parse(config.data.prompt_template, split.train.columns());
-  if (!prompt.ok()) return data::BadField("data.prompt_template", prompt.status());
-  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<data::ShuffledIndices> order,
-                          data::ShuffledIndices::Create(config.seed, static_cast<uint32_t>(rows)));
-  return std::make_unique<DatasetPromptSource>(config, std::move(split.train), *std::move(prompt),
-                                               std::move(order), tokenizer);
+  const DataConfig& data = config.data;
+  MELLOW_ASSIGN_OR_RETURN(
+      data::SelectedRows rows,
+      data::SelectRows({data.path, data.prompt_template, data.min_chars, data.max_chars,
+                        data.filter_column, data.split, config.seed}));
+  return std::make_unique<DatasetPromptSource>(
+      config, std::move(rows.train), std::move(rows.prompt), std::move(rows.order), tokenizer);
 }
 
 absl::StatusOr<std::vector<Prompt>> StepPrompts(const PromptSource& source, const RunConfig& config,

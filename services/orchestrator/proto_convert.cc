@@ -241,6 +241,8 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   ToProto(run.adapter, proto->mutable_adapter());
   proto->set_adapter_path(run.adapter_path);
   if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());
+  proto->set_trainable_parameters(run.parameters.trainable);
+  proto->set_total_parameters(run.parameters.total);
   for (const auto& [role, pin] : run.pins.models) {
     v1::PinnedModel* model = proto->add_models();
     model->set_role(static_cast<v1::NodeRole>(role));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -11,10 +12,17 @@
 namespace mellow::orchestrator {
 
 absl::StatusOr<std::string> RewardText(const RewardConfig& config, const text::Tokenizer& tokenizer,
-                                       const Rollout& rollout) {
+                                       int32_t decoder_start_token_id, const Rollout& rollout,
+                                       std::optional<int> max_new_tokens) {
   const bool skip = !config.keep_special_tokens;
+  const bool fills_limit =
+      max_new_tokens ? std::cmp_greater_equal(rollout.response_ids.size(), *max_new_tokens)
+                     : !rollout.finished;
+  std::vector<int32_t> response_ids;
+  if (!skip && !fills_limit) response_ids.push_back(decoder_start_token_id);
+  response_ids.insert(response_ids.end(), rollout.response_ids.begin(), rollout.response_ids.end());
   MELLOW_ASSIGN_OR_RETURN(const std::string query, tokenizer.Decode(rollout.query_ids, skip));
-  MELLOW_ASSIGN_OR_RETURN(const std::string response, tokenizer.Decode(rollout.response_ids, skip));
+  MELLOW_ASSIGN_OR_RETURN(const std::string response, tokenizer.Decode(response_ids, skip));
   constexpr absl::string_view kQuery = "{query}";
   constexpr absl::string_view kResponse = "{response}";
   std::string text;

@@ -234,7 +234,10 @@ absl::StatusOr<LeasedWork::Call> Collector::Score(int shard, const NodeHandle& n
   const auto [first, last] = Range(shard);
   std::vector<std::string> texts;
   for (size_t i = first; i < last; ++i) {
-    absl::StatusOr<std::string> text = RewardText(config_.reward, *parts_.tokenizer, rollouts_[i]);
+    const std::optional<int> drawn = task_.prompts[i].max_new_tokens;
+    absl::StatusOr<std::string> text =
+        RewardText(config_.reward, *parts_.tokenizer, parts_.decoder_start_token_id, rollouts_[i],
+                   drawn ? drawn : config_.sampling.max_new_tokens);
     if (!text.ok()) {
       return Annotate(text.status(), absl::StrCat("decoding rollout ", rollouts_[i].prompt_index));
     }

@@ -25,6 +25,7 @@ struct CollectorParts {
   const text::Tokenizer* tokenizer = nullptr;
   RunObserver* observer = nullptr;
   RunSignals signals;
+  int32_t decoder_start_token_id = 0;  // of the policy
 };
 
 struct CollectTask {

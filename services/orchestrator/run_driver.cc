@@ -88,6 +88,7 @@ absl::Status RunDriver::Open() {
       [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry, parts_.clients,
       observer_, signals_);
   MELLOW_ASSIGN_OR_RETURN(const OpenAnswer open, learner_->Open());
+  observer_->OnOpened(open.parameters);
   learner_step_ = open.last_step;
   if (learner_step_ > committed + 1) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -151,7 +152,8 @@ absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserve
                              parts_.metrics,
                              parts_.tokenizer,
                              observer,
-                             {signals_.stop, collect_shutdown_.token()}};
+                             {signals_.stop, collect_shutdown_.token()},
+                             parts_.decoder_start_token_id};
   return CollectStep(parts, config_, task);
 }
 

@@ -35,6 +35,7 @@ struct DriverParts {
   OrchestratorMetrics* metrics = nullptr;
   const text::Tokenizer* tokenizer = nullptr;
   double canary_bound = kDefaultCanaryBound;
+  int32_t decoder_start_token_id = 0;  // of the policy
 };
 
 // The steps of one run, from wherever the ledger says it is. Everything between two writes to the

@@ -43,6 +43,11 @@ void RunManager::Active::OnActivity(const std::string& text) {
   manager->Changed();
 }
 
+void RunManager::Active::OnOpened(const ParameterCounts& opened) {
+  MutexLock lock(&manager->mutex_);
+  parameters = opened;
+}
+
 void RunManager::Active::OnStep(const StepRecord& step) {
   manager->parts_.metrics->SetStep(step);
   obs::Log(obs::Severity::kInfo, "step committed",
@@ -281,7 +286,10 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
     status.adapter = *run.start;
   }
   MutexLock lock(&mutex_);
-  if (active_ != nullptr && active_->run_id == run.run_id) status.activity = active_->activity;
+  if (active_ != nullptr && active_->run_id == run.run_id) {
+    status.activity = active_->activity;
+    status.parameters = active_->parameters;
+  }
   return status;
 }
 

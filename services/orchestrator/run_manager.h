@@ -75,12 +75,14 @@ class RunManager {
     Active(RunManager* manager, std::string id) : manager(manager), run_id(std::move(id)) {}
     void OnActivity(const std::string& activity) override;
     void OnStep(const StepRecord& step) override;
+    void OnOpened(const ParameterCounts& opened) override;
 
     RunManager* const manager;
     const std::string run_id;
     std::stop_source stop;
-    std::string activity;  // guarded by the manager's mutex
-    bool ended = false;    // guarded by the manager's mutex
+    std::string activity;        // guarded by the manager's mutex
+    ParameterCounts parameters;  // guarded by the manager's mutex
+    bool ended = false;          // guarded by the manager's mutex
     std::jthread thread;
   };
 

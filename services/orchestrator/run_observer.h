@@ -22,6 +22,8 @@ class RunObserver {
   // What it does now, for people: "step 3: generate 12/32".
   virtual void OnActivity(const std::string& activity) = 0;
   virtual void OnStep(const StepRecord& step) = 0;
+  // The learner has opened the run.
+  virtual void OnOpened(const ParameterCounts& parameters) { (void)parameters; }
 };
 
 // Two things that go on at the same time, told as one: "step 2: train; step 3: generate 12/32".

@@ -20,6 +20,7 @@ struct RunStatus {
   std::string adapter_path;         // PEFT folder of it; empty for the bare base model
   RunPins pins;                     // the models that it depends on
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
+  ParameterCounts parameters;       // 0: not opened yet, or not active
 };
 
 }  // namespace mellow::orchestrator

@@ -65,6 +65,12 @@ struct Prompt {
   std::optional<int> max_new_tokens;
 };
 
+// Of the model that a run trains, the value head included.
+struct ParameterCounts {
+  int64_t trainable = 0;
+  int64_t total = 0;
+};
+
 enum class RunState { kRunning = 1, kStopped = 2, kDone = 3, kFailed = 4 };
 
 // A committed step, as it is kept, reported and exported.

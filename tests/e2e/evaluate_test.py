@@ -184,7 +184,12 @@ class Evaluate(unittest.TestCase):
             self.assertIn(part, text)
         self.assertNotIn("3.  base", text)
         one_line(self, mellow("evaluate", path, *FOLDERS[:2], "--reward-model", judge, "--out", out, *sets([f"arms=base,{self.adapter}"]), check=1), "second-opinion", "already")
-        one_line(self, mellow("evaluate", path, *FOLDERS, "--out", out, *sets(["arms=base"]), check=1), "arms: 1 given")
+        one_line(self, mellow("evaluate", path, *FOLDERS, "--out", out, *sets(["arms="]), check=1), "arms: none")
+        # One arm alone is measured.
+        alone = mellow("evaluate", path, *FOLDERS, "--out", self.folder / "alone", "--pairs", "1", *sets(["arms=base", "data.limit=4"]), check=0).stdout
+        self.assertIn("1.  base, toxicity", alone)
+        self.assertNotIn("difference", alone)
+        one_line(self, mellow("evaluate", path, *FOLDERS, "--sort", "reward_diff", *sets(["arms=base"]), check=1), "--sort")
 
     def test_demands(self):
         out = self.folder / "demands"

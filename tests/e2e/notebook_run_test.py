@@ -13,6 +13,7 @@ import random_checkpoint
 from harness import SHARED, SOURCE, cluster, json_lines, mellow, sets
 
 NOTEBOOK_RUN = SOURCE / "deploy/runs/dialogsum-flan-t5-base.json"
+NOTEBOOK_EVALUATION = SOURCE / "deploy/runs/dialogsum-flan-t5-base-eval.json"
 SMALL = ["steps=2", "ppo.batch_size=4", "ppo.mini_batch_size=2", "generation.length_sampler_min=8", "generation.length_sampler_max=12", "shard_prompts=2"]
 
 
@@ -54,10 +55,22 @@ class NotebookRun(unittest.TestCase):
                 answer = json_lines(mellow("summarize", "--dir", c.folder, "--max-new-tokens", "8", stdin=json.dumps({"dialogue": first}), check=0).stdout)[0]
                 self.assertEqual(answer["adapter"], done["adapter"])
                 # And it can be the start of another run, whose KL is then to it.
-                again = mellow("train", NOTEBOOK_RUN, "--dir", c.folder, "--json",
-                               *sets([*SMALL, "steps=1", "ppo.lora=", f"data.path={data}", f"start_adapter={adapter}"]), timeout=900, check=0)
-                step, _ = json_lines(again.stdout)
-                self.assertAlmostEqual(step["objective_kl"], 0, delta=1e-3)
+                again = mellow("train", NOTEBOOK_RUN, "--dir", c.folder,
+                               *sets([*SMALL, "steps=1", "ppo.lora=", f"data.path={data}", f"start_adapter={adapter}"]), timeout=900, check=0).stdout
+                self.assertIn("10,022 after the filter", again)
+                self.assertIn("8,017 to train on, 2,005 held out", again)
+                self.assertIn("Summarize the following conversation.", again, "an example")
+                self.assertIn("trainable params: 3,539,713 || all params: 251,117,569 || trainable%: 1.4096", again)
+                row = next(line.split() for line in again.splitlines() if line.lstrip().startswith("1/1 "))
+                self.assertAlmostEqual(float(row[3]), 0, delta=1e-3)
+
+                # What that run began with is an arm, measured alone as the notebook does before training, on its text.
+                measured = json.loads(mellow("evaluate", NOTEBOOK_EVALUATION, "--dir", c.folder, "--json", "--out", pathlib.Path(models) / "before",
+                                             *sets([f"data.path={data}", "data.limit=2", "arms=start", "sampling.max_new_tokens=8", "statistics.resamples=100"]),
+                                             timeout=900, check=0).stdout)
+                self.assertEqual([arm["sha256"] for arm in measured["arms"]], [done["adapter"]["sha256"]])
+                self.assertEqual(measured["scorings"][0]["text"], "{query with special tokens} {response}")
+                self.assertEqual((measured["config"]["prompts"], measured["comparisons"]), (2, []))
 
 
 if __name__ == "__main__":

@@ -36,14 +36,17 @@ TEST(JsonlTest, KeepsTheColumnsAskedForInTheirOrder) {
   EXPECT_THAT(dataset.rows()[0].values, ElementsAre("d\n\u00E9", "x"));
 }
 
-TEST(JsonlTest, WithoutColumnsTakesTheScalarsOfTheFirstRow) {
+TEST(JsonlTest, WithoutColumnsTakesThoseOfAnyRow) {
   const Dataset dataset = Parse(
-      "{\"b\": \"x\", \"a\": 1.5, \"list\": [1], \"ok\": true}\n"
-      "{\"a\": 2, \"b\": \"y\", \"ok\": false, \"more\": \"z\"}",
+      "{\"b\": \"x\", \"a\": 1.50, \"ok\": true}\n"
+      "{\"a\": 20000000000000000001, \"b\": \"y\", \"ok\": false}",
       "a.jsonl");
   EXPECT_THAT(dataset.columns(), ElementsAre("b", "a", "ok"));
-  EXPECT_THAT(dataset.rows()[0].values, ElementsAre("x", "1.5", "true"));
-  EXPECT_THAT(dataset.rows()[1].values, ElementsAre("y", "2", "false"));
+  EXPECT_THAT(dataset.rows()[0].values, ElementsAre("x", "1.50", "true"));
+  EXPECT_THAT(dataset.rows()[1].values, ElementsAre("y", "20000000000000000001", "false"));
+  const auto names = ColumnNames("{\"a\": null}\n[\n{\"b\": [1], \"a\": 1}\n", "a.jsonl");
+  ASSERT_TRUE(names.ok()) << names.status();
+  EXPECT_THAT(*names, ElementsAre("a", "b"));
 }
 
 TEST(JsonlTest, PassesOverByteOrderMarkBlankLinesAndCarriageReturns) {
@@ -62,9 +65,11 @@ TEST(JsonlTest, ABadRowNamesFileAndLine) {
   EXPECT_THAT(ErrorOf(good + "[1]", "a.jsonl"), HasSubstr("a.jsonl:2: not a JSON object"));
   EXPECT_THAT(ErrorOf(good + "{\"a\": \"\xFF\"}", "a.jsonl"),
               HasSubstr("a.jsonl:2: not a JSON object in UTF-8"));
-  EXPECT_THAT(ErrorOf(good + "{\"b\": \"1\"}", "a.jsonl"), HasSubstr("a.jsonl:2: a is missing"));
-  EXPECT_THAT(ErrorOf(good + "{\"a\": null}", "a.jsonl"), HasSubstr("a.jsonl:2: a is no text"));
-  EXPECT_THAT(ErrorOf(good, "a.jsonl", {.columns = {"c"}}), HasSubstr("a.jsonl:1: c is missing"));
+  EXPECT_THAT(ErrorOf(good + "{\"b\": \"1\"}", "a.jsonl", {.columns = {"a"}}),
+              HasSubstr("a.jsonl:2: column a is missing"));
+  EXPECT_THAT(ErrorOf(good + "{\"a\": null}", "a.jsonl"), HasSubstr("a.jsonl:2: null in column a"));
+  EXPECT_THAT(ErrorOf(good, "a.jsonl", {.columns = {"c"}}),
+              HasSubstr("a.jsonl:1: column c is missing"));
 }
 
 TEST(JsonlTest, SkipsBadRowsOnRequestAndRecordsThem) {

@@ -299,7 +299,8 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
                            "changed by -75.0 %: less toxic", "prompts needed for"})
     EXPECT_THAT(text, HasSubstr(part));
   EXPECT_THAT(text, ::testing::Not(HasSubstr("expected_max")));  // one sample
-  EXPECT_THAT(SideBySide(e, 2), HasSubstr("1.  base, toxicity 0.800\n      p0 s0\n    ppo"));
+  EXPECT_THAT(SideBySide(e, 2, PairOrder::kFile),
+              HasSubstr("1.  base, toxicity 0.800, reward 1.0000\n      p0 s0\n    ppo"));
   EXPECT_FALSE(EvaluationJson(e).contains("rows"));
   const auto demands = CheckDemands(e, {.require_drop = 0.6, .max_rouge_loss = 0});
   ASSERT_TRUE(demands.ok()) << demands.status();

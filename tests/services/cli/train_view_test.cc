@@ -51,9 +51,22 @@ orchestrator::v1::Step MakeStep(int number) {
   return step;
 }
 
+// The counts of the notebook, in PEFT's words.
+TEST(TableViewTest, ShowsDataAndParametersBeforeTheSteps) {
+  Output out;
+  const auto view = MakeTableView(out.file(), 10, /*live=*/false);
+  view->ShowData("10 rows\n");
+  view->ShowParameters(3539713, 251117569);
+  EXPECT_EQ(out.text(),
+            "10 rows\n"
+            "trainable params: 3,539,713 || all params: 251,117,569 || trainable%: 1.4096\n");
+}
+
 TEST(JsonViewTest, PrintsExactlyThePromisedFields) {
   Output out;
   const auto view = MakeJsonView(out.file());
+  view->ShowData("10 rows\n");
+  view->ShowParameters(3539713, 251117569);
   view->ShowStep(MakeStep(1));
   view->ShowActivity("train");
   EXPECT_EQ(out.text(),

@@ -199,7 +199,9 @@ absl::StatusOr<OpenAnswer> FakeLearner::OpenRun(const OpenCall& call) {
     return absl::FailedPreconditionError("the run was opened with another configuration");
   }
   opened_ = call.run_id;
-  return OpenAnswer{static_cast<int>(run.adapters.size()) - 1, run.adapters.back()};
+  return OpenAnswer{static_cast<int>(run.adapters.size()) - 1,
+                    run.adapters.back(),
+                    {.trainable = 7, .total = 70}};
 }
 
 absl::StatusOr<FakeLearner::Run*> FakeLearner::OpenedRun(const std::string& run_id) {

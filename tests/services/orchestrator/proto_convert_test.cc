@@ -179,9 +179,12 @@ TEST(ToProtoTest, ARunSaysWhatItStartedFromOnceThatIsKnown) {
   ToProto(run, &proto);
   EXPECT_FALSE(proto.has_start_adapter_ref());
   run.start = AdapterRef{3, "cd"};
+  run.parameters = {7, 70};
   ToProto(run, &proto);
   EXPECT_EQ(proto.start_adapter_ref().version(), 3);
   EXPECT_EQ(proto.start_adapter_ref().sha256(), "cd");
+  EXPECT_EQ(proto.trainable_parameters(), 7);
+  EXPECT_EQ(proto.total_parameters(), 70);
 }
 
 TEST(ToProtoTest, ANodeShowsItsNewestAdapter) {

@@ -6,11 +6,14 @@
 #include <limits>
 
 #include "tests/services/orchestrator/orchestrator_fixture.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::orchestrator {
 namespace {
 
 using ::testing::HasSubstr;
+
+constexpr int32_t kStart = 'S' + 3;  // "S"
 
 Rollout MakeRollout(const std::string& query, const std::string& response) {
   const FakeTokenizer tokenizer;
@@ -19,15 +22,41 @@ Rollout MakeRollout(const std::string& query, const std::string& response) {
 
 TEST(RewardTextTest, FillsTheTemplateOnceAndLeavesBracesInTheTextsAlone) {
   RewardConfig config{.text_template = "<{query}|{response}|{other}>"};
-  EXPECT_EQ(*RewardText(config, FakeTokenizer(), MakeRollout("say {response}", "ok")),
+  EXPECT_EQ(*RewardText(config, FakeTokenizer(), kStart, MakeRollout("say {response}", "ok"), 9),
             "<say {response}|ok|{other}>");
 }
 
 TEST(RewardTextTest, KeepsSpecialTokensWhenAskedTo) {
   RewardConfig config;
-  EXPECT_EQ(*RewardText(config, FakeTokenizer(), MakeRollout("q", "r")), "q r");
+  const auto text = [&](Rollout rollout, std::optional<int> limit) {
+    return *RewardText(config, FakeTokenizer(), kStart, rollout, limit);
+  };
+  EXPECT_EQ(text(MakeRollout("q", "r"), 9), "q r");
   config.keep_special_tokens = true;
-  EXPECT_EQ(*RewardText(config, FakeTokenizer(), MakeRollout("q", "r")), "q</s> r</s>");
+  config.text_template = "{query}{response}";
+  EXPECT_EQ(text(MakeRollout("q", "r"), 9), "q</s>Sr</s>");
+  EXPECT_EQ(text(MakeRollout("q", "r"), 3), "q</s>Sr</s>");
+  // The last ids of the output, as many as the limit: the start token is not among them.
+  EXPECT_EQ(text(MakeRollout("q", "r"), 2), "q</s>r</s>");
+  Rollout rollout = MakeRollout("q", "r");
+  EXPECT_EQ(text(rollout, std::nullopt), "q</s>r</s>");
+  rollout.finished = true;
+  EXPECT_EQ(text(rollout, std::nullopt), "q</s>Sr</s>");
+}
+
+// What AutoTokenizer of FLAN-T5 decodes (transformers 4.45.2).
+TEST(RewardTextTest, IsTheNotebooksTextOfRealTokens) {
+  const auto tokenizer = text::LoadTokenizer(SourceTree("/deploy/models/mini-summarizer"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const RewardConfig config{.text_template = "{query}{response}", .keep_special_tokens = true};
+  Rollout rollout;
+  rollout.query_ids = *(*tokenizer)->Encode("Summary: a parcel");
+  rollout.response_ids = *(*tokenizer)->Encode("Person1 looks.");
+  EXPECT_EQ(*RewardText(config, **tokenizer, 0, rollout, 100),
+            "Summary: a parcel</s><pad> Person1 looks.</s>");
+  const int size = static_cast<int>(rollout.response_ids.size());
+  EXPECT_EQ(*RewardText(config, **tokenizer, 0, rollout, size),
+            "Summary: a parcel</s>Person1 looks.</s>");
 }
 
 TEST(RewardTextTest, PicksTheLogitOfTheLabelAndTheProbabilityOfTheToxicOne) {

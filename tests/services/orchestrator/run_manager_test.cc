@@ -142,6 +142,8 @@ TEST_F(RunManagerTest, ARunThatIsStoppedWhileTheDiskIsFullIsStoppedWhenThereIsRo
 TEST_F(RunManagerTest, AWatcherSeesEveryStepAndTheEnd) {
   const std::string run_id = Start(3);
   const RunStatus run = Finish(run_id);
+  EXPECT_EQ(run.parameters.trainable, 7) << "what the learner said when it opened the run";
+  EXPECT_EQ(run.parameters.total, 70);
   EXPECT_THAT(steps_, ElementsAre(1, 2, 3));
   EXPECT_EQ(run.state, RunState::kDone);
   EXPECT_EQ(run.committed_steps, 3);
