@@ -101,6 +101,7 @@ absl::StatusOr<T5Weights> LoadT5Weights(const std::string& folder, at::Device de
   MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, LoadModelTensors(folder));
   absl::StatusOr<T5Weights> weights = BuildT5Weights(config, tensors, device, type);
   if (!weights.ok()) return Annotate(weights.status(), folder);
+  weights->folder = folder;
   return weights;
 }
 
