@@ -1,9 +1,9 @@
 #include "common/adapters/peft_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "common/base/status.h"
 #include "common/nn/weights/json_fields.h"
@@ -12,40 +12,60 @@ namespace mellow::adapters {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 using nn::JsonFields;
 
 constexpr int kMaxRank = 1 << 16;
-constexpr size_t kMaxTargets = 10'000;
 
-// Set, each of them changes what is computed or what is in the file. "Set" is anything but what
-// Python means by false: null, false, 0, "", [] and {}.
-constexpr const char* kUnsupported[] = {
-    "use_dora",        "lora_bias",         "rank_pattern",      "alpha_pattern",
-    "modules_to_save", "layer_replication", "fan_in_fan_out",    "layers_to_transform",
-    "layers_pattern",  "exclude_modules",   "target_parameters", "trainable_token_indices",
-    "use_qalora",      "use_bdlora",        "arrow_config",      "alora_invocation_tokens",
+// Read here or by ModuleRules.
+constexpr const char* kRead[] = {
+    "peft_type",
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "use_rslora",
+    "init_lora_weights",
+    "bias",
+    "fan_in_fan_out",
+    "task_type",
+    "base_model_name_or_path",
+    "revision",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "rank_pattern",
+    "alpha_pattern",
+    "peft_version",
 };
 
+// Of how the adapter was trained or is loaded, or details of methods that another field turns on.
+constexpr const char* kHarmless[] = {
+    "auto_mapping",  "inference_mode", "runtime_config",    "megatron_core",
+    "loftq_config",  "eva_config",     "corda_config",      "lora_ga_config",
+    "velora_config", "merge_weights",  "qalora_group_size",
+};
+
+// Set, each of them changes what is computed or what is in the file.
+constexpr const char* kUnsupported[] = {
+    "use_dora",        "lora_bias",         "modules_to_save",
+    "enable_lora",     "layer_replication", "target_parameters",
+    "use_qalora",      "use_bdlora",        "trainable_token_indices",
+    "arrow_config",    "kasa_config",       "alora_invocation_tokens",
+    "megatron_config", "monteclora_config", "ensure_weight_tying",
+};
+
+template <size_t n>
+bool Contains(const char* const (&names)[n], const std::string& name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+// What Python means by true.
 bool IsSet(const json& value) {
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_number()) return value.get<double>() != 0;
   if (value.is_string()) return !value.get_ref<const std::string&>().empty();
   return !value.empty();
-}
-
-void ReadTargets(JsonFields* fields, std::vector<std::string>* targets) {
-  constexpr char kField[] = "target_modules";
-  constexpr char kExpected[] = "a list of module names (regular expressions are not supported)";
-  const json* list = fields->Find(kField);
-  if (list == nullptr || !list->is_array() || list->empty() || list->size() > kMaxTargets)
-    return fields->Reject(kField, kExpected);
-  std::set<std::string> names;  // PEFT writes a Python set, in any order
-  for (const json& name : *list) {
-    if (!name.is_string() || name.get_ref<const std::string&>().empty())
-      return fields->Reject(kField, kExpected);
-    names.insert(name.get<std::string>());
-  }
-  targets->assign(names.begin(), names.end());
 }
 
 // Some initialisations also change the base weights, which the adapter then expects; the others are
@@ -54,70 +74,104 @@ void CheckInitialisation(JsonFields* fields) {
   constexpr char kField[] = "init_lora_weights";
   const json* value = fields->Find(kField);
   if (value == nullptr || value->is_boolean()) return;
-  constexpr const char* kHarmless[] = {"gaussian", "eva", "orthogonal"};
-  for (const char* name : kHarmless) {
+  constexpr const char* kBaseStays[] = {"gaussian", "eva", "orthogonal", "mica"};
+  for (const char* name : kBaseStays) {
     if (*value == name) return;
   }
   fields->Reject(kField,
-                 "one that leaves the base weights alone: true, false, \"gaussian\", \"eva\" or "
-                 "\"orthogonal\"");
+                 "one that leaves the base weights alone: true, false, \"gaussian\", \"eva\", "
+                 "\"orthogonal\" or \"mica\"");
 }
 
-void CheckVariants(JsonFields* fields) {
-  std::string type;
-  fields->String("peft_type", &type);
-  if (type != "LORA") fields->Reject("peft_type", "LORA");
+// Biases are of layers that have some: a T5 has none. What a file holds all the same is compared
+// with the base model.
+void CheckBias(JsonFields* fields) {
   std::string bias = "none";
   fields->String("bias", &bias);
-  if (bias != "none") fields->Reject("bias", "none");
-  for (const char* field : kUnsupported) {
-    const json* value = fields->Find(field);
-    if (value != nullptr && IsSet(*value))
-      fields->Reject(field, "it unset, because Mellow does not implement it");
+  if (bias != "none" && bias != "all" && bias != "lora_only")
+    fields->Reject("bias", "none, all or lora_only");
+  bool fan_in_fan_out = false;  // of layers that are not linear, which T5 has none of either
+  fields->Bool("fan_in_fan_out", &fan_in_fan_out);
+}
+
+void CheckOtherKeys(const json& object, JsonFields* fields) {
+  for (const auto& [key, value] : object.items()) {
+    if (Contains(kRead, key) || Contains(kHarmless, key) || !IsSet(value)) continue;
+    fields->Reject(key.c_str(), Contains(kUnsupported, key)
+                                    ? "it unset, because Mellow does not implement it"
+                                    : "it unset, because Mellow does not know this key and cannot "
+                                      "tell whether it changes the numbers");
   }
+}
+
+// A whole alpha as PEFT itself writes it.
+ordered_json Number(double value) {
+  constexpr double kMaxWhole = 1e9;
+  if (std::abs(value) <= kMaxWhole && std::trunc(value) == value)
+    return static_cast<int64_t>(value);
+  return value;
+}
+
+ordered_json TextOrNull(const std::string& text) {
+  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
 }
 
 }  // namespace
 
-absl::StatusOr<nn::LoraConfig> ParsePeftConfig(absl::string_view text, absl::string_view name) {
+absl::StatusOr<PeftConfig> ParsePeftConfig(absl::string_view text, absl::string_view name) {
   MELLOW_ASSIGN_OR_RETURN(const json object, nn::ParseJsonObject(text, name));
+  const auto ordered = ordered_json::parse(text.begin(), text.end(), nullptr, false);
   JsonFields fields(object);
+  std::string type;
+  fields.String("peft_type", &type);
+  if (type != "LORA") {
+    // The fields of another method would only hide the reason.
+    fields.Reject("peft_type", "LORA");
+    return fields.Finish(name);
+  }
   nn::LoraConfig config;
   fields.Int("r", 1, kMaxRank, &config.r);
   fields.Number("lora_alpha", 0, 1e9, &config.lora_alpha);
   fields.Number("lora_dropout", 0, 1, &config.lora_dropout);
   fields.Bool("use_rslora", &config.use_rslora);
-  CheckInitialisation(&fields);
   fields.String("base_model_name_or_path", &config.base_model_name_or_path);
+  fields.String("revision", &config.revision);
   fields.String("task_type", &config.task_type);
-  CheckVariants(&fields);
-  ReadTargets(&fields, &config.target_modules);
+  CheckInitialisation(&fields);
+  CheckBias(&fields);
+  CheckOtherKeys(object, &fields);
+  ModuleRules rules(ordered, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish(name));
-  return config;
+  return PeftConfig{std::move(config), std::move(rules)};
 }
 
-std::string SerializePeftConfig(const nn::LoraConfig& config) {
-  nlohmann::ordered_json object = {
+std::string SerializePeftConfig(const nn::LoraWeights& lora) {
+  const nn::LoraConfig& config = lora.config;
+  ordered_json ranks = ordered_json::object();
+  for (const auto& [module, pair] : lora.modules) {
+    if (!pair.a.shape.empty() && pair.a.shape[0] != config.r) ranks[module] = pair.a.shape[0];
+  }
+  ordered_json alphas = ordered_json::object();
+  for (const auto& [module, alpha] : config.module_alphas) alphas[module] = Number(alpha);
+  const ordered_json object = {
+      {"alpha_pattern", std::move(alphas)},
       {"base_model_name_or_path", config.base_model_name_or_path},
       {"bias", "none"},
       {"fan_in_fan_out", false},
       {"inference_mode", true},
       {"init_lora_weights", true},
-      {"lora_alpha", config.lora_alpha},
+      {"lora_alpha", Number(config.lora_alpha)},
       {"lora_dropout", config.lora_dropout},
       {"modules_to_save", nullptr},
       {"peft_type", "LORA"},
       {"r", config.r},
+      {"rank_pattern", std::move(ranks)},
+      {"revision", TextOrNull(config.revision)},
       {"target_modules", config.target_modules},
       {"task_type", config.task_type},
       {"use_rslora", config.use_rslora},
   };
-  // A whole alpha as PEFT itself writes it.
-  constexpr double kMaxWhole = 1e9;
-  if (std::abs(config.lora_alpha) <= kMaxWhole &&
-      std::trunc(config.lora_alpha) == config.lora_alpha)
-    object["lora_alpha"] = static_cast<int64_t>(config.lora_alpha);
-  return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace mellow::adapters

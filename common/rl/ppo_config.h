@@ -57,7 +57,7 @@ struct PpoConfig {
 
   Reference reference = Reference::kStart;
   std::optional<nn::LoraConfig> lora;  // of a fresh adapter, when none is given to start from
-  std::string value_head_file;         // safetensors with v_head.summary.{weight,bias}; empty: random
+  std::string value_head_file;  // TRL's v_head.summary.{weight,bias} (value_head.h); empty: random
 
   // InvalidArgument naming field and value.
   [[nodiscard]] absl::Status Validate() const;

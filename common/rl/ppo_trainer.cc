@@ -82,7 +82,8 @@ absl::StatusOr<std::unique_ptr<PpoTrainer>> PpoTrainer::Create(
         nn::T5Weights loaded,
         nn::LoadT5Weights(model_folder, nn::TorchDevice(options.device), at::kFloat));
     const auto weights = std::make_shared<const nn::T5Weights>(std::move(loaded));
-    MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights adapter, StartingAdapter(*weights, config, start));
+    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter, StartingAdapter(*weights, config, start));
+    nn::NameBaseModel(model_folder, &adapter.config);
     MELLOW_ASSIGN_OR_RETURN(nn::TorchLora policy,
                             nn::TorchLora::Create(*weights, adapter, /*trainable=*/true));
     nn::TorchLora reference(*weights);

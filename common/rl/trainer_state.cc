@@ -25,6 +25,7 @@ Json Fingerprint(const PpoConfig& config, const nn::LoraConfig& lora) {
           {"reference", std::string(ReferenceName(config.reference))},
           {"lora_r", lora.r},
           {"lora_alpha", lora.lora_alpha},
+          {"module_alphas", lora.module_alphas},
           {"use_rslora", lora.use_rslora},
           {"trl_compat", config.trl_compat}};
 }
@@ -57,7 +58,8 @@ absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json,
   if (!json.contains("made_with") || !json["made_with"].is_object())
     return Corrupt(path, "no \"made_with\"");
   for (const auto& [key, value] : fingerprint.items()) {
-    const Json saved = json["made_with"].value(key, Json());
+    // States of earlier versions do not speak of what they did not have.
+    const Json saved = json["made_with"].value(key, value.is_object() ? Json::object() : Json());
     if (saved != value) {
       return absl::FailedPreconditionError(
           absl::StrCat(path, ": ", key, " is ", saved.dump(), ", this trainer has ", value.dump()));

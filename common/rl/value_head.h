@@ -16,8 +16,10 @@ struct ValueHead {
   float bias = 0;
 };
 
-// TRL's file format: safetensors with v_head.summary.weight [1, d_model] and v_head.summary.bias [1].
-// NotFound, DataLoss as ReadSafetensors; FailedPrecondition naming the tensor that is missing or has another shape.
+// TRL's file formats: v_head.summary.weight [1, d_model] and v_head.summary.bias [1] in safetensors
+// or in a pytorch_model.bin (told apart by their first bytes). NotFound, DataLoss as
+// ReadSafetensors and ReadTorchZip, DataLoss also for numbers that are not finite;
+// FailedPrecondition naming the tensor that is missing, has another shape, or is there besides.
 [[nodiscard]] absl::StatusOr<ValueHead> ReadValueHead(const std::string& path, int64_t d_model);
 // Whole or not at all.
 [[nodiscard]] absl::Status WriteValueHead(const std::string& path, const ValueHead& head);

@@ -29,6 +29,7 @@ Json Fingerprint(const SftConfig& config, const nn::LoraConfig& lora) {
           {"total_steps", config.total_steps},
           {"lora_r", lora.r},
           {"lora_alpha", lora.lora_alpha},
+          {"module_alphas", lora.module_alphas},
           {"use_rslora", lora.use_rslora}};
 }
 
@@ -43,7 +44,8 @@ absl::StatusOr<int64_t> ParseSteps(const std::string& path, const Json& json,
         absl::StrCat(path, ": format ", json["format"].dump(), ", this version reads ", kFormat));
   }
   for (const auto& [key, value] : fingerprint.items()) {
-    const Json saved = json["made_with"].value(key, Json());
+    // States of earlier versions do not speak of what they did not have.
+    const Json saved = json["made_with"].value(key, value.is_object() ? Json::object() : Json());
     if (saved != value) {
       return absl::FailedPreconditionError(
           absl::StrCat(path, ": ", key, " is ", saved.dump(), ", this trainer has ", value.dump()));

@@ -60,6 +60,7 @@ absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(
     } else {
       MELLOW_ASSIGN_OR_RETURN(adapter, nn::FreshLora(*weights, config.lora, config.seed));
     }
+    nn::NameBaseModel(model_folder, &adapter.config);
     MELLOW_ASSIGN_OR_RETURN(nn::TorchLora lora,
                             nn::TorchLora::Create(*weights, adapter, /*trainable=*/true));
     return std::unique_ptr<SftTrainer>(new SftTrainer(

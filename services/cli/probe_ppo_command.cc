@@ -77,8 +77,12 @@ absl::StatusOr<std::vector<rl::Rollout>> ReadRollouts(const Json& line) {
   return rollouts;
 }
 
-absl::Status WriteResult(const rl::PpoTrainer& trainer, const std::string& folder) {
-  MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder, trainer.Adapter()));
+absl::Status WriteResult(const rl::PpoTrainer& trainer, const std::string& config,
+                         const std::string& folder) {
+  const adapters::ModelCard card = {.method = "PPO",
+                                    .facts = {{"steps", absl::StrCat(trainer.step())}},
+                                    .settings_json = ReadFile(config).value_or("")};
+  MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder, trainer.Adapter(), card));
   const rl::ValueHead head = trainer.value_head();
   const auto width = static_cast<int64_t>(head.weight.size());
   nn::TensorMap tensors;
@@ -111,7 +115,8 @@ absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
                     for (const auto& [name, value] : result.stats) answer[name] = value;
                     return std::vector<Json>{std::move(answer)};
                   });
-  if (!options.out.empty()) MELLOW_RETURN_IF_ERROR(WriteResult(*trainer, options.out));
+  if (!options.out.empty())
+    MELLOW_RETURN_IF_ERROR(WriteResult(*trainer, options.config, options.out));
   return 0;
 }
 

@@ -29,6 +29,15 @@ absl::StatusOr<RunFile> ReadRunFile(const std::string& folder) {
   return file;
 }
 
+// The data are the orchestrator's business: the learner sees rollouts.
+adapters::ModelCard CardOf(const RunSettings& settings, int64_t step) {
+  return {.method = "PPO",
+          .facts = {{"run", settings.run_id},
+                    {"steps", absl::StrCat(step)},
+                    {"started from", std::filesystem::path(settings.start_adapter).filename()}},
+          .settings_json = settings.config_json};
+}
+
 }  // namespace
 
 absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted) {
@@ -104,7 +113,8 @@ absl::Status LearnerSession::SaveCheckpoint(int64_t step, const StepRecord* reco
   return store_.Save(step, [&](const std::string& folder) -> absl::Status {
     MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
     MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
-    MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
+    MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter(),
+                                                     CardOf(settings_, step)));
     RunFile file{settings_, {}};
     if (record != nullptr) file.records[record->step] = *record;
     return WriteFileSynced(folder + kRunFile, SerializeRunFile(file));

@@ -40,6 +40,7 @@ void ReadLora(const v1::LoraSpec& spec, nn::LoraConfig* lora) {
   if (spec.has_r()) lora->r = spec.r();
   if (spec.has_lora_alpha()) lora->lora_alpha = spec.lora_alpha();
   if (spec.has_lora_dropout()) lora->lora_dropout = spec.lora_dropout();
+  if (spec.has_use_rslora()) lora->use_rslora = spec.use_rslora();
   if (!spec.target_modules().empty())
     lora->target_modules.assign(spec.target_modules().begin(), spec.target_modules().end());
 }

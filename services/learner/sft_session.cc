@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -158,19 +159,38 @@ absl::Status SftSession::Checkpoint() {
         MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
         MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
         MELLOW_RETURN_IF_ERROR(
-            adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter()));
+            adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter(), Card(nullptr)));
         if (best_weights_)
-          MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kBestFolder, *best_weights_));
+          MELLOW_RETURN_IF_ERROR(
+              adapters::WritePeftFolder(folder + kBestFolder, *best_weights_, Card(best())));
         return WriteFileSynced(folder + kRunFile, SerializeSftRunFile(run_file()));
       }));
   saved_step_ = trainer_->step();
   return absl::OkStatus();
 }
 
+adapters::ModelCard SftSession::Card(const SftStepRecord* best) const {
+  const auto name = [](const std::string& path) {
+    return std::filesystem::path(path).filename().string();
+  };
+  adapters::ModelCard card{.method = "supervised fine-tuning",
+                           .facts = {{"run", settings_.run_id},
+                                     {"data", name(settings_.plan.data.path)},
+                                     {"dev data", name(settings_.plan.data.dev_path)},
+                                     {"training pairs", absl::StrCat(data_.train.size())},
+                                     {"dev pairs", absl::StrCat(data_.dev.size())},
+                                     {"steps", absl::StrCat(best ? best->step : trainer_->step())},
+                                     {"started from", name(settings_.plan.start_adapter)}},
+                           .settings_json = settings_.spec_json};
+  if (best != nullptr) card.facts.emplace_back("dev loss", absl::StrCat(*best->dev_loss));
+  return card;
+}
+
 absl::StatusOr<SftResult> SftSession::Finish() const {
   const nn::LoraWeights weights = best_weights_ ? *best_weights_ : trainer_->Adapter();
   SftResult result{AdapterFolderOf(root_), adapters::ContentHash(weights)};
-  MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(result.folder, weights));
+  MELLOW_RETURN_IF_ERROR(
+      adapters::WritePeftFolder(result.folder, weights, Card(best_weights_ ? best() : nullptr)));
   return result;
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/adapters/model_card.h"
 #include "common/checkpoint/checkpoint_store.h"
 #include "common/nn/lora.h"
 #include "common/sft/batch_plan.h"
@@ -86,6 +87,9 @@ class SftSession {
   [[nodiscard]] absl::Status Measure(SftStepRecord* record,
                                      const std::function<void(const std::string&)>& say,
                                      const std::function<void()>& between);
+
+  // Of the weights with the best dev loss so far; null: of the newest.
+  [[nodiscard]] adapters::ModelCard Card(const SftStepRecord* best) const;
 
   const SftSettings settings_;
   const std::string root_;  // of the run

@@ -1,7 +1,6 @@
 #include "services/orchestrator/adapter_store.h"
 
 #include <filesystem>
-#include <memory>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +13,7 @@ namespace {
 
 constexpr char kConfig[] = "adapter_config.json";
 constexpr char kWeights[] = "adapter_model.safetensors";
+constexpr char kCard[] = "README.md";
 
 }  // namespace
 
@@ -22,12 +22,7 @@ absl::StatusOr<std::string> AdapterStore::Write(const std::string& run_id, int64
   const std::string run_folder = absl::StrCat(folder_, "/", run_id);
   MELLOW_RETURN_IF_ERROR(MakeFolders(run_folder));
   const std::string path = absl::StrCat(run_folder, "/v", version);
-  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFolder> folder, AtomicFolder::Create(path));
-  MELLOW_RETURN_IF_ERROR(
-      WriteFileSynced(absl::StrCat(folder->staging(), "/", kConfig), files.config_json));
-  MELLOW_RETURN_IF_ERROR(
-      WriteFileSynced(absl::StrCat(folder->staging(), "/", kWeights), files.safetensors));
-  MELLOW_RETURN_IF_ERROR(folder->Commit());
+  MELLOW_RETURN_IF_ERROR(adapters::WritePeftFiles(path, files));
   return path;
 }
 
@@ -37,6 +32,8 @@ absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder
   adapters::PeftFiles files;
   MELLOW_ASSIGN_OR_RETURN(files.config_json, ReadFile(absl::StrCat(folder, "/", kConfig)));
   MELLOW_ASSIGN_OR_RETURN(files.safetensors, ReadFile(absl::StrCat(folder, "/", kWeights)));
+  // Folders of earlier versions have none.
+  files.model_card = ReadFile(absl::StrCat(folder, "/", kCard)).value_or("");
   return files;
 }
 

@@ -50,6 +50,22 @@ absl::Status CheckRequestId(const std::string& request_id) {
   return absl::OkStatus();
 }
 
+// The card of the run that trained the adapter, if it has one, with what the evaluation said.
+std::string CardOf(const ChampionRecord& champion, const adapters::PeftFiles& files,
+                   const PromotionEvidence& evidence) {
+  adapters::CardEvaluation evaluation{.name = evidence.evaluation_name,
+                                      .sha256 = evidence.evaluation_sha256};
+  for (const PromotionGate& gate : evidence.gates)
+    evaluation.figures.push_back({gate.name, gate.detail, gate.passed});
+  if (evidence.forced) evaluation.remark = "promoted although a gate failed";
+  return adapters::WithEvaluation(
+      files.model_card.empty()
+          ? adapters::SerializeModelCard({.adapter_sha256 = champion.ref.sha256}, files.config_json,
+                                         files.safetensors)
+          : files.model_card,
+      evaluation);
+}
+
 // Nodes are unverified for a moment after every step of a run: waits until one may work.
 std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop) {
   std::vector<NodeHandle> ready;
@@ -101,9 +117,10 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOr
     return absl::FailedPreconditionError(
         absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
   MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
-  MELLOW_ASSIGN_OR_RETURN(
-      candidate.record.folder,
-      parts_.adapters->Write(kChampions, candidate.record.ref.version, *candidate.files));
+  adapters::PeftFiles files = *candidate.files;
+  files.model_card = CardOf(candidate.record, files, order.evidence);
+  MELLOW_ASSIGN_OR_RETURN(candidate.record.folder,
+                          parts_.adapters->Write(kChampions, candidate.record.ref.version, files));
   PromotionEvent event{.request_id = order.request_id,
                        .time = absl::Now(),
                        .action = PromotionAction::kPromote,

@@ -140,6 +140,10 @@ absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
   }
   MELLOW_RETURN_IF_ERROR(ReadPpo(spec, &config));
   MELLOW_RETURN_IF_ERROR(config.Validate());
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  if (!google::protobuf::util::MessageToJsonString(spec, &config.spec_json, options).ok())
+    config.spec_json.clear();
   return config;
 }
 

@@ -55,6 +55,7 @@ struct RunConfig {
   SamplingConfig sampling;
   RewardConfig reward;
   std::string ppo;  // learner's PpoConfig, serialised: this service only passes it on
+  std::string spec_json;  // the run file as it was given, for people; may be empty
   int batch_size = 128;
   bool reference_is_start = true;  // the KL is measured against the weights the run starts from
   std::string start_adapter;       // PEFT folder as the learner sees it; empty: fresh

@@ -1,6 +1,7 @@
 #include "services/orchestrator/run_driver.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 #include <utility>
 
@@ -31,6 +32,25 @@ void Summarize(const std::vector<Rollout>& rollouts, StepRecord* record) {
   record->score_mean /= count;
   record->toxicity_mean /= count;
   record->response_tokens_mean /= count;
+}
+
+std::string CardOf(const std::string& run_id, const RunConfig& config, int step,
+                   const AdapterRef& adapter, const adapters::PeftFiles& files) {
+  const auto name = [](const std::string& path) {
+    return std::filesystem::path(path).filename().string();
+  };
+  const adapters::ModelCard card = {
+      .method = "PPO",
+      .facts = {{"run",
+                 config.name.empty() ? run_id : absl::StrCat(config.name, " (", run_id, ")")},
+                {"data", name(config.data.path)},
+                {"steps", absl::StrCat(step, " of ", config.steps)},
+                {"prompts a step", absl::StrCat(config.batch_size)},
+                {"reward", absl::StrCat("logit of ", config.reward.label)},
+                {"started from", name(config.start_adapter)}},
+      .settings_json = config.spec_json,
+      .adapter_sha256 = adapter.sha256};
+  return adapters::SerializeModelCard(card, files.config_json, files.safetensors);
 }
 
 }  // namespace
@@ -181,7 +201,8 @@ absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
   // Not published yet: what the run starts from. The learner still has it as its current weights.
   AdapterRecord made{.ref = weights, .run_id = run_id_};
   if (weights.version > 0) {
-    MELLOW_ASSIGN_OR_RETURN(const AdapterAnswer adapter, learner_->GetAdapter(weights.version));
+    MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
+    adapter.files.model_card = CardOf(run_id_, config_, 0, weights, adapter.files);
     MELLOW_ASSIGN_OR_RETURN(made.folder,
                             parts_.adapters->Write(run_id_, weights.version, adapter.files));
   }
@@ -271,6 +292,7 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
   }
   MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(adapter));
   AdapterRecord record{.ref = served, .run_id = run_id_};
+  answer.files.model_card = CardOf(run_id_, config_, step, served, answer.files);
   MELLOW_ASSIGN_OR_RETURN(record.folder,
                           parts_.adapters->Write(run_id_, served.version, answer.files));
   record.canary.pairs = CanaryPairs(absl::MakeConstSpan(rollouts));

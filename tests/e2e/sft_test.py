@@ -51,7 +51,7 @@ class Sft(unittest.TestCase):
             self.assertEqual([s["step"] for s in steps if "dev_loss" in s], [0, 6, 12])
             self.assertLess(done["best_dev_loss"], steps[0]["dev_loss"])
             self.assertLess(start["trainable_parameters"], start["all_parameters"])
-            self.assertEqual(sorted(p.name for p in pathlib.Path(done["path"]).iterdir()), ["adapter_config.json", "adapter_model.safetensors"])
+            self.assertEqual(sorted(p.name for p in pathlib.Path(done["path"]).iterdir()), ["README.md", "adapter_config.json", "adapter_model.safetensors"])
 
             # The learner is killed between two checkpoints; the command goes on by itself.
             run = self.start(c)

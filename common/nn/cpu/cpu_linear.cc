@@ -105,7 +105,6 @@ absl::StatusOr<std::shared_ptr<const CpuAdapter>> CpuAdapter::Create(
   adapter->backend_ = backend;
   for (const CpuLinear* linear : linears) {
     auto lora_linear = std::make_unique<LoraLinear>();
-    lora_linear->scaling = static_cast<float>(lora.config.scaling());
     std::vector<const HostTensor*> as;
     int rank = 0;
     for (const LinearPart& part : linear->parts()) {
@@ -122,7 +121,8 @@ absl::StatusOr<std::shared_ptr<const CpuAdapter>> CpuAdapter::Create(
         continue;
       }
       lora_linear->outs.push_back(
-          {PackTensor(backend, b, kernels::PanelFormat::kFloat32), rank, part.column});
+          {PackTensor(backend, b, kernels::PanelFormat::kFloat32), rank, part.column,
+           static_cast<float>(lora.config.ScalingOf(part.module, a.shape[0]))});
       as.push_back(&a);
       rank += static_cast<int>(a.shape[0]);
     }
@@ -175,8 +175,9 @@ void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRow
     float* const t = buffer.Reserve(static_cast<size_t>(span.count) * rank);
     MatMul(backend->kernels, &backend->pool, lora->a, {x.data + span.start * x.stride, x.stride},
            span.count, {t, rank});
-    backend->kernels.scale(lora->scaling, span.count * rank, t);
     for (const LoraLinear::Out& out : lora->outs) {
+      for (int row = 0; row < span.count; ++row)
+        backend->kernels.scale(out.scaling, out.b.in(), t + row * rank + out.rank_offset);
       MatMul(backend->kernels, &backend->pool, out.b, {t + out.rank_offset, rank}, span.count,
              {y.data + span.start * y.stride + out.column, y.stride}, {.accumulate = true});
     }

@@ -68,10 +68,10 @@ struct LoraLinear {
     kernels::PackedMatrix b;  // [out, r]
     int rank_offset = 0;      // of its r columns in a's output
     int column = 0;           // of its output
+    float scaling = 1;
   };
   kernels::PackedMatrix a;  // [sum of r, in]
   std::vector<Out> outs;
-  float scaling = 1;
 };
 
 class CpuAdapter : public PreparedAdapter {

@@ -31,8 +31,10 @@ void InPasses(size_t requests, Tokens tokens, Pass pass) {
 
 }  // namespace
 
-CpuT5::CpuT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights)
-    : backend_(std::move(backend)),
+CpuT5::CpuT5(std::string folder, std::unique_ptr<CpuBackend> backend,
+             std::unique_ptr<T5Weights> weights)
+    : folder_(std::move(folder)),
+      backend_(std::move(backend)),
       weights_(std::move(weights)),
       layout_(backend_->kernels, weights_->config.d_kv),
       chunks_(layout_.head_floats() * weights_->config.num_heads *
@@ -42,11 +44,12 @@ absl::StatusOr<std::unique_ptr<CpuT5>> CpuT5::Load(const std::string& folder,
                                                    const LoadOptions& options) {
   auto backend = std::make_unique<CpuBackend>(options);
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<T5Weights> weights, LoadT5Weights(folder, backend.get()));
-  return std::unique_ptr<CpuT5>(new CpuT5(std::move(backend), std::move(weights)));
+  return std::unique_ptr<CpuT5>(new CpuT5(folder, std::move(backend), std::move(weights)));
 }
 
 absl::StatusOr<std::shared_ptr<const PreparedAdapter>> CpuT5::Prepare(
     const LoraWeights& lora) const {
+  MELLOW_RETURN_IF_ERROR(CheckBaseCopies(folder_, lora));
   return CpuAdapter::Create(backend_.get(), weights_->Linears(), lora);
 }
 

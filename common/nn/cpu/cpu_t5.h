@@ -52,7 +52,8 @@ class CpuT5 : public Seq2SeqModel {
     kernels::FloatBuffer x, normed, projected, context, hidden, gated, encoded, keys_values, logits;
   };
 
-  CpuT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights);
+  CpuT5(std::string folder, std::unique_ptr<CpuBackend> backend,
+        std::unique_ptr<T5Weights> weights);
 
   absl::StatusOr<const CpuAdapter*> CheckAdapter(const PreparedAdapter* adapter) const;
   absl::Status CheckIds(absl::Span<const int32_t> ids, const char* field, size_t request) const;
@@ -77,6 +78,7 @@ class CpuT5 : public Seq2SeqModel {
                  absl::Span<const CpuAdapter* const> adapters, std::vector<std::vector<float>>* out)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const std::string folder_;
   const std::unique_ptr<CpuBackend> backend_;
   const std::unique_ptr<T5Weights> weights_;
   const kernels::KvLayout layout_;

@@ -24,10 +24,18 @@ at::Tensor RowDots(const at::Tensor& x, const at::Tensor& y) {
 
 }  // namespace
 
-at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden) {
+at::Tensor HeadInput(const T5Weights& weights, const at::Tensor& hidden) {
   const double scale = HeadScale(weights);
-  const at::Tensor input = scale == 1.0 ? hidden : hidden * scale;
-  return BaseLinear(input, weights.head);
+  return scale == 1.0 ? hidden : hidden * scale;
+}
+
+at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden,
+                  const TorchLora::Pair* adapted) {
+  const at::Tensor input = HeadInput(weights, hidden);
+  at::Tensor y = BaseLinear(input, weights.head);
+  if (adapted != nullptr && adapted->a.defined())
+    y.addmm_(at::linear(input, adapted->a), adapted->b.t(), 1, adapted->scaling);
+  return y;
 }
 
 HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden,
@@ -41,7 +49,7 @@ HeadOutput ScoreTargets(const T5Weights& weights, const at::Tensor& hidden,
   for (int64_t begin = 0; begin < all.size(0); begin += kChunk) {
     const int64_t n = std::min(kChunk, all.size(0) - begin);
     const at::Tensor target = targets.narrow(0, begin, n);
-    const at::Tensor logits = Logits(weights, all.narrow(0, begin, n));
+    const at::Tensor logits = Logits(weights, all.narrow(0, begin, n), options.adapted);
     const at::Tensor norm = at::logsumexp(logits, {1});
     at::Tensor wanted = logits.gather(1, target.unsqueeze(1)).squeeze(1);
     if (smoothing > 0) wanted = wanted.mul_(1 - smoothing).add_(logits.mean(1), smoothing);

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "common/nn/torch/t5_weights.h"
+#include "common/nn/torch/torch_lora.h"
 
 namespace mellow::nn {
 
@@ -22,6 +23,7 @@ struct HeadOptions {
   bool entropies = false;
   bool jacobian = false;
   double label_smoothing = 0;  // in [0, 1)
+  const TorchLora::Pair* adapted = nullptr;  // the head's LoRA, if any; not with jacobian
 };
 
 // hidden: [n, d_model] fp32, the decoder's final states; targets: [n] int64.
@@ -33,8 +35,12 @@ struct HeadOptions {
 [[nodiscard]] at::Tensor VocabularyKl(const T5Weights& weights, const at::Tensor& hidden,
                                       const at::Tensor& reference_hidden);
 
-// Raw fp32 logits [n, vocab].
-[[nodiscard]] at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden);
+// What the head multiplies: the hidden states, scaled when it is tied.
+[[nodiscard]] at::Tensor HeadInput(const T5Weights& weights, const at::Tensor& hidden);
+
+// Raw fp32 logits [n, vocab]. `adapted`: as in HeadOptions.
+[[nodiscard]] at::Tensor Logits(const T5Weights& weights, const at::Tensor& hidden,
+                                const TorchLora::Pair* adapted = nullptr);
 
 }  // namespace mellow::nn
 

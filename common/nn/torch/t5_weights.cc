@@ -94,6 +94,7 @@ absl::StatusOr<T5Weights> LoadT5Weights(const std::string& folder, at::Device de
   MELLOW_ASSIGN_OR_RETURN(const PretrainedT5 model, ReadPretrainedT5(folder));
   absl::StatusOr<T5Weights> weights = BuildT5Weights(model.config, model.tensors, device, type);
   if (!weights.ok()) return Annotate(weights.status(), folder);
+  weights->folder = folder;
   return weights;
 }
 

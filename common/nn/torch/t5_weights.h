@@ -53,6 +53,7 @@ struct T5Weights {
   };
 
   T5Config config;
+  std::string folder;    // that they were read from, if any
   at::Tensor embedding;  // [vocab, d_model], fp32
   at::Tensor head;       // [vocab, d_model]; the embedding when tied
   T5Stack encoder;
@@ -60,6 +61,8 @@ struct T5Weights {
   std::vector<Module> modules;  // every linear layer, by slot
   int64_t parameter_count = 0;
 
+  // The place of lm_head in a TorchLora, after those of `modules`.
+  [[nodiscard]] int head_slot() const { return static_cast<int>(modules.size()); }
   [[nodiscard]] at::Device device() const { return embedding.device(); }
 };
 

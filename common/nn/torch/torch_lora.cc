@@ -8,10 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/philox.h"
+#include "common/base/status.h"
 #include "common/nn/torch/tensors.h"
 
 namespace mellow::nn {
 namespace {
+
+constexpr char kHead[] = "lm_head";
 
 // FNV-1a: a stable 64-bit number for a tensor's name, so that its random numbers do not depend on the other tensors.
 uint64_t NameNumber(const std::string& name) {
@@ -68,21 +71,30 @@ absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model, const LoraConfig& 
 
 absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWeights& lora,
                                             bool trainable) {
+  MELLOW_RETURN_IF_ERROR(CheckBaseCopies(model.folder, lora));
   TorchLora out(model);
   out.config_ = lora.config;
-  out.scaling_ = lora.config.scaling();
   std::map<std::string, int> slots;
   for (size_t i = 0; i < model.modules.size(); ++i) slots[model.modules[i].name] = static_cast<int>(i);
+  slots[kHead] = model.head_slot();
 
   std::vector<std::string> problems;
   for (const auto& [name, pair] : lora.modules) {
+    if (name == kHead && trainable) {
+      problems.push_back(
+          absl::StrCat(name, " can be adapted by others and served here, not trained"));
+      continue;
+    }
     const auto slot = slots.find(name);
     if (slot == slots.end()) {
       problems.push_back(absl::StrCat(name, " is no linear layer of this model"));
       continue;
     }
-    const T5Weights::Module& module = model.modules[static_cast<size_t>(slot->second)];
-    const int64_t r = lora.config.r;
+    const T5Weights::Module module =
+        slot->second == model.head_slot()
+            ? T5Weights::Module{name, model.head.size(1), model.head.size(0)}
+            : model.modules[static_cast<size_t>(slot->second)];
+    const int64_t r = pair.a.shape.empty() ? 0 : pair.a.shape[0];
     const std::string bad_a = ShapeProblem(name + ".lora_A", pair.a, {r, module.in});
     const std::string bad_b = ShapeProblem(name + ".lora_B", pair.b, {module.out, r});
     if (!bad_a.empty()) problems.push_back(bad_a);
@@ -91,6 +103,7 @@ absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWe
     Pair& target = out.pairs_[static_cast<size_t>(slot->second)];
     target.a = ToTorch(pair.a, model.device()).set_requires_grad(trainable);
     target.b = ToTorch(pair.b, model.device()).set_requires_grad(trainable);
+    target.scaling = lora.config.ScalingOf(name, r);
     out.named_.push_back({name, target.a, target.b});
   }
   if (!problems.empty()) {

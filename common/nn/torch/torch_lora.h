@@ -19,18 +19,19 @@ class TorchLora {
   struct Pair {
     at::Tensor a;  // [r, in] fp32; undefined where the module is not adapted
     at::Tensor b;  // [out, r]
+    double scaling = 0;
   };
 
   // The adapter that adapts nothing.
-  explicit TorchLora(const T5Weights& model) : pairs_(model.modules.size()) {}
+  explicit TorchLora(const T5Weights& model) : pairs_(model.modules.size() + 1) {}
 
-  // InvalidArgument naming every module that the model lacks or that has another shape there.
-  // `trainable` makes A and B leaves that require gradients.
+  // InvalidArgument naming every module that the model lacks or that has another shape there; as
+  // CheckBaseCopies. `trainable` makes A and B leaves that require gradients; lm_head, whose
+  // gradients are not implemented, is refused then.
   [[nodiscard]] static absl::StatusOr<TorchLora> Create(const T5Weights& model, const LoraWeights& lora,
                                                         bool trainable);
 
   [[nodiscard]] const Pair& pair(int slot) const { return pairs_[static_cast<size_t>(slot)]; }
-  [[nodiscard]] double scaling() const { return scaling_; }
   [[nodiscard]] const LoraConfig& config() const { return config_; }
 
   // The adapted modules in name order with their tensors (shared, not copied).
@@ -44,7 +45,6 @@ class TorchLora {
   [[nodiscard]] LoraWeights ToHost() const;
 
  private:
-  double scaling_ = 0;
   LoraConfig config_;
   std::vector<Pair> pairs_;
   std::vector<Named> named_;

@@ -188,7 +188,8 @@ at::Tensor TorchSeq2Seq::Linear(const at::Tensor& x, const T5Linear& linear, con
     const TorchLora::Pair& pair = span.lora->pair(linear.slot);
     if (!pair.a.defined()) continue;
     y.narrow(0, span.begin, span.count)
-        .addmm_(at::linear(x.narrow(0, span.begin, span.count), pair.a), pair.b.t(), 1, span.lora->scaling());
+        .addmm_(at::linear(x.narrow(0, span.begin, span.count), pair.a), pair.b.t(), 1,
+                pair.scaling);
   }
   return y;
 }
@@ -229,7 +230,9 @@ at::Tensor TorchSeq2Seq::RunStep(const StepBatch& batch, const at::Tensor& token
     if (config().gated) inner = inner * Linear(normed, ff.wi_gate, batch.spans);
     x = x + Linear(inner, ff.wo, batch.spans);
   }
-  return Logits(*weights_, RmsNorm(x, weights_->decoder.final_layer_norm, eps));
+  const at::Tensor input =
+      HeadInput(*weights_, RmsNorm(x, weights_->decoder.final_layer_norm, eps));
+  return Linear(input, {weights_->head, weights_->head_slot()}, batch.spans);
 }
 
 absl::Status TorchSeq2Seq::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
@@ -318,7 +321,9 @@ absl::StatusOr<std::vector<std::vector<float>>> TorchSeq2Seq::ScoreTokens(
       const PackedIds input = PackIds(inputs, weights_->device());
       const at::Tensor hidden = model_.Decode(input, model_.Encode(source, lora), source.lengths, lora);
       const std::vector<float> logprobs =
-          ToVector(ScoreTargets(*weights_, hidden, IdTensor(targets, weights_->device()), {}).logprobs);
+          ToVector(ScoreTargets(*weights_, hidden, IdTensor(targets, weights_->device()),
+                                {.adapted = &lora.pair(weights_->head_slot())})
+                       .logprobs);
       auto begin = logprobs.begin();
       for (const size_t i : group) {
         const auto n = static_cast<std::ptrdiff_t>(requests[i].target_ids.size());

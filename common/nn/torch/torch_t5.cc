@@ -25,7 +25,7 @@ at::Tensor LoraLinear(const at::Tensor& x, const T5Linear& linear, const TorchLo
   at::Tensor y = BaseLinear(x, linear.weight);
   const TorchLora::Pair& pair = lora.pair(linear.slot);
   if (pair.a.defined())
-    y.addmm_(at::linear(dropout.LoraInput(x), pair.a), pair.b.t(), 1, lora.scaling());
+    y.addmm_(at::linear(dropout.LoraInput(x), pair.a), pair.b.t(), 1, pair.scaling);
   return y;
 }
 

@@ -75,6 +75,10 @@ void ExpectEqual(const LoraWeights& a, const LoraWeights& b) {
   }
 }
 
+double ScalingOf(const LoraWeights& lora, const std::string& module) {
+  return lora.config.ScalingOf(module, lora.modules.at(module).a.shape[0]);
+}
+
 TEST(PeftTest, WhatIsWrittenIsRead) {
   testing::TempFolder folder;
   LoraWeights lora = Small();
@@ -87,13 +91,74 @@ TEST(PeftTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(ContentHash(lora), ContentHash(*read));
 }
 
+TEST(PeftTest, RanksAndAlphasOfModulesSurviveByFullNames) {
+  PeftFiles files = SerializePeft(Small());
+  json config = Config();
+  config.update({{"target_modules", ".*SelfAttention.*"},
+                 {"rank_pattern", {{"encoder.*", 2}}},
+                 {"alpha_pattern", {{"encoder.*q", 3}}},
+                 {"r", 7},
+                 {"use_rslora", true},
+                 {"peft_version", "0.21.2"}});
+  files.config_json = config.dump();
+  LoraWeights small = Small();
+  small.modules.erase("decoder.block.1.layer.1.EncDecAttention.v");
+  files.safetensors = SerializePeft(small).safetensors;
+  const auto read = ParsePeft(files);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_DOUBLE_EQ(ScalingOf(*read, kModule), 3 / std::sqrt(2));
+  const PeftFiles written = SerializePeft(*read);
+  const json again = json::parse(written.config_json);
+  EXPECT_EQ(again["target_modules"], json({kModule}));
+  EXPECT_EQ(again["rank_pattern"], json({{kModule, 2}}));
+  EXPECT_EQ(again["alpha_pattern"], json({{kModule, 3}}));
+  EXPECT_EQ(again["r"], 7);
+  const auto reread = ParsePeft(written);
+  ASSERT_TRUE(reread.ok()) << reread.status();
+  EXPECT_DOUBLE_EQ(ScalingOf(*reread, kModule), 3 / std::sqrt(2));
+}
+
+// Ranks and alphas are written by name.
+TEST(PeftTest, NamesThatPatternsCannotTellApartAreRefused) {
+  LoraWeights lora = Small();
+  lora.modules["x.q"] = lora.modules[kModule];
+  lora.modules["q"] = lora.modules[kModule];
+  EXPECT_TRUE(ParsePeft(SerializePeft(lora)).ok());
+  lora.config.module_alphas["q"] = 5;
+  const absl::Status status = ParsePeft(SerializePeft(lora)).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cannot be told apart"));
+}
+
+TEST(PeftTest, CopiesOfBaseTensorsAreKeptForTheComparison) {
+  LoraWeights lora = Small();
+  lora.base_copies["lm_head.base_layer.weight"] = HostTensor::FromFloat32({1, 2}, {1, 2});
+  const auto read = ParsePeft(SerializePeft(lora));
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->base_copies.count("lm_head.base_layer.weight"), 1u);
+  EXPECT_THAT(read->base_copies.at("lm_head.base_layer.weight").ToFloat32(), ElementsAre(1, 2));
+  EXPECT_EQ(ContentHash(*read), ContentHash(Small()));
+}
+
+TEST(PeftTest, TheBaseAndItsRevisionAreNamed) {
+  LoraWeights lora = Small();
+  lora.config.revision = "abc";
+  const auto read = ParsePeft(SerializePeft(lora));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->config.base_model_name_or_path, "base");
+  EXPECT_EQ(read->config.revision, "abc");
+  EXPECT_EQ(Config()["revision"], nullptr);
+}
+
 TEST(PeftTest, WritesTheNamesAndFieldsThatPeftExpects) {
   testing::TempFolder folder;
   ASSERT_TRUE(WritePeftFolder(folder / "adapter", Small()).ok());
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(folder / "adapter"))
     files.push_back(entry.path().filename().string());
-  EXPECT_THAT(files, UnorderedElementsAre("adapter_config.json", "adapter_model.safetensors"));
+  EXPECT_THAT(
+      files, UnorderedElementsAre("README.md", "adapter_config.json", "adapter_model.safetensors"));
+  EXPECT_THAT(*ReadFile(folder / "adapter/README.md"), HasSubstr(ContentHash(Small())));
   const auto tensors = nn::ReadSafetensors(folder / "adapter/adapter_model.safetensors");
   ASSERT_TRUE(tensors.ok());
   EXPECT_EQ(tensors->count(std::string("base_model.model.") + kModule + ".lora_A.weight"), 1u);
@@ -137,19 +202,46 @@ TEST(PeftTest, RefusesWhatChangesTheNumbersByName) {
   const std::pair<const char*, json> kCases[] = {
       {"use_dora", true},
       {"lora_bias", true},
-      {"rank_pattern", {{"q", 4}}},
-      {"alpha_pattern", {{"q", 4}}},
+      {"rank_pattern", {{"q", 0}}},
+      {"rank_pattern", {{"q", 2.5}}},
+      {"rank_pattern", {"q"}},
+      {"rank_pattern", {{"(q", 2}}},
+      {"rank_pattern", {{"q(?!x)", 2}}},
+      {"alpha_pattern", {{"q", -4}}},
+      {"alpha_pattern", {{"q", "4"}}},
       {"modules_to_save", {"lm_head"}},
-      {"bias", "all"},
+      {"bias", "some"},
+      {"bias", true},
       {"layer_replication", {{0, 4}}},
-      {"fan_in_fan_out", true},
-      {"layers_to_transform", {1}},
-      {"exclude_modules", "lm_head"},
+      {"fan_in_fan_out", "yes"},
+      {"layers_to_transform", "1"},
+      {"layers_to_transform", {"1"}},
+      {"exclude_modules", 7},
+      {"exclude_modules", {7}},
+      {"exclude_modules", "(q|"},
       {"trainable_token_indices", {1, 2}},
+      {"target_parameters", {"q.weight"}},
+      {"use_qalora", true},
+      {"use_bdlora", {{"nblocks", 2}}},
+      {"kasa_config", {{"beta", 1}}},
+      {"monteclora_config", {{"x", 1}}},
+      {"arrow_config", {{"top_k", 3}}},
+      {"alora_invocation_tokens", {1, 2}},
+      {"megatron_config", {{"x", 1}}},
+      {"ensure_weight_tying", true},
+      {"some_future_field", {{"x", 1}}},
       {"init_lora_weights", "pissa_niter_4"},
+      {"init_lora_weights", "olora"},
+      {"init_lora_weights", "corda"},
+      {"init_lora_weights", "loftq"},
+      {"init_lora_weights", "lora_ga"},
       {"peft_type", "IA3"},
       {"peft_type", nullptr},
-      {"target_modules", ".*\\.q"},
+      {"target_modules", "(.*\\.q"},
+      {"target_modules", "(?=encoder).*q"},
+      {"target_modules", ".*q{,3}"},
+      {"target_modules", ".*+q"},
+      {"target_modules", ""},
       {"target_modules", json::array()},
       {"target_modules", nullptr},
       {"target_modules", {1}},
@@ -169,14 +261,28 @@ TEST(PeftTest, RefusesWhatChangesTheNumbersByName) {
   }
 }
 
-TEST(PeftTest, AcceptsUnknownAndNeutralFields) {
+TEST(PeftTest, AcceptsNeutralFields) {
   json config = Config();
-  config.update({{"some_future_field", {{"x", 1}}},
+  config.update({{"some_future_field", nullptr},
+                 {"another_future_field", false},
+                 {"eva_config", {{"rho", 2.0}}},
+                 {"corda_config", {{"corda_method", "ipm"}}},
+                 {"loftq_config", json::object()},
+                 {"lora_ga_config", nullptr},
+                 {"velora_config", {{"num_groups", 2}}},
+                 {"runtime_config", {{"ephemeral_gpu_offload", false}}},
+                 {"auto_mapping", {{"base_model_class", "T5ForConditionalGeneration"}}},
+                 {"qalora_group_size", 16},
+                 {"peft_version", "0.21.2"},
+                 {"bias", "all"},
+                 {"fan_in_fan_out", true},
+                 {"exclude_modules", {"lm_head"}},
                  {"use_dora", false},
                  {"rank_pattern", json::object()},
                  {"modules_to_save", nullptr},
                  {"layer_replication", nullptr},
-                 {"init_lora_weights", "gaussian"},
+                 {"init_lora_weights", "mica"},
+                 {"layers_pattern", "block"},
                  {"revision", "main"},
                  {"inference_mode", false},
                  {"megatron_core", "megatron.core"}});
@@ -201,12 +307,17 @@ TEST(PeftTest, TensorsThatDoNotFitAreNamed) {
   const std::pair<nn::TensorMap, const char*> kCases[] = {
       {{{a, a_good}}, "has A but no B"},
       {{{b, b_good}}, "has B but no A"},
-      {{{a, HostTensor::FromFloat32({1, 2, 3}, {1, 3})}, {b, b_good}}, "do not fit r 2"},
-      {{{a, a_good}, {b, HostTensor::FromFloat32({1, 2}, {2, 1})}}, "do not fit r 2"},
-      {{{a, a_good}, {b, HostTensor::FromFloat32({1, 2}, {2})}}, "do not fit r 2"},
-      {{{a, a_good}, {b, b_good}, {"base_model.model.lm_head.weight", b_good}},
-       "base_model.model.lm_head.weight"},
-      {{{"q.lora_A.weight", a_good}}, "q.lora_A.weight"},
+      {{{a, HostTensor::FromFloat32({1, 2, 3}, {1, 3})}, {b, b_good}}, "do not fit each other"},
+      {{{a, a_good}, {b, HostTensor::FromFloat32({1, 2}, {2, 1})}}, "do not fit each other"},
+      {{{a, a_good}, {b, HostTensor::FromFloat32({1, 2}, {2})}}, "do not fit each other"},
+      {{{a, HostTensor::FromFloat32({1, 2, 3}, {1, 3})},
+        {b, HostTensor::FromFloat32({1, 2}, {2, 1})}},
+       "do not fit r 2"},
+      {{{a, a_good}, {b, b_good}, {"base_model.model.q.lora_magnitude_vector", b_good}},
+       "base_model.model.q.lora_magnitude_vector"},
+      {{{"q.lora_A.weight", a_good}},
+       "names of tensors must begin with \"base_model.model.\", of others PEFT loads nothing: "
+       "q.lora_A.weight"},
       {{{"base_model.model.x.wo.lora_A.weight", a_good},
         {"base_model.model.x.wo.lora_B.weight", b_good}},
        "x.wo is not among target_modules"},

@@ -292,6 +292,37 @@ TEST(PpoTrainerTest, CreateNamesWhatDoesNotFit) {
               HasSubstr("query"));
 }
 
+TEST(PpoTrainerTest, AnAdapterOnTheHeadIsRefusedByName) {
+  nn::LoraWeights start = *adapters::ReadPeftFolder(kAdapter);
+  const int64_t d_model = nn::ReadT5Config(kModel)->d_model;
+  const int64_t vocab = nn::ReadT5Config(kModel)->vocab_size;
+  const int64_t r = start.config.r;
+  start.modules["lm_head"] = {
+      nn::HostTensor::FromFloat32(std::vector<float>(r * d_model), {r, d_model}),
+      nn::HostTensor::FromFloat32(std::vector<float>(vocab * r), {vocab, r})};
+  const absl::Status status = PpoTrainer::Create(kModel, SmallConfig(), start, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("lm_head can be adapted by others"));
+}
+
+// Training goes on with each module's own rank and alpha, and the file says so again.
+TEST(PpoTrainerTest, RanksAndAlphasOfTheStartAreKept) {
+  nn::LoraWeights start = *adapters::ReadPeftFolder(kAdapter);
+  const auto [name, pair] = *start.modules.begin();
+  const int64_t in = pair.a.shape[1];
+  const int64_t out = pair.b.shape[0];
+  start.modules[name] = {nn::HostTensor::FromFloat32(std::vector<float>(in, 0.1f), {1, in}),
+                         nn::HostTensor::FromFloat32(std::vector<float>(out, 0.1f), {out, 1})};
+  start.config.module_alphas[name] = 3;
+  const auto trainer = PpoTrainer::Create(kModel, SmallConfig(), start, {.threads = 1});
+  ASSERT_TRUE(trainer.ok()) << trainer.status();
+  const nn::LoraWeights kept = (*trainer)->Adapter();
+  EXPECT_EQ(kept.modules.at(name).a.shape[0], 1);
+  EXPECT_EQ(kept.config.module_alphas, start.config.module_alphas);
+  EXPECT_EQ(kept.config.base_model_name_or_path, kModel);
+  EXPECT_EQ(adapters::ContentHash(kept), adapters::ContentHash(start));
+}
+
 TEST(ValueHeadTest, FileRoundTrip) {
   const testing::TempFolder folder;
   const ValueHead head{.weight = {1, -2.5f, 3}, .bias = 0.25f};
@@ -302,6 +333,8 @@ TEST(ValueHeadTest, FileRoundTrip) {
   EXPECT_EQ(read->bias, head.bias);
   EXPECT_EQ(ReadValueHead(folder / "head.safetensors", 4).status().code(),
             absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(WriteValueHead(folder / "nan", {.weight = {1, NAN}, .bias = 0}).ok());
+  EXPECT_EQ(ReadValueHead(folder / "nan", 2).status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

@@ -207,6 +207,10 @@ TEST_F(LearnerSessionTest, KeptVersionsAreServedAndOthersAreNamed) {
   const auto pruned = (*session)->AdapterOf(1);
   EXPECT_TRUE(absl::IsNotFound(pruned.status()));
   EXPECT_THAT(std::string(pruned.status().message()), HasSubstr("3, 2"));
+  const auto card = ReadFile((*session)->AdapterPath() + "/README.md");
+  ASSERT_TRUE(card.ok()) << card.status();
+  EXPECT_THAT(*card, HasSubstr("- method: PPO\n"));
+  EXPECT_THAT(*card, HasSubstr("\"batch_size\""));
   const auto written = adapters::ReadPeftFolder((*session)->AdapterPath());
   ASSERT_TRUE(written.ok());
   EXPECT_EQ(adapters::ContentHash(*written), hashes[2]);

@@ -81,6 +81,12 @@ TEST_F(ChampionKeeperTest, APromotionReachesEveryNodeAndTheHistory) {
   EXPECT_FALSE(kept.previous.has_value());
   EXPECT_EQ(kept.evidence, order.evidence);
   EXPECT_FALSE(kept.champion->canary.pairs.empty()) << "a run's adapter comes with its canary";
+  const auto files = life_->Parts().adapters->Read(kept.champion->folder);
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_THAT(files->model_card, HasSubstr("- method: PPO\n"));
+  EXPECT_THAT(files->model_card, HasSubstr("- steps: `2 of 2`\n"));
+  EXPECT_THAT(files->model_card, HasSubstr("| `toxicity` | yes | `-0.4` |\n"));
+  EXPECT_THAT(files->model_card, HasSubstr("promoted although a gate failed"));
   EXPECT_THAT(life_->registry_of_metrics.Text(),
               HasSubstr("mellow_orchestrator_champion_info{hash=\"" + adapter.sha256));
 }

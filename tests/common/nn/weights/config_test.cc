@@ -179,11 +179,34 @@ TEST(RobertaConfigTest, ReadsTheHateClassifier) {
   EXPECT_THAT(config->labels, ElementsAre("non-hate", "hate"));
 }
 
+TEST(LoraConfigTest, TheBaseIsTheHubsIdWhereItIsKnown) {
+  const auto named = [](const std::string& folder, const std::string& before) {
+    LoraConfig config = {.base_model_name_or_path = before, .revision = "old"};
+    NameBaseModel(folder, &config);
+    return config.base_model_name_or_path + "@" + config.revision;
+  };
+  const std::string snapshot = "/c/hub/models--google--flan-t5-base/snapshots/7bcac57";
+  EXPECT_EQ(named(snapshot, ""), "google/flan-t5-base@7bcac57");
+  EXPECT_EQ(named(snapshot + "/", "a/b"), "google/flan-t5-base@7bcac57");
+  EXPECT_EQ(named("/c/models--t5-small/snapshots/df1b051", ""), "t5-small@df1b051");
+  EXPECT_EQ(named("/models/flan", "google/flan-t5-base"), "google/flan-t5-base@old");
+  EXPECT_EQ(named("/models/flan", "/models/other"), "/models/flan@");
+  EXPECT_EQ(named("models/flan", ""), "models/flan@");
+  mellow::testing::TempFolder folder;
+  EXPECT_TRUE(LooksLikeHubId("google/flan-t5-base"));
+  EXPECT_FALSE(LooksLikeHubId(folder.path()));
+  EXPECT_FALSE(LooksLikeHubId("a/b/c"));
+  EXPECT_FALSE(LooksLikeHubId("./b"));
+  EXPECT_FALSE(LooksLikeHubId(""));
+}
+
 TEST(LoraConfigTest, ScalingIsAlphaOverRankOrOverItsRoot) {
   LoraConfig config = {.r = 16, .lora_alpha = 8};
-  EXPECT_DOUBLE_EQ(config.scaling(), 0.5);
+  EXPECT_DOUBLE_EQ(config.ScalingOf("q", 16), 0.5);
   config.use_rslora = true;
-  EXPECT_DOUBLE_EQ(config.scaling(), 2.0);
+  EXPECT_DOUBLE_EQ(config.ScalingOf("q", 16), 2.0);
+  config.module_alphas["v"] = 2;
+  EXPECT_DOUBLE_EQ(config.ScalingOf("v", 4), 1.0);
 }
 
 }  // namespace
