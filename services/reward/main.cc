@@ -3,7 +3,6 @@
 #include <chrono>
 #include <thread>
 
-#include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/nn/labels.h"
 #include "common/nn/load.h"
@@ -47,9 +46,7 @@ absl::Status Serve(RewardOptions options) {
             {"device", load.device.ToString()},
             {"threads", options.threads},
             {"parameters", model->parameter_count()},
-            {"labels", absl::StrJoin(model->config().labels, ", ")},
             {"toxic_label", model->config().labels[*toxic]},
-            {"problem_type", nn::ProblemTypeName(model->config().problem_type)},
             {"tokens_per_second", speed}});
 
   for (const std::string& warning : model->config().warnings)

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "services/cli/evaluation_plan.h"
@@ -97,7 +98,8 @@ TEST_F(LongPromptsTest, LoseTheEndOfTheDialogueAndKeepThatOfTheTemplate) {
   const Ids ids = OfRun(limit);
   EXPECT_LE(ids.size(), 600u);
   EXPECT_GT(ids.size(), 595u);
-  const std::string text = *tokenizer_->Decode(ids, /*skip_special_tokens=*/true);
+  std::string text = *tokenizer_->Decode(ids, /*skip_special_tokens=*/true);
+  absl::StripTrailingAsciiWhitespace(&text);
   EXPECT_THAT(text, ::testing::StartsWith("Summarize: Anna: Where is parcel 0?"));
   EXPECT_THAT(text, ::testing::EndsWith("Summary:"));
   const learner::SftData data = OfFineTuning(limit);

@@ -224,7 +224,7 @@ TEST_F(PolicyServiceTest, SummarizeTruncatesALongDialogueInsteadOfRefusingIt) {
   ASSERT_TRUE(stub_->Summarize(&context, request, &response).ok());
   EXPECT_EQ(response.summary(), "5 6 7 1");
   EXPECT_EQ(response.prompt_tokens(), 8);
-  EXPECT_EQ(response.uncut_prompt_tokens(), 14);
+  EXPECT_EQ(response.uncut_prompt_tokens(), 13);
   EXPECT_TRUE(response.truncated());
   request.set_dialogue("5 8");
   grpc::ClientContext second;
