@@ -13,6 +13,7 @@
 
 namespace mellow::text {
 
+// What a byte-level BPE does beside its merges.
 struct BpeOptions {
   int32_t unk_id = -1;         // of a byte that is not in the vocabulary; -1: it vanishes
   bool fuse_unk = false;       // adjacent unknown bytes are one

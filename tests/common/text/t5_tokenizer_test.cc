@@ -130,7 +130,7 @@ TEST(T5TokenizerTest, CleansUpSpacesWhereTheFolderSaysSo) {
 TEST(T5TokenizerTest, PairsHaveAnEndEach) {
   const auto tokenizer = Make();
   EXPECT_EQ(*tokenizer->EncodePair("a", "b"), (std::vector<int32_t>{3, 4, 1, 5, 1}));
-  // The longer one is cut first: of 2 and 4 ids, 2 and 3, then 2 and 2, then 2 and 1.
+  // The longer one is cut first; then there is room for three ids, and the odd one goes to it.
   EXPECT_EQ(*tokenizer->EncodePair("a", "b b b b", 6), (std::vector<int32_t>{3, 4, 1, 5, 5, 1}));
   EXPECT_EQ(*tokenizer->EncodePair("a", "b b b b", 5), (std::vector<int32_t>{3, 1, 5, 5, 1}));
 }
