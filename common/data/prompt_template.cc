@@ -73,13 +73,30 @@ absl::StatusOr<std::vector<std::string>> PromptTemplate::Columns(absl::string_vi
   return columns;
 }
 
-std::string PromptTemplate::Render(const Row& row) const {
-  std::string text;
+std::string PromptTemplate::Render(const Row& row) const { return Render(row, kNoColumn, ""); }
+
+std::string PromptTemplate::Render(const Row& row, size_t replaced, absl::string_view text) const {
+  std::string rendered;
   for (const Part& part : parts_) {
-    text += part.literal;
-    if (part.column != kNoColumn) text += row.values[part.column];
+    rendered += part.literal;
+    if (part.column == kNoColumn) continue;
+    absl::StrAppend(&rendered, part.column == replaced ? text : row.values[part.column]);
   }
-  return text;
+  return rendered;
+}
+
+absl::StatusOr<text::FittedPrompt> PromptTemplate::Encode(const Row& row,
+                                                          const text::Tokenizer& tokenizer,
+                                                          int max_tokens) const {
+  size_t longest = kNoColumn;
+  for (const Part& part : parts_) {
+    if (part.column == kNoColumn) continue;
+    if (longest == kNoColumn || row.values[part.column].size() > row.values[longest].size())
+      longest = part.column;
+  }
+  return text::FitPrompt(
+      tokenizer, [&](absl::string_view text) { return Render(row, longest, text); },
+      longest == kNoColumn ? absl::string_view() : row.values[longest], max_tokens);
 }
 
 }  // namespace mellow::data

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/data/dataset.h"
+#include "common/text/fitted_prompt.h"
 
 namespace mellow::data {
 
@@ -31,12 +32,22 @@ class PromptTemplate {
   // `row` is of a data set with the columns given to Parse.
   [[nodiscard]] std::string Render(const Row& row) const;
 
+  // The ids of the rendered row, of at most `max_tokens` (0: of any length). What is too long is
+  // cut at the end of the row's longest value in the template, which is the dialogue. Errors as
+  // text::FitPrompt.
+  [[nodiscard]] absl::StatusOr<text::FittedPrompt> Encode(const Row& row,
+                                                          const text::Tokenizer& tokenizer,
+                                                          int max_tokens) const;
+
  private:
   struct Part {
     std::string literal;
     size_t column;  // behind the literal; kNoColumn: none
   };
   static constexpr size_t kNoColumn = static_cast<size_t>(-1);
+
+  // With `text` as the value of column `replaced`.
+  std::string Render(const Row& row, size_t replaced, absl::string_view text) const;
 
   std::vector<Part> parts_;
 };

@@ -212,6 +212,10 @@ struct ArmRow {
 struct Row {
   int64_t index = 0;  // of the prompt; part of the random key
   int64_t line = 0;   // where the row begins in the data file
+  // Absent in files of older versions.
+  std::optional<int32_t> prompt_tokens;        // that the arms read
+  std::optional<int32_t> uncut_prompt_tokens;  // with the whole dialogue
+  std::optional<bool> truncated;               // the end of the dialogue was left out
   std::string dialogue;
   std::vector<std::string> references;
   std::map<std::string, std::string> columns;  // those that slices use

@@ -179,6 +179,9 @@ template <typename F>
 void Fields(F& f, Row& x) {
   f("index", x.index);
   f("line", x.line);
+  f("prompt_tokens", x.prompt_tokens);
+  f("uncut_prompt_tokens", x.uncut_prompt_tokens);
+  f("truncated", x.truncated);
   f("dialogue", x.dialogue);
   f("references", x.references);
   f("columns", x.columns);

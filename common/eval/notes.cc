@@ -28,6 +28,7 @@ class NoteWriter {
     OnScorings();
     for (const ArmSummary& summary : e_.summaries) OnShape(summary.shape, summary.arm);
     OnKl();
+    OnTruncatedPrompts();
     OnTruncatedTexts();
     OnSlices();
     return std::move(notes_);
@@ -97,6 +98,15 @@ class NoteWriter {
     if (s.do_sample && s.temperature == 1 && s.top_k == 0 && s.top_p == 1) return;
     Say("KL is estimated from texts that were not sampled from the model's own distribution "
         "(greedy, beams, temperature, top-k or top-p): it is no unbiased estimate.");
+  }
+
+  void OnTruncatedPrompts() {
+    const auto cut = std::count_if(e_.rows.begin(), e_.rows.end(),
+                                   [](const Row& row) { return row.truncated.value_or(false); });
+    if (cut > 0)
+      Say(cut, " of ", e_.rows.size(),
+          " prompts were longer than max_source_tokens, or than the node takes: the end of their "
+          "dialogue was left out.");
   }
 
   void OnTruncatedTexts() {

@@ -2,9 +2,10 @@
 #define MELLOW_COMMON_EVAL_STRUCT_JSON_H_
 
 // Structs as JSON objects and back, strictly: a field that is missing or of another type is an
-// error that names its path ("arms[1].name"); fields that are not known are passed over; a double
-// reads back as the same double. Each struct lists its fields once, in its own namespace, before
-// the templates below are used:
+// error that names its path ("arms[1].name"), but an optional may be missing, because an older
+// version wrote the file; fields that are not known are passed over; a double reads back as the
+// same double. Each struct lists its fields once, in its own namespace, before the templates below
+// are used:
 //   template <typename F>
 //   void Fields(F& f, Arm& x) {
 //     f("name", x.name);
@@ -152,11 +153,20 @@ class StructReader {
     if (!status_.ok()) return;
     const std::string path = path_.empty() ? name : absl::StrCat(path_, ".", name);
     const auto found = object_.find(name);
+    if (IsOptional(field) && found == object_.end()) return;
     status_ = found == object_.end() ? absl::InvalidArgumentError(absl::StrCat(path, " is missing"))
                                      : Read(*found, path, &field);
   }
 
  private:
+  template <typename T>
+  static constexpr bool IsOptional(const T&) {
+    return false;
+  }
+  template <typename T>
+  static constexpr bool IsOptional(const std::optional<T>&) {
+    return true;
+  }
   static absl::Status Bad(const std::string& path, absl::string_view wanted) {
     return absl::InvalidArgumentError(
         absl::StrCat(path.empty() ? "the file" : path, ": ", wanted, " is needed"));

@@ -1,13 +1,11 @@
 #include "common/nn/roberta_config.h"
 
 #include <limits>
-#include <map>
-#include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/nn/roberta_labels.h"
 #include "common/nn/weights/json_fields.h"
 
 namespace mellow::nn {
@@ -15,32 +13,7 @@ namespace {
 
 constexpr int kMaxWidth = 1 << 20;
 constexpr int kMaxLayers = 1000;
-constexpr int kMaxLabels = 10'000;
 constexpr int64_t kMaxMatrix = int64_t{1} << 31;
-
-// id2label is an object with the ids as text: {"0": "nothate", "1": "hate"}.
-void ReadLabels(JsonFields* fields, std::vector<std::string>* labels) {
-  int count = 2;  // transformers' default
-  fields->Int("num_labels", 1, kMaxLabels, &count);
-  const nlohmann::json* id2label = fields->Find("id2label");
-  if (id2label == nullptr) {
-    for (int i = 0; i < count; ++i) labels->push_back(absl::StrCat("LABEL_", i));
-    return;
-  }
-  constexpr char kExpected[] = "names for the ids 0, 1, 2...";
-  if (!id2label->is_object() || id2label->empty() || id2label->size() > kMaxLabels)
-    return fields->Reject("id2label", kExpected);
-  std::map<int, std::string> by_id;
-  for (const auto& [key, value] : id2label->items()) {
-    int id = 0;
-    if (!absl::SimpleAtoi(key, &id) || key != absl::StrCat(id) || !value.is_string())
-      return fields->Reject("id2label", kExpected);
-    by_id[id] = value.get<std::string>();
-  }
-  if (by_id.begin()->first != 0 || by_id.rbegin()->first != static_cast<int>(by_id.size()) - 1)
-    return fields->Reject("id2label", kExpected);
-  for (auto& [id, label] : by_id) labels->push_back(std::move(label));
-}
 
 // What would change the numbers and is not implemented.
 void CheckVariants(JsonFields* fields) {
@@ -95,7 +68,7 @@ absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text, absl::s
   fields.Number("layer_norm_eps", 0, 1, &config.layer_norm_eps);
   fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
   fields.String("hidden_act", &config.hidden_act);
-  ReadLabels(&fields, &config.labels);
+  ReadLabels(&fields, &config);
   CheckVariants(&fields);
   CheckTogether(config, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish(name));

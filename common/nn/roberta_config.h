@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/nn/labels.h"
 
 namespace mellow::nn {
 
@@ -22,13 +23,15 @@ struct RobertaConfig {
   double layer_norm_eps = 1e-5;
   int32_t pad_token_id = 1;
   std::string hidden_act = "gelu";
-  std::vector<std::string> labels;  // id2label in id order
+  std::vector<std::string> labels;   // id2label in id order
+  std::vector<bool> numeric_labels;  // beside them: the name was a number, not text
+  ProblemType problem_type = ProblemType::kSingleLabel;
 
   // Positions start at pad_token_id + 1, so two of the table's rows are never used.
   int max_tokens() const { return max_position_embeddings - pad_token_id - 1; }
 };
 
-// As ReadT5Config. InvalidArgument also when id2label is not 0..n-1.
+// As ReadT5Config. InvalidArgument also when id2label does not name 0..n-1.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder);
 // The same from the file's text; `name` stands for the file in errors.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text,

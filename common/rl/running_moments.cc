@@ -4,6 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
 namespace mellow::rl {
 
 void RunningMoments::Update(absl::Span<const float> batch) {
@@ -26,14 +29,27 @@ void RunningMoments::Update(absl::Span<const float> batch) {
   count = total;
 }
 
-std::vector<float> ProcessScores(absl::Span<const float> scores, const PpoConfig& config,
-                                 RunningMoments* moments) {
+bool RunningMoments::HasSpread() const {
+  // The start values alone leave a deviation of about 1e-12.
+  constexpr double kSmallestMean = 1e-4;
+  return std > std::numeric_limits<float>::epsilon() * std::max(std::abs(mean), kSmallestMean);
+}
+
+absl::StatusOr<std::vector<float>> ProcessScores(absl::Span<const float> scores,
+                                                 const PpoConfig& config, RunningMoments* moments) {
   std::vector<float> out(scores.begin(), scores.end());
   if (config.use_score_scaling) {
     moments->Update(scores);
+    const bool spread = moments->HasSpread();
+    if (config.trl_compat && (!spread || moments->count < 1.5)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "scores: all so far are ", moments->mean,
+          ", which use_score_scaling cannot scale: their deviation is 0. TRL has no meaningful "
+          "answer either; without trl_compat such scores count as 0"));
+    }
     const double factor = moments->std + std::numeric_limits<float>::epsilon();
     const double centre = config.use_score_norm ? moments->mean : 0.0;
-    for (float& score : out) score = static_cast<float>((score - centre) / factor);
+    for (float& score : out) score = spread ? static_cast<float>((score - centre) / factor) : 0.0f;
   }
   if (config.score_clip) {
     const auto bound = static_cast<float>(*config.score_clip);

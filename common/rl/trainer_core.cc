@@ -328,7 +328,8 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts)
   Seconds seconds;
   RunningMoments moments = moments_;
   NumpyRandom random = random_;
-  std::vector<float> scores = ProcessScores(ScoresOf(rollouts), config_, &moments);
+  MELLOW_ASSIGN_OR_RETURN(std::vector<float> scores,
+                          ProcessScores(ScoresOf(rollouts), config_, &moments));
   for (size_t i = 0; i < rollouts.size(); ++i) {
     if (rollouts[i].response_ids.back() != weights().config.eos_token_id)
       scores[i] -= static_cast<float>(config_.missing_eos_penalty);

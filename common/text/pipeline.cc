@@ -69,9 +69,9 @@ class PipelineTokenizer : public Tokenizer {
     // One more than there is room for tells as much as all of them.
     const size_t enough = room == SIZE_MAX ? room : room + 1;
     Ids ids = frame.before;
-    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(first, enough, &ids), "the first text"));
+    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(first, enough, &ids), "text"));
     Ids rest;
-    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(second, enough, &rest), "the second text"));
+    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(second, enough, &rest), "text_pair"));
     const auto [stay, rest_stay] =
         LongestFirst(ids.size() - frame.before.size(), rest.size(), room);
     Cut(frame.before.size(), stay, &ids);

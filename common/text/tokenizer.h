@@ -1,12 +1,14 @@
 #ifndef MELLOW_COMMON_TEXT_TOKENIZER_H_
 #define MELLOW_COMMON_TEXT_TOKENIZER_H_
 
+#include <climits>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -29,9 +31,12 @@ class Tokenizer {
                                                                     int max_tokens = 0) const = 0;
 
   // A pair of texts (RoBERTa: <s> a </s></s> b </s>; T5: a </s> b </s>). max_tokens > 0: the longer
-  // of the two is cut first. InvalidArgument: as Encode.
+  // of the two is cut first. InvalidArgument: as Encode, naming "text" or "text_pair";
+  // Unimplemented: the tokenizer takes no pairs.
   [[nodiscard]] virtual absl::StatusOr<std::vector<int32_t>> EncodePair(
-      absl::string_view first, absl::string_view second, int max_tokens = 0) const = 0;
+      absl::string_view /*text*/, absl::string_view /*pair*/, int /*max_tokens*/ = 0) const {
+    return absl::UnimplementedError("the tokenizer takes no pairs of texts");
+  }
 
   // As transformers' decode, with the folder's clean_up_tokenization_spaces (off unless it is set).
   // InvalidArgument: an id outside the vocabulary.
@@ -44,7 +49,7 @@ class Tokenizer {
   // The folder's model_max_length: to how many tokens a classification pipeline cuts its texts.
   // INT_MAX: it sets none. Encode does not apply it; T5's generate ignores it, as transformers
   // does.
-  [[nodiscard]] virtual int model_max_length() const = 0;
+  [[nodiscard]] virtual int model_max_length() const { return INT_MAX; }
 };
 
 // Loads the tokenizer of a model folder.

@@ -237,8 +237,10 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
   sub->add_option("--dtype", o->dtype,
                   "Weights of the policy servers: float32, bfloat16, float16, int8")
       ->capture_default_str();
-  sub->add_option("--toxic-label", o->toxic_label,
-                  "Label whose probability is the toxicity [the reward server's default]");
+  sub->add_option(
+      "--toxic-label", o->toxic_label,
+      "Label whose probability is the toxicity; needed where the names of the labels do not "
+      "say it [hate of mini-toxicity]");
   sub->add_option("--log-level", o->log_level, "debug, info, warning, error")
       ->capture_default_str();
   sub->add_option("--drain-seconds", o->drain_seconds,

@@ -43,12 +43,15 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   sub->add_option("--model", o->what.model, "Model folder whose tokenizer counts tokens");
   sub->add_option("--prompt-template", o->what.prompt_template, "With the column in braces")
       ->default_str("the notebook's");
-  sub->add_option("--max-source-tokens", o->what.max_source_tokens, "Where prompts are truncated")
+  sub->add_option("--max-source-tokens", o->what.max_source_tokens,
+                  "Counts the prompts that are longer; 0: no limit")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::NonNegativeNumber);
   sub->add_option("--dir", o->what.dir, "Cluster whose reward service scores the texts");
   sub->add_option("--reward-model", o->what.reward_model,
                   "Classifier folder that scores them in this process instead");
+  sub->add_option("--toxic-label", o->what.toxic_label,
+                  "Whose probability is the toxicity [the label with a known name]");
   sub->add_option("--score-rows", o->what.score_rows,
                   "Rows to score, drawn by a fixed seed; 0: all of them")
       ->capture_default_str()

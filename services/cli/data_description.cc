@@ -81,12 +81,14 @@ absl::Status ScoreRows(const DescribeOptions& options, Description* d) {
   std::unique_ptr<JudgeEngine> judge;
   if (options.reward_model.empty()) {
     calls.emplace(CanonicalFolder(options.dir), kPatience);
-    MELLOW_ASSIGN_OR_RETURN(judge, MakeClusterJudge(&*calls, "", ""));
+    MELLOW_ASSIGN_OR_RETURN(judge, MakeClusterJudge(&*calls, "", options.toxic_label));
   } else {
     MELLOW_ASSIGN_OR_RETURN(const nn::LoadOptions load, ToLoadOptions(options.local));
-    MELLOW_ASSIGN_OR_RETURN(judge, MakeLocalJudge(options.reward_model, load, "", ""));
+    MELLOW_ASSIGN_OR_RETURN(judge,
+                            MakeLocalJudge(options.reward_model, load, "", options.toxic_label));
   }
   d->judge = judge->judge().model;
+  d->toxic_label = judge->judge().toxic_label;
   const std::vector<size_t> rows = RowsToScore(options, d->dataset.rows().size());
   ProgressLine progress(stderr, isatty(STDERR_FILENO) != 0, "scoring", 0,
                         rows.size() * d->reports.size(), SteadyTime::Now());
@@ -106,6 +108,7 @@ absl::Status ScoreRows(const DescribeOptions& options, Description* d) {
 }  // namespace
 
 size_t Truncated(const DescribeOptions& options, const Description& d) {
+  if (options.max_source_tokens == 0) return 0;
   return static_cast<size_t>(
       std::count_if(d.prompt_tokens.begin(), d.prompt_tokens.end(),
                     [&](double tokens) { return tokens > options.max_source_tokens; }));

@@ -108,6 +108,7 @@ class Report {
       return;
     }
     PrintHistogram("prompt with template: tokens", d_.prompt_tokens, LengthBins(d_.prompt_tokens));
+    if (options_.max_source_tokens == 0) return;
     const size_t cut = Truncated(options_, d_);
     std::printf("  truncated at %d tokens: %zu of %zu (%.2f %%)\n", options_.max_source_tokens, cut,
                 d_.prompt_tokens.size(),
@@ -121,7 +122,7 @@ class Report {
     }
     for (const ColumnReport& report : d_.reports) {
       PrintHistogram(absl::StrCat(report.name, ": toxicity of ", report.toxicity.size(),
-                                  " rows by ", d_.judge),
+                                  " rows by ", d_.judge, ", label ", d_.toxic_label),
                      report.toxicity, ShareBins(report.toxicity));
       std::printf("  above 0.5: %.2f %%\n", 100 * ToxicShare(report.toxicity));
     }
@@ -195,9 +196,11 @@ Json DescriptionJson(const DescribeOptions& options, const Description& d) {
                {"duplicates", duplicates},
                {"described", columns},
                {"prompt_tokens", Numbers(d.prompt_tokens, LengthBins(d.prompt_tokens))},
-               {"max_source_tokens", options.max_source_tokens},
+               {"max_source_tokens",
+                options.max_source_tokens > 0 ? Json(options.max_source_tokens) : Json()},
                {"truncated", d.prompt_tokens.empty() ? Json() : Json(Truncated(options, d))},
-               {"judge", d.judge.empty() ? Json() : Json(d.judge)}};
+               {"judge", d.judge.empty() ? Json() : Json(d.judge)},
+               {"toxic_label", d.judge.empty() ? Json() : Json(d.toxic_label)}};
   Json examples = Json::array();
   for (size_t i = 0; i < std::min(d.dataset.rows().size(), static_cast<size_t>(options.examples));
        ++i) {

@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/nn/labels.h"
 #include "common/nn/weights/model_hash.h"
+#include "common/text/classifier_input.h"
 #include "services/cli/evaluation_engines.h"
 
 namespace mellow::cli {
@@ -87,23 +88,21 @@ class LocalJudge : public JudgeEngine {
 
   absl::StatusOr<std::vector<eval::TextScore>> Score(
       const std::vector<std::string>& texts) override {
-    const int window = model_->config().max_tokens();
     std::vector<eval::TextScore> scores(texts.size());
     std::vector<std::vector<int32_t>> sequences;
     for (size_t i = 0; i < texts.size(); ++i) {
-      // One token more than fits tells whether something was cut.
-      MELLOW_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer_->Encode(texts[i], window + 1));
-      scores[i].truncated = static_cast<int>(ids.size()) > window;
-      if (scores[i].truncated) {
-        MELLOW_ASSIGN_OR_RETURN(ids, tokenizer_->Encode(texts[i], window));
-      }
-      sequences.push_back(std::move(ids));
+      MELLOW_ASSIGN_OR_RETURN(text::ClassifierInput input,
+                              text::EncodeForClassifier(*tokenizer_, texts[i], /*pair=*/"",
+                                                        model_->config().max_tokens()));
+      scores[i].truncated = input.truncated;
+      sequences.push_back(std::move(input.ids));
     }
     for (size_t begin = 0; begin < texts.size(); begin += kTextsACall) {
       const auto batch = absl::MakeSpan(sequences).subspan(begin, kTextsACall);
       MELLOW_ASSIGN_OR_RETURN(const auto logits, model_->Classify(batch));
       for (size_t i = 0; i < logits.size(); ++i) {
-        scores[begin + i].toxicity = nn::Softmax(logits[i])[places_.toxic];
+        scores[begin + i].toxicity =
+            nn::Probabilities(logits[i], model_->config().problem_type)[places_.toxic];
         scores[begin + i].logit = logits[i][places_.label];
       }
     }

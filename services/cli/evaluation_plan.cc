@@ -134,12 +134,13 @@ class PromptMaker {
  public:
   PromptMaker(const EvaluationSpec& spec, const eval::EvaluationConfig& config,
               const text::Tokenizer& tokenizer, const data::Dataset& dataset,
-              const data::PromptTemplate& prompt_template)
+              const data::PromptTemplate& prompt_template, int most_tokens)
       : spec_(spec),
         config_(config),
         tokenizer_(tokenizer),
         dataset_(dataset),
-        template_(prompt_template) {}
+        template_(prompt_template),
+        most_tokens_(most_tokens) {}
 
   absl::StatusOr<EvaluationPrompt> Make(size_t index) const {
     const data::Row& row = dataset_.rows()[index];
@@ -151,12 +152,14 @@ class PromptMaker {
       prompt.row.references.push_back(Value(row, column));
     for (const std::string& column : spec_.slice_columns())
       prompt.row.columns[column] = Value(row, column);
-    const int most = spec_.data().has_max_source_tokens() ? spec_.data().max_source_tokens() : 512;
-    absl::StatusOr<std::vector<int32_t>> ids = tokenizer_.Encode(template_.Render(row), most);
-    if (!ids.ok())
-      return data::BadField("data.path",
-                            Annotate(ids.status(), absl::StrCat(dataset_.path(), ":", row.line)));
-    prompt.source_ids = *std::move(ids);
+    absl::StatusOr<text::FittedPrompt> fitted = template_.Encode(row, tokenizer_, most_tokens_);
+    if (!fitted.ok())
+      return data::BadField(
+          "data.path", Annotate(fitted.status(), absl::StrCat(dataset_.path(), ":", row.line)));
+    prompt.row.prompt_tokens = fitted->tokens();
+    prompt.row.uncut_prompt_tokens = fitted->uncut_tokens;
+    prompt.row.truncated = fitted->truncated();
+    prompt.source_ids = std::move(fitted->ids);
     MELLOW_ASSIGN_OR_RETURN(prompt.query, tokenizer_.Decode(prompt.source_ids,
                                                             /*skip_special_tokens=*/true));
     return prompt;
@@ -172,6 +175,7 @@ class PromptMaker {
   const text::Tokenizer& tokenizer_;
   const data::Dataset& dataset_;
   const data::PromptTemplate& template_;
+  const int most_tokens_;  // of a prompt; 0: any number
 };
 
 }  // namespace
@@ -206,7 +210,8 @@ absl::StatusOr<eval::EvaluationConfig> ConfigOf(const EvaluationSpec& spec) {
 }
 
 absl::StatusOr<std::vector<EvaluationPrompt>> ReadEvaluationPrompts(
-    const EvaluationSpec& spec, const text::Tokenizer& tokenizer, eval::EvaluationConfig* config) {
+    const EvaluationSpec& spec, const text::Tokenizer& tokenizer, int node_tokens,
+    eval::EvaluationConfig* config) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<data::NeededColumn> columns,
                           NeededColumns(spec, *config));
   MELLOW_ASSIGN_OR_RETURN(
@@ -222,7 +227,9 @@ absl::StatusOr<std::vector<EvaluationPrompt>> ReadEvaluationPrompts(
       data::PromptTemplate::Parse(config->prompt_template, dataset.columns());
   if (!prompt_template.ok())
     return data::BadField("data.prompt_template", prompt_template.status());
-  const PromptMaker maker(spec, *config, tokenizer, dataset, *prompt_template);
+  const int most_tokens =
+      spec.data().has_max_source_tokens() ? spec.data().max_source_tokens() : node_tokens;
+  const PromptMaker maker(spec, *config, tokenizer, dataset, *prompt_template, most_tokens);
   std::vector<EvaluationPrompt> prompts;
   Sha256 hash;
   for (size_t i = 0; i < dataset.rows().size(); ++i) {

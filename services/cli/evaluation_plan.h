@@ -26,12 +26,12 @@ struct EvaluationPrompt {
 [[nodiscard]] absl::StatusOr<eval::EvaluationConfig> ConfigOf(
     const evaluation::v1::EvaluationSpec& spec);
 
-// Reads the rows and fills data_sha256, data_rows, prompts and prompts_sha256 of
-// *config. InvalidArgument names the
-// field, the file and the line: a column that is not there, a row without dialogue or reference, no
-// row left.
+// Reads the rows and fills data_sha256, data_rows, prompts and prompts_sha256 of *config. Prompts
+// of more tokens than the file allows, or than `node_tokens` where it says nothing (0: there is no
+// such limit), are cut inside the template. InvalidArgument names the field, the file and the line:
+// a column that is not there, a row without dialogue or reference, no row left.
 [[nodiscard]] absl::StatusOr<std::vector<EvaluationPrompt>> ReadEvaluationPrompts(
-    const evaluation::v1::EvaluationSpec& spec, const text::Tokenizer& tokenizer,
+    const evaluation::v1::EvaluationSpec& spec, const text::Tokenizer& tokenizer, int node_tokens,
     eval::EvaluationConfig* config);
 
 }  // namespace mellow::cli

@@ -67,6 +67,13 @@ bool SameClassifier(const eval::Judge& a, const eval::Judge& b) {
   return a.sha256 == b.sha256;
 }
 
+// The longest prompt that a node takes with this sampling.
+int NodeTokens(const policy::v1::GetInfoResponse& info, const eval::SamplingConfig& sampling) {
+  const int64_t room = info.capacity().max_batch_tokens() -
+                       int64_t{sampling.max_new_tokens} * std::max(sampling.num_beams, 1);
+  return static_cast<int>(std::clamp<int64_t>(room, 1, std::max(info.max_source_tokens(), 1)));
+}
+
 class Opener {
  public:
   Opener(const EvaluationSpec& spec, std::string folder, const nn::LoadOptions& load)
@@ -90,8 +97,14 @@ class Opener {
     if (!tokenizer.ok()) return Annotate(tokenizer.status(), "policy_model");
     session_->tokenizer = *std::move(tokenizer);
     MELLOW_ASSIGN_OR_RETURN(config.policy_model_sha256, PolicyHash(config.policy_model));
-    MELLOW_ASSIGN_OR_RETURN(session_->prompts,
-                            ReadEvaluationPrompts(spec_, *session_->tokenizer, &config));
+    int node_tokens = 0;
+    if (session_->calls != nullptr) {
+      MELLOW_ASSIGN_OR_RETURN(const policy::v1::GetInfoResponse info,
+                              session_->calls->PolicyInfo());
+      node_tokens = NodeTokens(info, config.sampling);
+    }
+    MELLOW_ASSIGN_OR_RETURN(session_->prompts, ReadEvaluationPrompts(spec_, *session_->tokenizer,
+                                                                     node_tokens, &config));
     MELLOW_RETURN_IF_ERROR(OpenArms());
     MELLOW_RETURN_IF_ERROR(OpenJudges());
     config.sha256 = eval::ConfigHash(session_->evaluation);

@@ -71,6 +71,10 @@ class Text {
                              : absl::StrCat(", sha256 ", PrintableLine(arm.sha256.substr(0, 12))),
           "\n");
     }
+    for (const eval::Judge& judge : e_.judges) {
+      Add("  judge ", PrintableLine(judge.name), ": toxicity means its label ",
+          PrintableLine(judge.toxic_label), "\n");
+    }
   }
 
   // "toxicity, summary"; judges but the first are named.

@@ -110,6 +110,13 @@ absl::StatusOr<std::string> TextField(const Json& object, const char* name) {
   return field->get<std::string>();
 }
 
+absl::StatusOr<std::string> TextField(const Json& object, const char* name,
+                                      const std::string& absent) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || field->is_null()) return absent;
+  return TextField(object, name);
+}
+
 absl::StatusOr<std::vector<int32_t>> IdsField(const Json& object, const char* name) {
   const Json* field = Find(object, name);
   if (field == nullptr || !field->is_array())

@@ -29,6 +29,9 @@ using Json = nlohmann::ordered_json;
 
 // Fields of an object. InvalidArgument names the field.
 [[nodiscard]] absl::StatusOr<std::string> TextField(const Json& object, const char* name);
+// Absent or null: `absent`.
+[[nodiscard]] absl::StatusOr<std::string> TextField(const Json& object, const char* name,
+                                                    const std::string& absent);
 [[nodiscard]] absl::StatusOr<std::vector<int32_t>> IdsField(const Json& object, const char* name);
 // Absent or null: empty.
 [[nodiscard]] absl::StatusOr<std::optional<double>> OptionalNumber(const Json& object,

@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/nn/generation/generate.h"
 #include "common/nn/labels.h"
+#include "common/text/classifier_input.h"
 #include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
@@ -122,6 +123,12 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
   return 0;
 }
 
+// As id2label has it.
+Json LabelJson(const nn::RobertaConfig& config, size_t label) {
+  const std::string& name = config.labels[label];
+  return config.numeric_labels[label] ? Json::parse(name) : Json(name);
+}
+
 absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<nn::SequenceClassifier> model,
                           LoadReward(options.model));
@@ -133,17 +140,21 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
         std::vector<std::vector<int32_t>> sequences;
         for (const Json& line : lines) {
           MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
-          MELLOW_ASSIGN_OR_RETURN(sequences.emplace_back(),
-                                  tokenizer->Encode(text, model->config().max_tokens()));
+          MELLOW_ASSIGN_OR_RETURN(const std::string pair, TextField(line, "text_pair", ""));
+          MELLOW_ASSIGN_OR_RETURN(
+              text::ClassifierInput input,
+              text::EncodeForClassifier(*tokenizer, text, pair, model->config().max_tokens()));
+          sequences.push_back(std::move(input.ids));
         }
         MELLOW_ASSIGN_OR_RETURN(const auto logits, model->Classify(sequences));
         std::vector<Json> answers;
         for (const std::vector<float>& row : logits) {
           const auto best =
               static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
-          answers.push_back({{"logits", row},
-                             {"probabilities", nn::Softmax(row)},
-                             {"label", model->config().labels[best]}});
+          answers.push_back(
+              {{"logits", row},
+               {"probabilities", nn::Probabilities(row, model->config().problem_type)},
+               {"label", LabelJson(model->config(), best)}});
         }
         return answers;
       });
@@ -178,7 +189,7 @@ void AddProbeCommands(CLI::App* app, Action* chosen) {
       "\"seed\": 3}' | mellow probe generate "
       "deploy/models/mini-summarizer",
       true, ProbeGenerate);
-  add("reward", "Classify: {\"text\": ...}",
+  add("reward", "Classify: {\"text\": ...}, or with it {\"text_pair\": ...}",
       "Example:\n  echo '{\"text\": \"Well done.\"}' | mellow probe reward "
       "deploy/models/mini-toxicity",
       false, ProbeReward);

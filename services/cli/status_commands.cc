@@ -133,6 +133,7 @@ Json ToJson(const Report& report) {
                      {"model", n.capacity().model()},
                      {"model_sha256", n.capacity().model_sha256()},
                      {"precision", n.capacity().precision()},
+                     {"toxic_label", n.capacity().toxic_label()},
                      {"tokens_per_second", n.capacity().tokens_per_second()},
                      {"leases_done", n.leases_done()},
                      {"leases_lost", n.leases_lost()},
@@ -197,7 +198,13 @@ void Print(const Report& report) {
                     ShortNumber(n.capacity().tokens_per_second()), absl::StrCat(n.leases_done()),
                     absl::StrCat(n.leases_lost()), absl::StrCat(n.newest().version()), n.reason()});
   }
-  std::printf("%s\n", FormatTable(rows).c_str());
+  std::printf("%s", FormatTable(rows).c_str());
+  for (const orchestrator::v1::Node& n : report.nodes) {
+    if (!n.capacity().toxic_label().empty())
+      std::printf("%s: toxicity means the label %s\n", n.node_id().c_str(),
+                  PrintableLine(n.capacity().toxic_label()).c_str());
+  }
+  std::printf("\n");
   PrintAdapters(report.adapters);
   if (!report.run.has_value()) {
     std::printf("\nno run yet\n");

@@ -53,6 +53,12 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
   if (options.text) {
     MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
                             summarize(ReadAll(std::cin)));
+    if (response.truncated())
+      std::fprintf(
+          stderr,
+          "mellow: the end of the dialogue was left out: the prompt has %d tokens, %d were "
+          "used\n",
+          response.uncut_prompt_tokens(), response.prompt_tokens());
     // Into a file or a pipe goes what the model wrote.
     const bool terminal = isatty(STDOUT_FILENO) != 0;
     std::printf("%s\n",
@@ -63,7 +69,13 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
     MELLOW_ASSIGN_OR_RETURN(std::string dialogue, TextField(line, "dialogue"));
     MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
                             summarize(std::move(dialogue)));
-    return Json{{"summary", response.summary()}, {"adapter", AdapterJson(response.adapter())}};
+    Json answer = {{"summary", response.summary()}, {"adapter", AdapterJson(response.adapter())}};
+    if (response.truncated()) {
+      answer["truncated"] = true;
+      answer["prompt_tokens"] = response.prompt_tokens();
+      answer["uncut_prompt_tokens"] = response.uncut_prompt_tokens();
+    }
+    return answer;
   });
   return 0;
 }
@@ -76,12 +88,19 @@ absl::StatusOr<int> Score(const UseOptions& options) {
     MELLOW_ASSIGN_OR_RETURN(std::string text, TextField(line, "text"));
     reward::v1::ScoreRequest request;
     request.add_texts(std::move(text));
+    MELLOW_ASSIGN_OR_RETURN(std::string pair, TextField(line, "text_pair", ""));
+    if (!pair.empty()) request.add_text_pairs(std::move(pair));
     MELLOW_ASSIGN_OR_RETURN(const reward::v1::ScoreResponse response, calls.Score(request));
     if (response.scores_size() != 1) return absl::InternalError("the reward server sent no score");
     const reward::v1::TextScore& score = response.scores(0);
-    return Json{{"toxicity", score.toxicity()},
-                {"label", score.label()},
-                {"logits", std::vector<float>(score.logits().begin(), score.logits().end())}};
+    return Json{
+        {"toxicity", score.toxicity()},
+        {"label", score.label()},
+        {"labels", std::vector<std::string>(response.labels().begin(), response.labels().end())},
+        {"probabilities",
+         std::vector<float>(score.probabilities().begin(), score.probabilities().end())},
+        {"logits", std::vector<float>(score.logits().begin(), score.logits().end())},
+        {"truncated", score.truncated()}};
   });
   return 0;
 }
@@ -114,7 +133,9 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
 
   auto score_options = std::make_shared<UseOptions>();
   CLI::App* score = app->add_subcommand(
-      "score", "Score texts for toxicity: JSON lines {\"text\": ...} on standard input");
+      "score",
+      "Score texts for toxicity: JSON lines {\"text\": ...}, or with it {\"text_pair\": ...}, on "
+      "standard input");
   add_common(score, score_options.get());
   score->footer("Example:\n  echo '{\"text\": \"You are a fool.\"}' | mellow score");
   score->callback([=] { *chosen = [=] { return Score(*score_options); }; });

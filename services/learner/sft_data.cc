@@ -29,9 +29,9 @@ absl::StatusOr<std::vector<data::NeededColumn>> ColumnsOf(const SftDataPlan& pla
   return columns;
 }
 
-// Text to ids, cut to `most`; counts the cuts.
-absl::StatusOr<std::vector<int32_t>> Encode(const text::Tokenizer& tokenizer,
-                                            const std::string& text, int most, int* cut) {
+// A summary's ids, cut to `most`; counts the cuts.
+absl::StatusOr<std::vector<int32_t>> EncodeTarget(const text::Tokenizer& tokenizer,
+                                                  const std::string& text, int most, int* cut) {
   MELLOW_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer.Encode(text));
   if (ids.size() <= static_cast<size_t>(most)) return ids;
   ++*cut;
@@ -73,16 +73,17 @@ class Loader {
     std::vector<sft::Pair> pairs;
     pairs.reserve(dataset.rows().size());
     for (const data::Row& row : dataset.rows()) {
-      absl::StatusOr<std::vector<int32_t>> source =
-          Encode(tokenizer_, prompt.Render(row), plan_.max_source_tokens, &out->truncated_sources);
-      absl::StatusOr<std::vector<int32_t>> target =
-          Encode(tokenizer_, row.values[summary], plan_.max_target_tokens, &out->truncated_targets);
+      absl::StatusOr<text::FittedPrompt> source =
+          prompt.Encode(row, tokenizer_, plan_.max_source_tokens.value_or(0));
+      absl::StatusOr<std::vector<int32_t>> target = EncodeTarget(
+          tokenizer_, row.values[summary], plan_.max_target_tokens, &out->truncated_targets);
       for (const absl::Status& status : {source.status(), target.status()}) {
         if (!status.ok())
           return data::BadField("data",
                                 Annotate(status, absl::StrCat(dataset.path(), ":", row.line)));
       }
-      pairs.push_back({*std::move(source), *std::move(target)});
+      if (source->truncated()) ++out->truncated_sources;
+      pairs.push_back({std::move(source->ids), *std::move(target)});
     }
     return pairs;
   }

@@ -38,8 +38,9 @@ absl::Status CheckData(const SftDataPlan& data) {
   MELLOW_RETURN_IF_ERROR(NotBoth(!data.dev_path.empty(), data.dev_fraction > 0,
                                  "data.dev_path and data.dev_fraction"));
   MELLOW_RETURN_IF_ERROR(CheckPositive("data.max_dev_rows", data.max_dev_rows));
-  MELLOW_RETURN_IF_ERROR(Check(data.max_source_tokens >= 2 && data.max_source_tokens <= kMostTokens,
-                               "data.max_source_tokens", data.max_source_tokens,
+  const int most_source_tokens = data.max_source_tokens.value_or(kMostTokens);
+  MELLOW_RETURN_IF_ERROR(Check(most_source_tokens >= 2 && most_source_tokens <= kMostTokens,
+                               "data.max_source_tokens", most_source_tokens,
                                absl::StrCat("from 2 to ", kMostTokens)));
   return Check(data.max_target_tokens >= 2 && data.max_target_tokens <= kMostTokens,
                "data.max_target_tokens", data.max_target_tokens,

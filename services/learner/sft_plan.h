@@ -25,7 +25,7 @@ struct SftDataPlan {
   std::string dev_path;   // empty: none
   double dev_fraction = 0;
   std::optional<int> max_dev_rows;
-  int max_source_tokens = 512;
+  std::optional<int> max_source_tokens;  // absent: prompts are not cut
   int max_target_tokens = 128;
 };
 

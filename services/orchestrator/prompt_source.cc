@@ -35,13 +35,13 @@ class DatasetPromptSource : public PromptSource {
 
   absl::StatusOr<Prompt> Draw(uint64_t prompt_index) const override {
     const data::Row& row = dataset_.rows()[order_->At(prompt_index)];
-    absl::StatusOr<std::vector<int32_t>> ids =
-        tokenizer_->Encode(template_.Render(row), config_.data.max_source_tokens);
-    if (!ids.ok()) {
-      return data::BadField("data.path",
-                            Annotate(ids.status(), absl::StrCat(dataset_.path(), ":", row.line)));
+    absl::StatusOr<text::FittedPrompt> prompt =
+        template_.Encode(row, *tokenizer_, config_.data.max_source_tokens.value_or(0));
+    if (!prompt.ok()) {
+      return data::BadField(
+          "data.path", Annotate(prompt.status(), absl::StrCat(dataset_.path(), ":", row.line)));
     }
-    return Prompt{prompt_index, *std::move(ids), DrawLength(config_, prompt_index)};
+    return Prompt{prompt_index, std::move(prompt->ids), DrawLength(config_, prompt_index)};
   }
 
  private:

@@ -159,7 +159,8 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
                      capacity.model_sha256(),
                      capacity.precision(),
                      capacity.max_request_items(),
-                     capacity.max_new_tokens()};
+                     capacity.max_new_tokens(),
+                     capacity.toxic_label()};
   for (const common::v1::AdapterRef& adapter : request.adapters()) {
     report.adapters.push_back(AdapterRefFromProto(adapter));
   }
@@ -241,6 +242,7 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
   capacity->set_precision(node.report.capacity.precision);
   capacity->set_max_request_items(node.report.capacity.max_request_items);
   capacity->set_max_new_tokens(node.report.capacity.max_new_tokens);
+  capacity->set_toxic_label(node.report.capacity.toxic_label);
   proto->set_leases_done(node.leases_done);
   proto->set_leases_lost(node.leases_lost);
   const AdapterRef* newest = nullptr;

@@ -35,8 +35,8 @@ absl::Status ValidateData(const DataConfig& data) {
   MELLOW_RETURN_IF_ERROR(data.split.Validate());
   if (data.split.train_fraction == 0)
     return Bad("data.train_fraction", data.split.train_fraction, "must be in (0, 1]");
-  if (data.max_source_tokens < 2 || data.max_source_tokens > 65536) {
-    return Bad("data.max_source_tokens", data.max_source_tokens, "must be between 2 and 65536");
+  if (data.max_source_tokens && (*data.max_source_tokens < 2 || *data.max_source_tokens > 65536)) {
+    return Bad("data.max_source_tokens", *data.max_source_tokens, "must be between 2 and 65536");
   }
   return absl::OkStatus();
 }
@@ -129,7 +129,7 @@ absl::Status RunConfig::CheckFits(const NodeReport& node) const {
   MELLOW_RETURN_IF_ERROR(
       check("shard_prompts", std::min(shard_prompts, batch_size), takes.max_request_items));
   if (node.role != NodeRole::kPolicy) return absl::OkStatus();
-  // Not data.max_source_tokens: its default is large, and the prompts may be short.
+  // Not data.max_source_tokens: the prompts may be short.
   MELLOW_RETURN_IF_ERROR(
       check("sampling.max_new_tokens", sampling.max_new_tokens.value_or(0), takes.max_new_tokens));
   // Drawn from [min, max).

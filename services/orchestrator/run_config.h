@@ -21,7 +21,7 @@ struct DataConfig {
   std::optional<int> max_chars;  // length <= max_chars
   std::string filter_column = "dialogue";
   data::SplitRule split;
-  int max_source_tokens = 512;
+  std::optional<int> max_source_tokens;  // absent: what the policy nodes take
 };
 
 // Absent: the policy server's default.

@@ -10,14 +10,30 @@
 #include "services/wire/text_limit.h"
 
 namespace mellow::policy {
+namespace {
+
+constexpr int64_t kMostSourceTokens = 1 << 20;
+
+}  // namespace
+
+int PolicyOptions::SourceTokens() const {
+  if (max_source_tokens > 0) return max_source_tokens;
+  return static_cast<int>(std::min(max_batch_tokens - max_new_tokens, kMostSourceTokens));
+}
 
 int64_t PolicyOptions::TextBytes() const {
-  return max_text_bytes > 0 ? max_text_bytes : wire::DefaultMaxTextBytes(max_source_tokens);
+  return max_text_bytes > 0 ? max_text_bytes : wire::DefaultMaxTextBytes(SourceTokens());
 }
 
 int64_t PolicyOptions::MessageBytes() const {
-  return std::max({wire::MessageBytesFor(queue_capacity, max_source_tokens, TextBytes()),
-                   10 * max_batch_tokens, wire::kMaxAdapterMessageBytes});
+  // A queue full of ordinary prompts, or some of the longest.
+  constexpr int kOrdinaryTokens = 512;
+  constexpr int64_t kLongTexts = 16;
+  return std::max(
+      {wire::MessageBytesFor(queue_capacity, std::min(SourceTokens(), kOrdinaryTokens),
+                             TextBytes()),
+       wire::MessageBytesFor(std::min<int64_t>(queue_capacity, kLongTexts), SourceTokens(), 0),
+       10 * max_batch_tokens, wire::kMaxAdapterMessageBytes});
 }
 
 absl::Status PolicyOptions::Validate() const {
@@ -31,12 +47,12 @@ absl::Status PolicyOptions::Validate() const {
     const char* flag;
     int64_t value, low, high;
   } ranges[] = {{"--threads", threads, 0, 1024},
-                {"--max-source-tokens", max_source_tokens, 1, 1 << 20},
+                {"--max-source-tokens", max_source_tokens, 0, kMostSourceTokens},
                 {"--max-new-tokens", max_new_tokens, 1, 1 << 20},
                 {"--default-max-new-tokens", default_max_new_tokens, 1, max_new_tokens},
                 {"--max-rows", max_rows, 1, 4096},
-                {"--max-batch-tokens", max_batch_tokens, max_source_tokens + max_new_tokens,
-                 int64_t{1} << 32},
+                {"--max-batch-tokens", max_batch_tokens,
+                 std::max(max_source_tokens, 1) + max_new_tokens, int64_t{1} << 32},
                 {"--max-text-bytes", max_text_bytes, 0, int64_t{1} << 30},
                 {"--queue-capacity", queue_capacity, 1, 1 << 20},
                 {"--max-adapters", max_adapters, 1, 1024}};
@@ -59,10 +75,11 @@ void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
   app->add_option("--prompt-template", options->prompt_template,
                   "What Summarize puts around {dialogue}");
   app->add_option("--max-source-tokens", options->max_source_tokens,
-                  "Longer prompts are refused (Summarize truncates)");
+                  "Longer prompts are refused; Summarize cuts the dialogue (0: what "
+                  "--max-batch-tokens leaves beside --max-new-tokens)");
   app->add_option("--max-text-bytes", options->max_text_bytes,
-                  "Longest text that is tokenised, in bytes; longer ones are refused (0: 128 for "
-                  "each of --max-source-tokens, at least 65536)");
+                  "Longest text that is tokenised, in bytes; longer ones are refused (0: follows "
+                  "from --max-source-tokens, at least 65536)");
   app->add_option("--max-new-tokens", options->max_new_tokens,
                   "Most tokens that a request may ask for");
   app->add_option("--default-max-new-tokens", options->default_max_new_tokens,

@@ -20,7 +20,7 @@ struct PolicyOptions {
   int threads = 0;  // 0: all cores
   std::string dtype = "float32";
   std::string prompt_template = kSummarizeTemplate;  // with {dialogue}
-  int max_source_tokens = 512;
+  int max_source_tokens = 0;  // 0: what max_batch_tokens leaves beside max_new_tokens
   int max_new_tokens = 512;
   int64_t max_text_bytes = 0;  // of one text; 0: follows from max_source_tokens
   int default_max_new_tokens = 128;
@@ -29,6 +29,8 @@ struct PolicyOptions {
   int queue_capacity = 512;          // prompts that wait, each lane
   int max_adapters = 8;              // newest versions kept besides the base model
 
+  // What max_source_tokens means.
+  [[nodiscard]] int SourceTokens() const;
   // What max_text_bytes means.
   [[nodiscard]] int64_t TextBytes() const;
   // Of the largest request that these options allow, or the largest part of an adapter's stream.

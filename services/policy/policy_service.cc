@@ -12,6 +12,7 @@
 #include "common/obs/log.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
+#include "common/text/fitted_prompt.h"
 #include "services/policy/proto_convert.h"
 #include "services/wire/text_limit.h"
 
@@ -110,9 +111,9 @@ absl::StatusOr<std::vector<int32_t>> PolicyServiceImpl::SourceIds(const v1::Prom
       return absl::InvalidArgumentError("input: tokens or text must be set");
   }
   if (ids.empty()) return absl::InvalidArgumentError("tokens.ids: is empty");
-  if (static_cast<int>(ids.size()) > options_.max_source_tokens)
+  if (static_cast<int>(ids.size()) > options_.SourceTokens())
     return absl::InvalidArgumentError(absl::StrCat("the prompt has ", ids.size(),
-                                                   " tokens: at most ", options_.max_source_tokens,
+                                                   " tokens: at most ", options_.SourceTokens(),
                                                    " on this node"));
   return ids;
 }
@@ -156,6 +157,7 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(lane, count));
 
   struct Batch {
+    std::vector<int32_t> prompt_tokens;
     std::vector<absl::StatusOr<nn::GeneratedSequence>> sequences;
     std::atomic<size_t> open;
   };
@@ -163,9 +165,13 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
   batch->sequences.resize(count);
   batch->open = count;
   const auto answer = [this, call, response, adapter, batch] {
-    for (const auto& sequence : batch->sequences) {
+    for (size_t i = 0; i < batch->sequences.size(); ++i) {
+      const auto& sequence = batch->sequences[i];
       if (!sequence.ok()) return call->Answer(sequence.status());
       v1::Generation* generation = response->add_generations();
+      // Prompts of others have no template whose end could be kept: too long a one was refused.
+      generation->set_prompt_tokens(batch->prompt_tokens[i]);
+      generation->set_uncut_prompt_tokens(batch->prompt_tokens[i]);
       generation->mutable_ids()->Add(sequence->ids.begin(), sequence->ids.end());
       generation->mutable_logprobs()->Add(sequence->logprobs.begin(), sequence->logprobs.end());
       generation->set_finish_reason(ToProto(sequence->finish));
@@ -180,6 +186,7 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
     MELLOW_ASSIGN_OR_RETURN(std::vector<GenerateJob> jobs,
                             MakeJobs(*request, params, lane, adapter, CallOf(*call)));
     for (size_t i = 0; i < jobs.size(); ++i) {
+      batch->prompt_tokens.push_back(static_cast<int32_t>(jobs[i].source_ids.size()));
       jobs[i].done = [this, answer, batch, i](absl::StatusOr<nn::GeneratedSequence> sequence) {
         batch->sequences[i] = std::move(sequence);
         if (batch->open.fetch_sub(1) == 1) workers_.Add(Workers::Urgency::kAnswer, answer);
@@ -308,13 +315,21 @@ absl::Status PolicyServiceImpl::StartSummarize(rpc::UnaryCall* call,
   };
   workers_.Add(Workers::Urgency::kRequest, [=, this] {
     if (call->gone()()) return call->Answer(absl::CancelledError("the caller cancelled"));
-    auto ids = tokenizer_->Encode(
-        absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", request->dialogue()}}),
-        options_.max_source_tokens);
-    if (!ids.ok()) return call->Answer(Annotate(ids.status(), "dialogue"));
-    response->set_prompt_tokens(static_cast<int32_t>(ids->size()));
+    const int64_t room =
+        options_.max_batch_tokens - int64_t{params.max_new_tokens} * params.num_beams;
+    auto prompt = text::FitPrompt(
+        *tokenizer_,
+        [this](absl::string_view dialogue) {
+          return absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", dialogue}});
+        },
+        request->dialogue(),
+        static_cast<int>(std::clamp<int64_t>(room, 1, options_.SourceTokens())));
+    if (!prompt.ok()) return call->Answer(Annotate(prompt.status(), "dialogue"));
+    response->set_prompt_tokens(prompt->tokens());
+    response->set_uncut_prompt_tokens(prompt->uncut_tokens);
+    response->set_truncated(prompt->truncated());
     std::vector<GenerateJob> jobs(1);
-    jobs[0] = {*std::move(ids),
+    jobs[0] = {std::move(prompt->ids),
                params,
                {},
                adapter,
@@ -349,7 +364,7 @@ absl::Status PolicyServiceImpl::StartScoreTokens(rpc::UnaryCall* call,
       return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "].source_ids: is empty"));
     // A pair is scored in one piece between two decode steps, so its size is bounded by itself.
     const size_t longest =
-        static_cast<size_t>(std::max(options_.max_source_tokens, options_.max_new_tokens));
+        static_cast<size_t>(std::max(options_.SourceTokens(), options_.max_new_tokens));
     if (std::max(next.source_ids.size(), next.target_ids.size()) > longest)
       return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "]: has ", next.source_ids.size(),
                                                      " source_ids and ", next.target_ids.size(),
@@ -499,7 +514,7 @@ grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   response->set_num_decoder_layers(config.num_decoder_layers);
   response->set_parameters(model_->parameter_count());
   response->set_max_new_tokens(options_.max_new_tokens);
-  response->set_max_source_tokens(options_.max_source_tokens);
+  response->set_max_source_tokens(options_.SourceTokens());
   *response->mutable_newest() = ToProto(*adapters_->Newest());
   response->set_model_sha256(model_hash_->Get().value_or(""));
   return grpc::Status::OK;

@@ -47,7 +47,8 @@ void AddRewardFlags(CLI::App* app, RewardOptions* options) {
   app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
   app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8");
   app->add_option("--toxic-label", options->toxic_label,
-                  "Its probability is the toxicity (default: hate, toxic, or the last label)");
+                  "Its probability is the toxicity; needed unless exactly one label has a known "
+                  "name, such as hate, toxic or toxicity");
   app->add_option("--max-batch-tokens", options->max_batch_tokens, "Tokens classified together");
   app->add_option(
       "--queue-capacity", options->queue_capacity,

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/labels.h"
+#include "common/text/classifier_input.h"
 #include "services/wire/text_limit.h"
 
 namespace mellow::reward {
@@ -58,6 +59,9 @@ grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* 
 absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::ScoreRequest* request,
                                            v1::ScoreResponse* response) {
   if (request->texts().empty()) return absl::InvalidArgumentError("texts: is empty");
+  if (!request->text_pairs().empty() && request->text_pairs_size() != request->texts_size())
+    return absl::InvalidArgumentError(absl::StrCat("text_pairs: ", request->text_pairs_size(),
+                                                   " for ", request->texts_size(), " texts"));
   // A field of an enum holds whatever number came.
   if (!v1::Lane_IsValid(request->lane()))
     return absl::InvalidArgumentError(
@@ -66,6 +70,10 @@ absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::Score
   for (int i = 0; i < request->texts_size(); ++i) {
     MELLOW_RETURN_IF_ERROR(
         wire::CheckTextBytes(request->texts(i), max_bytes, absl::StrCat("texts[", i, "]")));
+  }
+  for (int i = 0; i < request->text_pairs_size(); ++i) {
+    MELLOW_RETURN_IF_ERROR(wire::CheckTextBytes(request->text_pairs(i), max_bytes,
+                                                absl::StrCat("text_pairs[", i, "]")));
   }
   auto batch = std::make_shared<Batch>();
   batch->call = call;
@@ -89,13 +97,13 @@ absl::Status RewardServiceImpl::Tokenize(rpc::UnaryCall* call, const v1::ScoreRe
   std::vector<ScoreJob> jobs;
   for (int i = 0; i < request.texts_size(); ++i) {
     if (call->gone()()) return absl::CancelledError("the caller cancelled");
-    // One token more than fits tells whether something was cut.
-    auto ids = tokenizer_->Encode(request.texts(i), window + 1);
-    if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("texts[", i, "]"));
-    batch->truncated.push_back(static_cast<int>(ids->size()) > window);
-    if (batch->truncated.back()) ids->erase(ids->end() - 2);  // the last before </s>
+    auto input = text::EncodeForClassifier(
+        *tokenizer_, request.texts(i), request.text_pairs().empty() ? "" : request.text_pairs(i),
+        window);
+    if (!input.ok()) return Annotate(input.status(), absl::StrCat("texts[", i, "]"));
+    batch->truncated.push_back(input->truncated);
     const size_t index = static_cast<size_t>(i);
-    jobs.push_back({*std::move(ids), call->deadline(), call->gone(),
+    jobs.push_back({std::move(input->ids), call->deadline(), call->gone(),
                     [this, batch, index](absl::StatusOr<std::vector<float>> logits) {
                       batch->logits[index] = std::move(logits);
                       if (batch->open.fetch_sub(1) != 1) return;
@@ -115,7 +123,8 @@ void RewardServiceImpl::Answer(const Batch& batch) {
   for (size_t i = 0; i < batch.logits.size(); ++i) {
     if (!batch.logits[i].ok()) return batch.call->Answer(batch.logits[i].status());
     const std::vector<float>& logits = *batch.logits[i];
-    const std::vector<float> probabilities = nn::Softmax(logits);
+    const std::vector<float> probabilities =
+        nn::Probabilities(logits, model_->config().problem_type);
     v1::TextScore* score = batch.response->add_scores();
     score->mutable_logits()->Add(logits.begin(), logits.end());
     score->mutable_probabilities()->Add(probabilities.begin(), probabilities.end());
@@ -144,6 +153,7 @@ common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
   capacity.set_model_sha256(model_hash_->Get().value_or(""));
   capacity.set_precision(options_.dtype);
   capacity.set_max_request_items(options_.queue_capacity);
+  capacity.set_toxic_label(model_->config().labels[toxic_]);
   return capacity;
 }
 
@@ -152,7 +162,8 @@ grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   *response->mutable_capacity() = Capacity();
   for (const std::string& label : model_->config().labels) response->add_labels(label);
   response->set_toxic_label(model_->config().labels[toxic_]);
-  response->set_max_tokens(model_->config().max_tokens());
+  response->set_problem_type(std::string(nn::ProblemTypeName(model_->config().problem_type)));
+  response->set_max_tokens(std::min(model_->config().max_tokens(), tokenizer_->model_max_length()));
   response->set_parameters(model_->parameter_count());
   response->set_model_sha256(model_hash_->Get().value_or(""));
   return grpc::Status::OK;

@@ -51,7 +51,10 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual(text, out[0]["summary"] + "\n")
 
             scores = harness.json_lines(mellow("score", "--dir", c.folder, stdin='{"text": "You are a brainless fool."}\n{"text": "See you on Monday."}\n', check=0).stdout)
-            self.assertEqual([sorted(s) for s in scores], [["label", "logits", "toxicity"]] * 2)
+            self.assertEqual([sorted(s) for s in scores], [["label", "labels", "logits", "probabilities", "toxicity", "truncated"]] * 2)
+            self.assertEqual([s["labels"] for s in scores], [["nothate", "hate"]] * 2)
+            self.assertEqual([s["toxicity"] for s in scores], [s["probabilities"][1] for s in scores])
+            self.assertEqual({n["toxic_label"] for n in status["nodes"] if n["role"] == "reward"}, {"hate"})
             self.assertGreater(scores[0]["toxicity"], 0.5)
             self.assertLess(scores[1]["toxicity"], 0.5)
 

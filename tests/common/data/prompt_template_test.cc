@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/source_tree.h"
 
 namespace mellow::data {
 namespace {
@@ -49,6 +50,25 @@ TEST(PromptTemplateTest, NamesTheColumnOrTheBraceThatIsWrong) {
 TEST(PromptTemplateTest, ListsItsColumnsOnce) {
   EXPECT_THAT(*PromptTemplate::Columns("{b} {{c}} {a} {b}"), ElementsAre("b", "a"));
   EXPECT_FALSE(PromptTemplate::Columns("{").ok());
+}
+
+TEST(PromptTemplateTest, TooLongAPromptIsCutInsideTheTemplate) {
+  const auto tokenizer = text::LoadTokenizer(SourceTree("/deploy/models/mini-summarizer"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto made = PromptTemplate::Parse("{topic}: {dialogue} {topic}\nSummary:\n", kColumns);
+  ASSERT_TRUE(made.ok()) << made.status();
+  const Row row{.line = 1, .values = {std::string(300, 'a') + "b", "short"}};
+  const auto whole = made->Encode(row, **tokenizer, 0);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(whole->ids, *(*tokenizer)->Encode(made->Render(row)));
+  EXPECT_FALSE(whole->truncated());
+  const auto cut = made->Encode(row, **tokenizer, whole->tokens() - 20);
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  EXPECT_EQ(cut->tokens(), whole->tokens() - 20);
+  EXPECT_EQ(cut->uncut_tokens, whole->tokens());
+  const std::string text = *(*tokenizer)->Decode(cut->ids, /*skip_special_tokens=*/true);
+  EXPECT_TRUE(text.starts_with("short: a")) << text;
+  EXPECT_THAT(text, HasSubstr("a short Summary:"));
 }
 
 }  // namespace

@@ -78,6 +78,17 @@ TEST(EvaluationJsonTest, ReadsBackARow) {
   EXPECT_EQ(RowToJson(*row), json);
 }
 
+TEST(EvaluationJsonTest, ReadsFilesOfOlderVersions) {
+  Evaluation e = MakeEvaluation();
+  e.rows[0].uncut_prompt_tokens = 700;
+  const std::string json = EvaluationToJson(e);
+  EXPECT_EQ(EvaluationFromJson(json)->rows[0].uncut_prompt_tokens, 700);
+  const auto older = EvaluationFromJson(
+      absl::StrReplaceAll(json, {{"\"uncut_prompt_tokens\"", "\"something_else\""}}));
+  ASSERT_TRUE(older.ok()) << older.status();
+  EXPECT_FALSE(older->rows[0].uncut_prompt_tokens.has_value());
+}
+
 TEST(EvaluationJsonTest, NamesWhatIsMissingOrOfAnotherType) {
   const std::string json = EvaluationToJson(MakeEvaluation());
   const auto error = [&](const std::string& from, const std::string& to) {

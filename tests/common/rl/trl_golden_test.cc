@@ -172,9 +172,9 @@ TEST_F(TrlGoldenTest, RunningMomentsAgree) {
     config.use_score_scaling = true;
     const auto batch = c["batch"].get<std::vector<float>>();
     RunningMoments copy = moments;
-    const std::vector<float> scaled = ProcessScores(batch, config, &moments);
+    const std::vector<float> scaled = *ProcessScores(batch, config, &moments);
     config.use_score_norm = true;
-    const std::vector<float> normed = ProcessScores(batch, config, &copy);
+    const std::vector<float> normed = *ProcessScores(batch, config, &copy);
     EXPECT_NEAR(moments.mean, c["mean"].get<double>(), kTolerance);
     EXPECT_NEAR(moments.std, c["std"].get<double>(), kTolerance);
     EXPECT_NEAR(moments.var, c["var"].get<double>(), kTolerance);

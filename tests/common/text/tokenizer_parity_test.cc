@@ -91,8 +91,9 @@ TEST_F(TokenizerParityTest, FlanT5AsTransformers5SavesIt) {
   std::ifstream in(kData + "/flan-t5-base/tokenizer.json");
   nlohmann::json file = nlohmann::json::parse(in);
   file["normalizer"] = nlohmann::json(file["normalizer"]["normalizers"][0]);
-  file["pre_tokenizer"] = {{"type", "Sequence"},
-                           {"pretokenizers", {{{"type", "WhitespaceSplit"}}, file["pre_tokenizer"]}}};
+  file["pre_tokenizer"] = {
+      {"type", "Sequence"},
+      {"pretokenizers", {{{"type", "WhitespaceSplit"}}, file["pre_tokenizer"]}}};
   const auto tokenizer = MakeTokenizer(
       {{"tokenizer.json", file.dump()},
        {"tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 100})"}},

@@ -81,7 +81,7 @@ class HeldOutRowsTest : public ::testing::Test {
         absl::StrCat(R"({"arms": ["base", "newest"], "data": {"path": "PATH", )", data, "}}"));
     auto config = cli::ConfigOf(spec);
     EXPECT_TRUE(config.ok()) << config.status();
-    const auto prompts = cli::ReadEvaluationPrompts(spec, *tokenizer_, &*config);
+    const auto prompts = cli::ReadEvaluationPrompts(spec, *tokenizer_, /*node_tokens=*/0, &*config);
     EXPECT_TRUE(prompts.ok()) << prompts.status();
     Texts texts;
     for (const cli::EvaluationPrompt& prompt : *prompts)

@@ -25,7 +25,7 @@ TEST(SftPlanTest, AnEmptySpecHasTheDocumentedDefaults) {
   const SftPlan& plan = settings->plan;
   EXPECT_THAT(plan.data.prompt_template, HasSubstr("{dialogue}"));
   EXPECT_EQ(plan.data.summary_column, "summary");
-  EXPECT_EQ(plan.data.max_source_tokens, 512);
+  EXPECT_FALSE(plan.data.max_source_tokens.has_value());
   EXPECT_EQ(plan.data.max_target_tokens, 128);
   EXPECT_EQ(plan.trainer.batch_size, 8);
   EXPECT_EQ(plan.trainer.learning_rate, 1e-3);

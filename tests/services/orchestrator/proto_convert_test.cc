@@ -36,7 +36,7 @@ TEST(RunConfigFromProtoTest, FillsInTheDefaults) {
   EXPECT_TRUE(config->sampling.do_sample);
   EXPECT_TRUE(config->reference_is_start);
   EXPECT_EQ(config->reward.label, "nothate");
-  EXPECT_EQ(config->data.max_source_tokens, 512);
+  EXPECT_FALSE(config->data.max_source_tokens.has_value());
   EXPECT_THAT(config->data.prompt_template, HasSubstr("{dialogue}"));
 }
 

@@ -224,6 +224,23 @@ TEST_F(PolicyServiceTest, SummarizeTruncatesALongDialogueInsteadOfRefusingIt) {
   ASSERT_TRUE(stub_->Summarize(&context, request, &response).ok());
   EXPECT_EQ(response.summary(), "5 6 7 1");
   EXPECT_EQ(response.prompt_tokens(), 8);
+  EXPECT_EQ(response.uncut_prompt_tokens(), 13);
+  EXPECT_TRUE(response.truncated());
+  request.set_dialogue("5 8");
+  grpc::ClientContext second;
+  ASSERT_TRUE(stub_->Summarize(&second, request, &response).ok());
+  EXPECT_EQ(response.prompt_tokens(), response.uncut_prompt_tokens());
+  EXPECT_FALSE(response.truncated());
+}
+
+TEST(PolicyOptionsTest, TheLimitOfSourceTokensIsWhatTheBudgetLeaves) {
+  PolicyOptions options;
+  EXPECT_EQ(options.SourceTokens(), options.max_batch_tokens - options.max_new_tokens);
+  options.max_batch_tokens = 4096;
+  options.max_new_tokens = 96;
+  EXPECT_EQ(options.SourceTokens(), 4000);
+  options.max_source_tokens = 512;
+  EXPECT_EQ(options.SourceTokens(), 512);
 }
 
 TEST_F(PolicyServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {

@@ -4,6 +4,7 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 
@@ -31,6 +32,16 @@ class LetterTokenizer : public text::Tokenizer {
     for (char c : text)
       if (max_tokens == 0 || static_cast<int>(ids.size()) < max_tokens - 1) ids.push_back(c - 'a');
     ids.push_back(2);
+    return ids;
+  }
+  absl::StatusOr<std::vector<int32_t>> EncodePair(absl::string_view text, absl::string_view pair,
+                                                  int max_tokens) const override {
+    auto more = Encode(pair, 0);
+    if (!more.ok()) return more;
+    more->front() = 2;  // the second text opens with </s>
+    const int rest = static_cast<int>(more->size());
+    auto ids = Encode(text, max_tokens > 0 ? std::max(2, max_tokens - rest) : 0);
+    if (ids.ok()) ids->insert(ids->end(), more->begin(), more->end());
     return ids;
   }
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t>, bool) const override { return ""; }
@@ -160,6 +171,33 @@ TEST_F(RewardServiceTest, UsersBeyondTheQueueAreRefusedAndARunIsNot) {
   EXPECT_TRUE(rollout.get().ok());
 }
 
+TEST_F(RewardServiceTest, ScoresTextPairs) {
+  v1::ScoreRequest request;
+  for (const char* text : {"ab", "ab", "abcdef"}) request.add_texts(text);
+  for (const char* pair : {"ad", "", "af"}) request.add_text_pairs(pair);
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  ASSERT_TRUE(stub_->Score(&context, request, &response).ok());
+  EXPECT_EQ(response.scores(0).logits(1), 3) << "the last letter of <s>ab</s></s>ad</s>";
+  EXPECT_EQ(response.scores(1).logits(1), 1) << "an empty one is none";
+  EXPECT_EQ(response.scores(2).logits(1), 5);
+  EXPECT_TRUE(response.scores(2).truncated()) << "the longer text is cut to the window of 10";
+  EXPECT_FALSE(response.scores(0).truncated());
+  EXPECT_THAT(model_.batches(), ElementsAre(::testing::UnorderedElementsAre(8u, 4u, 10u)));
+}
+
+TEST_F(RewardServiceTest, TextPairsAreAsManyAsTexts) {
+  v1::ScoreRequest request;
+  request.add_texts("a");
+  request.add_text_pairs("a");
+  request.add_text_pairs("a");
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status = stub_->Score(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "text_pairs: 2 for 1 texts");
+}
+
 TEST_F(RewardServiceTest, AnUnknownLaneIsNamed) {
   v1::ScoreRequest request;
   request.add_texts("a");
@@ -179,12 +217,15 @@ TEST_F(RewardServiceTest, BadTextsAreNamed) {
   EXPECT_TRUE(Score({"a"}, &response).ok());
 }
 
-TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFiles) {
+TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFilesAndItsLabels) {
   grpc::ClientContext context;
   v1::GetInfoResponse response;
   ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
   EXPECT_EQ(response.model_sha256(),
             *nn::HashModelFolder(SourceTree("/deploy/models/mini-toxicity")));
+  EXPECT_EQ(response.toxic_label(), "hate");
+  EXPECT_EQ(response.capacity().toxic_label(), "hate");
+  EXPECT_EQ(response.problem_type(), "single_label_classification");
 }
 
 }  // namespace

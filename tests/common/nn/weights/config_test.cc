@@ -151,9 +151,9 @@ TEST(RobertaConfigTest, LabelsAreInTheOrderOfTheirIds) {
 }
 
 TEST(RobertaConfigTest, RefusesLabelsWithGaps) {
-  for (const char* bad :
-       {R"({"1": "a", "2": "b"})", R"({"0": "a", "2": "b"})", R"({"0": 1})", R"({"a": "b"})",
-        R"({"00": "a"})", R"({"-1": "a", "0": "b"})", "[]", "{}", R"(["a"])", "3"}) {
+  for (const char* bad : {R"({"1": "a", "2": "b"})", R"({"0": "a", "2": "b"})", R"({"0": [1]})",
+                          R"({"a": "b"})", R"({"00": "a"})", R"({"0": 0.5})", R"({"0": null})",
+                          R"({"-1": "a", "0": "b"})", "[]", "{}", R"(["a"])", "3"}) {
     const absl::Status status = Roberta({{"id2label", json::parse(bad)}}).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << bad;
     EXPECT_THAT(std::string(status.message()), HasSubstr("id2label is"));
