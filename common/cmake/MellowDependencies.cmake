@@ -52,7 +52,8 @@ add_library(mellow_sentencepiece STATIC IMPORTED)
 add_library(sentencepiece::sentencepiece ALIAS mellow_sentencepiece)
 set_target_properties(mellow_sentencepiece PROPERTIES IMPORTED_LOCATION "${mellow_spm}/lib/libsentencepiece.a")
 target_include_directories(mellow_sentencepiece SYSTEM INTERFACE "${mellow_spm}/include")
-target_link_libraries(mellow_sentencepiece INTERFACE protobuf::libprotobuf-lite Threads::Threads)
+# Not the lite library: the services link the full one, which has all of it, and one process needs one.
+target_link_libraries(mellow_sentencepiece INTERFACE protobuf::libprotobuf Threads::Threads)
 
 # Debian's prometheus-cpp and SQLite under the names we use.
 add_library(prometheus::prometheus ALIAS prometheus-cpp::core)

@@ -9,26 +9,17 @@
 namespace mellow::text {
 namespace {
 
-std::vector<AddedToken> Select(const std::vector<AddedToken>& tokens, bool normalized) {
-  std::vector<AddedToken> selected;
-  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(selected),
-               [&](const AddedToken& token) { return token.normalized == normalized; });
-  return selected;
-}
-
-ByteTrie MakeTrie(const std::vector<AddedToken>& tokens) {
-  std::vector<std::pair<std::string, int32_t>> entries;
-  for (const AddedToken& token : tokens) {
-    entries.emplace_back(token.content, static_cast<int32_t>(entries.size()));
-  }
-  return ByteTrie(std::move(entries));
+// Where the character that ends at `end` begins; end > 0.
+size_t CharacterBegin(absl::string_view text, size_t end) {
+  size_t begin = end - 1;
+  while (begin > 0 && (text[begin] & 0xC0) == 0x80) --begin;
+  return begin;
 }
 
 // Where the white space that ends at `end` begins, not before `floor`.
 size_t WhiteSpaceBegin(absl::string_view text, size_t floor, size_t end) {
   while (end > floor) {
-    size_t begin = end - 1;
-    while (begin > floor && (text[begin] & 0xC0) == 0x80) --begin;
+    const size_t begin = CharacterBegin(text, end);
     if (!IsWhiteSpace(DecodeUtf8(text, begin).code_point)) break;
     end = begin;
   }
@@ -44,17 +35,67 @@ size_t WhiteSpaceEnd(absl::string_view text, size_t begin) {
   return begin;
 }
 
+bool TouchesWord(absl::string_view text, size_t begin, size_t end) {
+  return (begin > 0 && IsWordCharacter(DecodeUtf8(text, CharacterBegin(text, begin)).code_point)) ||
+         (end < text.size() && IsWordCharacter(DecodeUtf8(text, end).code_point));
+}
+
 }  // namespace
 
-AddedTokenSplitter::AddedTokenSplitter(const std::vector<AddedToken>& tokens, bool normalized)
-    : tokens_(Select(tokens, normalized)), trie_(MakeTrie(tokens_)) {}
+void AddedVocabulary::Add(const AddedToken& token, const ModelVocabulary& model) {
+  if (token.content.empty()) return;
+  if (token.special && special_set_.insert(token.content).second) special_.push_back(token);
+  if (Has(token)) return;
+  int32_t id = IdOf(token.content, model);
+  if (id < 0) {
+    id = model.size;
+    if (!by_id_.empty()) id = std::max(id, by_id_.rbegin()->first + 1);
+  }
+  ids_[token.content] = id;
+  by_id_[id] = token;
+  if (!special_set_.contains(token.content)) classic_.push_back(token);
+}
 
-std::vector<TextPart> AddedTokenSplitter::Split(absl::string_view text) const {
-  std::vector<TextPart> parts;
-  size_t done = 0;  // the text before it is in `parts`
+int32_t AddedVocabulary::IdOf(const std::string& content, const ModelVocabulary& model) const {
+  if (const auto it = ids_.find(content); it != ids_.end()) return it->second;
+  const auto it = model.ids.find(content);
+  return it == model.ids.end() ? -1 : it->second;
+}
+
+bool AddedVocabulary::Has(const AddedToken& token) const {
+  const auto it = ids_.find(token.content);
+  return it != ids_.end() && by_id_.at(it->second) == token;
+}
+
+AddedTokenSplitter::AddedTokenSplitter(
+    const AddedVocabulary& added, bool normalized, bool split_special,
+    absl::FunctionRef<std::string(absl::string_view)> normalize) {
+  std::vector<std::pair<std::string, int32_t>> entries;
+  for (const auto* list : {&added.special_, &added.classic_}) {
+    for (const AddedToken& token : *list) {
+      if (token.normalized != normalized) continue;
+      const int32_t id = added.ids_.at(token.content);
+      const AddedToken& flags = added.by_id_.at(id);
+      entries.emplace_back(normalize(token.content), static_cast<int32_t>(tokens_.size()));
+      tokens_.push_back({.id = id,
+                         .single_word = flags.single_word,
+                         .lstrip = flags.lstrip,
+                         .rstrip = flags.rstrip,
+                         .ignored = split_special && added.IsSpecial(flags.content)});
+    }
+  }
+  // Of contents that normalize to the same text the first one is found.
+  std::reverse(entries.begin(), entries.end());
+  trie_ = ByteTrie(std::move(entries));
+}
+
+void AddedTokenSplitter::ForEachPart(absl::string_view text,
+                                     absl::FunctionRef<bool(const TextPart&)> visit) const {
+  size_t done = 0;             // the text before it has been visited
+  size_t white = 0, dark = 0;  // the white space that rstrip found last: from, to
   for (size_t pos = 0; pos < text.size();) {
     size_t length = 0;
-    const AddedToken* token = nullptr;
+    const Token* token = nullptr;
     trie_.ForEachPrefix(text.substr(pos), [&](size_t n, int32_t index) {
       length = n;
       token = &tokens_[index];
@@ -63,14 +104,23 @@ std::vector<TextPart> AddedTokenSplitter::Split(absl::string_view text) const {
       ++pos;
       continue;
     }
-    const size_t begin = token->lstrip ? WhiteSpaceBegin(text, done, pos) : pos;
-    const size_t end = token->rstrip ? WhiteSpaceEnd(text, pos + length) : pos + length;
-    if (begin > done) parts.push_back({text.substr(done, begin - done), -1});
-    parts.push_back({text.substr(begin, end - begin), token->id});
-    done = pos = end;
+    size_t begin = pos;
+    size_t end = pos + length;
+    pos = end;  // the search goes on here, whatever rstrip takes
+    if (token->ignored || (token->single_word && TouchesWord(text, begin, end))) continue;
+    if (token->lstrip) begin = WhiteSpaceBegin(text, done, begin);
+    if (token->rstrip) {
+      if (end < white || end > dark) {
+        white = end;
+        dark = WhiteSpaceEnd(text, end);
+      }
+      end = dark;
+    }
+    if (begin > done && !visit({text.substr(done, begin - done), -1})) return;
+    if (!visit({text.substr(begin, end - begin), token->id})) return;
+    done = end;
   }
-  if (done < text.size()) parts.push_back({text.substr(done), -1});
-  return parts;
+  if (done < text.size()) visit({text.substr(done), -1});
 }
 
 }  // namespace mellow::text

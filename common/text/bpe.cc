@@ -4,38 +4,38 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "common/text/byte_level.h"
 
 namespace mellow::text {
 
 absl::StatusOr<Bpe> Bpe::Create(const absl::flat_hash_map<std::string, int32_t>& vocab,
-                                absl::string_view merges) {
+                                const Merges& merges, const Options& options) {
   Bpe bpe;
+  bpe.options_ = options;
   for (int byte = 0; byte < 256; ++byte) {
     const auto it = vocab.find(ByteCharacters()[byte]);
     bpe.byte_ids_[byte] = it == vocab.end() ? -1 : it->second;
   }
-  int line_number = 0;
   int32_t rank = 0;
-  for (absl::string_view line : absl::StrSplit(merges, '\n')) {
-    ++line_number;
-    line = absl::StripSuffix(line, "\r");
-    if (line.empty() || (line_number == 1 && absl::StartsWith(line, "#version"))) continue;
-    const std::pair<absl::string_view, absl::string_view> pair =
-        absl::StrSplit(line, absl::MaxSplits(' ', 1));
-    const auto left = vocab.find(pair.first);
-    const auto right = vocab.find(pair.second);
-    const auto result = vocab.find(absl::StrCat(pair.first, pair.second));
+  for (const auto& [left_text, right_text] : merges) {
+    const auto left = vocab.find(left_text);
+    const auto right = vocab.find(right_text);
+    const auto result = vocab.find(absl::StrCat(left_text, right_text));
     if (left == vocab.end() || right == vocab.end() || result == vocab.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "line ", line_number, " is not a pair of vocabulary entries that make a third"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("merge ", rank + 1, " (\"", absl::Utf8SafeCEscape(left_text), "\" \"",
+                       absl::Utf8SafeCEscape(right_text),
+                       "\") is not a pair of vocabulary entries that make a third"));
     }
     bpe.merges_[Key(left->second, right->second)] = {rank++, result->second};
     bpe.results_.push_back(result->second);
+  }
+  if (options.ignore_merges) {
+    for (const auto& [text, id] : vocab) {
+      if (auto bytes = BytesOfToken(text)) bpe.words_[*std::move(bytes)] = id;
+    }
   }
   return bpe;
 }
@@ -49,16 +49,23 @@ void Bpe::Offer(int32_t pos, Scratch* scratch) const {
 }
 
 void Bpe::Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const {
+  if (const auto it = words_.find(word); it != words_.end()) {
+    ids->push_back(it->second);
+    return;
+  }
   auto& symbols = scratch->symbols_;
   auto& queue = scratch->queue_;
   symbols.clear();
   queue.clear();
   symbols.reserve(word.size());
   queue.reserve(word.size());
+  bool fuse = false;  // the symbol before is an unknown one that takes in the next
   for (const char c : word) {
-    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+    const int32_t known = byte_ids_[static_cast<uint8_t>(c)];
+    const int32_t id = known >= 0 ? known : options_.unk_id;
     const int32_t pos = static_cast<int32_t>(symbols.size());
-    if (id >= 0) symbols.push_back({id, pos - 1, pos + 1});
+    if (id >= 0 && !(known < 0 && fuse)) symbols.push_back({id, pos - 1, pos + 1});
+    fuse = known < 0 && options_.fuse_unk;
   }
   if (symbols.empty()) return;
   symbols.back().next = -1;

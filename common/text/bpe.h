@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -12,14 +13,23 @@
 
 namespace mellow::text {
 
+// What a byte-level BPE does beside its merges.
+struct BpeOptions {
+  int32_t unk_id = -1;         // of a byte that is not in the vocabulary; -1: it vanishes
+  bool fuse_unk = false;       // adjacent unknown bytes are one
+  bool ignore_merges = false;  // a word that is in the vocabulary is its one token
+};
+
 // The merges of a byte-level BPE. Immutable after Create, thread-safe.
 class Bpe {
  public:
-  // `vocab` holds the entries of vocab.json, `merges` the bytes of merges.txt: one pair a line, the
-  // best first. InvalidArgument: a line that is no pair, or whose parts or result are not in the
-  // vocabulary.
+  using Merges = std::vector<std::pair<std::string, std::string>>;
+  using Options = BpeOptions;
+
+  // `merges`: the best first. InvalidArgument: one whose parts or result are not in the vocabulary.
   [[nodiscard]] static absl::StatusOr<Bpe> Create(
-      const absl::flat_hash_map<std::string, int32_t>& vocab, absl::string_view merges);
+      const absl::flat_hash_map<std::string, int32_t>& vocab, const Merges& merges,
+      const Options& options = {});
 
   // Buffers that calls of one thread share.
   class Scratch {
@@ -40,12 +50,11 @@ class Bpe {
     std::vector<Candidate> queue_;  // a heap
   };
 
-  // Appends the ids of the bytes of `word`. A byte that is not in the vocabulary vanishes, as in
-  // the tokenizers' BPE without an unknown token. O(n log n). A word is shorter than 2 GiB.
+  // Appends the ids of the bytes of `word`. O(n log n). A word is shorter than 2 GiB.
   void Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const;
 
  private:
-  struct Merge {
+  struct MergeRule {
     int32_t rank;
     int32_t id;  // of the result
   };
@@ -56,8 +65,10 @@ class Bpe {
   void Offer(int32_t pos, Scratch* scratch) const;
 
   std::array<int32_t, 256> byte_ids_;  // -1: not in the vocabulary
-  absl::flat_hash_map<uint64_t, Merge> merges_;
+  absl::flat_hash_map<uint64_t, MergeRule> merges_;
   std::vector<int32_t> results_;  // rank -> id
+  Options options_;
+  absl::flat_hash_map<std::string, int32_t> words_;  // as bytes; empty unless ignore_merges
 };
 
 }  // namespace mellow::text

@@ -37,20 +37,6 @@ constexpr std::array<int16_t, kCharacterEnd> MakeBytes() {
 
 constexpr std::array<int16_t, kCharacterEnd> kBytes = MakeBytes();  // -1: stands for no byte
 
-void AppendBytesOfToken(absl::string_view text, std::string* out) {
-  const size_t before = out->size();
-  for (size_t pos = 0; pos < text.size();) {
-    const Utf8Char c = DecodeUtf8(text, pos);
-    if (c.code_point >= kCharacterEnd || kBytes[c.code_point] < 0) {
-      out->resize(before);
-      out->append(text.data(), text.size());
-      return;
-    }
-    out->push_back(static_cast<char>(kBytes[c.code_point]));
-    pos += c.size;
-  }
-}
-
 // The end of the run of characters of one class.
 size_t RunEnd(absl::string_view text, size_t pos, WordClass word_class) {
   while (pos < text.size()) {
@@ -81,9 +67,21 @@ const std::array<std::string, 256>& ByteCharacters() {
   return *strings;
 }
 
+std::optional<std::string> BytesOfToken(absl::string_view text) {
+  std::string bytes;
+  for (size_t pos = 0; pos < text.size();) {
+    const Utf8Char c = DecodeUtf8(text, pos);
+    if (c.code_point >= kCharacterEnd || kBytes[c.code_point] < 0) return std::nullopt;
+    bytes.push_back(static_cast<char>(kBytes[c.code_point]));
+    pos += c.size;
+  }
+  return bytes;
+}
+
 std::string BytesOfTokens(const std::vector<absl::string_view>& texts) {
   std::string bytes;
-  for (const absl::string_view text : texts) AppendBytesOfToken(text, &bytes);
+  for (const absl::string_view text : texts)
+    bytes += BytesOfToken(text).value_or(std::string(text));
   return bytes;
 }
 

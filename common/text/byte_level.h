@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ namespace mellow::text {
 
 // The printable character that stands for each byte in vocab.json and merges.txt, as UTF-8.
 [[nodiscard]] const std::array<std::string, 256>& ByteCharacters();
+
+// The bytes that `text` stands for; nullopt: a character of it stands for no byte.
+[[nodiscard]] std::optional<std::string> BytesOfToken(absl::string_view text);
 
 // The bytes that `texts` (entries of vocab.json) stand for. A text with a character that stands for
 // no byte is taken as it is.

@@ -17,12 +17,11 @@ struct ClassifierInput {
   bool truncated = false;  // the text had more than fits
 };
 
-// A text as <s>text</s>, or with a `pair` that is not empty both as <s>text</s></s>pair</s>, of at
-// most `window` tokens. What is too long is cut at the end; of two texts as Hugging Face's fast
-// tokenizers do it by "longest_first": the longer one down to the length of the shorter one, then
-// both alike. InvalidArgument: not UTF-8 (of two texts the message names "text" or "text_pair"), a
-// window without room for the special tokens. Unimplemented: a pair, and a tokenizer that does not
-// put a text between <s> and </s>.
+// A text, or with a `pair` that is not empty both, as the tokenizer frames them (RoBERTa:
+// <s>text</s> and <s>text</s></s>pair</s>), of at most `window` tokens and the tokenizer's
+// model_max_length. What is too long is cut as Encode and EncodePair do it. InvalidArgument: not
+// UTF-8 (of two texts the message names "text" or "text_pair"), a window without room for the
+// special tokens.
 [[nodiscard]] absl::StatusOr<ClassifierInput> EncodeForClassifier(const Tokenizer& tokenizer,
                                                                   absl::string_view text,
                                                                   absl::string_view pair,

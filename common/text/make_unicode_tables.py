@@ -5,7 +5,7 @@
     python3.11 make_unicode_tables.py > unicode_tables.inc
 
 The versions are chosen, not accidental: the tokenizers' regular expressions (Oniguruma) know Unicode 14.0, which is
-Python 3.11's, and their grapheme clusters Unicode 16.0, which is that of regex 2024.11.6. Both were compared with the
+Python 3.11's, and their grapheme clusters and \\w Unicode 16.0, which is that of regex 2024.11.6. All were compared with the
 reference on every code point. Another version would make other tokens of the code points assigned in between.
 """
 
@@ -22,6 +22,7 @@ GRAPHEME = {
     "kPrepend": regex.compile(r"\p{GCB=Prepend}"),
     "kControl": regex.compile(r"\p{GCB=Control}|\p{GCB=CR}|\p{GCB=LF}"),
 }
+WORD_CHARACTER = regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]")
 
 
 def word_class(char):
@@ -30,6 +31,10 @@ def word_class(char):
 
 def grapheme_class(char):
     return next((name for name, pattern in GRAPHEME.items() if pattern.match(char)), None)
+
+
+def word_character(char):
+    return "kYes" if WORD_CHARACTER.match(char) else None
 
 
 def print_table(name, kind, classify):
@@ -56,3 +61,4 @@ def print_table(name, kind, classify):
 print("// Made by make_unicode_tables.py; not edited by hand.")
 print_table("kWordClasses", "WordClass", word_class)
 print_table("kGraphemeClasses", "GraphemeClass", grapheme_class)
+print_table("kWordCharacters", "WordCharacter", word_character)

@@ -1,11 +1,14 @@
 #ifndef MELLOW_COMMON_TEXT_TOKENIZER_H_
 #define MELLOW_COMMON_TEXT_TOKENIZER_H_
 
+#include <climits>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -13,30 +16,60 @@
 
 namespace mellow::text {
 
-// A model folder's tokenizer with the results of its Hugging Face *fast* tokenizer. Immutable,
-// thread-safe.
+// A model folder's tokenizer with the results of the *fast* tokenizer that AutoTokenizer of
+// transformers 4.45 loads from it. Immutable, thread-safe.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
   // Ids with the special tokens that the model expects (T5: trailing </s>; RoBERTa: <s> ... </s>).
-  // max_tokens > 0: truncated as transformers does it (content is cut at the end, the special
-  // tokens stay). InvalidArgument: `text` is not UTF-8 (the message gives the byte offset).
+  // max_tokens > 0: truncated as transformers does it (content is cut at the end, or at the
+  // beginning where the folder's truncation_side is left; the special tokens stay).
+  // InvalidArgument: `text` is not UTF-8 (the message gives the byte offset), or max_tokens has no
+  // room for the special tokens.
   [[nodiscard]] virtual absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
                                                                     int max_tokens = 0) const = 0;
 
-  // As transformers' decode(clean_up_tokenization_spaces=False). InvalidArgument: an id outside the
-  // vocabulary.
+  // A pair of texts (RoBERTa: <s> a </s></s> b </s>; T5: a </s> b </s>). max_tokens > 0: the longer
+  // of the two is cut first. InvalidArgument: as Encode, naming "text" or "text_pair";
+  // Unimplemented: the tokenizer takes no pairs.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<int32_t>> EncodePair(
+      absl::string_view /*text*/, absl::string_view /*pair*/, int /*max_tokens*/ = 0) const {
+    return absl::UnimplementedError("the tokenizer takes no pairs of texts");
+  }
+
+  // As transformers' decode, with the folder's clean_up_tokenization_spaces (off unless it is set).
+  // InvalidArgument: an id outside the vocabulary.
   [[nodiscard]] virtual absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids,
                                                            bool skip_special_tokens) const = 0;
 
   // The ids that Encode and Decode know: 0 <= id < vocab_size().
   [[nodiscard]] virtual int vocab_size() const = 0;
+
+  // The folder's model_max_length: to how many tokens a classification pipeline cuts its texts.
+  // INT_MAX: it sets none. Encode does not apply it; T5's generate ignores it, as transformers
+  // does.
+  [[nodiscard]] virtual int model_max_length() const { return INT_MAX; }
 };
 
-// Picks by the files of the folder: spiece.model (T5) or vocab.json + merges.txt (RoBERTa).
-// NotFound: neither; DataLoss/InvalidArgument: a corrupt file, named.
+// Loads the tokenizer of a model folder.
+//
+// Which class it is: tokenizer_class of tokenizer_config.json, else of config.json, else by
+// config.json's model_type, else by the files. Known are those of T5, MT5 and RoBERTa, and
+// PreTrainedTokenizerFast or TokenizersBackend, which are what tokenizer.json says.
+// Which file counts: tokenizer.json, read as what it is. T5's spiece.model is converted instead
+// where there is no tokenizer.json, or where tokenizer_config.json sets add_prefix_space (that is
+// what transformers does, and why it ignores tokenizer.json in many folders); RoBERTa's vocab.json
+// and merges.txt where there is no tokenizer.json. Added and special tokens of
+// tokenizer_config.json, special_tokens_map.json and added_tokens.json are added to either.
+//
+// NotFound: no such files; InvalidArgument: a corrupt file, or one with a part that is not
+// implemented; the message names file, field and value.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder);
+
+// The same from files in memory, by name. `folder` stands for where they lie in errors.
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(
+    const std::map<std::string, std::string>& files, const std::string& folder);
 
 }  // namespace mellow::text
 

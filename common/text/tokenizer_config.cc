@@ -4,164 +4,218 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/file.h"
+#include "absl/strings/strip.h"
 #include "common/base/status.h"
-#include "nlohmann/json.hpp"
+#include "common/text/json_object.h"
+#include "common/text/tokenizer_json.h"
 
 namespace mellow::text {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr int kMaxExtraIds = 100000;
 
-// The object in the file; an empty one if there is no such file. Members named in `skip` are not
-// kept.
-absl::StatusOr<Json> ReadJsonObject(const std::string& path,
-                                    const std::vector<std::string>& skip = {}) {
-  const absl::StatusOr<std::string> text = ReadFile(path);
-  if (absl::IsNotFound(text.status())) return Json::object();
-  MELLOW_RETURN_IF_ERROR(text.status());
-  const auto keep = [&](int depth, Json::parse_event_t event, Json& value) {
-    return depth != 1 || event != Json::parse_event_t::key ||
-           std::find(skip.begin(), skip.end(), value.get_ref<const std::string&>()) == skip.end();
-  };
-  Json json = Json::parse(*text, keep, /*allow_exceptions=*/false);
-  if (!json.is_object())
-    return absl::InvalidArgumentError(absl::StrCat(path, ": not a JSON object"));
-  return json;
+// The object in the file; an empty one if there is no such file.
+absl::StatusOr<Json> ReadObject(const FileMap& files, const std::string& folder, const char* name) {
+  const auto file = files.find(name);
+  if (file == files.end()) return Json::object();
+  return ParseJson(file->second, absl::StrCat(folder, "/", name));
 }
 
-absl::Status WrongField(absl::string_view path, absl::string_view field,
-                        absl::string_view expected) {
-  return absl::InvalidArgumentError(absl::StrCat(path, ": ", field, " is not ", expected));
+// nullopt: a class of another family.
+std::optional<TokenizerClass> ClassOf(absl::string_view name) {
+  name = absl::StripSuffix(name, "Fast");
+  if (name == "T5Tokenizer" || name == "MT5Tokenizer") return TokenizerClass::kT5;
+  if (name == "RobertaTokenizer") return TokenizerClass::kRoberta;
+  if (name == "PreTrainedTokenizer" || name == "TokenizersBackend") return TokenizerClass::kAnyJson;
+  return std::nullopt;
 }
 
-// nullopt: absent or null.
-absl::StatusOr<std::optional<bool>> OptionalFlag(const Json& object, const char* field,
-                                                 const std::string& path) {
-  const auto it = object.find(field);
-  if (it == object.end() || it->is_null()) return std::nullopt;
-  if (!it->is_boolean()) return WrongField(path, field, "true or false");
-  return it->get<bool>();
-}
-
-absl::StatusOr<bool> Flag(const Json& object, const char* field, const std::string& path) {
-  MELLOW_ASSIGN_OR_RETURN(const std::optional<bool> flag, OptionalFlag(object, field, path));
-  return flag.value_or(false);
-}
-
-absl::StatusOr<AddedToken> ReadAddedToken(const std::string& key, const Json& json,
-                                          const std::string& path) {
-  const std::string field = absl::StrCat("added_tokens_decoder[", key, "]");
-  AddedToken token;
-  if (!absl::SimpleAtoi(key, &token.id) || token.id < 0 || token.id >= kMaxVocabSize) {
-    return WrongField(path, field, "named by a token id");
-  }
-  if (!json.is_object()) return WrongField(path, field, "an object");
-  const auto content = json.find("content");
-  if (content == json.end() || !content->is_string() ||
-      content->get_ref<const std::string&>().empty()) {
-    return WrongField(path, absl::StrCat(field, ".content"), "a string that is not empty");
-  }
-  token.content = content->get<std::string>();
-  MELLOW_ASSIGN_OR_RETURN(token.lstrip, Flag(json, "lstrip", path));
-  MELLOW_ASSIGN_OR_RETURN(token.rstrip, Flag(json, "rstrip", path));
-  MELLOW_ASSIGN_OR_RETURN(token.normalized, Flag(json, "normalized", path));
-  MELLOW_ASSIGN_OR_RETURN(token.special, Flag(json, "special", path));
-  MELLOW_ASSIGN_OR_RETURN(const bool single_word, Flag(json, "single_word", path));
-  if (single_word) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": ", field, ".single_word: tokens that must be whole words are not supported"));
-  }
-  return token;
-}
-
-absl::Status ReadTokenizerConfigJson(const std::string& path, TokenizerConfig* config) {
-  MELLOW_ASSIGN_OR_RETURN(const Json json, ReadJsonObject(path));
-  if (const auto it = json.find("added_tokens_decoder"); it != json.end() && !it->is_null()) {
-    if (!it->is_object()) return WrongField(path, "added_tokens_decoder", "an object");
-    for (const auto& [key, value] : it->items()) {
-      MELLOW_ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(key, value, path));
-      config->added_tokens.push_back(std::move(token));
-    }
-  }
-  if (const auto it = json.find("extra_ids"); it != json.end() && !it->is_null()) {
-    if (!it->is_number_integer() || *it < 0 || *it > kMaxExtraIds) {
-      return WrongField(path, "extra_ids", absl::StrCat("a number from 0 to ", kMaxExtraIds));
-    }
-    config->extra_ids = it->get<int>();
-  }
-  MELLOW_ASSIGN_OR_RETURN(config->add_prefix_space, OptionalFlag(json, "add_prefix_space", path));
-  return absl::OkStatus();
-}
-
-// Calls visit(type, step) for a normalizer or pre_tokenizer of tokenizer.json, or for the members
-// of a Sequence of them.
-template <typename Visit>
-void ForEachStep(const Json& json, Visit visit) {
-  if (!json.is_object()) return;
-  for (const char* list : {"normalizers", "pretokenizers"}) {
-    if (const auto it = json.find(list); it != json.end() && it->is_array()) {
-      for (const Json& step : *it) ForEachStep(step, visit);
-    }
-  }
-  if (const auto it = json.find("type"); it != json.end() && it->is_string()) {
-    visit(it->get_ref<const std::string&>(), json);
+void ReadClass(JsonObject* part, TokenizerConfig* config) {
+  const auto name = part->OptionalString("tokenizer_class");
+  if (config->tokenizer_class.has_value() || !name.has_value()) return;
+  config->tokenizer_class = ClassOf(*name);
+  if (!config->tokenizer_class.has_value()) {
+    part->Reject("tokenizer_class",
+                 "T5Tokenizer, MT5Tokenizer, RobertaTokenizer, PreTrainedTokenizerFast or "
+                 "TokenizersBackend");
   }
 }
 
-absl::Status ReadTokenizerJson(const std::string& path, TokenizerConfig* config) {
-  MELLOW_ASSIGN_OR_RETURN(const Json json, ReadJsonObject(path, {"model", "added_tokens"}));
-  config->has_tokenizer_json = !json.empty();
-  for (const char* field : {"normalizer", "pre_tokenizer"}) {
-    const auto it = json.find(field);
-    if (it == json.end()) continue;
-    ForEachStep(*it, [&](const std::string& type, const Json& step) {
-      const auto right = step.find("strip_right");
-      if (type == "Strip" && right != step.end() && *right == true) config->strip_right = true;
-      if (type == "WhitespaceSplit") config->split_whitespace = true;
+// `always_special`: the file is one of special tokens alone.
+absl::StatusOr<SpecialToken> ReadSpecialToken(const Json& json, const std::string& name,
+                                              bool always_special) {
+  SpecialToken special;
+  if (json.is_string()) {
+    special.token.content = json.get<std::string>();
+    return special;
+  }
+  MELLOW_ASSIGN_OR_RETURN(special.token, ReadAddedToken(json, name));
+  special.has_flags = true;
+  if (always_special) {
+    special.token.special = true;
+    // Unless the file says otherwise, special tokens are looked for in the raw text.
+    const auto normalized = json.find("normalized");
+    special.token.normalized = normalized != json.end() && *normalized == true;
+  }
+  return special;
+}
+
+absl::Status ReadSpecialTokens(JsonObject* part, bool always_special, TokenizerConfig* config) {
+  for (size_t role = 0; role < kSpecialRoles.size(); ++role) {
+    const Json* json = part->Find(kSpecialRoles[role]);
+    if (json == nullptr) continue;
+    MELLOW_ASSIGN_OR_RETURN(
+        config->special[role],
+        ReadSpecialToken(*json, absl::StrCat(part->name(), ": ", kSpecialRoles[role]),
+                         always_special));
+  }
+  const Json* list = part->Find("additional_special_tokens");
+  if (list == nullptr) return absl::OkStatus();
+  if (!list->is_array()) {
+    part->Reject("additional_special_tokens", "an array");
+    return absl::OkStatus();
+  }
+  auto& tokens = config->additional_special_tokens;
+  if (!tokens.has_value()) tokens.emplace();
+  for (const Json& json : *list) {
+    MELLOW_ASSIGN_OR_RETURN(
+        SpecialToken token,
+        ReadSpecialToken(json, absl::StrCat(part->name(), ": additional_special_tokens"),
+                         always_special));
+    const bool known = std::any_of(tokens->begin(), tokens->end(), [&](const SpecialToken& other) {
+      return other.has_flags == token.has_flags && other.token == token.token;
     });
+    if (!known) tokens->push_back(std::move(token));
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadConfigJson(const std::string& path, TokenizerConfig* config) {
-  MELLOW_ASSIGN_OR_RETURN(const Json json, ReadJsonObject(path));
-  const auto it = json.find("vocab_size");
-  if (it == json.end()) return absl::OkStatus();
-  if (!it->is_number_integer() || *it < 1 || *it > kMaxVocabSize) {
-    return WrongField(path, "vocab_size", absl::StrCat("a number from 1 to ", kMaxVocabSize));
+// model_max_length may be beyond any integer: transformers writes 1e30 for none.
+void ReadMaxLength(JsonObject* part, TokenizerConfig* config) {
+  for (const char* field : {"model_max_length", "max_len"}) {
+    const Json* json = part->Find(field);
+    if (json == nullptr) continue;
+    if (!json->is_number() || json->get<double>() < 1) {
+      part->Reject(field, "a number from 1");
+    } else if (config->model_max_length == 0 && json->get<double>() < INT32_MAX) {
+      config->model_max_length = static_cast<int>(json->get<double>());
+    }
   }
-  config->model_vocab_size = it->get<int32_t>();
+}
+
+absl::Status ReadTokenizerConfigJson(const Json& json, const std::string& name,
+                                     TokenizerConfig* config) {
+  JsonObject part(json, name);
+  ReadClass(&part, config);
+  if (const Json* decoder = part.Find("added_tokens_decoder")) {
+    if (!decoder->is_object()) {
+      part.Reject("added_tokens_decoder", "an object");
+      return part.status();
+    }
+    for (const auto& [key, value] : decoder->items()) {
+      const std::string field = absl::StrCat(name, ": added_tokens_decoder[", key, "]");
+      int32_t id = 0;
+      if (!absl::SimpleAtoi(key, &id) || id < 0 || id >= kMaxVocabSize) {
+        return absl::InvalidArgumentError(absl::StrCat(field, " is not named by a token id"));
+      }
+      MELLOW_ASSIGN_OR_RETURN(config->added_tokens[id], ReadAddedToken(value, field));
+    }
+  }
+  config->extra_ids = part.OptionalInt("extra_ids", 0, kMaxExtraIds);
+  config->add_prefix_space = part.OptionalBool("add_prefix_space");
+  config->legacy = part.Bool("legacy", true);
+  config->split_special_tokens = part.Bool("split_special_tokens", false);
+  config->clean_up_spaces = part.Bool("clean_up_tokenization_spaces", false);
+  if (const auto side = part.OptionalString("truncation_side")) {
+    config->truncate_left = *side == "left";
+    if (*side != "left" && *side != "right") part.Reject("truncation_side", "left or right");
+  }
+  ReadMaxLength(&part, config);
+  if (const Json* files = part.Find("fast_tokenizer_files");
+      files != nullptr && *files != Json::array({"tokenizer.json"})) {
+    part.Reject("fast_tokenizer_files", "[\"tokenizer.json\"]");
+  }
+  MELLOW_RETURN_IF_ERROR(ReadSpecialTokens(&part, /*always_special=*/false, config));
+  return part.status();
+}
+
+// The folders of before added_tokens_decoder.
+absl::Status ReadOlderFiles(const FileMap& files, const std::string& folder, const Pipeline* json,
+                            TokenizerConfig* config) {
+  const std::string map_name = folder + "/special_tokens_map.json";
+  MELLOW_ASSIGN_OR_RETURN(const Json map, ReadObject(files, folder, "special_tokens_map.json"));
+  JsonObject part(map, map_name);
+  MELLOW_RETURN_IF_ERROR(ReadSpecialTokens(&part, /*always_special=*/true, config));
+  MELLOW_RETURN_IF_ERROR(part.status());
+
+  const auto is_special = [&](const std::string& content) {
+    for (const auto& special : config->special) {
+      if (special.has_value() && special->token.content == content) return true;
+    }
+    const auto& more = config->additional_special_tokens;
+    return more.has_value() && std::any_of(more->begin(), more->end(), [&](const auto& special) {
+             return special.token.content == content;
+           });
+  };
+  MELLOW_ASSIGN_OR_RETURN(const Json added, ReadObject(files, folder, "added_tokens.json"));
+  for (const auto& [content, id] : added.items()) {
+    if (content.empty() || !id.is_number_integer() || id < 0 || id >= kMaxVocabSize) {
+      return absl::InvalidArgumentError(absl::StrCat(folder, "/added_tokens.json: \"", content,
+                                                     "\" is ", Excerpt(id),
+                                                     ", expected a text and its token id"));
+    }
+    const bool special = is_special(content);
+    config->added_tokens[id.get<int32_t>()] = {
+        .content = content, .normalized = !special, .special = special};
+  }
+  if (json == nullptr) return absl::OkStatus();
+  for (const auto& [id, token] : json->added.by_id()) config->added_tokens[id] = token;
   return absl::OkStatus();
+}
+
+absl::Status ReadConfigJson(const Json& json, const std::string& name, TokenizerConfig* config) {
+  JsonObject part(json, name);
+  ReadClass(&part, config);
+  const std::string type = part.String("model_type", "");
+  if (!config->tokenizer_class.has_value() && part.status().ok()) {
+    if (type == "t5" || type == "mt5" || type == "umt5") {
+      config->tokenizer_class = TokenizerClass::kT5;
+    }
+    if (type == "roberta") config->tokenizer_class = TokenizerClass::kRoberta;
+  }
+  config->model_vocab_size = part.OptionalInt("vocab_size", 1, kMaxVocabSize).value_or(0);
+  return part.status();
 }
 
 }  // namespace
 
-absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const std::string& folder) {
+absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const FileMap& files, const std::string& folder,
+                                                    const Pipeline* json) {
   TokenizerConfig config;
-  MELLOW_RETURN_IF_ERROR(ReadTokenizerConfigJson(folder + "/tokenizer_config.json", &config));
-  MELLOW_RETURN_IF_ERROR(ReadTokenizerJson(folder + "/tokenizer.json", &config));
-  MELLOW_RETURN_IF_ERROR(ReadConfigJson(folder + "/config.json", &config));
-  return config;
-}
+  const std::string name = folder + "/tokenizer_config.json";
+  MELLOW_ASSIGN_OR_RETURN(const Json file, ReadObject(files, folder, "tokenizer_config.json"));
+  MELLOW_RETURN_IF_ERROR(ReadTokenizerConfigJson(file, name, &config));
+  if (!file.contains("added_tokens_decoder")) {
+    MELLOW_RETURN_IF_ERROR(ReadOlderFiles(files, folder, json, &config));
+  }
+  MELLOW_ASSIGN_OR_RETURN(const Json model, ReadObject(files, folder, "config.json"));
+  MELLOW_RETURN_IF_ERROR(ReadConfigJson(model, folder + "/config.json", &config));
 
-std::vector<AddedToken> MergeAddedTokens(std::vector<AddedToken> tokens,
-                                         const TokenizerConfig& config) {
-  for (const AddedToken& added : config.added_tokens) {
-    const auto same = std::find_if(tokens.begin(), tokens.end(), [&](const AddedToken& token) {
-      return token.content == added.content;
-    });
-    if (same == tokens.end()) {
-      tokens.push_back(added);
-    } else {
-      *same = added;
+  // A special token that is written as a text has the flags that the same file, or tokenizer.json,
+  // gives the added token of that text.
+  const bool own = file.contains("added_tokens_decoder");
+  if (!own && json == nullptr) return config;
+  for (const auto& [id, token] : own ? config.added_tokens : json->added.by_id()) {
+    for (std::optional<SpecialToken>& special : config.special) {
+      if (special.has_value() && special->token.content == token.content) {
+        special = SpecialToken{.token = token, .has_flags = true};
+      }
     }
   }
-  return tokens;
+  return config;
 }
 
 }  // namespace mellow::text

@@ -1,46 +1,65 @@
 #ifndef MELLOW_COMMON_TEXT_TOKENIZER_CONFIG_H_
 #define MELLOW_COMMON_TEXT_TOKENIZER_CONFIG_H_
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "common/text/added_tokens.h"
+#include "common/text/pipeline.h"
 
 namespace mellow::text {
 
-// Bounds what a corrupt file can make us allocate; the largest vocabularies in use have some
-// 250,000 entries.
-inline constexpr int32_t kMaxVocabSize = 1 << 21;
+// A special token as the JSON files of a folder write it: a text alone, or one with all its flags,
+// which then counts as it is.
+struct SpecialToken {
+  AddedToken token;
+  bool has_flags = false;
+};
+
+// The roles that a tokenizer's special tokens have, in the order in which transformers adds them.
+inline constexpr std::array<const char*, 7> kSpecialRoles = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+enum SpecialRole { kBos, kEos, kUnk, kSep, kPad, kCls, kMask };
+
+// Which tokenizer class of transformers loads the folder.
+enum class TokenizerClass { kT5, kRoberta, kAnyJson };
 
 // What the JSON files beside a vocabulary say. Every file and every field may be absent.
 struct TokenizerConfig {
-  // tokenizer_config.json
-  std::vector<AddedToken> added_tokens;  // added_tokens_decoder
+  // tokenizer_config.json, else config.json; nullopt: they do not say.
+  std::optional<TokenizerClass> tokenizer_class;
   std::optional<int> extra_ids;
   std::optional<bool> add_prefix_space;
+  bool legacy = true;
+  std::optional<bool> truncate_left;
+  bool split_special_tokens = false;
+  bool clean_up_spaces = false;
+  int model_max_length = 0;  // 0: none
+  // Of tokenizer_config.json, and of special_tokens_map.json where that counts.
+  std::array<std::optional<SpecialToken>, kSpecialRoles.size()> special;
+  std::optional<std::vector<SpecialToken>> additional_special_tokens;
 
-  // tokenizer.json: how its normalizer and pre_tokenizer treat white space. The rest of the file is
-  // not looked at: it repeats the vocabulary, and truncation and padding are those of the run that
-  // saved it.
-  bool has_tokenizer_json = false;
-  bool strip_right = false;       // Strip: the end of the text loses its white space
-  bool split_whitespace = false;  // WhitespaceSplit: any run of white space is one boundary
+  // tokenizer_config.json's added_tokens_decoder; in folders from before it (its absence, not its
+  // emptiness, says so) added_tokens.json and tokenizer.json's added_tokens instead. By id.
+  std::map<int32_t, AddedToken> added_tokens;
 
   // config.json: vocab_size, or 0. Ids between the tokenizer's last and this one are padding of the
   // embedding.
   int32_t model_vocab_size = 0;
 };
 
-// InvalidArgument: a file that is not JSON or a field of the wrong kind; the message names both.
-[[nodiscard]] absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const std::string& folder);
+using FileMap = std::map<std::string, std::string>;
 
-// `tokens`, those of `config` added; equal contents are replaced.
-[[nodiscard]] std::vector<AddedToken> MergeAddedTokens(std::vector<AddedToken> tokens,
-                                                       const TokenizerConfig& config);
+// Reads the files by their names; `json` is what tokenizer.json was parsed to, or null. Errors name
+// `folder`, file and field. InvalidArgument: a file that is not JSON, a field of the wrong kind, a
+// tokenizer class or another setting that is not implemented.
+[[nodiscard]] absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const FileMap& files,
+                                                                  const std::string& folder,
+                                                                  const Pipeline* json);
 
 }  // namespace mellow::text
 

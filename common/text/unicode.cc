@@ -11,6 +11,7 @@ namespace {
 // kExtend: joins the cluster before it (Extend, ZWJ, SpacingMark); kPrepend: joins the one behind
 // it.
 enum class GraphemeClass : unsigned char { kOther, kExtend, kPrepend, kControl };
+enum class WordCharacter : unsigned char { kOther, kYes };
 
 template <typename Class>
 struct Range {
@@ -53,6 +54,8 @@ WordClass WordClassOf(char32_t c) {
   if (IsWhiteSpace(c)) return WordClass::kSpace;
   return Find(kWordClasses, c);
 }
+
+bool IsWordCharacter(char32_t c) { return Find(kWordCharacters, c) == WordCharacter::kYes; }
 
 size_t GraphemeClusterEnd(absl::string_view text, size_t pos) {
   Utf8Char c = DecodeUtf8(text, pos);

@@ -18,6 +18,9 @@ enum class WordClass : unsigned char { kOther, kLetter, kNumber, kSpace };
 // The White_Space property, \s of a Unicode regular expression.
 [[nodiscard]] bool IsWhiteSpace(char32_t code_point);
 
+// \w of a Unicode regular expression: letters, marks, decimal digits, connectors and joiners.
+[[nodiscard]] bool IsWordCharacter(char32_t code_point);
+
 // The end of the grapheme cluster that begins at text[pos]; text is UTF-8, pos < text.size().
 // Clusters of Hangul jamo, flags and joined emoji come out in parts: each is 6 bytes or longer, and
 // the one caller (Charsmap) looks at clusters below 6 bytes only.

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "common/text/utf8.h"
 
 namespace mellow::text {
@@ -9,9 +12,21 @@ namespace {
 
 constexpr double kUnkPenalty = 10.0;  // below the worst piece, as in sentencepiece
 
+// The byte that a piece such as <0x41> stands for, or -1.
+int ByteOfPiece(absl::string_view text) {
+  uint32_t byte = 0;
+  const bool shape = text.size() == 6 && text.substr(0, 3) == "<0x" && text.back() == '>' &&
+                     absl::SimpleHexAtoi(text.substr(3, 2), &byte);
+  // Written as the tokenizers write it, in upper case.
+  return shape && text == absl::StrCat("<0x", absl::AsciiStrToUpper(text.substr(3, 2)), ">")
+             ? static_cast<int>(byte)
+             : -1;
+}
+
 }  // namespace
 
-Unigram::Unigram(std::vector<Piece> pieces, int32_t unk_id) : unk_id_(unk_id) {
+Unigram::Unigram(std::vector<Piece> pieces, int32_t unk_id, bool byte_fallback)
+    : unk_id_(unk_id), byte_ids_(byte_fallback ? 256 : 0, -1) {
   std::vector<std::pair<std::string, int32_t>> entries;
   double min_score = 0;
   bool first = true;
@@ -20,6 +35,10 @@ Unigram::Unigram(std::vector<Piece> pieces, int32_t unk_id) : unk_id_(unk_id) {
     first = false;
     if (scores_.size() <= static_cast<size_t>(piece.id)) scores_.resize(piece.id + 1, 0.0);
     scores_[piece.id] = piece.score;
+    if (piece.id == unk_id) unk_text_ = piece.text;
+    if (const int byte = ByteOfPiece(piece.text); byte_fallback && byte >= 0) {
+      byte_ids_[byte] = piece.id;
+    }
     entries.emplace_back(std::move(piece.text), piece.id);
   }
   unk_score_ = min_score - kUnkPenalty;
@@ -45,14 +64,32 @@ void Unigram::Encode(absl::string_view word, Scratch* scratch, std::vector<int32
     if (!known) offer(begin, begin + char_size, unk_id_, score + unk_score_);
     begin += char_size;
   }
-  // The path from its end to its beginning; of adjacent unknown characters the last stands for all.
-  const auto walk = [&](const auto& visit) {
-    bool after_unk = false;
-    for (size_t end = word.size(); end > 0; end = static_cast<size_t>(nodes[end].begin)) {
-      const bool unk = nodes[end].id == unk_id_;
-      if (!unk || !after_unk) visit(nodes[end].id);
-      after_unk = unk;
+  // Adjacent unknown characters are one token, or its bytes.
+  const auto unknown = [&](absl::string_view run, const auto& visit) {
+    const auto id = [&](char c) { return byte_ids_[static_cast<uint8_t>(c)]; };
+    if (byte_ids_.empty() || run == unk_text_ ||
+        std::any_of(run.begin(), run.end(), [&](char c) { return id(c) < 0; })) {
+      visit(unk_id_);
+      return;
     }
+    std::for_each(run.rbegin(), run.rend(), [&](char c) { visit(id(c)); });
+  };
+  // The path from its end to its beginning.
+  const auto walk = [&](const auto& visit) {
+    size_t run_end = 0;  // of the unknown characters that begin at `end`; 0: there are none
+    size_t end = word.size();
+    while (end > 0) {
+      const Scratch::Node& node = nodes[end];
+      if (node.id != unk_id_) {
+        if (run_end > 0) unknown(word.substr(end, run_end - end), visit);
+        run_end = 0;
+        visit(node.id);
+      } else if (run_end == 0) {
+        run_end = end;
+      }
+      end = static_cast<size_t>(node.begin);
+    }
+    if (run_end > 0) unknown(word.substr(0, run_end), visit);
   };
   size_t count = 0;
   walk([&](int32_t) { ++count; });

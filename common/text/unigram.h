@@ -22,8 +22,9 @@ class Unigram {
     int32_t id;
   };
 
-  // Of pieces with equal text the last one counts. unk_id is the id of one of them.
-  Unigram(std::vector<Piece> pieces, int32_t unk_id);
+  // Of pieces with equal text the last one counts. unk_id is the id of one of them. byte_fallback:
+  // what is unknown becomes the pieces of its bytes, <0x00> to <0xFF>, where they all are known.
+  Unigram(std::vector<Piece> pieces, int32_t unk_id, bool byte_fallback = false);
 
   // Buffers that calls of one thread share.
   struct Scratch {
@@ -43,6 +44,8 @@ class Unigram {
   std::vector<double> scores_;  // by id
   int32_t unk_id_;
   double unk_score_;
+  std::string unk_text_;
+  std::vector<int32_t> byte_ids_;  // by byte, -1: no such piece; empty without byte_fallback
 };
 
 }  // namespace mellow::text

@@ -8,17 +8,15 @@
 
 namespace mellow::text {
 
-Vocabulary::Vocabulary(std::vector<std::string> pieces, const std::vector<AddedToken>& added,
+Vocabulary::Vocabulary(std::vector<std::string> pieces, const AddedVocabulary& added,
                        int32_t model_vocab_size)
-    : texts_(std::move(pieces)), special_(texts_.size(), false) {
-  for (const AddedToken& token : added) {
-    if (static_cast<size_t>(token.id) >= texts_.size()) {
-      texts_.resize(token.id + 1);
-      special_.resize(token.id + 1, false);
-    }
-    texts_[token.id] = token.content;
-    special_[token.id] = token.special;
+    : texts_(std::move(pieces)) {
+  for (const auto& [id, token] : added.by_id()) {
+    if (static_cast<size_t>(id) >= texts_.size()) texts_.resize(id + 1);
+    texts_[id] = token.content;
   }
+  // By text, not by id: that is how the tokenizers library looks for it.
+  for (const std::string& text : texts_) special_.push_back(added.IsSpecial(text));
   limit_ = std::max(size(), static_cast<int>(model_vocab_size));
 }
 

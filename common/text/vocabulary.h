@@ -17,7 +17,7 @@ class Vocabulary {
   // pieces[id]; empty texts are gaps. Added tokens take the place of pieces with the same id. Ids
   // from there up to model_vocab_size are padding of the model's embedding: known, and without
   // text.
-  Vocabulary(std::vector<std::string> pieces, const std::vector<AddedToken>& added,
+  Vocabulary(std::vector<std::string> pieces, const AddedVocabulary& added,
              int32_t model_vocab_size);
 
   // The texts of `ids`, without those of special tokens on request, and without the gaps and the

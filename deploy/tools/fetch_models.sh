@@ -79,7 +79,7 @@ case "${1:-}" in
 esac
 [[ "$check" == true ]] || install_client
 download google/flan-t5-base model deploy/models/flan-t5-base \
-  config.json generation_config.json spiece.model tokenizer_config.json special_tokens_map.json model.safetensors
+  config.json generation_config.json spiece.model tokenizer.json tokenizer_config.json special_tokens_map.json model.safetensors
 download facebook/roberta-hate-speech-dynabench-r4-target model deploy/models/roberta-hate-speech \
   config.json vocab.json merges.txt tokenizer_config.json special_tokens_map.json pytorch_model.bin
 download knkarthick/dialogsum dataset deploy/runs/dialogsum train.csv validation.csv test.csv

@@ -68,7 +68,7 @@ def encode_sources(tokenizer, rows):
 
 
 def keep_trailing_space(ids, space_id):
-    """The tokenizer.json of T5 on the Hub (and Mellow) ends this prompt with "▁"; a fresh conversion drops it."""
+    """The tokenizer.json of FLAN-T5 on the Hub ends this prompt with "▁"; what transformers makes of spiece.model alone drops it."""
     return ids if ids[-2] == space_id else ids[:-1] + [space_id, ids[-1]]
 
 

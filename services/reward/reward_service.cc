@@ -163,7 +163,7 @@ grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoR
   for (const std::string& label : model_->config().labels) response->add_labels(label);
   response->set_toxic_label(model_->config().labels[toxic_]);
   response->set_problem_type(std::string(nn::ProblemTypeName(model_->config().problem_type)));
-  response->set_max_tokens(model_->config().max_tokens());
+  response->set_max_tokens(std::min(model_->config().max_tokens(), tokenizer_->model_max_length()));
   response->set_parameters(model_->parameter_count());
   response->set_model_sha256(model_hash_->Get().value_or(""));
   for (const std::string& warning : model_->config().warnings) response->add_warnings(warning);

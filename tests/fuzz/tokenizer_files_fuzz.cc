@@ -1,8 +1,8 @@
-// Any bytes as spiece.model, character map, vocab.json or merges.txt (the first byte chooses): an
-// error or a tokenizer that works.
+// Any bytes as spiece.model, character map, vocab.json, merges.txt, tokenizer_config.json,
+// special_tokens_map.json or added_tokens.json (the first byte chooses): an error or a tokenizer
+// that works.
 
-#include "common/text/roberta_tokenizer.h"
-#include "common/text/t5_tokenizer.h"
+#include "common/text/tokenizer.h"
 #include "tests/common/text/tokenizer_files.h"
 #include "tests/fuzz/tokenizer_fuzz.h"
 
@@ -10,19 +10,28 @@ namespace mellow::text {
 namespace {
 
 constexpr char kVocab[] = R"({"<s>": 0, "</s>": 1, "a": 2, "b": 3, "ab": 4})";
+constexpr char kMerges[] = "#version: 0.2\na b\n";
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Make(uint8_t kind, const std::string& bytes) {
-  switch (kind % 5) {
+  const std::string spiece = SpmFile({{"\u2581", -2}, {"a", -3}});
+  switch (kind % 8) {
     case 0:
-      return MakeT5Tokenizer(bytes, {});
+      return MakeTokenizer({{"spiece.model", bytes}}, "dir");
     case 1:  // behind a good vocabulary, so that most of it is read
-      return MakeT5Tokenizer(SpmFile({{"\u2581", -2}}) + bytes, {});
+      return MakeTokenizer({{"spiece.model", spiece + bytes}}, "dir");
     case 2:
-      return MakeT5Tokenizer(SpmFile({{"\u2581", -2}, {"a", -3}}, bytes), {});
+      return MakeTokenizer({{"spiece.model", SpmFile({{"\u2581", -2}, {"a", -3}}, bytes)}}, "dir");
     case 3:
-      return MakeRobertaTokenizer(bytes, "vocab", "", "merges", {});
+      return MakeTokenizer({{"vocab.json", bytes}, {"merges.txt", kMerges}}, "dir");
+    case 4:
+      return MakeTokenizer({{"vocab.json", kVocab}, {"merges.txt", bytes}}, "dir");
+    case 5:
+      return MakeTokenizer({{"spiece.model", spiece}, {"tokenizer_config.json", bytes}}, "dir");
+    case 6:
+      return MakeTokenizer({{"spiece.model", spiece}, {"special_tokens_map.json", bytes}}, "dir");
     default:
-      return MakeRobertaTokenizer(kVocab, "vocab", bytes, "merges", {});
+      return MakeTokenizer(
+          {{"vocab.json", kVocab}, {"merges.txt", kMerges}, {"added_tokens.json", bytes}}, "dir");
   }
 }
 

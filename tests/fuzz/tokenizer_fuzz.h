@@ -1,6 +1,7 @@
 #ifndef MELLOW_TESTS_FUZZ_TOKENIZER_FUZZ_H_
 #define MELLOW_TESTS_FUZZ_TOKENIZER_FUZZ_H_
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -30,9 +31,13 @@ inline void CheckTokenizer(const Tokenizer& tokenizer, absl::string_view text) {
     Require(decoded.ok(), "what was encoded can be decoded");
     Require(FirstInvalidUtf8(*decoded) == absl::string_view::npos, "decoded text is UTF-8");
   }
-  const auto cut = tokenizer.Encode(text, /*max_tokens=*/4);
-  Require(cut.ok() && cut->size() <= 4, "truncation holds");
-  Require(cut->back() == ids->back(), "truncation keeps the end token");
+  const auto empty = tokenizer.Encode("");
+  Require(empty.ok(), "the special tokens stand alone");
+  const size_t most = empty->size() + 2;
+  const auto cut = tokenizer.Encode(text, static_cast<int>(most));
+  Require(cut.ok() && cut->size() == std::min(most, ids->size()), "truncation holds");
+  const auto pair = tokenizer.EncodePair(text, "a", 1 << 20);
+  Require(pair.ok() || !valid, "pairs are encoded");
 }
 
 }  // namespace mellow::text

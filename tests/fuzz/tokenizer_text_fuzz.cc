@@ -1,7 +1,6 @@
 // Any bytes as text, for small tokenizers of both kinds.
 
-#include "common/text/roberta_tokenizer.h"
-#include "common/text/t5_tokenizer.h"
+#include "common/text/tokenizer.h"
 #include "tests/common/text/tokenizer_files.h"
 #include "tests/fuzz/tokenizer_fuzz.h"
 
@@ -11,16 +10,17 @@ namespace {
 std::unique_ptr<Tokenizer> MakeT5() {
   const std::string charsmap = CharsmapBlob(
       {{"\n", " "}, {"\t", " "}, {"\u00B2", "2"}, {"e\u0301", "\u00E9"}, {"\x01", ""}});
-  auto tokenizer = MakeT5Tokenizer(SpmFile({{"\u2581", -2},
-                                            {"a", -3},
-                                            {"ab", -4},
-                                            {"\u2581"
-                                             "a",
-                                             -3.5f},
-                                            {"\u00E9", -5},
-                                            {"2", -1}},
-                                           charsmap),
-                                   {.extra_ids = 2});
+  const std::string spiece = SpmFile({{"\u2581", -2},
+                                      {"a", -3},
+                                      {"ab", -4},
+                                      {"\u2581"
+                                       "a",
+                                       -3.5f},
+                                      {"\u00E9", -5},
+                                      {"2", -1}},
+                                     charsmap);
+  auto tokenizer = MakeTokenizer(
+      {{"spiece.model", spiece}, {"tokenizer_config.json", R"({"extra_ids": 2})"}}, "dir");
   Require(tokenizer.ok(), "the T5 tokenizer is good");
   return *std::move(tokenizer);
 }
@@ -29,7 +29,8 @@ std::unique_ptr<Tokenizer> MakeRoberta() {
   const std::string vocab =
       "{\"<s>\": 0, \"</s>\": 1, \"<mask>\": 2, \"a\": 3, \"b\": 4, \"ab\": 5, \"\u0120\": 6, "
       "\"\u0120ab\": 7, \"\u00C3\": 8}";
-  auto tokenizer = MakeRobertaTokenizer(vocab, "vocab", "a b\n\u0120 ab\n", "merges", {});
+  auto tokenizer = MakeTokenizer(
+      {{"vocab.json", vocab}, {"merges.txt", "#version: 0.2\na b\n\u0120 ab\n"}}, "dir");
   Require(tokenizer.ok(), "the RoBERTa tokenizer is good");
   return *std::move(tokenizer);
 }

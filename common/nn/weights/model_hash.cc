@@ -12,8 +12,12 @@
 namespace mellow::nn {
 namespace {
 
-// Those of the tokenizers of T5 and of RoBERTa.
-constexpr const char* kVocabularyFiles[] = {"spiece.model", "vocab.json", "merges.txt"};
+// All from which text::LoadTokenizer may take an id. The first three came first, and keep their
+// places.
+constexpr const char* kTokenizerFiles[] = {"spiece.model",         "vocab.json",
+                                           "merges.txt",           "tokenizer.json",
+                                           "added_tokens.json",    "special_tokens_map.json",
+                                           "tokenizer_config.json"};
 
 absl::Status Add(const std::string& folder, const std::string& name, Sha256* hash) {
   MELLOW_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(absl::StrCat(folder, "/", name)));
@@ -29,7 +33,7 @@ absl::StatusOr<std::string> HashModelFolder(const std::string& folder) {
   names.insert(names.begin(), "config.json");
   Sha256 hash;
   for (const std::string& name : names) MELLOW_RETURN_IF_ERROR(Add(folder, name, &hash));
-  for (const char* name : kVocabularyFiles) {
+  for (const char* name : kTokenizerFiles) {
     const absl::Status added = Add(folder, name, &hash);
     if (!added.ok() && !absl::IsNotFound(added)) return added;
   }

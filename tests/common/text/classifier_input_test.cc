@@ -37,13 +37,29 @@ TEST_F(ClassifierInputTest, WhatCannotBeReadIsNamed) {
   };
   EXPECT_THAT(error("a", "b\xff", 10), HasSubstr("text_pair: the text is not UTF-8 at byte 1"));
   EXPECT_THAT(error("\xff", "b", 10), HasSubstr("text: the text is not UTF-8 at byte 0"));
-  EXPECT_THAT(error("a", "b", 3), HasSubstr("reads 3 tokens"));
+  EXPECT_THAT(error("a", "b", 3), HasSubstr("the special tokens alone are 4"));
 }
 
-TEST(TextPairTest, NeedsATokenizerThatPutsTextsBetweenTwoTokens) {
+TEST(TextPairTest, IsFramedAsTheTokenizerDoesIt) {
   const auto tokenizer = LoadTokenizer(SourceTree("/deploy/models/mini-summarizer"));
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  EXPECT_TRUE(absl::IsUnimplemented(EncodeForClassifier(**tokenizer, "a", "b", 10).status()));
+  std::vector<int32_t> both = *(*tokenizer)->Encode("a");
+  for (const int32_t id : *(*tokenizer)->Encode("b")) both.push_back(id);
+  EXPECT_EQ(EncodeForClassifier(**tokenizer, "a", "b", 10)->ids, both);
+}
+
+TEST(ClassifierWindowTest, IsTheFoldersMaximumWhereThatIsLess) {
+  constexpr char kVocab[] = R"({"<s>": 0, "</s>": 1, "a": 2})";
+  const auto tokenizer = MakeTokenizer({{"vocab.json", kVocab},
+                                        {"merges.txt", "#version: 0.2\n"},
+                                        {"tokenizer_config.json", R"({"model_max_length": 4})"}},
+                                       "dir");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto cut = EncodeForClassifier(**tokenizer, "aaaa", "", 512);
+  EXPECT_EQ(cut->ids, (std::vector<int32_t>{0, 2, 2, 1}));
+  EXPECT_TRUE(cut->truncated);
+  EXPECT_FALSE(EncodeForClassifier(**tokenizer, "aa", "", 512)->truncated);
+  EXPECT_EQ(EncodeForClassifier(**tokenizer, "aaaa", "", 3)->ids, (std::vector<int32_t>{0, 2, 1}));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
-// The sentencepiece library as a second opinion on the shipped model. The tokenizer of the product follows the *fast* tokenizers of Hugging Face, which
-// differ from the library in corners (a final "▁", rare Unicode); on the dialogues of the demo, line by line, they must be the same.
+// The sentencepiece library as a second opinion on the shipped model. The tokenizer of the product
+// follows the *fast* tokenizers of Hugging Face, which differ from the library in corners (rare
+// Unicode, scores that are nearly equal); on the dialogues of the demo, line by line, they must be
+// the same.
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -34,7 +34,7 @@ inline std::string FloatField(int number, float value) {
 }
 
 // The types of sentencepiece.ModelProto.SentencePiece.
-enum PieceType { kNormal = 1, kUnknown = 2, kControl = 3 };
+enum PieceType { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4 };
 
 inline std::string SpmPiece(const std::string& text, float score, PieceType type = kNormal) {
   return BytesField(1, BytesField(1, text) + FloatField(2, score) + VarintField(3, type));

@@ -22,6 +22,51 @@ TEST(LoadTokenizerTest, ChoosesByTheFilesOfTheFolder) {
   EXPECT_EQ(*(*roberta)->Encode("ab"), (std::vector<int32_t>{0, 5, 2}));
 }
 
+TEST(LoadTokenizerTest, TakesTokenizerJsonBeforeTheFilesOfOld) {
+  constexpr char kJson[] =
+      R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["a", -1]]}})";
+  const std::string spiece = SpmFile({{"\u2581", -1}, {"a", -1}});
+  const auto ids = [](const std::map<std::string, std::string>& files) {
+    const auto tokenizer = MakeTokenizer(files, "dir");
+    EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+    return tokenizer.ok() ? *(*tokenizer)->Encode("a") : std::vector<int32_t>{};
+  };
+  EXPECT_EQ(ids({{"tokenizer.json", kJson}}), (std::vector<int32_t>{1}));
+  EXPECT_EQ(ids({{"tokenizer.json", kJson}, {"spiece.model", spiece}}), (std::vector<int32_t>{1}));
+  EXPECT_EQ(ids({{"tokenizer.json", kJson}, {"vocab.json", kVocab}}), (std::vector<int32_t>{1}));
+  // As transformers does it where T5's add_prefix_space is set, whatever it is set to.
+  for (const char* value : {"true", "false"}) {
+    EXPECT_EQ(
+        ids({{"tokenizer.json", kJson},
+             {"spiece.model", spiece},
+             {"tokenizer_config.json", absl::StrCat(R"({"add_prefix_space": )", value, "}")}}),
+        (std::vector<int32_t>{3, 4, 1}))
+        << value;
+  }
+  EXPECT_EQ(
+      ids({{"tokenizer.json", kJson}, {"tokenizer_config.json", R"({"add_prefix_space": true})"}}),
+      (std::vector<int32_t>{1}));
+}
+
+TEST(LoadTokenizerTest, TheClassIsWhatTheFolderSays) {
+  const std::string spiece = SpmFile({{"\u2581", -1}, {"a", -1}});
+  const auto error = [&](const std::string& config, const std::string& model) {
+    const auto tokenizer = MakeTokenizer(
+        {{"spiece.model", spiece}, {"tokenizer_config.json", config}, {"config.json", model}},
+        "dir");
+    return tokenizer.ok() ? "no error" : std::string(tokenizer.status().message());
+  };
+  EXPECT_EQ(error("{}", R"({"model_type": "umt5"})"), "no error");
+  EXPECT_EQ(error(R"({"tokenizer_class": "MT5TokenizerFast"})", "{}"), "no error");
+  EXPECT_THAT(error("{}", R"({"model_type": "roberta"})"), HasSubstr("nor vocab.json"));
+  EXPECT_THAT(error(R"({"tokenizer_class": "TokenizersBackend"})", "{}"),
+              HasSubstr("no tokenizer: tokenizer.json"));
+  EXPECT_THAT(error(R"({"tokenizer_class": "BertTokenizer"})", R"({"model_type": "t5"})"),
+              HasSubstr("dir/tokenizer_config.json: tokenizer_class is \"BertTokenizer\""));
+  EXPECT_THAT(error("{}", R"({"tokenizer_class": "XLMRobertaTokenizer"})"),
+              HasSubstr("dir/config.json: tokenizer_class"));
+}
+
 TEST(LoadTokenizerTest, NamesWhatIsMissing) {
   const std::string folder = MakeFolder({});
   const auto nothing = LoadTokenizer(folder);

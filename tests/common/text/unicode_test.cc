@@ -24,6 +24,15 @@ TEST(UnicodeTest, ClassifiesAsTheReferencesRegularExpressions) {
   EXPECT_EQ(WordClassOf(0x200B), WordClass::kOther);
 }
 
+TEST(UnicodeTest, KnowsTheCharactersOfWords) {
+  for (const char32_t c : {U'a', U'_', U'7', U'\u00E9', U'\u0301', U'\u65E5', U'\u200D'}) {
+    EXPECT_TRUE(IsWordCharacter(c)) << static_cast<uint32_t>(c);
+  }
+  for (const char32_t c : {U' ', U'-', U'\u00B2', U'\u200B', U'\U0001F600'}) {
+    EXPECT_FALSE(IsWordCharacter(c)) << static_cast<uint32_t>(c);
+  }
+}
+
 TEST(UnicodeTest, KeepsMarksWithTheirBase) {
   EXPECT_EQ(GraphemeClusterEnd("ab", 0), 1u);
   EXPECT_EQ(GraphemeClusterEnd("e\u0301\u0308x", 0), 5u);

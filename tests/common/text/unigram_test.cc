@@ -41,5 +41,15 @@ TEST(UnigramTest, AnUnknownCharacterCostsMoreThanTheWorstPieces) {
   EXPECT_THAT(Encode({{"<unk>", 0, 0}, {"xy", -50, 1}}, "xy"), ElementsAre(1));
 }
 
+TEST(UnigramTest, UnknownCharactersAreTheirBytesWhereAllOfThemArePieces) {
+  const std::vector<Unigram::Piece> pieces = {
+      {"<unk>", 0, 0}, {"a", -1, 1}, {"<0xC3>", -9, 2}, {"<0xA9>", -9, 3}, {"<0xc4>", -9, 4}};
+  Unigram::Scratch scratch;
+  std::vector<int32_t> ids;
+  Unigram(pieces, 0, /*byte_fallback=*/true)
+      .Encode("a\u00E9\u00E9a\u00E8\u00E9<unk>", &scratch, &ids);
+  EXPECT_THAT(ids, ElementsAre(1, 2, 3, 2, 3, 1, 0));
+}
+
 }  // namespace
 }  // namespace mellow::text

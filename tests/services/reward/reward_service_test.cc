@@ -4,6 +4,7 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 
@@ -31,6 +32,16 @@ class LetterTokenizer : public text::Tokenizer {
     for (char c : text)
       if (max_tokens == 0 || static_cast<int>(ids.size()) < max_tokens - 1) ids.push_back(c - 'a');
     ids.push_back(2);
+    return ids;
+  }
+  absl::StatusOr<std::vector<int32_t>> EncodePair(absl::string_view text, absl::string_view pair,
+                                                  int max_tokens) const override {
+    auto more = Encode(pair, 0);
+    if (!more.ok()) return more;
+    more->front() = 2;  // the second text opens with </s>
+    const int rest = static_cast<int>(more->size());
+    auto ids = Encode(text, max_tokens > 0 ? std::max(2, max_tokens - rest) : 0);
+    if (ids.ok()) ids->insert(ids->end(), more->begin(), more->end());
     return ids;
   }
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t>, bool) const override { return ""; }

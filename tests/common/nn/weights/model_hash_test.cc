@@ -33,15 +33,25 @@ class ModelHashTest : public ::testing::Test {
 };
 
 TEST_F(ModelHashTest, EveryFileThatDecidesTheNumbersCounts) {
+  Write("tokenizer.json", "{}");
+  Write("tokenizer_config.json", "{}");
+  Write("special_tokens_map.json", "{}");
   const std::string before = Hash();
   EXPECT_THAT(before, ::testing::MatchesRegex("[0-9a-f]{64}"));
-  for (const char* name : {"config.json", "model.safetensors", "spiece.model"}) {
+  for (const char* name : {"config.json", "model.safetensors", "spiece.model", "tokenizer.json",
+                           "tokenizer_config.json", "special_tokens_map.json"}) {
     const std::string old = *ReadFile(folder_ / name);
     Write(name, old + "x");
     EXPECT_NE(Hash(), before) << name;
     Write(name, old);
     EXPECT_EQ(Hash(), before) << name;
   }
+}
+
+TEST_F(ModelHashTest, AFileThatComesCounts) {
+  const std::string before = Hash();
+  Write("added_tokens.json", "{}");
+  EXPECT_NE(Hash(), before);
 }
 
 TEST_F(ModelHashTest, WhatIsNotReadDoesNotCountAndNeitherDoesThePlace) {
