@@ -135,7 +135,7 @@ class NoteWriter {
       Say(column, ": ", small.values, " of its ", small.all_values, " values have fewer than ",
           kMinSlicePrompts, " prompts each and make no slice.");
     }
-    if (e_.slices.empty()) return;
+    if (e_.slices.empty() || e_.comparisons.empty()) return;
     Say("There are ", e_.slices.size(), " slices. About ", FalseAlarms(e_.config.confidence),
         " of those without any effect has an interval without 0: a slice is a hint, not a result.");
   }

@@ -270,11 +270,12 @@ void RunManager::Drive(Active* active, const RunConfig& config, const PromptSour
 }
 
 absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
-  RunStatus status{.run_id = run.run_id,
-                   .spec = run.spec,
-                   .state = run.state,
-                   .error = run.error,
-                   .start = run.start};
+  RunStatus status;
+  status.run_id = run.run_id;
+  status.spec = run.spec;
+  status.state = run.state;
+  status.error = run.error;
+  status.start = run.start;
   MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
   MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                           parts_.ledger->LastStep(run.run_id));
