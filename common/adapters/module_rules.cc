@@ -20,8 +20,9 @@ constexpr size_t kMaxMatches = 4'000'000;  // seconds
 constexpr char kAllLinear[] = "all-linear";
 constexpr char kHead[] = "lm_head";
 
+// Null, "" and [] choose nothing and leave nothing out.
 bool IsSet(const json* value) {
-  return value != nullptr && !(value->is_string() || value->is_array() ? value->empty() : false);
+  return value != nullptr && *value != "" && !(value->is_array() && value->empty());
 }
 
 std::optional<PythonRegex> Compile(const char* field, absl::string_view pattern,
