@@ -15,7 +15,7 @@ using nlohmann::json;
 using nn::JsonFields;
 
 constexpr size_t kMaxNames = 10'000;
-constexpr size_t kMaxPatternKeys = 1024;  // T5-11B has 432 linear layers
+constexpr size_t kMaxPatternKeys = 1024;   // T5-11B has 432 linear layers
 constexpr size_t kMaxMatches = 4'000'000;  // seconds
 constexpr char kAllLinear[] = "all-linear";
 constexpr char kHead[] = "lm_head";
