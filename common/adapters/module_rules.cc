@@ -15,13 +15,14 @@ using nlohmann::json;
 using nn::JsonFields;
 
 constexpr size_t kMaxNames = 10'000;
-constexpr size_t kMaxPatternKeys = 1024;  // T5-11B has 432 linear layers
+constexpr size_t kMaxPatternKeys = 1024;   // T5-11B has 432 linear layers
 constexpr size_t kMaxMatches = 4'000'000;  // seconds
 constexpr char kAllLinear[] = "all-linear";
 constexpr char kHead[] = "lm_head";
 
+// Null, "" and [] choose nothing and leave nothing out.
 bool IsSet(const json* value) {
-  return value != nullptr && !(value->is_string() || value->is_array() ? value->empty() : false);
+  return value != nullptr && *value != "" && !(value->is_array() && value->empty());
 }
 
 std::optional<PythonRegex> Compile(const char* field, absl::string_view pattern,

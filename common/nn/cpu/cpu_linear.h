@@ -49,6 +49,9 @@ class CpuLinear {
   CpuLinear(CpuBackend* backend, TensorReader* reader, const std::vector<std::string>& modules,
             const std::vector<int>& outs, int in, bool bias);
 
+  // Adapters know the layer, which has one part, by this name and not by its tensor's.
+  void set_module(const std::string& module) { parts_.at(0).module = module; }
+
   int in() const { return matrix_.in(); }
   int out() const { return matrix_.out(); }
   int64_t parameters() const { return int64_t{in()} * out() + static_cast<int64_t>(bias_.size()); }
