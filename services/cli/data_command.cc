@@ -9,7 +9,7 @@
 #include "services/cli/data_description.h"
 #include "services/cli/data_view.h"
 #include "services/cli/json_lines.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

@@ -187,5 +187,14 @@ TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFiles) {
             *nn::HashModelFolder(SourceTree("/deploy/models/mini-toxicity")));
 }
 
+TEST_F(RewardServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
+  model_.WarnOf("config.json: key \"novelty\" (1) is not known");
+  grpc::ClientContext context;
+  v1::GetInfoResponse response;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
+  EXPECT_THAT(response.warnings(),
+              ::testing::ElementsAre("config.json: key \"novelty\" (1) is not known"));
+}
+
 }  // namespace
 }  // namespace mellow::reward
