@@ -19,7 +19,7 @@
 #include "services/cli/json_lines.h"
 #include "services/cli/model_loading.h"
 #include "services/cli/python_random.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

@@ -27,7 +27,7 @@
 #include "services/cli/printable.h"
 #include "services/cli/process.h"
 #include "services/cli/supervisor.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

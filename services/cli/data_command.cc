@@ -17,7 +17,7 @@
 #include "services/cli/json_lines.h"
 #include "services/cli/run_data.h"
 #include "services/cli/run_file.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include "common/adapters/peft.h"
 #include "common/base/status.h"
 #include "services/cli/printable.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 

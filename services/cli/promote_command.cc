@@ -28,7 +28,7 @@
 #include "services/cli/printable.h"
 #include "services/cli/request_id.h"
 #include "services/cli/table.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

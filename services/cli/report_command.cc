@@ -22,7 +22,7 @@
 #include "services/cli/command.h"
 #include "services/cli/evaluation_engines.h"
 #include "services/cli/model_loading.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

@@ -13,7 +13,7 @@
 #include "common/text/tokenizer.h"
 #include "services/cli/command.h"
 #include "services/cli/json_lines.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {

@@ -11,6 +11,7 @@
 #include "common/rpc/shutdown_signals.h"
 #include "services/learner/learner_service.h"
 #include "services/learner/sft_service.h"
+#include "services/wire/models.h"
 
 namespace mellow::learner {
 namespace {
@@ -18,8 +19,7 @@ namespace {
 // The weights are loaded when a run is opened; a wrong folder should not wait for that.
 absl::Status CheckModel(const std::string& folder) {
   MELLOW_ASSIGN_OR_RETURN(const nn::PretrainedT5 model, nn::ReadPretrainedT5(folder));
-  for (const std::string& warning : model.config.warnings)
-    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+  wire::LogModelWarnings(model.config.warnings);
   return absl::OkStatus();
 }
 

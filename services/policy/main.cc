@@ -10,6 +10,7 @@
 #include "services/policy/policy_service.h"
 #include "services/policy/proto_convert.h"
 #include "services/policy/warm_up.h"
+#include "services/wire/models.h"
 
 namespace mellow::policy {
 namespace {
@@ -40,8 +41,7 @@ absl::Status Serve(PolicyOptions options) {
             {"parameters", model->parameter_count()},
             {"tokens_per_second", speed}});
 
-  for (const std::string& warning : model->config().warnings)
-    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+  wire::LogModelWarnings(model->config().warnings);
 
   obs::Metrics metrics;
   AdapterTable adapters(options.max_adapters);

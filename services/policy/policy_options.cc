@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/wire/adapter_stream.h"
-#include "services/wire/model_flags.h"
+#include "services/wire/models.h"
 #include "services/wire/text_limit.h"
 
 namespace mellow::policy {

@@ -1,31 +1,18 @@
 // mellow_reward_server: scores texts with a sequence classifier.
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <thread>
 
 #include "common/base/status.h"
 #include "common/nn/labels.h"
 #include "common/nn/load.h"
-#include "common/nn/weights/finite.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/reward/reward_service.h"
+#include "services/reward/warm_up.h"
+#include "services/wire/models.h"
 
 namespace mellow::reward {
 namespace {
-
-// Touches all weights and measures tokens per second.
-absl::StatusOr<double> WarmUp(nn::SequenceClassifier& model) {
-  const std::vector<std::vector<int32_t>> texts(
-      8, std::vector<int32_t>(std::min(32, model.config().max_tokens()), 3));
-  MELLOW_ASSIGN_OR_RETURN(const auto logits, model.Classify(texts));
-  MELLOW_RETURN_IF_ERROR(nn::CheckComputed(logits, "logits"));
-  const auto start = std::chrono::steady_clock::now();
-  MELLOW_RETURN_IF_ERROR(model.Classify(texts).status());
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return static_cast<double>(texts.size() * texts[0].size()) / std::max(seconds, 1e-9);
-}
 
 absl::Status Serve(RewardOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
@@ -49,8 +36,7 @@ absl::Status Serve(RewardOptions options) {
             {"toxic_label", model->config().labels[*toxic]},
             {"tokens_per_second", speed}});
 
-  for (const std::string& warning : model->config().warnings)
-    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+  wire::LogModelWarnings(model->config().warnings);
 
   obs::Metrics metrics;
   RewardEngine engine(

@@ -1,6 +1,9 @@
 #ifndef MELLOW_TESTS_TESTING_FAKE_CLASSIFIER_H_
 #define MELLOW_TESTS_TESTING_FAKE_CLASSIFIER_H_
 
+#include <cmath>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/nn/sequence_classifier.h"
@@ -9,14 +12,18 @@
 namespace mellow::testing {
 
 // Two labels, nothate and hate; the logit of hate is the last id but one, that of nothate 0. A test
-// can hold it, and sees what each batch had.
+// can hold it, and sees what each batch had. The logit of id 666 is not a number.
 class FakeClassifier : public nn::SequenceClassifier {
  public:
+  static constexpr int32_t kSpoilt = 666;
+
   FakeClassifier() {
     config_.labels = {"nothate", "hate"};
     config_.max_position_embeddings = 12;  // 10 tokens
   }
   const nn::RobertaConfig& config() const override { return config_; }
+  // Before the model is used.
+  void WarnOf(std::string what) { config_.warnings.push_back(std::move(what)); }
   int64_t parameter_count() const override { return 5; }
   absl::StatusOr<std::vector<std::vector<float>>> Classify(
       absl::Span<const std::vector<int32_t>> sequences) override {
@@ -30,6 +37,7 @@ class FakeClassifier : public nn::SequenceClassifier {
     for (const auto& ids : sequences) {
       lengths.push_back(ids.size());
       logits.push_back({0, ids.size() < 2 ? 0 : static_cast<float>(ids[ids.size() - 2])});
+      if (logits.back()[1] == kSpoilt) logits.back()[1] = NAN;
     }
     batches_.push_back(lengths);
     return logits;

@@ -1,7 +1,9 @@
 #ifndef MELLOW_TESTS_TESTING_FAKE_SEQ2SEQ_MODEL_H_
 #define MELLOW_TESTS_TESTING_FAKE_SEQ2SEQ_MODEL_H_
 
+#include <cmath>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,6 +35,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
       auto row = std::make_unique<Row>();
       row->next = r.source_ids[0];
       row->last = r.source_ids.size() > 1 ? r.source_ids[1] : config_.vocab_size;
+      row->spoilt = row->next == spoilt_;
       rows.push_back(std::move(row));
     }
     MutexLock lock(&mutex_);
@@ -56,6 +59,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
       Row& row = static_cast<Row&>(*rows[i]);
       const int token = row.next >= row.last ? config_.eos_token_ids[0] : row.next;
       (*logits)[i * config_.vocab_size + token] = 10;
+      if (row.spoilt) (*logits)[(i + 1) * config_.vocab_size - 1] = NAN;
       ++row.next;
       ++row.fed;
     }
@@ -96,6 +100,8 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     MutexLock lock(&mutex_);
     failure_ = std::move(failure);
   }
+  // Sequences that begin with this source id get a logit that is not a number. Before any call.
+  void Spoil(int32_t source_id) { spoilt_ = source_id; }
   // First source id of every request, in the order in which they were encoded.
   std::vector<int32_t> encoded() const {
     MutexLock lock(&mutex_);
@@ -114,9 +120,11 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
  private:
   struct Row : nn::DecodeRow {
     int next = 0, last = 0, fed = 0;
+    bool spoilt = false;
     int position() const override { return fed; }
   };
   nn::T5Config config_;
+  int32_t spoilt_ = -1;
   mutable Mutex mutex_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;

@@ -91,8 +91,6 @@ std::unique_ptr<T5Weights> Loader::Load() {
   // Tied, the head is a packed copy of the embedding: the same parameters.
   weights->lm_head = Linear({config_.tie_word_embeddings ? "shared" : "lm_head"},
                             config_.vocab_size, config_.d_model);
-  weights->lm_head = Linear({config_.tie_word_embeddings ? shared : "lm_head"}, config_.vocab_size,
-                            config_.d_model);
   weights->lm_head.set_module("lm_head");
   if (!config_.tie_word_embeddings) parameters_ += static_cast<int64_t>(weights->embedding.size());
   weights->parameters = parameters_;

@@ -86,9 +86,9 @@ absl::StatusOr<std::string> FindSnapshot(const HubId& id, const std::string& cac
   const std::string name = id.revision == HubId{}.revision
                                ? id.repository
                                : absl::StrCat(id.repository, "@", id.revision);
-  return absl::NotFoundError(
-      absl::StrCat(name, ": no such folder, and not in the Hub's cache ", cache,
-                   " (HF_HUB_CACHE, HF_HOME); fetch it with: deploy/tools/fetch_models.sh ", name));
+  return absl::NotFoundError(absl::StrCat(
+      name, ": no such folder, and not in the Hub's cache ", cache,
+      " (HF_HUB_CACHE, HF_HOME); `deploy/tools/fetch_models.sh ", name, "` fetches it"));
 }
 
 absl::StatusOr<std::string> FindFolder(const std::string& name, const std::string& cache) {

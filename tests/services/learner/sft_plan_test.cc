@@ -48,7 +48,7 @@ TEST(SftPlanTest, EveryFieldArrives) {
     "lora": {"r": 3, "lora_alpha": 6, "lora_dropout": 0.2, "target_modules": ["k"]},
     "optimizer": {"learning_rate": 0.5, "weight_decay": 0.1, "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-7, "max_grad_norm": 2},
     "schedule": {"warmup_ratio": 0.25}, "batch_size": 2, "gradient_accumulation_steps": 3, "max_steps": 9, "eval_every": 2,
-    "checkpoint_every": 1, "seed": 5, "precision": "fp32", "label_smoothing": 0.1, "model_dropout": 0.3})");
+    "checkpoint_every": 1, "seed": 5, "precision": "float32", "label_smoothing": 0.1, "model_dropout": 0.3})");
   ASSERT_TRUE(settings.ok()) << settings.status();
   const SftPlan& plan = settings->plan;
   EXPECT_EQ(plan.data.prompt_template, "S: {talk}");

@@ -88,6 +88,18 @@ TEST_F(PolicyEngineTest, GeneratesUntilEosOrLength) {
   EXPECT_EQ(cut->finish, nn::FinishReason::kLength);
 }
 
+TEST_F(PolicyEngineTest, LogitsThatAreNotFiniteFailTheirOwnSequenceAlone) {
+  model_.Spoil(20);
+  Start({});
+  auto futures = Submit(Batch(MakeJob(5, 8), MakeJob(20, 24), MakeJob(30, 32)));
+  ASSERT_TRUE(futures.ok());
+  const Sequence spoilt = (*futures)[1].get();
+  EXPECT_TRUE(absl::IsInternal(spoilt.status())) << spoilt.status();
+  EXPECT_THAT(std::string(spoilt.status().message()), HasSubstr("logits are not finite"));
+  EXPECT_THAT((*futures)[0].get()->ids, ElementsAre(5, 6, 7, 1));
+  EXPECT_THAT((*futures)[2].get()->ids, ElementsAre(30, 31, 1));
+}
+
 TEST_F(PolicyEngineTest, NewRequestsJoinWhileOthersRun) {
   Start({});
   model_.Hold();

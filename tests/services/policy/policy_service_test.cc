@@ -541,5 +541,15 @@ TEST_F(PolicyServiceTest, InfoTellsTheHashOfTheModelsFiles) {
             *nn::HashModelFolder(SourceTree("/deploy/models/mini-summarizer")));
 }
 
+TEST_F(PolicyServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
+  model_.mutable_config()->warnings.push_back(
+      "config.json: key \"novelty\" (1) is not known");
+  grpc::ClientContext context;
+  v1::GetInfoResponse response;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
+  EXPECT_THAT(response.warnings(),
+              ::testing::ElementsAre("config.json: key \"novelty\" (1) is not known"));
+}
+
 }  // namespace
 }  // namespace mellow::policy

@@ -51,6 +51,18 @@ TEST(RewardEngineTest, AnswersInTheOrderOfTheRequestWhateverTheBatches) {
   EXPECT_THAT(model.batches(), ElementsAre(ElementsAre(3, 3), ElementsAre(6)));
 }
 
+TEST(RewardEngineTest, LogitsThatAreNotFiniteFailTheirOwnTextAlone) {
+  testing::FakeClassifier model;
+  obs::Metrics metrics;
+  RewardEngine engine(&model, {}, &metrics);
+  auto futures = Submit(engine, Jobs({{0, 5, 2}, {0, testing::FakeClassifier::kSpoilt, 2}}));
+  ASSERT_TRUE(futures.ok());
+  EXPECT_THAT(*(*futures)[0].get(), ElementsAre(0, 5));
+  const absl::Status status = (*futures)[1].get().status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("logits are not finite"));
+}
+
 TEST(RewardEngineTest, MetricsSayTheCapacityOfTheQueue) {
   testing::FakeClassifier model;
   obs::Metrics metrics;

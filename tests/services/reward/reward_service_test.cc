@@ -228,5 +228,14 @@ TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFilesAndItsLabels) {
   EXPECT_EQ(response.problem_type(), "single_label_classification");
 }
 
+TEST_F(RewardServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
+  model_.WarnOf("config.json: key \"novelty\" (1) is not known");
+  grpc::ClientContext context;
+  v1::GetInfoResponse response;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
+  EXPECT_THAT(response.warnings(),
+              ::testing::ElementsAre("config.json: key \"novelty\" (1) is not known"));
+}
+
 }  // namespace
 }  // namespace mellow::reward

@@ -225,6 +225,11 @@ TEST(LoadTest, SaysWhichKindOfModelTheFolderHolds) {
 TEST(LoadTest, ParsesWeightTypesAndDevices) {
   EXPECT_EQ(*ParseWeightType("bfloat16"), WeightType::kBFloat16);
   EXPECT_EQ(*ParseWeightType("int8"), WeightType::kInt8);
+  for (const char* name : {"float32", "bfloat16", "float16", "int8"})
+    EXPECT_EQ(WeightTypeName(*ParseWeightType(name)), name);
+  EXPECT_EQ(*ParseWeightType("fp32"), WeightType::kFloat32);
+  EXPECT_EQ(*ParseWeightType("bf16"), WeightType::kBFloat16);
+  EXPECT_EQ(*ParseWeightType("fp16"), WeightType::kFloat16);
   EXPECT_THAT(ParseWeightType("int4").status().message(), HasSubstr("int4"));
   EXPECT_FALSE(ResolveDevice("cpu")->cuda);
   EXPECT_TRUE(ResolveDevice("auto").ok());

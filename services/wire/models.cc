@@ -1,9 +1,8 @@
-#include "services/wire/model_flags.h"
-
-#include <string>
+#include "services/wire/models.h"
 
 #include "common/nn/weight_type.h"
 #include "common/nn/weights/hub_cache.h"
+#include "common/obs/log.h"
 
 namespace mellow::wire {
 
@@ -27,6 +26,11 @@ CLI::Validator WeightTypeFlag() {
         return "";
       },
       "");
+}
+
+void LogModelWarnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings)
+    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
 }
 
 }  // namespace mellow::wire

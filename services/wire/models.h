@@ -1,9 +1,11 @@
-#ifndef MELLOW_SERVICES_WIRE_MODEL_FLAGS_H_
-#define MELLOW_SERVICES_WIRE_MODEL_FLAGS_H_
+#ifndef MELLOW_SERVICES_WIRE_MODELS_H_
+#define MELLOW_SERVICES_WIRE_MODELS_H_
 
-// What flags of every program say of models in the same way; for CLI::Option::transform.
+// What every program says of models in the same way. The validators are for CLI::Option::transform.
 
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 namespace mellow::wire {
 
@@ -14,6 +16,9 @@ namespace mellow::wire {
 // A storage type of weights by any of its names ("bf16"), which becomes the long one.
 [[nodiscard]] CLI::Validator WeightTypeFlag();
 
+// What a model's configuration says and nobody here knows: a warning each.
+void LogModelWarnings(const std::vector<std::string>& warnings);
+
 }  // namespace mellow::wire
 
-#endif  // MELLOW_SERVICES_WIRE_MODEL_FLAGS_H_
+#endif  // MELLOW_SERVICES_WIRE_MODELS_H_
