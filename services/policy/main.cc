@@ -25,8 +25,6 @@ absl::Status Serve(PolicyOptions options) {
   MELLOW_ASSIGN_OR_RETURN(load.weights, nn::ParseWeightType(options.dtype));
   const nn::ModelHash model_hash(options.model);
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSeq2SeqModel(options.model, load));
-  for (const std::string& warning : model->config().warnings)
-    obs::Log(obs::Severity::kWarning, "model", {{"warning", warning}});
   if (const int beams = model->config().generation.sampling.num_beams; beams > options.max_rows)
     return absl::FailedPreconditionError(
         absl::StrCat(options.model, "/generation_config.json: num_beams ", beams,
