@@ -90,7 +90,8 @@ std::string Normalizer::Normalize(absl::string_view text) const {
     }
     first = false;
   }
-  return first ? std::string(text) : out;
+  if (first) return std::string(text);
+  return out;
 }
 
 }  // namespace mellow::text
