@@ -279,8 +279,8 @@ void ReadTokens(JsonFields* fields, int vocab_size, GenerationConfig* config) {
     fields->Reject("eos_token_id", absl::StrCat("ids from 0 to ", vocab_size - 1));
   config->pad_token_id = ReadId(fields, "pad_token_id", vocab_size);
   config->decoder_start_token_id = ReadId(fields, "decoder_start_token_id", vocab_size);
-  const std::optional<int32_t> bos = ReadId(fields, "bos_token_id", vocab_size);
-  if (!config->decoder_start_token_id) config->decoder_start_token_id = bos;
+  if (!config->decoder_start_token_id)
+    config->decoder_start_token_id = ReadId(fields, "bos_token_id", vocab_size);
 }
 
 // What is in force although GetInfo's SamplingParams has no field for it.

@@ -98,8 +98,8 @@ TEST(StepTogetherTest, FinishedDecodersAreLeftOut) {
   const std::vector<EncodeRequest> requests = {{.source_ids = a}, {.source_ids = b}};
   auto rows = model.Encode(requests);
   ASSERT_TRUE(rows.ok()) << rows.status();
-  const auto first = MakeSequenceDecoder(model.config(), {}, {}, std::move((*rows)[0]));
-  const auto second = MakeSequenceDecoder(model.config(), {}, {}, std::move((*rows)[1]));
+  const auto first = MakeSequenceDecoder(model.config(), {}, {}, a, std::move((*rows)[0]));
+  const auto second = MakeSequenceDecoder(model.config(), {}, {}, b, std::move((*rows)[1]));
   const std::vector<SequenceDecoder*> decoders = {first.get(), second.get()};
   std::vector<float> logits;
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(StepTogether(model, decoders, &logits).ok());
