@@ -42,13 +42,15 @@ std::string FilterText(const data::RowSelection& selection) {
 
 absl::StatusOr<RunData> ReadRunData(const RunSpec& spec, const text::Tokenizer* tokenizer) {
   MELLOW_ASSIGN_OR_RETURN(data::SelectedRows rows, data::SelectRows(SelectionOf(spec)));
-  const data::Row& row = rows.train.rows()[rows.order->At(0)];
-  const int line = row.line;
-  std::string prompt = rows.prompt.Render(row);
-  RunData data{.rows = std::move(rows), .line = line, .prompt = std::move(prompt)};
+  RunData data{.rows = std::move(rows)};
+  const data::Row& row = data.rows.train.rows()[data.rows.order->At(0)];
+  data.line = row.line;
+  data.prompt = data.rows.prompt.Render(row);
   if (tokenizer != nullptr) {
     const int most = spec.data().has_max_source_tokens() ? spec.data().max_source_tokens() : 0;
-    MELLOW_ASSIGN_OR_RETURN(data.ids, tokenizer->Encode(data.prompt, most));
+    MELLOW_ASSIGN_OR_RETURN(text::FittedPrompt fitted,
+                            data.rows.prompt.Encode(row, *tokenizer, most));
+    data.ids = std::move(fitted.ids);
     MELLOW_ASSIGN_OR_RETURN(data.decoded,
                             tokenizer->Decode(*data.ids, /*skip_special_tokens=*/false));
   }
