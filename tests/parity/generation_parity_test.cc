@@ -51,37 +51,49 @@ using Load = absl::StatusOr<std::unique_ptr<Seq2SeqModel>> (*)(const std::string
 
 class GenerationParityTest : public ::testing::TestWithParam<Load> {};
 
-TEST_P(GenerationParityTest, EverySettingGivesTheIdsOfTransformers) {
-  // Rows of one folder follow each other.
+// Rows of one folder follow each other.
+std::vector<std::vector<json>> RowsByFolder() {
+  std::vector<std::vector<json>> folders;
   std::string of;
-  std::unique_ptr<Seq2SeqModel> model;
   for (const json& row : ReadLines("generation.jsonl")) {
-    const std::string what = row.at("model").get<std::string>() + row.at("config").dump() +
-                             row.at("generation_config").dump();
-    if (what != of) {
-      const mellow::testing::TempFolder folder;
-      WriteFolder(row, folder.path());
-      auto loaded = GetParam()(folder.path(), {});
-      ASSERT_TRUE(loaded.ok()) << loaded.status();
-      model = *std::move(loaded);
-      of = what;
+    const std::string folder = row.at("model").get<std::string>() + row.at("config").dump() +
+                               row.at("generation_config").dump();
+    if (folder != of) folders.emplace_back();
+    folders.back().push_back(row);
+    of = folder;
+  }
+  return folders;
+}
+
+void Compare(const GeneratedSequence& sequence, const json& row) {
+  const std::string where = row.at("model").get<std::string>() + row.at("config").dump() +
+                            row.at("generation_config").dump() + " " + row.at("request").dump();
+  ASSERT_EQ(sequence.ids, row.at("ids").get<std::vector<int32_t>>()) << where;
+  EXPECT_EQ(sequence.finish == FinishReason::kEos, row.at("finish") == "eos") << where;
+  const auto logprobs = row.at("logprobs").get<std::vector<double>>();
+  ASSERT_EQ(sequence.logprobs.size(), logprobs.size());
+  for (size_t t = 0; t < logprobs.size(); ++t)
+    EXPECT_NEAR(sequence.logprobs[t], logprobs[t], kTolerance) << where << " token " << t;
+}
+
+TEST_P(GenerationParityTest, EverySettingGivesTheIdsOfTransformers) {
+  for (const std::vector<json>& rows : RowsByFolder()) {
+    const mellow::testing::TempFolder folder;
+    WriteFolder(rows[0], folder.path());
+    const auto model = GetParam()(folder.path(), {});
+    ASSERT_TRUE(model.ok()) << model.status();
+    const T5Config& config = (*model)->config();
+    std::vector<GenerateItem> items;
+    for (const json& row : rows) {
+      const auto params =
+          ReadSampling(row.at("request"), config.generation.Defaults(128, 512), config.vocab_size);
+      ASSERT_TRUE(params.ok()) << params.status();
+      items.push_back(
+          {.source_ids = row.at("source_ids").get<std::vector<int32_t>>(), .params = *params});
     }
-    const T5Config& config = model->config();
-    const auto params =
-        ReadSampling(row.at("request"), config.generation.Defaults(128, 512), config.vocab_size);
-    ASSERT_TRUE(params.ok()) << params.status();
-    const std::vector<GenerateItem> items = {
-        {.source_ids = row.at("source_ids").get<std::vector<int32_t>>(), .params = *params}};
-    const auto made = Generate(*model, items);
-    const std::string where = what + " " + row.at("request").dump();
-    ASSERT_TRUE(made.ok()) << made.status() << " " << where;
-    const GeneratedSequence& sequence = (*made)[0];
-    ASSERT_EQ(sequence.ids, row.at("ids").get<std::vector<int32_t>>()) << where;
-    EXPECT_EQ(sequence.finish == FinishReason::kEos, row.at("finish") == "eos") << where;
-    const auto logprobs = row.at("logprobs").get<std::vector<double>>();
-    ASSERT_EQ(sequence.logprobs.size(), logprobs.size());
-    for (size_t t = 0; t < logprobs.size(); ++t)
-      EXPECT_NEAR(sequence.logprobs[t], logprobs[t], kTolerance) << where << " token " << t;
+    const auto made = Generate(**model, items);
+    ASSERT_TRUE(made.ok()) << made.status();
+    for (size_t i = 0; i < rows.size(); ++i) Compare((*made)[i], rows[i]);
   }
 }
 

@@ -92,7 +92,11 @@ absl::Status SamplingParams::Validate(int vocab_size) const {
   if (min_new_tokens < 0 || min_new_tokens > max_new_tokens)
     return Bad("min_new_tokens", min_new_tokens,
                absl::StrCat("must be in [0, max_new_tokens = ", max_new_tokens, "]"));
-  return rules == nullptr ? absl::OkStatus() : CheckRules(*rules, vocab_size);
+  if (rules == nullptr) return absl::OkStatus();
+  if (num_beams > 1 && rules->encoder_repetition_penalty != 1)
+    return Bad("encoder_repetition_penalty", rules->encoder_repetition_penalty,
+               "not with num_beams, where transformers applies it to the first beam only");
+  return CheckRules(*rules, vocab_size);
 }
 
 }  // namespace mellow::nn

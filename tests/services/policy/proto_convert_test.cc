@@ -147,7 +147,9 @@ TEST(SamplingFromProtoTest, APromptsOwnLengthKeepsTheRest) {
 
 class NoTokenizer : public text::Tokenizer {
  public:
-  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view, int) const override { return {}; }
+  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view, int) const override {
+    return std::vector<int32_t>();
+  }
   absl::StatusOr<std::string> Decode(absl::Span<const int32_t>, bool) const override { return ""; }
   int vocab_size() const override { return 64; }
 };

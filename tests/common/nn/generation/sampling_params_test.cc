@@ -105,6 +105,13 @@ TEST(SamplingParamsTest, BadRulesAreNamed) {
   ExpectRefused(With({.forced_bos_token_id = -2}), "forced_bos_token_id", "-2");
 }
 
+TEST(SamplingParamsTest, TheEncodersPenaltyIsNotForBeams) {
+  SamplingParams params = With({.encoder_repetition_penalty = 1.5});
+  EXPECT_TRUE(params.Validate().ok());
+  params.num_beams = 2;
+  ExpectRefused(params, "encoder_repetition_penalty", "num_beams");
+}
+
 TEST(SamplingParamsTest, IdsOutsideTheVocabularyAreNamed) {
   const std::vector<std::pair<LogitsRules, std::string>> kCases = {
       {{.bad_words_ids = {{3}, {4, 50}}}, "bad_words_ids"},
