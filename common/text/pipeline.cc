@@ -66,12 +66,11 @@ class PipelineTokenizer : public Tokenizer {
                                  int max_tokens) const override {
     const Frame& frame = parts_.pair;
     MELLOW_ASSIGN_OR_RETURN(const size_t room, Room(frame, max_tokens));
-    // One more than there is room for tells as much as all of them.
-    const size_t enough = room == SIZE_MAX ? room : room + 1;
+    // Whole, because which one is the longer decides what is cut.
     Ids ids = frame.before;
-    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(first, enough, &ids), "text"));
+    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(first, SIZE_MAX, &ids), "text"));
     Ids rest;
-    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(second, enough, &rest), "text_pair"));
+    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(second, SIZE_MAX, &rest), "text_pair"));
     const auto [stay, rest_stay] =
         LongestFirst(ids.size() - frame.before.size(), rest.size(), room);
     Cut(frame.before.size(), stay, &ids);
