@@ -157,8 +157,11 @@ class PipelineTokenizer : public Tokenizer {
       }
       std::string buffer;
       absl::string_view normalized = raw.text;
-      if (!parts_.normalizer.empty()) normalized = buffer = parts_.normalizer.Normalize(raw.text);
-      const bool at_start = raw.text.data() == text.data();
+      bool moved = false;
+      if (!parts_.normalizer.empty()) {
+        normalized = buffer = parts_.normalizer.Normalize(raw.text, &moved);
+      }
+      const bool at_start = raw.text.data() == text.data() && !moved;
       normalized_splitter_.ForEachPart(normalized, [&](const TextPart& part) {
         if (part.id >= 0) {
           ids->push_back(part.id);
