@@ -28,7 +28,10 @@ class Decoder {
  public:
   using Step = std::variant<MetaspaceDecoder, ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder>;
 
-  void Append(Step step) { steps_.push_back(std::move(step)); }
+  template <typename StepKind>
+  void Append(StepKind step) {
+    steps_.emplace_back(std::in_place_type<StepKind>, std::move(step));
+  }
   // The result is UTF-8: bytes that are not become U+FFFD.
   [[nodiscard]] std::string Decode(const std::vector<absl::string_view>& tokens) const;
 

@@ -77,7 +77,7 @@ std::string Apply(const Prepend& prepend, std::string text) {
 
 }  // namespace
 
-std::string Normalizer::Normalize(absl::string_view text) const {
+std::string Normalizer::Normalize(absl::string_view text, bool* moved) const {
   std::string out;
   bool first = true;
   for (const Step& step : steps_) {
@@ -86,6 +86,10 @@ std::string Normalizer::Normalize(absl::string_view text) const {
       out = std::get<Charsmap>(step).Normalize(text);
     } else {
       if (first) out = std::string(text);
+      const auto* strip = std::get_if<Strip>(&step);
+      if (moved != nullptr && strip != nullptr && strip->left && !out.empty()) {
+        *moved = *moved || IsWhiteSpace(DecodeUtf8(out, 0).code_point);
+      }
       out = std::visit([&](const auto& s) { return Apply(s, std::move(out)); }, step);
     }
     first = false;

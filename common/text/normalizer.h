@@ -35,11 +35,15 @@ class Normalizer {
  public:
   using Step = std::variant<Charsmap, Strip, Replace, Prepend>;
 
-  void Append(Step step) { steps_.push_back(std::move(step)); }
+  template <typename StepKind>
+  void Append(StepKind step) {
+    steps_.emplace_back(std::in_place_type<StepKind>, std::move(step));
+  }
   // Whether it leaves every text as it is.
   [[nodiscard]] bool empty() const { return steps_.empty(); }
-  // `text` is UTF-8, and so is the result.
-  [[nodiscard]] std::string Normalize(absl::string_view text) const;
+  // `text` is UTF-8, and so is the result. Where Strip takes something from the left, the result
+  // does not begin where the text does, for Metaspace::Prepend::kFirst: `moved` becomes true.
+  [[nodiscard]] std::string Normalize(absl::string_view text, bool* moved = nullptr) const;
 
  private:
   std::vector<Step> steps_;

@@ -66,12 +66,11 @@ class PipelineTokenizer : public Tokenizer {
                                  int max_tokens) const override {
     const Frame& frame = parts_.pair;
     MELLOW_ASSIGN_OR_RETURN(const size_t room, Room(frame, max_tokens));
-    // One more than there is room for tells as much as all of them.
-    const size_t enough = room == SIZE_MAX ? room : room + 1;
+    // Whole, because which one is the longer decides what is cut.
     Ids ids = frame.before;
-    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(first, enough, &ids), "text"));
+    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(first, SIZE_MAX, &ids), "text"));
     Ids rest;
-    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(second, enough, &rest), "text_pair"));
+    MELLOW_RETURN_IF_ERROR(Annotate(EncodeContent(second, SIZE_MAX, &rest), "text_pair"));
     const auto [stay, rest_stay] =
         LongestFirst(ids.size() - frame.before.size(), rest.size(), room);
     Cut(frame.before.size(), stay, &ids);
@@ -158,8 +157,11 @@ class PipelineTokenizer : public Tokenizer {
       }
       std::string buffer;
       absl::string_view normalized = raw.text;
-      if (!parts_.normalizer.empty()) normalized = buffer = parts_.normalizer.Normalize(raw.text);
-      const bool at_start = raw.text.data() == text.data();
+      bool moved = false;
+      if (!parts_.normalizer.empty()) {
+        normalized = buffer = parts_.normalizer.Normalize(raw.text, &moved);
+      }
+      const bool at_start = raw.text.data() == text.data() && !moved;
       normalized_splitter_.ForEachPart(normalized, [&](const TextPart& part) {
         if (part.id >= 0) {
           ids->push_back(part.id);

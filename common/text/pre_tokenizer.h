@@ -41,7 +41,10 @@ class PreTokenizer {
  public:
   using Step = std::variant<WhitespaceSplit, Metaspace, ByteLevelSplit>;
 
-  void Append(Step step) { steps_.push_back(std::move(step)); }
+  template <typename StepKind>
+  void Append(StepKind step) {
+    steps_.emplace_back(std::in_place_type<StepKind>, std::move(step));
+  }
   [[nodiscard]] std::vector<Step>& steps() { return steps_; }
 
   // Visits the words of `text` in order, until `visit` returns false; they live as long as the
