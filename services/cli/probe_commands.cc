@@ -133,7 +133,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
       [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
         std::vector<std::vector<int32_t>> sequences;
         for (const Json& line : lines) {
-          MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text"}));
+          MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text", "text_pair"}));
           MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
           MELLOW_ASSIGN_OR_RETURN(const std::string pair, TextField(line, "text_pair", ""));
           MELLOW_ASSIGN_OR_RETURN(

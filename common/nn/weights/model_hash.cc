@@ -12,12 +12,16 @@
 namespace mellow::nn {
 namespace {
 
-// All from which text::LoadTokenizer may take an id. The first three came first, and keep their
-// places.
-constexpr const char* kTokenizerFiles[] = {"spiece.model",         "vocab.json",
-                                           "merges.txt",           "tokenizer.json",
-                                           "added_tokens.json",    "special_tokens_map.json",
-                                           "tokenizer_config.json"};
+// All from which text::LoadTokenizer may take an id, and the defaults of generation. The first
+// three came first, and keep their places.
+constexpr const char* kOptionalFiles[] = {"spiece.model",
+                                          "vocab.json",
+                                          "merges.txt",
+                                          "tokenizer.json",
+                                          "added_tokens.json",
+                                          "special_tokens_map.json",
+                                          "tokenizer_config.json",
+                                          "generation_config.json"};
 
 absl::Status Add(const std::string& folder, const std::string& name, Sha256* hash) {
   MELLOW_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(absl::StrCat(folder, "/", name)));
@@ -33,7 +37,7 @@ absl::StatusOr<std::string> HashModelFolder(const std::string& folder) {
   names.insert(names.begin(), "config.json");
   Sha256 hash;
   for (const std::string& name : names) MELLOW_RETURN_IF_ERROR(Add(folder, name, &hash));
-  for (const char* name : kTokenizerFiles) {
+  for (const char* name : kOptionalFiles) {
     const absl::Status added = Add(folder, name, &hash);
     if (!added.ok() && !absl::IsNotFound(added)) return added;
   }
