@@ -77,6 +77,8 @@ void ReadOtherKeys(JsonFields* fields) {
   fields->Harmless({"initializer_factor", "classifier_dropout", "problem_type", "id2label",
                     "label2id", "num_labels", "_num_labels", "is_decoder", "add_cross_attention",
                     "n_positions", "scalable_attention"});
+  // ParseGenerationConfig reads it, as it does the defaults of generation among the common keys.
+  fields->Harmless({"eos_token_id"});
 }
 
 void CheckTogether(const T5Config& config, JsonFields* fields) {
