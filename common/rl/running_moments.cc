@@ -43,7 +43,7 @@ absl::StatusOr<std::vector<float>> ProcessScores(absl::Span<const float> scores,
     const bool spread = moments->HasSpread();
     if (config.trl_compat && (!spread || moments->count < 1.5)) {
       return absl::FailedPreconditionError(absl::StrCat(
-          "scores: all so far are ", moments->mean,
+          "scores: all so far are equal, ", moments->mean,
           ", which use_score_scaling cannot scale: their deviation is 0. TRL has no meaningful "
           "answer either; without trl_compat such scores count as 0"));
     }

@@ -301,7 +301,9 @@ absl::StatusOr<Bpe::Merges> ReadMerges(JsonObject* part) {
 absl::Status ReadBpe(JsonObject* part, Pipeline* out) {
   const Json* vocab = part->Find("vocab");
   if (vocab == nullptr) part->Reject("vocab", "an object");
-  if (part->Find("dropout") != nullptr) part->Reject("dropout", "null: it draws at random");
+  const Json* dropout = part->Find("dropout");
+  if (dropout != nullptr && *dropout != Json(0))
+    part->Reject("dropout", "null or 0: it draws at random");
   for (const char* field : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (!part->String(field, "").empty()) part->Reject(field, "\"\"");
   }

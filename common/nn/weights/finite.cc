@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
@@ -17,7 +18,7 @@ constexpr size_t kBlock = 4096;
 // lets the compiler vectorise the loop.
 template <typename Bits>
 bool AllBelow(const uint8_t* bytes, size_t count, Bits first_bad) {
-  constexpr auto kMagnitude = static_cast<Bits>(~Bits{0} >> 1);
+  constexpr auto kMagnitude = static_cast<Bits>(std::numeric_limits<Bits>::max() / 2);
   uint32_t bad = 0;
   for (size_t i = 0; i < count; ++i) {
     Bits value;

@@ -81,7 +81,7 @@ TEST_P(EqualScoresTest, AreAnErrorWhereNumbersMustBeTrls) {
     RunningMoments moments;
     const absl::Status status = ProcessScores(scores, config, &moments).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status));
-    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("all so far are 2"));
+    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("all so far are equal, 2"));
   }
   RunningMoments moments;
   EXPECT_TRUE(ProcessScores({1, 2}, config, &moments).ok());

@@ -43,9 +43,14 @@ TEST_F(ClassifierInputTest, WhatCannotBeReadIsNamed) {
 TEST(TextPairTest, IsFramedAsTheTokenizerDoesIt) {
   const auto tokenizer = LoadTokenizer(SourceTree("/deploy/models/mini-summarizer"));
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  std::vector<int32_t> both = *(*tokenizer)->Encode("a");
-  for (const int32_t id : *(*tokenizer)->Encode("b")) both.push_back(id);
-  EXPECT_EQ(EncodeForClassifier(**tokenizer, "a", "b", 10)->ids, both);
+  const auto a = (*tokenizer)->Encode("a");
+  const auto b = (*tokenizer)->Encode("b");
+  ASSERT_TRUE(a.ok() && b.ok());
+  std::vector<int32_t> both = *a;
+  both.insert(both.end(), b->begin(), b->end());
+  const auto input = EncodeForClassifier(**tokenizer, "a", "b", 10);
+  ASSERT_TRUE(input.ok()) << input.status();
+  EXPECT_EQ(input->ids, both);
 }
 
 TEST(ClassifierWindowTest, IsTheFoldersMaximumWhereThatIsLess) {

@@ -140,10 +140,15 @@ TEST_F(RunManagerTest, ARunThatIsStoppedWhileTheDiskIsFullIsStoppedWhenThereIsRo
 }
 
 TEST_F(RunManagerTest, AWatcherSeesEveryStepAndTheEnd) {
+  HoldTraining(1);
   const std::string run_id = Start(3);
+  reached_.get_future().wait();
+  const auto opened = manager_->Get(run_id);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(opened->parameters.trainable, 7) << "what the learner said when it opened the run";
+  EXPECT_EQ(opened->parameters.total, 70);
+  held_.set_value();
   const RunStatus run = Finish(run_id);
-  EXPECT_EQ(run.parameters.trainable, 7) << "what the learner said when it opened the run";
-  EXPECT_EQ(run.parameters.total, 70);
   EXPECT_THAT(steps_, ElementsAre(1, 2, 3));
   EXPECT_EQ(run.state, RunState::kDone);
   EXPECT_EQ(run.committed_steps, 3);

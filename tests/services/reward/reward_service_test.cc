@@ -115,13 +115,6 @@ TEST_F(RewardServiceTest, ALongTextIsTruncatedAndSaysSo) {
   EXPECT_THAT(response.scores(1).logits(), ElementsAre(0, 7));
 }
 
-TEST_F(RewardServiceTest, ATextIsTokenisedOnceAlsoWhenItIsCut) {
-  v1::ScoreResponse response;
-  ASSERT_TRUE(Score({"abcdefghi"}, &response).ok());
-  EXPECT_TRUE(response.scores(0).truncated());
-  EXPECT_EQ(tokenizer_.calls, 1);
-}
-
 TEST_F(RewardServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
   v1::ScoreResponse response;
   EXPECT_TRUE(Score({std::string(64 << 10, 'a')}, &response).ok());

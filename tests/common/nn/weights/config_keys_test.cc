@@ -81,10 +81,10 @@ TEST(ConfigKeysTest, AValueThatWouldChangeNumbersIsRefusedByName) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(test.key));
     EXPECT_THAT(std::string(status.message()), HasSubstr(test.value.dump()));
   }
-  for (const auto& [key, value] : json::parse(R"({"is_decoder": true, "add_cross_attention": true,
-        "position_embedding_type": "relative_key", "pruned_heads": {"1": [0]},
-        "hidden_act": "tanh", "quantization_config": {"bits": 4}})")
-                                      .items()) {
+  const json roberta = json::parse(R"({"is_decoder": true, "add_cross_attention": true,
+      "position_embedding_type": "relative_key", "pruned_heads": {"1": [0]}, "hidden_act": "tanh",
+      "quantization_config": {"bits": 4}})");
+  for (const auto& [key, value] : roberta.items()) {
     const absl::Status status = Roberta({{key, value}}).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << key;
     EXPECT_THAT(std::string(status.message()), HasSubstr(key));
