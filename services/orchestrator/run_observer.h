@@ -23,7 +23,7 @@ class RunObserver {
   virtual void OnActivity(const std::string& activity) = 0;
   virtual void OnStep(const StepRecord& step) = 0;
   // The learner has opened the run.
-  virtual void OnOpened(const ParameterCounts& parameters) { (void)parameters; }
+  virtual void OnOpened(const ParameterCounts& parameters) = 0;
 };
 
 // Two things that go on at the same time, told as one: "step 2: train; step 3: generate 12/32".
@@ -45,6 +45,9 @@ class JoinedActivity {
     explicit Half(JoinedActivity* joined) : joined(joined) {}
     void OnActivity(const std::string& activity) override { joined->Set(this, activity); }
     void OnStep(const StepRecord& step) override { joined->whole_->OnStep(step); }
+    void OnOpened(const ParameterCounts& parameters) override {
+      joined->whole_->OnOpened(parameters);
+    }
     JoinedActivity* const joined;
     std::string text;  // guarded by joined->mutex_
   };

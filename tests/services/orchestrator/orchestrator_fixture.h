@@ -59,6 +59,7 @@ class RecordingObserver : public RunObserver {
     MutexLock lock(&mutex_);
     steps_.push_back(step);
   }
+  void OnOpened(const ParameterCounts&) override {}
   // Waits until an activity contains `text`; the test's own time limit is the deadline.
   void WaitForActivity(const std::string& text) {
     MutexLock lock(&mutex_);
