@@ -237,7 +237,7 @@ class Evaluate(unittest.TestCase):
                 (["sampling.temperature=0"], ["sampling", "temperature"]),
                 (["statistics.alpha=1"], ["statistics.alpha is 1"]),
                 (["statistics.resamples=0"], ["statistics.resamples is 0"]),
-                (["arms="], ["arms: 0 given"]),
+                (["arms="], ["arms: none"]),
                 (["arms=base,newest"], ["arms: newest", "of a cluster"]),
                 (["arms=base,base"], ["base and base", "same weights"]),
                 ([f"arms={self.adapter},{self.adapter}"], ["same weights"]),
