@@ -16,9 +16,9 @@ namespace mellow::orchestrator {
 class KillSwitch {
  public:
   void Arm(int at, bool after_effect, std::function<void()> on_death) {
-    at_ = at;
     after_effect_ = after_effect;
     on_death_ = std::move(on_death);
+    at_ = at;  // last: threads that are calling look at the others only when it is reached
   }
   int calls() const { return calls_; }
   bool dead() const { return dead_; }
@@ -42,7 +42,7 @@ class KillSwitch {
     return Dead();
   }
 
-  int at_ = -1;
+  std::atomic<int> at_{-1};
   bool after_effect_ = false;
   std::function<void()> on_death_;
   std::atomic<int> calls_{0};
