@@ -1,5 +1,7 @@
 #include "common/nn/common_keys.h"
 
+#include "common/nn/generation/generation_config.h"
+
 namespace mellow::nn {
 
 void ReadCommonKeys(JsonFields* fields) {
@@ -17,31 +19,8 @@ void ReadCommonKeys(JsonFields* fields) {
   // What pipelines and tokenizers look at.
   fields->Harmless({"task_specific_params", "prefix", "bos_token_id", "sep_token_id"});
   // Defaults of generation, which older versions wrote into every config.json.
-  fields->Harmless({"max_length",
-                    "min_length",
-                    "do_sample",
-                    "early_stopping",
-                    "num_beams",
-                    "num_beam_groups",
-                    "diversity_penalty",
-                    "temperature",
-                    "top_k",
-                    "top_p",
-                    "typical_p",
-                    "repetition_penalty",
-                    "length_penalty",
-                    "no_repeat_ngram_size",
-                    "encoder_no_repeat_ngram_size",
-                    "bad_words_ids",
-                    "num_return_sequences",
-                    "output_scores",
-                    "return_dict_in_generate",
-                    "forced_bos_token_id",
-                    "forced_eos_token_id",
-                    "remove_invalid_values",
-                    "exponential_decay_length_penalty",
-                    "suppress_tokens",
-                    "begin_suppress_tokens"});
+  for (const auto& [name, value] : LegacyGenerationDefaults().items())
+    fields->Harmless({name.c_str()});
   // Other weights, or the same weights at other places.
   fields->Only("pruned_heads", nlohmann::json::object());
   fields->Only("tie_encoder_decoder", false);

@@ -87,39 +87,9 @@ constexpr const char* kHarmless[] = {"use_cache",
                                      "max_length",
                                      "min_length"};
 
-// What transformers looks at to see whether config.json means to say something about generation,
-// and the values that say nothing (beside null).
-const json& LegacyDefaults() {
-  static const auto& defaults = *new json{{"max_length", 20},
-                                          {"min_length", 0},
-                                          {"do_sample", false},
-                                          {"early_stopping", false},
-                                          {"num_beams", 1},
-                                          {"num_beam_groups", 1},
-                                          {"diversity_penalty", 0.0},
-                                          {"temperature", 1.0},
-                                          {"top_k", 50},
-                                          {"top_p", 1.0},
-                                          {"typical_p", 1.0},
-                                          {"repetition_penalty", 1.0},
-                                          {"length_penalty", 1.0},
-                                          {"no_repeat_ngram_size", 0},
-                                          {"encoder_no_repeat_ngram_size", 0},
-                                          {"bad_words_ids", nullptr},
-                                          {"num_return_sequences", 1},
-                                          {"output_scores", false},
-                                          {"return_dict_in_generate", false},
-                                          {"forced_bos_token_id", nullptr},
-                                          {"forced_eos_token_id", nullptr},
-                                          {"remove_invalid_values", false},
-                                          {"exponential_decay_length_penalty", nullptr},
-                                          {"suppress_tokens", nullptr},
-                                          {"begin_suppress_tokens", nullptr}};
-  return defaults;
-}
-
+// Whether config.json means to say something about generation, as transformers sees it.
 bool HasLegacyFields(const json& model) {
-  for (const auto& [name, value] : LegacyDefaults().items()) {
+  for (const auto& [name, value] : LegacyGenerationDefaults().items()) {
     const auto found = model.find(name);
     if (found != model.end() && !found->is_null() && *found != value) return true;
   }
@@ -300,6 +270,35 @@ void NoteRulesWithoutField(const LogitsRules& rules, absl::string_view name,
 }
 
 }  // namespace
+
+const json& LegacyGenerationDefaults() {
+  static const auto& defaults = *new json{{"max_length", 20},
+                                          {"min_length", 0},
+                                          {"do_sample", false},
+                                          {"early_stopping", false},
+                                          {"num_beams", 1},
+                                          {"num_beam_groups", 1},
+                                          {"diversity_penalty", 0.0},
+                                          {"temperature", 1.0},
+                                          {"top_k", 50},
+                                          {"top_p", 1.0},
+                                          {"typical_p", 1.0},
+                                          {"repetition_penalty", 1.0},
+                                          {"length_penalty", 1.0},
+                                          {"no_repeat_ngram_size", 0},
+                                          {"encoder_no_repeat_ngram_size", 0},
+                                          {"bad_words_ids", nullptr},
+                                          {"num_return_sequences", 1},
+                                          {"output_scores", false},
+                                          {"return_dict_in_generate", false},
+                                          {"forced_bos_token_id", nullptr},
+                                          {"forced_eos_token_id", nullptr},
+                                          {"remove_invalid_values", false},
+                                          {"exponential_decay_length_penalty", nullptr},
+                                          {"suppress_tokens", nullptr},
+                                          {"begin_suppress_tokens", nullptr}};
+  return defaults;
+}
 
 const std::vector<std::string>& SamplingFieldNames() {
   static const auto& names = *new std::vector<std::string>{"do_sample",

@@ -50,7 +50,10 @@ struct NamedText {
 [[nodiscard]] absl::StatusOr<SamplingParams> ReadSampling(const nlohmann::json& request,
                                                           const SamplingParams& defaults,
                                                           int vocab_size);
-// The names of the fields that it reads.
+// The fields of generation that older versions of transformers wrote into every config.json, with
+// the values that say nothing (beside null).
+[[nodiscard]] const nlohmann::json& LegacyGenerationDefaults();
+// The names of the fields that ReadSampling reads.
 [[nodiscard]] const std::vector<std::string>& SamplingFieldNames();
 // Whether it is a field of GenerationConfig that is not implemented and changes what is generated.
 [[nodiscard]] bool IsUnsupportedGenerationField(absl::string_view name);
