@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "common/eval/text_shape.h"
+#include "common/eval/text/text_shape.h"
 
 namespace mellow::eval {
 namespace {
@@ -45,7 +45,7 @@ void CountTexts(const Evaluation& evaluation, size_t arm, ShapeSummary* shape) {
 
 // `means` are those of MeasureArm, from *next on, in its order.
 ArmSummary Summarise(const Evaluation& evaluation, size_t arm,
-                     const std::vector<MeanInterval>& means, size_t* next) {
+                     const std::vector<stats::MeanInterval>& means, size_t* next) {
   const auto take = [&] { return means[(*next)++]; };
   ArmSummary summary;
   summary.arm = evaluation.arms[arm].name;
@@ -81,7 +81,7 @@ ArmSummary Summarise(const Evaluation& evaluation, size_t arm,
 
 absl::StatusOr<Comparison> Compare(const Evaluation& evaluation, size_t arm,
                                    const ArmMeasures& baseline, const ArmMeasures& measures,
-                                   const std::vector<MeanInterval>& means, size_t* next) {
+                                   const std::vector<stats::MeanInterval>& means, size_t* next) {
   Comparison comparison;
   comparison.baseline = evaluation.arms[0].name;
   comparison.arm = evaluation.arms[arm].name;
@@ -107,12 +107,12 @@ absl::Status Analyse(Evaluation* evaluation) {
   for (size_t a = 1; a < arms.size(); ++a) {
     for (size_t m = 0; m < arms[a].size(); ++m) {
       MELLOW_ASSIGN_OR_RETURN(series.emplace_back(),
-                              PairedDifferences(arms[0][m].values, arms[a][m].values));
+                              stats::PairedDifferences(arms[0][m].values, arms[a][m].values));
     }
   }
   MELLOW_ASSIGN_OR_RETURN(
-      const std::vector<MeanInterval> means,
-      BootstrapMeans(series, {e.config.resamples, e.config.confidence, e.config.statistics_seed}));
+      const std::vector<stats::MeanInterval> means,
+      stats::BootstrapMeans(series, {e.config.resamples, e.config.confidence, e.config.statistics_seed}));
   size_t next = 0;
   std::vector<ArmSummary> summaries;
   for (size_t a = 0; a < arms.size(); ++a) summaries.push_back(Summarise(e, a, means, &next));

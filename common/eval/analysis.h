@@ -28,7 +28,7 @@ inline constexpr int64_t kMinSlicePrompts = 10;
 [[nodiscard]] absl::StatusOr<Difference> CompareSeries(const Evaluation& evaluation,
                                                        const MeasureSeries& baseline,
                                                        const MeasureSeries& arm,
-                                                       const MeanInterval& difference);
+                                                       const stats::MeanInterval& difference);
 
 // Toxicity under the first scoring by the values of Row::columns and by identity terms of the
 // dialogues; columns and values in byte order, identities last.

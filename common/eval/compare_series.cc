@@ -4,16 +4,16 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/eval/analysis.h"
-#include "common/eval/mean.h"
-#include "common/eval/permutation_test.h"
-#include "common/eval/sample_size.h"
+#include "common/stats/mean.h"
+#include "common/stats/permutation_test.h"
+#include "common/stats/sample_size.h"
 
 namespace mellow::eval {
 namespace {
 
 // Of the population that the values are a sample of; NaN of one value.
 double SampleSd(const std::vector<double>& values) {
-  const double mean = Mean(values);
+  const double mean = stats::Mean(values);
   double squares = 0;
   for (const double x : values) squares += (x - mean) * (x - mean);
   return std::sqrt(squares / (static_cast<double>(values.size()) - 1));
@@ -28,22 +28,22 @@ std::optional<int64_t> Prompts(const std::optional<double>& size) {
 
 SampleSize NeededPrompts(const EvaluationConfig& config, const std::vector<double>& baseline,
                          const std::vector<double>& arm, const std::vector<double>& differences) {
-  const TestPower test = {config.alpha, config.power};
-  const double change = config.detectable_change * std::fabs(Mean(baseline));
+  const stats::TestPower test = {config.alpha, config.power};
+  const double change = config.detectable_change * std::fabs(stats::Mean(baseline));
   SampleSize needed;
   needed.for_change_unpaired =
-      Prompts(UnpairedSampleSize(SampleSd(baseline), SampleSd(arm), change, test));
+      Prompts(stats::UnpairedSampleSize(SampleSd(baseline), SampleSd(arm), change, test));
   const bool equal = std::all_of(differences.begin(), differences.end(),
                                  [](double difference) { return difference == 0; });
   if (equal) return needed;
   const double sd = SampleSd(differences);
-  needed.for_observed = Prompts(PairedSampleSize(sd, Mean(differences), test));
-  needed.for_change = Prompts(PairedSampleSize(sd, change, test));
+  needed.for_observed = Prompts(stats::PairedSampleSize(sd, stats::Mean(differences), test));
+  needed.for_change = Prompts(stats::PairedSampleSize(sd, change, test));
   return needed;
 }
 
 Verdict VerdictOf(const EvaluationConfig& config, Direction direction, const Difference& d) {
-  const MeanInterval& i = d.difference;
+  const stats::MeanInterval& i = d.difference;
   if ((i.lower <= 0 && i.upper >= 0) || !(d.p_value < config.alpha)) return Verdict::kNoise;
   if (direction == Direction::kNeither) return Verdict::kChanged;
   return (i.mean < 0) == (direction == Direction::kLowerIsBetter) ? Verdict::kBetter
@@ -63,20 +63,20 @@ absl::Status CheckTest(const EvaluationConfig& config) {
 
 absl::StatusOr<Difference> CompareSeries(const Evaluation& evaluation,
                                          const MeasureSeries& baseline, const MeasureSeries& arm,
-                                         const MeanInterval& difference) {
+                                         const stats::MeanInterval& difference) {
   const EvaluationConfig& config = evaluation.config;
   MELLOW_RETURN_IF_ERROR(CheckTest(config));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<double> differences,
-                          PairedDifferences(baseline.values, arm.values));
+                          stats::PairedDifferences(baseline.values, arm.values));
   Difference d;
   d.measure = arm.measure;
   if (arm.scoring.has_value()) d.scoring = evaluation.scorings[*arm.scoring];
-  d.baseline = Mean(baseline.values);
-  d.arm = Mean(arm.values);
+  d.baseline = stats::Mean(baseline.values);
+  d.arm = stats::Mean(arm.values);
   d.difference = difference;
   if (d.baseline != 0) d.relative = difference.mean / std::fabs(d.baseline);
   MELLOW_ASSIGN_OR_RETURN(
-      d.p_value, PairedPermutationTest(differences, {config.permutations, config.statistics_seed}));
+      d.p_value, stats::PairedPermutationTest(differences, {config.permutations, config.statistics_seed}));
   d.verdict = VerdictOf(config, arm.direction, d);
   d.needed = NeededPrompts(config, baseline.values, arm.values, differences);
   return d;

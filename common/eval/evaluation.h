@@ -15,7 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/eval/bootstrap.h"
+#include "common/stats/bootstrap.h"
 
 namespace mellow::eval {
 
@@ -96,32 +96,32 @@ struct EvaluationConfig {
 // One arm under one scoring, over prompts.
 struct ToxicitySummary {
   Scoring scoring;
-  MeanInterval toxicity;   // mean P(toxic)
+  stats::MeanInterval toxicity;   // mean P(toxic)
   double toxicity_sd = 0;  // population sd over all texts
-  MeanInterval logit;      // mean raw logit of Judge::label
+  stats::MeanInterval logit;      // mean raw logit of Judge::label
   double logit_sd = 0;
-  MeanInterval toxic_share;   // share of texts with P(toxic) > 0.5
-  MeanInterval expected_max;  // mean over prompts of the largest P(toxic) of the prompt's samples
+  stats::MeanInterval toxic_share;   // share of texts with P(toxic) > 0.5
+  stats::MeanInterval expected_max;  // mean over prompts of the largest P(toxic) of the prompt's samples
 };
 
 // F-measures against the best reference (rouge.h), mean over prompts.
 struct RougeSummary {
-  MeanInterval rouge1;
-  MeanInterval rouge2;
-  MeanInterval rouge_l;
-  MeanInterval rouge_lsum;
+  stats::MeanInterval rouge1;
+  stats::MeanInterval rouge2;
+  stats::MeanInterval rouge_l;
+  stats::MeanInterval rouge_lsum;
 };
 
 // What reward hacking disturbs.
 struct ShapeSummary {
-  MeanInterval characters;  // of a summary
-  MeanInterval words;
-  MeanInterval tokens;      // with </s>
-  MeanInterval repetition;  // share of a summary's 3-grams of words that came before in it
+  stats::MeanInterval characters;  // of a summary
+  stats::MeanInterval words;
+  stats::MeanInterval tokens;      // with </s>
+  stats::MeanInterval repetition;  // share of a summary's 3-grams of words that came before in it
   double distinct_1 = 0;    // different 1-grams of words / all of them, over the whole arm
   double distinct_2 = 0;
-  MeanInterval kl_per_token;  // sequence KL / tokens; see Sample::kl
-  MeanInterval kl_per_sequence;
+  stats::MeanInterval kl_per_token;  // sequence KL / tokens; see Sample::kl
+  stats::MeanInterval kl_per_sequence;
   int64_t empty = 0;      // texts without a word
   int64_t truncated = 0;  // texts that ended at max_new_tokens
   int64_t texts = 0;
@@ -157,7 +157,7 @@ struct Difference {
   std::optional<Scoring> scoring;  // of the first four
   double baseline = 0;             // mean
   double arm = 0;                  // mean
-  MeanInterval difference;
+  stats::MeanInterval difference;
   std::optional<double> relative;     // difference / |baseline|; absent when that is 0
   double p_value = 1;                 // two-sided paired permutation test (permutation_test.h)
   Verdict verdict = Verdict::kNoise;  // not noise: interval without 0, and p_value < alpha

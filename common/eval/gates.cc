@@ -8,9 +8,9 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/eval/analysis.h"
-#include "common/eval/bootstrap.h"
+#include "common/stats/bootstrap.h"
 #include "common/eval/figures.h"
-#include "common/eval/mean.h"
+#include "common/stats/mean.h"
 
 namespace mellow::eval {
 namespace {
@@ -53,12 +53,12 @@ absl::StatusOr<GateResult> ToxicityDropGate(const Evaluation& evaluation,
     return absl::InvalidArgumentError(absl::StrCat("a drop by ", share, ": must be in [0, 1)"));
   MELLOW_ASSIGN_OR_RETURN(std::vector<double> left, ToxicityOf(evaluation, comparison.baseline));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<double> arm, ToxicityOf(evaluation, comparison.arm));
-  const double drop = 1 - Mean(arm) / Mean(left);
+  const double drop = 1 - stats::Mean(arm) / stats::Mean(left);
   for (double& toxicity : left) toxicity *= 1 - share;
   const EvaluationConfig& config = evaluation.config;
   MELLOW_ASSIGN_OR_RETURN(
-      const MeanInterval i,
-      PairedBootstrap(left, arm, {config.resamples, config.confidence, config.statistics_seed}));
+      const stats::MeanInterval i,
+      stats::PairedBootstrap(left, arm, {config.resamples, config.confidence, config.statistics_seed}));
   const bool passed = i.upper < 0;
   return GateResult{
       "toxicity_drop", passed,

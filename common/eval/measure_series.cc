@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "common/eval/text_shape.h"
+#include "common/eval/text/text_shape.h"
 #include "common/text/utf8.h"
 
 namespace mellow::eval {

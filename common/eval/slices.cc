@@ -4,8 +4,8 @@
 
 #include "common/base/status.h"
 #include "common/eval/analysis.h"
-#include "common/eval/identity_terms.h"
-#include "common/eval/mean.h"
+#include "common/eval/text/identity_terms.h"
+#include "common/stats/mean.h"
 
 namespace mellow::eval {
 namespace {
@@ -24,13 +24,13 @@ absl::StatusOr<Slice> MakeSlice(const Evaluation& evaluation,
   Slice slice;
   slice.prompts = static_cast<int64_t>(rows.size());
   const MeasureSeries baseline = Pick(arms[0], rows);
-  slice.toxicity[evaluation.arms[0].name] = Mean(baseline.values);
+  slice.toxicity[evaluation.arms[0].name] = stats::Mean(baseline.values);
   for (size_t a = 1; a < arms.size(); ++a) {
     const MeasureSeries arm = Pick(arms[a], rows);
     const std::string& name = evaluation.arms[a].name;
     MELLOW_ASSIGN_OR_RETURN(
-        const MeanInterval difference,
-        PairedBootstrap(baseline.values, arm.values,
+        const stats::MeanInterval difference,
+        stats::PairedBootstrap(baseline.values, arm.values,
                         {config.resamples, config.confidence, config.statistics_seed}));
     MELLOW_ASSIGN_OR_RETURN(Difference d, CompareSeries(evaluation, baseline, arm, difference));
     slice.toxicity[name] = d.arm;

@@ -29,8 +29,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "common/base/status.h"
-#include "common/eval/bootstrap.h"
-#include "common/eval/wilson.h"
+#include "common/stats/bootstrap.h"
+#include "common/stats/wilson.h"
 
 namespace mellow::eval {
 
@@ -192,13 +192,13 @@ inline absl::StatusOr<nlohmann::ordered_json> ParseJsonObject(absl::string_view 
 
 // What other areas' structs contain too.
 template <typename F>
-void Fields(F& f, MeanInterval& x) {
+void Fields(F& f, stats::MeanInterval& x) {
   f("mean", x.mean);
   f("lower", x.lower);
   f("upper", x.upper);
 }
 template <typename F>
-void Fields(F& f, Proportion& x) {
+void Fields(F& f, stats::Proportion& x) {
   f("rate", x.rate);
   f("lower", x.lower);
   f("upper", x.upper);

@@ -5,18 +5,11 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/nn/device.h"
+#include "common/nn/load_options.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/nn/sequence_classifier.h"
-#include "common/nn/weight_type.h"
 
 namespace mellow::nn {
-
-struct LoadOptions {
-  Device device;
-  int threads = 1;  // of this model's own pool (CPU)
-  WeightType weights = WeightType::kFloat32;
-};
 
 // Load a Hugging Face folder for inference: our own kernels on the CPU, libtorch on CUDA. Errors as
 // ReadPretrained* and TensorReader::Finish, with the folder named.

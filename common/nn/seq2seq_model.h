@@ -10,10 +10,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
 
 namespace mellow::nn {
+
+struct LoraWeights;
 
 // A LoRA adapter prepared (packed, moved to the device) by the model that will use it. Immutable, thread-safe.
 class PreparedAdapter {

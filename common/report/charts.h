@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "common/eval/bootstrap.h"
+#include "common/stats/bootstrap.h"
 
 namespace mellow::report {
 
@@ -56,7 +56,7 @@ struct HistogramChart {
 
 struct IntervalRow {
   std::string label;
-  eval::MeanInterval interval;
+  stats::MeanInterval interval;
   int series = 0;
 };
 struct IntervalChart {

@@ -16,7 +16,7 @@ namespace {
 using eval::Comparison;
 using eval::Difference;
 using eval::Evaluation;
-using eval::MeanInterval;
+using stats::MeanInterval;
 
 // Slices that are drawn; all are in the table.
 constexpr size_t kDrawnSlices = 16;

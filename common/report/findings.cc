@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/eval/analysis.h"
-#include "common/eval/mean.h"
+#include "common/stats/mean.h"
 #include "common/report/numbers.h"
 #include "common/report/words.h"
 
@@ -167,7 +167,7 @@ Distribution Distribute(const Evaluation& e, const Bins& bins,
   Distribution distribution{.bins = bins};
   for (size_t a = 0; a < e.arms.size(); ++a) {
     distribution.panels.push_back(
-        {.label = e.arms[a].name, .counts = bins.Fill(values[a]), .mean = eval::Mean(values[a])});
+        {.label = e.arms[a].name, .counts = bins.Fill(values[a]), .mean = stats::Mean(values[a])});
   }
   return distribution;
 }
@@ -177,7 +177,7 @@ PairedChange ChangeOf(const Evaluation& e, size_t arm) {
   const auto mean = [](const eval::ArmRow& row) {
     std::vector<double> values;
     for (const eval::Sample& sample : row.samples) values.push_back(sample.scores[0].toxicity);
-    return eval::Mean(values);
+    return stats::Mean(values);
   };
   for (const eval::Row& row : e.rows) {
     const double before = mean(row.arms[0]), after = mean(row.arms[arm]);

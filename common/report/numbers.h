@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "common/eval/bootstrap.h"
+#include "common/stats/bootstrap.h"
 
 namespace mellow::report {
 
@@ -29,8 +29,8 @@ namespace mellow::report {
 // 3,538,944
 [[nodiscard]] std::string Count(int64_t number);
 // "[0.4000, 0.5000]": bounds always have these decimals; a tiny one keeps its sign.
-[[nodiscard]] std::string Interval(const eval::MeanInterval& interval, int decimals);
-[[nodiscard]] std::string SignedInterval(const eval::MeanInterval& interval, int decimals);
+[[nodiscard]] std::string Interval(const stats::MeanInterval& interval, int decimals);
+[[nodiscard]] std::string SignedInterval(const stats::MeanInterval& interval, int decimals);
 // The first twelve digits of a hash; "-" when there is none.
 [[nodiscard]] std::string ShortHash(absl::string_view sha256);
 // "1 prompt", "3 prompts".

@@ -16,15 +16,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/eval/bootstrap.h"
-#include "common/eval/wilson.h"
+#include "common/stats/bootstrap.h"
+#include "common/stats/wilson.h"
 
 namespace mellow::review {
 
 // Grows when a field changes its meaning or goes. New fields do not count.
 inline constexpr int kReviewSummarySchema = 1;
 
-// Krippendorff's alpha (common/eval/krippendorff.h) over all judgements.
+// Krippendorff's alpha (common/stats/krippendorff.h) over all judgements.
 struct Agreement {
   std::string level;            // "ordinal" or "nominal"
   std::optional<double> alpha;  // absent: not defined, see `why_not`
@@ -34,7 +34,7 @@ struct Agreement {
 
 // One arm's ratings of one question, from 1 (worst) to 5 (best).
 struct ArmRating {
-  eval::MeanInterval mean;  // over items; bootstrap over items
+  stats::MeanInterval mean;  // over items; bootstrap over items
   double sd = 0;            // sample sd (n - 1) over all ratings; 0 for a single one
   int64_t ratings = 0;
   std::vector<int64_t> histogram;  // five counts: how many ratings were 1, 2, ..., 5
@@ -45,7 +45,7 @@ struct RatingSummary {
   // Absent while there is no judgement.
   std::optional<ArmRating> baseline;
   std::optional<ArmRating> arm;
-  std::optional<eval::MeanInterval> difference;  // arm - baseline, paired by item
+  std::optional<stats::MeanInterval> difference;  // arm - baseline, paired by item
   Agreement agreement;                           // a unit is one summary (of one item and arm)
 };
 
@@ -61,7 +61,7 @@ struct PreferenceSummary {
   PreferenceCounts items;  // by majority of the item's judgements; no majority: a tie
   // items.wins of items.wins + items.losses, with Wilson's interval: ties say nothing about who is
   // better and are left out. Absent while there is neither a win nor a loss.
-  std::optional<eval::Proportion> win_rate;
+  std::optional<stats::Proportion> win_rate;
   Agreement agreement;  // a unit is one item
 };
 

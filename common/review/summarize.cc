@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/eval/krippendorff.h"
-#include "common/eval/mean.h"
+#include "common/stats/krippendorff.h"
+#include "common/stats/mean.h"
 
 namespace mellow::review {
 namespace {
@@ -26,7 +26,7 @@ std::vector<int> Values(const ItemVerdicts& item, Field field) {
 Agreement Agree(const std::vector<std::vector<int>>& units, eval::AlphaLevel level) {
   Agreement agreement = {.level = level == eval::AlphaLevel::kOrdinal ? "ordinal" : "nominal"};
   for (const std::vector<int>& unit : units) agreement.units += unit.size() >= 2 ? 1 : 0;
-  const absl::StatusOr<double> alpha = eval::KrippendorffAlpha(units, level);
+  const absl::StatusOr<double> alpha = stats::KrippendorffAlpha(units, level);
   if (alpha.ok()) {
     agreement.alpha = *alpha;
   } else {
@@ -36,20 +36,20 @@ Agreement Agree(const std::vector<std::vector<int>>& units, eval::AlphaLevel lev
 }
 
 absl::StatusOr<ArmRating> RateArm(const std::vector<ItemVerdicts>& items, Field field,
-                                  const eval::BootstrapOptions& options) {
+                                  const stats::BootstrapOptions& options) {
   ArmRating rating;
   rating.histogram.resize(kHighestRating - kLowestRating + 1);
   std::vector<double> means;
   std::vector<int> all;
   for (const ItemVerdicts& item : items) {
     const std::vector<int> values = Values(item, field);
-    means.push_back(eval::Mean(values));
+    means.push_back(stats::Mean(values));
     all.insert(all.end(), values.begin(), values.end());
   }
   MELLOW_ASSIGN_OR_RETURN(rating.mean,
-                          eval::PairedBootstrap(std::vector<double>(means.size()), means, options));
+                          stats::PairedBootstrap(std::vector<double>(means.size()), means, options));
   rating.ratings = static_cast<int64_t>(all.size());
-  const double mean = eval::Mean(all);
+  const double mean = stats::Mean(all);
   double squares = 0;
   for (const int value : all) {
     squares += (value - mean) * (value - mean);
@@ -61,22 +61,22 @@ absl::StatusOr<ArmRating> RateArm(const std::vector<ItemVerdicts>& items, Field 
 
 absl::StatusOr<RatingSummary> RateQuestion(const std::string& question, Field baseline, Field arm,
                                            const std::vector<ItemVerdicts>& items,
-                                           const eval::BootstrapOptions& options) {
+                                           const stats::BootstrapOptions& options) {
   RatingSummary summary = {.question = question};
   std::vector<std::vector<int>> units;
   std::vector<double> before;
   std::vector<double> after;
   for (const ItemVerdicts& item : items) {
     units.push_back(Values(item, baseline));
-    before.push_back(eval::Mean(units.back()));
+    before.push_back(stats::Mean(units.back()));
     units.push_back(Values(item, arm));
-    after.push_back(eval::Mean(units.back()));
+    after.push_back(stats::Mean(units.back()));
   }
   summary.agreement = Agree(units, eval::AlphaLevel::kOrdinal);
   if (items.empty()) return summary;
   MELLOW_ASSIGN_OR_RETURN(summary.baseline, RateArm(items, baseline, options));
   MELLOW_ASSIGN_OR_RETURN(summary.arm, RateArm(items, arm, options));
-  MELLOW_ASSIGN_OR_RETURN(summary.difference, eval::PairedBootstrap(before, after, options));
+  MELLOW_ASSIGN_OR_RETURN(summary.difference, stats::PairedBootstrap(before, after, options));
   return summary;
 }
 
@@ -111,7 +111,7 @@ absl::StatusOr<PreferenceSummary> Prefer(const std::vector<ItemVerdicts>& items,
   const int64_t decided = summary.items.wins + summary.items.losses;
   if (decided > 0) {
     MELLOW_ASSIGN_OR_RETURN(summary.win_rate,
-                            eval::WilsonInterval(summary.items.wins, decided, confidence));
+                            stats::WilsonInterval(summary.items.wins, decided, confidence));
   }
   return summary;
 }
@@ -138,7 +138,7 @@ std::vector<std::string> Notes(const StudyInfo& info, const ReviewSummary& summa
 absl::StatusOr<ReviewSummary> Summarize(const StudyInfo& info, int64_t items,
                                         absl::Span<const AnnotatorStatus> annotators,
                                         absl::Span<const ReviewedItem> reviewed,
-                                        const eval::BootstrapOptions& options) {
+                                        const stats::BootstrapOptions& options) {
   ReviewSummary summary = {.study = info.name,
                            .evaluation_sha256 = info.evaluation_sha256,
                            .baseline = info.baseline,

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/eval/bootstrap.h"
+#include "common/stats/bootstrap.h"
 #include "common/review/review_summary.h"
 #include "common/review/study_store.h"
 
@@ -16,7 +16,7 @@ namespace mellow::review {
 [[nodiscard]] absl::StatusOr<ReviewSummary> Summarize(const StudyInfo& info, int64_t items,
                                                       absl::Span<const AnnotatorStatus> annotators,
                                                       absl::Span<const ReviewedItem> reviewed,
-                                                      const eval::BootstrapOptions& options);
+                                                      const stats::BootstrapOptions& options);
 
 }  // namespace mellow::review
 

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/nn/lora.h"
+#include "common/nn/lora_config.h"
 
 namespace mellow::rl {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "common/nn/lora.h"
+#include "common/nn/lora_config.h"
 #include "common/nn/t5_config.h"
 
 namespace mellow::sft {

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
-#include "common/nn/lora.h"
+#include "common/nn/lora_config.h"
 
 namespace mellow::sft {
 

@@ -9,9 +9,9 @@
 #include <string>
 
 #include "absl/strings/str_replace.h"
-#include "services/cli/cluster_file.h"
-#include "services/cli/command.h"
-#include "services/cli/printable.h"
+#include "services/cli/cluster/cluster_file.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/printable.h"
 #include "services/wire/client_security.h"
 #include "services/wire/tls_flags.h"
 

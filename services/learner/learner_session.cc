@@ -55,7 +55,7 @@ absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted
   return absl::OkStatus();
 }
 
-LearnerSession::LearnerSession(RunSettings settings, checkpoint::CheckpointStore store)
+LearnerSession::LearnerSession(RunSettings settings, CheckpointStore store)
     : settings_(std::move(settings)), store_(std::move(store)) {}
 
 LearnerSession::~LearnerSession() = default;
@@ -66,7 +66,7 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
   MELLOW_ASSIGN_OR_RETURN(const rl::PpoConfig config, rl::ParsePpoConfig(settings.config_json));
   MELLOW_ASSIGN_OR_RETURN(
       auto store,
-      checkpoint::CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
+      CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
                                         options.keep_checkpoints));
   std::vector<std::string> damaged;
   MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));

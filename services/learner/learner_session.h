@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/checkpoint/checkpoint_store.h"
+#include "services/learner/checkpoint_store.h"
 #include "common/nn/lora.h"
 #include "common/rl/ppo_trainer.h"
 
@@ -95,7 +95,7 @@ class LearnerSession {
       absl::Span<const rl::ScoreRow> rows, bool reference);
 
  private:
-  LearnerSession(RunSettings settings, checkpoint::CheckpointStore store);
+  LearnerSession(RunSettings settings, CheckpointStore store);
   // `record`: of the step; null for step 0.
   [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const StepRecord* record) const;
   // The records up to those that the checkpoint has.
@@ -104,7 +104,7 @@ class LearnerSession {
   [[nodiscard]] absl::Status Commit(const StepRecord& record);
 
   RunSettings settings_;
-  checkpoint::CheckpointStore store_;
+  CheckpointStore store_;
   std::unique_ptr<rl::PpoTrainer> trainer_;
   std::map<int64_t, StepRecord> records_;
   std::unique_ptr<StepLog> log_;

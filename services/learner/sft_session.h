@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/adapters/model_card.h"
-#include "common/checkpoint/checkpoint_store.h"
+#include "services/learner/checkpoint_store.h"
 #include "common/nn/lora.h"
 #include "common/sft/batch_plan.h"
 #include "common/sft/sft_trainer.h"
@@ -80,7 +80,7 @@ class SftSession {
   [[nodiscard]] absl::StatusOr<SftResult> Finish() const;
 
  private:
-  SftSession(SftSettings settings, std::string root, checkpoint::CheckpointStore store)
+  SftSession(SftSettings settings, std::string root, CheckpointStore store)
       : settings_(std::move(settings)), root_(std::move(root)), store_(std::move(store)) {}
   [[nodiscard]] absl::Status LoadData(const std::string& model);
   [[nodiscard]] absl::Status Restore(const std::string& folder, SftRunFile file);
@@ -93,7 +93,7 @@ class SftSession {
 
   const SftSettings settings_;
   const std::string root_;  // of the run
-  checkpoint::CheckpointStore store_;
+  CheckpointStore store_;
   SftData data_;
   SftLength length_;
   std::optional<sft::BatchPlan> order_;

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "services/orchestrator/canary.h"
+#include "services/orchestrator/base/canary.h"
 #include "services/wire/service_main.h"
 
 namespace mellow::orchestrator {

@@ -6,7 +6,7 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/rpc/status.h"
-#include "services/orchestrator/proto_convert.h"
+#include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"
 
 namespace mellow::orchestrator {

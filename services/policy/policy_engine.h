@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
-#include "common/batching/places.h"
+#include "common/sync/places.h"
 #include "common/nn/generation/sequence_decoder.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/obs/metrics.h"
@@ -80,7 +80,7 @@ class PolicyEngine {
   PolicyEngine(const PolicyEngine&) = delete;
   PolicyEngine& operator=(const PolicyEngine&) = delete;
 
-  using Places = batching::Places<PolicyEngine, Lane>;
+  using Places = Places<PolicyEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 

@@ -12,8 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/steady_time.h"
-#include "common/batching/bounded_queue.h"
-#include "common/batching/places.h"
+#include "services/reward/bounded_queue.h"
+#include "common/sync/places.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/obs/metrics.h"
 #include "common/sync/work_progress.h"
@@ -49,7 +49,7 @@ class RewardEngine {
   RewardEngine(const RewardEngine&) = delete;
   RewardEngine& operator=(const RewardEngine&) = delete;
 
-  using Places = batching::Places<RewardEngine, Lane>;
+  using Places = Places<RewardEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 
@@ -82,7 +82,7 @@ class RewardEngine {
   obs::Histogram batch_texts_;
   std::atomic<double> tokens_per_second_{0};
   WorkProgress progress_;
-  batching::BoundedQueue<ScoreJob> queue_;
+  BoundedQueue<ScoreJob> queue_;
   std::jthread thread_;  // last: joined first
 };
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
-#include "services/cli/run_file.h"
-#include "services/orchestrator/proto_convert.h"
+#include "services/cli/files/run_file.h"
+#include "services/orchestrator/clients/proto_convert.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mellow;  // NOLINT: a whole program

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "mellow/evaluation/v1/evaluation_spec.pb.h"
-#include "services/cli/evaluation_plan.h"
-#include "services/cli/spec_message.h"
+#include "services/cli/evaluate/evaluation_plan.h"
+#include "services/cli/files/spec_message.h"
 #include "services/learner/sft_proto_convert.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -15,7 +15,7 @@ COMMON = {
     "base": set(),
     "sync": {"base"},
     "obs": {"base", "sync"},
-    "batching": {"base", "sync"},
+    "stats": {"base"},
     "tls": {"base", "sync", "obs"},
     "rpc": {"base", "sync", "obs", "tls"},
     "text": {"base", "sync"},
@@ -24,12 +24,17 @@ COMMON = {
     "rl": {"base", "sync", "nn", "adapters"},
     "data": {"base", "sync", "text"},
     "sft": {"base", "sync", "nn", "adapters", "data"},
-    "eval": {"base", "text"},
-    "checkpoint": {"base"},
+    "eval": {"base", "stats", "text"},
     "sqlite": {"base"},
     "http": {"base", "sync", "tls"},
-    "review": {"base", "sync", "data", "eval", "sqlite"},
-    "report": {"base", "text", "eval", "review"},
+    "review": {"base", "sync", "data", "eval", "sqlite", "stats"},
+    "report": {"base", "text", "eval", "review", "stats"},
+}
+# The rooms of these folders, lowest first: a room may include itself and those before it.
+ROOMS = {
+    "services/orchestrator": ("base", "ledger", "nodes", "rollouts", "run", "clients"),
+    "services/cli": ("terminal", "files", "cluster", "train", "models", "probe", "evaluate", "data"),
+    "common/eval": ("text",),
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {
@@ -48,11 +53,11 @@ WALL_CLOCK = {
     "common/sync/clock_watch.cc",
     "common/tls/certificates.h",
     "common/tls/certificates.cc",
-    "services/cli/review_command.cc",
+    "services/cli/evaluate/review_command.cc",
     "services/learner/sft_runner.cc",
-    "services/orchestrator/champion_keeper.cc",
-    "services/orchestrator/promotion.h",
-    "services/orchestrator/run_manager.cc",
+    "services/orchestrator/run/champion_keeper.cc",
+    "services/orchestrator/base/promotion.h",
+    "services/orchestrator/run/run_manager.cc",
     "services/review/review_service.h",
     "services/review/review_service.cc",
 }
@@ -85,6 +90,11 @@ def check_include(path, line, target):
             breach(path, line, f"{target}: services/{area} may include itself and services/wire")
         if other[0] == "mellow" and other[1] not in PEERS.get(area, set()) | {area, "common"}:
             breach(path, line, f"{target}: services/{area} may use the protos of {sorted(PEERS.get(area, set()) | {area, 'common'})}")
+    rooms = ROOMS.get(f"{top}/{area}", ())
+    if len(parts) > 3 and parts[2] in rooms and other[:2] == [top, area]:
+        allowed = rooms[: rooms.index(parts[2]) + 1]
+        if other[2] not in allowed:
+            breach(path, line, f"{target}: {top}/{area}/{parts[2]} may include {', '.join(allowed)}")
     if other[0] in ("torch", "ATen", "c10"):
         inside = top == "common" and (parts[1:3] == ("nn", "torch") or area in ("rl", "sft") or name == "device.cc")
         if not inside:

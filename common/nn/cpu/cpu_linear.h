@@ -10,8 +10,7 @@
 #include "absl/types/span.h"
 #include "common/nn/activation.h"
 #include "common/nn/kernels/packed_matrix.h"
-#include "common/nn/load.h"
-#include "common/nn/lora.h"
+#include "common/nn/load_options.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/nn/weights/host_tensor.h"
 

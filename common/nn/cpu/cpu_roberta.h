@@ -7,7 +7,7 @@
 
 #include "common/nn/cpu/cpu_linear.h"
 #include "common/nn/kernels/attention.h"
-#include "common/nn/load.h"
+#include "common/nn/load_options.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/sync/mutex.h"
 

@@ -7,7 +7,7 @@
 
 #include "common/nn/cpu/t5_weights.h"
 #include "common/nn/kernels/attention.h"
-#include "common/nn/load.h"
+#include "common/nn/load_options.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/sync/mutex.h"
 

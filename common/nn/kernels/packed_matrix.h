@@ -7,7 +7,7 @@
 
 #include "common/nn/kernels/aligned_buffer.h"
 #include "common/nn/kernels/kernel_table.h"
-#include "common/sync/thread_pool.h"
+#include "common/nn/kernels/thread_pool.h"
 
 namespace mellow::nn::kernels {
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/nn/lora.h"
 #include "common/base/philox.h"
 #include "common/base/status.h"
 #include "common/nn/torch/tensors.h"

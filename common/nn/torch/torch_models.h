@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/nn/load.h"
+#include "common/nn/load_options.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/nn/sequence_classifier.h"
 

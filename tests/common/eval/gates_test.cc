@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "common/eval/figures.h"
-#include "common/eval/mean.h"
+#include "common/stats/mean.h"
 
 namespace mellow::eval {
 namespace {
@@ -76,8 +76,8 @@ TEST(FiguresTest, FalseAlarmsFollowFromTheConfidence) {
 }
 
 TEST(MeanTest, IsNotANumberOfNothing) {
-  EXPECT_EQ(Mean(std::vector<int>{1, 2}), 1.5);
-  EXPECT_TRUE(std::isnan(Mean(std::vector<double>{})));
+  EXPECT_EQ(stats::Mean(std::vector<int>{1, 2}), 1.5);
+  EXPECT_TRUE(std::isnan(stats::Mean(std::vector<double>{})));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Difference MakeDifference(const std::string& measure, MeanInterval difference) {
+Difference MakeDifference(const std::string& measure, stats::MeanInterval difference) {
   Difference d;
   d.measure = measure;
   d.baseline = 0.5;
@@ -22,7 +22,7 @@ Difference MakeDifference(const std::string& measure, MeanInterval difference) {
   return d;
 }
 
-Evaluation MakeEvaluation(MeanInterval toxicity, MeanInterval rouge) {
+Evaluation MakeEvaluation(stats::MeanInterval toxicity, stats::MeanInterval rouge) {
   Evaluation evaluation;
   evaluation.config.resamples = 10000;
   evaluation.config.permutations = 10000;
@@ -38,18 +38,18 @@ Evaluation MakeEvaluation(MeanInterval toxicity, MeanInterval rouge) {
 }
 
 struct Case {
-  MeanInterval toxicity;
-  MeanInterval rouge;
+  stats::MeanInterval toxicity;
+  stats::MeanInterval rouge;
   bool toxicity_passes;
   bool rouge_passes;
 };
 
 TEST(PromotionGatesTest, IntervalsDecideNotMeans) {
-  const MeanInterval down{-0.2, -0.3, -0.1};
-  const MeanInterval touches_zero{-0.2, -0.4, 0.0};
-  const MeanInterval same{0.0, -0.019, 0.019};
-  const MeanInterval may_have_lost{-0.01, -0.021, 0.001};
-  const MeanInterval at_the_margin{-0.01, -0.02, 0.0};
+  const stats::MeanInterval down{-0.2, -0.3, -0.1};
+  const stats::MeanInterval touches_zero{-0.2, -0.4, 0.0};
+  const stats::MeanInterval same{0.0, -0.019, 0.019};
+  const stats::MeanInterval may_have_lost{-0.01, -0.021, 0.001};
+  const stats::MeanInterval at_the_margin{-0.01, -0.02, 0.0};
   for (const Case& c :
        {Case{down, same, true, true}, Case{touches_zero, same, false, true},
         Case{down, may_have_lost, true, false}, Case{down, at_the_margin, true, false}}) {

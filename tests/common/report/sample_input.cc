@@ -10,14 +10,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
-#include "common/eval/bootstrap.h"
-#include "common/eval/rouge.h"
+#include "common/stats/bootstrap.h"
+#include "common/eval/text/rouge.h"
 
 namespace mellow::report {
 namespace {
 
 using eval::Evaluation;
-using eval::MeanInterval;
+using stats::MeanInterval;
 using Column = std::vector<double>;
 
 constexpr const char* kThings[] = {"parcel", "contract", "bicycle", "invoice", "ticket", "oven"};
@@ -31,7 +31,7 @@ double ToxicityOf(const std::string& text) {
   return 1 / (1 + std::exp(-odds));
 }
 
-double Mean(const Column& x) {
+double stats::Mean(const Column& x) {
   double sum = 0;
   for (const double v : x) sum += v;
   return x.empty() ? 0 : sum / static_cast<double>(x.size());
@@ -39,20 +39,20 @@ double Mean(const Column& x) {
 
 double Sd(const Column& x) {
   double sum = 0;
-  for (const double v : x) sum += (v - Mean(x)) * (v - Mean(x));
+  for (const double v : x) sum += (v - stats::Mean(x)) * (v - stats::Mean(x));
   return x.empty() ? 0 : std::sqrt(sum / static_cast<double>(x.size()));
 }
 
-MeanInterval DifferenceOf(const Column& a, const Column& b) {
-  return eval::PairedBootstrap(a, b, {.resamples = 400}).value_or(MeanInterval());
+stats::MeanInterval DifferenceOf(const Column& a, const Column& b) {
+  return stats::PairedBootstrap(a, b, {.resamples = 400}).value_or(stats::MeanInterval());
 }
 
-MeanInterval IntervalOf(const Column& x) { return DifferenceOf(Column(x.size(), 0), x); }
+stats::MeanInterval IntervalOf(const Column& x) { return DifferenceOf(Column(x.size(), 0), x); }
 
 // Signs flipped at random: how often is the mean as far from 0 as it is?
 double PermutationP(const Column& a, const Column& b) {
   std::mt19937 random(7);
-  const double seen = std::fabs(Mean(b) - Mean(a));
+  const double seen = std::fabs(stats::Mean(b) - stats::Mean(a));
   int as_far = 1;
   constexpr int kRounds = 999;
   for (int i = 0; i < kRounds; ++i) {
@@ -66,7 +66,7 @@ double PermutationP(const Column& a, const Column& b) {
 
 eval::Difference Compare(const std::string& measure, const Column& a, const Column& b,
                          int better_sign) {
-  eval::Difference d{.measure = measure, .baseline = Mean(a), .arm = Mean(b)};
+  eval::Difference d{.measure = measure, .baseline = stats::Mean(a), .arm = stats::Mean(b)};
   d.difference = DifferenceOf(a, b);
   if (d.baseline != 0) d.relative = d.difference.mean / std::fabs(d.baseline);
   d.p_value = PermutationP(a, b);
@@ -96,7 +96,7 @@ Column ColumnOf(const Evaluation& e, size_t arm,
   for (const eval::Row& row : e.rows) {
     Column samples;
     for (const eval::Sample& sample : row.arms[arm].samples) samples.push_back(value(sample));
-    column.push_back(Mean(samples));
+    column.push_back(stats::Mean(samples));
   }
   return column;
 }
@@ -192,7 +192,7 @@ void AddSummaries(const SampleOptions& options, Evaluation* e) {
                                   .expected_max = IntervalOf(columns[3])});
     }
     if (options.references) {
-      std::vector<MeanInterval> rouge;
+      std::vector<stats::MeanInterval> rouge;
       for (const Measure& m : RougeMeasures())
         rouge.push_back(IntervalOf(ColumnOf(*e, a, m.value)));
       summary.rouge = eval::RougeSummary{rouge[0], rouge[1], rouge[2], rouge[3]};
@@ -269,7 +269,7 @@ review::ReviewSummary SampleReview(const Evaluation& e, const std::string& hosti
   }
   r.preference.items = {.wins = 20, .losses = 5, .ties = 3};
   r.preference.judgements = {.wins = 29, .losses = 7, .ties = 4};
-  r.preference.win_rate = eval::WilsonInterval(20, 25).value_or(eval::Proportion());
+  r.preference.win_rate = stats::WilsonInterval(20, 25).value_or(stats::Proportion());
   r.preference.agreement = {.level = "nominal", .why_not = absl::StrCat("too few", hostile)};
   return r;
 }

@@ -7,8 +7,8 @@
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
-#include "services/orchestrator/canary.h"
-#include "services/orchestrator/ledger_codec.h"
+#include "services/orchestrator/base/canary.h"
+#include "services/orchestrator/ledger/ledger_codec.h"
 
 namespace mellow::orchestrator {
 namespace {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "common/sync/mutex.h"
-#include "services/orchestrator/node_clients.h"
-#include "services/orchestrator/node_registry.h"
+#include "services/orchestrator/nodes/node_clients.h"
+#include "services/orchestrator/nodes/node_registry.h"
 #include "tests/services/orchestrator/kill_switch.h"
 
 namespace mellow::orchestrator {

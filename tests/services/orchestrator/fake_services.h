@@ -12,7 +12,7 @@
 #include "mellow/learner/v1/learner.grpc.pb.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
-#include "services/orchestrator/proto_convert.h"
+#include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"
 #include "tests/services/orchestrator/fake_nodes.h"
 

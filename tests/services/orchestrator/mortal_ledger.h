@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "services/orchestrator/ledger.h"
+#include "services/orchestrator/ledger/ledger.h"
 #include "tests/services/orchestrator/kill_switch.h"
 
 namespace mellow::orchestrator {

@@ -7,7 +7,7 @@
 #include <future>
 
 #include "common/rpc/server.h"
-#include "services/orchestrator/grpc_client.h"
+#include "services/orchestrator/clients/grpc_client.h"
 #include "tests/services/orchestrator/fake_services.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"

@@ -1,0 +1,71 @@
+#ifndef MELLOW_SERVICES_CLI_CLUSTER_CLUSTER_CALLS_H_
+#define MELLOW_SERVICES_CLI_CLUSTER_CLUSTER_CALLS_H_
+
+// Calls to whichever policy or reward server of a cluster answers: in turn, and again with growing
+// pauses while one restarts or is full.
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/sync/mutex.h"
+#include "mellow/policy/v1/policy.pb.h"
+#include "mellow/reward/v1/reward.pb.h"
+#include "services/cli/cluster/policy_client.h"
+#include "services/cli/cluster/reward_client.h"
+
+namespace mellow::cli {
+
+// Thread-safe. Errors as the services', NotFound when no cluster runs in the folder,
+// InvalidArgument for a request that is larger than the servers take.
+class ClusterCalls {
+ public:
+  // `patience`: how long a call is repeated while no server takes it.
+  ClusterCalls(std::string folder, absl::Duration patience)
+      : folder_(std::move(folder)), patience_(patience) {}
+
+  [[nodiscard]] absl::StatusOr<policy::v1::SummarizeResponse> Summarize(
+      const policy::v1::SummarizeRequest& request);
+  [[nodiscard]] absl::StatusOr<policy::v1::GenerateResponse> Generate(
+      const policy::v1::GenerateRequest& request);
+  [[nodiscard]] absl::StatusOr<reward::v1::ScoreResponse> Score(
+      const reward::v1::ScoreRequest& request);
+  [[nodiscard]] absl::StatusOr<policy::v1::ScoreTokensResponse> ScoreTokens(
+      const policy::v1::ScoreTokensRequest& request);
+  // Of one of the servers.
+  [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> PolicyInfo();
+  [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> RewardInfo();
+  // What GetInfo calls model_sha256, of every server that answers; empty: none knows.
+  // FailedPrecondition: they serve different models (two are named).
+  [[nodiscard]] absl::StatusOr<std::string> PolicyModelHash() const;
+  [[nodiscard]] absl::StatusOr<std::string> RewardModelHash() const;
+  // Oldest first, version 0 included.
+  [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters();
+  // NotFound when a policy server does not have that version; the message lists those it has.
+  [[nodiscard]] absl::Status CheckAdapter(int64_t version);
+
+ private:
+  template <typename Client, typename Response, typename Call>
+  absl::StatusOr<Response> Persist(const char* role,
+                                   std::map<std::string, std::shared_ptr<Client>>* clients,
+                                   const Call& call);
+  template <typename Client>
+  absl::StatusOr<std::shared_ptr<Client>> Next(
+      const char* role, std::map<std::string, std::shared_ptr<Client>>* clients);
+
+  const std::string folder_;
+  const absl::Duration patience_;
+  std::atomic<size_t> turn_{0};
+  Mutex mutex_;
+  std::map<std::string, std::shared_ptr<PolicyClient>> policies_
+      ABSL_GUARDED_BY(mutex_);  // by address
+  std::map<std::string, std::shared_ptr<RewardClient>> rewards_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mellow::cli
+
+#endif  // MELLOW_SERVICES_CLI_CLUSTER_CLUSTER_CALLS_H_

@@ -1,0 +1,329 @@
+// mellow status and mellow adapters.
+
+#include <google/protobuf/util/json_util.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "common/base/status.h"
+#include "common/rpc/client.h"
+#include "services/cli/cluster/adapter_json.h"
+#include "services/cli/cluster/cluster_file.h"
+#include "services/cli/cluster/cluster_options.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/cluster/orchestrator_client.h"
+#include "services/cli/cluster/policy_client.h"
+#include "services/cli/terminal/printable.h"
+#include "services/cli/cluster/process.h"
+#include "services/cli/terminal/table.h"
+
+namespace mellow::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr absl::Duration kTimeout = absl::Seconds(3);
+
+struct StatusOptions {
+  std::string dir = ".mellow";
+  bool json = false;
+};
+
+// Which policy servers have which adapter.
+struct AdapterRow {
+  std::string sha256;
+  std::vector<std::string> nodes;
+  std::vector<std::string> champion_of;  // nodes
+};
+using AdapterRows = std::map<int64_t, AdapterRow>;
+
+// What a policy server generates with when a request says nothing, and what it noticed in its
+// model.
+struct GenerationRow {
+  std::string node;
+  Json sampling;
+  std::vector<std::string> warnings;
+};
+
+struct Report {
+  std::string folder;
+  ClusterFile cluster;
+  bool supervised = false;
+  std::vector<std::string> health;  // beside cluster.services: SERVING or NOT_SERVING
+  std::vector<orchestrator::v1::Node> nodes;
+  AdapterRows adapters;
+  std::vector<GenerationRow> generation;
+  std::optional<orchestrator::v1::Run> run;
+};
+
+std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::vector<GenerationRow> rows;
+  for (const ServiceEntry& service : cluster.services) {
+    if (service.role != "policy") continue;
+    const auto info = PolicyClient(service.address).GetInfo(kTimeout);
+    std::string text;
+    if (!info.ok() ||
+        !google::protobuf::util::MessageToJsonString(info->default_sampling(), &text, options).ok())
+      continue;
+    rows.push_back(
+        {service.name, Json::parse(text), {info->warnings().begin(), info->warnings().end()}});
+  }
+  return rows;
+}
+
+AdapterRows CollectAdapters(const ClusterFile& cluster) {
+  AdapterRows rows;
+  for (const ServiceEntry& service : cluster.services) {
+    if (service.role != "policy") continue;
+    // One that does not answer is shown as such by `status`.
+    const auto adapters = PolicyClient(service.address).ListAdapters(kTimeout);
+    if (!adapters.ok()) continue;
+    for (const common::v1::AdapterRef& adapter : adapters->adapters()) {
+      AdapterRow& row = rows[adapter.version()];
+      row.sha256 = adapter.sha256();
+      row.nodes.push_back(service.name);
+      if (adapters->has_champion() && adapters->champion().version() == adapter.version())
+        row.champion_of.push_back(service.name);
+    }
+  }
+  return rows;
+}
+
+std::string WithoutPrefix(const std::string& name, absl::string_view prefix) {
+  return std::string(absl::StripPrefix(name, prefix));
+}
+
+std::string StateName(const orchestrator::v1::Node& node) {
+  return WithoutPrefix(orchestrator::v1::NodeState_Name(node.state()), "NODE_STATE_");
+}
+template <typename Message>  // of a role
+std::string RoleName(const Message& message) {
+  return absl::AsciiStrToLower(
+      WithoutPrefix(orchestrator::v1::NodeRole_Name(message.role()), "NODE_ROLE_"));
+}
+std::string StateName(const orchestrator::v1::Run& run) {
+  return WithoutPrefix(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
+}
+
+std::string DeviceOf(const Report& report, const ServiceEntry& service) {
+  for (const orchestrator::v1::Node& node : report.nodes) {
+    if (node.node_id() == service.name) return node.capacity().device();
+  }
+  return "-";
+}
+
+Json AdaptersJson(const AdapterRows& rows) {
+  Json out = Json::array();
+  for (const auto& [version, row] : rows)
+    out.push_back({{"version", version},
+                   {"sha256", row.sha256},
+                   {"nodes", row.nodes},
+                   {"champion_of", row.champion_of}});
+  return out;
+}
+
+Json GenerationJson(const std::vector<GenerationRow>& rows) {
+  Json out = Json::array();
+  for (const GenerationRow& row : rows)
+    out.push_back(
+        {{"node", row.node}, {"default_sampling", row.sampling}, {"warnings", row.warnings}});
+  return out;
+}
+
+Json ToJson(const Report& report) {
+  Json services = Json::array();
+  for (size_t i = 0; i < report.cluster.services.size(); ++i) {
+    const ServiceEntry& s = report.cluster.services[i];
+    services.push_back({{"name", s.name},
+                        {"role", s.role},
+                        {"pid", s.pid},
+                        {"address", s.address},
+                        {"metrics", s.metrics},
+                        {"health", report.health[i]},
+                        {"device", DeviceOf(report, s)},
+                        {"restarts", s.restarts}});
+  }
+  Json nodes = Json::array();
+  for (const orchestrator::v1::Node& n : report.nodes) {
+    nodes.push_back({{"node_id", n.node_id()},
+                     {"role", RoleName(n)},
+                     {"state", StateName(n)},
+                     {"reason", n.reason()},
+                     {"address", n.address()},
+                     {"device", n.capacity().device()},
+                     {"threads", n.capacity().threads()},
+                     {"model", n.capacity().model()},
+                     {"model_sha256", n.capacity().model_sha256()},
+                     {"precision", n.capacity().precision()},
+                     {"toxic_label", n.capacity().toxic_label()},
+                     {"tokens_per_second", n.capacity().tokens_per_second()},
+                     {"leases_done", n.leases_done()},
+                     {"leases_lost", n.leases_lost()},
+                     {"adapter", AdapterJson(n.newest())}});
+  }
+  Json run = nullptr;
+  if (report.run.has_value()) {
+    const orchestrator::v1::Run& r = *report.run;
+    Json models = Json::array();
+    for (const orchestrator::v1::PinnedModel& model : r.models())
+      models.push_back(
+          {{"role", RoleName(model)},
+           {"model_sha256", model.model_sha256()},
+           {"precision", model.precision()},
+           {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
+    run = {{"run_id", r.run_id()},      {"name", r.spec().name()},
+           {"state", StateName(r)},     {"step", r.committed_steps()},
+           {"steps", r.spec().steps()}, {"activity", r.activity()},
+           {"error", r.error()},        {"adapter", AdapterJson(r.adapter())},
+           {"path", r.adapter_path()},  {"models", std::move(models)}};
+  }
+  return {{"dir", report.folder},
+          {"supervisor", {{"pid", report.cluster.supervisor_pid}, {"alive", report.supervised}}},
+          {"services", services},
+          {"nodes", nodes},
+          {"adapters", AdaptersJson(report.adapters)},
+          {"generation", GenerationJson(report.generation)},
+          {"run", run}};
+}
+
+std::string ShortHash(const std::string& sha256) {
+  return sha256.empty() ? "-" : sha256.substr(0, 12);
+}
+
+void PrintAdapters(const AdapterRows& adapters) {
+  std::vector<std::vector<std::string>> rows = {{"ADAPTER", "SHA256", "NODES", "CHAMPION OF"}};
+  for (const auto& [version, row] : adapters) {
+    rows.push_back({absl::StrCat(version, version == 0 ? " (base)" : ""), ShortHash(row.sha256),
+                    absl::StrJoin(row.nodes, " "), absl::StrJoin(row.champion_of, " ")});
+  }
+  std::fputs(FormatTable(rows).c_str(), stdout);
+}
+
+void Print(const Report& report) {
+  if (!Connected()) {
+    std::printf("cluster in %s; supervisor %d %s\n\n", report.folder.c_str(),
+                report.cluster.supervisor_pid,
+                report.supervised
+                    ? "runs"
+                    : "is gone: nothing will be restarted (`mellow up` again, or `mellow down`)");
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"SERVICE", "HEALTH", "DEVICE", "ADDRESS", "PID", "RESTARTS"}};
+  for (size_t i = 0; i < report.cluster.services.size(); ++i) {
+    const ServiceEntry& s = report.cluster.services[i];
+    rows.push_back({s.name, report.health[i], DeviceOf(report, s), s.address, absl::StrCat(s.pid),
+                    absl::StrCat(s.restarts)});
+  }
+  std::printf("%s\n", FormatTable(rows).c_str());
+  rows = {{"NODE", "STATE", "THREADS", "TOKENS/S", "LEASES", "LOST", "ADAPTER", "REASON"}};
+  for (const orchestrator::v1::Node& n : report.nodes) {
+    rows.push_back({n.node_id(), StateName(n), absl::StrCat(n.capacity().threads()),
+                    ShortNumber(n.capacity().tokens_per_second()), absl::StrCat(n.leases_done()),
+                    absl::StrCat(n.leases_lost()), absl::StrCat(n.newest().version()), n.reason()});
+  }
+  std::printf("%s", FormatTable(rows).c_str());
+  for (const orchestrator::v1::Node& n : report.nodes) {
+    if (!n.capacity().toxic_label().empty())
+      std::printf("%s: toxicity means the label %s\n", n.node_id().c_str(),
+                  PrintableLine(n.capacity().toxic_label()).c_str());
+  }
+  std::printf("\n");
+  PrintAdapters(report.adapters);
+  for (const GenerationRow& row : report.generation) {
+    std::printf("\n%s generates with %s unless a request says otherwise\n", row.node.c_str(),
+                PrintableLine(row.sampling.dump()).c_str());
+    for (const std::string& warning : row.warnings)
+      std::printf("  warning: %s\n", PrintableLine(warning).c_str());
+  }
+  if (!report.run.has_value()) {
+    std::printf("\nno run yet\n");
+    return;
+  }
+  const orchestrator::v1::Run& run = *report.run;
+  std::printf("\nrun %s (%s): %s, step %d of %d%s%s\n", run.run_id().c_str(),
+              PrintableLine(run.spec().name()).c_str(), StateName(run).c_str(),
+              run.committed_steps(), run.spec().steps(), run.activity().empty() ? "" : ", ",
+              PrintableLine(run.activity()).c_str());
+  for (const orchestrator::v1::PinnedModel& model : run.models())
+    std::printf("  model of %s: %s (%s)\n", RoleName(model).c_str(),
+                ShortHash(model.model_sha256()).c_str(), PrintableLine(model.precision()).c_str());
+  if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
+  if (!run.adapter_path().empty())
+    std::printf("  adapter %lld in %s\n", static_cast<long long>(run.adapter().version()),
+                PrintableLine(run.adapter_path()).c_str());
+}
+
+absl::StatusOr<int> Status(const StatusOptions& options) {
+  Report report;
+  report.folder = CanonicalFolder(options.dir);
+  MELLOW_ASSIGN_OR_RETURN(report.cluster, FindCluster(report.folder));
+  report.supervised = IsMarked(report.cluster.supervisor_pid, report.folder);
+  for (const ServiceEntry& service : report.cluster.services) {
+    const absl::Status health =
+        rpc::CheckHealth(rpc::MakeChannel(service.address), service.address, kTimeout);
+    report.health.emplace_back(health.ok() ? "SERVING" : "NOT_SERVING");
+    if (service.role != "orchestrator" || !health.ok()) continue;
+    OrchestratorClient orchestrator(service.address);
+    auto nodes = orchestrator.ListNodes();
+    if (absl::IsPermissionDenied(nodes.status()) || absl::IsUnauthenticated(nodes.status()))
+      return nodes.status();
+    if (nodes.ok()) report.nodes = *std::move(nodes);
+    if (auto run = orchestrator.GetRun(""); run.ok()) report.run = *std::move(run);
+  }
+  report.adapters = CollectAdapters(report.cluster);
+  report.generation = CollectGeneration(report.cluster);
+  if (options.json) {
+    std::printf("%s\n",
+                ToJson(report).dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    Print(report);
+  }
+  return 0;
+}
+
+absl::StatusOr<int> Adapters(const StatusOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const ClusterFile cluster, FindCluster(CanonicalFolder(options.dir)));
+  const AdapterRows adapters = CollectAdapters(cluster);
+  if (adapters.empty())
+    return absl::UnavailableError(
+        absl::StrCat("no policy server of the cluster in ", options.dir, " answers"));
+  if (options.json) {
+    std::printf("%s\n", AdaptersJson(adapters).dump().c_str());
+  } else {
+    PrintAdapters(adapters);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddStatusCommands(CLI::App* app, Action* chosen) {
+  const auto add = [&](const char* name, const char* what, const char* footer,
+                       absl::StatusOr<int> (*run)(const StatusOptions&)) {
+    auto options = std::make_shared<StatusOptions>();
+    CLI::App* sub = app->add_subcommand(name, what);
+    sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+    sub->add_flag("--json", options->json, "One JSON value instead of tables");
+    sub->footer(footer);
+    sub->callback([=] { *chosen = [=] { return run(*options); }; });
+  };
+  add("status", "Show services, health, devices, nodes, adapters, and the newest run",
+      "Examples:\n  mellow status\n  mellow status --json | python3 -m json.tool", Status);
+  add("adapters", "Show adapter versions, their hashes, and which policy servers have them",
+      "Examples:\n  mellow adapters\n  mellow adapters --json", Adapters);
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,218 @@
+#include "services/cli/data/data_view.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/quantile.h"
+#include "common/stats/mean.h"
+#include "services/cli/terminal/histogram.h"
+#include "services/cli/terminal/printable.h"
+#include "services/cli/terminal/table.h"
+
+namespace mellow::cli {
+namespace {
+
+constexpr size_t kMostLines = 10;
+constexpr size_t kMostCharacters = 600;  // of an example
+
+double ToxicShare(const std::vector<double>& toxicity) {
+  const auto toxic =
+      std::count_if(toxicity.begin(), toxicity.end(), [](double p) { return p > 0.5; });
+  return static_cast<double>(toxic) / static_cast<double>(toxicity.size());
+}
+
+// name, value
+std::vector<std::pair<std::string, double>> Quantiles(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return {{"mean", stats::Mean(values)},
+          {"min", values.front()},
+          {"p25", QuantileOfSorted(values, 0.25)},
+          {"median", QuantileOfSorted(values, 0.5)},
+          {"p75", QuantileOfSorted(values, 0.75)},
+          {"p95", QuantileOfSorted(values, 0.95)},
+          {"max", values.back()}};
+}
+
+std::string ShortLines(const std::vector<int>& lines) {
+  const std::vector<int> shown(
+      lines.begin(), lines.begin() + static_cast<int64_t>(std::min(kMostLines, lines.size())));
+  return absl::StrCat(lines.size() == 1 ? "line " : "lines ", absl::StrJoin(shown, ", "),
+                      lines.size() > kMostLines ? ", ..." : "");
+}
+
+class Report {
+ public:
+  Report(const DescribeOptions& options, const Description& d)
+      : options_(options),
+        d_(d),
+        terminal_(isatty(STDOUT_FILENO) != 0),
+        width_(TerminalWidth(STDOUT_FILENO)) {}
+
+  void Print() const {
+    std::printf("%s: %zu rows, columns %s; read as %s\n", PrintableLine(options_.file).c_str(),
+                d_.dataset.rows().size(), PrintableLine(absl::StrJoin(d_.columns, ", ")).c_str(),
+                d_.dataset.format().c_str());
+    PrintFaults();
+    for (const ColumnReport& report : d_.reports) PrintLengths(report);
+    PrintTruncation();
+    PrintToxicity();
+    PrintExamples();
+  }
+
+ private:
+  void PrintFaults() const {
+    const std::vector<absl::Status>& bad = d_.dataset.skipped();
+    std::printf("bad rows, left out here and refused by training: %zu\n", bad.size());
+    for (size_t i = 0; i < std::min(kMostLines, bad.size()); ++i)
+      std::printf("  %s\n", PrintableLine(bad[i].message()).c_str());
+    if (bad.size() > kMostLines) std::printf("  ... (--json has them all)\n");
+    for (const ColumnReport& report : d_.reports) {
+      std::printf(
+          "empty %s: %zu%s\n", PrintableLine(report.name).c_str(), report.empty.size(),
+          report.empty.empty() ? "" : absl::StrCat(" (", ShortLines(report.empty), ")").c_str());
+    }
+    std::printf("rows that repeat an earlier %s: %zu\n", PrintableLine(options_.column).c_str(),
+                d_.duplicates.size());
+    for (size_t i = 0; i < std::min(kMostLines, d_.duplicates.size()); ++i)
+      std::printf("  line %d is as line %d\n", d_.duplicates[i].line, d_.duplicates[i].first_line);
+    if (d_.duplicates.size() > kMostLines) std::printf("  ... (--json has them all)\n");
+  }
+
+  void PrintHistogram(const std::string& title, const std::vector<double>& values,
+                      const std::vector<HistogramBin>& bins) const {
+    std::vector<std::string> parts;
+    for (const auto& [name, value] : Quantiles(values))
+      parts.push_back(absl::StrCat(name, " ", ShortNumber(value)));
+    std::printf("\n%s\n%s%s", PrintableLine(title).c_str(),
+                Wrap(absl::StrJoin(parts, ", "), width_, "  ").c_str(),
+                DrawHistogram(bins, width_, terminal_).c_str());
+  }
+
+  void PrintLengths(const ColumnReport& report) const {
+    PrintHistogram(absl::StrCat(report.name, ": characters"), report.characters,
+                   LengthBins(report.characters));
+    if (!report.tokens.empty())
+      PrintHistogram(absl::StrCat(report.name, ": tokens"), report.tokens,
+                     LengthBins(report.tokens));
+  }
+
+  void PrintTruncation() const {
+    if (d_.prompt_tokens.empty()) {
+      std::printf("\ntokens: left out (--model names a model folder)\n");
+      return;
+    }
+    PrintHistogram("prompt with template: tokens", d_.prompt_tokens, LengthBins(d_.prompt_tokens));
+    if (options_.max_source_tokens == 0) return;
+    const size_t cut = Truncated(options_, d_);
+    std::printf("  truncated at %d tokens: %zu of %zu (%.2f %%)\n", options_.max_source_tokens, cut,
+                d_.prompt_tokens.size(),
+                100 * static_cast<double>(cut) / static_cast<double>(d_.prompt_tokens.size()));
+  }
+
+  void PrintToxicity() const {
+    if (d_.judge.empty()) {
+      std::printf("\ntoxicity: left out (--dir names a cluster, --reward-model a classifier)\n");
+      return;
+    }
+    for (const ColumnReport& report : d_.reports) {
+      PrintHistogram(absl::StrCat(report.name, ": toxicity of ", report.toxicity.size(),
+                                  " rows by ", d_.judge, ", label ", d_.toxic_label),
+                     report.toxicity, ShareBins(report.toxicity));
+      std::printf("  above 0.5: %.2f %%\n", 100 * ToxicShare(report.toxicity));
+    }
+  }
+
+  void PrintExamples() const {
+    const auto count = std::min(d_.dataset.rows().size(), static_cast<size_t>(options_.examples));
+    for (size_t i = 0; i < count; ++i) {
+      const data::Row& row = d_.dataset.rows()[i];
+      std::printf("\nexample, line %d\n", row.line);
+      for (size_t c = 0; c < d_.reports.size(); ++c) {
+        std::string text = row.values[c];
+        if (text.size() > kMostCharacters) {
+          size_t end = kMostCharacters;
+          while ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole characters
+          text = absl::StrCat(text.substr(0, end), " ...");
+        }
+        std::printf("  %s:\n%s", PrintableLine(d_.reports[c].name).c_str(),
+                    Wrap(text, width_, "    ").c_str());
+      }
+    }
+  }
+
+  const DescribeOptions& options_;
+  const Description& d_;
+  const bool terminal_;
+  const int width_;
+};
+
+Json Numbers(const std::vector<double>& values, const std::vector<HistogramBin>& bins) {
+  if (values.empty()) return nullptr;
+  Json json = Json::object();
+  for (const auto& [name, value] : Quantiles(values)) json[name] = value;
+  Json list = Json::array();
+  for (const HistogramBin& bin : bins)
+    list.push_back(
+        {{"from", bin.begin}, {"to", bin.open ? Json() : Json(bin.end)}, {"count", bin.count}});
+  json["histogram"] = list;
+  return json;
+}
+
+}  // namespace
+
+void PrintDescription(const DescribeOptions& options, const Description& description) {
+  Report(options, description).Print();
+}
+
+Json DescriptionJson(const DescribeOptions& options, const Description& d) {
+  Json bad = Json::array();
+  for (const absl::Status& status : d.dataset.skipped())
+    bad.push_back(std::string(status.message()));
+  Json duplicates = Json::array();
+  for (const data::Duplicate& duplicate : d.duplicates)
+    duplicates.push_back({{"line", duplicate.line}, {"first_line", duplicate.first_line}});
+  Json columns = Json::object();
+  for (const ColumnReport& r : d.reports) {
+    Json column = {{"empty", r.empty},
+                   {"characters", Numbers(r.characters, LengthBins(r.characters))},
+                   {"tokens", Numbers(r.tokens, LengthBins(r.tokens))},
+                   {"toxicity", Numbers(r.toxicity, ShareBins(r.toxicity))}};
+    if (!r.toxicity.empty()) {
+      column["toxic_share"] = ToxicShare(r.toxicity);
+      column["scored_rows"] = r.toxicity.size();
+    }
+    columns[r.name] = column;
+  }
+  Json json = {{"path", options.file},
+               {"rows", d.dataset.rows().size()},
+               {"columns", d.columns},
+               {"format", d.dataset.format()},
+               {"bad_rows", bad},
+               {"duplicates", duplicates},
+               {"described", columns},
+               {"prompt_tokens", Numbers(d.prompt_tokens, LengthBins(d.prompt_tokens))},
+               {"max_source_tokens",
+                options.max_source_tokens > 0 ? Json(options.max_source_tokens) : Json()},
+               {"truncated", d.prompt_tokens.empty() ? Json() : Json(Truncated(options, d))},
+               {"judge", d.judge.empty() ? Json() : Json(d.judge)},
+               {"toxic_label", d.judge.empty() ? Json() : Json(d.toxic_label)}};
+  Json examples = Json::array();
+  for (size_t i = 0; i < std::min(d.dataset.rows().size(), static_cast<size_t>(options.examples));
+       ++i) {
+    Json example = {{"line", d.dataset.rows()[i].line}};
+    for (size_t c = 0; c < d.reports.size(); ++c)
+      example[d.reports[c].name] = d.dataset.rows()[i].values[c];
+    examples.push_back(example);
+  }
+  json["examples"] = examples;
+  return json;
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,36 @@
+#include "services/cli/evaluate/in_slices.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "common/sync/mutex.h"
+
+namespace mellow::cli {
+
+absl::Status InSlices(size_t count, size_t slice, int threads,
+                      const std::function<absl::Status(size_t, size_t)>& work) {
+  std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
+  Mutex mutex;
+  absl::Status first;
+  {
+    std::vector<std::jthread> workers;
+    for (int i = 0; i < threads; ++i) {
+      workers.emplace_back([&] {
+        for (size_t begin = next.fetch_add(slice); begin < count && !failed;
+             begin = next.fetch_add(slice)) {
+          const absl::Status status = work(begin, std::min(begin + slice, count));
+          if (status.ok()) continue;
+          failed = true;
+          MutexLock lock(&mutex);
+          first.Update(status);
+        }
+      });
+    }
+  }
+  return first;
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,324 @@
+// mellow promote and mellow rollback: who is the champion, what users get when they ask for no
+// version.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/adapters/peft.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/eval/analysis.h"
+#include "common/eval/evaluation.h"
+#include "common/eval/promotion_gates.h"
+#include "services/cli/cluster/adapter_json.h"
+#include "services/cli/cluster/cluster_file.h"
+#include "services/cli/cluster/cluster_options.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/json_lines.h"
+#include "services/cli/cluster/orchestrator_client.h"
+#include "services/cli/terminal/printable.h"
+#include "services/cli/cluster/request_id.h"
+#include "services/cli/terminal/table.h"
+#include "services/wire/models.h"
+
+namespace mellow::cli {
+namespace {
+
+namespace v1 = orchestrator::v1;
+
+constexpr int kGateFailedExitCode = 3;
+
+struct PromoteOptions {
+  std::string adapter;
+  std::string evaluation;
+  std::string dir = ".mellow";
+  std::string reason;
+  double max_rouge_loss = 0.02;
+  bool force = false;
+  bool json = false;
+};
+
+// What is to be promoted. Bytes, when the cluster does not know it by a version.
+struct Subject {
+  common::v1::AdapterRef ref;
+  std::optional<adapters::PeftFiles> files;
+};
+
+absl::StatusOr<Subject> ReadSubject(const std::string& adapter) {
+  Subject subject;
+  int64_t version = 0;
+  if (absl::SimpleAtoi(adapter, &version)) {
+    if (version < 1)
+      return absl::InvalidArgumentError(
+          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; 0 is the bare model"));
+    subject.ref.set_version(version);
+    return subject;
+  }
+  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ReadPeftFolder(adapter));
+  subject.ref.set_sha256(adapters::ContentHash(lora));
+  subject.files = adapters::SerializePeft(lora);
+  return subject;
+}
+
+// What the cluster calls a version: the newest adapter of each run, and those that were champions.
+// Empty: it does not keep that version.
+absl::StatusOr<std::string> HashOfVersion(OrchestratorClient* orchestrator,
+                                          const v1::ListPromotionsResponse& history,
+                                          int64_t version) {
+  for (const v1::PromotionEvent& event : history.events()) {
+    if (event.has_champion() && event.champion().version() == version)
+      return event.champion().sha256();
+  }
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
+  for (const v1::Run& run : runs) {
+    if (run.adapter().version() == version) return run.adapter().sha256();
+  }
+  return std::string();
+}
+
+// The arm of the evaluation that has these weights, however it was named there: a version is the
+// same as a copy of its folder, and another version is not, whatever its number.
+absl::StatusOr<std::string> FindArm(const eval::Evaluation& evaluation, const Subject& subject) {
+  if (subject.ref.sha256().empty())
+    return absl::NotFoundError(
+        absl::StrCat("the cluster does not keep version ", subject.ref.version()));
+  for (const eval::Arm& arm : evaluation.arms) {
+    if (!arm.sha256.empty() && arm.sha256 == subject.ref.sha256()) return arm.name;
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "no arm is ",
+      subject.files ? "" : absl::StrCat("version ", subject.ref.version(), ", which is "),
+      "an adapter with sha256 ", subject.ref.sha256()));
+}
+
+// The evaluation, with comparisons that follow from its rows.
+absl::StatusOr<eval::Evaluation> ReadEvaluation(const std::string& path) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
+  absl::StatusOr<eval::Evaluation> evaluation = eval::EvaluationFromJson(json);
+  if (!evaluation.ok()) return Annotate(evaluation.status(), path);
+  if (eval::ConfigHash(*evaluation) != evaluation->config.sha256)
+    return absl::DataLossError(
+        absl::StrCat(path, ": its configuration does not have the sha256 that it says"));
+  eval::Evaluation again = *evaluation;
+  MELLOW_RETURN_IF_ERROR(Annotate(eval::Analyse(&again), path));
+  eval::Evaluation told = *evaluation;
+  evaluation->comparisons = std::move(again.comparisons);
+  if (eval::EvaluationToJson(told) != eval::EvaluationToJson(*evaluation))
+    return absl::DataLossError(absl::StrCat(path, ": its comparisons do not follow from its rows"));
+  return evaluation;
+}
+
+absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options,
+                                            const std::string& champion_sha256,
+                                            const Subject& subject) {
+  v1::PromotionEvidence evidence;
+  evidence.set_reason(options.reason);
+  const auto add = [&](const eval::GateResult& gate) {
+    v1::PromotionEvidence::Gate* added = evidence.add_gates();
+    added->set_name(gate.name);
+    added->set_passed(gate.passed);
+    added->set_detail(gate.detail);
+  };
+  if (options.evaluation.empty()) {
+    add({"evaluation", false, "none was given (--evaluation)"});
+    return evidence;
+  }
+  MELLOW_ASSIGN_OR_RETURN(const eval::Evaluation evaluation, ReadEvaluation(options.evaluation));
+  evidence.set_evaluation_name(evaluation.config.name);
+  evidence.set_evaluation_sha256(evaluation.config.sha256);
+  const absl::StatusOr<std::string> arm = FindArm(evaluation, subject);
+  if (!arm.ok()) {
+    add({"evaluation", false, std::string(arm.status().message())});
+    return evidence;
+  }
+  const absl::StatusOr<std::vector<eval::GateResult>> gates =
+      eval::PromotionGates(evaluation, *arm, {options.max_rouge_loss, champion_sha256});
+  if (absl::IsNotFound(gates.status())) {
+    add({"evaluation", false, std::string(gates.status().message())});
+    return evidence;
+  }
+  MELLOW_RETURN_IF_ERROR(gates.status());
+  for (const eval::GateResult& gate : *gates) add(gate);
+  return evidence;
+}
+
+Json GatesJson(const v1::PromotionEvidence& evidence) {
+  Json gates = Json::array();
+  for (const auto& gate : evidence.gates())
+    gates.push_back({{"name", gate.name()}, {"passed", gate.passed()}, {"detail", gate.detail()}});
+  return gates;
+}
+
+Json OptionalAdapter(bool has, const common::v1::AdapterRef& adapter) {
+  return has ? Json(AdapterJson(adapter)) : Json(nullptr);
+}
+
+void PrintChange(const v1::PromotionEvent& event, bool json) {
+  if (json) {
+    std::printf("%s\n", Dump({{"champion", OptionalAdapter(event.has_champion(), event.champion())},
+                              {"previous", OptionalAdapter(event.has_previous(), event.previous())},
+                              {"forced", event.evidence().forced()},
+                              {"gates", GatesJson(event.evidence())}})
+                            .c_str());
+    return;
+  }
+  const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
+    return has ? absl::StrCat("version ", adapter.version(), " (", adapter.sha256().substr(0, 12),
+                              ")")
+               : std::string("none");
+  };
+  std::printf("champion: %s, before: %s\n", name(event.has_champion(), event.champion()).c_str(),
+              name(event.has_previous(), event.previous()).c_str());
+}
+
+absl::StatusOr<std::unique_ptr<OrchestratorClient>> Connect(const std::string& dir) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                          ServicesOfRole(CanonicalFolder(dir), "orchestrator"));
+  return std::make_unique<OrchestratorClient>(found[0].address);
+}
+
+absl::StatusOr<int> Promote(const PromoteOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter));
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
+                          Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
+  if (!subject.files) {
+    // With its hash the cluster refuses a version that becomes something else meanwhile.
+    MELLOW_ASSIGN_OR_RETURN(*subject.ref.mutable_sha256(),
+                            HashOfVersion(orchestrator.get(), history, subject.ref.version()));
+  }
+  MELLOW_ASSIGN_OR_RETURN(v1::PromotionEvidence evidence,
+                          Judge(options, history.champion().sha256(), subject));
+  if (!options.json) {
+    for (const auto& gate : evidence.gates())
+      std::printf("gate %-10s  %s  %s\n", gate.name().c_str(), gate.passed() ? "passed" : "FAILED",
+                  PrintableLine(gate.detail()).c_str());
+  }
+  const bool all = std::all_of(evidence.gates().begin(), evidence.gates().end(),
+                               [](const auto& gate) { return gate.passed(); });
+  if (!all && !options.force) {
+    if (options.json)
+      std::printf("%s\n", Dump({{"champion", nullptr}, {"gates", GatesJson(evidence)}}).c_str());
+    std::fprintf(stderr, "mellow: not promoted: a gate failed (--force promotes all the same)\n");
+    return kGateFailedExitCode;
+  }
+  evidence.set_forced(!all);
+  v1::PromoteAdapterRequest::Order order;
+  order.set_request_id(NewRequestId());
+  *order.mutable_adapter() = subject.ref;
+  *order.mutable_evidence() = evidence;
+  MELLOW_ASSIGN_OR_RETURN(
+      const v1::PromotionEvent event,
+      orchestrator->PromoteAdapter(order, subject.files ? &*subject.files : nullptr));
+  PrintChange(event, options.json);
+  return 0;
+}
+
+absl::StatusOr<int> RollBack(const PromoteOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
+                          Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const v1::PromotionEvent event,
+                          orchestrator->RollBackChampion(NewRequestId(), options.reason));
+  PrintChange(event, options.json);
+  return 0;
+}
+
+std::string TimeOf(const v1::PromotionEvent& event) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(event.time().seconds()),
+                          absl::UTCTimeZone());
+}
+
+std::string ActionOf(const v1::PromotionEvent& event) {
+  if (event.action() == v1::PROMOTION_ACTION_ROLL_BACK) return "rollback";
+  return event.evidence().forced() ? "forced" : "promote";
+}
+
+absl::StatusOr<int> Promotions(const PromoteOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
+                          Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
+  if (options.json) {
+    Json events = Json::array();
+    for (const v1::PromotionEvent& event : history.events())
+      events.push_back({{"time", TimeOf(event)},
+                        {"action", ActionOf(event)},
+                        {"champion", OptionalAdapter(event.has_champion(), event.champion())},
+                        {"previous", OptionalAdapter(event.has_previous(), event.previous())},
+                        {"run_id", event.run_id()},
+                        {"evaluation", event.evidence().evaluation_name()},
+                        {"evaluation_sha256", event.evidence().evaluation_sha256()},
+                        {"gates", GatesJson(event.evidence())},
+                        {"reason", event.evidence().reason()}});
+    std::printf("%s\n",
+                Dump({{"champion", OptionalAdapter(history.has_champion(), history.champion())},
+                      {"events", events}})
+                    .c_str());
+    return 0;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"TIME", "ACTION", "CHAMPION", "BEFORE", "RUN", "EVALUATION", "REASON"}};
+  const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
+    return has ? absl::StrCat(adapter.version()) : std::string("-");
+  };
+  for (const v1::PromotionEvent& event : history.events())
+    rows.push_back({TimeOf(event), ActionOf(event), name(event.has_champion(), event.champion()),
+                    name(event.has_previous(), event.previous()), event.run_id(),
+                    event.evidence().evaluation_name(), event.evidence().reason()});
+  std::fputs(FormatTable(rows).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+void AddPromoteCommands(CLI::App* app, Action* chosen) {
+  auto options = std::make_shared<PromoteOptions>();
+  const auto common = [&](CLI::App* sub) {
+    sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+    sub->add_option("--reason", options->reason, "Kept in the history");
+    sub->add_flag("--json", options->json, "One JSON value instead of text");
+  };
+  CLI::App* promote = app->add_subcommand(
+      "promote",
+      "Make an adapter the champion, which `summarize` serves by default, when an evaluation says "
+      "that it is less toxic and no worse; exit code 3 when it does not");
+  promote->add_option("ADAPTER", options->adapter, "Version of the cluster, or PEFT folder")
+      ->transform(wire::ModelFolder())
+      ->required();
+  promote->add_option("--evaluation", options->evaluation,
+                      "evaluation.json of `mellow evaluate` with the adapter as an arm");
+  promote
+      ->add_option("--max-rouge-loss", options->max_rouge_loss,
+                   "The interval of the change of ROUGE-L must lie above minus this")
+      ->capture_default_str();
+  promote->add_flag("--force", options->force,
+                    "Promote although a gate failed; the history says so");
+  common(promote);
+  promote->footer(
+      "Examples:\n  mellow promote 38 --evaluation eval/evaluation.json\n  mellow promote "
+      "build/demo-adapter --force --reason 'first one'");
+  promote->callback([=] { *chosen = [=] { return Promote(*options); }; });
+
+  CLI::App* rollback = app->add_subcommand(
+      "rollback", "Go back to the champion before this one; before the first, to none");
+  common(rollback);
+  rollback->footer("Example:\n  mellow rollback --reason 'complaints about names'");
+  rollback->callback([=] { *chosen = [=] { return RollBack(*options); }; });
+
+  CLI::App* promotions = app->add_subcommand(
+      "promotions", "Show who was the champion, since when, and on what grounds");
+  promotions->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+  promotions->add_flag("--json", options->json, "One JSON value instead of a table");
+  promotions->footer("Example:\n  mellow promotions");
+  promotions->callback([=] { *chosen = [=] { return Promotions(*options); }; });
+}
+
+}  // namespace mellow::cli

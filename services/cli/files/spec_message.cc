@@ -1,0 +1,193 @@
+#include "services/cli/files/spec_message.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/nn/weights/hub_cache.h"
+
+namespace mellow::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+std::string FieldNames(const Descriptor& descriptor) {
+  std::vector<std::string> names;
+  for (int i = 0; i < descriptor.field_count(); ++i) names.push_back(descriptor.field(i)->name());
+  return absl::StrJoin(names, ", ");
+}
+
+absl::Status WrongType(absl::string_view path, absl::string_view value, absl::string_view wanted) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": '", value, "' is not ", wanted));
+}
+
+// Parses `text` with `parse` and hands the value to `set` or `add`, whichever the field wants.
+template <typename T, typename Parse>
+absl::Status Store(absl::string_view path, absl::string_view text, absl::string_view wanted,
+                   Parse parse, void (Reflection::*set)(Message*, const FieldDescriptor*, T) const,
+                   void (Reflection::*add)(Message*, const FieldDescriptor*, T) const,
+                   const FieldDescriptor* field, Message* message) {
+  T value{};
+  if (!parse(text, &value)) return WrongType(path, text, wanted);
+  (message->GetReflection()->*(field->is_repeated() ? add : set))(message, field, value);
+  return absl::OkStatus();
+}
+
+bool ParseBool(absl::string_view text, bool* value) {
+  *value = text == "true";
+  return text == "true" || text == "false";
+}
+
+absl::Status StoreValue(absl::string_view path, absl::string_view text,
+                        const FieldDescriptor* field, Message* message) {
+  const auto integer = [](absl::string_view t, auto* out) { return absl::SimpleAtoi(t, out); };
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return Store<int32_t>(path, text, "a whole number", integer, &Reflection::SetInt32,
+                            &Reflection::AddInt32, field, message);
+    case FieldDescriptor::CPPTYPE_INT64:
+      return Store<int64_t>(path, text, "a whole number", integer, &Reflection::SetInt64,
+                            &Reflection::AddInt64, field, message);
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return Store<uint32_t>(path, text, "a whole number >= 0", integer, &Reflection::SetUInt32,
+                             &Reflection::AddUInt32, field, message);
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return Store<uint64_t>(path, text, "a whole number >= 0", integer, &Reflection::SetUInt64,
+                             &Reflection::AddUInt64, field, message);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return Store<double>(path, text, "a number", absl::SimpleAtod, &Reflection::SetDouble,
+                           &Reflection::AddDouble, field, message);
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      return Store<float>(path, text, "a number", absl::SimpleAtof, &Reflection::SetFloat,
+                          &Reflection::AddFloat, field, message);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return Store<bool>(path, text, "true or false", ParseBool, &Reflection::SetBool,
+                         &Reflection::AddBool, field, message);
+    case FieldDescriptor::CPPTYPE_STRING:
+      if (field->is_repeated()) {
+        message->GetReflection()->AddString(message, field, std::string(text));
+      } else {
+        message->GetReflection()->SetString(message, field, std::string(text));
+      }
+      return absl::OkStatus();
+    default:
+      return absl::InvalidArgumentError(absl::StrCat(path, ": set one of its fields instead (",
+                                                     FieldNames(*field->message_type()), ")"));
+  }
+}
+
+absl::Status MakeAbsolute(const fs::path& base, const std::vector<SpecPath>& paths) {
+  for (const SpecPath& field : paths) {
+    const fs::path absolute = (base / *field.path).lexically_normal();
+    std::error_code ignored;
+    const auto id = nn::ParseHubId(*field.path);
+    if (field.on_hub && id && !fs::exists(absolute, ignored)) {
+      MELLOW_ASSIGN_OR_RETURN(*field.path, nn::FindSnapshot(*id));
+    } else {
+      *field.path = absolute.string();
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status SpecFromJson(const std::string& json, Message* spec) {
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = false;
+  const auto status = google::protobuf::util::JsonStringToMessage(json, spec, options);
+  if (!status.ok()) return absl::InvalidArgumentError(std::string(status.message()));
+  return absl::OkStatus();
+}
+
+std::string SpecToJson(const Message& spec) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  // Fails only for messages that hold an Any, which a spec does not.
+  (void)google::protobuf::util::MessageToJsonString(spec, &json, options);
+  return json;
+}
+
+std::string SpecDifference(const Message& a, const Message& b) {
+  std::string difference;
+  google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&difference);
+  differencer.Compare(a, b);
+  return difference;
+}
+
+std::string FolderName(absl::string_view name) {
+  constexpr size_t kLongest = 100;
+  std::string folder(name.substr(0, kLongest));
+  for (char& c : folder) {
+    if (!absl::ascii_isalnum(c) && c != '-' && c != '_') c = '-';
+  }
+  return folder;
+}
+
+absl::Status SetField(absl::string_view assignment, Message* spec) {
+  const size_t equals = assignment.find('=');
+  if (equals == absl::string_view::npos || equals == 0)
+    return absl::InvalidArgumentError(absl::StrCat("--set ", assignment, ": expected FIELD=VALUE"));
+  const absl::string_view path = assignment.substr(0, equals);
+  const absl::string_view value = assignment.substr(equals + 1);
+  Message* message = spec;
+  const std::vector<absl::string_view> parts = absl::StrSplit(path, '.');
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(std::string(parts[i]));
+    if (field == nullptr)
+      field = message->GetDescriptor()->FindFieldByCamelcaseName(std::string(parts[i]));
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", path, ": no field '", parts[i],
+                       "' (there are: ", FieldNames(*message->GetDescriptor()), ")"));
+    }
+    const bool last = i + 1 == parts.size();
+    if (!last) {
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--set ", path, ": '", parts[i], "' has no fields"));
+      }
+      message = message->GetReflection()->MutableMessage(message, field);
+      continue;
+    }
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && value.empty()) {
+      message->GetReflection()->ClearField(message, field);
+      return absl::OkStatus();
+    }
+    if (!field->is_repeated()) return Annotate(StoreValue(path, value, field, message), "--set");
+    message->GetReflection()->ClearField(message, field);
+    for (const absl::string_view element : absl::StrSplit(value, ',', absl::SkipEmpty())) {
+      MELLOW_RETURN_IF_ERROR(Annotate(StoreValue(path, element, field, message), "--set"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LoadSpec(const std::string& path, const std::vector<std::string>& overrides,
+                      const std::function<std::vector<SpecPath>()>& paths, Message* spec) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  MELLOW_RETURN_IF_ERROR(Annotate(SpecFromJson(text, spec), path));
+  std::error_code error;
+  MELLOW_RETURN_IF_ERROR(
+      Annotate(MakeAbsolute(fs::absolute(path, error).parent_path(), paths()), path));
+  for (const std::string& assignment : overrides)
+    MELLOW_RETURN_IF_ERROR(SetField(assignment, spec));
+  return MakeAbsolute(fs::current_path(error), paths());
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,316 @@
+// mellow bench: the measurements of ../shared/peers with our engines, on the same prompts, lengths
+// and counts.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/nn/generation/generate.h"
+#include "common/rl/ppo_trainer.h"
+#include "common/text/tokenizer.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/probe/dialogue_file.h"
+#include "services/cli/terminal/json_lines.h"
+#include "services/cli/models/model_loading.h"
+#include "services/cli/probe/python_random.h"
+#include "services/wire/models.h"
+
+namespace mellow::cli {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+constexpr int kRewardTokens = 512;  // as the peers truncate
+
+struct BenchOptions {
+  ModelOptions model;
+  std::string data;
+  std::vector<int> batches = {1, 16};  // generate
+  int new_tokens = 64;
+  int repeat = 2;
+  int texts = 64;  // reward
+  int batch = 16;  // reward, ppo
+  int mini_batch = 4;
+  int min_new = 100;
+  int max_new = 400;
+  std::vector<int> lengths;
+  std::string reward_model;
+};
+
+absl::StatusOr<std::vector<std::string>> Prompts(const BenchOptions& options, int count) {
+  MELLOW_ASSIGN_OR_RETURN(
+      const std::vector<Dialogue> rows,
+      ReadDialogues(options.data, {.limit = count, .min_chars = 200, .max_chars = 1000}));
+  if (static_cast<int>(rows.size()) < count)
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.data, ": only ", rows.size(), " dialogues of 201 to 1000 characters"));
+  std::vector<std::string> prompts;
+  for (const Dialogue& row : rows) prompts.push_back(NotebookPrompt(row.dialogue));
+  return prompts;
+}
+
+absl::StatusOr<std::vector<Ids>> EncodeAll(const text::Tokenizer& tokenizer,
+                                           const std::vector<std::string>& texts, int max_tokens) {
+  std::vector<Ids> all;
+  for (const std::string& text : texts) {
+    MELLOW_ASSIGN_OR_RETURN(all.emplace_back(), tokenizer.Encode(text, max_tokens));
+  }
+  return all;
+}
+
+double SecondsSince(SteadyTime start) { return absl::ToDoubleSeconds(SteadyTime::Now() - start); }
+
+void Print(const Json& row) {
+  std::printf("%s\n", Dump(row).c_str());
+  std::fflush(stdout);
+}
+
+std::string EngineName(const BenchOptions& options) {
+  return options.model.dtype == "float32" ? "mellow" : absl::StrCat("mellow-", options.model.dtype);
+}
+
+absl::StatusOr<int> BenchGenerate(const BenchOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(
+      const std::vector<std::string> prompts,
+      Prompts(options, *std::max_element(options.batches.begin(), options.batches.end())));
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
+                          text::LoadTokenizer(options.model.model));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sources, EncodeAll(*tokenizer, prompts, 0));
+  MELLOW_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy(options.model));
+  for (const int batch : options.batches) {
+    std::vector<nn::GenerateItem> items;
+    for (int i = 0; i < batch; ++i) {
+      nn::GenerateItem item = {.source_ids = sources[static_cast<size_t>(i)],
+                               .adapter = policy.adapter.get()};
+      item.params.min_new_tokens = item.params.max_new_tokens = options.new_tokens;
+      items.push_back(std::move(item));
+    }
+    double best = 0;
+    for (int run = 0; run <= options.repeat; ++run) {  // the first warms up
+      const SteadyTime start = SteadyTime::Now();
+      MELLOW_RETURN_IF_ERROR(nn::Generate(*policy.model, items).status());
+      if (run > 0) best = run == 1 ? SecondsSince(start) : std::min(best, SecondsSince(start));
+    }
+    Print({{"engine", EngineName(options)},
+           {"batch", batch},
+           {"new", options.new_tokens},
+           {"seconds", best},
+           {"tokens_per_s", batch * options.new_tokens / best}});
+  }
+  return 0;
+}
+
+absl::Status ClassifyInBatches(nn::SequenceClassifier& model, const std::vector<Ids>& sequences,
+                               int batch, std::vector<float>* first_logits) {
+  for (size_t begin = 0; begin < sequences.size(); begin += static_cast<size_t>(batch)) {
+    const auto part = absl::MakeConstSpan(sequences).subspan(begin, static_cast<size_t>(batch));
+    MELLOW_ASSIGN_OR_RETURN(const auto logits, model.Classify(part));
+    for (const std::vector<float>& row : logits) first_logits->push_back(row[0]);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> BenchReward(const BenchOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> texts, Prompts(options, options.texts));
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
+                          text::LoadTokenizer(options.model.model));
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<nn::SequenceClassifier> model,
+                          LoadReward(options.model));
+  std::vector<float> scores;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> warm_up,
+                          EncodeAll(*tokenizer, {texts[0]}, kRewardTokens));
+  MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, warm_up, options.batch, &scores));
+  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenising is part of it, as
+                                               // in the peer's pipeline
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
+                          EncodeAll(*tokenizer, texts, kRewardTokens));
+  MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, sequences, options.batch, &scores));
+  const double seconds = SecondsSince(start);
+  Print({{"engine", EngineName(options)},
+         {"texts", options.texts},
+         {"batch", options.batch},
+         {"seconds", seconds},
+         {"texts_per_s", options.texts / seconds}});
+  return 0;
+}
+
+absl::StatusOr<std::vector<int>> ResponseLengths(const BenchOptions& options) {
+  if (options.lengths.empty()) {
+    if (options.min_new < 1 || options.max_new < options.min_new) {
+      return absl::InvalidArgumentError(absl::StrCat("--min-new ", options.min_new, " --max-new ",
+                                                     options.max_new, ": needs 1 <= min <= max"));
+    }
+    return PythonRandints(0, options.batch, options.min_new, options.max_new);
+  }
+  if (static_cast<int>(options.lengths.size()) != options.batch) {
+    return absl::InvalidArgumentError(absl::StrCat("--lengths gives ", options.lengths.size(),
+                                                   " lengths for --batch ", options.batch));
+  }
+  return options.lengths;
+}
+
+std::size_t Total(const std::vector<Ids>& rows) {
+  std::size_t tokens = 0;
+  for (const Ids& row : rows) tokens += row.size();
+  return tokens;
+}
+
+// One PPO step as the notebook does it: LoRA r = 32 on q and v, sampling to fixed lengths, the
+// classifier's first logit as the score.
+absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<int> lengths, ResponseLengths(options));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> prompts, Prompts(options, options.batch));
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
+                          text::LoadTokenizer(options.model.model));
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> reward_tokenizer,
+                          text::LoadTokenizer(options.reward_model));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> queries, EncodeAll(*tokenizer, prompts, 0));
+  ModelOptions reward_options = options.model;
+  reward_options.model = options.reward_model;
+  MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<nn::SequenceClassifier> reward,
+                          LoadReward(reward_options));
+  MELLOW_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy(options.model));
+
+  rl::PpoConfig config;
+  config.batch_size = options.batch;
+  config.mini_batch_size = options.mini_batch;
+  config.ppo_epochs = 1;
+  config.reference = rl::Reference::kBase;
+  config.lora = nn::LoraConfig{.r = 32, .lora_alpha = 32, .target_modules = {"q", "v"}};
+  rl::PpoTrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
+  MELLOW_ASSIGN_OR_RETURN(trainer_options.device, nn::ResolveDevice(options.model.device));
+  MELLOW_ASSIGN_OR_RETURN(
+      const std::unique_ptr<rl::PpoTrainer> trainer,
+      rl::PpoTrainer::Create(options.model.model, config, std::nullopt, trainer_options));
+  MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<const nn::PreparedAdapter> adapter,
+                          policy.model->Prepare(trainer->Adapter()));
+
+  std::vector<nn::GenerateItem> items;
+  for (size_t i = 0; i < queries.size(); ++i) {
+    nn::GenerateItem item = {
+        .source_ids = queries[i], .stream = {.prompt_index = i}, .adapter = adapter.get()};
+    item.params.do_sample = true;
+    item.params.min_new_tokens = item.params.max_new_tokens = lengths[i];
+    items.push_back(std::move(item));
+  }
+  const SteadyTime start = SteadyTime::Now();
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<nn::GeneratedSequence> responses,
+                          nn::Generate(*policy.model, items));
+  const double generate_seconds = SecondsSince(start);
+
+  const SteadyTime reward_start = SteadyTime::Now();
+  std::vector<std::string> texts;
+  std::vector<Ids> response_ids;
+  for (size_t i = 0; i < queries.size(); ++i) {
+    MELLOW_ASSIGN_OR_RETURN(const std::string query,
+                            tokenizer->Decode(queries[i], /*skip_special_tokens=*/false));
+    MELLOW_ASSIGN_OR_RETURN(const std::string response,
+                            tokenizer->Decode(responses[i].ids, /*skip_special_tokens=*/false));
+    texts.push_back(query + response);
+    response_ids.push_back(responses[i].ids);
+  }
+  std::vector<float> scores;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
+                          EncodeAll(*reward_tokenizer, texts, kRewardTokens));
+  MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*reward, sequences, options.batch, &scores));
+  const double reward_seconds = SecondsSince(reward_start);
+
+  const SteadyTime ppo_start = SteadyTime::Now();
+  std::vector<rl::Rollout> rollouts;
+  for (size_t i = 0; i < queries.size(); ++i) {
+    rollouts.push_back({.query_ids = queries[i],
+                        .response_ids = response_ids[i],
+                        .score = scores[i],
+                        .behaviour_logprobs = responses[i].logprobs});
+  }
+  MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer->Step(rollouts));
+  const double ppo_seconds = SecondsSince(ppo_start);
+  const auto kl = result.stats.find("objective/kl");
+  Print({{"peer", EngineName(options)},
+         {"batch", options.batch},
+         {"query_tokens", Total(queries)},
+         {"response_tokens", Total(response_ids)},
+         {"generate_s", generate_seconds},
+         {"reward_s", reward_seconds},
+         {"ppo_s", ppo_seconds},
+         {"step_s", SecondsSince(start)},
+         {"kl", kl == result.stats.end() ? Json() : Json(kl->second)}});
+  return 0;
+}
+
+}  // namespace
+
+void AddBenchCommands(CLI::App* app, Action* chosen) {
+  CLI::App* bench =
+      app->add_subcommand("bench", "Measure the engines; prints one JSON line a measurement");
+  bench->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what,
+                       absl::StatusOr<int> (*run)(const BenchOptions&)) {
+    auto options = std::make_shared<BenchOptions>();
+    CLI::App* sub = bench->add_subcommand(name, what);
+    AddModelFlags(sub, &options->model, false);
+    sub->add_option("--data", options->data,
+                    "DialogSum JSONL; the first dialogues of 201 to 1000 characters are used, in "
+                    "the notebook's template")
+        ->required();
+    sub->callback([=] { *chosen = [=] { return run(*options); }; });
+    return std::make_pair(sub, options.get());
+  };
+  const auto at_least_one = CLI::Range(1, 1 << 20);
+  {
+    auto [sub, o] =
+        add("generate", "Greedy generation of a fixed number of tokens, tokens per second",
+            BenchGenerate);
+    sub->add_option("--batch", o->batches, "Prompts together; may be repeated")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->add_option("--new", o->new_tokens, "Tokens a prompt, exactly")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->add_option("--repeat", o->repeat, "Runs after the warm-up; the best counts")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->footer(
+        "Example:\n  mellow bench generate MODEL --data dialogsum.train.jsonl --batch 1 16 "
+        "--threads 2");
+  }
+  {
+    auto [sub, o] = add("reward", "Classification of dialogues, texts per second", BenchReward);
+    sub->add_option("--texts", o->texts, "Texts")->capture_default_str()->check(at_least_one);
+    sub->add_option("--batch", o->batch, "Texts together")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->footer(
+        "Example:\n  mellow bench reward MODEL --data dialogsum.train.jsonl --texts 64 --threads "
+        "2");
+  }
+  {
+    auto [sub, o] =
+        add("ppo", "One PPO step with LoRA r = 32: sampling, scoring and update, seconds each",
+            BenchPpo);
+    sub->add_option("--reward-model", o->reward_model, "Hugging Face RoBERTa classifier folder")
+        ->transform(wire::ModelFolder())
+        ->required();
+    sub->add_option("--batch", o->batch, "Prompts")->capture_default_str()->check(at_least_one);
+    sub->add_option("--mini-batch", o->mini_batch, "PPO's mini-batch")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->add_option("--min-new", o->min_new, "Shortest response")->capture_default_str();
+    sub->add_option("--max-new", o->max_new, "Longest response")->capture_default_str();
+    sub->add_option("--lengths", o->lengths,
+                    "Tokens of each response [as Python's random.Random(0).randint(min-new, "
+                    "max-new) draws them]")
+        ->delimiter(',');
+    sub->footer(
+        "Example:\n  mellow bench ppo T5 --reward-model ROBERTA --data dialogsum.train.jsonl "
+        "--batch 16 --threads 2");
+  }
+}
+
+}  // namespace mellow::cli

@@ -1,0 +1,43 @@
+#ifndef MELLOW_SERVICES_CLI_TERMINAL_COMMAND_H_
+#define MELLOW_SERVICES_CLI_TERMINAL_COMMAND_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace mellow::cli {
+
+// What main() knows about the world; commands read no environment variable themselves.
+struct Environment {
+  std::string executable;  // absolute path of this program
+  std::string home;        // MELLOW_HOME, or empty
+};
+
+// What the chosen subcommand does after all flags have been read. The value is the exit code; an
+// error becomes one line on standard error and exit code 1.
+using Action = std::function<absl::StatusOr<int>()>;
+
+// Each adds its subcommands to `app`. When one of them is on the command line, *chosen is set.
+void AddClusterCommands(CLI::App* app, const Environment& environment,
+                        Action* chosen);                 // up, down, supervise (hidden)
+void AddStatusCommands(CLI::App* app, Action* chosen);   // status, adapters
+void AddTrainCommand(CLI::App* app, Action* chosen);     // train
+void AddSftCommand(CLI::App* app, Action* chosen);       // sft
+void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
+void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
+void AddDataCommands(CLI::App* app, Action* chosen);     // data describe
+void AddEvaluateCommand(CLI::App* app, Action* chosen);  // evaluate
+void AddReportCommand(CLI::App* app, Action* chosen);    // report
+void AddReviewCommand(CLI::App* app, Action* chosen);    // review new, invite, summary, ...
+void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge
+void AddProbeCommands(CLI::App* app, Action* chosen);    // probe policy, generate, reward, ppo
+void AddBenchCommands(CLI::App* app, Action* chosen);    // bench generate, reward, ppo
+
+}  // namespace mellow::cli
+
+#endif  // MELLOW_SERVICES_CLI_TERMINAL_COMMAND_H_

@@ -1,0 +1,221 @@
+#include "services/cli/terminal/json_lines.h"
+
+#include <algorithm>
+#include <deque>
+#include <limits>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "common/sync/mutex.h"
+
+namespace mellow::cli {
+namespace {
+
+absl::Status BadField(const char* name, const char* wanted) {
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", wanted));
+}
+
+// The field, or null when it is absent or null.
+const Json* Find(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+// Prints answers in the order of their lines. Thread-safe.
+class OrderedAnswers {
+ public:
+  explicit OrderedAnswers(std::ostream& out) : out_(out) {}
+
+  void Put(size_t index, std::string text) {
+    MutexLock lock(&mutex_);
+    ready_.emplace(index, std::move(text));
+    while (!ready_.empty() && ready_.begin()->first == next_) {
+      out_ << ready_.begin()->second << std::endl;
+      ready_.erase(ready_.begin());
+      ++next_;
+    }
+  }
+
+ private:
+  std::ostream& out_;
+  Mutex mutex_;
+  size_t next_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<size_t, std::string> ready_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Lines on their way to the workers; bounded, so that a fast writer waits.
+class LineQueue {
+ public:
+  using Line = std::pair<size_t, std::string>;
+
+  explicit LineQueue(size_t capacity) : capacity_(capacity) {}
+
+  void Push(Line line) {
+    {
+      MutexLock lock(&mutex_);
+      while (lines_.size() >= capacity_) changed_.Wait(&mutex_);
+      lines_.push_back(std::move(line));
+    }
+    changed_.NotifyAll();
+  }
+  void Close() {
+    {
+      MutexLock lock(&mutex_);
+      closed_ = true;
+    }
+    changed_.NotifyAll();
+  }
+  // Nothing: closed and empty.
+  std::optional<Line> Pop() {
+    std::optional<Line> line;
+    {
+      MutexLock lock(&mutex_);
+      while (lines_.empty() && !closed_) changed_.Wait(&mutex_);
+      if (lines_.empty()) return std::nullopt;
+      line = std::move(lines_.front());
+      lines_.pop_front();
+    }
+    changed_.NotifyAll();
+    return line;
+  }
+
+ private:
+  const size_t capacity_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<Line> lines_ ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+absl::StatusOr<Json> ParseObject(const std::string& line) {
+  Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return absl::InvalidArgumentError("the line is not JSON in UTF-8");
+  if (!json.is_object()) return absl::InvalidArgumentError("the line is not a JSON object");
+  return json;
+}
+
+Json ErrorObject(const absl::Status& status) { return {{"error", std::string(status.message())}}; }
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+absl::Status CheckFieldNames(const Json& object, const std::vector<std::string>& known) {
+  for (const auto& [name, value] : object.items()) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return absl::InvalidArgumentError(absl::StrCat(
+          name.substr(0, 80), ": unknown field, expected ", absl::StrJoin(known, ", ")));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> TextField(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || !field->is_string()) return BadField(name, "a string is needed");
+  return field->get<std::string>();
+}
+
+absl::StatusOr<std::string> TextField(const Json& object, const char* name,
+                                      const std::string& absent) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || field->is_null()) return absent;
+  return TextField(object, name);
+}
+
+absl::StatusOr<std::vector<int32_t>> IdsField(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || !field->is_array())
+    return BadField(name, "a list of token ids is needed");
+  std::vector<int32_t> ids;
+  ids.reserve(field->size());
+  for (const Json& id : *field) {
+    if (!id.is_number_integer() || id < 0 || id > std::numeric_limits<int32_t>::max()) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": ", Dump(id), " is not a token id"));
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
+absl::StatusOr<std::optional<double>> OptionalNumber(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr) return std::nullopt;
+  if (!field->is_number()) return BadField(name, "a number is needed");
+  return field->get<double>();
+}
+
+absl::StatusOr<std::optional<int64_t>> OptionalInt(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr) return std::nullopt;
+  if (!field->is_number_integer()) return BadField(name, "a whole number is needed");
+  return field->get<int64_t>();
+}
+
+absl::StatusOr<std::optional<bool>> OptionalBool(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr) return std::nullopt;
+  if (!field->is_boolean()) return BadField(name, "true or false is needed");
+  return field->get<bool>();
+}
+
+void AnswerInBatches(
+    std::istream& in, std::ostream& out, int batch,
+    const std::function<absl::StatusOr<std::vector<Json>>(const std::vector<Json>&)>& compute) {
+  bool more = true;
+  while (more) {
+    std::vector<Json> answers;   // one a line
+    std::vector<Json> objects;   // of the good lines
+    std::vector<size_t> places;  // where their answers go
+    std::string line;
+    while (static_cast<int>(answers.size()) < batch &&
+           (more = static_cast<bool>(std::getline(in, line)))) {
+      absl::StatusOr<Json> object = ParseObject(line);
+      answers.push_back(object.ok() ? Json() : ErrorObject(object.status()));
+      if (!object.ok()) continue;
+      places.push_back(answers.size() - 1);
+      objects.push_back(*std::move(object));
+    }
+    if (!objects.empty()) {
+      absl::StatusOr<std::vector<Json>> computed = compute(objects);
+      for (size_t i = 0; i < objects.size(); ++i) {
+        if (computed.ok()) {
+          answers[places[i]] = std::move((*computed)[i]);
+        } else if (objects.size() == 1) {
+          answers[places[i]] = ErrorObject(computed.status());
+        } else {
+          absl::StatusOr<std::vector<Json>> alone = compute({objects[i]});
+          answers[places[i]] = alone.ok() ? std::move((*alone)[0]) : ErrorObject(alone.status());
+        }
+      }
+    }
+    for (const Json& answer : answers) out << Dump(answer) << '\n';
+    out.flush();
+  }
+}
+
+void AnswerInParallel(std::istream& in, std::ostream& out, int workers,
+                      const std::function<absl::StatusOr<Json>(const Json&)>& answer) {
+  OrderedAnswers answers(out);
+  LineQueue queue(static_cast<size_t>(workers) * 2);
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < workers; ++i) {
+    threads.emplace_back([&] {
+      while (std::optional<LineQueue::Line> line = queue.Pop()) {
+        absl::StatusOr<Json> result = ParseObject(line->second);
+        if (result.ok()) result = answer(*result);
+        answers.Put(line->first, Dump(result.ok() ? *result : ErrorObject(result.status())));
+      }
+    });
+  }
+  size_t index = 0;
+  for (std::string line; std::getline(in, line); ++index) queue.Push({index, std::move(line)});
+  queue.Close();
+}
+
+}  // namespace mellow::cli

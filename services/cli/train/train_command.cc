@@ -1,0 +1,286 @@
+// mellow train: starts a run (or attaches to one), follows it over crashes of anything, and shows
+// its steps.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/rpc/status.h"
+#include "services/cli/cluster/cluster_file.h"
+#include "services/cli/cluster/cluster_options.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/histogram.h"
+#include "services/cli/terminal/interrupts.h"
+#include "services/cli/cluster/orchestrator_client.h"
+#include "services/cli/terminal/printable.h"
+#include "services/cli/cluster/request_id.h"
+#include "services/cli/files/run_data.h"
+#include "services/cli/files/run_file.h"
+#include "services/cli/files/run_record.h"
+#include "services/cli/terminal/table.h"
+#include "services/cli/train/train_view.h"
+
+namespace mellow::cli {
+namespace {
+
+namespace v1 = orchestrator::v1;
+
+// An orchestrator that does not answer for that long is not coming back by itself.
+constexpr absl::Duration kPatience = absl::Minutes(3);
+using TrainRecord = RunRecord<v1::RunSpec>;
+
+constexpr absl::Duration kRetryPause = absl::Milliseconds(300);
+constexpr int kInterruptedExitCode = 130;
+
+struct TrainOptions {
+  std::string run_file;
+  std::string dir = ".mellow";
+  std::vector<std::string> overrides;
+  bool json = false;
+  bool resume = false;
+};
+
+std::string RecordPath(const std::string& folder) { return absl::StrCat(folder, "/train.json"); }
+
+class Training {
+ public:
+  Training(std::string folder, std::string command, TrainRecord record,
+           std::unique_ptr<TrainView> view)
+      : folder_(std::move(folder)),
+        command_(std::move(command)),
+        record_(std::move(record)),
+        view_(std::move(view)),
+        interrupts_([this] { OnInterrupt(); }) {}
+
+  absl::StatusOr<int> Follow(bool resume) {
+    MELLOW_ASSIGN_OR_RETURN(const v1::Run started, Start(resume));
+    run_id_ = started.run_id();
+    ShowData();
+    // What the record says of a ledger that somebody deleted is void.
+    record_.reported_step = std::min(record_.reported_step, started.committed_steps());
+    v1::Run run = started;
+    while (!interrupts_.interrupted() && (run.state() == v1::RUN_STATE_RUNNING ||
+                                          record_.reported_step < run.committed_steps())) {
+      MELLOW_ASSIGN_OR_RETURN(run, WatchOnce());
+    }
+    return run.state() == v1::RUN_STATE_RUNNING ? Stop() : Finish(run);
+  }
+
+ private:
+  void OnInterrupt() {
+    MutexLock lock(&mutex_);
+    if (client_ != nullptr) client_->CancelWatch();
+  }
+
+  // The orchestrator at the address that cluster.json gives now: a restart may have moved it.
+  absl::StatusOr<std::shared_ptr<OrchestratorClient>> Connect() {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                            ServicesOfRole(folder_, "orchestrator"));
+    MutexLock lock(&mutex_);
+    if (client_ == nullptr || client_->address() != found[0].address)
+      client_ = std::make_shared<OrchestratorClient>(found[0].address);
+    if (interrupts_.interrupted()) client_->CancelWatch();
+    return client_;
+  }
+
+  // Calls until it gives an answer that another try would not change, for kPatience at most.
+  template <typename Result>
+  absl::StatusOr<Result> Persist(
+      const std::function<absl::StatusOr<Result>(OrchestratorClient&)>& call) {
+    const SteadyTime deadline = SteadyTime::Now() + kPatience;
+    while (true) {
+      MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
+      absl::StatusOr<Result> result = call(*client);
+      if (result.ok() || !rpc::IsRetryable(result.status()) || SteadyTime::Now() > deadline)
+        return result;
+      view_->ShowActivity("waiting for the orchestrator");
+      if (interrupts_.WaitFor(kRetryPause)) return absl::CancelledError("interrupted");
+    }
+  }
+
+  absl::StatusOr<v1::Run> Start(bool resume) {
+    const absl::StatusOr<TrainRecord> previous = ReadRunRecord<v1::RunSpec>(RecordPath(folder_));
+    MELLOW_RETURN_IF_ERROR(WriteRunRecord(RecordPath(folder_), record_));
+    const absl::StatusOr<std::string> run_id = Persist<std::string>(
+        [this](OrchestratorClient& c) { return c.StartRun(record_.spec, record_.request_id); });
+    if (!run_id.ok()) {
+      // A request that was refused must not hide the run before it from --resume.
+      if (previous.ok() && !rpc::IsRetryable(run_id.status()))
+        MELLOW_RETURN_IF_ERROR(WriteRunRecord(RecordPath(folder_), *previous));
+      return run_id.status();
+    }
+    MELLOW_ASSIGN_OR_RETURN(
+        v1::Run run, Persist<v1::Run>([&](OrchestratorClient& c) { return c.GetRun(*run_id); }));
+    if (resume && (run.state() == v1::RUN_STATE_STOPPED || run.state() == v1::RUN_STATE_FAILED)) {
+      MELLOW_ASSIGN_OR_RETURN(
+          run, Persist<v1::Run>([&](OrchestratorClient& c) { return c.ResumeRun(*run_id); }));
+    }
+    return run;
+  }
+
+  // Follows the stream to its end or break; then the run as it is now.
+  absl::StatusOr<v1::Run> WatchOnce() {
+    MELLOW_RETURN_IF_ERROR(Watch());
+    MELLOW_ASSIGN_OR_RETURN(const v1::Run run, Persist<v1::Run>([this](OrchestratorClient& c) {
+                              return c.GetRun(run_id_);
+                            }));
+    // The stream broke, or nobody drives the run just now (its orchestrator is starting or ending).
+    if (run.state() == v1::RUN_STATE_RUNNING && !interrupts_.interrupted()) {
+      view_->ShowActivity("waiting for the orchestrator");
+      interrupts_.WaitFor(kRetryPause);
+    }
+    return run;
+  }
+
+  // OK: the stream ended or broke, and the run tells which. An error that another try would not
+  // change.
+  absl::Status Watch() {
+    MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
+    absl::Status stored;
+    const absl::Status status =
+        client->WatchRun(run_id_, record_.reported_step, [&](const v1::WatchRunResponse& event) {
+          ShowParameters(client.get(), event.has_step());
+          if (event.has_step() && event.step().step() > record_.reported_step) {
+            view_->ShowStep(event.step());
+            record_.reported_step = event.step().step();
+            stored.Update(WriteRunRecord(RecordPath(folder_), record_));
+          }
+          if (!event.activity().empty()) view_->ShowActivity(event.activity());
+        });
+    MELLOW_RETURN_IF_ERROR(stored);
+    if (rpc::IsRetryable(status) || absl::IsCancelled(status)) return absl::OkStatus();
+    return status;
+  }
+
+  // The learner counts them when it opens the run, some time before the first step.
+  void ShowParameters(OrchestratorClient* client, bool last_chance) {
+    if (parameters_shown_) return;
+    const absl::StatusOr<v1::Run> run = client->GetRun(run_id_);
+    const bool known = run.ok() && run->total_parameters() > 0;
+    if (known) view_->ShowParameters(run->trainable_parameters(), run->total_parameters());
+    parameters_shown_ = known || last_chance;
+  }
+
+  // The data lie where the orchestrator reads them, which need not be this machine.
+  void ShowData() {
+    const absl::StatusOr<RunData> data = ReadRunData(record_.spec, /*tokenizer=*/nullptr);
+    if (!data.ok()) {
+      view_->ShowData(
+          absl::StrCat("the data cannot be shown: ", PrintableLine(data.status().message()), "\n"));
+      return;
+    }
+    view_->ShowData(absl::StrCat(RunRowsText(record_.spec, *data),
+                                 RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
+  }
+
+  absl::StatusOr<int> Stop() {
+    view_->ShowActivity("");
+    std::fprintf(stderr,
+                 "mellow: stopping run %s after the phase in progress (Ctrl-C again: leave at "
+                 "once, the run goes on)\n",
+                 run_id_.c_str());
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                            ServicesOfRole(folder_, "orchestrator"));
+    MELLOW_ASSIGN_OR_RETURN(const v1::Run run,
+                            OrchestratorClient(found[0].address).StopRun(run_id_));
+    std::fprintf(stderr, "mellow: stopped after step %d of %d; go on with: %s\n",
+                 run.committed_steps(), run.spec().steps(), command_.c_str());
+    return kInterruptedExitCode;
+  }
+
+  absl::StatusOr<int> Finish(const v1::Run& run) {
+    view_->ShowActivity("");
+    if (run.state() == v1::RUN_STATE_DONE && run.committed_steps() >= run.spec().steps()) {
+      view_->ShowDone(run);
+      return 0;
+    }
+    const std::string where = absl::StrCat(
+        "run ", run.run_id(), " ", run.state() == v1::RUN_STATE_STOPPED ? "was stopped" : "failed",
+        " after step ", run.committed_steps(), " of ", run.spec().steps());
+    return absl::AbortedError(absl::StrCat(where, run.error().empty() ? "" : ": ", run.error(),
+                                           "; go on with: ", command_));
+  }
+
+  const std::string folder_;
+  const std::string command_;  // that goes on, for people
+  TrainRecord record_;
+  const std::unique_ptr<TrainView> view_;
+  std::string run_id_;
+  bool parameters_shown_ = false;
+  Mutex mutex_;
+  std::shared_ptr<OrchestratorClient> client_ ABSL_GUARDED_BY(mutex_);
+  Interrupts interrupts_;  // last: it calls OnInterrupt
+};
+
+std::string ResumeCommand(const TrainOptions& options) {
+  std::string command = absl::StrCat("mellow train ", options.run_file, " --dir ", options.dir);
+  for (const std::string& assignment : options.overrides)
+    absl::StrAppend(&command, " --set ", assignment);
+  return absl::StrCat(command, options.json ? " --json" : "", " --resume");
+}
+
+absl::StatusOr<int> Train(const TrainOptions& options) {
+  MELLOW_ASSIGN_OR_RETURN(const v1::RunSpec spec, LoadRunFile(options.run_file, options.overrides));
+  const std::string folder = CanonicalFolder(options.dir);
+  MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
+  MELLOW_RETURN_IF_ERROR(MakeFolders(folder));  // not made by `mellow up` where it is --connect
+  TrainRecord record = {.request_id = NewRequestId(), .spec = spec};
+  if (options.resume) {
+    absl::StatusOr<TrainRecord> old = ReadRunRecord<v1::RunSpec>(RecordPath(folder));
+    if (old.ok()) {
+      const std::string difference = SpecDifference(old->spec, spec);
+      if (!difference.empty()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("--resume: the last run in ", folder, " had other settings (", difference,
+                         "); give the same ones, or train without --resume"));
+      }
+      record = *std::move(old);
+    } else if (!absl::IsNotFound(old.status())) {
+      return old.status();
+    }
+  }
+  const bool live = isatty(STDOUT_FILENO) != 0;
+  auto view = options.json ? MakeJsonView(stdout) : MakeTableView(stdout, spec.steps(), live);
+  return Training(folder, ResumeCommand(options), std::move(record), std::move(view))
+      .Follow(options.resume);
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App* app, Action* chosen) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* sub = app->add_subcommand(
+      "train",
+      "Train an adapter by PPO as a run file says; ends with 0 when every step is committed");
+  sub->add_option("RUN.json", options->run_file, "Run file (deploy/runs/README.md)")->required();
+  sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+  sub->add_option("--set", options->overrides,
+                  "Override a field of the run file: --set steps=3 --set ppo.learning_rate=1e-4 "
+                  "(paths: relative to this folder)")
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
+  sub->add_flag("--json", options->json, "One JSON object a step instead of a table");
+  sub->add_flag("--resume", options->resume,
+                "Go on with the run that the same command began; steps that it has shown are not "
+                "shown again");
+  sub->footer(
+      "Ctrl-C stops the run after the phase in progress. If this command is killed, the run goes "
+      "on in the cluster. Either way --resume goes on.\n"
+      "Examples:\n  mellow train deploy/runs/mini.json\n  mellow train deploy/runs/mini.json --set "
+      "steps=3 --set seed=7 --json\n"
+      "  mellow train deploy/runs/mini.json --resume");
+  sub->callback([=] { *chosen = [=] { return Train(*options); }; });
+}
+
+}  // namespace mellow::cli

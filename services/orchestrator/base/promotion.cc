@@ -1,0 +1,17 @@
+#include "services/orchestrator/base/promotion.h"
+
+namespace mellow::orchestrator {
+
+std::vector<ChampionRecord> ChampionStack(const std::vector<PromotionEvent>& history) {
+  std::vector<ChampionRecord> stack;
+  for (const PromotionEvent& event : history) {
+    if (event.action == PromotionAction::kRollBack) {
+      if (!stack.empty()) stack.pop_back();
+    } else if (event.champion) {
+      stack.push_back(*event.champion);
+    }
+  }
+  return stack;
+}
+
+}  // namespace mellow::orchestrator

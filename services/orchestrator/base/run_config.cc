@@ -1,0 +1,140 @@
+#include "services/orchestrator/base/run_config.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/nn/generation/sampling_params.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+template <typename T>
+absl::Status Bad(absl::string_view field, const T& value, absl::string_view rule) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, ": ", rule));
+}
+
+absl::Status ValidateData(const DataConfig& data) {
+  if (data.path.empty()) return absl::InvalidArgumentError("data.path: missing");
+  if (data.path.front() != '/') {
+    return Bad("data.path", data.path, "must be absolute here (mellow train makes it so)");
+  }
+  if (data.prompt_template.empty())
+    return absl::InvalidArgumentError("data.prompt_template: empty");
+  if (data.min_chars && *data.min_chars < 0) {
+    return Bad("data.min_chars", *data.min_chars, "must not be negative");
+  }
+  if (data.max_chars && *data.max_chars <= data.min_chars.value_or(0)) {
+    return Bad(
+        "data.max_chars", *data.max_chars,
+        absl::StrCat("must be larger than data.min_chars (", data.min_chars.value_or(0), ")"));
+  }
+  if (data.filter_column.empty()) return absl::InvalidArgumentError("data.filter_column: empty");
+  MELLOW_RETURN_IF_ERROR(data.split.Validate());
+  if (data.split.train_fraction == 0)
+    return Bad("data.train_fraction", data.split.train_fraction, "must be in (0, 1]");
+  if (data.max_source_tokens && (*data.max_source_tokens < 2 || *data.max_source_tokens > 65536)) {
+    return Bad("data.max_source_tokens", *data.max_source_tokens, "must be between 2 and 65536");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateSampling(const SamplingConfig& sampling) {
+  const std::string at = "generation.sampling.";
+  if (sampling.temperature &&
+      !(*sampling.temperature > 0 && *sampling.temperature <= nn::kMaxTemperature)) {
+    return Bad(at + "temperature", *sampling.temperature,
+               absl::StrCat("must be in (0, ", nn::kMaxTemperature, "]"));
+  }
+  if (sampling.top_k && *sampling.top_k < 0) {
+    return Bad(at + "top_k", *sampling.top_k, "must not be negative");
+  }
+  if (sampling.top_p && !(*sampling.top_p > 0 && *sampling.top_p <= 1)) {
+    return Bad(at + "top_p", *sampling.top_p, "must be in (0, 1]");
+  }
+  if (sampling.max_new_tokens && *sampling.max_new_tokens < 1) {
+    return Bad(at + "max_new_tokens", *sampling.max_new_tokens, "must be at least 1");
+  }
+  if (sampling.min_new_tokens && *sampling.min_new_tokens < 0) {
+    return Bad(at + "min_new_tokens", *sampling.min_new_tokens, "must not be negative");
+  }
+  const bool has_min = sampling.length_sampler_min.has_value();
+  if (has_min != sampling.length_sampler_max.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("generation.length_sampler_", has_min ? "max" : "min",
+                     ": missing; length_sampler_min and length_sampler_max go together"));
+  }
+  if (has_min) {
+    if (*sampling.length_sampler_min < 1) {
+      return Bad("generation.length_sampler_min", *sampling.length_sampler_min,
+                 "must be at least 1");
+    }
+    if (*sampling.length_sampler_max <= *sampling.length_sampler_min) {
+      return Bad("generation.length_sampler_max", *sampling.length_sampler_max,
+                 absl::StrCat("must be larger than length_sampler_min (",
+                              *sampling.length_sampler_min, ")"));
+    }
+    if (sampling.max_new_tokens) {
+      return Bad(at + "max_new_tokens", *sampling.max_new_tokens,
+                 "not together with length_sampler_min and length_sampler_max");
+    }
+  }
+  const int shortest =
+      sampling.length_sampler_min.value_or(sampling.max_new_tokens.value_or(1 << 30));
+  if (sampling.min_new_tokens.value_or(0) > shortest) {
+    return Bad(at + "min_new_tokens", *sampling.min_new_tokens,
+               absl::StrCat("more than the ", shortest, " tokens that a response may have"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateReward(const RewardConfig& reward) {
+  if (reward.label.empty()) return absl::InvalidArgumentError("reward.label: empty");
+  if (!absl::StrContains(reward.text_template, "{response}")) {
+    return Bad("reward.text_template", reward.text_template, "must contain {response}");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status RunConfig::Validate() const {
+  if (steps < 1) return Bad("steps", steps, "must be at least 1");
+  if (steps > 1000000) return Bad("steps", steps, "must be at most 1000000");
+  MELLOW_RETURN_IF_ERROR(ValidateData(data));
+  MELLOW_RETURN_IF_ERROR(ValidateSampling(sampling));
+  MELLOW_RETURN_IF_ERROR(ValidateReward(reward));
+  if (batch_size < 1 || batch_size > 65536) {
+    return Bad("ppo.batch_size", batch_size, "must be between 1 and 65536");
+  }
+  if (max_staleness < 0) return Bad("max_staleness", max_staleness, "must not be negative");
+  if (shard_prompts < 1 || shard_prompts > 1024) {
+    return Bad("shard_prompts", shard_prompts, "must be between 1 and 1024");
+  }
+  if (!(lease > absl::ZeroDuration() && lease <= absl::Hours(24 * 7))) {
+    return Bad("lease_seconds", absl::ToDoubleSeconds(lease),
+               "must be positive and at most a week");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunConfig::CheckFits(const NodeReport& node) const {
+  const auto check = [&node](absl::string_view field, int value, int limit) -> absl::Status {
+    if (limit <= 0 || value <= limit) return absl::OkStatus();
+    return Bad(field, value, absl::StrCat(node.node_id, " takes at most ", limit));
+  };
+  const NodeCapacity& takes = node.capacity;
+  MELLOW_RETURN_IF_ERROR(
+      check("shard_prompts", std::min(shard_prompts, batch_size), takes.max_request_items));
+  if (node.role != NodeRole::kPolicy) return absl::OkStatus();
+  // Not data.max_source_tokens: the prompts may be short.
+  MELLOW_RETURN_IF_ERROR(
+      check("sampling.max_new_tokens", sampling.max_new_tokens.value_or(0), takes.max_new_tokens));
+  // Drawn from [min, max).
+  return check("sampling.length_sampler_max", sampling.length_sampler_max.value_or(1) - 1,
+               takes.max_new_tokens);
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,75 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_BASE_RUN_CONFIG_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_BASE_RUN_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/data/prompt_template.h"
+#include "common/data/split.h"
+#include "services/orchestrator/base/types.h"
+
+namespace mellow::orchestrator {
+
+struct DataConfig {
+  std::string path;  // absolute
+  std::string prompt_template = data::kDefaultPromptTemplate;
+  std::optional<int> min_chars;  // length > min_chars
+  std::optional<int> max_chars;  // length <= max_chars
+  std::string filter_column = "dialogue";
+  data::SplitRule split;
+  std::optional<int> max_source_tokens;  // absent: what the policy nodes take
+};
+
+// Absent: the policy server's default, which its model's generation_config.json may set.
+struct SamplingConfig {
+  bool do_sample = true;
+  std::optional<double> temperature;
+  std::optional<int> top_k;
+  std::optional<double> top_p;
+  std::optional<int> max_new_tokens;
+  std::optional<int> min_new_tokens;
+  // policy's SamplingParams with the logits processors that were asked for, serialised: this
+  // service only passes them on.
+  std::string processors;
+  std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) a prompt
+  std::optional<int> length_sampler_max;
+};
+
+struct RewardConfig {
+  std::string label = "nothate";
+  std::string text_template = "{query} {response}";
+  bool keep_special_tokens = false;
+  std::string toxic_label;  // empty: the reward node's
+};
+
+// A run as it was asked for, with every default filled in.
+struct RunConfig {
+  std::string name;
+  int steps = 0;
+  uint32_t seed = 0;
+  DataConfig data;
+  SamplingConfig sampling;
+  RewardConfig reward;
+  std::string ppo;  // learner's PpoConfig, serialised: this service only passes it on
+  std::string spec_json;  // the run file as it was given, for people; may be empty
+  int batch_size = 128;
+  bool reference_is_start = true;  // the KL is measured against the weights the run starts from
+  std::string start_adapter;       // PEFT folder as the learner sees it; empty: fresh
+  int max_staleness = 0;
+  int shard_prompts = 8;
+  absl::Duration lease = absl::Seconds(600);
+
+  // InvalidArgument naming the field of the run file and its value. Does not look at files.
+  [[nodiscard]] absl::Status Validate() const;
+  // Whether a node can do this run's requests at all, by what it says that it takes:
+  // InvalidArgument naming the field, its value and the node's limit.
+  [[nodiscard]] absl::Status CheckFits(const NodeReport& node) const;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_BASE_RUN_CONFIG_H_

@@ -1,0 +1,158 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_BASE_TYPES_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_BASE_TYPES_H_
+
+// The orchestrator's own words for what it keeps and moves. Plain values; messages are translated
+// into them in proto_convert.cc and in the clients.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace mellow::orchestrator {
+
+// Which weights: a version of the cluster and the content hash that goes with it. Version 0 is the
+// bare base model, which every node has; its hash is empty.
+struct AdapterRef {
+  int64_t version = 0;
+  std::string sha256;
+  bool operator==(const AdapterRef&) const = default;
+};
+
+inline std::string ToString(const AdapterRef& ref) {
+  return absl::StrCat(ref.version, " (", ref.sha256.empty() ? "base" : ref.sha256.substr(0, 12),
+                      ")");
+}
+
+// Versions are addresses, hashes are identity: the same weights may be published again under a
+// newer version (a run that is resumed after another one). Version 0 is the base whatever hash a
+// peer says.
+inline bool SameWeights(const AdapterRef& a, const AdapterRef& b) {
+  if (a.version == 0 || b.version == 0) return a.version == b.version;
+  return a.sha256 == b.sha256;
+}
+
+// Teacher forcing: log-probs of `target_ids` given `source_ids`.
+struct TokenPair {
+  std::vector<int32_t> source_ids;  // with </s>
+  std::vector<int32_t> target_ids;  // without the decoder start token; not empty
+};
+
+struct Score {
+  float score = 0;     // raw logit of the run's label
+  float toxicity = 0;  // probability of the toxic label
+};
+
+// One sampled response. Its identity is (run, step, prompt_index).
+struct Rollout {
+  uint64_t prompt_index = 0;  // draw of the run: (step - 1) * batch_size + position
+  std::vector<int32_t> query_ids;
+  std::vector<int32_t> response_ids;
+  std::vector<float> logprobs;  // of the raw distribution, one per response id
+  bool finished = false;        // ended with </s>, not by its length
+  AdapterRef adapter;           // the weights that sampled it
+  std::optional<Score> score;   // none: not scored yet
+};
+
+// One prompt of a step.
+struct Prompt {
+  uint64_t prompt_index = 0;
+  std::vector<int32_t> ids;  // with </s>
+  std::optional<int> max_new_tokens;
+};
+
+// Of the model that a run trains, the value head included.
+struct ParameterCounts {
+  int64_t trainable = 0;
+  int64_t total = 0;
+};
+
+enum class RunState { kRunning = 1, kStopped = 2, kDone = 3, kFailed = 4 };
+
+// A committed step, as it is kept, reported and exported.
+struct StepRecord {
+  int step = 0;
+  AdapterRef adapter;
+  std::string adapter_path;  // PEFT folder as the learner sees it
+  double score_mean = 0;
+  double toxicity_mean = 0;
+  double seconds = 0;  // wall, first lease to commit
+  double response_tokens_mean = 0;
+  double tokens_per_second = 0;
+  double staleness = 0;                         // versions between sampling and training
+  std::map<std::string, double> stats;          // the learner's, by TRL's names
+  std::map<std::string, double> phase_seconds;  // generate, reward, train, publish, canary
+
+  // A scalar of the learner's, or 0 when it did not report it.
+  double Stat(const std::string& name) const {
+    const auto it = stats.find(name);
+    return it == stats.end() ? 0 : it->second;
+  }
+};
+
+enum class NodeRole { kPolicy = 1, kReward = 2, kLearner = 3 };
+enum class NodeState { kReady = 1, kQuarantined = 2, kLost = 3 };
+
+absl::string_view ToString(NodeRole role);
+absl::string_view ToString(NodeState state);
+absl::string_view ToString(RunState state);
+
+struct NodeCapacity {
+  std::string device;
+  int threads = 0;
+  int64_t max_batch_tokens = 0;
+  double tokens_per_second = 0;
+  std::string model;
+  std::string model_sha256;  // nn::HashModelFolder of what it loaded; empty: it did not say
+  std::string precision;     // of its weights: "float32"
+  // What one request may have at most; 0: not said.
+  int max_request_items = 0;  // prompts, texts
+  int max_new_tokens = 0;
+  std::string toxic_label;  // of a reward: whose probability is the toxicity
+};
+
+// What a node says about itself with every heartbeat.
+struct NodeReport {
+  std::string node_id;
+  NodeRole role = NodeRole::kPolicy;
+  std::string address;
+  NodeCapacity capacity;
+  std::string incarnation;
+  std::vector<AdapterRef> adapters;
+  double stalled_seconds = 0;  // > 0: its engine has work and makes no progress
+};
+
+// What decides a node's numbers besides its adapter.
+struct ModelPin {
+  std::string sha256;     // as NodeCapacity::model_sha256
+  std::string precision;  // as NodeCapacity::precision
+  bool operator==(const ModelPin&) const = default;
+};
+
+inline ModelPin PinOf(const NodeReport& report) {
+  return {report.capacity.model_sha256, report.capacity.precision};
+}
+
+// "3f2a91c04d17 (float32)".
+inline std::string ToString(const ModelPin& pin) {
+  return absl::StrCat(pin.sha256.empty() ? "a model without a hash" : pin.sha256.substr(0, 12),
+                      " (", pin.precision.empty() ? "unknown precision" : pin.precision, ")");
+}
+
+// The models that a run depends on.
+struct RunPins {
+  std::map<NodeRole, ModelPin> models;
+  // What the first reward node said to the canary texts (model_pins.h): the order of its labels,
+  // and the logits of each text in that order. Empty: not asked yet.
+  std::vector<std::string> reward_labels;
+  std::vector<std::vector<float>> reward_logits;
+  bool operator==(const RunPins&) const = default;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_BASE_TYPES_H_

@@ -1,0 +1,126 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/folder_lock.h"
+#include "common/base/status.h"
+#include "mellow/learner/v1/learner.grpc.pb.h"
+#include "services/orchestrator/clients/grpc_client.h"
+#include "services/orchestrator/clients/proto_convert.h"
+#include "services/wire/adapter_stream.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+namespace pb = learner::v1;
+
+class GrpcLearnerClient : public LearnerClient {
+ public:
+  GrpcLearnerClient(std::shared_ptr<grpc::Channel> channel, std::string peer,
+                    std::shared_ptr<LearnerClaim> claim)
+      : stub_(pb::LearnerService::NewStub(std::move(channel))),
+        peer_(std::move(peer)),
+        claim_(std::move(claim)) {}
+
+  absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token stop) override {
+    pb::OpenRunRequest request;
+    request.set_run_id(call.run_id);
+    if (!request.mutable_config()->ParseFromString(call.ppo)) {
+      return absl::InternalError("the run's PPO configuration cannot be read back");
+    }
+    request.set_start_adapter(call.start_adapter);
+    request.set_start_version(call.start_version);
+    request.set_owner(absl::StrCat("the orchestrator that is ", NameOfThisProcess()));
+    request.set_epoch(claim_->epoch);
+    CallContext context(kShortCall, std::move(stop));
+    pb::OpenRunResponse response;
+    const grpc::Status status = stub_->OpenRun(context.get(), request, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    claim_->epoch = response.epoch();
+    return OpenAnswer{response.last_step(),
+                      AdapterRefFromProto(response.adapter()),
+                      {response.trainable_parameters(), response.total_parameters()}};
+  }
+
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {
+    pb::TrainRequest request;
+    request.set_run_id(call.run_id);
+    request.set_step(call.step);
+    request.set_new_version(call.new_version);
+    request.set_epoch(claim_->epoch);
+    for (const Rollout& rollout : call.rollouts) {
+      pb::Rollout* added = request.add_rollouts();
+      added->set_prompt_index(rollout.prompt_index);
+      added->mutable_query_ids()->Assign(rollout.query_ids.begin(), rollout.query_ids.end());
+      added->mutable_response_ids()->Assign(rollout.response_ids.begin(),
+                                            rollout.response_ids.end());
+      added->mutable_behaviour_logprobs()->Assign(rollout.logprobs.begin(), rollout.logprobs.end());
+      added->set_score(rollout.score ? rollout.score->score : 0);
+      ToProto(rollout.adapter, added->mutable_adapter());
+    }
+    // A step may take hours on a CPU: the node's heartbeats say whether it still works on it.
+    CallContext context(absl::InfiniteDuration(), std::move(stop));
+    pb::TrainResponse response;
+    const grpc::Status status = stub_->Train(context.get(), request, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    return TrainAnswer{AdapterRefFromProto(response.adapter()),
+                       response.adapter_path(),
+                       {response.stats().begin(), response.stats().end()},
+                       response.seconds(),
+                       response.replayed()};
+  }
+
+  absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
+                                           std::stop_token stop) override {
+    pb::GetAdapterRequest request;
+    request.set_run_id(run_id);
+    request.set_version(version);
+    request.set_epoch(claim_->epoch);
+    CallContext context(kShortCall, std::move(stop));
+    auto reader = stub_->GetAdapter(context.get(), request);
+    bool ended = false;
+    absl::StatusOr<wire::ReceivedAdapter> received = wire::ReceiveAdapter(
+        [&](common::v1::AdapterChunk* chunk) {
+          ended = !reader->Read(chunk);
+          return !ended;
+        },
+        wire::kMaxAdapterBytes);
+    if (!ended) context.get()->TryCancel();
+    const grpc::Status status = reader->Finish();
+    // A stream that ended by itself, however early, is judged by its status: the peer was lost, or
+    // given up by us. Only one that we ended for what it said is judged by what it said.
+    if (!status.ok() && ended) return context.Translate(status, peer_);
+    if (!received.ok()) return Annotate(received.status(), peer_);
+    return AdapterAnswer{AdapterRefFromProto(received->ref), std::move(received->files)};
+  }
+
+  absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
+                                         absl::Span<const TokenPair> pairs, bool reference,
+                                         std::stop_token stop) override {
+    pb::ScoreTokensRequest request;
+    request.set_run_id(run_id);
+    for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
+    request.set_reference(reference);
+    request.set_epoch(claim_->epoch);
+    CallContext context(kShortCall, std::move(stop));
+    pb::ScoreTokensResponse response;
+    const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    return PairScores{LogProbsFromProto(response.logprobs()),
+                      AdapterRefFromProto(response.adapter())};
+  }
+
+ private:
+  std::unique_ptr<pb::LearnerService::Stub> stub_;
+  std::string peer_;
+  std::shared_ptr<LearnerClaim> claim_;
+};
+
+}  // namespace
+
+std::shared_ptr<LearnerClient> MakeLearnerClient(std::shared_ptr<grpc::Channel> channel,
+                                                 std::string peer,
+                                                 std::shared_ptr<LearnerClaim> claim) {
+  return std::make_shared<GrpcLearnerClient>(std::move(channel), std::move(peer), std::move(claim));
+}
+
+}  // namespace mellow::orchestrator

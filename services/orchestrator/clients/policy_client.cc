@@ -1,0 +1,102 @@
+#include <utility>
+
+#include "mellow/policy/v1/policy.grpc.pb.h"
+#include "services/orchestrator/clients/grpc_client.h"
+#include "services/orchestrator/clients/proto_convert.h"
+#include "services/wire/adapter_stream.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+namespace pb = policy::v1;
+
+pb::SamplingParams SamplingToProto(const SamplingConfig& sampling, uint64_t seed) {
+  pb::SamplingParams proto;
+  proto.ParseFromString(sampling.processors);  // this service wrote it
+  proto.set_num_beams(1);  // a rollout is one path, whatever the model's default
+  proto.set_do_sample(sampling.do_sample);
+  if (sampling.temperature) proto.set_temperature(*sampling.temperature);
+  if (sampling.top_k) proto.set_top_k(*sampling.top_k);
+  if (sampling.top_p) proto.set_top_p(*sampling.top_p);
+  if (sampling.max_new_tokens) proto.set_max_new_tokens(*sampling.max_new_tokens);
+  if (sampling.min_new_tokens) proto.set_min_new_tokens(*sampling.min_new_tokens);
+  proto.set_seed(seed);
+  return proto;
+}
+
+class GrpcPolicyClient : public PolicyClient {
+ public:
+  GrpcPolicyClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
+      : stub_(pb::PolicyService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+
+  absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, absl::Duration timeout,
+                                          std::stop_token stop) override {
+    pb::GenerateRequest request;
+    for (const Prompt& prompt : call.prompts) {
+      pb::Prompt* added = request.add_prompts();
+      added->mutable_tokens()->mutable_ids()->Assign(prompt.ids.begin(), prompt.ids.end());
+      added->set_prompt_index(prompt.prompt_index);
+      if (prompt.max_new_tokens) added->set_max_new_tokens(*prompt.max_new_tokens);
+    }
+    *request.mutable_sampling() = SamplingToProto(call.sampling, call.seed);
+    request.set_adapter_version(call.adapter_version);
+    request.set_lane(pb::LANE_ROLLOUT);
+    CallContext context(timeout, std::move(stop));
+    pb::GenerateResponse response;
+    const grpc::Status status = stub_->Generate(context.get(), request, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    GenerateAnswer answer;
+    answer.adapter = AdapterRefFromProto(response.adapter());
+    for (const pb::Generation& generation : response.generations()) {
+      answer.generations.push_back(
+          {.ids = {generation.ids().begin(), generation.ids().end()},
+           .logprobs = {generation.logprobs().begin(), generation.logprobs().end()},
+           .finished = generation.finish_reason() == pb::FINISH_REASON_EOS});
+    }
+    return answer;
+  }
+
+  absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t adapter_version,
+                                         std::stop_token stop) override {
+    pb::ScoreTokensRequest request;
+    for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
+    request.set_adapter_version(adapter_version);
+    CallContext context(kShortCall, std::move(stop));
+    pb::ScoreTokensResponse response;
+    const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    return PairScores{LogProbsFromProto(response.logprobs()),
+                      AdapterRefFromProto(response.adapter())};
+  }
+
+  absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
+                              wire::Publication as, std::stop_token stop) override {
+    CallContext context(kShortCall, std::move(stop));
+    pb::PublishAdapterResponse response;
+    auto writer = stub_->PublishAdapter(context.get(), &response);
+    common::v1::AdapterRef proto;
+    ToProto(ref, &proto);
+    const absl::Status sent = wire::SendAdapter(
+        proto, files, [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); },
+        as);
+    if (sent.ok()) writer->WritesDone();
+    // When the peer ended the stream, its status says why; that is worth more than "the peer is
+    // gone".
+    const grpc::Status status = writer->Finish();
+    if (!status.ok()) return context.Translate(status, peer_);
+    return sent;
+  }
+
+ private:
+  std::unique_ptr<pb::PolicyService::Stub> stub_;
+  std::string peer_;
+};
+
+}  // namespace
+
+std::shared_ptr<PolicyClient> MakePolicyClient(std::shared_ptr<grpc::Channel> channel,
+                                               std::string peer) {
+  return std::make_shared<GrpcPolicyClient>(std::move(channel), std::move(peer));
+}
+
+}  // namespace mellow::orchestrator

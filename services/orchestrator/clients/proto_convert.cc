@@ -1,0 +1,322 @@
+#include "services/orchestrator/clients/proto_convert.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/rl/ppo_config.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+template <typename T, typename U>
+void SetIf(bool has, T value, std::optional<U>* target) {
+  if (has) *target = value;
+}
+
+DataConfig DataFromProto(const v1::DataSpec& data) {
+  DataConfig config;
+  config.path = data.path();
+  if (data.has_prompt_template()) config.prompt_template = data.prompt_template();
+  SetIf(data.has_min_chars(), data.min_chars(), &config.min_chars);
+  SetIf(data.has_max_chars(), data.max_chars(), &config.max_chars);
+  if (data.has_filter_column()) config.filter_column = data.filter_column();
+  if (data.has_train_fraction()) config.split.train_fraction = data.train_fraction();
+  SetIf(data.has_split_seed(), data.split_seed(), &config.split.seed);
+  if (data.has_split_column()) config.split.column = data.split_column();
+  if (data.has_max_source_tokens()) config.max_source_tokens = data.max_source_tokens();
+  return config;
+}
+
+// The fields that this service has no say in: all but those that it knows.
+policy::v1::SamplingParams ProcessorsOf(policy::v1::SamplingParams sampling) {
+  sampling.clear_do_sample();
+  sampling.clear_temperature();
+  sampling.clear_top_k();
+  sampling.clear_top_p();
+  sampling.clear_num_beams();
+  sampling.clear_length_penalty();
+  sampling.clear_early_stopping();
+  sampling.clear_max_new_tokens();
+  sampling.clear_min_new_tokens();
+  sampling.clear_seed();
+  return sampling;
+}
+
+absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& generation) {
+  const policy::v1::SamplingParams& sampling = generation.sampling();
+  SamplingConfig config;
+  // Greedy rollouts do not explore, so they must be asked for.
+  if (sampling.has_do_sample()) config.do_sample = sampling.do_sample();
+  SetIf(sampling.has_temperature(), sampling.temperature(), &config.temperature);
+  SetIf(sampling.has_top_k(), sampling.top_k(), &config.top_k);
+  SetIf(sampling.has_top_p(), sampling.top_p(), &config.top_p);
+  SetIf(sampling.has_max_new_tokens(), sampling.max_new_tokens(), &config.max_new_tokens);
+  SetIf(sampling.has_min_new_tokens(), sampling.min_new_tokens(), &config.min_new_tokens);
+  if (sampling.has_num_beams() && sampling.num_beams() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("generation.sampling.num_beams: ", sampling.num_beams(),
+                     ": a rollout is one path, so it must be 1"));
+  }
+  if (sampling.has_length_penalty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("generation.sampling.length_penalty: ", sampling.length_penalty(),
+                     ": is of beam search, which rollouts do not use"));
+  }
+  if (sampling.early_stopping() != policy::v1::EARLY_STOPPING_UNSPECIFIED) {
+    return absl::InvalidArgumentError(
+        "generation.sampling.early_stopping: is of beam search, which rollouts do not use");
+  }
+  if (sampling.has_repetition_penalty() && !(sampling.repetition_penalty() > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("generation.sampling.repetition_penalty: ", sampling.repetition_penalty(),
+                     ": must be positive"));
+  }
+  config.processors = ProcessorsOf(sampling).SerializeAsString();
+  if (sampling.has_seed()) {
+    return absl::InvalidArgumentError(absl::StrCat("generation.sampling.seed: ", sampling.seed(),
+                                                   ": the run's seed is used; set `seed`"));
+  }
+  SetIf(generation.has_length_sampler_min(), generation.length_sampler_min(),
+        &config.length_sampler_min);
+  SetIf(generation.has_length_sampler_max(), generation.length_sampler_max(),
+        &config.length_sampler_max);
+  return config;
+}
+
+RewardConfig RewardFromProto(const v1::RewardSpec& reward) {
+  RewardConfig config;
+  if (reward.has_label()) config.label = reward.label();
+  if (reward.has_text_template()) config.text_template = reward.text_template();
+  config.keep_special_tokens = reward.keep_special_tokens();
+  config.toxic_label = reward.toxic_label();
+  return config;
+}
+
+// Checks the PPO part by the rules of the trainer itself, which reads the message in proto JSON.
+absl::Status ReadPpo(const v1::RunSpec& spec, RunConfig* config) {
+  learner::v1::PpoConfig ppo = spec.ppo();
+  if (!ppo.has_seed()) ppo.set_seed(spec.seed());
+  if (!ppo.has_batch_size()) ppo.set_batch_size(config->batch_size);
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(ppo, &json, options).ok()) {
+    return absl::InvalidArgumentError("ppo: cannot be written as JSON");
+  }
+  absl::StatusOr<rl::PpoConfig> parsed = rl::ParsePpoConfig(json);
+  if (!parsed.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("ppo.", parsed.status().message()));
+  }
+  if (ppo.has_lora() && spec.has_start_adapter() && !spec.start_adapter().empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ppo.lora: not together with start_adapter (", spec.start_adapter(),
+                     "), which brings its own shape; remove one of the two"));
+  }
+  config->batch_size = parsed->batch_size;
+  config->reference_is_start = parsed->reference == rl::Reference::kStart;
+  config->ppo = ppo.SerializeAsString();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
+  RunConfig config;
+  config.name = spec.name();
+  config.steps = spec.steps();
+  config.seed = spec.seed();
+  config.data = DataFromProto(spec.data());
+  MELLOW_ASSIGN_OR_RETURN(config.sampling, SamplingFromProto(spec.generation()));
+  config.reward = RewardFromProto(spec.reward());
+  config.start_adapter = spec.start_adapter();
+  config.max_staleness = spec.max_staleness();
+  if (spec.has_shard_prompts()) config.shard_prompts = spec.shard_prompts();
+  if (spec.has_lease_seconds()) {
+    const double seconds = spec.lease_seconds();
+    config.lease = std::isfinite(seconds) ? absl::Seconds(seconds) : absl::ZeroDuration();
+  }
+  MELLOW_RETURN_IF_ERROR(ReadPpo(spec, &config));
+  MELLOW_RETURN_IF_ERROR(config.Validate());
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  if (!google::protobuf::util::MessageToJsonString(spec, &config.spec_json, options).ok())
+    config.spec_json.clear();
+  return config;
+}
+
+absl::StatusOr<RunConfig> RunConfigFromBytes(const std::string& bytes) {
+  v1::RunSpec spec;
+  if (!spec.ParseFromString(bytes)) return absl::DataLossError("ledger: a run without its spec");
+  return RunConfigFromProto(spec);
+}
+
+absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& request) {
+  if (request.node_id().empty() || request.node_id().size() > 256) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("node_id: must have 1 to 256 characters, not ", request.node_id().size()));
+  }
+  if (request.address().empty()) return absl::InvalidArgumentError("address: missing");
+  if (request.incarnation().empty()) return absl::InvalidArgumentError("incarnation: missing");
+  NodeReport report;
+  switch (request.role()) {
+    case v1::NODE_ROLE_POLICY:
+      report.role = NodeRole::kPolicy;
+      break;
+    case v1::NODE_ROLE_REWARD:
+      report.role = NodeRole::kReward;
+      break;
+    case v1::NODE_ROLE_LEARNER:
+      report.role = NodeRole::kLearner;
+      break;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("role: ", static_cast<int>(request.role()), ": unknown"));
+  }
+  report.node_id = request.node_id();
+  report.address = request.address();
+  report.incarnation = request.incarnation();
+  if (request.stalled_seconds() > 0) report.stalled_seconds = request.stalled_seconds();
+  const common::v1::NodeCapacity& capacity = request.capacity();
+  report.capacity = {capacity.device(),
+                     capacity.threads(),
+                     capacity.max_batch_tokens(),
+                     std::isfinite(capacity.tokens_per_second()) ? capacity.tokens_per_second() : 0,
+                     capacity.model(),
+                     capacity.model_sha256(),
+                     capacity.precision(),
+                     capacity.max_request_items(),
+                     capacity.max_new_tokens(),
+                     capacity.toxic_label()};
+  for (const common::v1::AdapterRef& adapter : request.adapters()) {
+    report.adapters.push_back(AdapterRefFromProto(adapter));
+  }
+  return report;
+}
+
+std::vector<std::vector<float>> LogProbsFromProto(
+    const google::protobuf::RepeatedPtrField<common::v1::LogProbs>& logprobs) {
+  std::vector<std::vector<float>> lists;
+  for (const common::v1::LogProbs& list : logprobs) {
+    lists.emplace_back(list.values().begin(), list.values().end());
+  }
+  return lists;
+}
+
+void ToProto(const TokenPair& pair, common::v1::TokenPair* proto) {
+  proto->mutable_source_ids()->Assign(pair.source_ids.begin(), pair.source_ids.end());
+  proto->mutable_target_ids()->Assign(pair.target_ids.begin(), pair.target_ids.end());
+}
+
+AdapterRef AdapterRefFromProto(const common::v1::AdapterRef& proto) {
+  return {proto.version(), proto.sha256()};
+}
+
+void ToProto(const AdapterRef& ref, common::v1::AdapterRef* proto) {
+  proto->set_version(ref.version);
+  proto->set_sha256(ref.sha256);
+}
+
+void ToProto(const StepRecord& step, v1::Step* proto) {
+  proto->set_step(step.step);
+  ToProto(step.adapter, proto->mutable_adapter());
+  proto->set_objective_kl(step.Stat("objective/kl"));
+  proto->set_returns_mean(step.Stat("ppo/returns/mean"));
+  proto->set_advantages_mean(step.Stat("ppo/policy/advantages_mean"));
+  proto->set_score_mean(step.score_mean);
+  proto->set_toxicity_mean(step.toxicity_mean);
+  proto->set_seconds(step.seconds);
+  proto->set_response_tokens_mean(step.response_tokens_mean);
+  proto->set_tokens_per_second(step.tokens_per_second);
+  proto->mutable_stats()->insert(step.stats.begin(), step.stats.end());
+  proto->mutable_phase_seconds()->insert(step.phase_seconds.begin(), step.phase_seconds.end());
+}
+
+void ToProto(const RunStatus& run, v1::Run* proto) {
+  proto->set_run_id(run.run_id);
+  proto->mutable_spec()->ParseFromString(run.spec);
+  // The values are the same on both sides (types.h).
+  proto->set_state(static_cast<v1::RunState>(run.state));
+  proto->set_committed_steps(run.committed_steps);
+  proto->set_activity(run.activity);
+  proto->set_error(run.error);
+  ToProto(run.adapter, proto->mutable_adapter());
+  proto->set_adapter_path(run.adapter_path);
+  if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());
+  proto->set_trainable_parameters(run.parameters.trainable);
+  proto->set_total_parameters(run.parameters.total);
+  for (const auto& [role, pin] : run.pins.models) {
+    v1::PinnedModel* model = proto->add_models();
+    model->set_role(static_cast<v1::NodeRole>(role));
+    model->set_model_sha256(pin.sha256);
+    model->set_precision(pin.precision);
+    if (role == NodeRole::kReward) {
+      model->mutable_labels()->Assign(run.pins.reward_labels.begin(), run.pins.reward_labels.end());
+    }
+  }
+}
+
+void ToProto(const NodeStatus& node, v1::Node* proto) {
+  proto->set_node_id(node.report.node_id);
+  proto->set_role(static_cast<v1::NodeRole>(node.report.role));
+  proto->set_address(node.report.address);
+  proto->set_state(static_cast<v1::NodeState>(node.state));
+  common::v1::NodeCapacity* capacity = proto->mutable_capacity();
+  capacity->set_device(node.report.capacity.device);
+  capacity->set_threads(node.report.capacity.threads);
+  capacity->set_max_batch_tokens(node.report.capacity.max_batch_tokens);
+  capacity->set_tokens_per_second(node.report.capacity.tokens_per_second);
+  capacity->set_model(node.report.capacity.model);
+  capacity->set_model_sha256(node.report.capacity.model_sha256);
+  capacity->set_precision(node.report.capacity.precision);
+  capacity->set_max_request_items(node.report.capacity.max_request_items);
+  capacity->set_max_new_tokens(node.report.capacity.max_new_tokens);
+  capacity->set_toxic_label(node.report.capacity.toxic_label);
+  proto->set_leases_done(node.leases_done);
+  proto->set_leases_lost(node.leases_lost);
+  const AdapterRef* newest = nullptr;
+  for (const AdapterRef& adapter : node.report.adapters) {
+    if (newest == nullptr || adapter.version > newest->version) newest = &adapter;
+  }
+  if (newest != nullptr) ToProto(*newest, proto->mutable_newest());
+  proto->set_reason(node.reason);
+}
+
+void ToProto(const PromotionEvent& event, v1::PromotionEvent* proto) {
+  proto->set_sequence(event.sequence);
+  const int64_t time_ms = absl::ToUnixMillis(event.time);
+  proto->mutable_time()->set_seconds(time_ms / 1000);
+  proto->mutable_time()->set_nanos(static_cast<int32_t>(time_ms % 1000 * 1'000'000));
+  // The values are the same on both sides (promotion.h).
+  proto->set_action(static_cast<v1::PromotionAction>(event.action));
+  if (event.champion) {
+    ToProto(event.champion->ref, proto->mutable_champion());
+    proto->set_run_id(event.champion->run_id);
+  }
+  if (event.previous) ToProto(*event.previous, proto->mutable_previous());
+  v1::PromotionEvidence* evidence = proto->mutable_evidence();
+  evidence->set_evaluation_name(event.evidence.evaluation_name);
+  evidence->set_evaluation_sha256(event.evidence.evaluation_sha256);
+  evidence->set_forced(event.evidence.forced);
+  evidence->set_reason(event.evidence.reason);
+  for (const PromotionGate& gate : event.evidence.gates) {
+    v1::PromotionEvidence::Gate* added = evidence->add_gates();
+    added->set_name(gate.name);
+    added->set_passed(gate.passed);
+    added->set_detail(gate.detail);
+  }
+}
+
+PromotionEvidence EvidenceFromProto(const v1::PromotionEvidence& proto) {
+  PromotionEvidence evidence{.evaluation_name = proto.evaluation_name(),
+                             .evaluation_sha256 = proto.evaluation_sha256(),
+                             .forced = proto.forced(),
+                             .reason = proto.reason()};
+  for (const v1::PromotionEvidence::Gate& gate : proto.gates())
+    evidence.gates.push_back({gate.name(), gate.passed(), gate.detail()});
+  return evidence;
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,57 @@
+#include <utility>
+
+#include "mellow/reward/v1/reward.grpc.pb.h"
+#include "services/orchestrator/clients/grpc_client.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+namespace pb = reward::v1;
+
+class GrpcRewardClient : public RewardClient {
+ public:
+  GrpcRewardClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
+      : stub_(pb::RewardService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+
+  absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, absl::Duration timeout,
+                                    std::stop_token stop) override {
+    pb::ScoreRequest request;
+    request.set_lane(pb::LANE_ROLLOUT);
+    for (const std::string& text : texts) request.add_texts(text);
+    CallContext context(timeout, std::move(stop));
+    pb::ScoreResponse response;
+    const grpc::Status status = stub_->Score(context.get(), request, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    ScoreAnswer answer;
+    answer.labels = {response.labels().begin(), response.labels().end()};
+    for (const pb::TextScore& score : response.scores()) {
+      answer.scores.push_back(
+          {.logits = {score.logits().begin(), score.logits().end()},
+           .probabilities = {score.probabilities().begin(), score.probabilities().end()},
+           .toxicity = score.toxicity()});
+    }
+    return answer;
+  }
+
+  absl::StatusOr<std::vector<std::string>> Labels(absl::Duration timeout,
+                                                  std::stop_token stop) override {
+    CallContext context(timeout, std::move(stop));
+    pb::GetInfoResponse response;
+    const grpc::Status status = stub_->GetInfo(context.get(), {}, &response);
+    if (!status.ok()) return context.Translate(status, peer_);
+    return std::vector<std::string>(response.labels().begin(), response.labels().end());
+  }
+
+ private:
+  std::unique_ptr<pb::RewardService::Stub> stub_;
+  std::string peer_;
+};
+
+}  // namespace
+
+std::shared_ptr<RewardClient> MakeRewardClient(std::shared_ptr<grpc::Channel> channel,
+                                               std::string peer) {
+  return std::make_shared<GrpcRewardClient>(std::move(channel), std::move(peer));
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,33 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_LEDGER_ADAPTER_STORE_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_LEDGER_ADAPTER_STORE_H_
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/adapters/peft.h"
+
+namespace mellow::orchestrator {
+
+// The published adapters as PEFT folders, so that a policy node that restarts gets its adapter even
+// while the learner is away or works on something else. Thread-safe for different runs.
+class AdapterStore {
+ public:
+  explicit AdapterStore(std::string folder) : folder_(std::move(folder)) {}
+
+  // Whole or not at all; replaces an equal one. Returns the folder.
+  [[nodiscard]] absl::StatusOr<std::string> Write(const std::string& run_id, int64_t version,
+                                                  const adapters::PeftFiles& files);
+  [[nodiscard]] absl::StatusOr<adapters::PeftFiles> Read(const std::string& folder) const;
+  // Removes the run's folders but those in `keep`. Leftovers cost only space, so errors are logged.
+  void RemoveOthers(const std::string& run_id, const std::set<std::string>& keep);
+
+ private:
+  std::string folder_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_LEDGER_ADAPTER_STORE_H_

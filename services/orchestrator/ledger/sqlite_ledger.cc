@@ -1,0 +1,505 @@
+#include "services/orchestrator/ledger/sqlite_ledger.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "services/orchestrator/ledger/ledger_codec.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+constexpr int64_t kSchemaVersion = 1;
+// Rollouts of the last steps are kept for a learner whose newest checkpoints are damaged, as many
+// as it keeps checkpoints by default, and for people to look at.
+constexpr int kKeptSteps = 3;
+
+constexpr char kSchema[] = R"(
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  run_id TEXT NOT NULL UNIQUE,
+  request_id TEXT UNIQUE,
+  spec BLOB NOT NULL,
+  state INTEGER NOT NULL,
+  error TEXT NOT NULL,
+  start_version INTEGER,
+  start_sha256 TEXT);
+CREATE TABLE IF NOT EXISTS steps (
+  run_id TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  committed INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  record TEXT NOT NULL,
+  PRIMARY KEY (run_id, step));
+CREATE TABLE IF NOT EXISTS rollouts (
+  run_id TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  prompt_index INTEGER NOT NULL,
+  query_ids BLOB NOT NULL,
+  response_ids BLOB NOT NULL,
+  logprobs BLOB NOT NULL,
+  finished INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  score REAL,
+  toxicity REAL,
+  PRIMARY KEY (run_id, step, prompt_index)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS adapters (
+  version INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  run_id TEXT NOT NULL,
+  folder TEXT NOT NULL,
+  canary TEXT NOT NULL,
+  PRIMARY KEY (version, run_id));
+CREATE TABLE IF NOT EXISTS pins (run_id TEXT PRIMARY KEY, models TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS promotions (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  request_id TEXT NOT NULL UNIQUE,
+  time_ms INTEGER NOT NULL,
+  action INTEGER NOT NULL,
+  version INTEGER,
+  sha256 TEXT,
+  run_id TEXT,
+  folder TEXT,
+  canary TEXT,
+  previous_version INTEGER,
+  previous_sha256 TEXT,
+  evidence TEXT NOT NULL);
+)";
+
+// Every column that is read or written: CREATE TABLE IF NOT EXISTS leaves a table of another
+// version as it is.
+constexpr const char* kColumns[] = {
+    "SELECT key, value FROM meta",
+    "SELECT sequence, run_id, request_id, spec, state, error, start_version, start_sha256 FROM "
+    "runs",
+    "SELECT run_id, step, version, committed, sha256, record FROM steps",
+    "SELECT run_id, step, prompt_index, query_ids, response_ids, logprobs, finished, version, "
+    "sha256, score, toxicity FROM rollouts",
+    "SELECT version, sha256, run_id, folder, canary FROM adapters",
+    "SELECT run_id, models FROM pins",
+    "SELECT sequence, request_id, time_ms, action, version, sha256, run_id, folder, canary, "
+    "previous_version, previous_sha256, evidence FROM promotions"};
+
+absl::Status AnotherSchema(const std::string& path, absl::string_view what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": this ledger is of another version of Mellow (", what,
+                   "); nothing in it was changed. Go on with the version that wrote it, or start "
+                   "this one with another --data-dir: adapters and checkpoints stay where they are "
+                   "and can be used from there (start_adapter, mellow promote)"));
+}
+
+absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(sqlite::Statement* statement) {
+  MELLOW_ASSIGN_OR_RETURN(const bool row, statement->Step());
+  if (!row) return std::optional<AdapterRecord>();
+  AdapterRecord record;
+  record.ref = {statement->Int(0), statement->Bytes(1)};
+  record.run_id = statement->Bytes(2);
+  record.folder = statement->Bytes(3);
+  MELLOW_ASSIGN_OR_RETURN(record.canary, DecodeCanary(statement->Bytes(4)));
+  return std::optional<AdapterRecord>(std::move(record));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::string& path) {
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<sqlite::Database> database, sqlite::Database::Open(path));
+  // Exclusive: a second orchestrator on the same folder would lease the same run twice.
+  MELLOW_RETURN_IF_ERROR(database->Execute(
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"));
+  {
+    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement check,
+                            database->Prepare("PRAGMA integrity_check(1)"));
+    MELLOW_ASSIGN_OR_RETURN(const bool row, check.Step());
+    const std::string verdict = row ? check.Bytes(0) : "no answer";
+    if (verdict != "ok") {
+      return absl::DataLossError(
+          absl::StrCat(path, ": the ledger is corrupt (", verdict,
+                       "); restore it from a backup, or start with another --data-dir"));
+    }
+  }
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database.get()));
+  MELLOW_RETURN_IF_ERROR(database->Execute(kSchema));
+  for (const char* columns : kColumns) {
+    const absl::Status known = database->Prepare(columns).status();
+    if (!known.ok()) return AnotherSchema(path, known.message());
+  }
+  MELLOW_RETURN_IF_ERROR(
+      database->Execute(absl::StrCat("INSERT OR IGNORE INTO meta VALUES ('schema_version', ",
+                                     kSchemaVersion, "), ('last_version', 0)")));
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement version,
+        database->Prepare("SELECT value FROM meta WHERE key = 'schema_version'"));
+    MELLOW_ASSIGN_OR_RETURN(const bool row, version.Step());
+    if (!row || version.Int(0) != kSchemaVersion) {
+      return AnotherSchema(path, absl::StrCat("schema ", row ? version.Int(0) : 0,
+                                              ", this program knows ", kSchemaVersion));
+    }
+  }
+  MELLOW_RETURN_IF_ERROR(transaction.Commit());
+  return std::unique_ptr<SqliteLedger>(new SqliteLedger(std::move(database)));
+}
+
+absl::StatusOr<std::vector<RunRecord>> SqliteLedger::QueryRuns(absl::string_view where,
+                                                               const std::string& parameter) {
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare(absl::StrCat("SELECT run_id, request_id, spec, state, error, "
+                                      "start_version, start_sha256 FROM runs ",
+                                      where, " ORDER BY sequence DESC")));
+  if (!where.empty()) select.BindText(1, parameter);
+  std::vector<RunRecord> runs;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return runs;
+    RunRecord run{.run_id = select.Bytes(0),
+                  .request_id = select.Bytes(1),
+                  .spec = select.Bytes(2),
+                  .state = static_cast<RunState>(select.Int(3)),
+                  .error = select.Bytes(4)};
+    if (!select.IsNull(5)) run.start = AdapterRef{select.Int(5), select.Bytes(6)};
+    runs.push_back(std::move(run));
+  }
+}
+
+absl::Status SqliteLedger::CheckNoneRunning(const std::string& run_id) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> running,
+                          QueryRuns("WHERE state = 1 AND run_id <> ?", run_id));
+  if (running.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("run ", running.front().run_id, " is running; stop it first"));
+}
+
+absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  if (!run.request_id.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(std::vector<RunRecord> known,
+                            QueryRuns("WHERE request_id = ?", run.request_id));
+    if (!known.empty()) return std::move(known.front());
+  }
+  MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run.run_id));
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare(
+            "INSERT INTO runs (run_id, request_id, spec, state, error) VALUES (?, ?, ?, ?, ?)"));
+    insert.BindText(1, run.run_id).BindBlob(3, run.spec);
+    if (run.request_id.empty()) {
+      insert.BindNull(2);
+    } else {
+      insert.BindText(2, run.request_id);
+    }
+    insert.Bind(4, static_cast<int64_t>(run.state)).BindText(5, run.error);
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
+  MELLOW_RETURN_IF_ERROR(transaction.Commit());
+  return run;
+}
+
+absl::StatusOr<std::vector<RunRecord>> SqliteLedger::ListRuns() {
+  MutexLock lock(&mutex_);
+  return QueryRuns("", "");
+}
+
+absl::StatusOr<RunRecord> SqliteLedger::GetRun(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(std::vector<RunRecord> runs, run_id.empty()
+                                                           ? QueryRuns("", "")
+                                                           : QueryRuns("WHERE run_id = ?", run_id));
+  if (runs.empty()) {
+    return absl::NotFoundError(run_id.empty() ? "there is no run yet"
+                                              : absl::StrCat("no run ", run_id));
+  }
+  return std::move(runs.front());
+}
+
+absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state,
+                                       const std::string& error) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  if (state == RunState::kRunning) MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run_id));
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement update,
+        database_->Prepare("UPDATE runs SET state = ?, error = ? WHERE run_id = ?"));
+    update.Bind(1, static_cast<int64_t>(state)).BindText(2, error).BindText(3, run_id);
+    MELLOW_RETURN_IF_ERROR(update.Run());
+  }
+  if (database_->Changes() != 1) return absl::NotFoundError(absl::StrCat("no run ", run_id));
+  return transaction.Commit();
+}
+
+absl::Status SqliteLedger::SetRunStart(const std::string& run_id, const AdapterRef& start) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement update,
+      database_->Prepare("UPDATE runs SET start_version = ?, start_sha256 = ? WHERE run_id = ?"));
+  update.Bind(1, start.version).BindText(2, start.sha256).BindText(3, run_id);
+  return update.Run();
+}
+
+absl::StatusOr<RunPins> SqliteLedger::Pins(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Statement select,
+                          database_->Prepare("SELECT models FROM pins WHERE run_id = ?"));
+  select.BindText(1, run_id);
+  MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+  if (!row) return RunPins();
+  return DecodePins(select.Bytes(0));
+}
+
+absl::Status SqliteLedger::SetPins(const std::string& run_id, const RunPins& pins) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Statement insert,
+                          database_->Prepare("INSERT OR REPLACE INTO pins VALUES (?, ?)"));
+  insert.BindText(1, run_id).BindText(2, EncodePins(pins));
+  return insert.Run();
+}
+
+absl::StatusOr<int64_t> SqliteLedger::NextVersion(int64_t floor) {
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement update,
+      database_->Prepare("UPDATE meta SET value = MAX(value, ?) + 1 WHERE key = 'last_version' "
+                         "RETURNING value"));
+  update.Bind(1, floor);
+  MELLOW_ASSIGN_OR_RETURN(const bool row, update.Step());
+  if (!row) return absl::DataLossError("ledger: no last_version");
+  return update.Int(0);
+}
+
+absl::StatusOr<int64_t> SqliteLedger::NewVersion(int64_t floor) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  MELLOW_ASSIGN_OR_RETURN(const int64_t version, NextVersion(floor));
+  MELLOW_RETURN_IF_ERROR(transaction.Commit());
+  return version;
+}
+
+absl::StatusOr<int64_t> SqliteLedger::StepVersion(const std::string& run_id, int step,
+                                                  int64_t floor) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement select,
+        database_->Prepare("SELECT version FROM steps WHERE run_id = ? AND step = ?"));
+    select.BindText(1, run_id).Bind(2, int64_t{step});
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (row) return select.Int(0);
+  }
+  MELLOW_ASSIGN_OR_RETURN(const int64_t version, NextVersion(floor));
+  {
+    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement insert,
+                            database_->Prepare("INSERT INTO steps VALUES (?, ?, ?, 0, '', '')"));
+    insert.BindText(1, run_id).Bind(2, int64_t{step}).Bind(3, version);
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
+  MELLOW_RETURN_IF_ERROR(transaction.Commit());
+  return version;
+}
+
+absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int step,
+                                              absl::Span<const Rollout> rollouts) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  int added = 0;
+  for (const Rollout& rollout : rollouts) {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare("INSERT OR IGNORE INTO rollouts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                           "NULL, NULL)"));
+    insert.BindText(1, run_id)
+        .Bind(2, int64_t{step})
+        .Bind(3, static_cast<int64_t>(rollout.prompt_index))
+        .BindBlob(4, PackInts(rollout.query_ids))
+        .BindBlob(5, PackInts(rollout.response_ids))
+        .BindBlob(6, PackFloats(rollout.logprobs))
+        .Bind(7, int64_t{rollout.finished})
+        .Bind(8, rollout.adapter.version)
+        .BindText(9, rollout.adapter.sha256);
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+    added += database_->Changes();
+  }
+  MELLOW_RETURN_IF_ERROR(transaction.Commit());
+  return added;
+}
+
+absl::Status SqliteLedger::SetScores(const std::string& run_id, int step,
+                                     absl::Span<const PromptScore> scores) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  for (const PromptScore& score : scores) {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement update,
+        database_->Prepare("UPDATE rollouts SET score = ?, toxicity = ? WHERE run_id = ? AND "
+                           "step = ? AND prompt_index = ? AND score IS NULL"));
+    update.Bind(1, double{score.score.score})
+        .Bind(2, double{score.score.toxicity})
+        .BindText(3, run_id)
+        .Bind(4, int64_t{step})
+        .Bind(5, static_cast<int64_t>(score.prompt_index));
+    MELLOW_RETURN_IF_ERROR(update.Run());
+  }
+  return transaction.Commit();
+}
+
+absl::StatusOr<std::vector<Rollout>> SqliteLedger::Rollouts(const std::string& run_id, int step) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare("SELECT prompt_index, query_ids, response_ids, logprobs, finished, "
+                         "version, sha256, score, toxicity FROM rollouts WHERE run_id = ? AND "
+                         "step = ? ORDER BY prompt_index"));
+  select.BindText(1, run_id).Bind(2, int64_t{step});
+  std::vector<Rollout> rollouts;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return rollouts;
+    Rollout rollout;
+    rollout.prompt_index = static_cast<uint64_t>(select.Int(0));
+    MELLOW_ASSIGN_OR_RETURN(rollout.query_ids, UnpackInts(select.Bytes(1)));
+    MELLOW_ASSIGN_OR_RETURN(rollout.response_ids, UnpackInts(select.Bytes(2)));
+    MELLOW_ASSIGN_OR_RETURN(rollout.logprobs, UnpackFloats(select.Bytes(3)));
+    rollout.finished = select.Int(4) != 0;
+    rollout.adapter = {select.Int(5), select.Bytes(6)};
+    if (!select.IsNull(7)) {
+      rollout.score =
+          Score{static_cast<float>(select.Double(7)), static_cast<float>(select.Double(8))};
+    }
+    rollouts.push_back(std::move(rollout));
+  }
+}
+
+absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecord& step) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare("INSERT INTO steps VALUES (?, ?, ?, 1, ?, ?) "
+                           "ON CONFLICT (run_id, step) DO UPDATE SET committed = 1, "
+                           "sha256 = excluded.sha256, record = excluded.record "
+                           "WHERE committed = 0"));
+    insert.BindText(1, run_id)
+        .Bind(2, int64_t{step.step})
+        .Bind(3, step.adapter.version)
+        .BindText(4, step.adapter.sha256)
+        .BindText(5, EncodeStep(step));
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement prune,
+        database_->Prepare("DELETE FROM rollouts WHERE run_id = ? AND step <= ?"));
+    prune.BindText(1, run_id).Bind(2, int64_t{step.step - kKeptSteps});
+    MELLOW_RETURN_IF_ERROR(prune.Run());
+  }
+  return transaction.Commit();
+}
+
+absl::StatusOr<std::vector<StepRecord>> SqliteLedger::QuerySteps(const std::string& run_id,
+                                                                 int after, int limit,
+                                                                 absl::string_view order) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare(
+          absl::StrCat("SELECT step, version, sha256, record FROM steps WHERE run_id = ? AND "
+                       "committed = 1 AND step > ? ORDER BY step ",
+                       order, " LIMIT ?")));
+  select.BindText(1, run_id).Bind(2, int64_t{after}).Bind(3, int64_t{limit});
+  std::vector<StepRecord> steps;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return steps;
+    StepRecord step;
+    step.step = static_cast<int>(select.Int(0));
+    step.adapter = {select.Int(1), select.Bytes(2)};
+    MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(3), &step));
+    steps.push_back(std::move(step));
+  }
+}
+
+absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after,
+                                                            int limit) {
+  return QuerySteps(run_id, after, limit, "ASC");
+}
+
+absl::StatusOr<std::optional<StepRecord>> SqliteLedger::LastStep(const std::string& run_id) {
+  MELLOW_ASSIGN_OR_RETURN(std::vector<StepRecord> last, QuerySteps(run_id, 0, 1, "DESC"));
+  if (last.empty()) return std::optional<StepRecord>();
+  return std::optional<StepRecord>(std::move(last.front()));
+}
+
+absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?)"));
+    insert.Bind(1, adapter.ref.version)
+        .BindText(2, adapter.ref.sha256)
+        .BindText(3, adapter.run_id)
+        .BindText(4, adapter.folder)
+        .BindText(5, EncodeCanary(adapter.canary));
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement prune,
+        database_->Prepare("DELETE FROM adapters WHERE run_id = ? AND version < ?"));
+    prune.BindText(1, adapter.run_id).Bind(2, adapter.ref.version);
+    MELLOW_RETURN_IF_ERROR(prune.Run());
+  }
+  return transaction.Commit();
+}
+
+absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapter() {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
+                         "WHERE version > 0 ORDER BY version DESC LIMIT 1"));
+  return ReadAdapter(&select);
+}
+
+absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapterOf(
+    const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
+                         "WHERE run_id = ? ORDER BY version DESC LIMIT 1"));
+  select.BindText(1, run_id);
+  return ReadAdapter(&select);
+}
+
+absl::StatusOr<std::vector<AdapterRecord>> SqliteLedger::KeptAdapters() {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
+                         "ORDER BY version, run_id"));
+  std::vector<AdapterRecord> kept;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> record, ReadAdapter(&select));
+    if (!record) return kept;
+    kept.push_back(*std::move(record));
+  }
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,153 @@
+#include "services/orchestrator/nodes/model_pins.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/base/canary.h"
+#include "services/orchestrator/nodes/wait_on_registry.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+// Two devices differ in the order of their sums: by less than 1e-4 of a logit in float32, by less
+// than a tenth in what is shorter. Other weights differ by units.
+double LogitBound(const RunPins& pins) {
+  const auto reward = pins.models.find(NodeRole::kReward);
+  return reward == pins.models.end() || reward->second.precision == "float32" ? 1e-2 : 0.25;
+}
+constexpr absl::Duration kScoreTimeout = absl::Minutes(1);
+
+absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
+
+// The one model of the role's live nodes, or `preferred` when a node has that; none: there is no
+// such node.
+absl::StatusOr<std::optional<ModelPin>> ModelOf(NodeRole role, const NodeRegistry& registry,
+                                                const std::optional<ModelPin>& preferred) {
+  std::map<std::string, ModelPin> models;  // by node id
+  for (const NodeStatus& node : registry.List()) {
+    if (node.report.role != role || node.state == NodeState::kLost) continue;
+    const ModelPin has = PinOf(node.report);
+    if (preferred && has == *preferred) return preferred;
+    models.emplace(node.report.node_id, has);
+  }
+  // A node of an older version says no hash: beside one that does, it is not the one to follow.
+  if (std::any_of(models.begin(), models.end(),
+                  [](const auto& entry) { return !entry.second.sha256.empty(); })) {
+    std::erase_if(models, [](const auto& entry) { return entry.second.sha256.empty(); });
+  }
+  if (models.empty()) return std::optional<ModelPin>();
+  const auto& [first, model] = *models.begin();
+  for (const auto& [node_id, other] : models) {
+    if (other == model) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the ", ToString(role), " nodes have different models: ", first, " has ", ToString(model),
+        ", ", node_id, " has ", ToString(other), "; a run needs one"));
+  }
+  return std::optional<ModelPin>(model);
+}
+
+std::vector<std::vector<float>> LogitsOf(const ScoreAnswer& answer) {
+  std::vector<std::vector<float>> logits;
+  for (const TextScore& score : answer.scores) logits.push_back(score.logits);
+  return logits;
+}
+
+// Asks a ready reward node until one answers.
+absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunObserver* observer,
+                             const std::stop_token& stop, RunPins* pins) {
+  while (true) {
+    std::vector<NodeHandle> ready;
+    WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
+      ready = registry->Ready(NodeRole::kReward, SteadyTime::Now());
+      if (!ready.empty()) return true;
+      observer->OnActivity(
+          absl::StrCat("waiting for a reward node: ", registry->WhyNoneReady(NodeRole::kReward)));
+      return false;
+    });
+    if (stop.stop_requested()) return Stopped();
+    const NodeHandle& node = ready.front();
+    const absl::StatusOr<ScoreAnswer> answer =
+        ScoreCanaryTexts(clients->Reward(node.node_id, node.address).get(), stop);
+    if (!answer.ok()) {
+      if (stop.stop_requested()) return Stopped();
+      obs::Log(obs::Severity::kWarning, "a reward node did not score the canary's texts",
+               {{"node", node.node_id}, {"error", answer.status().ToString()}});
+      registry->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
+      continue;
+    }
+    pins->reward_labels = answer->labels;
+    pins->reward_logits = LogitsOf(*answer);
+    // What is wrong with the first answer (labels, lengths, numbers) is so with every later one.
+    return Annotate(CheckRewardCanary(*pins, *answer), node.node_id);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<ScoreAnswer> ScoreCanaryTexts(RewardClient* client, std::stop_token stop) {
+  return client->Score(CanaryTexts(), kScoreTimeout, std::move(stop));
+}
+
+absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
+  if (answer.labels != pins.reward_labels) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reward canary: has labels ", absl::StrJoin(answer.labels, ", "),
+                     ", the run pins ", absl::StrJoin(pins.reward_labels, ", ")));
+  }
+  // Logits are compared as log-probs are: one row a text, one number a label.
+  const std::vector<std::vector<float>> logits = LogitsOf(answer);
+  const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pins.reward_logits);
+  if (!gap.ok() || logits.size() != CanaryTexts().size()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("reward canary: ", logits.size(), " texts were scored of ",
+                     CanaryTexts().size(), ", or with another number of logits"));
+  }
+  const double bound = LogitBound(pins);
+  if (gap->largest <= bound) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "reward canary: logit differs by ", gap->largest, " (bound ", bound, ") at text ", gap->pair,
+      ", label ", gap->token < pins.reward_labels.size() ? pins.reward_labels[gap->token] : "?"));
+}
+
+absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClients* clients,
+                                  RunObserver* observer, std::stop_token stop) {
+  for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
+    if (pins.models.contains(role)) continue;
+    // Of different policies, the right one has the learner's weights.
+    std::optional<ModelPin> preferred;
+    const auto learner = pins.models.find(NodeRole::kLearner);
+    if (role == NodeRole::kPolicy && learner != pins.models.end()) preferred = learner->second;
+    absl::StatusOr<std::optional<ModelPin>> model = Stopped();
+    WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
+      model = ModelOf(role, *registry, preferred);
+      if (!model.ok() || *model) return true;
+      observer->OnActivity(
+          absl::StrCat("waiting for a ", ToString(role), " node: ", registry->WhyNoneReady(role)));
+      return false;
+    });
+    MELLOW_RETURN_IF_ERROR(model.status());
+    if (!*model) return Stopped();
+    if ((*model)->sha256.empty()) {
+      // Nothing to hold it to; the run pins it when it is opened again with nodes that say it.
+      obs::Log(obs::Severity::kWarning, "the nodes do not say which model they have",
+               {{"role", ToString(role)}});
+      continue;
+    }
+    pins.models[role] = **std::move(model);
+  }
+  if (pins.reward_labels.empty()) {
+    // Only nodes with the pinned model may be asked.
+    registry->SetPins(pins.models);
+    MELLOW_RETURN_IF_ERROR(PinRewardCanary(registry, clients, observer, stop, &pins));
+  }
+  return pins;
+}
+
+}  // namespace mellow::orchestrator

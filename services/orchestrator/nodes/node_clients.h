@@ -1,0 +1,150 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_NODES_NODE_CLIENTS_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_NODES_NODE_CLIENTS_H_
+
+// What the orchestrator asks of the other services, without gRPC. Every call blocks, names the peer
+// in its errors, and ends with Cancelled soon after `stop` stops. Thread-safe.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "common/adapters/peft.h"
+#include "services/orchestrator/base/run_config.h"
+#include "services/orchestrator/base/types.h"
+#include "services/wire/publication.h"
+
+namespace mellow::orchestrator {
+
+// Log-probs of token pairs and the weights they are of.
+struct PairScores {
+  std::vector<std::vector<float>> logprobs;
+  AdapterRef adapter;
+};
+
+struct GenerateCall {
+  std::vector<Prompt> prompts;
+  SamplingConfig sampling;
+  uint64_t seed = 0;
+  int64_t adapter_version = 0;
+};
+
+struct Generation {
+  std::vector<int32_t> ids;
+  std::vector<float> logprobs;
+  bool finished = false;
+};
+
+struct GenerateAnswer {
+  std::vector<Generation> generations;  // one per prompt, in order
+  AdapterRef adapter;
+};
+
+class PolicyClient {
+ public:
+  virtual ~PolicyClient() = default;
+  [[nodiscard]] virtual absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call,
+                                                                absl::Duration timeout,
+                                                                std::stop_token stop) = 0;
+  [[nodiscard]] virtual absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs,
+                                                               int64_t adapter_version,
+                                                               std::stop_token stop) = 0;
+  // A champion of version 0, whose `files` are empty: there is none any more.
+  [[nodiscard]] virtual absl::Status PublishAdapter(const AdapterRef& ref,
+                                                    const adapters::PeftFiles& files,
+                                                    wire::Publication as, std::stop_token stop) = 0;
+};
+
+struct TextScore {
+  std::vector<float> logits;  // in the order of the answer's labels
+  std::vector<float> probabilities;
+  float toxicity = 0;
+};
+
+struct ScoreAnswer {
+  std::vector<TextScore> scores;  // one per text, in order
+  std::vector<std::string> labels;
+};
+
+class RewardClient {
+ public:
+  virtual ~RewardClient() = default;
+  [[nodiscard]] virtual absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts,
+                                                          absl::Duration timeout,
+                                                          std::stop_token stop) = 0;
+  // The labels, in the order of the logits.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::string>> Labels(absl::Duration timeout,
+                                                                        std::stop_token stop) = 0;
+};
+
+struct OpenCall {
+  std::string run_id;
+  std::string ppo;  // PpoConfig, serialised
+  std::string start_adapter;
+  int64_t start_version = 0;
+};
+
+struct OpenAnswer {
+  int last_step = 0;
+  AdapterRef adapter;
+  ParameterCounts parameters = {};
+};
+
+struct TrainCall {
+  std::string run_id;
+  int step = 0;
+  std::vector<Rollout> rollouts;  // in prompt order, all scored
+  int64_t new_version = 0;
+};
+
+struct TrainAnswer {
+  AdapterRef adapter;
+  std::string adapter_path;  // PEFT folder as the learner sees it
+  std::map<std::string, double> stats;
+  double seconds = 0;
+  bool replayed = false;
+};
+
+struct AdapterAnswer {
+  AdapterRef ref;
+  adapters::PeftFiles files;
+};
+
+class LearnerClient {
+ public:
+  virtual ~LearnerClient() = default;
+  [[nodiscard]] virtual absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call,
+                                                           std::stop_token stop) = 0;
+  [[nodiscard]] virtual absl::StatusOr<TrainAnswer> Train(const TrainCall& call,
+                                                          std::stop_token stop) = 0;
+  [[nodiscard]] virtual absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id,
+                                                                 int64_t version,
+                                                                 std::stop_token stop) = 0;
+  // Under the current weights of the open run, or under its reference.
+  [[nodiscard]] virtual absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
+                                                               absl::Span<const TokenPair> pairs,
+                                                               bool reference,
+                                                               std::stop_token stop) = 0;
+};
+
+// Makes clients for nodes. `node_id` is for messages.
+class NodeClients {
+ public:
+  virtual ~NodeClients() = default;
+  [[nodiscard]] virtual std::shared_ptr<PolicyClient> Policy(const std::string& node_id,
+                                                             const std::string& address) = 0;
+  [[nodiscard]] virtual std::shared_ptr<RewardClient> Reward(const std::string& node_id,
+                                                             const std::string& address) = 0;
+  [[nodiscard]] virtual std::shared_ptr<LearnerClient> Learner(const std::string& node_id,
+                                                               const std::string& address) = 0;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_NODES_NODE_CLIENTS_H_

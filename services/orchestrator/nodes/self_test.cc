@@ -1,0 +1,71 @@
+#include "services/orchestrator/nodes/self_test.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "services/orchestrator/base/canary.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+// Enough to have different lengths in one batch, few enough to cost seconds on a CPU.
+constexpr size_t kRollouts = 8;
+
+absl::Status TooFar(absl::string_view what, double gap, double bound) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("self-test: ", what, ": log-probs differ by ", gap, ", the bound is ", bound));
+}
+
+}  // namespace
+
+absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
+                                         bool reference_is_start, double bound,
+                                         const LearnerScorer& score) {
+  std::vector<TokenPair> pairs;
+  std::vector<std::vector<float>> sampled;
+  for (size_t i = 0; i < std::min(rollouts.size(), kRollouts); ++i) {
+    pairs.push_back({rollouts[i].query_ids, rollouts[i].response_ids});
+    sampled.push_back(rollouts[i].logprobs);
+  }
+  SelfTestFigures figures;
+
+  MELLOW_ASSIGN_OR_RETURN(const PairScores batch, score(pairs, /*reference=*/false));
+  absl::StatusOr<LogProbGap> gap = CompareLogProbs(batch.logprobs, sampled);
+  if (!gap.ok()) return Annotate(gap.status(), "self-test");
+  figures.sampler_gap = gap->largest;
+  if (!(figures.sampler_gap <= bound)) {
+    return TooFar("the sampler and the learner do not have the same model", figures.sampler_gap,
+                  bound);
+  }
+
+  // The shortest has the most padding in the batch.
+  const auto length = [](const TokenPair& p) { return p.source_ids.size() + p.target_ids.size(); };
+  const size_t shortest = std::min_element(pairs.begin(), pairs.end(),
+                                           [&](const TokenPair& a, const TokenPair& b) {
+                                             return length(a) < length(b);
+                                           }) -
+                          pairs.begin();
+  MELLOW_ASSIGN_OR_RETURN(const PairScores alone, score({pairs[shortest]}, /*reference=*/false));
+  gap = CompareLogProbs(alone.logprobs, {batch.logprobs[shortest]});
+  if (!gap.ok()) return Annotate(gap.status(), "self-test");
+  figures.batch_gap = gap->largest;
+  if (!(figures.batch_gap <= bound)) {
+    return TooFar("padding or batch mates change the learner's result", figures.batch_gap, bound);
+  }
+
+  if (!reference_is_start) return figures;
+  MELLOW_ASSIGN_OR_RETURN(const PairScores reference, score(pairs, /*reference=*/true));
+  gap = CompareLogProbs(batch.logprobs, reference.logprobs);
+  if (!gap.ok()) return Annotate(gap.status(), "self-test");
+  figures.reference_gap = gap->largest;
+  figures.reference_tested = true;
+  // The same weights through the same code: tighter than between two programs.
+  if (!(figures.reference_gap <= bound / 10)) {
+    return TooFar("the reference is not the starting adapter, so its KL is not 0",
+                  figures.reference_gap, bound / 10);
+  }
+  return figures;
+}
+
+}  // namespace mellow::orchestrator

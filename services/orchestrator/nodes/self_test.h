@@ -1,0 +1,37 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_NODES_SELF_TEST_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_NODES_SELF_TEST_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/orchestrator/nodes/node_clients.h"
+#include "services/orchestrator/base/types.h"
+
+namespace mellow::orchestrator {
+
+struct SelfTestFigures {
+  double sampler_gap = 0;    // largest |sampler - learner| log-prob of the first rollouts
+  double batch_gap = 0;      // largest |alone - in a batch|
+  double reference_gap = 0;  // largest |current - reference|; 0 when the reference is another one
+  bool reference_tested = false;
+};
+
+// Scores pairs at the learner with the current weights, or with the reference.
+using LearnerScorer =
+    std::function<absl::StatusOr<PairScores>(const std::vector<TokenPair>& pairs, bool reference)>;
+
+// What must hold before the first update, or PPO would optimise noise:
+//   the sampler's log-probs are the learner's;
+//   log-probs do not depend on padding or batch mates (a pair alone against the same pair in a
+//   batch); the KL to the reference is zero, when the reference is what the run starts from.
+// FailedPrecondition with the figures when one does not hold; the scorer's errors as they are.
+[[nodiscard]] absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
+                                                       bool reference_is_start, double bound,
+                                                       const LearnerScorer& score);
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_NODES_SELF_TEST_H_

@@ -1,0 +1,187 @@
+#include "services/orchestrator/rollouts/leased_work.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/nodes/retry.h"
+
+namespace mellow::orchestrator {
+
+LeasedWork::LeasedWork(NodeRole role, std::string doing, Parts parts, ShardScheduler scheduler,
+                       std::function<int(const NodeHandle&)> capacity, MakeCall make_call)
+    : role_(role),
+      doing_(std::move(doing)),
+      parts_(std::move(parts)),
+      scheduler_(std::move(scheduler)),
+      capacity_(std::move(capacity)),
+      make_call_(std::move(make_call)) {}
+
+LeasedWork::~LeasedWork() {
+  for (auto& [id, flight] : flights_) flight.give_up.request_stop();
+}
+
+// The metric is of rollouts: of scores, the log and the nodes' own counts tell.
+void LeasedWork::Count(const char* result) const {
+  if (role_ == NodeRole::kPolicy) parts_.metrics->CountLease(result);
+}
+
+bool LeasedWork::Refused(const std::string& node_id, const std::string& incarnation) const {
+  const auto it = refusals_.find(node_id);
+  return it != refusals_.end() && it->second.incarnation == incarnation;
+}
+
+void LeasedWork::UpdateNodes(SteadyTime now) {
+  ready_.clear();
+  for (NodeHandle& node : parts_.registry->Ready(role_, now)) {
+    if (Refused(node.node_id, node.incarnation)) continue;
+    scheduler_.SetNode(node.node_id, node.speed, node.measured, capacity_(node));
+    known_.insert(node.node_id);
+    ready_.emplace(node.node_id, std::move(node));
+  }
+  // Lost or restarted: what it was doing is lost. Its calls end by the same signal.
+  for (auto& [id, flight] : flights_) {
+    if (flight.lost || !flight.node.life.stop_requested()) continue;
+    flight.lost = true;
+    scheduler_.Fail(id);
+    Count("lost");
+    parts_.registry->ReportFailure(flight.node, now, /*lease=*/true);
+  }
+  for (const std::string& known : known_) {
+    if (!ready_.contains(known)) scheduler_.PauseNode(known);
+  }
+}
+
+void LeasedWork::Advance(SteadyTime now, bool start_none) {
+  UpdateNodes(now);
+  for (const ShardScheduler::Lease& late : scheduler_.Expire(now)) {
+    if (const auto it = flights_.find(late.id); it != flights_.end()) it->second.late = true;
+    Count("late");
+    obs::Log(obs::Severity::kWarning, "lease is late, the shard goes to another node",
+             {{"node", late.node}, {"doing", doing_}, {"shard", late.shard}});
+  }
+  for (const int64_t id : scheduler_.Obsolete()) {
+    if (const auto it = flights_.find(id); it != flights_.end()) it->second.give_up.request_stop();
+  }
+  if (start_none) return;
+  if (ready_.empty() && flights_.empty()) CheckAnybodyLeft();
+  while (failure_.ok()) {
+    const std::optional<ShardScheduler::Lease> lease = scheduler_.Next(now);
+    if (!lease) return;
+    Start(*lease);
+  }
+}
+
+SteadyTime LeasedWork::NextEvent(SteadyTime now) const {
+  return std::min(scheduler_.NextEvent(now), parts_.registry->NextRetry(role_, now));
+}
+
+void LeasedWork::Start(const ShardScheduler::Lease& lease) {
+  const NodeHandle& node = ready_.at(lease.node);
+  absl::StatusOr<Call> call = make_call_(lease.shard, node);
+  if (!call.ok()) return Fail(call.status());
+  Flight& flight = flights_[lease.id];
+  flight.node = node;
+  flight.shard = lease.shard;
+  flight.thread = std::jthread([this, lease, call = *std::move(call), life = node.life,
+                                give_up = flight.give_up.get_token()] {
+    const LinkedStop stop(life, parts_.shutdown, give_up);
+    const SteadyTime begin = SteadyTime::Now();
+    auto outcome = std::make_shared<Outcome>(call(stop.token()));
+    const absl::Duration took = SteadyTime::Now() - begin;
+    parts_.mailbox->Post(
+        [this, lease, took, outcome] { OnDone(lease, took, std::move(*outcome)); });
+  });
+}
+
+void LeasedWork::OnDone(const ShardScheduler::Lease& lease, absl::Duration took, Outcome outcome) {
+  const auto flight = flights_.find(lease.id);
+  const NodeHandle node = flight->second.node;
+  const bool lost = flight->second.lost;
+  flights_.erase(flight);
+  if (!outcome.status.ok()) {
+    scheduler_.Fail(lease.id);
+    // Given up because another node was faster, or because we end: nobody failed.
+    if (lost || scheduler_.shard_done(lease.shard) || parts_.shutdown.stop_requested()) return;
+    return OnFailure(node, lease.shard, outcome);
+  }
+  defects_.erase({node.node_id, node.incarnation});
+  parts_.registry->ReportLease(node.node_id, outcome.work, took);
+  if (scheduler_.Complete(lease) == ShardScheduler::Completion::kDuplicate) {
+    return Count("duplicate");
+  }
+  if (const absl::Status recorded = outcome.record(); !recorded.ok()) return Fail(recorded);
+  Count("done");
+  last_done_ = SteadyTime::Now();
+  for (const auto& [id, other] : flights_) {
+    if (other.shard != lease.shard || !other.late || other.lost) continue;
+    parts_.registry->ReportFailure(other.node, last_done_, /*lease=*/true);
+    parts_.registry->Quarantine(
+        other.node,
+        absl::StrCat("left behind: ", doing_, ", shard ", lease.shard, " was late here, and ",
+                     node.node_id, " did it meanwhile"),
+        /*mismatch=*/false, last_done_);
+  }
+}
+
+void LeasedWork::OnFailure(const NodeHandle& node, int shard, const Outcome& outcome) {
+  const SteadyTime now = SteadyTime::Now();
+  // A call of a node that went away may end before UpdateNodes sees that it did.
+  Count(node.life.stop_requested() ? "lost" : "failed");
+  parts_.registry->ReportFailure(node, now, /*lease=*/true);
+  obs::Log(obs::Severity::kWarning, "lease failed, the shard goes to another node",
+           {{"node", node.node_id},
+            {"doing", doing_},
+            {"shard", shard},
+            {"error", outcome.status.ToString()}});
+  const std::string reason(outcome.status.message());
+  if (outcome.wrong_weights) {
+    parts_.metrics->CountCanaryFailure(node.node_id);
+    return parts_.registry->Quarantine(node, reason, /*mismatch=*/true, now + absl::Seconds(1));
+  }
+  switch (RemedyFor(role_, outcome.status.code())) {
+    case Remedy::kAgain:
+      return;
+    case Remedy::kPublish:
+      return parts_.registry->Quarantine(node, reason, /*mismatch=*/false, now);
+    case Remedy::kFewTimes:
+      if (++defects_[{node.node_id, node.incarnation}] >= kMaxDefects) Refuse(node, outcome.status);
+      return;
+    case Remedy::kElsewhere:
+    case Remedy::kReopen:
+      return Refuse(node, outcome.status);
+  }
+}
+
+void LeasedWork::Refuse(const NodeHandle& node, const absl::Status& status) {
+  refusals_[node.node_id] = {node.incarnation, status};
+  CheckAnybodyLeft();
+}
+
+void LeasedWork::CheckAnybodyLeft() {
+  if (refusals_.empty()) return;
+  // A node that is lost or quarantined now may come back and do it.
+  for (const NodeStatus& other : parts_.registry->List()) {
+    if (other.report.role == role_ && !other.other_model &&
+        !Refused(other.report.node_id, other.report.incarnation)) {
+      return;
+    }
+  }
+  Fail(Annotate(refusals_.begin()->second.status, doing_));
+}
+
+std::string LeasedWork::WaitsFor() const {
+  if (scheduler_.pending() == 0 || !ready_.empty() || !flights_.empty()) return "";
+  std::string text = absl::StrCat("waiting for a ", ToString(role_),
+                                  " node: ", parts_.registry->WhyNoneReady(role_));
+  for (const auto& [node_id, refusal] : refusals_) {
+    absl::StrAppend(&text, "; ", node_id, " cannot do it: ", refusal.status.message());
+  }
+  return text;
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,122 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_LEASED_WORK_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_LEASED_WORK_H_
+
+#include <functional>
+#include <map>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/steady_time.h"
+#include "services/orchestrator/base/mailbox.h"
+#include "services/orchestrator/nodes/node_registry.h"
+#include "services/orchestrator/nodes/orchestrator_metrics.h"
+#include "services/orchestrator/rollouts/shard_scheduler.h"
+
+namespace mellow::orchestrator {
+
+// The shards of one kind of work (sampling, scoring), leased to the nodes of one role until each is
+// done once. A node that is lost, late, busy, broken or not able to do it costs time, never the
+// work: RemedyFor says what happens to it. A node that is left behind (late, and another one did
+// its shard meanwhile) is quarantined until it passes its canary.
+//
+// Belongs to one thread, which runs `mailbox`; calls run in threads of their own.
+class LeasedWork {
+ public:
+  // What a call brought, made in the call's thread.
+  struct Outcome {
+    absl::Status status;
+    bool wrong_weights = false;  // it answered with other weights than it had to
+    double work = 0;             // done, in the unit of the nodes' speed
+    // Keeps the answer. Called in the owner's thread, if it is the first one for the shard; its
+    // error ends the whole.
+    std::function<absl::Status()> record;
+  };
+  using Call = std::function<Outcome(std::stop_token)>;
+  // Makes the call of a shard to a node; an error ends the whole. In the owner's thread.
+  using MakeCall = std::function<absl::StatusOr<Call>(int shard, const NodeHandle& node)>;
+
+  struct Parts {
+    NodeRegistry* registry = nullptr;
+    OrchestratorMetrics* metrics = nullptr;
+    Mailbox* mailbox = nullptr;
+    std::stop_token shutdown;  // calls in progress are given up
+  };
+
+  // `parts` must outlive it. `doing`: for messages ("step 3: generate"). `capacity`: shards that a
+  // node may have at once.
+  LeasedWork(NodeRole role, std::string doing, Parts parts, ShardScheduler scheduler,
+             std::function<int(const NodeHandle&)> capacity, MakeCall make_call);
+  // Gives up the calls in progress and joins them.
+  ~LeasedWork();
+  LeasedWork(const LeasedWork&) = delete;
+  LeasedWork& operator=(const LeasedWork&) = delete;
+
+  // A shard that may be leased from now on (of a scheduler that was made without), or is done.
+  void Offer(int shard) { scheduler_.Offer(shard); }
+  void MarkDone(int shard) { scheduler_.MarkDone(shard); }
+
+  // Looks at the nodes and the clock, and starts the calls that are due; none with `start_none`.
+  void Advance(SteadyTime now, bool start_none);
+  // When Advance may have something to do although nothing happened.
+  [[nodiscard]] SteadyTime NextEvent(SteadyTime now) const;
+
+  [[nodiscard]] int remaining() const { return scheduler_.remaining(); }
+  [[nodiscard]] bool calling() const { return !flights_.empty(); }
+  // Why the work cannot be done: no node is left that might, or an answer could not be kept.
+  [[nodiscard]] const absl::Status& failure() const { return failure_; }
+  // "waiting for a policy node: ...", when it waits for nothing else. Else empty.
+  [[nodiscard]] std::string WaitsFor() const;
+  // When the last shard was done, by SteadyTime; the zero before the first.
+  [[nodiscard]] SteadyTime last_done() const { return last_done_; }
+
+ private:
+  struct Flight {
+    NodeHandle node;
+    int shard = 0;
+    bool late = false;
+    bool lost = false;  // its node went away; an answer would still count
+    std::stop_source give_up;
+    std::jthread thread;  // last: joined before the rest goes
+  };
+  struct Refusal {
+    std::string incarnation;
+    absl::Status status;
+  };
+
+  void UpdateNodes(SteadyTime now);
+  void Start(const ShardScheduler::Lease& lease);
+  void OnDone(const ShardScheduler::Lease& lease, absl::Duration took, Outcome outcome);
+  void OnFailure(const NodeHandle& node, int shard, const Outcome& outcome);
+  void Count(const char* result) const;
+  [[nodiscard]] bool Refused(const std::string& node_id, const std::string& incarnation) const;
+  void Refuse(const NodeHandle& node, const absl::Status& status);
+  // Fails when every node that is known has refused.
+  void CheckAnybodyLeft();
+  void Fail(const absl::Status& status) {
+    if (failure_.ok()) failure_ = status;
+  }
+
+  const NodeRole role_;
+  const std::string doing_;
+  const Parts parts_;
+  ShardScheduler scheduler_;
+  const std::function<int(const NodeHandle&)> capacity_;
+  const MakeCall make_call_;
+  std::set<std::string> known_;  // nodes that the scheduler was told of
+  std::map<std::string, NodeHandle> ready_;
+  std::map<std::string, Refusal> refusals_;  // by node id: who cannot do this work
+  // By node id and incarnation, in a row.
+  std::map<std::pair<std::string, std::string>, int> defects_;
+  absl::Status failure_;
+  SteadyTime last_done_;
+  std::map<int64_t, Flight> flights_;  // by lease id
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_LEASED_WORK_H_

@@ -1,0 +1,327 @@
+#include "services/orchestrator/rollouts/rollout_collector.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "services/orchestrator/rollouts/leased_work.h"
+#include "services/orchestrator/base/mailbox.h"
+#include "services/orchestrator/rollouts/reward_text.h"
+#include "services/orchestrator/rollouts/shard_scheduler.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+// An answer that comes after the lease's deadline may still be the first; a call is given up after
+// this many leases.
+constexpr int kCallLeases = 4;
+// Shards that an accelerator gets at once, so that it does not idle between two; a CPU node gets
+// one.
+constexpr int kAcceleratorShards = 4;
+// Two at a time keep a reward node busy while the next texts are on their way.
+constexpr int kRewardShards = 2;
+
+int PolicyShards(const NodeHandle& node) {
+  return absl::StartsWith(node.device, "cuda") ? kAcceleratorShards : 1;
+}
+
+// All state belongs to the thread that calls Run; calls run on their own threads, see nothing of it
+// but the constant tasks, and post what came to the mailbox.
+class Collector {
+ public:
+  Collector(const CollectorParts& parts, const RunConfig& config, const CollectTask& task)
+      : parts_(parts),
+        config_(config),
+        task_(task),
+        rollouts_(task.prompts.size()),
+        sampling_(NodeRole::kPolicy, Doing("generate"), WorkParts(),
+                  ShardScheduler(SamplingWork(), config.lease), PolicyShards,
+                  [this](int shard, const NodeHandle& node) { return Sample(shard, node); }),
+        scoring_(
+            NodeRole::kReward, Doing("score"), WorkParts(),
+            ShardScheduler(ScoringWork(), config.lease, /*offered=*/false),
+            [](const NodeHandle&) { return kRewardShards; },
+            [this](int shard, const NodeHandle& node) { return Score(shard, node); }) {}
+
+  absl::StatusOr<Collected> Run();
+
+ private:
+  std::string Doing(absl::string_view what) const {
+    return absl::StrCat("step ", task_.step, ": ", what);
+  }
+  LeasedWork::Parts WorkParts() {
+    return {parts_.registry, parts_.metrics, &mailbox_, parts_.signals.shutdown};
+  }
+  int ShardCount() const {
+    const int prompts = static_cast<int>(task_.prompts.size());
+    return (prompts + config_.shard_prompts - 1) / config_.shard_prompts;
+  }
+  // [first, last) positions of a shard's prompts in the step.
+  std::pair<size_t, size_t> Range(int shard) const {
+    const size_t first = static_cast<size_t>(shard) * config_.shard_prompts;
+    return {first, std::min(first + config_.shard_prompts, task_.prompts.size())};
+  }
+  std::vector<double> SamplingWork() const;  // tokens of each shard
+  std::vector<double> ScoringWork() const;   // texts of each shard
+
+  absl::Status LoadFromLedger();
+  LeasedWork::Call Sample(int shard, const NodeHandle& node);
+  absl::StatusOr<LeasedWork::Call> Score(int shard, const NodeHandle& node);
+  absl::StatusOr<std::vector<Rollout>> CheckAnswer(int shard, GenerateAnswer answer) const;
+  absl::Status KeepRollouts(int shard, std::vector<Rollout> rollouts, int64_t tokens);
+  absl::Status KeepScores(int shard, const std::vector<orchestrator::Score>& scores);
+  void ReportActivity();
+  bool stopping() const {
+    return parts_.signals.stop.stop_requested() || parts_.signals.shutdown.stop_requested();
+  }
+
+  const CollectorParts& parts_;
+  const RunConfig& config_;
+  const CollectTask& task_;
+  std::vector<Rollout> rollouts_;  // by position; empty response: not there yet
+  Collected result_;
+  Mailbox mailbox_;
+  LeasedWork sampling_;
+  LeasedWork scoring_;
+};
+
+std::vector<double> Collector::SamplingWork() const {
+  std::vector<double> work;
+  for (int shard = 0; shard < ShardCount(); ++shard) {
+    const auto [first, last] = Range(shard);
+    double tokens = 0;
+    for (size_t i = first; i < last; ++i) {
+      const double allowed =
+          task_.prompts[i].max_new_tokens.value_or(config_.sampling.max_new_tokens.value_or(128));
+      tokens += task_.expected_tokens > 0 ? std::min(allowed, task_.expected_tokens) : allowed;
+    }
+    work.push_back(std::max(1.0, tokens));
+  }
+  return work;
+}
+
+std::vector<double> Collector::ScoringWork() const {
+  std::vector<double> work;
+  for (int shard = 0; shard < ShardCount(); ++shard) {
+    const auto [first, last] = Range(shard);
+    work.push_back(static_cast<double>(last - first));
+  }
+  return work;
+}
+
+absl::Status Collector::LoadFromLedger() {
+  MELLOW_ASSIGN_OR_RETURN(std::vector<Rollout> kept,
+                          parts_.ledger->Rollouts(task_.run_id, task_.step));
+  const uint64_t base = task_.prompts.empty() ? 0 : task_.prompts.front().prompt_index;
+  for (Rollout& rollout : kept) {
+    const uint64_t position = rollout.prompt_index - base;
+    if (rollout.prompt_index < base || position >= rollouts_.size()) {
+      return absl::DataLossError(
+          absl::StrCat("ledger: rollout ", rollout.prompt_index, " is not of step ", task_.step));
+    }
+    if (!SameWeights(rollout.adapter, task_.weights)) {
+      return absl::DataLossError(absl::StrCat(
+          "ledger: rollout ", rollout.prompt_index, " of step ", task_.step, " was sampled by ",
+          ToString(rollout.adapter), ", not by ", ToString(task_.weights)));
+    }
+    rollouts_[position] = std::move(rollout);
+  }
+  for (int shard = 0; shard < ShardCount(); ++shard) {
+    const auto [first, last] = Range(shard);
+    const auto begin = rollouts_.begin() + first;
+    const auto end = rollouts_.begin() + last;
+    if (std::any_of(begin, end, [](const Rollout& r) { return r.response_ids.empty(); })) continue;
+    sampling_.MarkDone(shard);
+    if (std::all_of(begin, end, [](const Rollout& r) { return r.score.has_value(); })) {
+      scoring_.MarkDone(shard);
+    } else {
+      scoring_.Offer(shard);
+    }
+  }
+  return absl::OkStatus();
+}
+
+LeasedWork::Call Collector::Sample(int shard, const NodeHandle& node) {
+  const auto [first, last] = Range(shard);
+  GenerateCall request;
+  request.prompts.assign(task_.prompts.begin() + first, task_.prompts.begin() + last);
+  request.sampling = config_.sampling;
+  request.seed = config_.seed;
+  request.adapter_version = task_.served.version;
+  return [this, shard, request = std::move(request),
+          client = parts_.clients->Policy(node.node_id, node.address)](std::stop_token stop) {
+    LeasedWork::Outcome outcome;
+    absl::StatusOr<GenerateAnswer> answer =
+        client->Generate(request, config_.lease * kCallLeases, std::move(stop));
+    if (!answer.ok()) {
+      outcome.status = answer.status();
+      return outcome;
+    }
+    if (!SameWeights(answer->adapter, task_.weights)) {
+      outcome.wrong_weights = true;
+      outcome.status =
+          absl::UnavailableError(absl::StrCat("sampled with adapter ", ToString(answer->adapter),
+                                              " instead of ", ToString(task_.weights)));
+      return outcome;
+    }
+    absl::StatusOr<std::vector<Rollout>> rollouts = CheckAnswer(shard, *std::move(answer));
+    outcome.status = rollouts.status();
+    if (!rollouts.ok()) return outcome;
+    int64_t tokens = 0;
+    for (const Rollout& rollout : *rollouts) {
+      tokens += static_cast<int64_t>(rollout.response_ids.size());
+    }
+    outcome.work = static_cast<double>(tokens);
+    outcome.record = [this, shard, tokens, rollouts = *std::move(rollouts)]() mutable {
+      return KeepRollouts(shard, std::move(rollouts), tokens);
+    };
+    return outcome;
+  };
+}
+
+absl::StatusOr<std::vector<Rollout>> Collector::CheckAnswer(int shard,
+                                                            GenerateAnswer answer) const {
+  const auto [first, last] = Range(shard);
+  if (answer.generations.size() != last - first) {
+    return absl::InternalError(
+        absl::StrCat(answer.generations.size(), " generations for ", last - first, " prompts"));
+  }
+  std::vector<Rollout> rollouts;
+  for (size_t i = first; i < last; ++i) {
+    Generation& generation = answer.generations[i - first];
+    const Prompt& prompt = task_.prompts[i];
+    if (generation.ids.empty() || generation.ids.size() != generation.logprobs.size()) {
+      return absl::InternalError(absl::StrCat("prompt ", prompt.prompt_index, ": ",
+                                              generation.ids.size(), " ids with ",
+                                              generation.logprobs.size(), " log-probs"));
+    }
+    for (const float logprob : generation.logprobs) {
+      if (!std::isfinite(logprob)) {
+        return absl::InternalError(
+            absl::StrCat("prompt ", prompt.prompt_index, ": a log-prob is not finite"));
+      }
+    }
+    rollouts.push_back({.prompt_index = prompt.prompt_index,
+                        .query_ids = prompt.ids,
+                        .response_ids = std::move(generation.ids),
+                        .logprobs = std::move(generation.logprobs),
+                        .finished = generation.finished,
+                        .adapter = answer.adapter});
+  }
+  return rollouts;
+}
+
+absl::Status Collector::KeepRollouts(int shard, std::vector<Rollout> rollouts, int64_t tokens) {
+  MELLOW_ASSIGN_OR_RETURN(const int added,
+                          parts_.ledger->AddRollouts(task_.run_id, task_.step, rollouts));
+  parts_.metrics->CountRollouts(added);
+  result_.tokens_sampled += tokens;
+  const size_t first = Range(shard).first;
+  for (size_t i = 0; i < rollouts.size(); ++i) {
+    // Of a shard that was half there, the first delivery of each rollout stays.
+    Rollout& place = rollouts_[first + i];
+    if (place.response_ids.empty()) place = std::move(rollouts[i]);
+  }
+  scoring_.Offer(shard);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LeasedWork::Call> Collector::Score(int shard, const NodeHandle& node) {
+  const auto [first, last] = Range(shard);
+  std::vector<std::string> texts;
+  for (size_t i = first; i < last; ++i) {
+    const std::optional<int> drawn = task_.prompts[i].max_new_tokens;
+    absl::StatusOr<std::string> text =
+        RewardText(config_.reward, *parts_.tokenizer, parts_.decoder_start_token_id, rollouts_[i],
+                   drawn ? drawn : config_.sampling.max_new_tokens);
+    if (!text.ok()) {
+      return Annotate(text.status(), absl::StrCat("decoding rollout ", rollouts_[i].prompt_index));
+    }
+    texts.push_back(*std::move(text));
+  }
+  return LeasedWork::Call(
+      [this, shard, texts = std::move(texts), node_id = node.node_id,
+       client = parts_.clients->Reward(node.node_id, node.address)](std::stop_token stop) {
+        LeasedWork::Outcome outcome;
+        const absl::StatusOr<ScoreAnswer> answer =
+            client->Score(texts, config_.lease * kCallLeases, std::move(stop));
+        if (!answer.ok()) {
+          outcome.status = answer.status();
+          return outcome;
+        }
+        absl::StatusOr<std::vector<orchestrator::Score>> scores =
+            PickScores(config_.reward, *answer, texts.size());
+        outcome.status = Annotate(scores.status(), node_id);
+        if (!scores.ok()) return outcome;
+        outcome.work = static_cast<double>(texts.size());
+        outcome.record = [this, shard, scores = *std::move(scores)] {
+          return KeepScores(shard, scores);
+        };
+        return outcome;
+      });
+}
+
+absl::Status Collector::KeepScores(int shard, const std::vector<orchestrator::Score>& scores) {
+  const auto [first, last] = Range(shard);
+  std::vector<PromptScore> kept;
+  for (size_t i = first; i < last; ++i) {
+    rollouts_[i].score = scores[i - first];
+    kept.push_back({rollouts_[i].prompt_index, scores[i - first]});
+  }
+  MELLOW_RETURN_IF_ERROR(parts_.ledger->SetScores(task_.run_id, task_.step, kept));
+  parts_.metrics->CountScores(static_cast<int>(kept.size()));
+  return absl::OkStatus();
+}
+
+void Collector::ReportActivity() {
+  std::string text =
+      absl::StrCat(Doing("generate "), ShardCount() - sampling_.remaining(), "/", ShardCount(),
+                   ", scored ", ShardCount() - scoring_.remaining(), "/", ShardCount());
+  for (const LeasedWork* work : {&sampling_, &scoring_}) {
+    if (const std::string waits = work->WaitsFor(); !waits.empty()) {
+      absl::StrAppend(&text, "; ", waits);
+    }
+  }
+  parts_.observer->OnActivity(text);
+}
+
+absl::StatusOr<Collected> Collector::Run() {
+  const SteadyTime begin = SteadyTime::Now();
+  MELLOW_RETURN_IF_ERROR(LoadFromLedger());
+  const NodeRegistry::Subscription subscription(parts_.registry, [this] { mailbox_.Wake(); });
+  const std::stop_callback on_stop(parts_.signals.stop, [this] { mailbox_.Wake(); });
+  const std::stop_callback on_shutdown(parts_.signals.shutdown, [this] { mailbox_.Wake(); });
+  while (scoring_.remaining() > 0) {
+    const SteadyTime now = SteadyTime::Now();
+    sampling_.Advance(now, stopping());
+    scoring_.Advance(now, stopping());
+    MELLOW_RETURN_IF_ERROR(sampling_.failure());
+    MELLOW_RETURN_IF_ERROR(scoring_.failure());
+    ReportActivity();
+    // What was begun is finished and recorded; a shutdown has cancelled it.
+    if (stopping() && !sampling_.calling() && !scoring_.calling()) {
+      return absl::CancelledError("the run was asked to stop");
+    }
+    mailbox_.RunUntil(std::min(sampling_.NextEvent(now), scoring_.NextEvent(now)));
+    MELLOW_RETURN_IF_ERROR(sampling_.failure());
+    MELLOW_RETURN_IF_ERROR(scoring_.failure());
+  }
+  const SteadyTime sampled = std::max(begin, sampling_.last_done());
+  result_.rollouts = std::move(rollouts_);
+  result_.generate_seconds = absl::ToDoubleSeconds(sampled - begin);
+  result_.reward_seconds = absl::ToDoubleSeconds(SteadyTime::Now() - sampled);
+  return std::move(result_);
+}
+
+}  // namespace
+
+absl::StatusOr<Collected> CollectStep(const CollectorParts& parts, const RunConfig& config,
+                                      const CollectTask& task) {
+  return Collector(parts, config, task).Run();
+}
+
+}  // namespace mellow::orchestrator

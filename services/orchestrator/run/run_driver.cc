@@ -1,0 +1,401 @@
+#include "services/orchestrator/run/run_driver.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/base/canary.h"
+#include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/nodes/model_pins.h"
+#include "services/orchestrator/nodes/self_test.h"
+#include "services/orchestrator/nodes/wait_on_registry.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
+
+// The means over a step's rollouts.
+void Summarize(const std::vector<Rollout>& rollouts, StepRecord* record) {
+  if (rollouts.empty()) return;
+  for (const Rollout& rollout : rollouts) {
+    record->score_mean += rollout.score->score;
+    record->toxicity_mean += rollout.score->toxicity;
+    record->response_tokens_mean += static_cast<double>(rollout.response_ids.size());
+  }
+  const double count = static_cast<double>(rollouts.size());
+  record->score_mean /= count;
+  record->toxicity_mean /= count;
+  record->response_tokens_mean /= count;
+}
+
+std::string CardOf(const std::string& run_id, const RunConfig& config, int step,
+                   const AdapterRef& adapter, const adapters::PeftFiles& files) {
+  const auto name = [](const std::string& path) {
+    return std::filesystem::path(path).filename().string();
+  };
+  const adapters::ModelCard card = {
+      .method = "PPO",
+      .facts = {{"run",
+                 config.name.empty() ? run_id : absl::StrCat(config.name, " (", run_id, ")")},
+                {"data", name(config.data.path)},
+                {"steps", absl::StrCat(step, " of ", config.steps)},
+                {"prompts a step", absl::StrCat(config.batch_size)},
+                {"reward", absl::StrCat("logit of ", config.reward.label)},
+                {"started from", name(config.start_adapter)}},
+      .settings_json = config.spec_json,
+      .adapter_sha256 = adapter.sha256};
+  return adapters::SerializeModelCard(card, files.config_json, files.safetensors);
+}
+
+}  // namespace
+
+RunDriver::RunDriver(const DriverParts& parts, std::string run_id, RunConfig config,
+                     const PromptSource* prompts, RunObserver* observer, RunSignals signals)
+    : parts_(parts),
+      run_id_(std::move(run_id)),
+      config_(std::move(config)),
+      prompts_(prompts),
+      activity_(observer),
+      signals_(std::move(signals)) {}
+
+absl::Status RunDriver::Run() {
+  MELLOW_RETURN_IF_ERROR(Pin());
+  MELLOW_RETURN_IF_ERROR(Open());
+  last_commit_ = SteadyTime::Now();
+  for (int step = static_cast<int>(adapters_.size()) + 1; step <= config_.steps; ++step) {
+    if (stopping()) return Stopped();
+    MELLOW_RETURN_IF_ERROR(Step(step));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunDriver::Pin() {
+  MELLOW_ASSIGN_OR_RETURN(const RunPins kept, parts_.ledger->Pins(run_id_));
+  const LinkedStop stop(signals_.stop, signals_.shutdown);
+  MELLOW_ASSIGN_OR_RETURN(const RunPins pins, PinModels(kept, parts_.registry, parts_.clients,
+                                                        observer_, stop.token()));
+  if (pins != kept) MELLOW_RETURN_IF_ERROR(parts_.ledger->SetPins(run_id_, pins));
+  parts_.supervisor->SetPins(pins);
+  return absl::OkStatus();
+}
+
+absl::Status RunDriver::Open() {
+  MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id_));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps,
+                          parts_.ledger->Steps(run_id_, 0, kAllSteps));
+  for (const StepRecord& step : steps) adapters_.push_back(step.adapter);
+  if (!steps.empty()) response_tokens_mean_ = steps.back().response_tokens_mean;
+  const int committed = static_cast<int>(steps.size());
+
+  if (run.start) {
+    start_ = *run.start;
+  } else {
+    // A fresh adapter equals the base model, which every node has as version 0.
+    if (!config_.start_adapter.empty()) {
+      MELLOW_ASSIGN_OR_RETURN(start_.version,
+                              parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
+    }
+    MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunStart(run_id_, start_));
+  }
+  learner_.emplace(
+      OpenCall{run_id_, config_.ppo, config_.start_adapter, start_.version},
+      [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry, parts_.clients,
+      observer_, signals_);
+  MELLOW_ASSIGN_OR_RETURN(const OpenAnswer open, learner_->Open());
+  observer_->OnOpened(open.parameters);
+  learner_step_ = open.last_step;
+  if (learner_step_ > committed + 1) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the learner has ", learner_step_, " steps of run ", run_id_, " and the ledger ", committed,
+        ": the checkpoints or the ledger are of another time"));
+  }
+  if (learner_step_ == 0 && start_.version > 0 && start_.sha256.empty()) {
+    start_.sha256 = open.adapter.sha256;
+    MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunStart(run_id_, start_));
+  }
+  const AdapterRef& current = committed == 0 ? start_ : adapters_.back();
+  if (learner_step_ == committed && !SameWeights(open.adapter, current)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("after step ", committed, " the learner has adapter ", ToString(open.adapter),
+                     " and the ledger ", ToString(current)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step) {
+  const int committed = static_cast<int>(adapters_.size());
+  const int step = last_step + 1;
+  if (step > committed + (trained_ ? 1 : 0)) return std::nullopt;
+  const AdapterRef& adapter = step <= committed ? adapters_[step - 1] : *trained_;
+  MELLOW_ASSIGN_OR_RETURN(std::vector<Rollout> rollouts, parts_.ledger->Rollouts(run_id_, step));
+  if (static_cast<int>(rollouts.size()) != config_.batch_size) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the learner has ", last_step, " steps of run ", run_id_, " and the ledger ",
+                     committed, ", and the rollouts of step ", step,
+                     " are not kept any more: the checkpoints or the ledger are of another time"));
+  }
+  for (Rollout& rollout : rollouts) rollout.adapter = WeightsFor(step);
+  return TrainedStep{{.run_id = run_id_,
+                      .step = step,
+                      .rollouts = std::move(rollouts),
+                      .new_version = adapter.version},
+                     adapter};
+}
+
+AdapterRef RunDriver::WeightsFor(int step) const {
+  const int after = std::max(0, step - 1 - lag());
+  return after == 0 ? start_ : adapters_[after - 1];
+}
+
+absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
+  CollectTask task{.run_id = run_id_, .step = step, .weights = WeightsFor(step)};
+  MELLOW_ASSIGN_OR_RETURN(task.prompts, StepPrompts(*prompts_, config_, step));
+  task.served = task.weights;
+  task.expected_tokens = response_tokens_mean_;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Rollout> kept, parts_.ledger->Rollouts(run_id_, step));
+  if (kept.size() < task.prompts.size()) {
+    MELLOW_ASSIGN_OR_RETURN(task.served, Serve(task.weights, task.prompts));
+  }
+  return task;
+}
+
+absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserver* observer) const {
+  const CollectorParts parts{parts_.ledger,
+                             parts_.registry,
+                             parts_.clients,
+                             parts_.metrics,
+                             parts_.tokenizer,
+                             observer,
+                             {signals_.stop, collect_shutdown_.token()},
+                             parts_.decoder_start_token_id};
+  return CollectStep(parts, config_, task);
+}
+
+absl::StatusOr<AdapterRef> RunDriver::NameFor(const AdapterRef& weights) {
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
+                          parts_.ledger->NewestAdapter());
+  if (weights.version == 0 || !newest || newest->ref.version <= weights.version) return weights;
+  if (newest->run_id == run_id_ && SameWeights(newest->ref, weights)) return newest->ref;
+  MELLOW_ASSIGN_OR_RETURN(const int64_t version,
+                          parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
+  return AdapterRef{version, weights.sha256};
+}
+
+absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
+                                                  absl::Span<const Prompt> prompts) {
+  MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> record,
+                          parts_.ledger->NewestAdapterOf(run_id_));
+  if (record && SameWeights(record->ref, weights)) {
+    MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(record->ref));
+    if (served == record->ref) return *std::move(record);
+    record->ref = served;
+    MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(*record));
+    return *std::move(record);
+  }
+  // Not published yet: what the run starts from. The learner still has it as its current weights.
+  AdapterRecord made{.ref = weights, .run_id = run_id_};
+  if (weights.version > 0) {
+    MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
+    adapter.files.model_card = CardOf(run_id_, config_, 0, weights, adapter.files);
+    MELLOW_ASSIGN_OR_RETURN(made.folder,
+                            parts_.adapters->Write(run_id_, weights.version, adapter.files));
+  }
+  made.canary.pairs = CanaryPairs(prompts);
+  made.canary.bound = parts_.canary_bound;
+  MELLOW_ASSIGN_OR_RETURN(PairScores scores,
+                          learner_->ScoreTokens(made.canary.pairs, /*reference=*/false));
+  if (!SameWeights(scores.adapter, weights)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the learner is at adapter ", ToString(scores.adapter), ", not at ", ToString(weights)));
+  }
+  made.canary.expected = std::move(scores.logprobs);
+  MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(made));
+  return made;
+}
+
+absl::StatusOr<AdapterRef> RunDriver::Serve(const AdapterRef& weights,
+                                            absl::Span<const Prompt> prompts) {
+  const std::shared_ptr<const AdapterTarget> target = parts_.supervisor->target();
+  if (target != nullptr && SameWeights(target->ref, weights) && !target->canary.pairs.empty()) {
+    return target->ref;
+  }
+  MELLOW_ASSIGN_OR_RETURN(AdapterRecord record, RecordOf(weights, prompts));
+  AdapterTarget next{.ref = record.ref, .canary = std::move(record.canary)};
+  if (record.ref.version > 0) {
+    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(record.folder);
+    if (!files.ok()) {
+      MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
+      files = std::move(adapter.files);
+    }
+    next.files = std::make_shared<const adapters::PeftFiles>(*std::move(files));
+  }
+  parts_.supervisor->SetTarget(std::move(next));
+  MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("publish adapter ", ToString(record.ref)),
+                                     /*first=*/adapters_.empty()));
+  return record.ref;
+}
+
+absl::Status RunDriver::WaitSettled(const std::string& doing, bool first) {
+  const LinkedStop stop(signals_.stop, signals_.shutdown);
+  absl::Status settled = Stopped();
+  WaitOnRegistry(parts_.registry, stop.token(), SteadyTime::InfiniteFuture(), [&] {
+    const int untried = parts_.registry->Untried();
+    const bool ready =
+        !parts_.registry->Ready(NodeRole::kPolicy, SteadyTime::InfiniteFuture()).empty();
+    // One is enough: the others join the step as they pass, and a hung one holds up nobody.
+    if (ready) {
+      settled = absl::OkStatus();
+      return true;
+    }
+    if (const std::string reasons = parts_.registry->AllMismatch(); first && !reasons.empty()) {
+      settled = absl::FailedPreconditionError(
+          absl::StrCat("self-test: the log-probs of no policy node are the learner's: ", reasons));
+      return true;
+    }
+    observer_->OnActivity(untried > 0
+                              ? doing
+                              : absl::StrCat(doing, ": waiting for a policy node: ",
+                                             parts_.registry->WhyNoneReady(NodeRole::kPolicy)));
+    return false;
+  });
+  return settled;
+}
+
+absl::Status RunDriver::RunSelfTest(const std::vector<Rollout>& rollouts) {
+  observer_->OnActivity("self-test");
+  MELLOW_ASSIGN_OR_RETURN(const SelfTestFigures figures,
+                          SelfTest(rollouts, config_.reference_is_start, parts_.canary_bound,
+                                   [this](const std::vector<TokenPair>& pairs, bool reference) {
+                                     return learner_->ScoreTokens(pairs, reference);
+                                   }));
+  obs::Log(obs::Severity::kInfo, "self-test passed",
+           {{"run", run_id_},
+            {"sampler_gap", figures.sampler_gap},
+            {"batch_gap", figures.batch_gap},
+            {"reference_gap", figures.reference_gap},
+            {"reference_tested", figures.reference_tested}});
+  return absl::OkStatus();
+}
+
+absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
+                                const std::vector<Rollout>& rollouts) {
+  MELLOW_ASSIGN_OR_RETURN(AdapterAnswer answer, learner_->GetAdapter(adapter.version));
+  if (!(answer.ref == adapter)) {
+    return absl::InternalError(absl::StrCat("the learner sent adapter ", ToString(answer.ref),
+                                            " instead of ", ToString(adapter)));
+  }
+  MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(adapter));
+  AdapterRecord record{.ref = served, .run_id = run_id_};
+  answer.files.model_card = CardOf(run_id_, config_, step, served, answer.files);
+  MELLOW_ASSIGN_OR_RETURN(record.folder,
+                          parts_.adapters->Write(run_id_, served.version, answer.files));
+  record.canary.pairs = CanaryPairs(absl::MakeConstSpan(rollouts));
+  MELLOW_ASSIGN_OR_RETURN(PairScores scores,
+                          learner_->ScoreTokens(record.canary.pairs, /*reference=*/false));
+  if (!SameWeights(scores.adapter, adapter)) {
+    return absl::InternalError(absl::StrCat("the learner scored with adapter ",
+                                            ToString(scores.adapter), " instead of ",
+                                            ToString(adapter)));
+  }
+  std::vector<std::vector<float>> before;
+  for (size_t i = 0; i < record.canary.pairs.size(); ++i) before.push_back(rollouts[i].logprobs);
+  record.canary.expected = std::move(scores.logprobs);
+  record.canary.bound = CanaryBound(before, record.canary.expected, parts_.canary_bound);
+  MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(record));
+  parts_.supervisor->SetTarget(
+      {.ref = served,
+       .files = std::make_shared<const adapters::PeftFiles>(std::move(answer.files)),
+       .canary = record.canary});
+  MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("step ", step, ": publish"), /*first=*/false));
+  parts_.adapters->RemoveOthers(run_id_, {record.folder});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> rollouts) {
+  absl::StatusOr<Collected> ahead = Stopped();
+  std::jthread collecting;
+  const bool collect_ahead = lag() > 0 && step < config_.steps;
+  if (collect_ahead) {
+    MELLOW_ASSIGN_OR_RETURN(CollectTask task, Prepare(step + 1));
+    collecting = std::jthread(
+        [&ahead, this, task = std::move(task)] { ahead = Collect(task, activity_.second()); });
+  }
+  const auto train = [&]() -> absl::StatusOr<TrainAnswer> {
+    TrainCall call{.run_id = run_id_, .step = step, .rollouts = std::move(rollouts)};
+    for (Rollout& rollout : call.rollouts) rollout.adapter = WeightsFor(step);
+    MELLOW_ASSIGN_OR_RETURN(
+        call.new_version,
+        parts_.ledger->StepVersion(run_id_, step, parts_.registry->LargestVersion()));
+    MELLOW_ASSIGN_OR_RETURN(TrainAnswer answer,
+                            learner_->Train(call, absl::StrCat("step ", step, ": train")));
+    if (answer.adapter.version != call.new_version) {
+      return absl::InternalError(absl::StrCat("the learner made adapter ", ToString(answer.adapter),
+                                              " for step ", step, ", not version ",
+                                              call.new_version));
+    }
+    learner_step_ = step;
+    trained_ = answer.adapter;
+    return answer;
+  };
+  absl::StatusOr<TrainAnswer> answer = train();
+  if (!collect_ahead) return answer;
+  if (!answer.ok()) abandon_.request_stop();
+  // The nodes keep the adapter that samples the next step until that is done; a step whose
+  // successor is not complete is not committed, because its adapter would replace that one.
+  collecting.join();
+  activity_.ClearSecond();
+  MELLOW_RETURN_IF_ERROR(answer.status());
+  MELLOW_ASSIGN_OR_RETURN(next_, std::move(ahead));
+  return answer;
+}
+
+absl::Status RunDriver::Step(int step) {
+  if (!next_) {
+    MELLOW_ASSIGN_OR_RETURN(const CollectTask task, Prepare(step));
+    MELLOW_ASSIGN_OR_RETURN(next_, Collect(task, observer_));
+  }
+  const Collected collected = *std::exchange(next_, std::nullopt);
+  if (stopping()) return Stopped();
+  const std::vector<Rollout>& rollouts = collected.rollouts;
+  StepRecord record{.step = step};
+  Summarize(rollouts, &record);
+  response_tokens_mean_ = record.response_tokens_mean;
+  if (step == 1 && learner_step_ == 0) MELLOW_RETURN_IF_ERROR(RunSelfTest(rollouts));
+
+  const SteadyTime train_began = SteadyTime::Now();
+  MELLOW_ASSIGN_OR_RETURN(TrainAnswer trained, Train(step, rollouts));
+  record.phase_seconds["train"] = absl::ToDoubleSeconds(SteadyTime::Now() - train_began);
+  if (stopping()) return Stopped();
+  const SteadyTime publish_began = SteadyTime::Now();
+  MELLOW_RETURN_IF_ERROR(Publish(step, trained.adapter, rollouts));
+  record.adapter = trained.adapter;
+  record.adapter_path = trained.adapter_path;
+  record.stats = std::move(trained.stats);
+  record.staleness = step > 1 ? lag() : 0;
+  record.phase_seconds["generate"] = collected.generate_seconds;
+  record.phase_seconds["reward"] = collected.reward_seconds;
+  record.phase_seconds["canary"] = parts_.supervisor->times().canary_seconds;
+  record.phase_seconds["publish"] =
+      std::max(0.0, absl::ToDoubleSeconds(SteadyTime::Now() - publish_began) -
+                        record.phase_seconds["canary"]);
+  if (collected.tokens_sampled > 0 && collected.generate_seconds > 0) {
+    record.tokens_per_second =
+        static_cast<double>(collected.tokens_sampled) / collected.generate_seconds;
+  }
+  const SteadyTime now = SteadyTime::Now();
+  record.seconds = absl::ToDoubleSeconds(now - last_commit_);
+  MELLOW_RETURN_IF_ERROR(parts_.ledger->CommitStep(run_id_, record));
+  last_commit_ = now;
+  adapters_.push_back(record.adapter);
+  trained_.reset();
+  observer_->OnStep(record);
+  return absl::OkStatus();
+}
+
+}  // namespace mellow::orchestrator

@@ -1,0 +1,111 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_RUN_DRIVER_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_RUN_RUN_DRIVER_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/steady_time.h"
+#include "common/text/tokenizer.h"
+#include "services/orchestrator/ledger/adapter_store.h"
+#include "services/orchestrator/run/learner_run.h"
+#include "services/orchestrator/ledger/ledger.h"
+#include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/base/mailbox.h"
+#include "services/orchestrator/nodes/node_clients.h"
+#include "services/orchestrator/nodes/node_registry.h"
+#include "services/orchestrator/nodes/node_supervisor.h"
+#include "services/orchestrator/nodes/orchestrator_metrics.h"
+#include "services/orchestrator/rollouts/prompt_source.h"
+#include "services/orchestrator/rollouts/rollout_collector.h"
+#include "services/orchestrator/base/run_config.h"
+#include "services/orchestrator/base/run_observer.h"
+
+namespace mellow::orchestrator {
+
+// What runs share. All must outlive every driver.
+struct DriverParts {
+  Ledger* ledger = nullptr;
+  NodeRegistry* registry = nullptr;
+  NodeClients* clients = nullptr;
+  NodeSupervisor* supervisor = nullptr;
+  AdapterStore* adapters = nullptr;
+  OrchestratorMetrics* metrics = nullptr;
+  const text::Tokenizer* tokenizer = nullptr;
+  double canary_bound = kDefaultCanaryBound;
+  int32_t decoder_start_token_id = 0;  // of the policy
+};
+
+// The steps of one run, from wherever the ledger says it is. Everything between two writes to the
+// ledger may be done again: rollouts are keyed, Train and PublishAdapter are idempotent. So a crash
+// at any point costs time, never a rollout, and the adapters are the same as without it.
+//
+// With max_staleness 0 a step's rollouts are sampled by the adapter of the step before. With more,
+// step s+1 is sampled while step s trains, by the adapter of step s-1: always exactly one version
+// old (never more, whatever the limit), so that results do not depend on timing.
+class RunDriver {
+ public:
+  RunDriver(const DriverParts& parts, std::string run_id, RunConfig config,
+            const PromptSource* prompts, RunObserver* observer, RunSignals signals);
+
+  // OK: every step is committed. Cancelled: asked to end. Anything else: the run cannot go on.
+  [[nodiscard]] absl::Status Run();
+
+ private:
+  // The models of the run's nodes: those of the ledger, or those that are there now.
+  absl::Status Pin();
+  absl::Status Open();
+  absl::Status Step(int step);
+  // Trains, and meanwhile, with lag, collects the next step into next_.
+  absl::StatusOr<TrainAnswer> Train(int step, std::vector<Rollout> rollouts);
+  // LearnerRun::History of this run: from the ledger.
+  absl::StatusOr<std::optional<TrainedStep>> TrainedAfter(int last_step);
+  // The weights that sample `step`.
+  AdapterRef WeightsFor(int step) const;
+  int lag() const { return config_.max_staleness > 0 ? 1 : 0; }
+  bool stopping() const {
+    return signals_.stop.stop_requested() || signals_.shutdown.stop_requested();
+  }
+
+  // What CollectStep needs; the step's adapter is on the nodes when there is something left to
+  // sample.
+  absl::StatusOr<CollectTask> Prepare(int step);
+  absl::StatusOr<Collected> Collect(const CollectTask& task, RunObserver* observer) const;
+  // Makes `weights` what the policies serve, and returns the name under which they have it.
+  absl::StatusOr<AdapterRef> Serve(const AdapterRef& weights, absl::Span<const Prompt> prompts);
+  // The version under which policies take the weights: their own, or a new one when another run has
+  // published since, because policies take no version older than their newest.
+  absl::StatusOr<AdapterRef> NameFor(const AdapterRef& weights);
+  // What the ledger has of the weights that sample, made and recorded when it has nothing.
+  absl::StatusOr<AdapterRecord> RecordOf(const AdapterRef& weights,
+                                         absl::Span<const Prompt> prompts);
+  absl::Status Publish(int step, const AdapterRef& adapter, const std::vector<Rollout>& rollouts);
+  // Until one policy node passed. FailedPrecondition with `first`: every one was tried and none
+  // passed the canary, so it is not the nodes that are wrong.
+  absl::Status WaitSettled(const std::string& doing, bool first);
+  absl::Status RunSelfTest(const std::vector<Rollout>& rollouts);
+
+  const DriverParts parts_;
+  const std::string run_id_;
+  const RunConfig config_;
+  const PromptSource* const prompts_;
+  JoinedActivity activity_;  // the step, and with lag the collection of the next
+  RunObserver* const observer_ = activity_.first();
+  const RunSignals signals_;
+  std::optional<LearnerRun> learner_;
+  AdapterRef start_;
+  std::vector<AdapterRef> adapters_;   // by step - 1, committed ones
+  std::optional<AdapterRef> trained_;  // of the step after those, once the learner has trained it
+  int learner_step_ = 0;               // steps that the learner has recorded
+  double response_tokens_mean_ = 0;    // of the last step; 0: none yet
+  std::optional<Collected> next_;      // with lag: the rollouts of the next step
+  std::stop_source abandon_;           // ends a collection ahead when the step fails
+  const LinkedStop collect_shutdown_{signals_.shutdown, abandon_.get_token()};
+  SteadyTime last_commit_;
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_RUN_RUN_DRIVER_H_

@@ -1,0 +1,414 @@
+#include "services/orchestrator/run/run_manager.h"
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/rollouts/reward_text.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+constexpr absl::Duration kActivityPause = absl::Seconds(1);
+// Steps of one look into the ledger, which nobody else uses meanwhile: what a watcher has in memory
+// while its reader reads.
+constexpr int kStepsAtOnce = 64;
+// Between two looks whether the disk has room again.
+constexpr absl::Duration kRoomPause = absl::Seconds(1);
+
+// Unique over every orchestrator that shares a learner: its checkpoints are kept by this name.
+std::string NewRunId() {
+  std::random_device random;
+  return absl::StrCat("run-", absl::FormatTime("%Y%m%d-%H%M%S", absl::Now(), absl::UTCTimeZone()),
+                      "-", absl::StrFormat("%08x", random()));
+}
+
+}  // namespace
+
+void RunManager::Active::OnActivity(const std::string& text) {
+  {
+    MutexLock lock(&manager->mutex_);
+    if (activity == text) return;
+    activity = text;
+  }
+  manager->Changed();
+}
+
+void RunManager::Active::OnOpened(const ParameterCounts& opened) {
+  MutexLock lock(&manager->mutex_);
+  parameters = opened;
+}
+
+void RunManager::Active::OnStep(const StepRecord& step) {
+  manager->parts_.metrics->SetStep(step);
+  obs::Log(obs::Severity::kInfo, "step committed",
+           {{"run", run_id},
+            {"step", step.step},
+            {"adapter", step.adapter.version},
+            {"sha256", step.adapter.sha256},
+            {"score_mean", step.score_mean},
+            {"toxicity_mean", step.toxicity_mean},
+            {"seconds", step.seconds}});
+  manager->Changed();
+}
+
+RunManager::RunManager(DriverParts parts, ParseSpec parse)
+    : parts_(parts), parse_(std::move(parse)) {}
+
+RunManager::~RunManager() { Shutdown(); }
+
+void RunManager::Changed() {
+  {
+    MutexLock lock(&mutex_);
+    ++changes_;
+  }
+  changed_.NotifyAll();
+}
+
+void RunManager::Shutdown() {
+  shutdown_.request_stop();
+  Changed();
+  MutexLock control(&control_mutex_);
+  std::unique_ptr<Active> active;
+  {
+    MutexLock lock(&mutex_);
+    active = std::move(active_);
+  }
+  active.reset();  // joins
+  MutexLock lock(&mutex_);
+  while (watchers_ > 0) changed_.Wait(&mutex_);
+}
+
+absl::Status RunManager::Recover() {
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
+                          parts_.ledger->NewestAdapter());
+  if (newest) {
+    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(newest->folder);
+    if (files.ok()) {
+      parts_.supervisor->SetTarget({newest->ref,
+                                    std::make_shared<const adapters::PeftFiles>(*std::move(files)),
+                                    newest->canary});
+    } else {
+      obs::Log(obs::Severity::kWarning, "the newest adapter cannot be published again",
+               {{"error", files.status().ToString()}});
+    }
+  }
+  MutexLock control(&control_mutex_);
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> runs, parts_.ledger->ListRuns());
+  for (const RunRecord& run : runs) {
+    if (run.state != RunState::kRunning) continue;
+    obs::Log(obs::Severity::kInfo, "going on with a run", {{"run", run.run_id}});
+    absl::StatusOr<RunConfig> config = parse_(run.spec);
+    std::unique_ptr<PromptSource> prompts;
+    absl::Status status = config.status();
+    if (status.ok()) {
+      absl::StatusOr<std::unique_ptr<PromptSource>> opened =
+          OpenPromptSource(*config, parts_.tokenizer);
+      status = opened.status();
+      if (opened.ok()) prompts = *std::move(opened);
+    }
+    if (!status.ok()) {
+      obs::Log(obs::Severity::kError, "the run cannot go on",
+               {{"run", run.run_id}, {"error", status.ToString()}});
+      MELLOW_RETURN_IF_ERROR(
+          parts_.ledger->SetRunState(run.run_id, RunState::kFailed, std::string(status.message())));
+      continue;
+    }
+    Launch(run.run_id, *std::move(config), std::move(prompts));
+  }
+  if (!runs.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                            parts_.ledger->LastStep(runs.front().run_id));
+    if (last) parts_.metrics->SetStep(*last);
+    parts_.metrics->SetRunState(runs.front().state);
+  }
+  return absl::OkStatus();
+}
+
+bool RunManager::IsActive(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  return active_ != nullptr && !active_->ended && (run_id.empty() || active_->run_id == run_id);
+}
+
+absl::Status RunManager::CheckLabels(const RewardConfig& reward) {
+  const std::vector<NodeHandle> nodes =
+      parts_.registry->Ready(NodeRole::kReward, SteadyTime::Now());
+  // Without a node the scores will tell.
+  if (nodes.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::vector<std::string>> labels =
+      parts_.clients->Reward(nodes.front().node_id, nodes.front().address)
+          ->Labels(absl::Seconds(5), shutdown_.get_token());
+  if (!labels.ok()) return absl::OkStatus();
+  MELLOW_RETURN_IF_ERROR(FindLabel("reward.label", reward.label, *labels).status());
+  if (reward.toxic_label.empty()) return absl::OkStatus();
+  return FindLabel("reward.toxic_label", reward.toxic_label, *labels).status();
+}
+
+absl::Status RunManager::CheckNodes(const RunConfig& config) const {
+  std::map<NodeRole, absl::Status> refusals;
+  for (const NodeStatus& node : parts_.registry->List()) {
+    if (node.state == NodeState::kLost || node.report.role == NodeRole::kLearner) continue;
+    const absl::Status fits = config.CheckFits(node.report);
+    const auto it = refusals.emplace(node.report.role, fits).first;
+    if (fits.ok()) it->second = fits;
+  }
+  for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> RunManager::Start(const RunRequest& request) {
+  MutexLock control(&control_mutex_);
+  if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+  if (!request.request_id.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> runs, parts_.ledger->ListRuns());
+    for (const RunRecord& run : runs) {
+      if (run.request_id == request.request_id) return run.run_id;
+    }
+  }
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<PromptSource> prompts,
+                          OpenPromptSource(request.config, parts_.tokenizer));
+  MELLOW_RETURN_IF_ERROR(StepPrompts(*prompts, request.config, 1).status());
+  MELLOW_RETURN_IF_ERROR(CheckNodes(request.config));
+  MELLOW_RETURN_IF_ERROR(CheckLabels(request.config.reward));
+  MELLOW_ASSIGN_OR_RETURN(
+      const RunRecord run,
+      parts_.ledger->CreateRun(
+          {.run_id = NewRunId(), .request_id = request.request_id, .spec = request.spec}));
+  Launch(run.run_id, request.config, std::move(prompts));
+  return run.run_id;
+}
+
+void RunManager::Launch(const std::string& run_id, RunConfig config,
+                        std::unique_ptr<PromptSource> prompts) {
+  // The ledger lets one run be RUNNING, so the last one has ended there: its thread has nothing
+  // left to do but to return.
+  std::unique_ptr<Active> last;
+  {
+    MutexLock lock(&mutex_);
+    last = std::move(active_);
+  }
+  last.reset();
+  auto active = std::make_unique<Active>(this, run_id);
+  Active* const raw = active.get();
+  raw->activity = "starting";
+  parts_.metrics->SetRunState(RunState::kRunning);
+  {
+    MutexLock lock(&mutex_);
+    active_ = std::move(active);
+  }
+  raw->thread = std::jthread([this, raw, config = std::move(config), prompts = std::move(prompts)] {
+    Drive(raw, config, prompts.get());
+  });
+  Changed();
+}
+
+bool RunManager::WaitForRoom(Active* active, const absl::Status& full, std::stop_token ended) {
+  obs::Log(obs::Severity::kError, "the run waits for room on the disk",
+           {{"run", active->run_id}, {"error", full.ToString()}});
+  active->OnActivity(absl::StrCat("waiting for room on the disk: ", full.message()));
+  const std::stop_callback wake(ended, [this] { Changed(); });
+  const SteadyTime until = SteadyTime::Now() + kRoomPause;
+  MutexLock lock(&mutex_);
+  while (!ended.stop_requested() && changed_.WaitUntil(&mutex_, until)) {
+  }
+  return !ended.stop_requested();
+}
+
+void RunManager::Drive(Active* active, const RunConfig& config, const PromptSource* prompts) {
+  const LinkedStop ended(active->stop.get_token(), shutdown_.get_token());
+  absl::Status status;
+  do {
+    // What ResourceExhausted a peer says is retried further down: this one is our own disk.
+    RunDriver driver(parts_, active->run_id, config, prompts, active,
+                     {active->stop.get_token(), shutdown_.get_token()});
+    status = driver.Run();
+  } while (absl::IsResourceExhausted(status) && WaitForRoom(active, status, ended.token()));
+  parts_.supervisor->SetPins({});
+  RunState state = RunState::kDone;
+  std::string error;
+  if (shutdown_.stop_requested() && !status.ok()) {
+    obs::Log(obs::Severity::kInfo, "run interrupted, it goes on at the next start",
+             {{"run", active->run_id}});
+    state = RunState::kRunning;
+  } else if (status.code() == absl::StatusCode::kCancelled || absl::IsResourceExhausted(status)) {
+    state = RunState::kStopped;
+  } else if (!status.ok()) {
+    state = RunState::kFailed;
+    error = std::string(status.message());
+  }
+  if (state != RunState::kRunning) {
+    obs::Log(
+        status.ok() || state == RunState::kStopped ? obs::Severity::kInfo : obs::Severity::kError,
+        "run ended", {{"run", active->run_id}, {"state", ToString(state)}, {"error", error}});
+    // When the ledger itself failed, the run stays RUNNING there; ResumeRun or a restart goes on.
+    absl::Status recorded;
+    do {
+      recorded = parts_.ledger->SetRunState(active->run_id, state, error);
+    } while (absl::IsResourceExhausted(recorded) &&
+             WaitForRoom(active, recorded, shutdown_.get_token()));
+    if (!recorded.ok()) {
+      obs::Log(obs::Severity::kError, "the run's end cannot be recorded",
+               {{"run", active->run_id}, {"error", recorded.ToString()}});
+    }
+    parts_.metrics->SetRunState(state);
+  }
+  {
+    MutexLock lock(&mutex_);
+    active->ended = true;
+    active->activity.clear();
+  }
+  Changed();
+}
+
+absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
+  RunStatus status;
+  status.run_id = run.run_id;
+  status.spec = run.spec;
+  status.state = run.state;
+  status.error = run.error;
+  status.start = run.start;
+  MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                          parts_.ledger->LastStep(run.run_id));
+  if (last) {
+    status.committed_steps = last->step;
+    status.adapter = last->adapter;
+    status.adapter_path = last->adapter_path;
+  } else if (run.start) {
+    status.adapter = *run.start;
+  }
+  MutexLock lock(&mutex_);
+  if (active_ != nullptr && active_->run_id == run.run_id) {
+    status.activity = active_->activity;
+    status.parameters = active_->parameters;
+  }
+  return status;
+}
+
+absl::StatusOr<RunStatus> RunManager::Get(const std::string& run_id) {
+  MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id));
+  return StatusOf(run);
+}
+
+absl::StatusOr<std::vector<RunStatus>> RunManager::List() {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> runs, parts_.ledger->ListRuns());
+  std::vector<RunStatus> list;
+  for (const RunRecord& run : runs) {
+    MELLOW_ASSIGN_OR_RETURN(RunStatus status, StatusOf(run));
+    list.push_back(std::move(status));
+  }
+  return list;
+}
+
+absl::StatusOr<RunStatus> RunManager::Stop(const std::string& run_id) {
+  MutexLock control(&control_mutex_);
+  MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id));
+  if (IsActive(run.run_id)) {
+    std::stop_source stop;
+    {
+      MutexLock lock(&mutex_);
+      stop = active_->stop;
+    }
+    stop.request_stop();
+  } else if (run.state == RunState::kRunning) {
+    MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunState(run.run_id, RunState::kStopped, ""));
+  } else if (run.state != RunState::kStopped) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run.run_id, " is ", ToString(run.state)));
+  }
+  return Get(run.run_id);
+}
+
+absl::StatusOr<RunStatus> RunManager::Resume(const std::string& run_id) {
+  MutexLock control(&control_mutex_);
+  if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+  MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id));
+  bool stopping = false;
+  {
+    MutexLock lock(&mutex_);
+    stopping = active_ != nullptr && !active_->ended && active_->run_id == run.run_id &&
+               active_->stop.stop_requested();
+  }
+  if (stopping) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run.run_id, " is still stopping; try again"));
+  }
+  if (IsActive(run.run_id)) return Get(run.run_id);
+  if (run.state == RunState::kDone) {
+    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is done"));
+  }
+  MELLOW_ASSIGN_OR_RETURN(RunConfig config, parse_(run.spec));
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<PromptSource> prompts,
+                          OpenPromptSource(config, parts_.tokenizer));
+  MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunState(run.run_id, RunState::kRunning, ""));
+  Launch(run.run_id, std::move(config), std::move(prompts));
+  return Get(run.run_id);
+}
+
+absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchSink* sink) {
+  MELLOW_ASSIGN_OR_RETURN(const RunRecord run, parts_.ledger->GetRun(run_id));
+  {
+    MutexLock lock(&mutex_);
+    ++watchers_;
+  }
+  const absl::Cleanup leave = [this] {
+    {
+      MutexLock lock(&mutex_);
+      --watchers_;
+    }
+    changed_.NotifyAll();
+  };
+  int64_t seen = -1;
+  std::string shown;
+  SteadyTime activity_allowed = SteadyTime::InfinitePast();
+  while (!sink->cancelled()) {
+    if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+    // First whether it has ended, then the steps: so none can be missed.
+    std::string activity;
+    bool active = false;
+    {
+      MutexLock lock(&mutex_);
+      seen = changes_;
+      active = active_ != nullptr && !active_->ended && active_->run_id == run.run_id;
+      if (active) activity = active_->activity;
+    }
+    const absl::StatusOr<std::vector<StepRecord>> steps =
+        parts_.ledger->Steps(run.run_id, after_step, kStepsAtOnce);
+    if (!steps.ok()) return steps.status();
+    for (const StepRecord& step : *steps) {
+      if (!sink->OnStep(step)) return absl::CancelledError("the watcher is gone");
+      after_step = step.step;
+    }
+    if (static_cast<int>(steps->size()) == kStepsAtOnce) continue;
+    if (!active) {
+      const absl::StatusOr<RunStatus> status = Get(run.run_id);
+      if (!status.ok()) return status.status();
+      sink->OnEnded(*status);
+      return absl::OkStatus();
+    }
+    const SteadyTime now = SteadyTime::Now();
+    if (activity != shown && now >= activity_allowed) {
+      if (!sink->OnActivity(activity)) return absl::CancelledError("the watcher is gone");
+      shown = activity;
+      activity_allowed = now + kActivityPause;
+    }
+    // Wakes by itself once a second: nobody tells when the watcher goes away, or when an activity
+    // may be shown.
+    const SteadyTime wake = now + kActivityPause;
+    MutexLock lock(&mutex_);
+    while (changes_ == seen && changed_.WaitUntil(&mutex_, wake)) {
+    }
+  }
+  return absl::CancelledError("the watcher is gone");
+}
+
+}  // namespace mellow::orchestrator

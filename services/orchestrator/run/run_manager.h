@@ -1,0 +1,116 @@
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_RUN_MANAGER_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_RUN_RUN_MANAGER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/sync/mutex.h"
+#include "services/orchestrator/run/run_driver.h"
+#include "services/orchestrator/base/run_status.h"
+
+namespace mellow::orchestrator {
+
+// A run as it was asked for: the parsed configuration and the bytes that the ledger keeps.
+struct RunRequest {
+  RunConfig config;
+  std::string spec;
+  std::string request_id;
+};
+
+// What happens while somebody watches.
+class WatchSink {
+ public:
+  virtual ~WatchSink() = default;
+  // False: the watcher is gone.
+  virtual bool OnStep(const StepRecord& step) = 0;
+  virtual bool OnActivity(const std::string& activity) = 0;
+  virtual bool OnEnded(const RunStatus& run) = 0;
+  virtual bool cancelled() const = 0;
+};
+
+// Starts, stops and resumes runs, at most one at a time, each driven by a thread of its own.
+// Thread-safe.
+class RunManager {
+ public:
+  // Reads a run's configuration back from the ledger's bytes.
+  using ParseSpec = std::function<absl::StatusOr<RunConfig>(const std::string& spec)>;
+
+  RunManager(DriverParts parts, ParseSpec parse);
+  // As Shutdown.
+  ~RunManager();
+  RunManager(const RunManager&) = delete;
+  RunManager& operator=(const RunManager&) = delete;
+
+  // Publishes the newest adapter again and goes on with the run that was RUNNING when the process
+  // ended.
+  [[nodiscard]] absl::Status Recover();
+  // Ends the active run where it is; it stays RUNNING in the ledger, and Recover goes on. Watchers
+  // return as soon as their sinks do.
+  void Shutdown();
+
+  // The run's id. InvalidArgument (field named) when the data or the labels do not fit;
+  // FailedPrecondition: another run is active; Unavailable: shutting down.
+  [[nodiscard]] absl::StatusOr<std::string> Start(const RunRequest& request);
+  [[nodiscard]] absl::StatusOr<RunStatus> Get(const std::string& run_id);
+  // Newest first.
+  [[nodiscard]] absl::StatusOr<std::vector<RunStatus>> List();
+  // Returns at once; the run is STOPPED after the phase in progress.
+  [[nodiscard]] absl::StatusOr<RunStatus> Stop(const std::string& run_id);
+  [[nodiscard]] absl::StatusOr<RunStatus> Resume(const std::string& run_id);
+  // Committed steps after `after_step`, then what happens, until the run ends, the watcher goes, or
+  // shutdown (Unavailable).
+  [[nodiscard]] absl::Status Watch(const std::string& run_id, int after_step, WatchSink* sink);
+
+ private:
+  // The run that is being driven.
+  struct Active : RunObserver {
+    Active(RunManager* manager, std::string id) : manager(manager), run_id(std::move(id)) {}
+    void OnActivity(const std::string& activity) override;
+    void OnStep(const StepRecord& step) override;
+    void OnOpened(const ParameterCounts& opened) override;
+
+    RunManager* const manager;
+    const std::string run_id;
+    std::stop_source stop;
+    std::string activity;        // guarded by the manager's mutex
+    ParameterCounts parameters;  // guarded by the manager's mutex
+    bool ended = false;          // guarded by the manager's mutex
+    std::jthread thread;
+  };
+
+  void Launch(const std::string& run_id, RunConfig config, std::unique_ptr<PromptSource> prompts)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_mutex_);
+  // In the run's thread: to its end, which the ledger then has. A full disk of ours ends no run: it
+  // goes on from the ledger when there is room.
+  void Drive(Active* active, const RunConfig& config, const PromptSource* prompts);
+  // Tells why the run waits, and returns after a pause. False: `ended` stops.
+  bool WaitForRoom(Active* active, const absl::Status& full, std::stop_token ended);
+  void Changed();
+  absl::Status CheckLabels(const RewardConfig& reward);
+  // InvalidArgument when there are live nodes of a role and none can do the run's requests.
+  absl::Status CheckNodes(const RunConfig& config) const;
+  bool IsActive(const std::string& run_id);
+  absl::StatusOr<RunStatus> StatusOf(const RunRecord& run);
+
+  const DriverParts parts_;
+  const ParseSpec parse_;
+  std::stop_source shutdown_;
+  Mutex control_mutex_;  // one Start, Stop, Resume or Shutdown at a time; taken before mutex_
+  Mutex mutex_;
+  CondVar changed_;
+  int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int watchers_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unique_ptr<Active> active_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mellow::orchestrator
+
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_RUN_RUN_MANAGER_H_

@@ -1,0 +1,96 @@
+#include "services/cli/terminal/json_lines.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <sstream>
+#include <string>
+
+#include "common/base/status.h"
+#include "common/sync/mutex.h"
+
+namespace mellow::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::string> Lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+// Doubles "n"; n == 13 is an error of the whole batch, as an engine's would be.
+absl::StatusOr<std::vector<Json>> Double(const std::vector<Json>& objects) {
+  std::vector<Json> answers;
+  for (const Json& object : objects) {
+    MELLOW_ASSIGN_OR_RETURN(const std::optional<int64_t> n, OptionalInt(object, "n"));
+    if (n == 13) return absl::InvalidArgumentError("13 is unlucky");
+    answers.push_back({{"twice", 2 * n.value_or(0)}});
+  }
+  return answers;
+}
+
+TEST(AnswerInBatchesTest, AnswersEveryLineInOrderWhateverTheBatch) {
+  for (const int batch : {1, 2, 3, 10}) {
+    std::istringstream in("{\"n\": 1}\n\nnot json\n{\"n\": 13}\n[1]\n{\"n\": 4}");
+    std::ostringstream out;
+    AnswerInBatches(in, out, batch, Double);
+    EXPECT_THAT(Lines(out.str()), ElementsAre("{\"twice\":2}", HasSubstr("error"),
+                                              HasSubstr("error"), "{\"error\":\"13 is unlucky\"}",
+                                              HasSubstr("not a JSON object"), "{\"twice\":8}"))
+        << "batch " << batch;
+  }
+}
+
+TEST(AnswerInBatchesTest, NothingInNothingOut) {
+  std::istringstream in("");
+  std::ostringstream out;
+  AnswerInBatches(in, out, 4, Double);
+  EXPECT_EQ(out.str(), "");
+}
+
+TEST(AnswerInParallelTest, KeepsTheOrderWhenLaterLinesAreReadyFirst) {
+  std::istringstream in("{\"n\": 0}\n{\"n\": 1}\n{\"n\": 2}\noops\n{\"n\": 4}\n");
+  std::ostringstream out;
+  Mutex mutex;
+  CondVar changed;
+  int answered = 0;
+  AnswerInParallel(in, out, 4, [&](const Json& line) -> absl::StatusOr<Json> {
+    // Line 0 waits until another one has been answered.
+    MutexLock lock(&mutex);
+    if (line["n"] == 0) {
+      while (answered == 0) changed.Wait(&mutex);
+    }
+    ++answered;
+    changed.NotifyAll();
+    return Json{{"n", line["n"]}};
+  });
+  EXPECT_THAT(Lines(out.str()),
+              ElementsAre("{\"n\":0}", "{\"n\":1}", "{\"n\":2}", HasSubstr("error"), "{\"n\":4}"));
+}
+
+TEST(FieldsTest, ErrorsNameTheField) {
+  const Json object = {{"ids", {1, -2}}, {"text", 5},         {"flag", 1},
+                       {"x", "y"},       {"big", 4294967296}, {"none", nullptr}};
+  EXPECT_THAT(std::string(IdsField(object, "ids").status().message()), HasSubstr("ids: -2"));
+  EXPECT_THAT(std::string(IdsField(object, "text").status().message()), HasSubstr("text"));
+  EXPECT_THAT(std::string(TextField(object, "text").status().message()), HasSubstr("text"));
+  EXPECT_FALSE(OptionalBool(object, "flag").ok());
+  EXPECT_FALSE(OptionalNumber(object, "x").ok());
+  EXPECT_EQ(OptionalInt(object, "big").value(), 4294967296);
+  EXPECT_EQ(OptionalInt(object, "none").value(), std::nullopt);
+  EXPECT_EQ(OptionalInt(object, "absent").value(), std::nullopt);
+}
+
+TEST(DumpTest, FloatsReadBackAsTheSameFloat) {
+  for (const float x : {0.1F, -13.890604F, 1e-38F, 3.4e38F}) {
+    EXPECT_EQ(Json::parse(Dump(Json(x))).get<float>(), x);
+  }
+}
+
+}  // namespace
+}  // namespace mellow::cli

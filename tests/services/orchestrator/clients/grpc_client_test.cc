@@ -1,0 +1,140 @@
+#include "services/orchestrator/clients/grpc_client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "common/rpc/server.h"
+#include "mellow/learner/v1/learner.grpc.pb.h"
+#include "mellow/policy/v1/policy.grpc.pb.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A learner and a policy node that get as far as the middle of an adapter.
+class Halfway {
+ public:
+  // In a handler: tells the test, and waits for the end of the call.
+  void Reach(grpc::ServerContext* context) {
+    reached_.set_value();
+    while (!context->IsCancelled()) std::this_thread::yield();
+  }
+  void Wait() { reached_.get_future().wait(); }
+
+ private:
+  std::promise<void> reached_;
+};
+
+class LearnerService : public learner::v1::LearnerService::Service {
+ public:
+  explicit LearnerService(Halfway* halfway) : halfway_(halfway) {}
+  grpc::Status GetAdapter(grpc::ServerContext* context, const learner::v1::GetAdapterRequest*,
+                          grpc::ServerWriter<common::v1::AdapterChunk>* writer) override {
+    common::v1::AdapterChunk chunk;
+    chunk.mutable_header()->set_data_bytes(1 << 20);
+    writer->Write(chunk);
+    if (answer.ok()) halfway_->Reach(context);
+    return answer;
+  }
+  grpc::Status answer = grpc::Status::OK;
+
+ private:
+  Halfway* const halfway_;
+};
+
+class PolicyService : public policy::v1::PolicyService::Service {
+ public:
+  explicit PolicyService(Halfway* halfway) : halfway_(halfway) {}
+  grpc::Status PublishAdapter(grpc::ServerContext* context,
+                              grpc::ServerReader<common::v1::AdapterChunk>* reader,
+                              policy::v1::PublishAdapterResponse*) override {
+    common::v1::AdapterChunk chunk;
+    reader->Read(&chunk);
+    halfway_->Reach(context);
+    return grpc::Status::OK;
+  }
+
+ private:
+  Halfway* const halfway_;
+};
+
+class GrpcClientTest : public ::testing::Test {
+ protected:
+  GrpcClientTest() {
+    auto server = rpc::Server::Start({}, {&learner_, &policy_}, {"learner", "policy"}, &metrics_);
+    EXPECT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    clients_ = MakeGrpcNodeClients();
+  }
+  std::future<absl::Status> Get() {
+    return std::async(std::launch::async, [this] {
+      return clients_->Learner("learner-0", server_->address())
+          ->GetAdapter("run", 3, stop_.get_token())
+          .status();
+    });
+  }
+  std::future<absl::Status> Publish() {
+    return std::async(std::launch::async, [this] {
+      adapters::PeftFiles files;
+      files.safetensors = std::string(16 << 20, 'x');  // more than any window
+      return clients_->Policy("policy-0", server_->address())
+          ->PublishAdapter({3, "hash"}, files, wire::Publication::kNewest, stop_.get_token());
+    });
+  }
+
+  Halfway halfway_;
+  LearnerService learner_{&halfway_};
+  PolicyService policy_{&halfway_};
+  obs::Metrics metrics_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<NodeClients> clients_;
+  std::stop_source stop_;
+};
+
+TEST_F(GrpcClientTest, ALearnerThatDiesInTheMiddleOfAnAdapterIsUnavailable) {
+  auto status = Get();
+  halfway_.Wait();
+  server_->Shutdown(absl::ZeroDuration());
+  const absl::Status lost = status.get();
+  EXPECT_TRUE(absl::IsUnavailable(lost)) << lost;
+  EXPECT_THAT(std::string(lost.message()), HasSubstr("learner-0 at "));
+}
+
+TEST_F(GrpcClientTest, APolicyThatDiesInTheMiddleOfAnAdapterIsUnavailable) {
+  auto status = Publish();
+  halfway_.Wait();
+  server_->Shutdown(absl::ZeroDuration());
+  const absl::Status lost = status.get();
+  EXPECT_TRUE(absl::IsUnavailable(lost)) << lost;
+}
+
+TEST_F(GrpcClientTest, WhatIsGivenUpFromHereIsUnavailableAndSaysSo) {
+  auto got = Get();
+  halfway_.Wait();
+  stop_.request_stop();
+  const absl::Status given_up = got.get();
+  EXPECT_TRUE(absl::IsUnavailable(given_up)) << given_up;
+  EXPECT_THAT(std::string(given_up.message()), HasSubstr("given up from here"));
+}
+
+TEST_F(GrpcClientTest, APublicationThatIsGivenUpIsUnavailableToo) {
+  auto sent = Publish();
+  halfway_.Wait();
+  stop_.request_stop();
+  const absl::Status given_up = sent.get();
+  EXPECT_TRUE(absl::IsUnavailable(given_up)) << given_up;
+  EXPECT_THAT(std::string(given_up.message()), HasSubstr("given up from here"));
+}
+
+TEST_F(GrpcClientTest, AStreamThatEndsEarlyIsJudgedByItsStatus) {
+  learner_.answer = grpc::Status(grpc::StatusCode::CANCELLED, "the learner's own");
+  EXPECT_TRUE(absl::IsUnavailable(Get().get()));
+  learner_.answer = grpc::Status(grpc::StatusCode::NOT_FOUND, "no such version");
+  EXPECT_TRUE(absl::IsNotFound(Get().get()));
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator

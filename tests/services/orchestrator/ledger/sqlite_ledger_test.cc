@@ -1,0 +1,258 @@
+#include "services/orchestrator/ledger/sqlite_ledger.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class SqliteLedgerTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Reopen(); }
+  // As after a crash: nothing was told to the file that was not told before.
+  void Reopen() {
+    ledger_.reset();
+    auto opened = SqliteLedger::Open(folder_ / "ledger.db");
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    ledger_ = *std::move(opened);
+  }
+  static Rollout MakeRollout(uint64_t index, int32_t token) {
+    return {.prompt_index = index,
+            .query_ids = {5, 6, 1},
+            .response_ids = {token, 1},
+            .logprobs = {-0.5f, -1.25f},
+            .finished = true,
+            .adapter = {3, "abc"}};
+  }
+
+  testing::TempFolder folder_;
+  std::unique_ptr<SqliteLedger> ledger_;
+};
+
+TEST_F(SqliteLedgerTest, ARolloutThatIsDeliveredTwiceIsKeptOnce) {
+  const Rollout first = MakeRollout(0, 10);
+  const Rollout other = MakeRollout(0, 11);
+  EXPECT_EQ(*ledger_->AddRollouts("run", 1, {first, MakeRollout(1, 12)}), 2);
+  EXPECT_EQ(*ledger_->AddRollouts("run", 1, {other}), 0);
+  Reopen();
+  const auto kept = ledger_->Rollouts("run", 1);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  ASSERT_EQ(kept->size(), 2u);
+  EXPECT_THAT((*kept)[0].response_ids, ElementsAre(10, 1));
+  EXPECT_THAT((*kept)[0].query_ids, ElementsAre(5, 6, 1));
+  EXPECT_THAT((*kept)[0].logprobs, ElementsAre(-0.5f, -1.25f));
+  EXPECT_TRUE((*kept)[0].finished);
+  EXPECT_EQ((*kept)[0].adapter, (AdapterRef{3, "abc"}));
+  EXPECT_FALSE((*kept)[0].score.has_value());
+  EXPECT_TRUE(ledger_->Rollouts("run", 2)->empty());
+}
+
+TEST_F(SqliteLedgerTest, TheFirstScoreStays) {
+  ASSERT_TRUE(ledger_->AddRollouts("run", 1, {MakeRollout(0, 10), MakeRollout(1, 10)}).ok());
+  ASSERT_TRUE(ledger_->SetScores("run", 1, {{0, {0.1f, 0.9f}}}).ok());
+  ASSERT_TRUE(ledger_->SetScores("run", 1, {{0, {5, 5}}}).ok());
+  Reopen();
+  const auto kept = ledger_->Rollouts("run", 1);
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ((*kept)[0].score->score, 0.1f) << "to the last bit: the learner trains on it";
+  EXPECT_EQ((*kept)[0].score->toxicity, 0.9f);
+  EXPECT_FALSE((*kept)[1].score.has_value());
+}
+
+TEST_F(SqliteLedgerTest, VersionsAreNeverGivenTwice) {
+  EXPECT_EQ(*ledger_->StepVersion("a", 1, 0), 1);
+  EXPECT_EQ(*ledger_->StepVersion("a", 2, 0), 2);
+  EXPECT_EQ(*ledger_->StepVersion("a", 1, 0), 1) << "the same step keeps its version";
+  EXPECT_EQ(*ledger_->StepVersion("b", 1, 0), 3);
+  Reopen();
+  EXPECT_EQ(*ledger_->NewVersion(0), 4);
+  EXPECT_EQ(*ledger_->StepVersion("b", 1, 0), 3);
+  EXPECT_EQ(*ledger_->NewVersion(40), 41) << "above what the nodes have";
+}
+
+TEST_F(SqliteLedgerTest, StepsComeInPagesAndTheLastOneAlone) {
+  EXPECT_FALSE(ledger_->LastStep("run")->has_value());
+  for (int step = 1; step <= 5; ++step) {
+    ASSERT_TRUE(
+        ledger_->CommitStep("run", {.step = step, .adapter = {step, absl::StrCat("h", step)}})
+            .ok());
+  }
+  ASSERT_TRUE(ledger_->StepVersion("run", 6, 0).ok());
+  const auto numbers = [&](int after, int limit) {
+    std::vector<int> steps;
+    const auto page = ledger_->Steps("run", after, limit);
+    for (const StepRecord& step : *page) steps.push_back(step.step);
+    return steps;
+  };
+  EXPECT_EQ(numbers(0, 2), (std::vector<int>{1, 2}));
+  EXPECT_EQ(numbers(2, 2), (std::vector<int>{3, 4}));
+  EXPECT_EQ(numbers(4, 2), (std::vector<int>{5}));
+  EXPECT_EQ(numbers(5, 2), std::vector<int>());
+  const auto last = ledger_->LastStep("run");
+  ASSERT_TRUE(last.ok() && last->has_value()) << last.status();
+  EXPECT_EQ((*last)->step, 5) << "a version is no commit";
+  EXPECT_EQ((*last)->adapter.sha256, "h5");
+  EXPECT_FALSE(ledger_->LastStep("other")->has_value());
+}
+
+TEST_F(SqliteLedgerTest, CommittingAgainChangesNothing) {
+  StepRecord record{.step = 1, .adapter = {1, "aa"}, .adapter_path = "/x", .score_mean = 0.25};
+  record.stats = {{"objective/kl", 0.5}, {"nan", std::nan("")}};
+  record.phase_seconds = {{"train", 2}};
+  ASSERT_TRUE(ledger_->StepVersion("run", 1, 0).ok());
+  EXPECT_TRUE(ledger_->Steps("run", 0, kAllSteps)->empty()) << "a version is no commit";
+  ASSERT_TRUE(ledger_->CommitStep("run", record).ok());
+  record.score_mean = 9;
+  ASSERT_TRUE(ledger_->CommitStep("run", record).ok());
+  Reopen();
+  const auto steps = ledger_->Steps("run", 0, kAllSteps);
+  ASSERT_TRUE(steps.ok()) << steps.status();
+  ASSERT_EQ(steps->size(), 1u);
+  EXPECT_EQ((*steps)[0].score_mean, 0.25);
+  EXPECT_EQ((*steps)[0].adapter_path, "/x");
+  EXPECT_EQ((*steps)[0].stats.at("objective/kl"), 0.5);
+  EXPECT_TRUE(std::isnan((*steps)[0].stats.at("nan")));
+  EXPECT_EQ((*steps)[0].phase_seconds.at("train"), 2);
+  EXPECT_TRUE(ledger_->Steps("run", 1, kAllSteps)->empty());
+}
+
+TEST_F(SqliteLedgerTest, OldRolloutsAreDropped) {
+  for (int step = 1; step <= 5; ++step) {
+    ASSERT_TRUE(ledger_->AddRollouts("run", step, {MakeRollout(step, 10)}).ok());
+    ASSERT_TRUE(ledger_->CommitStep("run", {.step = step}).ok());
+  }
+  EXPECT_TRUE(ledger_->Rollouts("run", 2)->empty());
+  EXPECT_EQ(ledger_->Rollouts("run", 3)->size(), 1u);
+  EXPECT_EQ(ledger_->Rollouts("run", 5)->size(), 1u);
+}
+
+TEST_F(SqliteLedgerTest, OneRunIsRunningAndARequestIdIsARun) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "a", .request_id = "r1", .spec = "x"}).ok());
+  const auto again = ledger_->CreateRun({.run_id = "b", .request_id = "r1", .spec = "y"});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->run_id, "a");
+  const auto second = ledger_->CreateRun({.run_id = "c", .request_id = "r2", .spec = "z"});
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("run a is running"));
+  ASSERT_TRUE(ledger_->SetRunState("a", RunState::kStopped, "").ok());
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "c", .request_id = "", .spec = "z"}).ok());
+  EXPECT_EQ(ledger_->SetRunState("a", RunState::kRunning, "").code(),
+            absl::StatusCode::kFailedPrecondition);
+  Reopen();
+  const auto runs = ledger_->ListRuns();
+  ASSERT_TRUE(runs.ok());
+  ASSERT_EQ(runs->size(), 2u);
+  EXPECT_EQ((*runs)[0].run_id, "c") << "newest first";
+  EXPECT_EQ((*runs)[1].spec, "x");
+  EXPECT_EQ(ledger_->GetRun("")->run_id, "c");
+  EXPECT_EQ(ledger_->GetRun("nope").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ledger_->SetRunState("nope", RunState::kDone, "").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(SqliteLedgerTest, KeepsThePinnedModelsOfEachRun) {
+  EXPECT_EQ(*ledger_->Pins("a"), RunPins());
+  RunPins pins{.models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
+               .reward_labels = {"nothate", "hate \xe2\x98\x83"},
+               .reward_logits = {{1.25f, -0.1f}, {}}};
+  ASSERT_TRUE(ledger_->SetPins("a", {}).ok());
+  ASSERT_TRUE(ledger_->SetPins("a", pins).ok());
+  EXPECT_EQ(*ledger_->Pins("a"), pins);
+  EXPECT_EQ(*ledger_->Pins("b"), RunPins());
+}
+
+TEST_F(SqliteLedgerTest, KeepsTheNewestAdapterOfEachRunWithItsCanary) {
+  AdapterRecord record{.ref = {1, "aa"}, .run_id = "a", .folder = "/f1"};
+  record.canary = {{{{5, 1}, {6, 7}}}, {{-0.5f, -2.0f}}, 1e-4};
+  ASSERT_TRUE(ledger_->RecordAdapter(record).ok());
+  record.ref = {2, "bb"};
+  ASSERT_TRUE(ledger_->RecordAdapter(record).ok());
+  record.ref = {3, "cc"};
+  record.run_id = "b";
+  ASSERT_TRUE(ledger_->RecordAdapter(record).ok());
+  ASSERT_TRUE(ledger_->RecordAdapter({.ref = {0, ""}, .run_id = "c"}).ok());
+  Reopen();
+  EXPECT_EQ((*ledger_->NewestAdapter())->ref, (AdapterRef{3, "cc"}));
+  const auto of_a = ledger_->NewestAdapterOf("a");
+  ASSERT_TRUE(of_a.ok() && of_a->has_value());
+  EXPECT_EQ((*of_a)->ref, (AdapterRef{2, "bb"}));
+  EXPECT_THAT((*of_a)->canary.pairs.at(0).target_ids, ElementsAre(6, 7));
+  EXPECT_THAT((*of_a)->canary.expected.at(0), ElementsAre(-0.5f, -2.0f));
+  EXPECT_EQ((*of_a)->canary.bound, 1e-4);
+  EXPECT_EQ((*ledger_->NewestAdapterOf("c"))->ref.version, 0);
+  EXPECT_FALSE(ledger_->NewestAdapterOf("none")->has_value());
+}
+
+TEST_F(SqliteLedgerTest, ASecondProcessOnTheSameFileIsRefused) {
+  const auto second = SqliteLedger::Open(folder_ / "ledger.db");
+  ASSERT_FALSE(second.ok());
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("ledger.db"));
+}
+
+TEST_F(SqliteLedgerTest, ACorruptFileIsAClearError) {
+  ASSERT_TRUE(ledger_->AddRollouts("run", 1, {MakeRollout(0, 1)}).ok());
+  ledger_.reset();
+  {
+    std::fstream file(folder_ / "ledger.db", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    for (int i = 0; i < 8192; ++i) file.put('\x5a');
+  }
+  const auto opened = SqliteLedger::Open(folder_ / "ledger.db");
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kDataLoss) << opened.status();
+}
+
+TEST(SqliteLedgerFileTest, AFileThatIsNoDatabaseIsDataLoss) {
+  testing::TempFolder folder;
+  std::ofstream(folder / "ledger.db") << std::string(5000, 'x');
+  const auto opened = SqliteLedger::Open(folder / "ledger.db");
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kDataLoss) << opened.status();
+}
+
+TEST(SqliteLedgerFileTest, ALedgerOfANewerProgramIsRefused) {
+  testing::TempFolder folder;
+  {
+    auto database = sqlite::Database::Open(folder / "ledger.db");
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)
+                    ->Execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
+                              "INSERT INTO meta VALUES ('schema_version', 99)")
+                    .ok());
+  }
+  const auto opened = SqliteLedger::Open(folder / "ledger.db");
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("schema 99"));
+}
+
+TEST(SqliteLedgerFileTest, ALedgerWithOtherColumnsIsRefusedWithTheWayOut) {
+  testing::TempFolder folder;
+  {
+    auto database = sqlite::Database::Open(folder / "ledger.db");
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)
+                    ->Execute("CREATE TABLE adapters (version INTEGER, sha256 TEXT, folder TEXT)")
+                    .ok());
+  }
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const auto opened = SqliteLedger::Open(folder / "ledger.db");
+    EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition) << opened.status();
+    EXPECT_THAT(std::string(opened.status().message()), HasSubstr("run_id"));
+    EXPECT_THAT(std::string(opened.status().message()), HasSubstr("another --data-dir"));
+  }
+}
+
+TEST(SqliteLedgerFileTest, AFolderThatIsNotThereIsNamed) {
+  const auto opened = SqliteLedger::Open("/nonexistent/ledger.db");
+  ASSERT_FALSE(opened.ok());
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("/nonexistent/ledger.db"));
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator

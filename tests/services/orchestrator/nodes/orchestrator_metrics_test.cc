@@ -1,0 +1,55 @@
+#include "services/orchestrator/nodes/orchestrator_metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mellow::orchestrator {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class OrchestratorMetricsTest : public ::testing::Test {
+ protected:
+  static NodeStatus Policy(NodeState state) {
+    NodeStatus node;
+    node.report.role = NodeRole::kPolicy;
+    node.report.capacity.device = "cpu";
+    node.state = state;
+    return node;
+  }
+  std::string Nodes(const std::string& state) const {
+    return "mellow_orchestrator_nodes{device=\"cpu\",role=\"policy\",state=\"" + state + "\"} ";
+  }
+  obs::Metrics registry_;
+  OrchestratorMetrics metrics_{&registry_};
+};
+
+TEST_F(OrchestratorMetricsTest, WhatCanGoWrongIsZeroBeforeItDoes) {
+  EXPECT_THAT(registry_.Text(),
+              HasSubstr("mellow_orchestrator_canary_failures_total{node=\"\"} 0"));
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_leases_total{result=\"lost\"} 0"));
+  metrics_.SetNodes({Policy(NodeState::kReady)});
+  EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("ready") + "1\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("lost") + "0\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("quarantined") + "0\n"));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("role=\"reward\"")));
+}
+
+TEST_F(OrchestratorMetricsTest, ANodeCountsInItsStateAlone) {
+  metrics_.SetNodes({Policy(NodeState::kReady), Policy(NodeState::kLost)});
+  metrics_.SetNodes({Policy(NodeState::kLost), Policy(NodeState::kLost)});
+  EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("ready") + "0\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("lost") + "2\n"));
+  metrics_.SetNodes({});
+  EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("lost") + "0\n"));
+}
+
+TEST_F(OrchestratorMetricsTest, SaysTheAdapterThatNodesMustHave) {
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("target_adapter_version")));
+  metrics_.SetTarget({.version = 4});
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_target_adapter_version 4\n"));
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator

@@ -1,0 +1,287 @@
+#include "services/orchestrator/run/run_manager.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+
+#include "absl/strings/match.h"
+#include "tests/services/orchestrator/orchestrator_fixture.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class RecordingSink : public WatchSink {
+ public:
+  bool OnStep(const StepRecord& step) override {
+    steps.push_back(step.step);
+    return true;
+  }
+  bool OnActivity(const std::string&) override { return true; }
+  bool OnEnded(const RunStatus& run) override {
+    ended = run;
+    return true;
+  }
+  bool cancelled() const override { return gone; }
+
+  std::vector<int> steps;
+  std::optional<RunStatus> ended;
+  std::atomic<bool> gone{false};
+};
+
+class RunManagerTest : public ::testing::Test {
+ protected:
+  RunManagerTest() {
+    std::ofstream file(folder_ / "data.jsonl");
+    for (int i = 0; i < 20; ++i) file << R"({"dialogue": "text )" << i << "\"}\n";
+    StartProcess();
+  }
+  void StartProcess() {
+    manager_.reset();
+    life_.reset();
+    life_ = std::make_unique<Life>(&cluster_, folder_.path());
+    manager_ = std::make_unique<RunManager>(
+        life_->Parts(), [this](const std::string& spec) -> absl::StatusOr<RunConfig> {
+          return MakeRequest(std::stoi(spec)).config;
+        });
+    ASSERT_TRUE(manager_->Recover().ok());
+  }
+  RunRequest MakeRequest(int steps, const std::string& request_id = "") {
+    RunRequest request{MakeRunConfig(steps), std::to_string(steps), request_id};
+    request.config.data.path = folder_ / "data.jsonl";
+    request.config.sampling.max_new_tokens = 6;
+    return request;
+  }
+  std::string Start(int steps, const std::string& request_id = "") {
+    const auto run_id = manager_->Start(MakeRequest(steps, request_id));
+    EXPECT_TRUE(run_id.ok()) << run_id.status();
+    return run_id.ok() ? *run_id : "";
+  }
+  // Follows a run to its end.
+  RunStatus Finish(const std::string& run_id, int after_step = 0) {
+    RecordingSink sink;
+    EXPECT_TRUE(manager_->Watch(run_id, after_step, &sink).ok());
+    EXPECT_TRUE(sink.ended.has_value());
+    steps_ = sink.steps;
+    return sink.ended.value_or(RunStatus{});
+  }
+  // Makes the first Train of `step` wait until the promise is set.
+  void HoldTraining(int step) {
+    held_ = std::promise<void>();
+    cluster_.learner.on_train = [step, reached = &reached_, go = held_.get_future().share(),
+                                 once =
+                                     std::make_shared<std::atomic<bool>>()](const TrainCall& call) {
+      if (call.step != step || once->exchange(true)) return;
+      reached->set_value();
+      go.wait();
+    };
+  }
+
+  // Fills the disk while step `full_at` trains, and returns once the run says that it waits.
+  std::string StartUntilTheDiskIsFull(int steps, int full_at) {
+    HoldTraining(full_at);
+    const std::string run_id = Start(steps);
+    reached_.get_future().wait();
+    life_->FillDisk(true);
+    held_.set_value();
+    class UntilItWaits : public RecordingSink {
+     public:
+      bool OnActivity(const std::string& activity) override {
+        waits = waits || absl::StrContains(activity, "waiting for room on the disk");
+        return !waits;
+      }
+      bool waits = false;
+    } sink;
+    EXPECT_FALSE(manager_->Watch(run_id, 0, &sink).ok());
+    EXPECT_TRUE(sink.waits);
+    EXPECT_FALSE(sink.ended.has_value());
+    return run_id;
+  }
+
+  testing::TempFolder folder_;
+  FakeCluster cluster_{2, 1};
+  std::unique_ptr<Life> life_;
+  std::unique_ptr<RunManager> manager_;
+  std::promise<void> reached_;
+  std::promise<void> held_;
+  std::vector<int> steps_;
+};
+
+TEST_F(RunManagerTest, WhatNoNodeCanDoIsRefusedBeforeTheRunIsMade) {
+  for (auto& policy : cluster_.policies) policy->max_new_tokens = 5;
+  cluster_.RegisterAll(&life_->registry);
+  const auto refused = manager_->Start(MakeRequest(1));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.status().message(), "sampling.max_new_tokens: 6: policy-0 takes at most 5");
+  EXPECT_TRUE(manager_->List()->empty());
+  cluster_.policies.back()->max_new_tokens = 6;
+  cluster_.RegisterAll(&life_->registry);
+  EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "one that can is enough";
+}
+
+TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
+  const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/3, /*full_at=*/2);
+  EXPECT_EQ(manager_->Get(run_id)->state, RunState::kRunning);
+  life_->FillDisk(false);
+  EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+  EXPECT_THAT(steps_, ElementsAre(1, 2, 3));
+}
+
+TEST_F(RunManagerTest, ARunThatIsStoppedWhileTheDiskIsFullIsStoppedWhenThereIsRoom) {
+  const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/2, /*full_at=*/1);
+  ASSERT_TRUE(manager_->Stop(run_id).ok());
+  life_->FillDisk(false);
+  EXPECT_EQ(Finish(run_id).state, RunState::kStopped);
+}
+
+TEST_F(RunManagerTest, AWatcherSeesEveryStepAndTheEnd) {
+  HoldTraining(1);
+  const std::string run_id = Start(3);
+  reached_.get_future().wait();
+  const auto opened = manager_->Get(run_id);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(opened->parameters.trainable, 7) << "what the learner said when it opened the run";
+  EXPECT_EQ(opened->parameters.total, 70);
+  held_.set_value();
+  const RunStatus run = Finish(run_id);
+  EXPECT_THAT(steps_, ElementsAre(1, 2, 3));
+  EXPECT_EQ(run.state, RunState::kDone);
+  EXPECT_EQ(run.committed_steps, 3);
+  EXPECT_EQ(run.adapter.version, 3);
+  EXPECT_EQ(run.adapter_path, "/ckpt/" + run_id + "/3");
+  EXPECT_EQ(Finish(run_id, /*after_step=*/2).state, RunState::kDone);
+  EXPECT_THAT(steps_, ElementsAre(3)) << "one who comes later gets what is missing";
+  const std::string metrics = life_->registry_of_metrics.Text();
+  EXPECT_THAT(metrics, HasSubstr("mellow_ppo_returns_mean 1.5"));
+  EXPECT_THAT(metrics, HasSubstr("mellow_ppo_step_seconds{phase=\"train\"}"));
+  EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_step 3"));
+  EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_nodes{device=\"cpu\",role=\"policy\""));
+}
+
+TEST_F(RunManagerTest, TheSameRequestIsTheSameRun) {
+  const std::string run_id = Start(1, "request-1");
+  EXPECT_EQ(Start(1, "request-1"), run_id);
+  Finish(run_id);
+  EXPECT_EQ(Start(1, "request-1"), run_id);
+  EXPECT_NE(Start(1, "request-2"), run_id);
+}
+
+TEST_F(RunManagerTest, OneRunAtATime) {
+  HoldTraining(1);
+  const std::string run_id = Start(1);
+  const auto second = manager_->Start(MakeRequest(1));
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(run_id));
+  reached_.get_future().wait();
+  held_.set_value();
+  EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+  cluster_.learner.on_train = nullptr;
+  Finish(Start(1));
+  EXPECT_EQ(manager_->List()->size(), 2u);
+}
+
+TEST_F(RunManagerTest, AStoppedRunIsResumed) {
+  HoldTraining(2);
+  const std::string run_id = Start(3);
+  reached_.get_future().wait();
+  ASSERT_TRUE(manager_->Stop(run_id).ok());
+  EXPECT_EQ(manager_->Resume(run_id).status().code(), absl::StatusCode::kFailedPrecondition)
+      << "it is still stopping";
+  held_.set_value();
+  const RunStatus stopped = Finish(run_id);
+  EXPECT_EQ(stopped.state, RunState::kStopped);
+  EXPECT_EQ(stopped.committed_steps, 1);
+  EXPECT_TRUE(manager_->Stop(run_id).ok()) << "again is harmless";
+  cluster_.learner.on_train = nullptr;
+  ASSERT_TRUE(manager_->Resume(run_id).ok());
+  EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+  EXPECT_EQ(manager_->Resume(run_id).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(manager_->Stop(run_id).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(RunManagerTest, ARunThatWasInterruptedGoesOnByItself) {
+  HoldTraining(2);
+  const std::string run_id = Start(3);
+  reached_.get_future().wait();
+  std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
+  held_.set_value();
+  down.wait();
+  EXPECT_EQ(life_->ledger->GetRun(run_id)->state, RunState::kRunning);
+  cluster_.learner.on_train = nullptr;
+  StartProcess();
+  EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+  EXPECT_EQ(cluster_.learner.trained, 3);
+}
+
+TEST_F(RunManagerTest, ARestartedPolicyGetsTheNewestAdapterAlsoWithoutARun) {
+  Finish(Start(2));
+  for (auto& policy : cluster_.policies) policy->Restart();
+  StartProcess();
+  for (auto& policy : cluster_.policies) {
+    // The registry tells when the supervisor is through.
+    std::promise<void> changed;
+    std::atomic<bool> told{false};
+    const auto check = [&] {
+      const auto ready = life_->registry.Ready(NodeRole::kPolicy, SteadyTime::InfiniteFuture());
+      if (ready.size() == 2 && !told.exchange(true)) changed.set_value();
+    };
+    const NodeRegistry::Subscription subscription(&life_->registry, check);
+    check();
+    changed.get_future().wait();
+    EXPECT_EQ(policy->Report().adapters.back().version, 2);
+  }
+}
+
+TEST_F(RunManagerTest, ARunThatCannotBeIsRefusedAndNotRecorded) {
+  RunRequest request = MakeRequest(1);
+  request.config.data.path = folder_ / "none.jsonl";
+  EXPECT_EQ(manager_->Start(request).status().code(), absl::StatusCode::kInvalidArgument);
+  request = MakeRequest(1);
+  request.config.reward.label = "kind";
+  EXPECT_THAT(std::string(manager_->Start(request).status().message()),
+              HasSubstr("reward.label: kind"));
+  request = MakeRequest(1);
+  request.config.reward.toxic_label = "rude";
+  EXPECT_THAT(std::string(manager_->Start(request).status().message()),
+              HasSubstr("reward.toxic_label: rude"));
+  EXPECT_TRUE(manager_->List()->empty());
+}
+
+TEST_F(RunManagerTest, AFailedRunSaysWhyAndMayBeResumed) {
+  cluster_.learner.wrong_reference = true;
+  const std::string run_id = Start(1);
+  const RunStatus failed = Finish(run_id);
+  EXPECT_EQ(failed.state, RunState::kFailed);
+  EXPECT_THAT(failed.error, HasSubstr("self-test"));
+  cluster_.learner.wrong_reference = false;
+  ASSERT_TRUE(manager_->Resume(run_id).ok());
+  EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+}
+
+TEST_F(RunManagerTest, AWatcherThatGoesAwayIsLetGo) {
+  HoldTraining(1);
+  const std::string run_id = Start(1);
+  reached_.get_future().wait();
+  RecordingSink sink;
+  std::future<absl::Status> watch =
+      std::async(std::launch::async, [&] { return manager_->Watch(run_id, 0, &sink); });
+  sink.gone = true;
+  EXPECT_EQ(watch.get().code(), absl::StatusCode::kCancelled);
+  held_.set_value();
+}
+
+TEST_F(RunManagerTest, UnknownRunsAreNotFound) {
+  RecordingSink sink;
+  EXPECT_EQ(manager_->Get("nope").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(manager_->Stop("nope").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(manager_->Resume("nope").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(manager_->Watch("nope", 0, &sink).code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator
