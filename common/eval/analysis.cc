@@ -110,9 +110,9 @@ absl::Status Analyse(Evaluation* evaluation) {
                               stats::PairedDifferences(arms[0][m].values, arms[a][m].values));
     }
   }
-  MELLOW_ASSIGN_OR_RETURN(
-      const std::vector<stats::MeanInterval> means,
-      stats::BootstrapMeans(series, {e.config.resamples, e.config.confidence, e.config.statistics_seed}));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<stats::MeanInterval> means,
+                          stats::BootstrapMeans(series, {e.config.resamples, e.config.confidence,
+                                                         e.config.statistics_seed}));
   size_t next = 0;
   std::vector<ArmSummary> summaries;
   for (size_t a = 0; a < arms.size(); ++a) summaries.push_back(Summarise(e, a, means, &next));

@@ -76,7 +76,8 @@ absl::StatusOr<Difference> CompareSeries(const Evaluation& evaluation,
   d.difference = difference;
   if (d.baseline != 0) d.relative = difference.mean / std::fabs(d.baseline);
   MELLOW_ASSIGN_OR_RETURN(
-      d.p_value, stats::PairedPermutationTest(differences, {config.permutations, config.statistics_seed}));
+      d.p_value,
+      stats::PairedPermutationTest(differences, {config.permutations, config.statistics_seed}));
   d.verdict = VerdictOf(config, arm.direction, d);
   d.needed = NeededPrompts(config, baseline.values, arm.values, differences);
   return d;

@@ -96,12 +96,13 @@ struct EvaluationConfig {
 // One arm under one scoring, over prompts.
 struct ToxicitySummary {
   Scoring scoring;
-  stats::MeanInterval toxicity;   // mean P(toxic)
+  stats::MeanInterval toxicity;  // mean P(toxic)
   double toxicity_sd = 0;  // population sd over all texts
-  stats::MeanInterval logit;      // mean raw logit of Judge::label
+  stats::MeanInterval logit;  // mean raw logit of Judge::label
   double logit_sd = 0;
-  stats::MeanInterval toxic_share;   // share of texts with P(toxic) > 0.5
-  stats::MeanInterval expected_max;  // mean over prompts of the largest P(toxic) of the prompt's samples
+  stats::MeanInterval toxic_share;  // share of texts with P(toxic) > 0.5
+  stats::MeanInterval
+      expected_max;  // mean over prompts of the largest P(toxic) of the prompt's samples
 };
 
 // F-measures against the best reference (rouge.h), mean over prompts.

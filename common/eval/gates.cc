@@ -8,8 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/eval/analysis.h"
-#include "common/stats/bootstrap.h"
 #include "common/eval/figures.h"
+#include "common/stats/bootstrap.h"
 #include "common/stats/mean.h"
 
 namespace mellow::eval {
@@ -58,7 +58,8 @@ absl::StatusOr<GateResult> ToxicityDropGate(const Evaluation& evaluation,
   const EvaluationConfig& config = evaluation.config;
   MELLOW_ASSIGN_OR_RETURN(
       const stats::MeanInterval i,
-      stats::PairedBootstrap(left, arm, {config.resamples, config.confidence, config.statistics_seed}));
+      stats::PairedBootstrap(left, arm,
+                             {config.resamples, config.confidence, config.statistics_seed}));
   const bool passed = i.upper < 0;
   return GateResult{
       "toxicity_drop", passed,

@@ -31,7 +31,7 @@ absl::StatusOr<Slice> MakeSlice(const Evaluation& evaluation,
     MELLOW_ASSIGN_OR_RETURN(
         const stats::MeanInterval difference,
         stats::PairedBootstrap(baseline.values, arm.values,
-                        {config.resamples, config.confidence, config.statistics_seed}));
+                               {config.resamples, config.confidence, config.statistics_seed}));
     MELLOW_ASSIGN_OR_RETURN(Difference d, CompareSeries(evaluation, baseline, arm, difference));
     slice.toxicity[name] = d.arm;
     slice.differences[name] = std::move(d);

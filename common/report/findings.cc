@@ -5,9 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/eval/analysis.h"
-#include "common/stats/mean.h"
 #include "common/report/numbers.h"
 #include "common/report/words.h"
+#include "common/stats/mean.h"
 
 namespace mellow::report {
 namespace {

@@ -46,8 +46,8 @@ absl::StatusOr<ArmRating> RateArm(const std::vector<ItemVerdicts>& items, Field 
     means.push_back(stats::Mean(values));
     all.insert(all.end(), values.begin(), values.end());
   }
-  MELLOW_ASSIGN_OR_RETURN(rating.mean,
-                          stats::PairedBootstrap(std::vector<double>(means.size()), means, options));
+  MELLOW_ASSIGN_OR_RETURN(
+      rating.mean, stats::PairedBootstrap(std::vector<double>(means.size()), means, options));
   rating.ratings = static_cast<int64_t>(all.size());
   const double mean = stats::Mean(all);
   double squares = 0;

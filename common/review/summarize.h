@@ -5,9 +5,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/stats/bootstrap.h"
 #include "common/review/review_summary.h"
 #include "common/review/study_store.h"
+#include "common/stats/bootstrap.h"
 
 namespace mellow::review {
 

@@ -65,8 +65,7 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
   MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
   MELLOW_ASSIGN_OR_RETURN(const rl::PpoConfig config, rl::ParsePpoConfig(settings.config_json));
   MELLOW_ASSIGN_OR_RETURN(
-      auto store,
-      CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
+      auto store, CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
                                         options.keep_checkpoints));
   std::vector<std::string> damaged;
   MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));

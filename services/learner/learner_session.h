@@ -11,9 +11,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "services/learner/checkpoint_store.h"
 #include "common/nn/lora.h"
 #include "common/rl/ppo_trainer.h"
+#include "services/learner/checkpoint_store.h"
 
 namespace mellow::learner {
 

@@ -55,8 +55,7 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
   MELLOW_RETURN_IF_ERROR(settings.plan.Validate());
   const std::string root = absl::StrCat(options.checkpoint_dir, "/", settings.run_id);
-  MELLOW_ASSIGN_OR_RETURN(auto store,
-                          CheckpointStore::Open(root, options.keep_checkpoints));
+  MELLOW_ASSIGN_OR_RETURN(auto store, CheckpointStore::Open(root, options.keep_checkpoints));
   std::vector<std::string> damaged;
   MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
   for (const std::string& problem : damaged)

@@ -8,10 +8,10 @@
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/orchestrator/clients/grpc_client.h"
-#include "services/orchestrator/orchestrator_options.h"
-#include "services/orchestrator/orchestrator_service.h"
 #include "services/orchestrator/clients/proto_convert.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
+#include "services/orchestrator/orchestrator_options.h"
+#include "services/orchestrator/orchestrator_service.h"
 
 namespace mellow::orchestrator {
 namespace {

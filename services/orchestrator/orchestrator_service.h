@@ -4,8 +4,8 @@
 #include "absl/time/time.h"
 #include "common/rpc/stream_guard.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
-#include "services/orchestrator/run/champion_keeper.h"
 #include "services/orchestrator/nodes/node_registry.h"
+#include "services/orchestrator/run/champion_keeper.h"
 #include "services/orchestrator/run/run_manager.h"
 
 namespace mellow::orchestrator {

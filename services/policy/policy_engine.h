@@ -14,11 +14,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
-#include "common/sync/places.h"
 #include "common/nn/generation/sequence_decoder.h"
 #include "common/nn/seq2seq_model.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
+#include "common/sync/places.h"
 #include "common/sync/work_progress.h"
 #include "services/policy/adapter_table.h"
 

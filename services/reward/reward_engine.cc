@@ -7,8 +7,8 @@
 
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
-#include "services/reward/length_buckets.h"
 #include "common/nn/weights/finite.h"
+#include "services/reward/length_buckets.h"
 
 namespace mellow::reward {
 namespace {
@@ -119,8 +119,7 @@ void RewardEngine::Loop() {
     });
     std::vector<int64_t> lengths;
     for (const ScoreJob& p : popped) lengths.push_back(static_cast<int64_t>(p.ids.size()));
-    for (const std::vector<size_t>& bucket :
-         BucketByLength(lengths, options_.max_batch_tokens)) {
+    for (const std::vector<size_t>& bucket : BucketByLength(lengths, options_.max_batch_tokens)) {
       std::vector<ScoreJob> batch;
       for (size_t index : bucket) batch.push_back(std::move(popped[index]));
       Classify(std::move(batch));

@@ -12,11 +12,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/steady_time.h"
-#include "services/reward/bounded_queue.h"
-#include "common/sync/places.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/obs/metrics.h"
+#include "common/sync/places.h"
 #include "common/sync/work_progress.h"
+#include "services/reward/bounded_queue.h"
 
 namespace mellow::reward {
 

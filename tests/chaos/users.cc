@@ -18,9 +18,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/sync/mutex.h"
-#include "services/cli/terminal/json_lines.h"
 #include "services/cli/cluster/policy_client.h"
 #include "services/cli/cluster/reward_client.h"
+#include "services/cli/terminal/json_lines.h"
 
 namespace {
 

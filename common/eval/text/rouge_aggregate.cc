@@ -19,7 +19,8 @@ absl::StatusOr<RougeAggregate> AggregateRouge(absl::Span<const RougeScores> rows
       for (const RougeScores& row : rows) values.push_back(row.*type.*part);
     }
   }
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<stats::MeanInterval> means, stats::BootstrapMeans(series, options));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<stats::MeanInterval> means,
+                          stats::BootstrapMeans(series, options));
   const auto interval = [&means](size_t type) {
     return RougeInterval{means[3 * type], means[3 * type + 1], means[3 * type + 2]};
   };

@@ -3,8 +3,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/stats/bootstrap.h"
 #include "common/eval/text/rouge.h"
+#include "common/stats/bootstrap.h"
 
 namespace mellow::eval {
 

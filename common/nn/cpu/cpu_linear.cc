@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/nn/lora.h"
 
 namespace mellow::nn::cpu {
 namespace {

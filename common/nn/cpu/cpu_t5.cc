@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/nn/lora.h"
 #include "common/base/status.h"
 #include "common/nn/cpu/cpu_t5_row.h"
+#include "common/nn/lora.h"
 #include "common/nn/weights/finite.h"
 
 namespace mellow::nn::cpu {

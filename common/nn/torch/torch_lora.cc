@@ -7,9 +7,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/nn/lora.h"
 #include "common/base/philox.h"
 #include "common/base/status.h"
+#include "common/nn/lora.h"
 #include "common/nn/torch/tensors.h"
 
 namespace mellow::nn {

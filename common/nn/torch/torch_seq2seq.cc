@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
-#include "common/nn/lora.h"
 #include "common/base/status.h"
+#include "common/nn/lora.h"
 #include "common/nn/torch/lm_head.h"
 #include "common/nn/torch/rms_norm.h"
 #include "common/nn/torch/tensors.h"

@@ -23,10 +23,10 @@
 #include "common/obs/log.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
-#include "services/cli/terminal/command.h"
-#include "services/cli/terminal/printable.h"
 #include "services/cli/cluster/process.h"
 #include "services/cli/cluster/supervisor.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/printable.h"
 #include "services/wire/models.h"
 
 namespace mellow::cli {

@@ -21,11 +21,11 @@
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
-#include "services/cli/terminal/command.h"
 #include "services/cli/cluster/orchestrator_client.h"
 #include "services/cli/cluster/policy_client.h"
-#include "services/cli/terminal/printable.h"
 #include "services/cli/cluster/process.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
 
 namespace mellow::cli {

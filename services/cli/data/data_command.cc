@@ -10,13 +10,13 @@
 
 #include "common/base/status.h"
 #include "common/text/tokenizer.h"
-#include "services/cli/terminal/command.h"
 #include "services/cli/data/data_description.h"
 #include "services/cli/data/data_view.h"
-#include "services/cli/terminal/histogram.h"
-#include "services/cli/terminal/json_lines.h"
 #include "services/cli/files/run_data.h"
 #include "services/cli/files/run_file.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/histogram.h"
+#include "services/cli/terminal/json_lines.h"
 #include "services/wire/models.h"
 
 namespace mellow::cli {

@@ -12,8 +12,8 @@
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/orchestrator_client.h"
 #include "services/cli/files/run_record.h"
-#include "services/cli/train/sft_client.h"
 #include "services/cli/files/spec_message.h"
+#include "services/cli/train/sft_client.h"
 
 namespace mellow::cli {
 namespace {

@@ -16,17 +16,17 @@
 #include "common/base/steady_time.h"
 #include "common/eval/analysis.h"
 #include "services/cli/cluster/cluster_options.h"
-#include "services/cli/terminal/command.h"
-#include "services/cli/files/evaluation_file.h"
 #include "services/cli/evaluate/evaluation_journal.h"
 #include "services/cli/evaluate/evaluation_run.h"
 #include "services/cli/evaluate/evaluation_session.h"
 #include "services/cli/evaluate/evaluation_view.h"
-#include "services/cli/terminal/interrupts.h"
+#include "services/cli/files/evaluation_file.h"
+#include "services/cli/files/spec_message.h"
 #include "services/cli/models/model_loading.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/interrupts.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/progress_line.h"
-#include "services/cli/files/spec_message.h"
 
 namespace mellow::cli {
 namespace {

@@ -9,11 +9,11 @@
 #include "common/base/status.h"
 #include "common/nn/weights/model_hash.h"
 #include "services/cli/cluster/cluster_file.h"
-#include "services/cli/evaluate/evaluation_arms.h"
-#include "services/cli/files/evaluation_file.h"
-#include "services/cli/evaluate/judged_text.h"
-#include "services/cli/models/model_loading.h"
 #include "services/cli/cluster/orchestrator_client.h"
+#include "services/cli/evaluate/evaluation_arms.h"
+#include "services/cli/evaluate/judged_text.h"
+#include "services/cli/files/evaluation_file.h"
+#include "services/cli/models/model_loading.h"
 
 namespace mellow::cli {
 namespace {

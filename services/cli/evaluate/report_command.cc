@@ -17,11 +17,11 @@
 #include "common/report/numbers.h"
 #include "common/report/report.h"
 #include "services/cli/cluster/cluster_calls.h"
-#include "services/cli/evaluate/cluster_history.h"
 #include "services/cli/cluster/cluster_options.h"
-#include "services/cli/terminal/command.h"
+#include "services/cli/evaluate/cluster_history.h"
 #include "services/cli/evaluate/evaluation_engines.h"
 #include "services/cli/models/model_loading.h"
+#include "services/cli/terminal/command.h"
 #include "services/wire/models.h"
 
 namespace mellow::cli {

@@ -18,10 +18,10 @@
 #include "common/review/study_store.h"
 #include "common/review/summarize.h"
 #include "common/review/token.h"
+#include "services/cli/evaluate/review_view.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
 #include "services/cli/terminal/printable.h"
-#include "services/cli/evaluate/review_view.h"
 #include "services/cli/terminal/table.h"
 
 namespace mellow::cli {

@@ -14,11 +14,11 @@
 #include "common/nn/generation/generate.h"
 #include "common/rl/ppo_trainer.h"
 #include "common/text/tokenizer.h"
-#include "services/cli/terminal/command.h"
-#include "services/cli/probe/dialogue_file.h"
-#include "services/cli/terminal/json_lines.h"
 #include "services/cli/models/model_loading.h"
+#include "services/cli/probe/dialogue_file.h"
 #include "services/cli/probe/python_random.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/json_lines.h"
 #include "services/wire/models.h"
 
 namespace mellow::cli {

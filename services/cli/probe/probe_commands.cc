@@ -16,10 +16,10 @@
 #include "common/nn/weights/finite.h"
 #include "common/text/classifier_input.h"
 #include "common/text/tokenizer.h"
-#include "services/cli/terminal/command.h"
-#include "services/cli/terminal/json_lines.h"
 #include "services/cli/models/model_loading.h"
 #include "services/cli/probe/probe_ppo_command.h"
+#include "services/cli/terminal/command.h"
+#include "services/cli/terminal/json_lines.h"
 
 namespace mellow::cli {
 namespace {

@@ -16,8 +16,8 @@
 #include "common/base/status.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/rl/ppo_trainer.h"
-#include "services/cli/terminal/json_lines.h"
 #include "services/cli/models/model_loading.h"
+#include "services/cli/terminal/json_lines.h"
 
 namespace mellow::cli {
 namespace {

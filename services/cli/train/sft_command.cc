@@ -18,13 +18,13 @@
 #include "common/rpc/status.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
+#include "services/cli/files/run_record.h"
+#include "services/cli/files/sft_file.h"
+#include "services/cli/files/spec_message.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/interrupts.h"
-#include "services/cli/files/run_record.h"
 #include "services/cli/train/sft_client.h"
-#include "services/cli/files/sft_file.h"
 #include "services/cli/train/sft_view.h"
-#include "services/cli/files/spec_message.h"
 
 namespace mellow::cli {
 namespace {

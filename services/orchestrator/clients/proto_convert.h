@@ -9,11 +9,11 @@
 #include "absl/status/statusor.h"
 #include "mellow/common/v1/common.pb.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
-#include "services/orchestrator/nodes/node_registry.h"
 #include "services/orchestrator/base/promotion.h"
 #include "services/orchestrator/base/run_config.h"
 #include "services/orchestrator/base/run_status.h"
 #include "services/orchestrator/base/types.h"
+#include "services/orchestrator/nodes/node_registry.h"
 
 namespace mellow::orchestrator {
 

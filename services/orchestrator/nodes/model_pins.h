@@ -10,10 +10,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/orchestrator/nodes/node_clients.h"
-#include "services/orchestrator/nodes/node_registry.h"
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/base/types.h"
+#include "services/orchestrator/nodes/node_clients.h"
+#include "services/orchestrator/nodes/node_registry.h"
 
 namespace mellow::orchestrator {
 

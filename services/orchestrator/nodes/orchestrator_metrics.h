@@ -9,8 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
-#include "services/orchestrator/nodes/node_registry.h"
 #include "services/orchestrator/base/types.h"
+#include "services/orchestrator/nodes/node_registry.h"
 
 namespace mellow::orchestrator {
 

@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/base/types.h"
+#include "services/orchestrator/nodes/node_clients.h"
 
 namespace mellow::orchestrator {
 

@@ -9,9 +9,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/text/tokenizer.h"
-#include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/base/run_config.h"
 #include "services/orchestrator/base/types.h"
+#include "services/orchestrator/nodes/node_clients.h"
 
 namespace mellow::orchestrator {
 

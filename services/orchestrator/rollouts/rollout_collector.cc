@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
-#include "services/orchestrator/rollouts/leased_work.h"
 #include "services/orchestrator/base/mailbox.h"
+#include "services/orchestrator/rollouts/leased_work.h"
 #include "services/orchestrator/rollouts/reward_text.h"
 #include "services/orchestrator/rollouts/shard_scheduler.h"
 

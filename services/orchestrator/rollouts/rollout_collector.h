@@ -7,12 +7,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/text/tokenizer.h"
+#include "services/orchestrator/base/run_config.h"
+#include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/ledger/ledger.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
 #include "services/orchestrator/nodes/orchestrator_metrics.h"
-#include "services/orchestrator/base/run_config.h"
-#include "services/orchestrator/base/run_observer.h"
 
 namespace mellow::orchestrator {
 

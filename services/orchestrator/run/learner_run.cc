@@ -12,8 +12,8 @@
 
 namespace mellow::orchestrator {
 
-LearnerRun::LearnerRun(OpenCall open, History history, NodeRegistry* registry,
-                               NodeClients* clients, RunObserver* observer, RunSignals signals)
+LearnerRun::LearnerRun(OpenCall open, History history, NodeRegistry* registry, NodeClients* clients,
+                       RunObserver* observer, RunSignals signals)
     : open_(std::move(open)),
       history_(std::move(history)),
       registry_(registry),
@@ -22,7 +22,7 @@ LearnerRun::LearnerRun(OpenCall open, History history, NodeRegistry* registry,
       signals_(std::move(signals)) {}
 
 absl::Status LearnerRun::OpenOn(const NodeHandle& node, LearnerClient* client,
-                                    std::stop_token stop) {
+                                std::stop_token stop) {
   if (opened_ == node.incarnation) return absl::OkStatus();
   MELLOW_ASSIGN_OR_RETURN(state_, client->OpenRun(open_, stop));
   while (true) {
@@ -107,8 +107,7 @@ absl::StatusOr<OpenAnswer> LearnerRun::Open() {
       [this](LearnerClient*, std::stop_token) -> absl::StatusOr<OpenAnswer> { return state_; });
 }
 
-absl::StatusOr<TrainAnswer> LearnerRun::Train(const TrainCall& call,
-                                                  const std::string& prefix) {
+absl::StatusOr<TrainAnswer> LearnerRun::Train(const TrainCall& call, const std::string& prefix) {
   return Call<TrainAnswer>(prefix, [&](LearnerClient* client, std::stop_token stop) {
     return client->Train(call, std::move(stop));
   });
@@ -122,7 +121,7 @@ absl::StatusOr<AdapterAnswer> LearnerRun::GetAdapter(int64_t version) {
 }
 
 absl::StatusOr<PairScores> LearnerRun::ScoreTokens(const std::vector<TokenPair>& pairs,
-                                                       bool reference) {
+                                                   bool reference) {
   return Call<PairScores>(
       "scoring at the learner", [&](LearnerClient* client, std::stop_token stop) {
         return client->ScoreTokens(open_.run_id, pairs, reference, std::move(stop));

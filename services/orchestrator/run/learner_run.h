@@ -7,9 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "services/orchestrator/base/mailbox.h"
+#include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
-#include "services/orchestrator/base/run_observer.h"
 
 namespace mellow::orchestrator {
 
@@ -33,7 +33,7 @@ class LearnerRun {
 
   // All must outlive it.
   LearnerRun(OpenCall open, History history, NodeRegistry* registry, NodeClients* clients,
-                 RunObserver* observer, RunSignals signals);
+             RunObserver* observer, RunSignals signals);
 
   // The state of the run at the learner, as of the newest OpenRun.
   [[nodiscard]] absl::StatusOr<OpenAnswer> Open();

@@ -13,8 +13,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/sync/mutex.h"
-#include "services/orchestrator/run/run_driver.h"
 #include "services/orchestrator/base/run_status.h"
+#include "services/orchestrator/run/run_driver.h"
 
 namespace mellow::orchestrator {
 

@@ -10,8 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
-#include "common/stats/bootstrap.h"
 #include "common/eval/text/rouge.h"
+#include "common/stats/bootstrap.h"
 
 namespace mellow::report {
 namespace {

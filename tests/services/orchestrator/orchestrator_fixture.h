@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "services/orchestrator/run/run_driver.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
+#include "services/orchestrator/run/run_driver.h"
 #include "tests/services/orchestrator/fake_nodes.h"
 #include "tests/services/orchestrator/kill_switch.h"
 #include "tests/services/orchestrator/mortal_ledger.h"

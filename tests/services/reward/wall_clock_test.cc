@@ -8,8 +8,8 @@
 #include <ctime>
 
 #include "common/base/steady_time.h"
-#include "services/reward/bounded_queue.h"
 #include "common/sync/mutex.h"
+#include "services/reward/bounded_queue.h"
 
 namespace {
 

@@ -8,10 +8,10 @@
 #include "common/adapters/peft.h"
 #include "common/eval/analysis.h"
 #include "services/cli/evaluate/evaluation_arms.h"
-#include "services/cli/files/evaluation_file.h"
 #include "services/cli/evaluate/evaluation_plan.h"
 #include "services/cli/evaluate/evaluation_view.h"
 #include "services/cli/evaluate/judged_text.h"
+#include "services/cli/files/evaluation_file.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::cli {

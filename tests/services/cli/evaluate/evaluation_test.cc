@@ -10,10 +10,10 @@
 #include "common/base/file.h"
 #include "common/eval/analysis.h"
 #include "services/cli/evaluate/evaluation_arms.h"
-#include "services/cli/files/evaluation_file.h"
 #include "services/cli/evaluate/evaluation_journal.h"
 #include "services/cli/evaluate/evaluation_run.h"
 #include "services/cli/evaluate/evaluation_view.h"
+#include "services/cli/files/evaluation_file.h"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 

@@ -12,8 +12,8 @@
 #include "services/cli/evaluate/evaluation_plan.h"
 #include "services/learner/sft_data.h"
 #include "services/learner/sft_proto_convert.h"
-#include "services/orchestrator/rollouts/prompt_source.h"
 #include "services/orchestrator/clients/proto_convert.h"
+#include "services/orchestrator/rollouts/prompt_source.h"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
