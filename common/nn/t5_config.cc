@@ -163,6 +163,10 @@ absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view
                                              " counts, not ", config.decoder_start_token_id, " of ",
                                              name));
     config.decoder_start_token_id = *start;
+  } else if (type == "t5" && fields.Find("decoder_start_token_id") == nullptr) {
+    config.warnings.push_back(absl::StrCat(name, ": decoder_start_token_id is missing; taken as ",
+                                           config.decoder_start_token_id,
+                                           ", T5's pad_token_id (transformers does not generate)"));
   }
   config.warnings.insert(config.warnings.end(), config.generation.warnings.begin(),
                          config.generation.warnings.end());
