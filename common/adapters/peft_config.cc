@@ -68,7 +68,7 @@ bool IsSet(const json& value) {
   return !value.empty();
 }
 
-// Some initialisations also change the base weights, which the adapter then expects; the others are
+// Some initializations also change the base weights, which the adapter then expects; the others are
 // history.
 void CheckInitialisation(JsonFields* fields) {
   constexpr char kField[] = "init_lora_weights";

@@ -10,7 +10,7 @@ function(mellow_proto name)
   set(sources)
   foreach(proto ${arg_UNPARSED_ARGUMENTS})
     string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
-    # In the order of protoc's dependency file: ninja takes a rule whose first output is another one for out of date, for ever.
+    # In the order of protoc's dependency file: ninja takes a rule whose first output is another one for out of date, forever.
     set(made "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.pb.cc")
     add_custom_command(
       OUTPUT ${made} "${out}/${stem}.pb.h" "${out}/${stem}.grpc.pb.h"

@@ -25,7 +25,7 @@ class ArrayReader {
  public:
   explicit ArrayReader(absl::string_view text) : text_(text) { Skip(text_.find('[') + 1); }
 
-  // False: no element is left. InvalidArgument: this is no array any more.
+  // False: no element is left. InvalidArgument: this is no array anymore.
   absl::StatusOr<bool> Next(Piece* piece) {
     SkipBlanks();
     if (pos_ == text_.size()) return Bad("the array is never closed");

@@ -100,7 +100,7 @@ void WarnOfJudges(const Comparison& c, std::vector<std::string>* warnings) {
         absl::StrCat(c.arm, ": judge ", d->scoring->judge, " does not find it less toxic (",
                      SignedInterval(d->difference, DecimalsFor({d->baseline, d->arm})), ", ",
                      VerdictWords(d->verdict),
-                     "), the first judge does. The reward may have been learnt, not politeness."));
+                     "), the first judge does. The reward may have been learned, not politeness."));
   }
 }
 

@@ -21,7 +21,7 @@ enum class Reference { kStart, kBase };
 [[nodiscard]] absl::string_view ReferenceName(Reference reference);  // "start", "base"
 [[nodiscard]] absl::StatusOr<Reference> ParseReference(absl::string_view name);
 
-// Hyper-parameters of PPO. Names and defaults are those of TRL 0.11.3's PPOConfig; the behaviour is not, unless trl_compat.
+// Hyper-parameters of PPO. Names and defaults are those of TRL 0.11.3's PPOConfig; the behavior is not, unless trl_compat.
 struct PpoConfig {
   uint32_t seed = 0;               // of the mini-batch order and of fresh LoRA and value-head weights
   double learning_rate = 1.41e-5;  // of Adam, constant
@@ -48,7 +48,7 @@ struct PpoConfig {
   bool use_score_norm = false;        // acts only with use_score_scaling
   std::optional<double> score_clip;   // clamp scores to +- this
   double missing_eos_penalty = 0;     // subtracted from the (processed) score of a response without end token
-  double max_importance_weight = 2.0;  // truncates the correction of stale rollouts (pi_now / pi_behaviour)
+  double max_importance_weight = 2.0;  // truncates the correction of stale rollouts (pi_now / pi_behavior)
 
   // Reproduce TRL 0.11.3 number by number: the first response token does not count, gradients are clipped only in the first
   // optimizer step of the run, a skipped mini-batch still makes an Adam step (with zero gradient), accumulated mini-batches weigh

@@ -28,7 +28,7 @@ struct Rollout {
   // the current weights (one more pass of the head).
   std::vector<float> behaviour_logprobs;
   // Sampled by older weights than the trainer's. The ratio of PPO is then taken against the current weights, and each token's
-  // policy loss is multiplied by min(pi_now / pi_behaviour, max_importance_weight) (decoupled PPO, Hilton et al. 2022).
+  // policy loss is multiplied by min(pi_now / pi_behavior, max_importance_weight) (decoupled PPO, Hilton et al. 2022).
   // Needs behaviour_logprobs.
   bool stale = false;
 };
@@ -66,7 +66,7 @@ struct ScoreRow {
 class PpoTrainer {
  public:
   // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one after config.lora (PEFT's
-  // initialisation: B = 0), PEFT's default r = 8 on q and v when that is absent too. With both given, `start` counts.
+  // initialization: B = 0), PEFT's default r = 8 on q and v when that is absent too. With both given, `start` counts.
   // Errors: those of config.Validate, of the model folder and of the value head's file; InvalidArgument when the adapter does
   // not fit the model.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoTrainer>> Create(
@@ -84,7 +84,7 @@ class PpoTrainer {
   [[nodiscard]] int64_t base_parameters() const;
 
   // One PPO step on exactly config.batch_size rollouts.
-  // InvalidArgument: another number, an empty query or response, an id outside the vocabulary, behaviour log-probs of another
+  // InvalidArgument: another number, an empty query or response, an id outside the vocabulary, behavior log-probs of another
   // length than the response, a score or log-prob that is not finite.
   // Internal: the numbers of the model are not finite.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);

@@ -42,7 +42,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   void Drain() { draining_.store(true); }
 
  private:
-  // `gone`: nobody waits for the answer any more.
+  // `gone`: nobody waits for the answer anymore.
   absl::Status OpenRunImpl(const std::function<bool()>& gone, const v1::OpenRunRequest& request,
                            v1::OpenRunResponse& response);
   absl::Status TrainImpl(const v1::TrainRequest& request, v1::TrainResponse& response);

@@ -15,7 +15,7 @@ namespace {
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
 // What a watcher has in memory while its reader reads.
 constexpr size_t kStepsAtOnce = 16;
-constexpr char kNobodyWatches[] = "nobody watches any more";
+constexpr char kNobodyWatches[] = "nobody watches anymore";
 
 SftStatus StatusOf(const std::string& run_id, const SftSession& session) {
   SftStatus status;

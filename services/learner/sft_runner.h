@@ -19,7 +19,7 @@
 
 namespace mellow::learner {
 
-// Gets what happens in a run. The functions return false when nobody listens any more.
+// Gets what happens in a run. The functions return false when nobody listens anymore.
 class SftSink {
  public:
   virtual ~SftSink() = default;

@@ -64,7 +64,7 @@ class SftSession {
 
   // The next record: the dev loss of the starting weights (step 0, when there are dev pairs), then
   // step after step; measures and checkpoints when they are due. `say` is told what takes long.
-  // Precondition: not done(). After an error the session is of no use any more: the newest
+  // Precondition: not done(). After an error the session is of no use anymore: the newest
   // checkpoint has what counts. OutOfRange: loss or gradient is not finite. ResourceExhausted: disk
   // full.
   // `between` is called between two batches.

@@ -440,7 +440,7 @@ void PolicyServiceImpl::ClearChampion() {
   adapters_->ClearChampion();
   metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
                     {{"version", "none"}, {"hash", ""}});
-  obs::Log(obs::Severity::kInfo, "no champion any more");
+  obs::Log(obs::Severity::kInfo, "no champion anymore");
 }
 
 absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {

@@ -112,7 +112,7 @@ absl::Status RewardServiceImpl::Tokenize(rpc::UnaryCall* call, const v1::ScoreRe
   }
   batch->logits.resize(jobs.size());
   batch->open = jobs.size();
-  // Not in the batch any more when the engine's thread is the last that has it.
+  // Not in the batch anymore when the engine's thread is the last that has it.
   const std::shared_ptr<RewardEngine::Places> places = std::move(batch->places);
   return engine_->Submit(std::move(jobs), places.get());
 }

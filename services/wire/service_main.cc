@@ -26,7 +26,7 @@ namespace {
 constexpr absl::Duration kLeastSetBack = absl::Seconds(10);
 
 // What an orderly end may take beyond --drain-seconds before the process ends all the same: a call
-// that gRPC lost (it does not survive every failed allocation) would be waited for for ever, and a
+// that gRPC lost (it does not survive every failed allocation) would be waited for forever, and a
 // learner's step may take minutes, which costs nothing but to be done again.
 constexpr absl::Duration kLastGrace = absl::Seconds(10);
 

@@ -1,7 +1,7 @@
 #ifndef MELLOW_SERVICES_WIRE_TEXT_LIMIT_H_
 #define MELLOW_SERVICES_WIRE_TEXT_LIMIT_H_
 
-// How long texts may be: looked at before they are tokenised, which takes up to 36 bytes of memory
+// How long texts may be: looked at before they are tokenized, which takes up to 36 bytes of memory
 // for each of theirs.
 
 #include <algorithm>

@@ -53,7 +53,7 @@ def bfloat16(values):
 
 
 def flan_t5_base(shared, folder):
-    """`shared` has the real config and tokenizer. Scales as transformers initialises T5."""
+    """`shared` has the real config and tokenizer. Scales as transformers initializes T5."""
     folder = pathlib.Path(folder)
     folder.mkdir()
     for file in ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json"):
@@ -86,7 +86,7 @@ def flan_t5_base(shared, folder):
 
 
 def roberta_hate(shared, folder):
-    """roberta-base with the two labels of the notebook's reward model. Scales as transformers initialises RoBERTa."""
+    """roberta-base with the two labels of the notebook's reward model. Scales as transformers initializes RoBERTa."""
     folder = pathlib.Path(folder)
     folder.mkdir()
     for file in ("vocab.json", "merges.txt", "tokenizer_config.json"):

@@ -12,7 +12,7 @@
 namespace mellow::nn {
 
 // Beyond these a logit divided by the temperature, or a length to the power of the penalty, is no
-// number any more.
+// number anymore.
 inline constexpr double kMaxTemperature = 1e6;
 inline constexpr double kMaxLengthPenalty = 32;
 // Of all lists of ids of one request together: bounds its memory and what a step looks at.

@@ -55,7 +55,7 @@ class Supervisor {
   absl::Status StartService(Service* service);
   // Free ports; the old ones are forgotten.
   absl::Status AssignAddresses(Service* service);
-  // The service whose process just ended, or null. Its entry has no pid any more.
+  // The service whose process just ended, or null. Its entry has no pid anymore.
   Service* ReapOne(std::string* how);
   void ScheduleRestart(Service* service, const std::string& how);
   void RestartDue();

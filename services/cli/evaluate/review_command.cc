@@ -133,7 +133,7 @@ absl::StatusOr<int> ReviewRevoke(const ReviewInviteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(auto store, review::StudyStore::Open(options.study));
   for (const std::string& name : options.names) {
     MELLOW_RETURN_IF_ERROR(store->Revoke(name));
-    std::printf("%s: the link does not work any more; the answers stay\n",
+    std::printf("%s: the link does not work anymore; the answers stay\n",
                 PrintableLine(name).c_str());
   }
   return 0;
@@ -271,7 +271,7 @@ void AddShow(CLI::App* review, Action* chosen) {
   sub->callback([=] { *chosen = [=] { return ReviewStatus(*status); }; });
 
   auto exported = std::make_shared<ReviewShowOptions>();
-  sub = AddStudyCommand(review, "export", "Every judgement, a line each", &exported->study);
+  sub = AddStudyCommand(review, "export", "Every judgment, a line each", &exported->study);
   sub->add_option("--format", exported->format, "csv or jsonl")
       ->capture_default_str()
       ->check(CLI::IsMember({"csv", "jsonl"}));
@@ -298,7 +298,7 @@ void AddShow(CLI::App* review, Action* chosen) {
 
 void AddReviewCommand(CLI::App* app, Action* chosen) {
   CLI::App* review = app->add_subcommand(
-      "review", "People rate summaries blind: make a study, invite, export, summarise");
+      "review", "People rate summaries blind: make a study, invite, export, summarize");
   review->require_subcommand(1);
   AddNew(review, chosen);
   AddInvite(review, chosen);

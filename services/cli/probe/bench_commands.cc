@@ -126,7 +126,7 @@ absl::StatusOr<int> BenchReward(const BenchOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> warm_up,
                           EncodeAll(*tokenizer, {texts[0]}, kRewardTokens));
   MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, warm_up, options.batch, &scores));
-  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenising is part of it, as
+  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenizing is part of it, as
                                                // in the peer's pipeline
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
                           EncodeAll(*tokenizer, texts, kRewardTokens));

@@ -16,7 +16,7 @@ class SftView {
   // First: what is trained on what.
   virtual void ShowStart(const learner::v1::SftRun& run) = 0;
   virtual void ShowStep(const learner::v1::SftStep& step) = 0;
-  // Between steps; "" when there is nothing to say any more.
+  // Between steps; "" when there is nothing to say anymore.
   virtual void ShowActivity(const std::string& activity) = 0;
   // Every step is done.
   virtual void ShowDone(const learner::v1::SftRun& run) = 0;

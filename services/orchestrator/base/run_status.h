@@ -11,7 +11,7 @@ namespace mellow::orchestrator {
 // A run as people see it.
 struct RunStatus {
   std::string run_id;
-  std::string spec;  // RunSpec, serialised
+  std::string spec;  // RunSpec, serialized
   RunState state = RunState::kRunning;
   int committed_steps = 0;
   std::string activity;             // "step 3: generate 12/32"

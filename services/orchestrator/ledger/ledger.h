@@ -18,7 +18,7 @@ namespace mellow::orchestrator {
 struct RunRecord {
   std::string run_id;
   std::string request_id;  // empty: none was given
-  std::string spec;        // RunSpec, serialised; the ledger does not look inside
+  std::string spec;        // RunSpec, serialized; the ledger does not look inside
   RunState state = RunState::kRunning;
   std::string error;
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet

@@ -66,7 +66,7 @@ class ChampionKeeper {
 
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
   // What can be promoted without bytes, by version; with `former` also the champions whose bytes
-  // are not kept any more.
+  // are not kept anymore.
   absl::StatusOr<std::map<int64_t, ChampionRecord>> Known(bool former)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The event, once every live policy node serves it or has been tried.
@@ -86,7 +86,7 @@ class ChampionKeeper {
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Serves the champion that the history says, and removes the folders of those that a roll-back
-  // cannot go to any more.
+  // cannot go to anymore.
   absl::Status ServeNewest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What Promote and RollBack do but for the wait until it is served.
   absl::StatusOr<PromotionEvent> RecordPromotion(const PromotionOrder& order);

@@ -138,7 +138,7 @@ absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step
     return absl::FailedPreconditionError(
         absl::StrCat("the learner has ", last_step, " steps of run ", run_id_, " and the ledger ",
                      committed, ", and the rollouts of step ", step,
-                     " are not kept any more: the checkpoints or the ledger are of another time"));
+                     " are not kept anymore: the checkpoints or the ledger are of another time"));
   }
   for (Rollout& rollout : rollouts) rollout.adapter = WeightsFor(step);
   return TrainedStep{{.run_id = run_id_,

@@ -1,4 +1,4 @@
-// How much memory a text takes while it is tokenised: a request is not to cost many times its size.
+// How much memory a text takes while it is tokenized: a request is not to cost many times its size.
 
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -52,7 +52,7 @@ constexpr Kind kKinds[] = {{"words", "#Person1#: how are you today? "},
                            {"spaces", " "},
                            {"special tokens", "</s>"},
                            {"accents", "e\u0301"},
-                           {"ligatures that grow when they are normalised", "\ufdfa"},
+                           {"ligatures that grow when they are normalized", "\ufdfa"},
                            {"emoji", "\U0001f600"}};
 
 class TokenizerMemoryTest : public ::testing::TestWithParam<const char*> {
