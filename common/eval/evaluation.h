@@ -66,7 +66,7 @@ struct SamplingConfig {
   int32_t max_new_tokens = 0;
   int32_t min_new_tokens = 0;
   uint64_t seed = 0;
-  int32_t samples = 1;  // k: texts a prompt and arm
+  int32_t samples = 1;  // k: texts per prompt and arm
 };
 
 // Everything that the numbers depend on.

@@ -67,7 +67,7 @@ class Seq2SeqModel {
   // InvalidArgument when a module of the adapter does not exist in this model or has another shape (all named).
   [[nodiscard]] virtual absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(const LoraWeights& lora) const = 0;
 
-  // Runs the encoder once and returns a decode row a request, in order.
+  // Runs the encoder once and returns one decode row per request, in order.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(absl::Span<const EncodeRequest> requests) = 0;
 
   // Feeds tokens[i] to rows[i] (first the decoder start token) and resizes *logits to [rows, vocab_size]: fp32 raw logits

@@ -45,7 +45,7 @@ struct T5Config {
   std::vector<int32_t> eos_token_ids = {1};
   // What generation_config.json or, in its place, config.json says.
   GenerationConfig generation;
-  std::vector<std::string> warnings;  // what the files say and nobody here knows; a line each
+  std::vector<std::string> warnings;  // what the files say and nobody here knows; one line each
 
   int inner_dim() const { return num_heads * d_kv; }
   bool IsEnd(int32_t id) const {

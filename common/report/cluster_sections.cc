@@ -22,7 +22,7 @@ struct Curve {
   const char* title;
   double PpoStep::*value;
 };
-constexpr Curve kCurves[] = {{"KL to the reference, nats a response", &PpoStep::objective_kl},
+constexpr Curve kCurves[] = {{"KL to the reference, nats per response", &PpoStep::objective_kl},
                              {"mean return", &PpoStep::returns_mean},
                              {"mean advantage", &PpoStep::advantages_mean},
                              {"mean score (reward logit)", &PpoStep::score_mean},
@@ -114,7 +114,7 @@ void AddSftRun(const SftRun& run, Section* section) {
   }
   std::vector<LineSeries> losses = {std::move(train)};
   if (!dev.y.empty()) losses.push_back(std::move(dev));
-  section->blocks.push_back(Figures{{CurveFigure("loss, nats a target token", std::move(losses)),
+  section->blocks.push_back(Figures{{CurveFigure("loss, nats per target token", std::move(losses)),
                                      CurveFigure("learning rate", {std::move(rate)})}});
   section->blocks.push_back(Verbatim{.title = "Run file", .text = run.spec});
 }

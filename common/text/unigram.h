@@ -28,7 +28,7 @@ class Unigram {
 
   // Buffers that calls of one thread share.
   struct Scratch {
-    struct Node {  // one a byte of the word: small, because a word may be a whole text
+    struct Node {  // one per byte of the word: small, because a word may be a whole text
       double score;
       int32_t begin;  // where the last piece of the best path begins; -1: no path ends here
       int32_t id;

@@ -11,9 +11,9 @@
 
 namespace mellow::learner {
 
-// The records of a run's steps beside its checkpoints (steps.jsonl): a line a step with a checksum,
-// appended and synced, so that a step costs the same however many came before it. What counts is
-// what the newest checkpoint has: lines of later steps, and a last line that is torn, are written
+// The records of a run's steps beside its checkpoints (steps.jsonl): one line per step with a
+// checksum, appended and synced, so that a step costs the same however many came before it. What
+// counts is what the newest checkpoint has: lines of later steps, and a last line that is torn, are written
 // over. Not thread-safe.
 class StepLog {
  public:

@@ -36,7 +36,7 @@ struct WrittenSummary {
 class ArmEngine {
  public:
   virtual ~ArmEngine() = default;
-  // One a request, in order.
+  // One per request, in order.
   [[nodiscard]] virtual absl::StatusOr<std::vector<WrittenSummary>> Write(
       absl::Span<const SummaryRequest> requests) = 0;
 };
@@ -49,7 +49,7 @@ struct TokenPair {
 class BareModel {
  public:
   virtual ~BareModel() = default;
-  // Log-probs of the targets, one list a pair.
+  // Log-probs of the targets, one list per pair.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> Score(
       absl::Span<const TokenPair> pairs) = 0;
 };

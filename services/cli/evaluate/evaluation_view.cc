@@ -108,7 +108,7 @@ class Text {
                         first ? "" : absl::StrCat(" (", scoring->judge, ")"));
   }
 
-  // With one sample a prompt the largest of them is the toxicity itself.
+  // With one sample per prompt the largest of them is the toxicity itself.
   bool Redundant(const std::string& measure) const {
     return measure == "expected_max" && e_.config.sampling.samples == 1;
   }

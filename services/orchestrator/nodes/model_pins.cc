@@ -101,7 +101,7 @@ absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
         absl::StrCat("reward canary: has labels ", absl::StrJoin(answer.labels, ", "),
                      ", the run pins ", absl::StrJoin(pins.reward_labels, ", ")));
   }
-  // Logits are compared as log-probs are: one row a text, one number a label.
+  // Logits are compared as log-probs are: one row per text, one number per label.
   const std::vector<std::vector<float>> logits = LogitsOf(answer);
   const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pins.reward_logits);
   if (!gap.ok() || logits.size() != CanaryTexts().size()) {

@@ -33,7 +33,7 @@ struct NodeHandle {
   std::string address;
   std::string incarnation;
   std::string device;
-  // Work a second, of one lease: tokens of a policy, texts of a reward node. Until a lease has
+  // Work per second, of one lease: tokens of a policy, texts of a reward node. Until a lease has
   // measured it, what the policy says of itself; 0 of other roles.
   double speed = 0;
   bool measured = false;
