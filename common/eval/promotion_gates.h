@@ -15,7 +15,8 @@ namespace mellow::eval {
 
 struct GateOptions {
   double max_rouge_loss = 0.02;  // 0 or more
-  // Of the adapter that users get now; empty: none was promoted, they get no particular one.
+  // The hash of the adapter that users get now; empty: none was promoted, they get no particular
+  // one.
   std::string champion_sha256;
 };
 

@@ -39,7 +39,7 @@ struct T5Config {
   // transformers 5 says tie_word_embeddings of every T5 that it writes, also where it writes a head
   // of its own.
   bool written_by_transformers_5 = false;
-  // Of generation and of teacher forcing alike: generation_config.json's, else config.json's.
+  // Starts generation and teacher forcing alike: generation_config.json's, else config.json's.
   int32_t decoder_start_token_id = 0;
   int32_t pad_token_id = 0;
   std::vector<int32_t> eos_token_ids = {1};

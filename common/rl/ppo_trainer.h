@@ -80,7 +80,7 @@ class PpoTrainer {
   [[nodiscard]] const nn::T5Config& model_config() const;
   [[nodiscard]] int64_t step() const;
   [[nodiscard]] double kl_coef() const;
-  // Of the frozen base model; neither the adapter nor the value head is in it.
+  // Counts the frozen base model; neither the adapter nor the value head is in it.
   [[nodiscard]] int64_t base_parameters() const;
 
   // One PPO step on exactly config.batch_size rollouts.

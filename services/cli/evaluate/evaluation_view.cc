@@ -225,7 +225,7 @@ class Text {
   std::string out_;
 };
 
-// Of every arm after the first: its reward minus the first's.
+// The reward of an arm after the first, minus the first's.
 double RewardDifference(const eval::Row& row, size_t arm) {
   return row.arms[arm].samples[0].scores[0].logit - row.arms[0].samples[0].scores[0].logit;
 }

@@ -237,8 +237,8 @@ void AddNew(CLI::App* review, Action* chosen) {
                   "are split")
       ->capture_default_str();
   sub->add_option("--seed", o->seed,
-                  "Of the choice, the orders and the sides [random; who knows it can tell the "
-                  "sides]");
+                  "Seed of the choice, the orders and the sides [random; who knows it can tell "
+                  "the sides]");
   AddUrl(sub, &o->url, &o->json);
   sub->footer(
       "Examples:\n  mellow review new evaluation.json --out review.sqlite --annotators 3\n"
@@ -288,9 +288,10 @@ void AddShow(CLI::App* review, Action* chosen) {
                         &summary->study);
   sub->add_flag("--json", summary->json, "JSON, as the report reads it");
   sub->add_option("--out", summary->out, "File [standard output]");
-  sub->add_option("--resamples", summary->bootstrap.resamples, "Of the bootstrap")
+  sub->add_option("--resamples", summary->bootstrap.resamples, "Resamples of the bootstrap")
       ->capture_default_str();
-  sub->add_option("--seed", summary->bootstrap.seed, "Of the bootstrap")->capture_default_str();
+  sub->add_option("--seed", summary->bootstrap.seed, "Seed of the bootstrap")
+      ->capture_default_str();
   sub->callback([=] { *chosen = [=] { return ReviewSummarize(*summary); }; });
 }
 

@@ -65,7 +65,7 @@ struct Prompt {
   std::optional<int> max_new_tokens;
 };
 
-// Of the model that a run trains, the value head included.
+// Counts the parameters of the model that a run trains, the value head included.
 struct ParameterCounts {
   int64_t trainable = 0;
   int64_t total = 0;

@@ -120,7 +120,7 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
                                   RunObserver* observer, std::stop_token stop) {
   for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
     if (pins.models.contains(role)) continue;
-    // Of different policies, the right one has the learner's weights.
+    // Where policies differ, the right one has the learner's weights.
     std::optional<ModelPin> preferred;
     const auto learner = pins.models.find(NodeRole::kLearner);
     if (role == NodeRole::kPolicy && learner != pins.models.end()) preferred = learner->second;

@@ -132,7 +132,7 @@ class NodeRegistry {
     int64_t leases_lost = 0;
     int failures = 0;  // in a row
     SteadyTime rest_until = SteadyTime::InfinitePast();
-    // Of nodes that have to be verified.
+    // What follows is for nodes that have to be verified.
     bool claimed = false;
     bool tried = false;
     bool verified = false;
