@@ -33,7 +33,7 @@ class DecodeRow {
 
 struct EncodeRequest {
   absl::Span<const int32_t> source_ids;      // with </s>; not empty
-  const PreparedAdapter* adapter = nullptr;  // null: the bare base model; must outlive the row
+  const PreparedAdapter* adapter = nullptr;  // null: the base model; must outlive the row
   int max_target_tokens = 0;                 // most calls of Step this row will see
   // Where each id stands, rising from 0; empty: at 0, 1, 2, ... With gaps where padding was left
   // out.

@@ -120,14 +120,14 @@ void AddSftRun(const SftRun& run, Section* section) {
 }
 
 std::string AdapterWords(const AdapterId& adapter) {
-  if (adapter.version == 0 && adapter.sha256.empty()) return "the bare model";
+  if (adapter.version == 0 && adapter.sha256.empty()) return "the base model";
   return adapter.version == 0
              ? ShortHash(adapter.sha256)
              : absl::StrCat("version ", adapter.version, " (", ShortHash(adapter.sha256), ")");
 }
 
 std::string LineageWords(const ArmLineage& lineage) {
-  if (lineage.sha256.empty()) return absl::StrCat(lineage.arm, ": the bare model.");
+  if (lineage.sha256.empty()) return absl::StrCat(lineage.arm, ": the base model.");
   std::string words = absl::StrCat(lineage.arm, ": ", ShortHash(lineage.sha256));
   if (lineage.origins.empty())
     return absl::StrCat(words, ", made by no run that this cluster knows.");

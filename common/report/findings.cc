@@ -132,7 +132,7 @@ void WarnOfShape(const Comparison& c, const eval::ShapeSummary& base, const eval
                       Count(base.texts), "."));
   }
   if (arm.kl_per_sequence.mean > kLargeKl) {
-    warn(absl::StrCat("KL to the bare model is ", Number(arm.kl_per_sequence.mean),
+    warn(absl::StrCat("KL to the base model is ", Number(arm.kl_per_sequence.mean),
                       " nats per summary: the policy has gone far from where it started."));
   }
 }

@@ -16,7 +16,7 @@ enum class KlPenalty { kKl, kAbs, kMse, kFull };
 [[nodiscard]] absl::string_view KlPenaltyName(KlPenalty mode);  // "kl", "abs", "mse", "full"
 [[nodiscard]] absl::StatusOr<KlPenalty> ParseKlPenalty(absl::string_view name);
 
-// Whose log-probs the KL penalty compares with: the adapter that training started from, or the bare base model.
+// Whose log-probs the KL penalty compares with: the adapter that training started from, or the base model.
 enum class Reference { kStart, kBase };
 [[nodiscard]] absl::string_view ReferenceName(Reference reference);  // "start", "base"
 [[nodiscard]] absl::StatusOr<Reference> ParseReference(absl::string_view name);

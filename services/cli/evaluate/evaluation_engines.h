@@ -1,7 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_EVALUATE_EVALUATION_ENGINES_H_
 #define MELLOW_SERVICES_CLI_EVALUATE_EVALUATION_ENGINES_H_
 
-// What an evaluation computes with: arms that write summaries, the bare model that gives their
+// What an evaluation computes with: arms that write summaries, the base model that gives their
 // reference log-probs, and judges. Each is either a cluster's or a model folder in this process;
 // on CPUs both give the same numbers, bit for bit. All are thread-safe; errors as the services' and
 // the engines'.
@@ -69,7 +69,7 @@ class JudgeEngine {
                                                         const eval::SamplingConfig& sampling);
 [[nodiscard]] std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls);
 
-// A null adapter: the bare model. InvalidArgument: sampling that the engine does not take.
+// A null adapter: the base model. InvalidArgument: sampling that the engine does not take.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
     std::shared_ptr<const nn::PreparedAdapter> adapter, const eval::SamplingConfig& sampling);

@@ -87,7 +87,7 @@ class Text {
     for (const eval::Arm& arm : e_.arms) {
       Add("  ", PrintableLine(arm.name), ": ",
           arm.kind == "folder" ? PrintableLine(arm.path)
-          : arm.version == 0   ? std::string("the bare model")
+          : arm.version == 0   ? std::string("the base model")
                                : absl::StrCat("version ", arm.version),
           arm.sha256.empty() ? ""
                              : absl::StrCat(", sha256 ", PrintableLine(arm.sha256.substr(0, 12))),

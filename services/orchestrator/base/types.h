@@ -16,7 +16,7 @@
 namespace mellow::orchestrator {
 
 // Which weights: a version of the cluster and the content hash that goes with it. Version 0 is the
-// bare base model, which every node has; its hash is empty.
+// base model, which every node has; its hash is empty.
 struct AdapterRef {
   int64_t version = 0;
   std::string sha256;
