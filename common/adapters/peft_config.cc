@@ -39,7 +39,8 @@ constexpr const char* kRead[] = {
     "peft_version",
 };
 
-// Of how the adapter was trained or is loaded, or details of methods that another field turns on.
+// These say how the adapter was trained or is loaded, or are details of methods that another field
+// turns on.
 constexpr const char* kHarmless[] = {
     "auto_mapping",  "inference_mode", "runtime_config",    "megatron_core",
     "loftq_config",  "eva_config",     "corda_config",      "lora_ga_config",

@@ -138,7 +138,8 @@ class RowReader {
       const absl::string_view start = absl::StripAsciiWhitespace(piece.json);
       // The first line of an object on several.
       if (start == "{" || start == "[" || start == "},")
-        return Bad(piece, "an object on several lines: one a line is wanted, or one array of them");
+        return Bad(piece,
+                   "an object on several lines: one per line is wanted, or one array of them");
       return Bad(piece, fields.status().message());
     }
     for (const JsonField& field : *fields) {

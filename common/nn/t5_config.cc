@@ -72,8 +72,8 @@ void ReadHead(JsonFields* fields, bool mt5, T5Config* config) {
 void ReadOtherKeys(JsonFields* fields) {
   ReadCommonKeys(fields);
   fields->Only("is_encoder_decoder", true);
-  // Of training, of other heads, of the stacks (which set theirs themselves), and of exporters that
-  // transformers does not listen to.
+  // These are fields of training, of other heads, of the stacks (which set theirs themselves), and
+  // of exporters that transformers does not listen to.
   fields->Harmless({"initializer_factor", "classifier_dropout", "problem_type", "id2label",
                     "label2id", "num_labels", "_num_labels", "is_decoder", "add_cross_attention",
                     "n_positions", "scalable_attention"});

@@ -71,7 +71,7 @@ struct ReviewSummary {
   std::string evaluation_sha256;  // EvaluationConfig::sha256 of the evaluation it was made from
   std::string baseline;           // eval::Arm::name
   std::string arm;                // eval::Arm::name
-  std::string baseline_sha256;    // of the adapter; empty: the bare model
+  std::string baseline_sha256;    // of the adapter; empty: the base model
   std::string arm_sha256;
   int64_t items = 0;              // dialogues in the study
   int64_t judged_items = 0;       // with at least one judgment

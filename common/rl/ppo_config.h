@@ -16,7 +16,7 @@ enum class KlPenalty { kKl, kAbs, kMse, kFull };
 [[nodiscard]] absl::string_view KlPenaltyName(KlPenalty mode);  // "kl", "abs", "mse", "full"
 [[nodiscard]] absl::StatusOr<KlPenalty> ParseKlPenalty(absl::string_view name);
 
-// Whose log-probs the KL penalty compares with: the adapter that training started from, or the bare base model.
+// Whose log-probs the KL penalty compares with: the adapter that training started from, or the base model.
 enum class Reference { kStart, kBase };
 [[nodiscard]] absl::string_view ReferenceName(Reference reference);  // "start", "base"
 [[nodiscard]] absl::StatusOr<Reference> ParseReference(absl::string_view name);
@@ -28,16 +28,16 @@ struct PpoConfig {
   bool adap_kl_ctrl = true;
   double init_kl_coef = 0.2;
   KlPenalty kl_penalty = KlPenalty::kKl;
-  double target = 6.0;       // of the adaptive controller, nats a sequence
+  double target = 6.0;       // of the adaptive controller, nats per sequence
   double horizon = 10000.0;  // of the adaptive controller, rollouts
   double gamma = 1.0;
   double lam = 0.95;
   double cliprange = 0.2;
   double cliprange_value = 0.2;
   double vf_coef = 0.1;
-  int batch_size = 128;                 // rollouts a step, exactly
-  int mini_batch_size = 128;            // rollouts a forward and backward
-  int gradient_accumulation_steps = 1;  // mini-batches an optimizer step
+  int batch_size = 128;                 // rollouts per step, exactly
+  int mini_batch_size = 128;            // rollouts per forward and backward
+  int gradient_accumulation_steps = 1;  // mini-batches per optimizer step
   int ppo_epochs = 4;
   std::optional<double> max_grad_norm;  // global L2 norm; absent: no clipping
   bool early_stopping = false;          // stop the epochs of a step when policykl > 1.5 target_kl

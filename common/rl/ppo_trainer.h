@@ -35,7 +35,7 @@ struct Rollout {
 
 struct StepResult {
   // TRL's scalar statistics under TRL's names ("objective/kl", "ppo/loss/policy", "ppo/returns/mean", "tokens/..."), and ours:
-  //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats a sequence, whatever kl_penalty is;
+  //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats per sequence, whatever kl_penalty is;
   //   ppo/grad_norm: mean over the optimizer steps, before clipping;  ppo/skipped_mini_batches;
   //   ppo/importance_weight: mean over the counted tokens (1 without stale rollouts);
   //   tokens/counted: response tokens that were trained on;  tokens/processed: query and response tokens of the batch;
@@ -80,7 +80,7 @@ class PpoTrainer {
   [[nodiscard]] const nn::T5Config& model_config() const;
   [[nodiscard]] int64_t step() const;
   [[nodiscard]] double kl_coef() const;
-  // Of the frozen base model; neither the adapter nor the value head is in it.
+  // Counts the frozen base model; neither the adapter nor the value head is in it.
   [[nodiscard]] int64_t base_parameters() const;
 
   // One PPO step on exactly config.batch_size rollouts.

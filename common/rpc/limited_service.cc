@@ -197,7 +197,7 @@ absl::Status CallLimiter::Enter(grpc::ServerContextBase* context, const Message*
         absl::ToInt64Milliseconds(absl::Ceil(decision.wait, absl::Milliseconds(1)));
     context->AddTrailingMetadata("grpc-retry-pushback-ms", absl::StrCat(wait_ms));
     return absl::ResourceExhaustedError(absl::StrCat("client ", client, ": more than ",
-                                                     limits_.options().rate, " calls a second",
+                                                     limits_.options().rate, " calls per second",
                                                      counts, "; try again in ", wait_ms, " ms"));
   }
   return absl::ResourceExhaustedError("too many clients at once; try again later");

@@ -37,8 +37,8 @@ struct ServerOptions {
   std::optional<ServerSecurity> security;  // absent: plaintext, and every caller may do everything
   // An extra plaintext port for grpc.health.v1 and nothing else; empty: none.
   std::string health_address;
-  // Of every client: the caller's name, without TLS its address. Callers with one of the roles are
-  // not limited.
+  // The limits of every client, who is known by name, without TLS by address. Callers with one of
+  // the roles are not limited.
   ClientLimits::Options limits;
   std::set<std::string> unlimited_roles;
   CountWork work;  // may be empty: every call counts as one
@@ -60,7 +60,7 @@ class Server {
   ~Server();
 
   [[nodiscard]] int port() const { return port_; }
-  // Of health_address; 0: there is none.
+  // The port of health_address; 0: there is none.
   [[nodiscard]] int health_port() const { return health_port_; }
   // "host:port" with the port that was bound.
   [[nodiscard]] std::string address() const;

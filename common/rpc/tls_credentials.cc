@@ -65,7 +65,7 @@ class ClientVerifier : public SyncVerifier {
   const CountRefusal count_;
 };
 
-// Of a server, after gRPC has verified its chain.
+// Verifies the role of a server, after gRPC has verified its chain.
 class ServerRoleVerifier : public SyncVerifier {
  public:
   // `keep` lives as long as the credentials, for MakeProvider.

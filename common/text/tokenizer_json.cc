@@ -91,7 +91,7 @@ absl::Status ReadNormalizer(const Json& json, const std::string& name, Normalize
       });
 }
 
-// Of a pre_tokenizer or a decoder.
+// Reads the Metaspace of a pre_tokenizer or a decoder.
 Metaspace ReadMetaspace(JsonObject* part) {
   Metaspace metaspace;
   metaspace.replacement = part->String("replacement", "");

@@ -88,7 +88,7 @@ class SftSession {
                                      const std::function<void(const std::string&)>& say,
                                      const std::function<void()>& between);
 
-  // Of the weights with the best dev loss so far; null: of the newest.
+  // Describes the weights with the best dev loss so far; null: the newest.
   [[nodiscard]] adapters::ModelCard Card(const SftStepRecord* best) const;
 
   const SftSettings settings_;

@@ -19,7 +19,7 @@ namespace mellow::policy {
 struct ServedAdapter {
   int64_t version = 0;
   std::string sha256;
-  std::shared_ptr<const nn::PreparedAdapter> weights;  // null: the bare base model
+  std::shared_ptr<const nn::PreparedAdapter> weights;  // null: the base model
 };
 
 using wire::Publication;

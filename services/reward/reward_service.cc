@@ -17,7 +17,7 @@ constexpr int kWorkers = 2;
 
 obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
   return metrics->AddHistogram("mellow_reward_toxicity",
-                               "Probability of the toxic label, one observation a text.",
+                               "Probability of the toxic label, one observation per text.",
                                {0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1}, {{"lane", lane}});
 }
 

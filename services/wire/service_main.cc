@@ -97,7 +97,7 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
   app->add_option("--rpc-threads", flags->rpc_threads,
                   "Most threads that serve calls (those that wait for a model need none)");
   app->add_option("--tokens", flags->tokens,
-                  "File with the bearer tokens that are taken, a line each: TOKEN ROLE NAME (or "
+                  "File with the bearer tokens that are taken, one per line: TOKEN ROLE NAME (or "
                   "sha256:HEX of the token); read again when it changes")
       ->envname("MELLOW_TOKENS");
   AddTokenFileFlag(app, &flags->token_file);
@@ -108,7 +108,7 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
   app->add_flag("--no-reflection", flags->no_reflection, "Do not describe the services to callers")
       ->envname("MELLOW_NO_REFLECTION");
   app->add_option("--client-rate", flags->client_rate,
-                  "Work a second (calls, by the texts or rows that they ask for) that one client "
+                  "Work per second (calls, by the texts or rows that they ask for) that one client "
                   "may have on average, twice as much at once (0: no "
                   "limit). A client is who the certificate or token names, without TLS an address");
   app->add_option(

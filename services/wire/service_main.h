@@ -36,7 +36,7 @@ struct ServiceFlags : ProcessFlags {
   std::string token_file;  // file of rpc::TokenFile; empty: none is sent
   std::string insecure_health_address;
   bool no_reflection = false;
-  double client_rate = 0;      // calls a second; 0: no limit
+  double client_rate = 0;      // calls per second; 0: no limit
   int client_concurrency = 0;  // calls in progress; 0: no limit
 
   // InvalidArgument naming the flag and its value.

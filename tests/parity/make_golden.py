@@ -66,7 +66,7 @@ def scale_t5(model, seed):
             shape = parameter.shape
             fan_in = shape[-1]
             if name == "decoder.final_layer_norm.weight" and model.config.tie_word_embeddings:
-                # Of either sign, or the tied head would mostly say the token again that it has just read.
+                # They have either sign, or the tied head would mostly say the token again that it has just read.
                 parameter.copy_(normal(shape, 1.5))
             elif "layer_norm" in name:
                 parameter.copy_(1 + normal(shape, 0.2))

@@ -25,8 +25,8 @@ namespace mellow::cli {
 // Single-threaded. Run() wants SIGTERM, SIGINT and SIGCHLD blocked.
 class Supervisor {
  public:
-  // `report` is a descriptor (a pipe to `up`) that gets one line an event while the cluster starts,
-  // then is closed:
+  // `report` is a descriptor (a pipe to `up`) that gets one line per event while the cluster
+  // starts, then is closed:
   //   serving NAME ADDRESS / ready / failed NAME REASON
   Supervisor(const ClusterOptions& options, std::vector<ServicePlan> plans, int report);
 

@@ -248,7 +248,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
 
 void AddBenchCommands(CLI::App* app, Action* chosen) {
   CLI::App* bench =
-      app->add_subcommand("bench", "Measure the engines; prints one JSON line a measurement");
+      app->add_subcommand("bench", "Measure the engines; prints one JSON line per measurement");
   bench->require_subcommand(1);
   const auto add = [&](const char* name, const char* what,
                        absl::StatusOr<int> (*run)(const BenchOptions&)) {

@@ -169,7 +169,7 @@ void AnswerInBatches(
     const std::function<absl::StatusOr<std::vector<Json>>(const std::vector<Json>&)>& compute) {
   bool more = true;
   while (more) {
-    std::vector<Json> answers;   // one a line
+    std::vector<Json> answers;   // one per line
     std::vector<Json> objects;   // of the good lines
     std::vector<size_t> places;  // where their answers go
     std::string line;

@@ -22,7 +22,7 @@ class SftView {
   virtual void ShowDone(const learner::v1::SftRun& run) = 0;
 };
 
-// One JSON object a line: the run, every step, the end.
+// One JSON object per line: the run, every step, the end.
 [[nodiscard]] std::unique_ptr<SftView> MakeSftJsonView(std::FILE* out);
 
 // A table that fits 80 columns: a row for each measured dev loss, and about forty others.

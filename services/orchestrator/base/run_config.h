@@ -35,7 +35,7 @@ struct SamplingConfig {
   // policy's SamplingParams with the logits processors that were asked for, serialized: this
   // service only passes them on.
   std::string processors;
-  std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) a prompt
+  std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) per prompt
   std::optional<int> length_sampler_max;
 };
 

@@ -17,7 +17,7 @@ struct RunStatus {
   std::string activity;             // "step 3: generate 12/32"
   std::string error;                // why it failed
   AdapterRef adapter;               // after the last committed step
-  std::string adapter_path;         // PEFT folder of it; empty for the bare base model
+  std::string adapter_path;         // PEFT folder of it; empty for the base model
   RunPins pins;                     // the models that it depends on
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
   ParameterCounts parameters;       // 0: not opened yet, or not active

@@ -12,7 +12,7 @@
 
 namespace {
 
-// Of the thread that measures alone.
+// Counts in the thread that measures alone.
 thread_local int64_t live = 0;
 thread_local int64_t peak = 0;
 

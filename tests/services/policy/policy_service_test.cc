@@ -246,7 +246,7 @@ TEST(PolicyOptionsTest, TheLimitOfSourceTokensIsWhatTheBudgetLeaves) {
 TEST_F(PolicyServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
   v1::SummarizeRequest request;
   v1::SummarizeResponse response;
-  // 128 bytes a source token would be 1 KiB; ordinary articles are taken in any case.
+  // 128 bytes per source token would be 1 KiB; ordinary articles are taken in any case.
   request.set_dialogue(std::string("5 8 ") + std::string((64 << 10) - 4, ' '));
   {
     grpc::ClientContext context;
