@@ -151,6 +151,7 @@ absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
     return absl::InvalidArgumentError("promotion stream: the first message must be the order");
   PromotionOrder order{.request_id = request.order().request_id(),
                        .adapter = AdapterRefFromProto(request.order().adapter()),
+                       .base = request.order().base(),
                        .evidence = EvidenceFromProto(request.order().evidence())};
   bool more = reader.Read(&request);
   if (more) {

@@ -24,6 +24,7 @@ struct PromotionOrder {
   // hash.
   AdapterRef adapter;
   std::optional<adapters::PeftFiles> files;
+  bool base = false;  // the base model instead
   PromotionEvidence evidence;
 };
 
@@ -52,7 +53,8 @@ class ChampionKeeper {
   // it, or it is recorded and a node that serves has not taken it yet (named; OK means that all
   // have).
   [[nodiscard]] absl::StatusOr<PromotionEvent> Promote(const PromotionOrder& order);
-  // FailedPrecondition: there is no champion; Unavailable: as Promote.
+  // Before the first champion stands the base model. FailedPrecondition: nothing was promoted, or
+  // all of it was rolled back; Unavailable: as Promote.
   [[nodiscard]] absl::StatusOr<PromotionEvent> RollBack(const std::string& request_id,
                                                         const std::string& reason);
   // Oldest first.
@@ -82,7 +84,7 @@ class ChampionKeeper {
                        const std::vector<NodeHandle>& nodes);
   // Completes its canary.
   absl::Status TryOnOneNode(Candidate* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Tells the supervisor; none: no champion.
+  // Tells the supervisor; none: the base model.
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Serves the champion that the history says, and removes the folders of those that a roll-back
