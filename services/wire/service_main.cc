@@ -127,6 +127,14 @@ absl::StatusOr<ServiceSecurity> ServiceSecurity::Start(const ServiceFlags& flags
   return security;
 }
 
+std::unique_ptr<rpc::CallLimiter> ServiceSecurity::MakeLimiter(const ServiceFlags& flags,
+                                                               obs::Metrics* metrics) const {
+  return std::make_unique<rpc::CallLimiter>(
+      rpc::ClientLimits::Options{.rate = flags.client_rate,
+                                 .concurrency = flags.client_concurrency},
+      tokens_, UnlimitedRoles(), rpc::RefusalCounter(metrics));
+}
+
 absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
                               ServiceParts parts) {
   rpc::ServerOptions options;
@@ -139,9 +147,6 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
   options.max_threads = flags.rpc_threads;
   options.reflection = !flags.no_reflection;
   options.health_address = flags.insecure_health_address;
-  options.limits = {.rate = flags.client_rate, .concurrency = flags.client_concurrency};
-  options.unlimited_roles = UnlimitedRoles();
-  options.work = parts.work;
   if (security.certificates_ != nullptr) {
     MELLOW_ASSIGN_OR_RETURN(const tls::ClientAuth auth,
                             tls::ParseClientAuth(flags.tls_client_auth));
