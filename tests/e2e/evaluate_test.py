@@ -300,16 +300,6 @@ class Describe(unittest.TestCase):
             (pathlib.Path(folder) / "bad.jsonl").write_text("[]\n")
             one_line(self, mellow("data", "describe", folder + "/bad.jsonl", check=1), "bad.jsonl:1")
 
-    def test_dialogsum(self):
-        path = harness.SHARED / "data/dialogsum/dialogsum.test.jsonl"
-        if not path.exists():
-            self.skipTest(f"no {path}")
-        d = json.loads(mellow("data", "describe", path, "--summary-column", "summary1", "--json", check=0).stdout)
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        self.assertEqual(d["rows"], len(lines))
-        self.assertEqual(d["described"]["dialogue"]["characters"]["max"], max(len(row["dialogue"]) for row in lines))
-        self.assertEqual(len(d["duplicates"]), len(lines) - len({row["dialogue"] for row in lines}))
-
 
 class RougeAggregate(unittest.TestCase):
     def test_means_over_lines_and_refuses_a_bad_one(self):

@@ -1,5 +1,5 @@
-// mellow bench: the measurements of ../shared/peers with our engines, on the same prompts, lengths
-// and counts.
+// mellow bench: measurements of our engines that can be set beside those of other libraries on the
+// same prompts, lengths and counts.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

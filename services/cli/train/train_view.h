@@ -25,7 +25,7 @@ class TrainView {
   virtual void ShowDone(const orchestrator::v1::Run& run) = 0;
 };
 
-// One JSON object per line; the fields of ../shared/spec/probe.md and no others.
+// One JSON object per line, for scripts.
 [[nodiscard]] std::unique_ptr<TrainView> MakeJsonView(std::FILE* out);
 
 // A table that fits 80 columns. `live`: a terminal, whose last line shows the activity and is
