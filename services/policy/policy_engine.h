@@ -80,7 +80,7 @@ class PolicyEngine {
   PolicyEngine(const PolicyEngine&) = delete;
   PolicyEngine& operator=(const PolicyEngine&) = delete;
 
-  using Places = Places<PolicyEngine, Lane>;
+  using Places = mellow::Places<PolicyEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 

@@ -22,15 +22,18 @@
 
 namespace mellow::policy {
 
+class SequenceFeed;
+
 // The rpcs of PolicyService: validate, call the engine, translate. What waits for the engine holds
 // no thread: the engine's queues bound it. The rest (publication, what the node tells of itself)
 // has the server's threads for itself. Thread-safe. What it is given must outlive it, and the
 // server must be shut down before it goes.
-class PolicyServiceImpl final
-    : public v1::PolicyService::WithCallbackMethod_Generate<
-          v1::PolicyService::WithCallbackMethod_GenerateStream<
-              v1::PolicyService::WithCallbackMethod_Summarize<
-                  v1::PolicyService::WithCallbackMethod_ScoreTokens<v1::PolicyService::Service>>>> {
+class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Generate<
+                                    v1::PolicyService::WithCallbackMethod_GenerateStream<
+                                        v1::PolicyService::WithCallbackMethod_Summarize<
+                                            v1::PolicyService::WithCallbackMethod_SummarizeStream<
+                                                v1::PolicyService::WithCallbackMethod_ScoreTokens<
+                                                    v1::PolicyService::Service>>>>> {
  public:
   PolicyServiceImpl(const PolicyOptions& options, std::string device, nn::Seq2SeqModel* model,
                     const nn::ModelHash* model_hash, const text::Tokenizer* tokenizer,
@@ -45,6 +48,8 @@ class PolicyServiceImpl final
   grpc::ServerUnaryReactor* Summarize(grpc::CallbackServerContext* context,
                                       const v1::SummarizeRequest* request,
                                       v1::SummarizeResponse* response) override;
+  grpc::ServerWriteReactor<v1::SummarizeStreamResponse>* SummarizeStream(
+      grpc::CallbackServerContext* context, const v1::SummarizeRequest* request) override;
   grpc::ServerUnaryReactor* ScoreTokens(grpc::CallbackServerContext* context,
                                         const v1::ScoreTokensRequest* request,
                                         v1::ScoreTokensResponse* response) override;
@@ -67,6 +72,12 @@ class PolicyServiceImpl final
 
  private:
   using TokenStream = rpc::PulledStream<v1::GenerateStreamResponse>;
+  using SummaryStream = rpc::PulledStream<v1::SummarizeStreamResponse>;
+  // How a summary is made.
+  struct SummaryPlan {
+    nn::SamplingParams params;
+    std::shared_ptr<const ServedAdapter> adapter;
+  };
 
   // Each has `call` (or the stream) answered later, or returns why not.
   absl::Status StartGenerate(rpc::UnaryCall* call, const v1::GenerateRequest* request,
@@ -75,6 +86,8 @@ class PolicyServiceImpl final
                            const v1::GenerateStreamRequest* request);
   absl::Status StartSummarize(rpc::UnaryCall* call, const v1::SummarizeRequest* request,
                               v1::SummarizeResponse* response);
+  absl::Status StartSummarizeStream(const std::shared_ptr<SummaryStream>& stream,
+                                    const v1::SummarizeRequest* request);
   absl::Status StartScoreTokens(rpc::UnaryCall* call, const v1::ScoreTokensRequest* request,
                                 v1::ScoreTokensResponse* response);
 
@@ -89,6 +102,22 @@ class PolicyServiceImpl final
   // Keeps what came, and makes it what it was published as.
   absl::Status Adopt(const wire::ReceivedAdapter& received);
   void ClearChampion();
+  // Has the engine feed the stream, or ends it with the error of `status` or of the engine.
+  template <typename Response>
+  void Stream(const std::shared_ptr<rpc::PulledStream<Response>>& stream,
+              const std::shared_ptr<SequenceFeed>& feed, absl::Status status, GenerateJob job,
+              PolicyEngine::Places* places);
+  absl::StatusOr<SummaryPlan> PlanSummary(const v1::SummarizeRequest& request) const;
+  // The ids of the prompt with the dialogue, whose end is left out where it is too long; the
+  // response gets how many.
+  absl::StatusOr<std::vector<int32_t>> FitDialogue(const std::string& dialogue,
+                                                   const nn::SamplingParams& params,
+                                                   v1::SummarizeResponse* response) const;
+  absl::Status FillSummary(const nn::GeneratedSequence& sequence, const ServedAdapter& adapter,
+                           v1::SummarizeResponse* response) const;
+  // The pinned version; what users get when none is named.
+  absl::StatusOr<std::shared_ptr<const ServedAdapter>> PinForUsers(bool has_version,
+                                                                   int64_t version) const;
   // The pinned version; the newest when `version` is null.
   absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(const int64_t* version) const;
   absl::StatusOr<std::vector<int32_t>> SourceIds(const v1::Prompt& prompt) const;
