@@ -18,7 +18,7 @@ GATEWAY = (SOURCE / "deploy/docker/gateway.conf").read_text(encoding="utf-8")
 SERVICES = ["policy", "reward", "learner", "orchestrator", "review"]
 # Images of others; all the other services are built from this tree.
 OTHERS = ["gateway", "prometheus", "alertmanager", "grafana"]
-PORT = re.compile(r"\$\{MELLOW_BIND:-127\.0\.0\.1\}:\$\{(MELLOW_\w+_PORT):-(\d+)\}:(\d+)")
+PORT = re.compile(r"\$\{(MELLOW_BIND|MELLOW_MONITORING_BIND):-127\.0\.0\.1\}:\$\{(MELLOW_\w+_PORT):-(\d+)\}:(\d+)")
 
 
 def flags_of(service):
@@ -82,7 +82,9 @@ class ComposeFile(unittest.TestCase):
             for entry in re.findall(r'"([^"]+)"', ports[1]) if ports else []:
                 match = PORT.fullmatch(entry)
                 self.assertIsNotNone(match, f"{name}: {entry}")
-                published[match[1]] = (name, match[2], match[3])
+                # TLS on the others' ports does not make these three fit for a network.
+                self.assertEqual(match[1], "MELLOW_MONITORING_BIND" if name in ("prometheus", "alertmanager", "grafana") else "MELLOW_BIND")
+                published[match[2]] = (name, match[3], match[4])
         self.assertEqual(set(published), set(re.findall(r"^(MELLOW_\w+_PORT)=", ENV, re.MULTILINE)))
         self.assertEqual(len({port for _, port, _ in published.values()}), len(published))
         # Policy and reward come and go, and there are several: they are reached through the gateway.
