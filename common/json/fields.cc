@@ -20,9 +20,6 @@ const Value* FieldReader::Find(const char* field) const {
 void FieldReader::Harmless(std::initializer_list<const char*> fields) {
   known_.insert(fields.begin(), fields.end());
 }
-void FieldReader::Harmless(const std::vector<const char*>& fields) {
-  known_.insert(fields.begin(), fields.end());
-}
 
 void FieldReader::Only(const char* field, const Value& value) {
   const Value* found = Find(field);

@@ -37,7 +37,6 @@ class FieldReader {
 
   // Fields whose values change nothing here.
   void Harmless(std::initializer_list<const char*> fields);
-  void Harmless(const std::vector<const char*>& fields);
   // A field of which only this value is implemented; another one is noted as a problem.
   void Only(const char* field, const Value& value);
   // What of the object has not been asked for so far, null aside: `key "NAME" (VALUE) is not
