@@ -328,7 +328,7 @@ std::string IntervalSvg(const IntervalChart& chart) {
     const IntervalRow& row = chart.rows[r];
     const auto series = static_cast<size_t>(row.series);
     const double y = kRow * static_cast<double>(r);
-    const eval::MeanInterval& i = row.interval;
+    const stats::MeanInterval& i = row.interval;
     const std::string value =
         chart.signed_values
             ? absl::StrCat(Signed(i.mean, decimals), " ", SignedInterval(i, decimals))

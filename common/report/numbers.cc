@@ -63,12 +63,12 @@ std::string Count(int64_t number) {
   return digits;
 }
 
-std::string Interval(const eval::MeanInterval& interval, int decimals) {
+std::string Interval(const stats::MeanInterval& interval, int decimals) {
   return absl::StrCat("[", Bound(interval.lower, decimals), ", ", Bound(interval.upper, decimals),
                       "]");
 }
 
-std::string SignedInterval(const eval::MeanInterval& interval, int decimals) {
+std::string SignedInterval(const stats::MeanInterval& interval, int decimals) {
   const auto bound = [&](double value) {
     return absl::StrCat(value > 0 ? "+" : "", Bound(value, decimals));
   };

@@ -23,7 +23,7 @@ std::string AlphaWords(const review::Agreement& agreement) {
 std::string WinWords(const ReviewSummary& r) {
   if (!r.preference.win_rate.has_value())
     return absl::StrCat("Nobody has preferred ", r.arm, " or ", r.baseline, " yet.");
-  const eval::Proportion& win = *r.preference.win_rate;
+  const stats::Proportion& win = *r.preference.win_rate;
   const char* verdict = win.lower > 0.5   ? "people prefer it"
                         : win.upper < 0.5 ? "people prefer the other"
                                           : "which one people prefer cannot be told from noise";

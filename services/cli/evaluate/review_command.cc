@@ -56,7 +56,7 @@ struct ReviewShowOptions {
   std::string format = "csv";
   bool texts = false;
   std::string out;
-  eval::BootstrapOptions bootstrap;
+  stats::BootstrapOptions bootstrap;
 };
 
 void ShowInvitations(const std::vector<review::Invitation>& invitations, const std::string& url,
