@@ -36,7 +36,8 @@ constexpr const char* kRead[] = {
     "peft_version",
 };
 
-// Of how the adapter was trained or is loaded, or details of methods that another field turns on.
+// These say how the adapter was trained or is loaded, or are details of methods that another field
+// turns on.
 constexpr const char* kHarmless[] = {
     "auto_mapping",  "inference_mode", "runtime_config",    "megatron_core",
     "loftq_config",  "eva_config",     "corda_config",      "lora_ga_config",
@@ -65,7 +66,7 @@ bool IsSet(const json::Value& value) {
   return !value.empty();
 }
 
-// Some initialisations also change the base weights, which the adapter then expects; the others are
+// Some initializations also change the base weights, which the adapter then expects; the others are
 // history.
 void CheckInitialisation(FieldReader* fields) {
   constexpr char kField[] = "init_lora_weights";

@@ -31,7 +31,7 @@ class ArrayReader {
  public:
   explicit ArrayReader(absl::string_view text) : text_(text) { Skip(text_.find('[') + 1); }
 
-  // False: no element is left. InvalidArgument: this is no array any more.
+  // False: no element is left. InvalidArgument: this is no array anymore.
   absl::StatusOr<bool> Next(Piece* piece) {
     SkipBlanks();
     if (pos_ == text_.size()) return Bad("the array is never closed");
@@ -146,7 +146,8 @@ class RowReader {
       const absl::string_view start = absl::StripAsciiWhitespace(piece.json);
       // The first line of an object on several.
       if (start == "{" || start == "[" || start == "},")
-        return Bad(piece, "an object on several lines: one a line is wanted, or one array of them");
+        return Bad(piece,
+                   "an object on several lines: one per line is wanted, or one array of them");
       return Bad(piece, fields.status().message());
     }
     for (const json::Member& field : fields->members()) {

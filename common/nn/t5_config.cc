@@ -73,8 +73,8 @@ void ReadHead(json::FieldReader* fields, bool mt5, T5Config* config) {
 void ReadOtherKeys(json::FieldReader* fields) {
   ReadCommonKeys(fields);
   fields->Only("is_encoder_decoder", true);
-  // Of training, of other heads, of the stacks (which set theirs themselves), and of exporters that
-  // transformers does not listen to.
+  // These are fields of training, of other heads, of the stacks (which set theirs themselves), and
+  // of exporters that transformers does not listen to.
   fields->Harmless({"initializer_factor", "classifier_dropout", "problem_type", "id2label",
                     "label2id", "num_labels", "_num_labels", "is_decoder", "add_cross_attention",
                     "n_positions", "scalable_attention"});
@@ -164,6 +164,10 @@ absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view
                                              " counts, not ", config.decoder_start_token_id, " of ",
                                              name));
     config.decoder_start_token_id = *start;
+  } else if (type == "t5" && fields.Find("decoder_start_token_id") == nullptr) {
+    config.warnings.push_back(absl::StrCat(name, ": decoder_start_token_id is missing; taken as ",
+                                           config.decoder_start_token_id,
+                                           ", T5's pad_token_id (transformers does not generate)"));
   }
   config.warnings.insert(config.warnings.end(), config.generation.warnings.begin(),
                          config.generation.warnings.end());

@@ -13,7 +13,7 @@ constexpr char kNotFinite[] = "n/a";
 constexpr double kLargestFixed = 1e15;
 constexpr size_t kShortHashDigits = 12;
 
-// Of an interval: how near to 0 it is matters less than on which side.
+// The bound of an interval: how near to 0 it is matters less than on which side.
 std::string Bound(double value, int decimals) {
   if (!std::isfinite(value) || std::fabs(value) >= kLargestFixed) return Fixed(value, decimals);
   return absl::StrFormat("%.*f", decimals, value == 0 ? 0.0 : value);

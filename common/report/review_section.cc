@@ -61,7 +61,7 @@ Table PreferenceTable(const ReviewSummary& r) {
           .header = {"counted by", absl::StrCat(r.arm, " wins"), absl::StrCat(r.baseline, " wins"),
                      "ties"},
           .rows = {row("dialogues, by majority", r.preference.items),
-                   row("judgements", r.preference.judgements)}};
+                   row("judgments", r.preference.judgements)}};
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ Section ReviewSection(const ReportInput& input) {
   }
   section.blocks.push_back(Paragraph{WinWords(r)});
   section.blocks.push_back(Paragraph{
-      absl::StrCat(Plural(r.judgements, "judgement"), " of ", Count(r.assigned), " wanted, by ",
+      absl::StrCat(Plural(r.judgements, "judgment"), " of ", Count(r.assigned), " wanted, by ",
                    Plural(r.active_annotators, "annotator"), ", on ", Count(r.judged_items), " of ",
                    Plural(r.items, "dialogue"), "; ", Percent(r.overlap_share),
                    " of these were judged by at least two people. Arms were blind and shuffled.")});

@@ -13,7 +13,7 @@
 namespace mellow::review {
 namespace {
 
-// The complete judgements of one item.
+// The complete judgments of one item.
 using ItemVerdicts = std::vector<Verdicts>;
 using Field = std::optional<int> Verdicts::*;
 
@@ -86,7 +86,7 @@ void Count(Preference preference, PreferenceCounts* counts) {
                                            : counts->ties);
 }
 
-// What most of the item's judgements say; a tie when none is said more often than each other one.
+// What most of the item's judgments say; a tie when none is said more often than each other one.
 Preference Majority(const PreferenceCounts& counts) {
   if (counts.wins > counts.losses && counts.wins > counts.ties) return Preference::kArm;
   if (counts.losses > counts.wins && counts.losses > counts.ties) return Preference::kBaseline;
@@ -126,7 +126,7 @@ std::vector<std::string> Notes(const StudyInfo& info, const ReviewSummary& summa
   }
   if (summary.judgements < summary.assigned) {
     notes.push_back(absl::StrCat("The study goes on: ", summary.judgements, " of ",
-                                 summary.assigned, " judgements are there."));
+                                 summary.assigned, " judgments are there."));
   }
   if (summary.judgements > 0 && summary.active_annotators < 2)
     notes.push_back("One person's ratings: nothing can be said about agreement.");

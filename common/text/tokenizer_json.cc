@@ -96,7 +96,7 @@ absl::Status ReadNormalizer(const json::Value& value, const std::string& name,
       });
 }
 
-// Of a pre_tokenizer or a decoder.
+// Reads the Metaspace of a pre_tokenizer or a decoder.
 Metaspace ReadMetaspace(FieldReader* part) {
   Metaspace metaspace;
   metaspace.replacement = part->StringOr("replacement", "");

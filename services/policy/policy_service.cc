@@ -34,7 +34,8 @@ CallContext CallOf(const Call& call) {
 PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string device,
                                      nn::Seq2SeqModel* model, const nn::ModelHash* model_hash,
                                      const text::Tokenizer* tokenizer, AdapterTable* adapters,
-                                     PolicyEngine* engine, obs::Metrics* metrics)
+                                     PolicyEngine* engine, obs::Metrics* metrics,
+                                     rpc::CallLimiter* limiter)
     : options_(options),
       device_(std::move(device)),
       model_(model),
@@ -43,6 +44,7 @@ PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string d
       adapters_(adapters),
       engine_(engine),
       metrics_(metrics),
+      limiter_(limiter),
       sampling_{model->config().generation.Defaults(options.default_max_new_tokens,
                                                     options.max_new_tokens),
                 options.max_new_tokens, model->config().vocab_size},
@@ -55,30 +57,35 @@ grpc::ServerUnaryReactor* PolicyServiceImpl::Generate(grpc::CallbackServerContex
                                                       const v1::GenerateRequest* request,
                                                       v1::GenerateResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartGenerate(call, request, response); });
+      *context, limiter_->Enter(context, WorkOf(*request)),
+      [&](rpc::UnaryCall* call) { return StartGenerate(call, request, response); });
 }
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
-  const std::shared_ptr<TokenStream> stream = TokenStream::Make(*context, &workers_);
-  if (absl::Status status = StartStream(stream, request); !status.ok()) stream->End(status);
-  return stream.get();
+  return TokenStream::Make(
+      *context, &workers_, limiter_->Enter(context, WorkOf(*request)),
+      [&](const std::shared_ptr<TokenStream>& stream) { return StartStream(stream, request); });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::Summarize(grpc::CallbackServerContext* context,
                                                        const v1::SummarizeRequest* request,
                                                        v1::SummarizeResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartSummarize(call, request, response); });
+      *context, limiter_->Enter(context, WorkOf(*request)),
+      [&](rpc::UnaryCall* call) { return StartSummarize(call, request, response); });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerContext* context,
                                                          const v1::ScoreTokensRequest* request,
                                                          v1::ScoreTokensResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartScoreTokens(call, request, response); });
+      *context, limiter_->Enter(context, WorkOf(*request)),
+      [&](rpc::UnaryCall* call) { return StartScoreTokens(call, request, response); });
 }
 grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                grpc::ServerReader<common::v1::AdapterChunk>* reader,
                                                v1::PublishAdapterResponse* response) {
-  return rpc::Answer(*context, [&] { return PublishAdapterImpl(*reader, *response); });
+  return limiter_->Answer(context, [&] {
+    return rpc::Answer(*context, [&] { return PublishAdapterImpl(*reader, *response); });
+  });
 }
 
 absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(
@@ -391,33 +398,33 @@ absl::Status PolicyServiceImpl::StartScoreTokens(rpc::UnaryCall* call,
   return engine_->Submit(std::move(job));
 }
 
-int64_t PolicyServiceImpl::WorkOf(const google::protobuf::Message& request) const {
+int64_t PolicyServiceImpl::WorkOf(int64_t max_new_tokens, int64_t beams) const {
   // Fields may be wrong in every way: what is, is refused later.
-  const auto rows = [this](int64_t max_new_tokens, int64_t beams) {
-    const int64_t each = options_.default_max_new_tokens;
-    const int64_t tokens = std::clamp<int64_t>(
-        max_new_tokens == 0 ? sampling_.defaults.max_new_tokens : max_new_tokens, each,
-        std::max<int64_t>(each, options_.max_new_tokens));
-    return std::clamp<int64_t>(beams == 0 ? sampling_.defaults.num_beams : beams, 1,
-                               options_.max_rows) *
-           ((tokens + each - 1) / each);
-  };
-  if (const auto* summarize = dynamic_cast<const v1::SummarizeRequest*>(&request))
-    return rows(summarize->max_new_tokens(), 0);
-  if (const auto* stream = dynamic_cast<const v1::GenerateStreamRequest*>(&request))
-    return rows(stream->sampling().max_new_tokens(), 1);
-  if (const auto* score = dynamic_cast<const v1::ScoreTokensRequest*>(&request))
-    return score->pairs_size();
-  if (const auto* generate = dynamic_cast<const v1::GenerateRequest*>(&request)) {
-    const v1::SamplingParams& sampling = generate->sampling();
-    int64_t work = 0;
-    for (const v1::Prompt& prompt : generate->prompts())
-      work +=
-          rows(prompt.has_max_new_tokens() ? prompt.max_new_tokens() : sampling.max_new_tokens(),
+  const int64_t each = options_.default_max_new_tokens;
+  const int64_t tokens =
+      std::clamp<int64_t>(max_new_tokens == 0 ? sampling_.defaults.max_new_tokens : max_new_tokens,
+                          each, std::max<int64_t>(each, options_.max_new_tokens));
+  return std::clamp<int64_t>(beams == 0 ? sampling_.defaults.num_beams : beams, 1,
+                             options_.max_rows) *
+         ((tokens + each - 1) / each);
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::GenerateRequest& request) const {
+  const v1::SamplingParams& sampling = request.sampling();
+  int64_t work = 0;
+  for (const v1::Prompt& prompt : request.prompts())
+    work +=
+        WorkOf(prompt.has_max_new_tokens() ? prompt.max_new_tokens() : sampling.max_new_tokens(),
                sampling.num_beams());
-    return work;
-  }
-  return 1;
+  return work;
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::GenerateStreamRequest& request) const {
+  return WorkOf(request.sampling().max_new_tokens(), 1);
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::SummarizeRequest& request) const {
+  return WorkOf(request.max_new_tokens(), 0);
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::ScoreTokensRequest& request) const {
+  return request.pairs_size();
 }
 
 absl::Status PolicyServiceImpl::PublishAdapterImpl(
@@ -440,7 +447,7 @@ void PolicyServiceImpl::ClearChampion() {
   adapters_->ClearChampion();
   metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
                     {{"version", "none"}, {"hash", ""}});
-  obs::Log(obs::Severity::kInfo, "no champion any more");
+  obs::Log(obs::Severity::kInfo, "no champion anymore");
 }
 
 absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
@@ -479,18 +486,21 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
   return absl::OkStatus();
 }
 
-grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext*, const v1::ListAdaptersRequest*,
+grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext* context,
+                                             const v1::ListAdaptersRequest*,
                                              v1::ListAdaptersResponse* response) {
-  std::vector<std::shared_ptr<const ServedAdapter>> list = adapters_->List();
-  if (const auto champion = adapters_->Champion(); champion != nullptr) {
-    *response->mutable_champion() = ToProto(*champion);
-    const auto at = std::lower_bound(
-        list.begin(), list.end(), champion->version,
-        [](const auto& adapter, int64_t version) { return adapter->version < version; });
-    if (at == list.end() || (*at)->version != champion->version) list.insert(at, champion);
-  }
-  for (const auto& adapter : list) *response->add_adapters() = ToProto(*adapter);
-  return grpc::Status::OK;
+  return limiter_->Answer(context, [&] {
+    std::vector<std::shared_ptr<const ServedAdapter>> list = adapters_->List();
+    if (const auto champion = adapters_->Champion(); champion != nullptr) {
+      *response->mutable_champion() = ToProto(*champion);
+      const auto at = std::lower_bound(
+          list.begin(), list.end(), champion->version,
+          [](const auto& adapter, int64_t version) { return adapter->version < version; });
+      if (at == list.end() || (*at)->version != champion->version) list.insert(at, champion);
+    }
+    for (const auto& adapter : list) *response->add_adapters() = ToProto(*adapter);
+    return absl::OkStatus();
+  });
 }
 
 common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
@@ -507,24 +517,27 @@ common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
                                         v1::GetInfoResponse* response) {
-  const nn::T5Config& config = model_->config();
-  *response->mutable_capacity() = Capacity();
-  response->set_vocab_size(config.vocab_size);
-  response->set_d_model(config.d_model);
-  response->set_num_layers(config.num_layers);
-  response->set_num_decoder_layers(config.num_decoder_layers);
-  response->set_parameters(model_->parameter_count());
-  response->set_max_new_tokens(options_.max_new_tokens);
-  response->set_max_source_tokens(options_.SourceTokens());
-  *response->mutable_newest() = ToProto(*adapters_->Newest());
-  response->set_model_sha256(model_hash_->Get().value_or(""));
-  *response->mutable_default_sampling() = ToProto(sampling_.defaults);
-  response->mutable_eos_token_ids()->Add(config.eos_token_ids.begin(), config.eos_token_ids.end());
-  response->set_decoder_start_token_id(config.decoder_start_token_id);
-  response->mutable_warnings()->Add(config.warnings.begin(), config.warnings.end());
-  return grpc::Status::OK;
+  return limiter_->Answer(context, [&] {
+    const nn::T5Config& config = model_->config();
+    *response->mutable_capacity() = Capacity();
+    response->set_vocab_size(config.vocab_size);
+    response->set_d_model(config.d_model);
+    response->set_num_layers(config.num_layers);
+    response->set_num_decoder_layers(config.num_decoder_layers);
+    response->set_parameters(model_->parameter_count());
+    response->set_max_new_tokens(options_.max_new_tokens);
+    response->set_max_source_tokens(options_.SourceTokens());
+    *response->mutable_newest() = ToProto(*adapters_->Newest());
+    response->set_model_sha256(model_hash_->Get().value_or(""));
+    *response->mutable_default_sampling() = ToProto(sampling_.defaults);
+    response->mutable_eos_token_ids()->Add(config.eos_token_ids.begin(),
+                                           config.eos_token_ids.end());
+    response->set_decoder_start_token_id(config.decoder_start_token_id);
+    response->mutable_warnings()->Add(config.warnings.begin(), config.warnings.end());
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace mellow::policy

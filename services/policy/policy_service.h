@@ -34,7 +34,8 @@ class PolicyServiceImpl final
  public:
   PolicyServiceImpl(const PolicyOptions& options, std::string device, nn::Seq2SeqModel* model,
                     const nn::ModelHash* model_hash, const text::Tokenizer* tokenizer,
-                    AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics);
+                    AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics,
+                    rpc::CallLimiter* limiter = rpc::CallLimiter::None());
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -57,7 +58,10 @@ class PolicyServiceImpl final
 
   // What a request counts as against its client's limits: one for each prompt and beam and every
   // --default-max-new-tokens that it may generate, or for each pair to score.
-  [[nodiscard]] int64_t WorkOf(const google::protobuf::Message& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::GenerateRequest& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::GenerateStreamRequest& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::SummarizeRequest& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::ScoreTokensRequest& request) const;
   // Device, threads, budget and the speed of now.
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
 
@@ -74,6 +78,8 @@ class PolicyServiceImpl final
   absl::Status StartScoreTokens(rpc::UnaryCall* call, const v1::ScoreTokensRequest* request,
                                 v1::ScoreTokensResponse* response);
 
+  // What prompts that may have so many tokens and beams (0: the defaults) count as.
+  [[nodiscard]] int64_t WorkOf(int64_t max_new_tokens, int64_t beams) const;
   absl::Status PublishAdapterImpl(grpc::ServerReader<common::v1::AdapterChunk>& reader,
                                   v1::PublishAdapterResponse& response);
 
@@ -96,6 +102,7 @@ class PolicyServiceImpl final
   AdapterTable* const adapters_;
   PolicyEngine* const engine_;
   obs::Metrics* const metrics_;
+  rpc::CallLimiter* const limiter_;
   const SamplingContext sampling_;
   obs::Gauge adapter_version_;
   // Texts to tokens and back, outside gRPC's threads and the engine's. Last: what it still does

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <string>
@@ -17,9 +18,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/rpc/call.h"
+#include "common/rpc/client.h"
 #include "common/sync/mutex.h"
-#include "services/cli/cluster/policy_client.h"
-#include "services/cli/cluster/reward_client.h"
+#include "mellow/policy/v1/policy.grpc.pb.h"
+#include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/cli/terminal/json_lines.h"
 
 namespace {
@@ -44,8 +47,10 @@ class Users {
  public:
   Users(const Options& options, std::vector<std::string> dialogues)
       : options_(options), dialogues_(std::move(dialogues)) {
-    for (const std::string& address : options.policies) policies_.emplace_back(address);
-    for (const std::string& address : options.rewards) rewards_.emplace_back(address);
+    for (const std::string& address : options.policies)
+      policies_.push_back(mellow::rpc::MakeChannel(address));
+    for (const std::string& address : options.rewards)
+      rewards_.push_back(mellow::rpc::MakeChannel(address));
   }
 
   void Run(std::stop_token stop, unsigned seed) {
@@ -102,7 +107,9 @@ class Users {
   Answer Summarize(size_t target, const std::string& dialogue, absl::Duration timeout) {
     mellow::policy::v1::SummarizeRequest request;
     request.set_dialogue(dialogue);
-    const auto response = policies_[target].Summarize(request, timeout);
+    const auto response =
+        mellow::rpc::Call(policies_[target], "policy", timeout,
+                          &mellow::policy::v1::PolicyService::Stub::Summarize, request);
     if (!response.ok()) return {.status = response.status()};
     return {.question = absl::StrCat(response->adapter().sha256(), " ", dialogue),
             .text = response->summary()};
@@ -111,15 +118,17 @@ class Users {
   Answer Score(size_t target, const std::string& dialogue, absl::Duration timeout) {
     mellow::reward::v1::ScoreRequest request;
     request.add_texts(dialogue);
-    const auto response = rewards_[target].Score(request, timeout);
+    const auto response =
+        mellow::rpc::Call(rewards_[target], "reward", timeout,
+                          &mellow::reward::v1::RewardService::Stub::Score, request);
     if (!response.ok()) return {.status = response.status()};
     return {.question = dialogue, .text = response->SerializeAsString()};
   }
 
   const Options options_;
   const std::vector<std::string> dialogues_;
-  std::vector<mellow::cli::PolicyClient> policies_;
-  std::vector<mellow::cli::RewardClient> rewards_;
+  std::vector<std::shared_ptr<grpc::Channel>> policies_;
+  std::vector<std::shared_ptr<grpc::Channel>> rewards_;
   std::atomic<int64_t> started_ = 0;
   Mutex mutex_;
   std::map<std::string, std::string> answers_ ABSL_GUARDED_BY(mutex_);

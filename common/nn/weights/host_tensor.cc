@@ -1,10 +1,12 @@
 #include "common/nn/weights/host_tensor.h"
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "absl/base/casts.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -14,7 +16,7 @@ namespace {
 // A checkpoint of the wrong architecture has hundreds of problems; the first ones tell enough.
 constexpr size_t kMaxProblems = 24;
 
-// The conversions below are free of branches, so that the compiler vectorises the loops.
+// The conversions below are free of branches, so that the compiler vectorizes the loops.
 float HalfToFloat(uint16_t half) {
   const uint32_t magnitude = (half & 0x7fffu) << 13;
   const uint32_t exponent = magnitude & 0x0f800000u;
@@ -171,6 +173,7 @@ const HostTensor* TensorReader::Get(const std::string& name, const std::vector<i
   used_[name] = true;
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
+    missing_.push_back(name);
     problems_.push_back(absl::StrCat("missing ", name, " ", ShapeString(shape)));
     return nullptr;
   }
@@ -187,7 +190,26 @@ std::vector<float> TensorReader::Float32(const std::string& name, std::vector<in
   return std::vector<float>(static_cast<size_t>(CheckedElements(shape).value_or(0)));
 }
 
+// What stands before every missing name in the file; empty: nothing does.
+std::string TensorReader::PrefixOfMissing() const {
+  if (missing_.empty()) return "";
+  for (const auto& [name, tensor] : tensors_) {
+    if (!absl::EndsWith(name, "." + missing_[0])) continue;
+    const std::string prefix = name.substr(0, name.size() - missing_[0].size());
+    const bool all = std::all_of(missing_.begin(), missing_.end(), [&](const std::string& missing) {
+      return tensors_.count(prefix + missing) != 0;
+    });
+    if (all) return prefix;
+  }
+  return "";
+}
+
 absl::Status TensorReader::Finish() const {
+  if (const std::string prefix = PrefixOfMissing(); !prefix.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the tensors do not fit the model: their names begin with \"", prefix, "\" (\"", prefix,
+        missing_[0], "\"), as a wrapper saves them; expected \"", missing_[0], "\""));
+  }
   std::vector<std::string> problems = problems_;
   for (const auto& [name, tensor] : tensors_) {
     if (used_.count(name) == 0)

@@ -66,7 +66,8 @@ using TensorMap = std::map<std::string, HostTensor>;
 //   w.q = reader.Float32("encoder.q.weight", {768, 768});
 //   MELLOW_RETURN_IF_ERROR(reader.Finish());
 // Finish: FailedPrecondition listing missing, mis-shaped and (unless ignored) unexpected tensors by
-// name.
+// name; where all that is missing is there behind one prefix ("module."), as wrappers save a model,
+// it says that instead.
 class TensorReader {
  public:
   explicit TensorReader(const TensorMap& tensors) : tensors_(tensors) {}
@@ -80,8 +81,11 @@ class TensorReader {
   [[nodiscard]] absl::Status Finish() const;
 
  private:
+  [[nodiscard]] std::string PrefixOfMissing() const;
+
   const TensorMap& tensors_;
   std::map<std::string, bool> used_;
+  std::vector<std::string> missing_;
   std::vector<std::string> problems_;
 };
 

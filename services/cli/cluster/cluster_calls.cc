@@ -9,11 +9,18 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
+#include "common/rpc/call.h"
+#include "common/rpc/client.h"
 #include "common/rpc/status.h"
+#include "mellow/policy/v1/policy.grpc.pb.h"
+#include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/cli/cluster/cluster_file.h"
 
 namespace mellow::cli {
 namespace {
+
+using PolicyStub = policy::v1::PolicyService::Stub;
+using RewardStub = reward::v1::RewardService::Stub;
 
 constexpr absl::Duration kCallTimeout = absl::Minutes(30);
 constexpr absl::Duration kShortCallTimeout = absl::Seconds(10);
@@ -30,13 +37,17 @@ absl::Status CheckSize(size_t bytes) {
       absl::StrCat("a request of ", bytes, " bytes: the servers take at most ", kMaxRequestBytes));
 }
 
-template <typename Client>
-absl::StatusOr<std::string> OneModel(const std::string& folder, const char* role) {
+// `get_info`: the role's method.
+template <typename Stub, typename Request, typename Response>
+absl::StatusOr<std::string> OneModel(const std::string& folder, const char* role,
+                                     grpc::Status (Stub::*get_info)(grpc::ClientContext*,
+                                                                    const Request&, Response*)) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> servers, ServicesOfRole(folder, role));
   std::string hash;
   std::string whose;
   for (const ServiceEntry& server : servers) {
-    const auto info = Client(server.address).GetInfo(kShortCallTimeout);
+    const auto info = rpc::Call(rpc::MakeChannel(server.address), server.name, kShortCallTimeout,
+                                get_info, Request());
     // One that restarts is no reason to stop: calls go to the others meanwhile.
     if (!info.ok() || info->model_sha256().empty()) continue;
     const std::string name = absl::StrCat(server.name, " (", info->capacity().model(), ", sha256 ",
@@ -53,87 +64,75 @@ absl::StatusOr<std::string> OneModel(const std::string& folder, const char* role
 
 }  // namespace
 
-template <typename Client>
-absl::StatusOr<std::shared_ptr<Client>> ClusterCalls::Next(
-    const char* role, std::map<std::string, std::shared_ptr<Client>>* clients) {
+absl::StatusOr<ClusterCalls::Server> ClusterCalls::Next(const char* role) {
   // Read every time: a restarted server may have another address.
   MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> servers, ServicesOfRole(folder_, role));
   const std::string& address = servers[turn_++ % servers.size()].address;
   MutexLock lock(&mutex_);
-  std::shared_ptr<Client>& client = (*clients)[address];
-  if (client == nullptr) client = std::make_shared<Client>(address);
-  return client;
+  std::shared_ptr<grpc::Channel>& channel = channels_[address];
+  if (channel == nullptr) channel = rpc::MakeChannel(address);
+  return Server{absl::StrCat(role, " at ", address), channel};
 }
 
-template <typename Client, typename Response, typename Call>
-absl::StatusOr<Response> ClusterCalls::Persist(
-    const char* role, std::map<std::string, std::shared_ptr<Client>>* clients, const Call& call) {
-  const SteadyTime deadline = SteadyTime::Now() + patience_;
-  absl::Duration pause = kFirstPause;
-  while (true) {
-    MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<Client> client, Next(role, clients));
-    absl::StatusOr<Response> response = call(*client);
-    if (response.ok() || !rpc::IsRetryable(response.status()) ||
-        SteadyTime::Now() + pause > deadline)
-      return response;
-    absl::SleepFor(pause);
-    pause = std::min(pause * 2, kLongestPause);
-  }
+template <typename Method, typename Request>
+auto ClusterCalls::Retry(const char* role, absl::Duration timeout, Method method,
+                         const Request& request) {
+  using Answer = decltype(rpc::Call(nullptr, "", timeout, method, request));
+  const auto call = [&]() -> Answer {
+    MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
+    const SteadyTime deadline = SteadyTime::Now() + patience_;
+    absl::Duration pause = kFirstPause;
+    while (true) {
+      MELLOW_ASSIGN_OR_RETURN(const Server server, Next(role));
+      Answer answer = rpc::Call(server.channel, server.name, timeout, method, request);
+      if (answer.ok() || !rpc::IsRetryable(answer.status()) || SteadyTime::Now() + pause > deadline)
+        return answer;
+      absl::SleepFor(pause);
+      pause = std::min(pause * 2, kLongestPause);
+    }
+  };
+  return call();
 }
 
 absl::StatusOr<policy::v1::SummarizeResponse> ClusterCalls::Summarize(
     const policy::v1::SummarizeRequest& request) {
-  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
-  return Persist<PolicyClient, policy::v1::SummarizeResponse>(
-      "policy", &policies_,
-      [&](const PolicyClient& c) { return c.Summarize(request, kCallTimeout); });
+  return Retry("policy", kCallTimeout, &PolicyStub::Summarize, request);
 }
 
 absl::StatusOr<policy::v1::GenerateResponse> ClusterCalls::Generate(
     const policy::v1::GenerateRequest& request) {
-  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
-  return Persist<PolicyClient, policy::v1::GenerateResponse>(
-      "policy", &policies_,
-      [&](const PolicyClient& c) { return c.Generate(request, kCallTimeout); });
+  return Retry("policy", kCallTimeout, &PolicyStub::Generate, request);
 }
 
 absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
     const reward::v1::ScoreRequest& request) {
-  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
-  return Persist<RewardClient, reward::v1::ScoreResponse>(
-      "reward", &rewards_, [&](const RewardClient& c) { return c.Score(request, kCallTimeout); });
+  return Retry("reward", kCallTimeout, &RewardStub::Score, request);
 }
 
 absl::StatusOr<policy::v1::ScoreTokensResponse> ClusterCalls::ScoreTokens(
     const policy::v1::ScoreTokensRequest& request) {
-  MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
-  return Persist<PolicyClient, policy::v1::ScoreTokensResponse>(
-      "policy", &policies_,
-      [&](const PolicyClient& c) { return c.ScoreTokens(request, kCallTimeout); });
+  return Retry("policy", kCallTimeout, &PolicyStub::ScoreTokens, request);
 }
 
 absl::StatusOr<policy::v1::GetInfoResponse> ClusterCalls::PolicyInfo() {
-  return Persist<PolicyClient, policy::v1::GetInfoResponse>(
-      "policy", &policies_, [](const PolicyClient& c) { return c.GetInfo(kShortCallTimeout); });
+  return Retry("policy", kShortCallTimeout, &PolicyStub::GetInfo, policy::v1::GetInfoRequest());
 }
 
 absl::StatusOr<reward::v1::GetInfoResponse> ClusterCalls::RewardInfo() {
-  return Persist<RewardClient, reward::v1::GetInfoResponse>(
-      "reward", &rewards_, [](const RewardClient& c) { return c.GetInfo(kShortCallTimeout); });
+  return Retry("reward", kShortCallTimeout, &RewardStub::GetInfo, reward::v1::GetInfoRequest());
 }
 
 absl::StatusOr<std::string> ClusterCalls::PolicyModelHash() const {
-  return OneModel<PolicyClient>(folder_, "policy");
+  return OneModel(folder_, "policy", &PolicyStub::GetInfo);
 }
 
 absl::StatusOr<std::string> ClusterCalls::RewardModelHash() const {
-  return OneModel<RewardClient>(folder_, "reward");
+  return OneModel(folder_, "reward", &RewardStub::GetInfo);
 }
 
 absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {
-  return Persist<PolicyClient, policy::v1::ListAdaptersResponse>(
-      "policy", &policies_,
-      [](const PolicyClient& c) { return c.ListAdapters(kShortCallTimeout); });
+  return Retry("policy", kShortCallTimeout, &PolicyStub::ListAdapters,
+               policy::v1::ListAdaptersRequest());
 }
 
 absl::Status ClusterCalls::CheckAdapter(int64_t version) {

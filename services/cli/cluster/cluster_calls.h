@@ -15,8 +15,10 @@
 #include "common/sync/mutex.h"
 #include "mellow/policy/v1/policy.pb.h"
 #include "mellow/reward/v1/reward.pb.h"
-#include "services/cli/cluster/policy_client.h"
-#include "services/cli/cluster/reward_client.h"
+
+namespace grpc {
+class Channel;
+}  // namespace grpc
 
 namespace mellow::cli {
 
@@ -36,7 +38,7 @@ class ClusterCalls {
       const reward::v1::ScoreRequest& request);
   [[nodiscard]] absl::StatusOr<policy::v1::ScoreTokensResponse> ScoreTokens(
       const policy::v1::ScoreTokensRequest& request);
-  // Of one of the servers.
+  // Asks one of the servers.
   [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> PolicyInfo();
   [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> RewardInfo();
   // What GetInfo calls model_sha256, of every server that answers; empty: none knows.
@@ -49,21 +51,22 @@ class ClusterCalls {
   [[nodiscard]] absl::Status CheckAdapter(int64_t version);
 
  private:
-  template <typename Client, typename Response, typename Call>
-  absl::StatusOr<Response> Persist(const char* role,
-                                   std::map<std::string, std::shared_ptr<Client>>* clients,
-                                   const Call& call);
-  template <typename Client>
-  absl::StatusOr<std::shared_ptr<Client>> Next(
-      const char* role, std::map<std::string, std::shared_ptr<Client>>* clients);
+  // The method of one server after the other, until one answers or patience ends.
+  template <typename Method, typename Request>
+  auto Retry(const char* role, absl::Duration timeout, Method method, const Request& request);
+
+  struct Server {
+    std::string name;  // for messages
+    std::shared_ptr<grpc::Channel> channel;
+  };
+  absl::StatusOr<Server> Next(const char* role);
 
   const std::string folder_;
   const absl::Duration patience_;
   std::atomic<size_t> turn_{0};
   Mutex mutex_;
-  std::map<std::string, std::shared_ptr<PolicyClient>> policies_
+  std::map<std::string, std::shared_ptr<grpc::Channel>> channels_
       ABSL_GUARDED_BY(mutex_);  // by address
-  std::map<std::string, std::shared_ptr<RewardClient>> rewards_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::cli

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/rpc/call.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
@@ -23,19 +24,7 @@ constexpr absl::Duration kStopTimeout = absl::Minutes(10);
 // Sends an adapter, and waits until the nodes serve it.
 constexpr absl::Duration kPromoteTimeout = absl::Minutes(5);
 
-template <typename Request, typename Response>
-absl::StatusOr<Response> Call(const std::shared_ptr<grpc::Channel>& channel,
-                              const std::string& peer, absl::Duration timeout,
-                              const Request& request,
-                              grpc::Status (v1::OrchestratorService::Stub::*method)(
-                                  grpc::ClientContext*, const Request&, Response*)) {
-  v1::OrchestratorService::Stub stub(channel);
-  grpc::ClientContext context;
-  rpc::SetTimeout(&context, timeout);
-  Response response;
-  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus((stub.*method)(&context, request, &response), peer));
-  return response;
-}
+using Stub = v1::OrchestratorService::Stub;
 
 }  // namespace
 
@@ -49,56 +38,52 @@ absl::StatusOr<std::string> OrchestratorClient::StartRun(const v1::RunSpec& spec
   v1::StartRunRequest request;
   *request.mutable_spec() = spec;
   request.set_request_id(request_id);
-  MELLOW_ASSIGN_OR_RETURN(
-      const v1::StartRunResponse response,
-      Call(channel_, peer_, kCallTimeout, request, &v1::OrchestratorService::Stub::StartRun));
+  MELLOW_ASSIGN_OR_RETURN(const v1::StartRunResponse response,
+                          rpc::Call(channel_, peer_, kCallTimeout, &Stub::StartRun, request));
   return response.run_id();
 }
 
 absl::StatusOr<v1::Run> OrchestratorClient::GetRun(const std::string& run_id) {
   v1::GetRunRequest request;
   request.set_run_id(run_id);
-  MELLOW_ASSIGN_OR_RETURN(
-      v1::GetRunResponse response,
-      Call(channel_, peer_, kCallTimeout, request, &v1::OrchestratorService::Stub::GetRun));
+  MELLOW_ASSIGN_OR_RETURN(v1::GetRunResponse response,
+                          rpc::Call(channel_, peer_, kCallTimeout, &Stub::GetRun, request));
   return std::move(*response.mutable_run());
 }
 
 absl::StatusOr<v1::Run> OrchestratorClient::StopRun(const std::string& run_id) {
   v1::StopRunRequest request;
   request.set_run_id(run_id);
-  MELLOW_ASSIGN_OR_RETURN(
-      v1::StopRunResponse response,
-      Call(channel_, peer_, kStopTimeout, request, &v1::OrchestratorService::Stub::StopRun));
+  MELLOW_ASSIGN_OR_RETURN(v1::StopRunResponse response,
+                          rpc::Call(channel_, peer_, kStopTimeout, &Stub::StopRun, request));
   return std::move(*response.mutable_run());
 }
 
 absl::StatusOr<v1::Run> OrchestratorClient::ResumeRun(const std::string& run_id) {
   v1::ResumeRunRequest request;
   request.set_run_id(run_id);
-  MELLOW_ASSIGN_OR_RETURN(
-      v1::ResumeRunResponse response,
-      Call(channel_, peer_, kCallTimeout, request, &v1::OrchestratorService::Stub::ResumeRun));
+  MELLOW_ASSIGN_OR_RETURN(v1::ResumeRunResponse response,
+                          rpc::Call(channel_, peer_, kCallTimeout, &Stub::ResumeRun, request));
   return std::move(*response.mutable_run());
 }
 
 absl::StatusOr<std::vector<v1::Node>> OrchestratorClient::ListNodes() {
-  MELLOW_ASSIGN_OR_RETURN(const v1::ListNodesResponse response,
-                          Call(channel_, peer_, kCallTimeout, v1::ListNodesRequest(),
-                               &v1::OrchestratorService::Stub::ListNodes));
+  MELLOW_ASSIGN_OR_RETURN(
+      const v1::ListNodesResponse response,
+      rpc::Call(channel_, peer_, kCallTimeout, &Stub::ListNodes, v1::ListNodesRequest()));
   return std::vector<v1::Node>(response.nodes().begin(), response.nodes().end());
 }
 
 absl::StatusOr<std::vector<v1::Run>> OrchestratorClient::ListRuns() {
-  MELLOW_ASSIGN_OR_RETURN(const v1::ListRunsResponse response,
-                          Call(channel_, peer_, kCallTimeout, v1::ListRunsRequest(),
-                               &v1::OrchestratorService::Stub::ListRuns));
+  MELLOW_ASSIGN_OR_RETURN(
+      const v1::ListRunsResponse response,
+      rpc::Call(channel_, peer_, kCallTimeout, &Stub::ListRuns, v1::ListRunsRequest()));
   return std::vector<v1::Run>(response.runs().begin(), response.runs().end());
 }
 
 absl::StatusOr<v1::PromotionEvent> OrchestratorClient::PromoteAdapter(
     const v1::PromoteAdapterRequest::Order& order, const adapters::PeftFiles* files) {
-  v1::OrchestratorService::Stub stub(channel_);
+  Stub stub(channel_);
   grpc::ClientContext context;
   rpc::SetTimeout(&context, kPromoteTimeout);
   v1::PromoteAdapterResponse response;
@@ -126,56 +111,27 @@ absl::StatusOr<v1::PromotionEvent> OrchestratorClient::RollBackChampion(
   v1::RollBackChampionRequest request;
   request.set_request_id(request_id);
   request.set_reason(reason);
-  MELLOW_ASSIGN_OR_RETURN(v1::RollBackChampionResponse response,
-                          Call(channel_, peer_, kPromoteTimeout, request,
-                               &v1::OrchestratorService::Stub::RollBackChampion));
+  MELLOW_ASSIGN_OR_RETURN(
+      v1::RollBackChampionResponse response,
+      rpc::Call(channel_, peer_, kPromoteTimeout, &Stub::RollBackChampion, request));
   return std::move(*response.mutable_event());
 }
 
 absl::StatusOr<v1::ListPromotionsResponse> OrchestratorClient::ListPromotions() {
-  return Call(channel_, peer_, kCallTimeout, v1::ListPromotionsRequest(),
-              &v1::OrchestratorService::Stub::ListPromotions);
+  return rpc::Call(channel_, peer_, kCallTimeout, &Stub::ListPromotions,
+                   v1::ListPromotionsRequest());
 }
 
 absl::Status OrchestratorClient::WatchRun(
     const std::string& run_id, int after_step,
     const std::function<void(const v1::WatchRunResponse&)>& on_event) {
-  v1::OrchestratorService::Stub stub(channel_);
-  grpc::ClientContext context;
-  {
-    MutexLock lock(&mutex_);
-    if (cancelled_) return absl::CancelledError("watching was cancelled");
-    watching_ = &context;
-  }
   v1::WatchRunRequest request;
   request.set_run_id(run_id);
   request.set_after_step(after_step);
-  const auto reader = stub.WatchRun(&context, request);
-  v1::WatchRunResponse event;
-  bool ended = false;
-  while (reader->Read(&event)) {
-    ended = event.has_ended();
-    on_event(event);
-  }
-  const grpc::Status status = reader->Finish();
-  bool cancelled;
-  {
-    MutexLock lock(&mutex_);
-    watching_ = nullptr;
-    cancelled = cancelled_;
-  }
-  if (ended) return absl::OkStatus();
-  if (cancelled) return absl::CancelledError("watching was cancelled");
-  if (status.ok())
-    return absl::UnavailableError(
-        absl::StrCat(peer_, ": the stream of run ", run_id, " ended before the run"));
-  return rpc::FromGrpcStatus(status, peer_);
+  return watch_.Follow(channel_, peer_, absl::StrCat("run ", run_id), &Stub::WatchRun, request,
+                       on_event);
 }
 
-void OrchestratorClient::CancelWatch() {
-  MutexLock lock(&mutex_);
-  cancelled_ = true;
-  if (watching_ != nullptr) watching_->TryCancel();
-}
+void OrchestratorClient::CancelWatch() { watch_.Cancel(); }
 
 }  // namespace mellow::cli

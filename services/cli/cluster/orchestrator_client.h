@@ -9,13 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/adapters/peft.h"
-#include "common/sync/mutex.h"
+#include "common/rpc/watch.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
-
-namespace grpc {
-class Channel;
-class ClientContext;
-}  // namespace grpc
 
 namespace mellow::cli {
 
@@ -57,9 +52,7 @@ class OrchestratorClient {
   std::string address_;
   std::string peer_;  // for messages
   std::shared_ptr<grpc::Channel> channel_;
-  Mutex mutex_;
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::ClientContext* watching_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  rpc::Watch watch_;
 };
 
 }  // namespace mellow::cli

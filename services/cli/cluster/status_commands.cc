@@ -17,12 +17,13 @@
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
 #include "common/json/value.h"
+#include "common/rpc/call.h"
 #include "common/rpc/client.h"
+#include "mellow/policy/v1/policy.grpc.pb.h"
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
 #include "services/cli/cluster/orchestrator_client.h"
-#include "services/cli/cluster/policy_client.h"
 #include "services/cli/cluster/process.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
@@ -30,6 +31,8 @@
 
 namespace mellow::cli {
 namespace {
+
+using PolicyStub = policy::v1::PolicyService::Stub;
 
 constexpr absl::Duration kTimeout = absl::Seconds(3);
 
@@ -71,7 +74,8 @@ std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
   std::vector<GenerationRow> rows;
   for (const ServiceEntry& service : cluster.services) {
     if (service.role != "policy") continue;
-    const auto info = PolicyClient(service.address).GetInfo(kTimeout);
+    const auto info = rpc::Call(rpc::MakeChannel(service.address), service.name, kTimeout,
+                                &PolicyStub::GetInfo, policy::v1::GetInfoRequest());
     std::string text;
     if (!info.ok() ||
         !google::protobuf::util::MessageToJsonString(info->default_sampling(), &text, options).ok())
@@ -88,7 +92,8 @@ AdapterRows CollectAdapters(const ClusterFile& cluster) {
   for (const ServiceEntry& service : cluster.services) {
     if (service.role != "policy") continue;
     // One that does not answer is shown as such by `status`.
-    const auto adapters = PolicyClient(service.address).ListAdapters(kTimeout);
+    const auto adapters = rpc::Call(rpc::MakeChannel(service.address), service.name, kTimeout,
+                                    &PolicyStub::ListAdapters, policy::v1::ListAdaptersRequest());
     if (!adapters.ok()) continue;
     for (const common::v1::AdapterRef& adapter : adapters->adapters()) {
       AdapterRow& row = rows[adapter.version()];

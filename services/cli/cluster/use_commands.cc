@@ -121,10 +121,10 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   };
   auto summarize_options = std::make_shared<UseOptions>();
   CLI::App* summarize = app->add_subcommand(
-      "summarize", "Summarise dialogues: JSON lines {\"dialogue\": ...} on standard input");
+      "summarize", "Summarize dialogues: JSON lines {\"dialogue\": ...} on standard input");
   add_common(summarize, summarize_options.get());
   summarize->add_option("--adapter", summarize_options->adapter,
-                        "Adapter version; 0 is the bare model [the newest]");
+                        "Adapter version; 0 is the base model [the newest]");
   summarize->add_option("--max-new-tokens", summarize_options->max_new_tokens,
                         "Longest summary [the server's default]");
   summarize->add_flag(

@@ -76,9 +76,9 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   sub->add_option("--set", o->overrides, "FIELD=VALUE of the run file")
       ->allow_extra_args(false)
       ->needs(run);
-  sub->add_option("--column", o->what.column, "Of the dialogues")->capture_default_str();
+  sub->add_option("--column", o->what.column, "Column of the dialogues")->capture_default_str();
   sub->add_option("--summary-column", o->what.summary_column,
-                  "Of the summaries [summary, where there is one]");
+                  "Column of the summaries [summary, where there is one]");
   sub->add_option("--model", o->what.model, "Model folder whose tokenizer counts tokens")
       ->transform(wire::ModelFolder());
   sub->add_option("--prompt-template", o->what.prompt_template, "With the column in braces")

@@ -155,7 +155,7 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
                   "Model folder of folder arms; with --reward-model no cluster is used");
   sub->add_option("--reward-model", o->reward_model,
                   "Classifier folder, instead of the cluster's reward service");
-  sub->add_option("--device", o->local.device, "Of what runs in this process")
+  sub->add_option("--device", o->local.device, "Device of what runs in this process")
       ->capture_default_str();
   sub->add_option("--threads", o->local.threads,
                   "CPU threads of what runs in this process; 0: all cores")

@@ -59,7 +59,7 @@ absl::StatusOr<Subject> ReadSubject(const std::string& adapter) {
   if (absl::SimpleAtoi(adapter, &version)) {
     if (version < 1)
       return absl::InvalidArgumentError(
-          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; 0 is the bare model"));
+          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; 0 is the base model"));
     subject.ref.set_version(version);
     return subject;
   }

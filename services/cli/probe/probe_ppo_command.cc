@@ -123,7 +123,7 @@ void AddProbePpoCommand(CLI::App* probe, Action* chosen) {
   auto options = std::make_shared<ProbePpoOptions>();
   CLI::App* sub = probe->add_subcommand("ppo",
                                         "PPO steps: {\"queries\": [[...]], \"responses\": [[...]], "
-                                        "\"scores\": [...]}, one step a line");
+                                        "\"scores\": [...]}, one step per line");
   AddModelFlags(sub, &options->model, true);
   sub->add_option("--config", options->config, "PpoConfig in proto JSON, names as in TRL")
       ->required();

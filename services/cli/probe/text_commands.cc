@@ -155,10 +155,10 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
   rouge->add_flag("--stemmer", options->stemmer, "Compare Porter stems instead of words");
   rouge->add_flag("--aggregate", options->aggregate,
                   "One object with the means over all lines and their 95 % bootstrap intervals");
-  rouge->add_option("--resamples", options->resamples, "Of the bootstrap")
+  rouge->add_option("--resamples", options->resamples, "Resamples of the bootstrap")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  rouge->add_option("--seed", options->seed, "Of the bootstrap")->capture_default_str();
+  rouge->add_option("--seed", options->seed, "Seed of the bootstrap")->capture_default_str();
   rouge->footer(
       "Examples:\n  echo '{\"prediction\": \"Tom is late.\", \"references\": [\"Tom comes "
       "late.\"]}' | mellow rouge\n  mellow rouge --stemmer --aggregate < predictions.jsonl");

@@ -155,7 +155,7 @@ void AnswerInBatches(
         compute) {
   bool more = true;
   while (more) {
-    std::vector<json::Value> answers;  // one a line
+    std::vector<json::Value> answers;  // one per line
     std::vector<json::Value> objects;  // of the good lines
     std::vector<size_t> places;  // where their answers go
     std::string line;

@@ -1,7 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_TERMINAL_JSON_LINES_H_
 #define MELLOW_SERVICES_CLI_TERMINAL_JSON_LINES_H_
 
-// JSON lines in, JSON lines out, in order, one a line. A line that cannot be answered gives
+// JSON lines in, JSON lines out, in order, one per line. A line that cannot be answered gives
 // {"error": "..."} and the stream goes on.
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/rpc/call.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 #include "mellow/learner/v1/sft.grpc.pb.h"
@@ -31,22 +32,18 @@ absl::StatusOr<v1::SftRun> SftClient::Start(const std::string& run_id, const v1:
   v1::StartSftRequest request;
   request.set_run_id(run_id);
   *request.mutable_spec() = spec;
-  v1::StartSftResponse response;
-  grpc::ClientContext context;
-  rpc::SetTimeout(&context, kCallTimeout);
-  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(
-      v1::SftService::Stub(channel_).StartSft(&context, request, &response), peer_));
+  MELLOW_ASSIGN_OR_RETURN(
+      v1::StartSftResponse response,
+      rpc::Call(channel_, peer_, kCallTimeout, &v1::SftService::Stub::StartSft, request));
   return std::move(*response.mutable_run());
 }
 
 absl::StatusOr<v1::SftRun> SftClient::Stop(const std::string& run_id) {
   v1::StopSftRequest request;
   request.set_run_id(run_id);
-  v1::StopSftResponse response;
-  grpc::ClientContext context;
-  rpc::SetTimeout(&context, kCallTimeout);
-  MELLOW_RETURN_IF_ERROR(rpc::FromGrpcStatus(
-      v1::SftService::Stub(channel_).StopSft(&context, request, &response), peer_));
+  MELLOW_ASSIGN_OR_RETURN(
+      v1::StopSftResponse response,
+      rpc::Call(channel_, peer_, kCallTimeout, &v1::SftService::Stub::StopSft, request));
   return std::move(*response.mutable_run());
 }
 
@@ -63,42 +60,13 @@ absl::StatusOr<std::vector<v1::ListSftResponse>> SftClient::ListFinished() {
 
 absl::Status SftClient::Watch(const std::string& run_id, int after_step,
                               const std::function<void(const v1::WatchSftResponse&)>& on_event) {
-  v1::SftService::Stub stub(channel_);
-  grpc::ClientContext context;
-  {
-    MutexLock lock(&mutex_);
-    if (cancelled_) return absl::CancelledError("watching was cancelled");
-    watching_ = &context;
-  }
   v1::WatchSftRequest request;
   request.set_run_id(run_id);
   request.set_after_step(after_step);
-  const auto reader = stub.WatchSft(&context, request);
-  v1::WatchSftResponse event;
-  bool ended = false;
-  while (reader->Read(&event)) {
-    ended = event.has_ended();
-    on_event(event);
-  }
-  const grpc::Status status = reader->Finish();
-  bool cancelled;
-  {
-    MutexLock lock(&mutex_);
-    watching_ = nullptr;
-    cancelled = cancelled_;
-  }
-  if (ended) return absl::OkStatus();
-  if (cancelled) return absl::CancelledError("watching was cancelled");
-  if (status.ok())
-    return absl::UnavailableError(
-        absl::StrCat(peer_, ": the stream of run ", run_id, " ended before the run"));
-  return rpc::FromGrpcStatus(status, peer_);
+  return watch_.Follow(channel_, peer_, absl::StrCat("run ", run_id),
+                       &v1::SftService::Stub::WatchSft, request, on_event);
 }
 
-void SftClient::CancelWatch() {
-  MutexLock lock(&mutex_);
-  cancelled_ = true;
-  if (watching_ != nullptr) watching_->TryCancel();
-}
+void SftClient::CancelWatch() { watch_.Cancel(); }
 
 }  // namespace mellow::cli

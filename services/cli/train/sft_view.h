@@ -16,13 +16,13 @@ class SftView {
   // First: what is trained on what.
   virtual void ShowStart(const learner::v1::SftRun& run) = 0;
   virtual void ShowStep(const learner::v1::SftStep& step) = 0;
-  // Between steps; "" when there is nothing to say any more.
+  // Between steps; "" when there is nothing to say anymore.
   virtual void ShowActivity(const std::string& activity) = 0;
   // Every step is done.
   virtual void ShowDone(const learner::v1::SftRun& run) = 0;
 };
 
-// One JSON object a line: the run, every step, the end.
+// One JSON object per line: the run, every step, the end.
 [[nodiscard]] std::unique_ptr<SftView> MakeSftJsonView(std::FILE* out);
 
 // A table that fits 80 columns: a row for each measured dev loss, and about forty others.

@@ -19,13 +19,13 @@ class TrainView {
   virtual void ShowData(const std::string& lines) = 0;
   // How much of the model it trains, the value head included.
   virtual void ShowParameters(int64_t trainable, int64_t all) = 0;
-  // Between steps; "" when there is nothing to say any more.
+  // Between steps; "" when there is nothing to say anymore.
   virtual void ShowActivity(const std::string& activity) = 0;
   // Every step is committed.
   virtual void ShowDone(const orchestrator::v1::Run& run) = 0;
 };
 
-// One JSON object a line; the fields of ../shared/spec/probe.md and no others.
+// One JSON object per line, for scripts.
 [[nodiscard]] std::unique_ptr<TrainView> MakeJsonView(std::FILE* out);
 
 // A table that fits 80 columns. `live`: a terminal, whose last line shows the activity and is

@@ -28,13 +28,23 @@ absl::StatusOr<RobertaConfig> Roberta(json fields) {
 }
 
 TEST(ConfigKeysTest, AnUnknownKeyIsAWarningWithItsValue) {
-  const auto t5 = T5("t5", {{"rope_theta", 10000}, {"n_positions", 512}, {"nothing", nullptr}});
+  const auto t5 = T5("t5", {{"decoder_start_token_id", 0},
+                            {"rope_theta", 10000},
+                            {"n_positions", 512},
+                            {"nothing", nullptr}});
   ASSERT_TRUE(t5.ok()) << t5.status();
   EXPECT_THAT(t5->warnings, ElementsAre("config.json: key \"rope_theta\" (10000) is not known"));
   const auto roberta = Roberta({{"embedding_size", 128}, {"classifier_dropout", 0.2}});
   ASSERT_TRUE(roberta.ok()) << roberta.status();
   EXPECT_THAT(roberta->warnings,
               ElementsAre("config.json: key \"embedding_size\" (128) is not known"));
+}
+
+// transformers has no default for T5's (it has one for mT5 and UMT5) and refuses to generate.
+TEST(ConfigKeysTest, AMissingDecoderStartIsAWarning) {
+  EXPECT_THAT(T5("t5")->warnings, ElementsAre(HasSubstr("decoder_start_token_id is missing")));
+  EXPECT_THAT(T5("mt5")->warnings, IsEmpty());
+  EXPECT_THAT(T5("umt5")->warnings, IsEmpty());
 }
 
 TEST(ConfigKeysTest, WhatTransformersWritesOfItselfIsKnown) {
@@ -54,6 +64,7 @@ TEST(ConfigKeysTest, WhatTransformersWritesOfItselfIsKnown) {
   json t5 = common;
   t5["is_encoder_decoder"] = true;
   t5["output_past"] = true;
+  t5["decoder_start_token_id"] = 0;
   EXPECT_THAT(T5("t5", t5)->warnings, IsEmpty());
   t5["scalable_attention"] = true;  // in Google's UMT5 folders; transformers does not read it
   EXPECT_THAT(T5("umt5", t5)->warnings, IsEmpty());

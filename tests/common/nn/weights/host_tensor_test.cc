@@ -133,6 +133,21 @@ TEST_F(TensorReaderTest, SaysEverythingThatIsWrongAtOnce) {
   EXPECT_THAT(message, HasSubstr("unexpected extra [1]"));
 }
 
+TEST_F(TensorReaderTest, NamesThePrefixOfAWrapper) {
+  const TensorMap wrapped = {{"module.a", HostTensor::FromFloat32({1, 2}, {2})},
+                             {"module.b", HostTensor::FromFloat32({3, 4}, {1, 2})}};
+  TensorReader reader(wrapped);
+  EXPECT_EQ(reader.Get("a", {2}), nullptr);
+  EXPECT_EQ(reader.Get("b", {1, 2}), nullptr);
+  EXPECT_THAT(std::string(reader.Finish().message()),
+              HasSubstr("their names begin with \"module.\" (\"module.a\")"));
+
+  TensorReader another(wrapped);
+  EXPECT_EQ(another.Get("a", {2}), nullptr);
+  EXPECT_EQ(another.Get("c", {2}), nullptr);
+  EXPECT_THAT(std::string(another.Finish().message()), HasSubstr("missing a [2]; missing c [2]"));
+}
+
 TEST_F(TensorReaderTest, ALongListIsCut) {
   TensorReader reader(tensors_);
   for (int i = 0; i < 200; ++i) EXPECT_EQ(reader.Get("missing." + std::to_string(i), {1}), nullptr);

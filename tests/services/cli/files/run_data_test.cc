@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/cli/files/run_file.h"
+#include "tests/testing/outside_data.h"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
@@ -71,7 +72,7 @@ TEST_F(RunDataTest, ErrorsNameTheField) {
 
 // The notebook's counts, where DialogSum is there.
 TEST(NotebookDataTest, DialogSumHasTheNotebooksRows) {
-  const std::string path = SourceTree("/../shared/data/dialogsum/dialogsum.train.jsonl");
+  const std::string path = OutsideData("/dialogsum/dialogsum.train.jsonl");
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
   const auto spec = LoadRunFile(SourceTree("/deploy/runs/dialogsum-flan-t5-base.json"),
                                 {absl::StrCat("data.path=", path)});
