@@ -39,7 +39,7 @@ absl::StatusOr<int> DescribeRun(const DescribeCommand& command) {
   if (!data.ok()) return Annotate(data.status(), command.run_file);
   const int width = TerminalWidth(STDOUT_FILENO);
   if (command.json) {
-    std::printf("%s\n", Dump(RunDataJson(spec, *data)).c_str());
+    std::printf("%s\n", json::Write(RunDataJson(spec, *data)).c_str());
   } else {
     std::printf("%s%s%s", RunRowsText(spec, *data).c_str(), RunExampleText(*data, width).c_str(),
                 RunIdsText(*data, width).c_str());
@@ -51,7 +51,7 @@ absl::StatusOr<int> Describe(const DescribeCommand& command) {
   if (!command.run_file.empty()) return DescribeRun(command);
   MELLOW_ASSIGN_OR_RETURN(const Description description, DescribeData(command.what));
   if (command.json) {
-    std::printf("%s\n", Dump(DescriptionJson(command.what, description)).c_str());
+    std::printf("%s\n", json::Write(DescriptionJson(command.what, description)).c_str());
   } else {
     PrintDescription(command.what, description);
   }

@@ -90,10 +90,10 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
   bool holds = true;
   for (const DemandResult& demand : demands) holds = holds && demand.holds;
   if (options.json) {
-    Json json = EvaluationJson(evaluation);
-    json["holds"] = holds;
-    json["path"] = path;
-    std::printf("%s\n", Dump(json).c_str());
+    json::Value json = EvaluationJson(evaluation);
+    json.Set("holds", holds);
+    json.Set("path", path);
+    std::printf("%s\n", json::Write(json).c_str());
   } else {
     const PairOrder order = options.sort.empty() ? PairOrder::kFile : PairOrder::kRewardDifference;
     std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs), order).c_str(),

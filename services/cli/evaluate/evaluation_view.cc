@@ -262,12 +262,12 @@ std::string SideBySide(const eval::Evaluation& evaluation, size_t count, PairOrd
   return out;
 }
 
-Json EvaluationJson(const eval::Evaluation& evaluation) {
+json::Value EvaluationJson(const eval::Evaluation& evaluation) {
   eval::Evaluation short_one = evaluation;
   short_one.rows.clear();
-  Json json = Json::parse(eval::EvaluationToJson(short_one), nullptr, /*allow_exceptions=*/false);
-  json.erase("rows");
-  return json;
+  json::Value object = json::Parse(eval::EvaluationToJson(short_one), "").value_or(json::Value());
+  object.Erase("rows");
+  return object;
 }
 
 absl::StatusOr<std::vector<DemandResult>> CheckDemands(const eval::Evaluation& evaluation,

@@ -66,7 +66,8 @@ void ShowInvitations(const std::vector<review::Invitation>& invitations, const s
   for (const review::Invitation& invitation : invitations) {
     const std::string link = absl::StrCat(base, "/r/", invitation.token);
     if (json) {
-      std::printf("%s\n", Dump({{"annotator", invitation.annotator}, {"link", link}}).c_str());
+      std::printf("%s\n",
+                  json::Write({{"annotator", invitation.annotator}, {"link", link}}).c_str());
     } else {
       table.push_back({invitation.annotator, link});
     }
@@ -149,12 +150,12 @@ absl::StatusOr<int> ReviewStatus(const ReviewShowOptions& options) {
     const std::string saved =
         ever ? absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", a.last_save, absl::UTCTimeZone()) : "";
     if (options.json) {
-      std::printf("%s\n", Dump({{"annotator", a.name},
-                                {"revoked", a.revoked},
-                                {"assigned", a.assigned},
-                                {"judged", a.judged},
-                                {"unfinished", a.unfinished},
-                                {"last_save", ever ? Json(saved) : Json()}})
+      std::printf("%s\n", json::Write({{"annotator", a.name},
+                                       {"revoked", a.revoked},
+                                       {"assigned", a.assigned},
+                                       {"judged", a.judged},
+                                       {"unfinished", a.unfinished},
+                                       {"last_save", ever ? json::Value(saved) : json::Value()}})
                               .c_str());
     } else {
       table.push_back({a.name, a.revoked ? "revoked" : "works", absl::StrCat(a.judged),

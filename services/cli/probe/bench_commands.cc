@@ -66,8 +66,8 @@ absl::StatusOr<std::vector<Ids>> EncodeAll(const text::Tokenizer& tokenizer,
 
 double SecondsSince(SteadyTime start) { return absl::ToDoubleSeconds(SteadyTime::Now() - start); }
 
-void Print(const Json& row) {
-  std::printf("%s\n", Dump(row).c_str());
+void Print(const json::Value& row) {
+  std::printf("%s\n", json::Write(row).c_str());
   std::fflush(stdout);
 }
 
@@ -240,7 +240,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
          {"reward_s", reward_seconds},
          {"ppo_s", ppo_seconds},
          {"step_s", SecondsSince(start)},
-         {"kl", kl == result.stats.end() ? Json() : Json(kl->second)}});
+         {"kl", kl == result.stats.end() ? json::Value() : json::Value(kl->second)}});
   return 0;
 }
 

@@ -1,19 +1,18 @@
 #include "services/cli/train/sft_view.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/json/value.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
 
 namespace mellow::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using learner::v1::SftRun;
 using learner::v1::SftStep;
 
@@ -46,30 +45,31 @@ class JsonView : public SftView {
            {"truncated_targets", run.truncated_targets()}});
   }
   void ShowStep(const SftStep& step) override {
-    Json json = {{"step", step.step()}, {"epoch", step.epoch()}};
+    json::Value object = {{"step", step.step()}, {"epoch", step.epoch()}};
     if (step.has_loss()) {
-      json["loss"] = step.loss();
-      json["learning_rate"] = step.learning_rate();
-      json["gradient_norm"] = step.gradient_norm();
-      json["tokens_per_second"] = TokensPerSecond(step);
-      json["seconds"] = step.seconds();
+      object.Add("loss", step.loss());
+      object.Add("learning_rate", step.learning_rate());
+      object.Add("gradient_norm", step.gradient_norm());
+      object.Add("tokens_per_second", TokensPerSecond(step));
+      object.Add("seconds", step.seconds());
     }
-    if (step.has_dev_loss()) json["dev_loss"] = step.dev_loss();
-    Print(json);
+    if (step.has_dev_loss()) object.Add("dev_loss", step.dev_loss());
+    Print(object);
   }
   void ShowActivity(const std::string& activity) override { (void)activity; }
   void ShowDone(const SftRun& run) override {
-    Json json = {{"done", true}, {"path", run.adapter_path()}, {"sha256", run.adapter_sha256()}};
+    json::Value object = {
+        {"done", true}, {"path", run.adapter_path()}, {"sha256", run.adapter_sha256()}};
     if (run.has_best_step()) {
-      json["best_step"] = run.best_step();
-      json["best_dev_loss"] = run.best_dev_loss();
+      object.Add("best_step", run.best_step());
+      object.Add("best_dev_loss", run.best_dev_loss());
     }
-    Print(json);
+    Print(object);
   }
 
  private:
-  void Print(const Json& object) {
-    std::fprintf(out_, "%s\n", object.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  void Print(const json::Value& object) {
+    std::fprintf(out_, "%s\n", json::Write(object).c_str());
     std::fflush(out_);
   }
 

@@ -1,9 +1,8 @@
 #include "services/cli/train/train_view.h"
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/json/value.h"
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
@@ -11,7 +10,6 @@
 namespace mellow::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using orchestrator::v1::Run;
 using orchestrator::v1::Step;
 
@@ -40,8 +38,8 @@ class JsonView : public TrainView {
   }
 
  private:
-  void Print(const Json& object) {
-    std::fprintf(out_, "%s\n", object.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  void Print(const json::Value& object) {
+    std::fprintf(out_, "%s\n", json::Write(object).c_str());
     std::fflush(out_);
   }
 

@@ -56,7 +56,7 @@ TEST_F(RunDataTest, TheIdsAreThoseOfTheTokenizer) {
   const auto data = ReadRunData(spec_, tokenizer->get());
   ASSERT_TRUE(data.ok()) << data.status();
   EXPECT_EQ(*data->ids, *(*tokenizer)->Encode(data->prompt));
-  const Json json = RunDataJson(spec_, *data);
+  const json::Value json = RunDataJson(spec_, *data);
   EXPECT_EQ(json["rows"], 10);
   EXPECT_EQ(json["filtered_rows"], 6);
   EXPECT_EQ(json["train_rows"], 3);
