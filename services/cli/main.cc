@@ -71,20 +71,21 @@ int main(int argc, char** argv) {
     if (const auto unknown = app.remaining(/*recurse=*/true); !unknown.empty()) {
       return Fail("unknown argument '" + unknown[0] + "' (try --help)", 2);
     }
-    return Fail(std::string(error.what()) + " (try --help)", 2);
+    return Fail(std::string(error.what()) + " (try --help)", mellow::cli::kUsageExitCode);
   }
   if (!connect.empty()) {
     if (const absl::Status status = mellow::cli::ConnectTo(connect); !status.ok())
-      return Fail(std::string(status.message()), 2);
+      return Fail(std::string(status.message()), mellow::cli::kUsageExitCode);
   }
   if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
     return Fail("--tls-ca " + security.files.ca +
                     ": `mellow up` starts a cluster without TLS, which only this machine reaches; "
                     "unset MELLOW_TLS_CERT, MELLOW_TLS_KEY and MELLOW_TLS_CA",
-                2);
+                mellow::cli::kUsageExitCode);
   }
   if (const absl::Status status = mellow::wire::UseClientSecurity(security); !status.ok())
-    return Fail(std::string(status.message()), 2);
+    return Fail(std::string(status.message()), mellow::cli::kUsageExitCode);
   const absl::StatusOr<int> code = chosen();
-  return code.ok() ? *code : Fail(std::string(code.status().message()), 1);
+  return code.ok() ? *code
+                   : Fail(std::string(code.status().message()), mellow::cli::kErrorExitCode);
 }

@@ -59,12 +59,15 @@ class WithoutCluster(unittest.TestCase):
         lines = ["", "{", "[]", "null", '{"source_ids": "x", "target_ids": []}', '{"source_ids": [], "target_ids": [1]}', '{"source_ids": [5], "target_ids": [1.5]}',
                  '{"source_ids": [5], "target_ids": [123456789]}', '{"source_ids": [-1], "target_ids": [5]}', '{"source_ids": [5, 1], "target_ids": [7, 1]}']
         for batch in ("1", "4", "100"):
-            out = json_lines(mellow("probe", "policy", MODELS / "mini-summarizer", "--batch", batch, stdin="\n".join(lines) + "\n", check=0).stdout)
+            result = mellow("probe", "policy", MODELS / "mini-summarizer", "--batch", batch, stdin="\n".join(lines) + "\n", check=0)
+            self.assertEqual(result.stderr, "mellow: 9 of 10 lines failed\n")
+            out = json_lines(result.stdout)
             self.assertEqual([list(o) for o in out], [["error"]] * 9 + [["logprobs"]])
         bad = [{"max_new_tokens": 0}, {"max_new_tokens": -1}, {"temperature": 0}, {"top_p": 0}, {"top_p": 2}, {"top_k": -1}, {"num_beams": 0}, {"num_beams": 2, "do_sample": True},
                {"seed": -1}, {"max_new_tokens": 1e9}, {"do_sample": 1}]
         rows = [json.dumps({"source_ids": [5, 1], "max_new_tokens": 4, "do_sample": "top" in next(iter(b)) or "temp" in next(iter(b)), **b}) for b in bad]
-        out = json_lines(mellow("probe", "generate", MODELS / "mini-summarizer", stdin="\n".join(rows) + "\n", check=0).stdout)
+        # Every line failed, so the filter did.
+        out = json_lines(mellow("probe", "generate", MODELS / "mini-summarizer", stdin="\n".join(rows) + "\n", check=1).stdout)
         for b, o in zip(bad, out):
             self.assertIn(next(iter(b)), o.get("error", "no error"), b)
 
@@ -125,6 +128,8 @@ class WithCluster(unittest.TestCase):
             self.assertIn("dialogue", out[4]["error"])
             out = json_lines(mellow("score", "--dir", c.folder, stdin='{"text": ""}\n{"text": "a"}\n{"txt": "a"}\n', check=0).stdout)
             self.assertEqual(["toxicity" in o for o in out], [True, True, False])
+            mellow("score", "--dir", c.folder, "--strict", stdin='{"text": "a"}\n{"txt": "a"}\n', check=1)
+            mellow("score", "--dir", c.folder, "--strict", stdin='{"text": "a"}\n', check=0)
             self.assertEqual({s["health"] for s in c.status()["services"]}, {"SERVING"})
 
     def test_a_peer_that_is_not_there_is_named_with_host_and_port(self):
@@ -135,7 +140,7 @@ class WithCluster(unittest.TestCase):
                 self.assertEqual({s["health"] for s in status["services"]}, {"NOT_SERVING"})
                 result = mellow("adapters", "--dir", folder, check=1)
                 one_line(self, result, "no policy server")
-                out = json_lines(mellow("summarize", "--dir", folder, "--patience", "1", stdin='{"dialogue": "A: Hi."}\n', check=0).stdout)
+                out = json_lines(mellow("summarize", "--dir", folder, "--patience", "1", stdin='{"dialogue": "A: Hi."}\nno JSON\n', check=1).stdout)
                 self.assertIn(address, out[0]["error"])
 
 

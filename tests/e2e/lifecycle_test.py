@@ -59,7 +59,7 @@ class Lifecycle(unittest.TestCase):
             self.assertLess(scores[1]["toxicity"], 0.5)
 
             adapters = json.loads(mellow("adapters", "--dir", c.folder, "--json", check=0).stdout)
-            self.assertEqual(adapters, [{"version": 0, "sha256": "", "nodes": ["policy-0", "policy-1"], "champion_of": []}])
+            self.assertEqual(adapters, [{"version": 0, "sha256": "", "nodes": ["policy-0", "policy-1"], "champion_of": ["policy-0", "policy-1"]}])
             self.assertIn("policy-1", mellow("status", "--dir", c.folder, check=0).stdout)
 
             pids = c.pids()

@@ -52,7 +52,7 @@ class NotebookRun(unittest.TestCase):
 
                 # The cluster serves what it trained.
                 first = json.loads(data.read_text().splitlines()[0])["dialogue"]
-                answer = json_lines(mellow("summarize", "--dir", c.folder, "--max-new-tokens", "8", stdin=json.dumps({"dialogue": first}), check=0).stdout)[0]
+                answer = json_lines(mellow("summarize", "--dir", c.folder, "--adapter", "newest", "--max-new-tokens", "8", stdin=json.dumps({"dialogue": first}), check=0).stdout)[0]
                 self.assertEqual(answer["adapter"], done["adapter"])
                 # And it can be the start of another run, whose KL is then to it.
                 again = mellow("train", NOTEBOOK_RUN, "--dir", c.folder,

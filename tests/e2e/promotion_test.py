@@ -14,9 +14,9 @@ DIALOGUE = json.dumps({"dialogue": "#Person1#: Where is my parcel?\n#Person2#: I
 
 
 class Promotion(unittest.TestCase):
-    def served(self, c):
-        """The version that answers a user who asks for none."""
-        return json_lines(mellow("summarize", "--dir", c.folder, stdin=DIALOGUE, check=0).stdout)[0]["adapter"]["version"]
+    def served(self, c, adapter="champion"):
+        """The version that answers a user who asks for none, or for this one."""
+        return json_lines(mellow("summarize", "--dir", c.folder, "--adapter", adapter, stdin=DIALOGUE, check=0).stdout)[0]["adapter"]["version"]
 
     def promote(self, c, adapter, *flags, check):
         return mellow("promote", adapter, "--dir", c.folder, *flags, check=check)
@@ -85,7 +85,8 @@ class Promotion(unittest.TestCase):
         with cluster("--policies", "2") as c:
             _, first = c.train([*SMALL, "steps=1"])
             version = first["adapter"]["version"]
-            self.assertEqual(self.served(c), version, "before there is a champion users get the newest")
+            self.assertEqual(self.served(c), 0, "before there is a champion users get the base model")
+            self.assertEqual(self.served(c, "newest"), version)
 
             refused = self.promote(c, version, check=3)
             self.assertIn("FAILED", refused.stdout)
@@ -115,7 +116,13 @@ class Promotion(unittest.TestCase):
             self.assertEqual(history["champion"], first["adapter"])
             self.assertIn("complaints", mellow("promotions", "--dir", c.folder, check=0).stdout)
 
+            self.promote(c, "base", check=0)
+            self.assertEqual(self.served(c), 0)
             mellow("rollback", "--dir", c.folder, check=0)
+            self.assertEqual(self.served(c), version)
+            mellow("rollback", "--dir", c.folder, check=0)
+            self.assertEqual(self.served(c), 0, "before the first champion stands the base model")
+            self.assertIn("champion already", self.promote(c, "base", check=1).stderr)
             last = mellow("rollback", "--dir", c.folder, check=1)
             self.assertIn("there is no champion", last.stderr)
             self.assertIn("kept are", self.promote(c, 999, "--force", check=1).stderr)

@@ -73,9 +73,9 @@ class Train(unittest.TestCase):
             harness.wait_until(everywhere, "both policies have the final adapter")
             for _ in range(4):  # in turn
                 row = json.dumps({"dialogue": "#Person1#: Hello.\n#Person2#: Hello."})
-                answer = json_lines(mellow("summarize", "--dir", c.folder, stdin=row, check=0).stdout)[0]
+                answer = json_lines(mellow("summarize", "--dir", c.folder, "--adapter", "newest", stdin=row, check=0).stdout)[0]
                 self.assertEqual(answer["adapter"], lines[-1]["adapter"])
-                base = json_lines(mellow("summarize", "--dir", c.folder, "--adapter", "0", stdin=row, check=0).stdout)[0]
+                base = json_lines(mellow("summarize", "--dir", c.folder, "--adapter", "base", stdin=row, check=0).stdout)[0]
                 self.assertEqual(base["adapter"], {"version": 0, "sha256": ""})
 
     def test_an_interrupted_or_killed_command_is_resumed_and_a_restarted_cluster_too(self):

@@ -1,9 +1,11 @@
 #include "services/cli/cluster/cluster_calls.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -135,14 +137,19 @@ absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {
                policy::v1::ListAdaptersRequest());
 }
 
-absl::Status ClusterCalls::CheckAdapter(int64_t version) {
+absl::StatusOr<std::optional<int64_t>> ClusterCalls::FindAdapter(const std::string& name) {
+  if (name == "champion") return std::nullopt;
+  int64_t wanted = 0;
+  if (name != "base" && name != "newest" && !absl::SimpleAtoi(name, &wanted))
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter ", name, ": base, newest, champion or a version is needed"));
   MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse answer, ListAdapters());
-  std::vector<int64_t> versions;
+  std::set<int64_t> versions;
   for (const common::v1::AdapterRef& adapter : answer.adapters())
-    versions.push_back(adapter.version());
-  if (std::find(versions.begin(), versions.end(), version) != versions.end())
-    return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat("no adapter version ", version, "; the cluster in ",
+    versions.insert(adapter.version());
+  if (name == "newest" && !versions.empty()) wanted = *versions.rbegin();
+  if (versions.contains(wanted)) return wanted;
+  return absl::NotFoundError(absl::StrCat("no adapter version ", wanted, "; the cluster in ",
                                           folder_, " has ", absl::StrJoin(versions, ", ")));
 }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,10 @@ class ClusterCalls {
   [[nodiscard]] absl::StatusOr<std::string> RewardModelHash() const;
   // Oldest first, version 0 included.
   [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters();
-  // NotFound when a policy server does not have that version; the message lists those it has.
-  [[nodiscard]] absl::Status CheckAdapter(int64_t version);
+  // The version that a person names: "base" (0), "newest", a number, or "champion", which no
+  // version is (nullopt: the server decides, call by call). NotFound when a policy server does not
+  // have that version, with those it has; InvalidArgument: none of these.
+  [[nodiscard]] absl::StatusOr<std::optional<int64_t>> FindAdapter(const std::string& name);
 
  private:
   // The method of one server after the other, until one answers or patience ends.

@@ -99,8 +99,9 @@ AdapterRows CollectAdapters(const ClusterFile& cluster) {
       AdapterRow& row = rows[adapter.version()];
       row.sha256 = adapter.sha256();
       row.nodes.push_back(service.name);
-      if (adapters->has_champion() && adapters->champion().version() == adapter.version())
-        row.champion_of.push_back(service.name);
+      // Without a champion users get the base model.
+      const int64_t champion = adapters->has_champion() ? adapters->champion().version() : 0;
+      if (champion == adapter.version()) row.champion_of.push_back(service.name);
     }
   }
   return rows;

@@ -28,9 +28,10 @@ constexpr int kWorkers = 16;
 
 struct UseOptions {
   std::string dir = ".mellow";
-  std::optional<int64_t> adapter;
+  std::string adapter = "champion";
   std::optional<int> max_new_tokens;
   bool text = false;
+  bool strict = false;
   double patience_seconds = 120;
 };
 
@@ -42,11 +43,11 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
-  if (options.adapter.has_value()) MELLOW_RETURN_IF_ERROR(calls.CheckAdapter(*options.adapter));
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<int64_t> version, calls.FindAdapter(options.adapter));
   const auto summarize = [&](std::string dialogue) {
     policy::v1::SummarizeRequest request;
     request.set_dialogue(std::move(dialogue));
-    if (options.adapter.has_value()) request.set_adapter_version(*options.adapter);
+    if (version.has_value()) request.set_adapter_version(*version);
     if (options.max_new_tokens.has_value()) request.set_max_new_tokens(*options.max_new_tokens);
     return calls.Summarize(request);
   };
@@ -65,28 +66,28 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
                 terminal ? Printable(response.summary()).c_str() : response.summary().c_str());
     return 0;
   }
-  AnswerInParallel(std::cin, std::cout, kWorkers,
-                   [&](const json::Value& line) -> absl::StatusOr<json::Value> {
-                     MELLOW_ASSIGN_OR_RETURN(std::string dialogue, TextField(line, "dialogue"));
-                     MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
-                                             summarize(std::move(dialogue)));
-                     json::Value answer = {{"summary", response.summary()},
-                                           {"adapter", AdapterJson(response.adapter())}};
-                     if (response.truncated()) {
-                       answer.Add("truncated", true);
-                       answer.Add("prompt_tokens", response.prompt_tokens());
-                       answer.Add("uncut_prompt_tokens", response.uncut_prompt_tokens());
-                     }
-                     return answer;
-                   });
-  return 0;
+  const LineCounts counts = AnswerInParallel(
+      std::cin, std::cout, kWorkers, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
+        MELLOW_ASSIGN_OR_RETURN(std::string dialogue, TextField(line, "dialogue"));
+        MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
+                                summarize(std::move(dialogue)));
+        json::Value answer = {{"summary", response.summary()},
+                              {"adapter", AdapterJson(response.adapter())}};
+        if (response.truncated()) {
+          answer.Add("truncated", true);
+          answer.Add("prompt_tokens", response.prompt_tokens());
+          answer.Add("uncut_prompt_tokens", response.uncut_prompt_tokens());
+        }
+        return answer;
+      });
+  return FilterExitCode(counts, options.strict);
 }
 
 absl::StatusOr<int> Score(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
-  AnswerInParallel(
+  const LineCounts counts = AnswerInParallel(
       std::cin, std::cout, kWorkers, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
         MELLOW_ASSIGN_OR_RETURN(std::string text, TextField(line, "text"));
         reward::v1::ScoreRequest request;
@@ -107,7 +108,7 @@ absl::StatusOr<int> Score(const UseOptions& options) {
             {"logits", std::vector<float>(score.logits().begin(), score.logits().end())},
             {"truncated", score.truncated()}};
       });
-  return 0;
+  return FilterExitCode(counts, options.strict);
 }
 
 }  // namespace
@@ -118,13 +119,17 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
     sub->add_option("--patience", options->patience_seconds,
                     "Seconds to try again while no server takes a line")
         ->capture_default_str();
+    AddStrictFlag(sub, &options->strict);
   };
   auto summarize_options = std::make_shared<UseOptions>();
   CLI::App* summarize = app->add_subcommand(
       "summarize", "Summarize dialogues: JSON lines {\"dialogue\": ...} on standard input");
   add_common(summarize, summarize_options.get());
-  summarize->add_option("--adapter", summarize_options->adapter,
-                        "Adapter version; 0 is the base model [the newest]");
+  summarize
+      ->add_option("--adapter", summarize_options->adapter,
+                   "Who writes: champion (the base model until one is promoted), newest, base, or "
+                   "a version")
+      ->capture_default_str();
   summarize->add_option("--max-new-tokens", summarize_options->max_new_tokens,
                         "Longest summary [the server's default]");
   summarize->add_flag(
@@ -133,7 +138,7 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   summarize->footer(
       "Examples:\n  mellow summarize --text < dialogue.txt\n"
       "  echo '{\"dialogue\": \"Anna: Is the car ready?\\nTom: On Friday.\"}' | mellow summarize "
-      "--adapter 0");
+      "--adapter base");
   summarize->callback([=] { *chosen = [=] { return Summarize(*summarize_options); }; });
 
   auto score_options = std::make_shared<UseOptions>();

@@ -32,7 +32,6 @@ namespace mellow::cli {
 namespace {
 
 constexpr int kDemandMissedExitCode = 3;
-constexpr int kInterruptedExitCode = 130;
 constexpr size_t kHashDigits = 12;
 
 struct EvaluateOptions {

@@ -22,15 +22,9 @@ ResolvedArm BareArm() {
   return base;
 }
 
-// The version that `mellow promote` has made the champion.
-absl::StatusOr<int64_t> ChampionVersion(const ClusterAdapters& cluster) {
-  if (cluster.champion.has_value()) return *cluster.champion;
-  return absl::FailedPreconditionError(
-      absl::StrCat("the cluster in ", cluster.folder, " has no champion (mellow promote)"));
-}
-
 absl::StatusOr<int64_t> VersionOf(const std::string& name, const ClusterAdapters& cluster) {
-  if (name == "champion") return ChampionVersion(cluster);
+  if (name == "champion")
+    return cluster.champion.value_or(0);  // before a promotion: the base model
   if (name == "newest") return cluster.newest;
   int64_t version = 0;
   if (!absl::SimpleAtoi(name, &version))

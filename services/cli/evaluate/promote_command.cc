@@ -19,6 +19,7 @@
 #include "common/eval/analysis.h"
 #include "common/eval/evaluation.h"
 #include "common/eval/promotion_gates.h"
+#include "common/nn/weights/hub_cache.h"
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
@@ -28,14 +29,11 @@
 #include "services/cli/terminal/json_lines.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
-#include "services/wire/models.h"
 
 namespace mellow::cli {
 namespace {
 
 namespace v1 = orchestrator::v1;
-
-constexpr int kGateFailedExitCode = 3;
 
 struct PromoteOptions {
   std::string adapter;
@@ -51,19 +49,40 @@ struct PromoteOptions {
 struct Subject {
   common::v1::AdapterRef ref;
   std::optional<adapters::PeftFiles> files;
+  bool base = false;  // the base model
 };
 
-absl::StatusOr<Subject> ReadSubject(const std::string& adapter) {
+absl::StatusOr<int64_t> NewestVersion(OrchestratorClient* orchestrator) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
+  int64_t newest = 0;
+  for (const v1::Run& run : runs) newest = std::max(newest, run.adapter().version());
+  if (newest == 0) return absl::NotFoundError("newest: no run of this cluster has an adapter yet");
+  return newest;
+}
+
+// `adapter`: base, newest, a version of the cluster, or a PEFT folder (also one in the Hub's
+// cache).
+absl::StatusOr<Subject> ReadSubject(const std::string& adapter, OrchestratorClient* orchestrator) {
   Subject subject;
+  if (adapter == "base") {
+    subject.base = true;
+    return subject;
+  }
+  if (adapter == "newest") {
+    MELLOW_ASSIGN_OR_RETURN(const int64_t newest, NewestVersion(orchestrator));
+    subject.ref.set_version(newest);
+    return subject;
+  }
   int64_t version = 0;
   if (absl::SimpleAtoi(adapter, &version)) {
     if (version < 1)
       return absl::InvalidArgumentError(
-          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; 0 is the base model"));
+          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; the base model is `base`"));
     subject.ref.set_version(version);
     return subject;
   }
-  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ReadPeftFolder(adapter));
+  MELLOW_ASSIGN_OR_RETURN(const std::string folder, nn::FindFolder(adapter));
+  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ReadPeftFolder(folder));
   subject.ref.set_sha256(adapters::ContentHash(lora));
   subject.files = adapters::SerializePeft(lora);
   return subject;
@@ -122,6 +141,8 @@ absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options,
                                             const Subject& subject) {
   v1::PromotionEvidence evidence;
   evidence.set_reason(options.reason);
+  // It is what users had before anything was promoted, and nothing can be less toxic than itself.
+  if (subject.base) return evidence;
   const auto add = [&](const eval::GateResult& gate) {
     v1::PromotionEvidence::Gate* added = evidence.add_gates();
     added->set_name(gate.name);
@@ -159,7 +180,7 @@ json::Value GatesJson(const v1::PromotionEvidence& evidence) {
 }
 
 json::Value OptionalAdapter(bool has, const common::v1::AdapterRef& adapter) {
-  return has ? AdapterJson(adapter) : json::Value();
+  return has && adapter.version() > 0 ? AdapterJson(adapter) : json::Value();
 }
 
 void PrintChange(const v1::PromotionEvent& event, bool json) {
@@ -173,9 +194,9 @@ void PrintChange(const v1::PromotionEvent& event, bool json) {
     return;
   }
   const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
-    return has ? absl::StrCat("version ", adapter.version(), " (", adapter.sha256().substr(0, 12),
-                              ")")
-               : std::string("none");
+    return has && adapter.version() > 0 ? absl::StrCat("version ", adapter.version(), " (",
+                                                       adapter.sha256().substr(0, 12), ")")
+                                        : std::string("base");
   };
   std::printf("champion: %s, before: %s\n", name(event.has_champion(), event.champion()).c_str(),
               name(event.has_previous(), event.previous()).c_str());
@@ -188,11 +209,11 @@ absl::StatusOr<std::unique_ptr<OrchestratorClient>> Connect(const std::string& d
 }
 
 absl::StatusOr<int> Promote(const PromoteOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter));
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
                           Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter, orchestrator.get()));
   MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
-  if (!subject.files) {
+  if (!subject.files && !subject.base) {
     // With its hash the cluster refuses a version that becomes something else meanwhile.
     MELLOW_ASSIGN_OR_RETURN(*subject.ref.mutable_sha256(),
                             HashOfVersion(orchestrator.get(), history, subject.ref.version()));
@@ -216,7 +237,8 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
   evidence.set_forced(!all);
   v1::PromoteAdapterRequest::Order order;
   order.set_request_id(NewRequestId());
-  *order.mutable_adapter() = subject.ref;
+  order.set_base(subject.base);
+  if (!subject.base) *order.mutable_adapter() = subject.ref;
   *order.mutable_evidence() = evidence;
   MELLOW_ASSIGN_OR_RETURN(
       const v1::PromotionEvent event,
@@ -270,7 +292,7 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
   std::vector<std::vector<std::string>> rows = {
       {"TIME", "ACTION", "CHAMPION", "BEFORE", "RUN", "EVALUATION", "REASON"}};
   const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
-    return has ? absl::StrCat(adapter.version()) : std::string("-");
+    return has && adapter.version() > 0 ? absl::StrCat(adapter.version()) : std::string("base");
   };
   for (const v1::PromotionEvent& event : history.events())
     rows.push_back({TimeOf(event), ActionOf(event), name(event.has_champion(), event.champion()),
@@ -293,8 +315,11 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
       "promote",
       "Make an adapter the champion, which `summarize` serves by default, when an evaluation says "
       "that it is less toxic and no worse; exit code 3 when it does not");
-  promote->add_option("ADAPTER", options->adapter, "Version of the cluster, or PEFT folder")
-      ->transform(wire::ModelFolder())
+  promote
+      ->add_option(
+          "ADAPTER", options->adapter,
+          "Version of the cluster, newest, PEFT folder, or base: the base model, which needs "
+          "no evaluation")
       ->required();
   promote->add_option("--evaluation", options->evaluation,
                       "evaluation.json of `mellow evaluate` with the adapter as an arm");
@@ -311,7 +336,8 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
   promote->callback([=] { *chosen = [=] { return Promote(*options); }; });
 
   CLI::App* rollback = app->add_subcommand(
-      "rollback", "Go back to the champion before this one; before the first, to none");
+      "rollback",
+      "Go back to the champion before this one; before the first stands the base model");
   common(rollback);
   rollback->footer("Example:\n  mellow rollback --reason 'complaints about names'");
   rollback->callback([=] { *chosen = [=] { return RollBack(*options); }; });

@@ -27,11 +27,12 @@ namespace {
 struct ProbeOptions {
   ModelOptions model;
   int batch = 1;
+  bool strict = false;
 };
 
 absl::StatusOr<int> ProbePolicy(const ProbeOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy(options.model));
-  AnswerInBatches(
+  const LineCounts counts = AnswerInBatches(
       std::cin, std::cout, options.batch,
       [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         std::vector<std::vector<int32_t>> sources;
@@ -49,7 +50,7 @@ absl::StatusOr<int> ProbePolicy(const ProbeOptions& options) {
         for (const std::vector<float>& row : logprobs) answers.push_back({{"logprobs", row}});
         return answers;
       });
-  return 0;
+  return FilterExitCode(counts, options.strict);
 }
 
 // Stores the field when it is there. InvalidArgument: not a whole number, or not one that `out` can
@@ -98,7 +99,7 @@ absl::StatusOr<nn::GenerateItem> ReadGenerateItem(const json::Value& line,
 
 absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy(options.model));
-  AnswerInBatches(
+  const LineCounts counts = AnswerInBatches(
       std::cin, std::cout, options.batch,
       [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         std::vector<nn::GenerateItem> items;
@@ -114,7 +115,7 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
         }
         return answers;
       });
-  return 0;
+  return FilterExitCode(counts, options.strict);
 }
 
 // As id2label has it.
@@ -128,7 +129,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
                           LoadReward(options.model));
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model.model));
-  AnswerInBatches(
+  const LineCounts counts = AnswerInBatches(
       std::cin, std::cout, options.batch,
       [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         std::vector<std::vector<int32_t>> sequences;
@@ -154,7 +155,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
         }
         return answers;
       });
-  return 0;
+  return FilterExitCode(counts, options.strict);
 }
 
 }  // namespace
@@ -171,6 +172,7 @@ void AddProbeCommands(CLI::App* app, Action* chosen) {
     sub->add_option("--batch", options->batch, "Lines computed together")
         ->capture_default_str()
         ->check(CLI::Range(1, 4096));
+    AddStrictFlag(sub, &options->strict);
     sub->footer(footer);
     sub->callback([=] { *chosen = [=] { return run(*options); }; });
   };

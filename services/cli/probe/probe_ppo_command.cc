@@ -27,6 +27,7 @@ struct ProbePpoOptions {
   std::string config;
   std::string out;
   int batch = 1;  // accepted like everywhere; a step's batch is in its line
+  bool strict = false;
 };
 
 absl::StatusOr<rl::PpoConfig> ReadConfig(const std::string& path) {
@@ -105,7 +106,7 @@ absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
       const std::unique_ptr<rl::PpoTrainer> trainer,
       rl::PpoTrainer::Create(options.model.model, config, start, trainer_options));
   PrintWarnings(trainer->model_config().warnings);
-  AnswerInBatches(
+  const LineCounts counts = AnswerInBatches(
       std::cin, std::cout, 1,
       [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         MELLOW_ASSIGN_OR_RETURN(const std::vector<rl::Rollout> rollouts, ReadRollouts(lines[0]));
@@ -114,7 +115,7 @@ absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
       });
   if (!options.out.empty())
     MELLOW_RETURN_IF_ERROR(WriteResult(*trainer, options.config, options.out));
-  return 0;
+  return FilterExitCode(counts, options.strict);
 }
 
 }  // namespace
@@ -129,6 +130,7 @@ void AddProbePpoCommand(CLI::App* probe, Action* chosen) {
       ->required();
   sub->add_option("--out", options->out,
                   "Folder for the adapter (PEFT) and value_head.safetensors after the last step");
+  AddStrictFlag(sub, &options->strict);
   sub->add_option("--batch", options->batch,
                   "No effect: a step is computed as its configuration says");
   sub->footer(

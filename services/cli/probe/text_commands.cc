@@ -23,25 +23,27 @@ struct TextOptions {
   bool keep_special = false;
   bool stemmer = false;
   bool aggregate = false;
+  bool strict = false;
   int resamples = 10000;
   uint64_t seed = 0;
 };
 
 // Answers each line alone.
-int AnswerLines(const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer) {
-  AnswerInBatches(
+int AnswerLines(const TextOptions& options,
+                const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer) {
+  const LineCounts counts = AnswerInBatches(
       std::cin, std::cout, 1,
       [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         MELLOW_ASSIGN_OR_RETURN(json::Value one, answer(lines[0]));
         return std::vector<json::Value>{std::move(one)};
       });
-  return 0;
+  return FilterExitCode(counts, options.strict);
 }
 
 absl::StatusOr<int> Tokenize(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model));
-  return AnswerLines([&](const json::Value& line) -> absl::StatusOr<json::Value> {
+  return AnswerLines(options, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
     MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
     MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text));
     return json::Value{{"ids", ids}};
@@ -51,7 +53,7 @@ absl::StatusOr<int> Tokenize(const TextOptions& options) {
 absl::StatusOr<int> Detokenize(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model));
-  return AnswerLines([&](const json::Value& line) -> absl::StatusOr<json::Value> {
+  return AnswerLines(options, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, IdsField(line, "ids"));
     MELLOW_ASSIGN_OR_RETURN(const std::string text,
                             tokenizer->Decode(ids, /*skip_special_tokens=*/!options.keep_special));
@@ -118,7 +120,7 @@ absl::StatusOr<int> AggregatedRouge(const TextOptions& options) {
 
 absl::StatusOr<int> Rouge(const TextOptions& options) {
   if (options.aggregate) return AggregatedRouge(options);
-  return AnswerLines([&](const json::Value& line) -> absl::StatusOr<json::Value> {
+  return AnswerLines(options, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
     MELLOW_ASSIGN_OR_RETURN(const eval::RougeScores scores, RougeOfLine(line, options.stemmer));
     return RougeJson(scores);
   });
@@ -133,6 +135,7 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
   tokenize->add_option("MODEL", options->model, "Hugging Face model folder")
       ->transform(wire::ModelFolder())
       ->required();
+  AddStrictFlag(tokenize, &options->strict);
   tokenize->footer(
       "Example:\n  echo '{\"text\": \"Good morning.\"}' | mellow tokenize "
       "deploy/models/mini-summarizer");
@@ -144,6 +147,7 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
       ->transform(wire::ModelFolder())
       ->required();
   detokenize->add_flag("--keep-special", options->keep_special, "Keep special tokens such as </s>");
+  AddStrictFlag(detokenize, &options->strict);
   detokenize->footer(
       "Example:\n  echo '{\"ids\": [8, 4, 1]}' | mellow detokenize deploy/models/mini-summarizer "
       "--keep-special");
@@ -159,6 +163,7 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   rouge->add_option("--seed", options->seed, "Seed of the bootstrap")->capture_default_str();
+  AddStrictFlag(rouge, &options->strict);
   rouge->footer(
       "Examples:\n  echo '{\"prediction\": \"Tom is late.\", \"references\": [\"Tom comes "
       "late.\"]}' | mellow rouge\n  mellow rouge --stemmer --aggregate < predictions.jsonl");

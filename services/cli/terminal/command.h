@@ -22,6 +22,16 @@ struct Environment {
 // error becomes one line on standard error and exit code 1.
 using Action = std::function<absl::StatusOr<int>()>;
 
+// Exit codes. 0: done. 1: an error, or a filter of JSON lines failed (FilterExitCode). 2: the
+// command line is wrong. 3: the gates of a promotion did not hold. 130: interrupted.
+inline constexpr int kErrorExitCode = 1;
+inline constexpr int kUsageExitCode = 2;
+inline constexpr int kGateFailedExitCode = 3;
+inline constexpr int kInterruptedExitCode = 130;
+
+// --strict of a filter of JSON lines.
+void AddStrictFlag(CLI::App* sub, bool* strict);
+
 // Each adds its subcommands to `app`. When one of them is on the command line, *chosen is set.
 void AddClusterCommands(CLI::App* app, const Environment& environment,
                         Action* chosen);                 // up, down, supervise (hidden)

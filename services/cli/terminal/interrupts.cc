@@ -6,11 +6,10 @@
 #include <utility>
 
 #include "common/base/steady_time.h"
+#include "services/cli/terminal/command.h"
 
 namespace mellow::cli {
 namespace {
-
-constexpr int kInterruptedExitCode = 130;  // as a shell shows SIGINT
 
 sigset_t Signals() {
   sigset_t set;

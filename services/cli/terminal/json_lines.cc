@@ -1,6 +1,7 @@
 #include "services/cli/terminal/json_lines.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <deque>
 #include <map>
 #include <thread>
@@ -28,13 +29,23 @@ absl::StatusOr<std::optional<T>> Optional(const json::Value& object, const char*
   return value;
 }
 
+// The line's answer; an error is counted.
+json::Value Counted(absl::StatusOr<json::Value> answer, LineCounts* counts) {
+  ++counts->lines;
+  if (answer.ok()) return *std::move(answer);
+  ++counts->failed;
+  counts->unreachable |= absl::IsUnavailable(answer.status());
+  return ErrorObject(answer.status());
+}
+
 // Prints answers in the order of their lines. Thread-safe.
 class OrderedAnswers {
  public:
   explicit OrderedAnswers(std::ostream& out) : out_(out) {}
 
-  void Put(size_t index, std::string text) {
+  void Put(size_t index, absl::StatusOr<json::Value> answer) {
     MutexLock lock(&mutex_);
+    std::string text = json::Write(Counted(std::move(answer), &counts_));
     ready_.emplace(index, std::move(text));
     while (!ready_.empty() && ready_.begin()->first == next_) {
       out_ << ready_.begin()->second << std::endl;
@@ -42,10 +53,15 @@ class OrderedAnswers {
       ++next_;
     }
   }
+  LineCounts counts() const {
+    MutexLock lock(&mutex_);
+    return counts_;
+  }
 
  private:
   std::ostream& out_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  LineCounts counts_ ABSL_GUARDED_BY(mutex_);
   size_t next_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<size_t, std::string> ready_ ABSL_GUARDED_BY(mutex_);
 };
@@ -149,23 +165,30 @@ absl::StatusOr<std::optional<bool>> OptionalBool(const json::Value& object, cons
   return Optional<bool>(object, name, "true or false is needed");
 }
 
-void AnswerInBatches(
+int FilterExitCode(const LineCounts& counts, bool strict) {
+  if (counts.failed == 0) return 0;
+  std::fprintf(stderr, "mellow: %lld of %lld lines failed\n", static_cast<long long>(counts.failed),
+               static_cast<long long>(counts.lines));
+  return strict || counts.unreachable || counts.failed == counts.lines ? 1 : 0;
+}
+
+LineCounts AnswerInBatches(
     std::istream& in, std::ostream& out, int batch,
     const std::function<absl::StatusOr<std::vector<json::Value>>(const std::vector<json::Value>&)>&
         compute) {
+  LineCounts counts;
   bool more = true;
   while (more) {
-    std::vector<json::Value> answers;  // one per line
-    std::vector<json::Value> objects;  // of the good lines
-    std::vector<size_t> places;  // where their answers go
+    std::vector<absl::StatusOr<json::Value>> answers;  // one per line
+    std::vector<json::Value> objects;                  // of the good lines
+    std::vector<size_t> places;                        // where their answers go
     std::string line;
     while (static_cast<int>(answers.size()) < batch &&
            (more = static_cast<bool>(std::getline(in, line)))) {
-      absl::StatusOr<json::Value> object = ParseObject(line);
-      answers.push_back(object.ok() ? json::Value() : ErrorObject(object.status()));
-      if (!object.ok()) continue;
+      answers.push_back(ParseObject(line));
+      if (!answers.back().ok()) continue;
       places.push_back(answers.size() - 1);
-      objects.push_back(*std::move(object));
+      objects.push_back(*std::move(answers.back()));
     }
     if (!objects.empty()) {
       absl::StatusOr<std::vector<json::Value>> computed = compute(objects);
@@ -173,36 +196,45 @@ void AnswerInBatches(
         if (computed.ok()) {
           answers[places[i]] = std::move((*computed)[i]);
         } else if (objects.size() == 1) {
-          answers[places[i]] = ErrorObject(computed.status());
+          answers[places[i]] = computed.status();
         } else {
           absl::StatusOr<std::vector<json::Value>> alone = compute({objects[i]});
-          answers[places[i]] = alone.ok() ? std::move((*alone)[0]) : ErrorObject(alone.status());
+          if (alone.ok()) {
+            answers[places[i]] = std::move((*alone)[0]);
+          } else {
+            answers[places[i]] = alone.status();
+          }
         }
       }
     }
-    for (const json::Value& answer : answers) out << json::Write(answer) << '\n';
+    for (absl::StatusOr<json::Value>& answer : answers)
+      out << json::Write(Counted(std::move(answer), &counts)) << '\n';
     out.flush();
   }
+  return counts;
 }
 
-void AnswerInParallel(
+LineCounts AnswerInParallel(
     std::istream& in, std::ostream& out, int workers,
     const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer) {
   OrderedAnswers answers(out);
   LineQueue queue(static_cast<size_t>(workers) * 2);
-  std::vector<std::jthread> threads;
-  for (int i = 0; i < workers; ++i) {
-    threads.emplace_back([&] {
-      while (std::optional<LineQueue::Line> line = queue.Pop()) {
-        absl::StatusOr<json::Value> result = ParseObject(line->second);
-        if (result.ok()) result = answer(*result);
-        answers.Put(line->first, json::Write(result.ok() ? *result : ErrorObject(result.status())));
-      }
-    });
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < workers; ++i) {
+      threads.emplace_back([&] {
+        while (std::optional<LineQueue::Line> line = queue.Pop()) {
+          absl::StatusOr<json::Value> result = ParseObject(line->second);
+          if (result.ok()) result = answer(*result);
+          answers.Put(line->first, std::move(result));
+        }
+      });
+    }
+    size_t index = 0;
+    for (std::string line; std::getline(in, line); ++index) queue.Push({index, std::move(line)});
+    queue.Close();
   }
-  size_t index = 0;
-  for (std::string line; std::getline(in, line); ++index) queue.Push({index, std::move(line)});
-  queue.Close();
+  return answers.counts();
 }
 
 }  // namespace mellow::cli

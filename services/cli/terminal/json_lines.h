@@ -41,18 +41,29 @@ namespace mellow::cli {
 [[nodiscard]] absl::StatusOr<std::optional<bool>> OptionalBool(const json::Value& object,
                                                                const char* name);
 
+// What became of the lines of a filter.
+struct LineCounts {
+  int64_t lines = 0;
+  int64_t failed = 0;
+  bool unreachable = false;  // a line failed because no server answered (Unavailable)
+};
+// The filter's exit code. 1: every line failed, one found no server, or, with `strict`, any failed.
+// 0: the others, also when nothing was read. Says on standard error how many failed.
+[[nodiscard]] int FilterExitCode(const LineCounts& counts, bool strict);
+
 // Reads `batch` lines at a time and answers them together. `compute` gets the objects and returns
 // as many answers, or an error; after an error each object is tried alone, so that one bad line
 // does not spoil its mates.
-void AnswerInBatches(
+[[nodiscard]] LineCounts AnswerInBatches(
     std::istream& in, std::ostream& out, int batch,
     const std::function<absl::StatusOr<std::vector<json::Value>>(const std::vector<json::Value>&)>&
         compute);
 
 // Answers lines by `workers` threads at once, each as soon as it and those before it are ready:
 // also good for a person who types.
-void AnswerInParallel(std::istream& in, std::ostream& out, int workers,
-                      const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer);
+[[nodiscard]] LineCounts AnswerInParallel(
+    std::istream& in, std::ostream& out, int workers,
+    const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer);
 
 }  // namespace mellow::cli
 

@@ -38,7 +38,10 @@ TEST(AnswerInBatchesTest, AnswersEveryLineInOrderWhateverTheBatch) {
   for (const int batch : {1, 2, 3, 10}) {
     std::istringstream in("{\"n\": 1}\n\nnot json\n{\"n\": 13}\n[1]\n{\"n\": 4}");
     std::ostringstream out;
-    AnswerInBatches(in, out, batch, Double);
+    const LineCounts counts = AnswerInBatches(in, out, batch, Double);
+    EXPECT_EQ(counts.lines, 6);
+    EXPECT_EQ(counts.failed, 4);
+    EXPECT_FALSE(counts.unreachable);
     EXPECT_THAT(Lines(out.str()), ElementsAre("{\"twice\":2}", HasSubstr("error"),
                                               HasSubstr("error"), "{\"error\":\"13 is unlucky\"}",
                                               HasSubstr("not a JSON object"), "{\"twice\":8}"))
@@ -49,7 +52,7 @@ TEST(AnswerInBatchesTest, AnswersEveryLineInOrderWhateverTheBatch) {
 TEST(AnswerInBatchesTest, NothingInNothingOut) {
   std::istringstream in("");
   std::ostringstream out;
-  AnswerInBatches(in, out, 4, Double);
+  EXPECT_EQ(AnswerInBatches(in, out, 4, Double).lines, 0);
   EXPECT_EQ(out.str(), "");
 }
 
@@ -59,18 +62,30 @@ TEST(AnswerInParallelTest, KeepsTheOrderWhenLaterLinesAreReadyFirst) {
   Mutex mutex;
   CondVar changed;
   int answered = 0;
-  AnswerInParallel(in, out, 4, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
-    // Line 0 waits until another one has been answered.
-    MutexLock lock(&mutex);
-    if (line["n"] == 0) {
-      while (answered == 0) changed.Wait(&mutex);
-    }
-    ++answered;
-    changed.NotifyAll();
-    return json::Value{{"n", line["n"]}};
-  });
+  const LineCounts counts =
+      AnswerInParallel(in, out, 4, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
+        // Line 0 waits until another one has been answered.
+        MutexLock lock(&mutex);
+        if (line["n"] == 0) {
+          while (answered == 0) changed.Wait(&mutex);
+        }
+        ++answered;
+        changed.NotifyAll();
+        return json::Value{{"n", line["n"]}};
+      });
   EXPECT_THAT(Lines(out.str()),
               ElementsAre("{\"n\":0}", "{\"n\":1}", "{\"n\":2}", HasSubstr("error"), "{\"n\":4}"));
+  EXPECT_EQ(counts.lines, 5);
+  EXPECT_EQ(counts.failed, 1);
+}
+
+TEST(FilterExitCodeTest, ToleratesBadLinesButNotOnlyBadLines) {
+  EXPECT_EQ(FilterExitCode({.lines = 0}, false), 0);
+  EXPECT_EQ(FilterExitCode({.lines = 3}, true), 0);
+  EXPECT_EQ(FilterExitCode({.lines = 3, .failed = 1}, false), 0);
+  EXPECT_EQ(FilterExitCode({.lines = 3, .failed = 1}, true), 1);
+  EXPECT_EQ(FilterExitCode({.lines = 3, .failed = 3}, false), 1);
+  EXPECT_EQ(FilterExitCode({.lines = 3, .failed = 1, .unreachable = true}, false), 1);
 }
 
 TEST(FieldsTest, ErrorsNameTheField) {
