@@ -30,6 +30,8 @@ struct LoraConfig {
   // InvalidArgument with the field (lora.r, ...), its value and what it may be: of an adapter that
   // is to be made; files of others are checked as they are read.
   [[nodiscard]] absl::Status Validate() const;
+
+  friend bool operator==(const LoraConfig&, const LoraConfig&) = default;
 };
 
 // Makes the config name the model as its base. A snapshot in the Hub's cache

@@ -61,12 +61,9 @@ struct PpoConfig {
 
   // InvalidArgument naming field and value.
   [[nodiscard]] absl::Status Validate() const;
-};
 
-// The PpoConfig message in proto JSON: snake_case or lowerCamelCase names, null as absent, 64-bit integers also as strings.
-// InvalidArgument: not a JSON object, an unknown field, a field twice under both names, a wrong type (all named), or whatever
-// Validate says.
-[[nodiscard]] absl::StatusOr<PpoConfig> ParsePpoConfig(absl::string_view json);
+  friend bool operator==(const PpoConfig&, const PpoConfig&) = default;
+};
 
 }  // namespace mellow::rl
 

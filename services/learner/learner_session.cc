@@ -63,7 +63,6 @@ LearnerSession::~LearnerSession() = default;
 absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Options& options,
                                                                      const RunSettings& settings) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
-  MELLOW_ASSIGN_OR_RETURN(const rl::PpoConfig config, rl::ParsePpoConfig(settings.config_json));
   MELLOW_ASSIGN_OR_RETURN(
       auto store, CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
                                         options.keep_checkpoints));
@@ -84,8 +83,8 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
     if (!read.ok()) return Annotate(read.status(), "start_adapter");
     start = *std::move(read);
   }
-  MELLOW_ASSIGN_OR_RETURN(session->trainer_,
-                          rl::PpoTrainer::Create(options.model, config, start, options.trainer));
+  MELLOW_ASSIGN_OR_RETURN(session->trainer_, rl::PpoTrainer::Create(options.model, settings.config,
+                                                                    start, options.trainer));
   if (newest.has_value()) {
     MELLOW_RETURN_IF_ERROR(session->trainer_->RestoreState(newest->folder + kTrainerFolder));
   } else {

@@ -29,7 +29,8 @@ struct StepRecord {
 
 struct RunSettings {
   std::string run_id;         // letters, digits, '-' and '_'
-  std::string config_json;    // PpoConfig
+  rl::PpoConfig config;
+  std::string config_json;    // as it is recorded: the message that it came in, in JSON
   std::string start_adapter;  // PEFT folder, or empty
   int64_t start_version = 0;
 };

@@ -4,8 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "services/wire/ppo_config.h"
 
 namespace mellow::learner {
+
+namespace {
 
 absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config) {
   google::protobuf::util::JsonPrintOptions options;
@@ -17,9 +20,12 @@ absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config) {
   return json;
 }
 
+}  // namespace
+
 absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request) {
   RunSettings settings;
   settings.run_id = request.run_id();
+  MELLOW_ASSIGN_OR_RETURN(settings.config, wire::PpoConfigFromProto(request.config()));
   MELLOW_ASSIGN_OR_RETURN(settings.config_json, ToJson(request.config()));
   settings.start_adapter = request.start_adapter();
   settings.start_version = request.start_version();

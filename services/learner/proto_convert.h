@@ -10,9 +10,6 @@
 
 namespace mellow::learner {
 
-// The PpoConfig message as the JSON that rl::ParsePpoConfig reads: one parser checks what comes by
-// file and what comes by rpc.
-[[nodiscard]] absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config);
 [[nodiscard]] absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request);
 [[nodiscard]] rl::Rollout FromProto(const v1::Rollout& rollout, int64_t current_version);
 void ToProto(const StepRecord& record, v1::TrainResponse* response);

@@ -10,6 +10,7 @@
 #include "common/data/prompt_template.h"
 #include "common/nn/weight_type.h"
 #include "services/learner/run_id.h"
+#include "services/wire/ppo_config.h"
 
 namespace mellow::learner {
 namespace {
@@ -36,15 +37,6 @@ SftDataPlan DataPlan(const v1::SftDataSpec& spec) {
   return plan;
 }
 
-void ReadLora(const v1::LoraSpec& spec, nn::LoraConfig* lora) {
-  if (spec.has_r()) lora->r = spec.r();
-  if (spec.has_lora_alpha()) lora->lora_alpha = spec.lora_alpha();
-  if (spec.has_lora_dropout()) lora->lora_dropout = spec.lora_dropout();
-  if (spec.has_use_rslora()) lora->use_rslora = spec.use_rslora();
-  if (!spec.target_modules().empty())
-    lora->target_modules.assign(spec.target_modules().begin(), spec.target_modules().end());
-}
-
 void ReadOptimizer(const v1::SftOptimizer& spec, sft::SftConfig* config) {
   if (spec.has_learning_rate()) config->learning_rate = spec.learning_rate();
   if (spec.has_weight_decay()) config->weight_decay = spec.weight_decay();
@@ -62,7 +54,7 @@ absl::StatusOr<SftPlan> PlanOf(const v1::SftSpec& spec) {
     return absl::InvalidArgumentError(absl::StrCat("lora: not together with start_adapter (",
                                                    plan.start_adapter, "), which brings its own"));
   }
-  ReadLora(spec.lora(), &plan.trainer.lora);
+  wire::ReadLora(spec.lora(), &plan.trainer.lora);
   ReadOptimizer(spec.optimizer(), &plan.trainer);
   plan.trainer.seed = spec.seed();
   if (spec.has_batch_size()) plan.trainer.batch_size = spec.batch_size();

@@ -39,7 +39,7 @@ ROOMS = {
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {
-    "wire": {"orchestrator"},
+    "wire": {"learner", "orchestrator"},
     "policy": {"orchestrator"},
     "reward": {"orchestrator"},
     "learner": {"orchestrator"},

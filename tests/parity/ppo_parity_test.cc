@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "services/wire/ppo_config.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::rl {
@@ -40,7 +41,7 @@ std::vector<Json> ReadLines(const std::string& path) {
 PpoConfig ReadConfig(const Case& c) {
   std::ifstream file(kGolden + "/" + c.name + ".config.json");
   const std::string text(std::istreambuf_iterator<char>(file), {});
-  const absl::StatusOr<PpoConfig> config = ParsePpoConfig(text);
+  const absl::StatusOr<PpoConfig> config = mellow::wire::PpoConfigFromJson(text);
   EXPECT_TRUE(config.ok()) << config.status();
   PpoConfig out = config.value_or(PpoConfig());
   out.value_head_file = kGolden + "/" + c.name + ".value_head.safetensors";

@@ -18,6 +18,7 @@
 #include "common/rl/ppo_trainer.h"
 #include "services/cli/models/model_loading.h"
 #include "services/cli/terminal/json_lines.h"
+#include "services/wire/ppo_config.h"
 
 namespace mellow::cli {
 namespace {
@@ -32,7 +33,7 @@ struct ProbePpoOptions {
 
 absl::StatusOr<rl::PpoConfig> ReadConfig(const std::string& path) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  absl::StatusOr<rl::PpoConfig> config = rl::ParsePpoConfig(text);
+  absl::StatusOr<rl::PpoConfig> config = wire::PpoConfigFromJson(text);
   if (!config.ok()) return Annotate(config.status(), path);
   // As everywhere, paths in a file are relative to the file.
   if (!config->value_head_file.empty()) {

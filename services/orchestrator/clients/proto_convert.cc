@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rl/ppo_config.h"
+#include "services/wire/ppo_config.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -95,18 +96,12 @@ RewardConfig RewardFromProto(const v1::RewardSpec& reward) {
   return config;
 }
 
-// Checks the PPO part by the rules of the trainer itself, which reads the message in proto JSON.
+// Checks the PPO part by the rules of the trainer itself.
 absl::Status ReadPpo(const v1::RunSpec& spec, RunConfig* config) {
   learner::v1::PpoConfig ppo = spec.ppo();
   if (!ppo.has_seed()) ppo.set_seed(spec.seed());
   if (!ppo.has_batch_size()) ppo.set_batch_size(config->batch_size);
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(ppo, &json, options).ok()) {
-    return absl::InvalidArgumentError("ppo: cannot be written as JSON");
-  }
-  absl::StatusOr<rl::PpoConfig> parsed = rl::ParsePpoConfig(json);
+  const absl::StatusOr<rl::PpoConfig> parsed = wire::PpoConfigFromProto(ppo);
   if (!parsed.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("ppo.", parsed.status().message()));
   }

@@ -169,6 +169,9 @@ TEST(WriteTest, GivesTheLibrarysBytesForNumbersOfAnySize) {
     double read = 0;
     ASSERT_TRUE(Parse(Write(number), "")->To(&read));
     ASSERT_EQ(std::memcmp(&read, &number, sizeof read), 0);
+    float read_single = 0;
+    ASSERT_TRUE(Parse(Write(single), "")->To(&read_single));
+    ASSERT_EQ(read_single, single);
   }
 }
 

@@ -180,48 +180,6 @@ TEST_F(LearnerServiceTest, ScoresWithTheCurrentWeightsAndTheReference) {
   EXPECT_NE(current.logprobs(0).values(0), reference.logprobs(0).values(0));
 }
 
-// One parser reads what comes by file and by rpc: it must know every field of the message.
-TEST(PpoConfigProtoTest, EveryFieldOfTheMessageIsKnownToTheParser) {
-  v1::PpoConfig config;
-  const auto* reflection = config.GetReflection();
-  const auto* descriptor = config.GetDescriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto* field = descriptor->field(i);
-    using Field = google::protobuf::FieldDescriptor;
-    switch (field->cpp_type()) {
-      case Field::CPPTYPE_DOUBLE:
-        reflection->SetDouble(&config, field, 0.5);
-        break;
-      case Field::CPPTYPE_INT32:
-        reflection->SetInt32(&config, field, 1);
-        break;
-      case Field::CPPTYPE_UINT32:
-        reflection->SetUInt32(&config, field, 1);
-        break;
-      case Field::CPPTYPE_BOOL:
-        reflection->SetBool(&config, field, true);
-        break;
-      default:
-        break;
-    }
-  }
-  config.set_kl_penalty("mse");
-  config.set_reference("base");
-  config.set_value_head_file("/x");
-  config.set_max_importance_weight(2);
-  config.mutable_lora()->set_r(2);
-  config.mutable_lora()->set_lora_alpha(4);
-  config.mutable_lora()->set_lora_dropout(0.1);
-  config.mutable_lora()->add_target_modules("q");
-  const auto json = ToJson(config);
-  ASSERT_TRUE(json.ok()) << json.status();
-  const auto parsed = rl::ParsePpoConfig(*json);
-  ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_EQ(parsed->kl_penalty, rl::KlPenalty::kMse);
-  EXPECT_EQ(parsed->lora->r, 2);
-  EXPECT_EQ(parsed->learning_rate, 0.5);
-}
-
 TEST_F(LearnerServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
   rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
   LearnerServiceImpl service({}, {kModel, root_.path(), 2, {}}, &model_hash_, &turns_, &metrics_,

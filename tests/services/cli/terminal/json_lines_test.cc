@@ -89,8 +89,9 @@ TEST(FilterExitCodeTest, ToleratesBadLinesButNotOnlyBadLines) {
 }
 
 TEST(FieldsTest, ErrorsNameTheField) {
-  const json::Value object = {{"ids", {1, -2}}, {"text", 5},         {"flag", 1},
-                              {"x", "y"},       {"big", 4294967296}, {"none", nullptr}};
+  const json::Value object = {
+      {"ids", json::Array{1, -2}}, {"text", 5},      {"flag", 1}, {"x", "y"},
+      {"big", 4294967296},         {"none", nullptr}};
   EXPECT_THAT(std::string(IdsField(object, "ids").status().message()), HasSubstr("ids: -2"));
   EXPECT_THAT(std::string(IdsField(object, "text").status().message()), HasSubstr("text"));
   EXPECT_THAT(std::string(TextField(object, "text").status().message()), HasSubstr("text"));
@@ -99,12 +100,6 @@ TEST(FieldsTest, ErrorsNameTheField) {
   EXPECT_EQ(OptionalInt(object, "big").value(), 4294967296);
   EXPECT_EQ(OptionalInt(object, "none").value(), std::nullopt);
   EXPECT_EQ(OptionalInt(object, "absent").value(), std::nullopt);
-}
-
-TEST(DumpTest, FloatsReadBackAsTheSameFloat) {
-  for (const float x : {0.1F, -13.890604F, 1e-38F, 3.4e38F}) {
-    EXPECT_EQ(json::Value::parse(json::Write(json::Value(x))).get<float>(), x);
-  }
 }
 
 }  // namespace
