@@ -212,13 +212,15 @@ class Mellow:
         needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of ROUGE-L
         must lie above minus this.
         """
-        subject = adapter.adapter.version if isinstance(adapter, Run) else adapter.version if isinstance(adapter, Adapter) else adapter
+        if isinstance(adapter, Run):
+            adapter = adapter.adapter
         none = Gate("evaluation", False, "none was given")
         if evaluation is None and not force:
             raise GateFailed(f"not promoted: {none.detail}", [none])
-        if evaluation is None and isinstance(subject, int):
-            return self._force(subject, none, reason)
-        arguments: list[Path] = [str(subject), "--json", "--reason", reason, "--max-rouge-loss", str(max_rouge_loss)]
+        if evaluation is None and isinstance(adapter, (int, Adapter)):
+            return self._force(Adapter(adapter) if isinstance(adapter, int) else adapter, none, reason)
+        subject = str(adapter.version if isinstance(adapter, Adapter) else adapter)
+        arguments: list[Path] = [subject, "--json", "--reason", reason, "--max-rouge-loss", str(max_rouge_loss)]
         if evaluation is not None:
             arguments += ["--evaluation", evaluation.path if isinstance(evaluation, Evaluation) else evaluation]
         arguments += ["--force"] if force else []
@@ -245,12 +247,12 @@ class Mellow:
         commands.run_program(self._connection, self._program, "report", [path, "--out", out])
         return Report(pathlib.Path(out), (pathlib.Path(out) / "report.html").read_text())
 
-    def _force(self, version: int, gate: Gate, reason: str) -> Promotion:
+    def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:
         evidence = orchestrator_pb2.PromotionEvidence(forced=True, reason=reason)
         evidence.gates.add(name=gate.name, passed=gate.passed, detail=gate.detail)
         request = orchestrator_pb2.PromoteAdapterRequest()
         request.order.request_id = uuid.uuid4().hex
-        request.order.adapter.CopyFrom(common_pb2.AdapterRef(version=version))
+        request.order.adapter.CopyFrom(common_pb2.AdapterRef(version=adapter.version, sha256=adapter.sha256))
         request.order.evidence.CopyFrom(evidence)
         return Promotion.of(self._channels.send(PROMOTE, [request]).event)
 

@@ -32,7 +32,7 @@ class Evaluation:
     # evaluation.json.
     path: pathlib.Path
     # All of it (deploy/runs/README.md explains the fields).
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] = dataclasses.field(repr=False)
     # False: a demand (require_drop, max_rouge_loss) was not met.
     demands_met: bool = True
 
@@ -75,7 +75,7 @@ class Report:
 
     # With report.html, report.md and report.json.
     folder: pathlib.Path
-    html: str
+    html: str = dataclasses.field(repr=False)
 
     def _repr_html_(self) -> str:
         # In a frame of its own: the page's style is not the notebook's.
@@ -123,7 +123,10 @@ def run_program(connection: Connection, program: Path | None, command: str, argu
     with _global_flags(connection) as flags:
         place = [] if connection.folder is None else ["--dir", str(connection.folder)]
         line = [find_program(program), *flags, command, *[os.fspath(argument) for argument in arguments], *place]
-        with tempfile.TemporaryFile("w+") as out, subprocess.Popen(line, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        # In a session of its own an interrupt from the terminal reaches it once, through us.
+        with tempfile.TemporaryFile("w+") as out, subprocess.Popen(
+            line, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        ) as process:
             assert process.stderr is not None
             said = ""
             try:

@@ -44,7 +44,7 @@ class Tls:
 def read_cluster(path: Path) -> tuple[pathlib.Path, dict[str, list[str]]]:
     """The folder of a cluster and the addresses of its services by role, from cluster.json or the folder that holds it. SpecError when there is none."""
     file = pathlib.Path(path)
-    if file.is_dir():
+    if file.name != "cluster.json":
         file /= "cluster.json"
     try:
         services = json.loads(file.read_text())["services"]
@@ -52,7 +52,9 @@ def read_cluster(path: Path) -> tuple[pathlib.Path, dict[str, list[str]]]:
         for service in services:
             found.setdefault(service["role"], []).append(service["address"])
     except FileNotFoundError:
-        raise SpecError(f"no cluster runs in {file.parent}: there is no {file.name} (`mellow up --dir {file.parent}` starts one)") from None
+        raise SpecError(f"no cluster runs in {file.parent}: there is no {file} (`mellow up --dir {file.parent}` starts one)") from None
+    except OSError as error:
+        raise SpecError(f"{file}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(f"{file}: not a cluster file ({error!r})") from error
     return file.parent.absolute(), found

@@ -157,4 +157,9 @@ def from_grpc(error: grpc.RpcError, call: str) -> RpcError:
     for key, value in status.trailing_metadata() or ():
         if key == "grpc-retry-pushback-ms":
             pushback = int(value) / 1000
-    return _BY_CODE.get(status.code(), Unknown)(status.details() or "", call, pushback)
+    kind = _BY_CODE.get(status.code(), Unknown)
+    message = status.details() or ""
+    if kind is Unknown and message == "Stream removed":
+        # What gRPC says when a connection breaks at the wrong moment.
+        kind = Unavailable
+    return kind(message, call, pushback)
