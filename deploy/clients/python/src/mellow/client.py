@@ -1,0 +1,281 @@
+"""The client."""
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import pathlib
+import tempfile
+import uuid
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from mellow import calls, commands, specs, training
+from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2
+from mellow.calls import ORCHESTRATOR, Method, Text, Texts, method
+from mellow.channels import Channels
+from mellow.commands import Evaluation, Report
+from mellow.connection import Addresses, Connection, Path, Tls
+from mellow.errors import GateFailed
+from mellow.records import Adapter, Gate, Promotion, Records, Run, Score, Step, Summary
+from mellow.training import Training, persist
+
+LIST_RUNS = method("orchestrator", ORCHESTRATOR, "ListRuns", orchestrator_pb2.ListRunsRequest, orchestrator_pb2.ListRunsResponse)
+PROMOTE = method("orchestrator", ORCHESTRATOR, "PromoteAdapter", orchestrator_pb2.PromoteAdapterRequest, orchestrator_pb2.PromoteAdapterResponse)
+ROLL_BACK = method("orchestrator", ORCHESTRATOR, "RollBackChampion", orchestrator_pb2.RollBackChampionRequest, orchestrator_pb2.RollBackChampionResponse)
+LIST_PROMOTIONS = method(
+    "orchestrator", ORCHESTRATOR, "ListPromotions", orchestrator_pb2.ListPromotionsRequest, orchestrator_pb2.ListPromotionsResponse
+)
+# Of `mellow evaluate` and `mellow promote`: a demand or gate does not hold.
+_NOT_MET_EXIT_CODE = 3
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+
+class Mellow:
+    """A cluster. Threads may share it.
+
+    Every call has a deadline: its `timeout` in seconds, else the connection's, else that of deploy/clients/service_config.json. UNAVAILABLE and
+    RESOURCE_EXHAUSTED are retried by gRPC as that file says. What is still not OK then is an RpcError, one class for each status code.
+    """
+
+    def __init__(self, connection: Connection, program: Path | None = None) -> None:
+        self._connection = connection
+        self._channels = Channels(connection)
+        self._program = program
+
+    @classmethod
+    def connect(
+        cls,
+        cluster: Path | None = None,
+        *,
+        policy: Addresses | None = None,
+        reward: Addresses | None = None,
+        orchestrator: Addresses | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
+        timeout: float | None = None,
+        program: Path | None = None,
+    ) -> Mellow:
+        """Connects to the cluster of a folder (or its cluster.json), or to services by address; without either to `.mellow`, as the program does.
+
+        Addresses are HOST:PORT, several as a list; those that are not given are not called. `token` goes with `tls` only. `program` is the `mellow`
+        program that evaluate, report and promote run (default: MELLOW in the environment, else the one on PATH). Nothing is called yet: a service
+        that is not there shows with the first call. SpecError: no such cluster. OSError: a file of `tls` cannot be read (with the first call).
+        """
+        return cls(Connection(cluster, {"policy": policy, "reward": reward, "orchestrator": orchestrator}, tls, token, timeout), program)
+
+    def __enter__(self) -> Mellow:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Calls in progress in other threads end with Cancelled."""
+        self._channels.close()
+
+    # Users' calls.
+
+    @overload
+    def summarize(self, dialogues: str, adapter: int | str | None = None, max_new_tokens: int | None = None, timeout: float | None = None) -> Summary: ...
+
+    @overload
+    def summarize(
+        self, dialogues: list[str], adapter: int | str | None = None, max_new_tokens: int | None = None, timeout: float | None = None
+    ) -> Records[Summary]: ...
+
+    def summarize(
+        self, dialogues: str | list[str], adapter: int | str | None = None, max_new_tokens: int | None = None, timeout: float | None = None
+    ) -> Summary | Records[Summary]:
+        """The summary of a dialogue, or those of several in order.
+
+        `adapter`: None for what the server gives to users, "champion", "newest", "base", or the number of a version. `timeout` is for each dialogue.
+        NotFound: no such version, or no champion. InvalidArgument: an empty or too long dialogue, or too many tokens asked for.
+        """
+        version = self._version(adapter)
+        several = [dialogues] if isinstance(dialogues, str) else dialogues
+        requests = [calls.summarize_request(dialogue, version, max_new_tokens) for dialogue in several]
+        summaries = Records(Summary.of(response) for response in self._all(calls.SUMMARIZE, requests, timeout))
+        return summaries[0] if isinstance(dialogues, str) else summaries
+
+    def stream(
+        self, dialogue: str, adapter: int | str | None = None, max_new_tokens: int | None = None, timeout: float | None = None
+    ) -> Generator[str, None, None]:
+        """The pieces of a summary as they come; together they are the summary. Closing the generator cancels the rest.
+
+        Unimplemented: the server, or the protos that this package was built from, have no SummarizeStream. Other errors as of summarize.
+        """
+        stream = calls.summarize_stream()
+        request = calls.summarize_request(dialogue, self._version(adapter), max_new_tokens)
+        for answer in self._channels.stream(stream, request, timeout):
+            if answer.text:
+                yield answer.text
+
+    @overload
+    def score(self, texts: Text, timeout: float | None = None) -> Score: ...
+
+    @overload
+    def score(self, texts: Texts, timeout: float | None = None) -> Records[Score]: ...
+
+    def score(self, texts: Text | Texts, timeout: float | None = None) -> Score | Records[Score]:
+        """The score of a text, or those of a list of texts in order. A tuple of two texts is a pair, which is scored together.
+
+        `timeout` is for each call of calls.TEXTS_A_CALL texts.
+        """
+        one = isinstance(texts, (str, tuple))
+        requests = calls.score_requests([texts] if isinstance(texts, (str, tuple)) else texts)
+        scores = calls.scores_of(self._all(calls.SCORE, requests, timeout))
+        return scores[0] if one else scores
+
+    # Operators' calls.
+
+    def train(
+        self, run: specs.Spec, overrides: Mapping[str, Any] | None = None, *, request_id: str | None = None, progress: bool | None = None
+    ) -> Training:
+        """Starts a run and returns it as an iterator over its steps (Training).
+
+        `run` is a run file or a dict of that form; `overrides` sets fields by path ({"steps": 5, "ppo.batch_size": 8}; None clears one). The cluster
+        reads the data where its orchestrator runs. The same `request_id` again gives the same run. `progress`: False for no bar.
+        SpecError: a file or field is wrong. FailedPrecondition: another run is active. InvalidArgument: no node can do that run.
+        """
+        spec = specs.run_spec(run, overrides or {})
+        request = orchestrator_pb2.StartRunRequest(spec=spec, request_id=request_id or uuid.uuid4().hex)
+        started = persist(lambda: self._channels.call(training.START_RUN, request))
+        return Training(self._channels, started.run_id, progress)
+
+    def watch(self, run_id: str, after_step: int = 0, *, progress: bool | None = None) -> Training:
+        """Follows a run that was started before, from the step after `after_step` on. NotFound: no such run."""
+        return Training(self._channels, run_id, progress, after_step)
+
+    def resume(self, run_id: str, *, progress: bool | None = None) -> Training:
+        """Goes on with a run that was stopped or has failed, and follows it after the steps that it has."""
+        response = persist(lambda: self._channels.call(training.RESUME_RUN, orchestrator_pb2.ResumeRunRequest(run_id=run_id)))
+        return Training(self._channels, run_id, progress, response.run.committed_steps)
+
+    def steps(self, run_id: str) -> Records[Step]:
+        """All steps of a run that has ended. RunFailed when it ended before its last one."""
+        followed = self.watch(run_id, progress=False)
+        followed.wait()
+        return followed.steps
+
+    def runs(self) -> Records[Run]:
+        """All runs, the newest first."""
+        response = self._channels.call(LIST_RUNS, orchestrator_pb2.ListRunsRequest())
+        return Records(Run.of(run) for run in response.runs)
+
+    def evaluate(
+        self,
+        evaluation: specs.Spec,
+        out: Path,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        require_drop: float | None = None,
+        max_rouge_loss: float | None = None,
+        fresh: bool = False,
+    ) -> Evaluation:
+        """Runs `mellow evaluate` on this machine and returns what it wrote into the folder `out`. No service does it: ProgramError without that program.
+
+        `evaluation` is an evaluation file or a dict of that form, `overrides` sets its fields by path. `require_drop` (0.8: toxicity must fall by 80 %) and
+        `max_rouge_loss` are demands: `demands_met` says whether they hold. What `out` holds of the same evaluation is gone on with, unless `fresh`.
+        """
+        with tempfile.TemporaryDirectory(prefix="mellow-evaluation.") as folder:
+            if isinstance(evaluation, Mapping):
+                file = pathlib.Path(folder) / "evaluation.json"
+                file.write_text(json.dumps(specs.evaluation_spec(evaluation)))
+            else:
+                file = pathlib.Path(evaluation)
+            arguments: list[Path] = [file, "--json", "--out", out]
+            for path, value in (overrides or {}).items():
+                arguments += ["--set", f"{path}={_assigned(value)}"]
+            for flag, number in (("--require-drop", require_drop), ("--max-rouge-loss", max_rouge_loss)):
+                arguments += [] if number is None else [flag, str(number)]
+            arguments += ["--fresh"] if fresh else []
+            code, _ = commands.run_program(self._connection, self._program, "evaluate", arguments, (0, _NOT_MET_EXIT_CODE))
+        read = Evaluation.read(pathlib.Path(out) / "evaluation.json")
+        return Evaluation(read.path, read.data, code == 0)
+
+    def promote(
+        self,
+        adapter: int | Adapter | Run | Path,
+        evaluation: Evaluation | Path | None = None,
+        *,
+        force: bool = False,
+        reason: str = "",
+        max_rouge_loss: float = 0.02,
+    ) -> Promotion:
+        """Makes a version (or the newest of a run, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse.
+
+        The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version
+        needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of ROUGE-L
+        must lie above minus this.
+        """
+        if isinstance(adapter, Run):
+            adapter = adapter.adapter
+        none = Gate("evaluation", False, "none was given")
+        if evaluation is None and not force:
+            raise GateFailed(f"not promoted: {none.detail}", [none])
+        if evaluation is None and isinstance(adapter, (int, Adapter)):
+            return self._force(Adapter(adapter) if isinstance(adapter, int) else adapter, none, reason)
+        subject = str(adapter.version if isinstance(adapter, Adapter) else adapter)
+        arguments: list[Path] = [subject, "--json", "--reason", reason, "--max-rouge-loss", str(max_rouge_loss)]
+        if evaluation is not None:
+            arguments += ["--evaluation", evaluation.path if isinstance(evaluation, Evaluation) else evaluation]
+        arguments += ["--force"] if force else []
+        code, output = commands.run_program(self._connection, self._program, "promote", arguments, (0, _NOT_MET_EXIT_CODE))
+        if code == _NOT_MET_EXIT_CODE:
+            gates = [Gate(gate["name"], gate["passed"], gate["detail"]) for gate in json.loads(output)["gates"]]
+            failed = "; ".join(f"{gate.name}: {gate.detail}" for gate in gates if not gate.passed)
+            raise GateFailed(f"not promoted: {failed}", gates)
+        return self.promotions()[-1]
+
+    def roll_back(self, reason: str = "") -> Promotion:
+        """Back to the champion before this one; before the first, to none. FailedPrecondition: there is no champion."""
+        request = orchestrator_pb2.RollBackChampionRequest(request_id=uuid.uuid4().hex, reason=reason)
+        return Promotion.of(self._channels.call(ROLL_BACK, request).event)
+
+    def promotions(self) -> Records[Promotion]:
+        """The history of champions, the oldest first."""
+        response = self._channels.call(LIST_PROMOTIONS, orchestrator_pb2.ListPromotionsRequest())
+        return Records(Promotion.of(event) for event in response.events)
+
+    def report(self, evaluation: Evaluation | Path, out: Path) -> Report:
+        """Runs `mellow report` on this machine: one page about an evaluation, with learning curves and lineage of this cluster. ProgramError without that program."""
+        path = evaluation.path if isinstance(evaluation, Evaluation) else evaluation
+        commands.run_program(self._connection, self._program, "report", [path, "--out", out])
+        return Report(pathlib.Path(out), (pathlib.Path(out) / "report.html").read_text())
+
+    def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:
+        evidence = orchestrator_pb2.PromotionEvidence(forced=True, reason=reason)
+        evidence.gates.add(name=gate.name, passed=gate.passed, detail=gate.detail)
+        request = orchestrator_pb2.PromoteAdapterRequest()
+        request.order.request_id = uuid.uuid4().hex
+        request.order.adapter.CopyFrom(common_pb2.AdapterRef(version=adapter.version, sha256=adapter.sha256))
+        request.order.evidence.CopyFrom(evidence)
+        return Promotion.of(self._channels.send(PROMOTE, [request]).event)
+
+    def _version(self, adapter: int | str | None) -> int | None:
+        listed = self._channels.call(calls.LIST_ADAPTERS, policy_pb2.ListAdaptersRequest()) if calls.needs_list(adapter) else None
+        return calls.version_of(adapter, listed)
+
+    def _all(self, method: Method[Request, Response], requests: Sequence[Request], timeout: float | None) -> list[Response]:
+        """Answers in order; CALLS_AT_ONCE in flight. After an error nothing further is called."""
+        if len(requests) == 1:
+            return [self._channels.call(method, requests[0], timeout)]
+        with concurrent.futures.ThreadPoolExecutor(calls.CALLS_AT_ONCE) as pool:
+            waiting = [pool.submit(self._channels.call, method, request, timeout) for request in requests]
+            try:
+                return [answer.result() for answer in waiting]
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _assigned(value: object) -> str:
+    """A value as --set takes it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,228 @@
+"""What calls answer, as plain values. Messages of protobuf end here."""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import html
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf import json_format
+
+from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2, reward_pb2
+from mellow.errors import MissingPackage
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    """Which weights: a version of the cluster (0: the base model) and the hash of its content (empty for version 0)."""
+
+    version: int
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, message: common_pb2.AdapterRef) -> Adapter:
+        return cls(message.version, message.sha256)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A summary; str() is its text."""
+
+    text: str
+    adapter: Adapter
+    prompt_tokens: int
+    summary_tokens: int
+    # The end of the dialogue was left out, because the prompt had uncut_prompt_tokens.
+    truncated: bool
+    uncut_prompt_tokens: int
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def of(cls, message: policy_pb2.SummarizeResponse) -> Summary:
+        return cls(
+            message.summary, Adapter.of(message.adapter), message.prompt_tokens, message.summary_tokens, message.truncated, message.uncut_prompt_tokens
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """What the reward model says of a text."""
+
+    # Probability of the toxic label; of a regression its logit.
+    toxicity: float
+    # The most likely one.
+    label: str
+    # By label.
+    logits: Mapping[str, float]
+    probabilities: Mapping[str, float]
+    # The text was longer than the model's window.
+    truncated: bool
+
+    @classmethod
+    def of(cls, message: reward_pb2.TextScore, labels: Iterable[str]) -> Score:
+        names = list(labels)
+        return cls(
+            message.toxicity, message.label, dict(zip(names, message.logits)), dict(zip(names, message.probabilities)), message.truncated
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A committed step of a run; means are over its rollouts."""
+
+    step: int
+    adapter: Adapter
+    # Nats per sequence, against the reference.
+    objective_kl: float
+    returns_mean: float
+    advantages_mean: float
+    score_mean: float
+    # Probability of the toxic label.
+    toxicity_mean: float
+    seconds: float
+    response_tokens_mean: float
+    tokens_per_second: float
+    # All of the learner's scalars, by TRL's names.
+    stats: Mapping[str, float]
+    # Wall seconds by phase: generate, reward, train, publish, canary.
+    phase_seconds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, message: orchestrator_pb2.Step) -> Step:
+        return cls(
+            message.step, Adapter.of(message.adapter), message.objective_kl, message.returns_mean, message.advantages_mean, message.score_mean,
+            message.toxicity_mean, message.seconds, message.response_tokens_mean, message.tokens_per_second, dict(message.stats), dict(message.phase_seconds),
+        )  # fmt: skip
+
+    def scalars(self) -> dict[str, float]:
+        """Every number of the step by its name: the learner's as they are, the others as fields, phases as "phase_seconds/generate"."""
+        numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
+        return {**numbers, **self.stats, **{f"phase_seconds/{phase}": seconds for phase, seconds in self.phase_seconds.items()}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run as it is now."""
+
+    run_id: str
+    name: str
+    # "RUNNING", "STOPPED", "DONE" or "FAILED".
+    state: str
+    steps: int
+    committed_steps: int
+    # What it does now, for people.
+    activity: str
+    # Why it failed.
+    error: str
+    adapter: Adapter
+    # The newest adapter as a PEFT folder, as the learner sees it.
+    adapter_path: str
+    # The run file.
+    spec: Mapping[str, Any]
+
+    @property
+    def running(self) -> bool:
+        return self.state == "RUNNING"
+
+    @classmethod
+    def of(cls, message: orchestrator_pb2.Run) -> Run:
+        state = orchestrator_pb2.RunState.Name(message.state).removeprefix("RUN_STATE_")
+        spec = json_format.MessageToDict(message.spec, preserving_proto_field_name=True)
+        return cls(
+            message.run_id, message.spec.name, state, message.spec.steps, message.committed_steps, message.activity, message.error,
+            Adapter.of(message.adapter), message.adapter_path, spec,
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """A condition of a promotion."""
+
+    name: str
+    passed: bool
+    # With the figures, for people.
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Promotion:
+    """A line of the history of champions; None: there is or was no champion."""
+
+    time: datetime.datetime
+    # "PROMOTE" or "ROLL_BACK".
+    action: str
+    champion: Adapter | None
+    previous: Adapter | None
+    # Promoted although a gate failed.
+    forced: bool
+    reason: str
+    gates: tuple[Gate, ...]
+
+    @classmethod
+    def of(cls, message: orchestrator_pb2.PromotionEvent) -> Promotion:
+        evidence = message.evidence
+        return cls(
+            datetime.datetime.fromtimestamp(message.time.seconds, datetime.timezone.utc),
+            orchestrator_pb2.PromotionAction.Name(message.action).removeprefix("PROMOTION_ACTION_"),
+            Adapter.of(message.champion) if message.HasField("champion") else None,
+            Adapter.of(message.previous) if message.HasField("previous") else None,
+            evidence.forced,
+            evidence.reason,
+            tuple(Gate(gate.name, gate.passed, gate.detail) for gate in evidence.gates),
+        )
+
+
+def row_of(record: Any) -> dict[str, object]:
+    """A record as a flat row: adapters by their version, maps by their keys ("stats" as they are named, others as "probabilities/hate")."""
+    row: dict[str, object] = {}
+    for name, value in vars(record).items():
+        if isinstance(value, Adapter):
+            row[name] = value.version
+        elif name == "stats":
+            row.update(value)
+        elif isinstance(value, Mapping) and name != "spec":
+            row.update((f"{name}/{key}", part) for key, part in value.items())
+        else:
+            row[name] = value
+    return row
+
+
+def frame_of(rows: list[dict[str, Any]]) -> Any:
+    """A pandas.DataFrame. MissingPackage without pandas."""
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError as error:
+        raise MissingPackage("a DataFrame needs pandas (pip install pandas)") from error
+    return pandas.DataFrame(rows)
+
+
+def table_html(rows: list[dict[str, Any]]) -> str:
+    """Rows with the same keys as an HTML table."""
+    if not rows:
+        return "<p>none</p>"
+
+    def cell(value: object) -> str:
+        return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+    head = "".join(f"<th>{cell(name)}</th>" for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+T = TypeVar("T")
+
+
+class Records(list[T]):
+    """A list that notebooks show as a table and pandas takes as a frame."""
+
+    def frame(self) -> Any:
+        """A pandas.DataFrame with a row for each. MissingPackage without pandas."""
+        return frame_of([row_of(record) for record in self])
+
+    def _repr_html_(self) -> str:
+        # A table for people: the maps have too many columns for it.
+        return table_html([{name: value for name, value in row_of(record).items() if name in vars(record) and name != "spec"} for record in self])
