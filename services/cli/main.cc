@@ -17,6 +17,9 @@
 
 namespace {
 
+using mellow::cli::kErrorExitCode;
+using mellow::cli::kUsageExitCode;
+
 mellow::cli::Environment ReadEnvironment() {
   mellow::cli::Environment environment;
   char path[PATH_MAX];
@@ -69,23 +72,19 @@ int main(int argc, char** argv) {
     // CLI11 complains of what is missing before it looks at what it does not know; a typing error
     // explains both.
     if (const auto unknown = app.remaining(/*recurse=*/true); !unknown.empty()) {
-      return Fail("unknown argument '" + unknown[0] + "' (try --help)", 2);
+      return Fail("unknown argument '" + unknown[0] + "' (try --help)", kUsageExitCode);
     }
-    return Fail(std::string(error.what()) + " (try --help)", mellow::cli::kUsageExitCode);
-  }
-  if (!connect.empty()) {
-    if (const absl::Status status = mellow::cli::ConnectTo(connect); !status.ok())
-      return Fail(std::string(status.message()), mellow::cli::kUsageExitCode);
+    return Fail(std::string(error.what()) + " (try --help)", kUsageExitCode);
   }
   if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
     return Fail("--tls-ca " + security.files.ca +
                     ": `mellow up` starts a cluster without TLS, which only this machine reaches; "
                     "unset MELLOW_TLS_CERT, MELLOW_TLS_KEY and MELLOW_TLS_CA",
-                mellow::cli::kUsageExitCode);
+                kUsageExitCode);
   }
-  if (const absl::Status status = mellow::wire::UseClientSecurity(security); !status.ok())
-    return Fail(std::string(status.message()), mellow::cli::kUsageExitCode);
+  absl::Status ready = connect.empty() ? absl::OkStatus() : mellow::cli::ConnectTo(connect);
+  if (ready.ok()) ready = mellow::wire::UseClientSecurity(security);
+  if (!ready.ok()) return Fail(std::string(ready.message()), kUsageExitCode);
   const absl::StatusOr<int> code = chosen();
-  return code.ok() ? *code
-                   : Fail(std::string(code.status().message()), mellow::cli::kErrorExitCode);
+  return code.ok() ? *code : Fail(std::string(code.status().message()), kErrorExitCode);
 }
