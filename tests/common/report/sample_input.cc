@@ -31,7 +31,7 @@ double ToxicityOf(const std::string& text) {
   return 1 / (1 + std::exp(-odds));
 }
 
-double stats::Mean(const Column& x) {
+double Mean(const Column& x) {
   double sum = 0;
   for (const double v : x) sum += v;
   return x.empty() ? 0 : sum / static_cast<double>(x.size());
@@ -39,7 +39,7 @@ double stats::Mean(const Column& x) {
 
 double Sd(const Column& x) {
   double sum = 0;
-  for (const double v : x) sum += (v - stats::Mean(x)) * (v - stats::Mean(x));
+  for (const double v : x) sum += (v - Mean(x)) * (v - Mean(x));
   return x.empty() ? 0 : std::sqrt(sum / static_cast<double>(x.size()));
 }
 
@@ -52,7 +52,7 @@ stats::MeanInterval IntervalOf(const Column& x) { return DifferenceOf(Column(x.s
 // Signs flipped at random: how often is the mean as far from 0 as it is?
 double PermutationP(const Column& a, const Column& b) {
   std::mt19937 random(7);
-  const double seen = std::fabs(stats::Mean(b) - stats::Mean(a));
+  const double seen = std::fabs(Mean(b) - Mean(a));
   int as_far = 1;
   constexpr int kRounds = 999;
   for (int i = 0; i < kRounds; ++i) {
@@ -66,7 +66,7 @@ double PermutationP(const Column& a, const Column& b) {
 
 eval::Difference Compare(const std::string& measure, const Column& a, const Column& b,
                          int better_sign) {
-  eval::Difference d{.measure = measure, .baseline = stats::Mean(a), .arm = stats::Mean(b)};
+  eval::Difference d{.measure = measure, .baseline = Mean(a), .arm = Mean(b)};
   d.difference = DifferenceOf(a, b);
   if (d.baseline != 0) d.relative = d.difference.mean / std::fabs(d.baseline);
   d.p_value = PermutationP(a, b);
@@ -96,7 +96,7 @@ Column ColumnOf(const Evaluation& e, size_t arm,
   for (const eval::Row& row : e.rows) {
     Column samples;
     for (const eval::Sample& sample : row.arms[arm].samples) samples.push_back(value(sample));
-    column.push_back(stats::Mean(samples));
+    column.push_back(Mean(samples));
   }
   return column;
 }
