@@ -376,6 +376,23 @@ class ClusterTest(unittest.TestCase):
             stopped.wait()
         self.assertEqual(ended.exception.run.state, "STOPPED")
 
+    def test_the_lines_of_the_readme_run(self):
+        try:
+            calls.summarize_stream()
+        except mellow.Unimplemented:
+            self.skipTest("the protos have no SummarizeStream")
+        (block,) = re.findall(r"^```python\n(.*?)^```", (PACKAGE.parent / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+        for printed, here in (('".mellow"', repr(str(self.cluster.folder))), ('{"steps": 50}', repr({**OVERRIDES, "steps": 2})),
+                              ('"evaluation")', repr(str(self.folder / "of-the-readme")) + ', {"data.limit": 8})')):
+            self.assertIn(printed, block)
+            block = block.replace(printed, here)
+        with unittest.mock.patch.dict(os.environ, {"MELLOW": harness.MELLOW}), contextlib.chdir(harness.SOURCE):
+            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
+                # Two steps and eight prompts pass no gate.
+                with self.assertRaisesRegex(mellow.GateFailed, "statistics: 8 pairs"):
+                    exec(compile(block, "README.md", "exec"), {})
+        self.assertRegex(out.getvalue(), r"(?m)^1 0\.\d+ .*\n2 0\.\d+")
+
     def test_the_notebook_runs(self):
         import nbclient
         import nbformat
