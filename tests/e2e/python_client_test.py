@@ -376,6 +376,22 @@ class ClusterTest(unittest.TestCase):
             stopped.wait()
         self.assertEqual(ended.exception.run.state, "STOPPED")
 
+    def test_the_program_reaches_what_addresses_name(self):
+        services = self.cluster.services()
+        addresses = {"policy": [services["policy-0"]["address"], services["policy-1"]["address"]], "reward": services["reward-0"]["address"],
+                     "orchestrator": services["orchestrator"]["address"]}
+        few = {"data": {"path": str(harness.HELDOUT), "limit": 4}, "arms": ["base"], "statistics": {"resamples": 100, "permutations": 100}}
+        with contextlib.redirect_stderr(io.StringIO()):
+            with mellow.Mellow.connect(**addresses, program=harness.MELLOW) as client:
+                self.assertTrue(client.summarize([DIALOGUE] * 4, adapter="base"))
+                evaluation = client.evaluate(few, self.folder / "by-address")
+                self.assertEqual(evaluation.data["config"]["name"], "evaluation")
+                without = client.report(evaluation, self.folder / "report-without")
+            with mellow.Mellow.connect(**addresses, learner=services["learner"]["address"], program=harness.MELLOW) as client:
+                whole = client.report(evaluation, self.folder / "report-with")
+        self.assertIn("<!doctype html>", without.html)
+        self.assertGreater(whole.html.count("<mark"), without.html.count("<mark"), "the cluster's reward model marks words")
+
     def test_the_lines_of_the_readme_run(self):
         try:
             calls.summarize_stream()

@@ -54,6 +54,7 @@ class Mellow:
         policy: Addresses | None = None,
         reward: Addresses | None = None,
         orchestrator: Addresses | None = None,
+        learner: Addresses | None = None,
         tls: Tls | None = None,
         token: str | None = None,
         timeout: float | None = None,
@@ -61,11 +62,12 @@ class Mellow:
     ) -> Mellow:
         """Connects to the cluster of a folder (or its cluster.json), or to services by address; without either to `.mellow`, as the program does.
 
-        Addresses are HOST:PORT, several as a list; those that are not given are not called. `token` goes with `tls` only. `program` is the `mellow`
+        Addresses are HOST:PORT, several as a list; those that are not given are not called, and the learner's only by `mellow report`. `token` goes with `tls` only. `program` is the `mellow`
         program that evaluate, report and promote run (default: MELLOW in the environment, else the one on PATH). Nothing is called yet: a service
         that is not there shows with the first call. SpecError: no such cluster. OSError: a file of `tls` cannot be read (with the first call).
         """
-        return cls(Connection(cluster, {"policy": policy, "reward": reward, "orchestrator": orchestrator}, tls, token, timeout), program)
+        addresses = {"policy": policy, "reward": reward, "orchestrator": orchestrator, "learner": learner}
+        return cls(Connection(cluster, addresses, tls, token, timeout), program)
 
     def __enter__(self) -> Mellow:
         return self
@@ -206,11 +208,11 @@ class Mellow:
         reason: str = "",
         max_rouge_loss: float = 0.02,
     ) -> Promotion:
-        """Makes a version (or the newest of a run, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse.
+        """Makes a version (or a run's newest, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse.
 
         The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version
-        needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of ROUGE-L
-        must lie above minus this.
+        needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of
+        ROUGE-L must lie above minus this.
         """
         if isinstance(adapter, Run):
             adapter = adapter.adapter
@@ -242,9 +244,16 @@ class Mellow:
         return Records(Promotion.of(event) for event in response.events)
 
     def report(self, evaluation: Evaluation | Path, out: Path) -> Report:
-        """Runs `mellow report` on this machine: one page about an evaluation, with learning curves and lineage of this cluster. ProgramError without that program."""
+        """Runs `mellow report` on this machine and returns its page about an evaluation. ProgramError without that program.
+
+        Learning curves, lineage and marked words come from the cluster; where it was connected to by addresses, only if all four roles have one.
+        """
         path = evaluation.path if isinstance(evaluation, Evaluation) else evaluation
-        commands.run_program(self._connection, self._program, "report", [path, "--out", out])
+        arguments: list[Path] = [path, "--out", out]
+        if self._connection.folder is None and self._connection.addresses().keys() >= {"policy", "reward", "orchestrator", "learner"}:
+            # Without a folder it looks at no cluster; which folder does not matter beside --connect.
+            arguments += ["--dir", "."]
+        commands.run_program(self._connection, self._program, "report", arguments)
         return Report(pathlib.Path(out), (pathlib.Path(out) / "report.html").read_text())
 
     def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:
