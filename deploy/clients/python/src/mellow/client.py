@@ -95,7 +95,7 @@ class Mellow:
         """The summary of a dialogue, or those of several in order.
 
         `adapter`: None for what the server gives to users, "champion", "newest", "base", or the number of a version. `timeout` is for each dialogue.
-        NotFound: no such version, or no champion. InvalidArgument: an empty or too long dialogue, or too many tokens asked for.
+        NotFound: no such version. InvalidArgument: an empty or too long dialogue, or too many tokens asked for.
         """
         version = self._version(adapter)
         several = [dialogues] if isinstance(dialogues, str) else dialogues
@@ -208,7 +208,8 @@ class Mellow:
         reason: str = "",
         max_rouge_loss: float = 0.02,
     ) -> Promotion:
-        """Makes a version (or a run's newest, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse.
+        """Makes a version (or a run's newest, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse;
+        or the base model ("base", 0), which needs no evaluation.
 
         The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version
         needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of
@@ -216,11 +217,15 @@ class Mellow:
         """
         if isinstance(adapter, Run):
             adapter = adapter.adapter
+        if isinstance(adapter, int):
+            adapter = Adapter(adapter)
+        if adapter == Adapter(0):
+            adapter = "base"
         none = Gate("evaluation", False, "none was given")
-        if evaluation is None and not force:
+        if evaluation is None and not force and adapter != "base":
             raise GateFailed(f"not promoted: {none.detail}", [none])
-        if evaluation is None and isinstance(adapter, (int, Adapter)):
-            return self._force(Adapter(adapter) if isinstance(adapter, int) else adapter, none, reason)
+        if evaluation is None and isinstance(adapter, Adapter):
+            return self._force(adapter, none, reason)
         subject = str(adapter.version if isinstance(adapter, Adapter) else adapter)
         arguments: list[Path] = [subject, "--json", "--reason", reason, "--max-rouge-loss", str(max_rouge_loss)]
         if evaluation is not None:
@@ -234,7 +239,7 @@ class Mellow:
         return self.promotions()[-1]
 
     def roll_back(self, reason: str = "") -> Promotion:
-        """Back to the champion before this one; before the first, to none. FailedPrecondition: there is no champion."""
+        """Back to the champion before this one; before the first stands the base model. FailedPrecondition: nothing is left to roll back."""
         request = orchestrator_pb2.RollBackChampionRequest(request_id=uuid.uuid4().hex, reason=reason)
         return Promotion.of(self._channels.call(ROLL_BACK, request).event)
 
