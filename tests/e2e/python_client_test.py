@@ -18,7 +18,6 @@ import tempfile
 import types
 import unittest
 import unittest.mock
-import venv
 
 import harness
 from harness import MINI_RUN, SMALL
@@ -28,8 +27,8 @@ PACKAGE = harness.SOURCE / "deploy/clients/python"
 NOTEBOOK = PACKAGE / "detoxify.ipynb"
 DIALOGUE = "#Person1#: Are you free tonight? #Person2#: No, I have to work."
 OVERRIDES = {name: float(value) if "." in value else int(value) for name, value in (assignment.split("=") for assignment in SMALL)}
-# What the tests need besides the package.
-TOOLS = ["build", "grpcio-tools", "ipykernel", "mypy", "nbclient", "pandas", "tensorboard", "types-grpcio", "types-protobuf"]
+# What the tests need besides the package. What finds fault with types does so by its version.
+TOOLS = ["build", "grpcio-tools", "ipykernel", "mypy==2.4.1", "nbclient", "pandas", "tensorboard", "types-grpcio==1.85.0.20261028", "types-protobuf==7.35.1.20260906"]
 
 try:
     import grpc
@@ -482,7 +481,10 @@ def outside():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mellow-python."))
     try:
         python = folder / "venv/bin/python"
-        venv.create(folder / "venv", with_pip=True)
+        made = subprocess.run([sys.executable, "-m", "venv", folder / "venv"], capture_output=True, text=True, timeout=300)
+        if made.returncode != 0:
+            print(f"skipped: Python makes no virtual environment: {made.stdout[-300:]}")
+            return 77
         required = re.search(r"^requires = \[(.*)\]", (PACKAGE / "pyproject.toml").read_text(), re.MULTILINE).group(1)
         pip = [python, "-m", "pip", "--disable-pip-version-check"]
         for command in ([*pip, "download", "-q", "--no-deps", "-d", folder / "wheels", *re.findall(r'"([^"]+)"', required)], [*pip, "install", "-q", *TOOLS]):
