@@ -99,8 +99,8 @@ class ClientsTest(unittest.TestCase):
 
     def test_python(self):
         block = next(block for block in blocks() if "pip" in block)
-        pip = subprocess.run(["python3", "-m", "pip", "download", "-q", "--no-deps", "-d", self.client / "wheels", "grpcio-tools==1.62.3"],
-                             capture_output=True, text=True, timeout=300)
+        pin = re.search(r'"(grpcio-tools==[^"]+)"', (harness.SOURCE / "deploy/clients/python/pyproject.toml").read_text()).group(1)
+        pip = subprocess.run(["python3", "-m", "pip", "download", "-q", "--no-deps", "-d", self.client / "wheels", pin], capture_output=True, text=True, timeout=300)
         if pip.returncode != 0:
             self.skipTest(f"pip cannot get grpcio-tools: {pip.stderr[-200:]}")
         lines = self.run_block(block).splitlines()

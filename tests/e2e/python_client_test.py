@@ -18,7 +18,6 @@ import tempfile
 import types
 import unittest
 import unittest.mock
-import venv
 
 import harness
 from harness import MINI_RUN, SMALL
@@ -28,8 +27,8 @@ PACKAGE = harness.SOURCE / "deploy/clients/python"
 NOTEBOOK = PACKAGE / "detoxify.ipynb"
 DIALOGUE = "#Person1#: Are you free tonight? #Person2#: No, I have to work."
 OVERRIDES = {name: float(value) if "." in value else int(value) for name, value in (assignment.split("=") for assignment in SMALL)}
-# What the tests need besides the package.
-TOOLS = ["build", "grpcio-tools", "ipykernel", "mypy", "nbclient", "pandas", "tensorboard", "types-grpcio", "types-protobuf"]
+# What the tests need besides the package. What finds fault with types does so by its version.
+TOOLS = ["build", "grpcio-tools", "ipykernel", "mypy==2.4.1", "nbclient", "pandas", "tensorboard", "types-grpcio==1.85.0.20261028", "types-protobuf==7.35.1.20260906"]
 
 try:
     import grpc
@@ -364,10 +363,9 @@ class ClusterTest(unittest.TestCase):
         promotion = self.client.promote(run, force=True, reason="for the test")
         self.assertEqual((promotion.champion, promotion.forced, promotion.reason), (run.adapter, True, "for the test"))
         self.assertEqual(self.client.summarize(DIALOGUE, adapter="champion").adapter, run.adapter)
-        self.assertIsNone(self.client.roll_back("enough").champion)
+        self.assertEqual(self.client.roll_back("enough").champion, mellow.Adapter(0))
         self.assertEqual([event.action for event in self.client.promotions()], ["PROMOTE", "ROLL_BACK"])
-        with self.assertRaisesRegex(mellow.NotFound, "no champion"):
-            self.client.summarize(DIALOGUE, adapter="champion")
+        self.assertEqual(self.client.summarize(DIALOGUE, adapter="champion").adapter, mellow.Adapter(0))
 
         stopped = self.client.train(json.loads(MINI_RUN.read_text()) | {"data": {"path": str(MINI_RUN.parent / "mini/train.jsonl")}}, {**OVERRIDES, "steps": 1000})
         next(stopped)
@@ -375,6 +373,39 @@ class ClusterTest(unittest.TestCase):
         with self.assertRaisesRegex(mellow.RunFailed, "was stopped after step") as ended:
             stopped.wait()
         self.assertEqual(ended.exception.run.state, "STOPPED")
+
+    def test_the_program_reaches_what_addresses_name(self):
+        services = self.cluster.services()
+        addresses = {"policy": [services["policy-0"]["address"], services["policy-1"]["address"]], "reward": services["reward-0"]["address"],
+                     "orchestrator": services["orchestrator"]["address"]}
+        few = {"data": {"path": str(harness.HELDOUT), "limit": 4}, "arms": ["base"], "statistics": {"resamples": 100, "permutations": 100}}
+        with contextlib.redirect_stderr(io.StringIO()):
+            with mellow.Mellow.connect(**addresses, program=harness.MELLOW) as client:
+                self.assertTrue(client.summarize([DIALOGUE] * 4, adapter="base"))
+                evaluation = client.evaluate(few, self.folder / "by-address")
+                self.assertEqual(evaluation.data["config"]["name"], "evaluation")
+                without = client.report(evaluation, self.folder / "report-without")
+            with mellow.Mellow.connect(**addresses, learner=services["learner"]["address"], program=harness.MELLOW) as client:
+                whole = client.report(evaluation, self.folder / "report-with")
+        self.assertIn("<!doctype html>", without.html)
+        self.assertGreater(whole.html.count("<mark"), without.html.count("<mark"), "the cluster's reward model marks words")
+
+    def test_the_lines_of_the_readme_run(self):
+        try:
+            calls.summarize_stream()
+        except mellow.Unimplemented:
+            self.skipTest("the protos have no SummarizeStream")
+        (block,) = re.findall(r"^```python\n(.*?)^```", (PACKAGE.parent / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+        for printed, here in (('".mellow"', repr(str(self.cluster.folder))), ('{"steps": 50}', repr({**OVERRIDES, "steps": 2})),
+                              ('"evaluation")', repr(str(self.folder / "of-the-readme")) + ', {"data.limit": 8})')):
+            self.assertIn(printed, block)
+            block = block.replace(printed, here)
+        with unittest.mock.patch.dict(os.environ, {"MELLOW": harness.MELLOW}), contextlib.chdir(harness.SOURCE):
+            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()):
+                # Two steps and eight prompts pass no gate.
+                with self.assertRaisesRegex(mellow.GateFailed, "statistics: 8 pairs"):
+                    exec(compile(block, "README.md", "exec"), {})
+        self.assertRegex(out.getvalue(), r"(?m)^1 0\.\d+ .*\n2 0\.\d+")
 
     def test_the_notebook_runs(self):
         import nbclient
@@ -450,7 +481,10 @@ def outside():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mellow-python."))
     try:
         python = folder / "venv/bin/python"
-        venv.create(folder / "venv", with_pip=True)
+        made = subprocess.run([sys.executable, "-m", "venv", folder / "venv"], capture_output=True, text=True, timeout=300)
+        if made.returncode != 0:
+            print(f"skipped: Python makes no virtual environment: {made.stdout[-300:]}")
+            return 77
         required = re.search(r"^requires = \[(.*)\]", (PACKAGE / "pyproject.toml").read_text(), re.MULTILINE).group(1)
         pip = [python, "-m", "pip", "--disable-pip-version-check"]
         for command in ([*pip, "download", "-q", "--no-deps", "-d", folder / "wheels", *re.findall(r'"([^"]+)"', required)], [*pip, "install", "-q", *TOOLS]):

@@ -27,7 +27,9 @@ def source(name: str, in_checkout: str) -> pathlib.Path:
     for place in (HERE / name, HERE / in_checkout):
         if place.exists():
             return place
-    raise SystemExit(f"mellow: no {name} in {HERE} or {HERE / in_checkout}: build from a checkout of the repository, in place (pip 21.3 or newer), or from an sdist")
+    raise SystemExit(
+        f"mellow: no {name} in {HERE} or {HERE / in_checkout}: build from a checkout of the repository, in place (pip 21.3 or newer), or from an sdist"
+    )
 
 
 def proto() -> pathlib.Path:
@@ -51,7 +53,8 @@ def make_stubs(package: pathlib.Path) -> list[str]:
     scratch.mkdir(parents=True, exist_ok=True)
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     descriptors = folder / "mellow.desc"
-    code = protoc.main(["protoc", f"-I{proto()}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={descriptors}", f"--pyi_out={scratch}", *PROTOS])
+    flags = [f"-I{proto()}", f"-I{well_known}", "--include_imports", f"--descriptor_set_out={descriptors}", f"--pyi_out={scratch}"]
+    code = protoc.main(["protoc", *flags, *PROTOS])
     if code != 0:
         raise SystemExit(f"mellow: protoc ended with {code}")
     written = [str(descriptors)]

@@ -9,7 +9,7 @@ from google.protobuf import message_factory
 from google.protobuf.message import Message
 
 from mellow._proto import POOL, policy_pb2, reward_pb2
-from mellow.errors import NotFound, Unimplemented
+from mellow.errors import Unimplemented
 from mellow.records import Adapter, Records, Score
 
 POLICY = "mellow.policy.v1.PolicyService"
@@ -74,15 +74,14 @@ def needs_list(adapter: int | str | None) -> bool:
 
 
 def version_of(adapter: int | str | None, listed: policy_pb2.ListAdaptersResponse | None) -> int | None:
-    """The version to ask for; None: the server's choice (the champion; before there is one, the newest). NotFound: there is no champion."""
+    """The version to ask for; None: the server's choice."""
     if adapter == "base":
         return 0
     if listed is None:
         return adapter if isinstance(adapter, int) else None
     if adapter == "newest":
         return max((found.version for found in listed.adapters), default=0)
-    if not listed.HasField("champion"):
-        raise NotFound("there is no champion", f"{POLICY}/ListAdapters")
+    # Unset: the base model.
     return listed.champion.version
 
 

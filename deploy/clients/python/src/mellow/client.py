@@ -54,6 +54,7 @@ class Mellow:
         policy: Addresses | None = None,
         reward: Addresses | None = None,
         orchestrator: Addresses | None = None,
+        learner: Addresses | None = None,
         tls: Tls | None = None,
         token: str | None = None,
         timeout: float | None = None,
@@ -61,11 +62,12 @@ class Mellow:
     ) -> Mellow:
         """Connects to the cluster of a folder (or its cluster.json), or to services by address; without either to `.mellow`, as the program does.
 
-        Addresses are HOST:PORT, several as a list; those that are not given are not called. `token` goes with `tls` only. `program` is the `mellow`
+        Addresses are HOST:PORT, several as a list; those that are not given are not called, and the learner's only by `mellow report`. `token` goes with `tls` only. `program` is the `mellow`
         program that evaluate, report and promote run (default: MELLOW in the environment, else the one on PATH). Nothing is called yet: a service
         that is not there shows with the first call. SpecError: no such cluster. OSError: a file of `tls` cannot be read (with the first call).
         """
-        return cls(Connection(cluster, {"policy": policy, "reward": reward, "orchestrator": orchestrator}, tls, token, timeout), program)
+        addresses = {"policy": policy, "reward": reward, "orchestrator": orchestrator, "learner": learner}
+        return cls(Connection(cluster, addresses, tls, token, timeout), program)
 
     def __enter__(self) -> Mellow:
         return self
@@ -93,7 +95,7 @@ class Mellow:
         """The summary of a dialogue, or those of several in order.
 
         `adapter`: None for what the server gives to users, "champion", "newest", "base", or the number of a version. `timeout` is for each dialogue.
-        NotFound: no such version, or no champion. InvalidArgument: an empty or too long dialogue, or too many tokens asked for.
+        NotFound: no such version. InvalidArgument: an empty or too long dialogue, or too many tokens asked for.
         """
         version = self._version(adapter)
         several = [dialogues] if isinstance(dialogues, str) else dialogues
@@ -206,19 +208,24 @@ class Mellow:
         reason: str = "",
         max_rouge_loss: float = 0.02,
     ) -> Promotion:
-        """Makes a version (or the newest of a run, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse.
+        """Makes a version (or a run's newest, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse;
+        or the base model ("base", 0), which needs no evaluation.
 
         The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version
-        needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of ROUGE-L
-        must lie above minus this.
+        needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of
+        ROUGE-L must lie above minus this.
         """
         if isinstance(adapter, Run):
             adapter = adapter.adapter
+        if isinstance(adapter, int):
+            adapter = Adapter(adapter)
+        if adapter == Adapter(0):
+            adapter = "base"
         none = Gate("evaluation", False, "none was given")
-        if evaluation is None and not force:
+        if evaluation is None and not force and adapter != "base":
             raise GateFailed(f"not promoted: {none.detail}", [none])
-        if evaluation is None and isinstance(adapter, (int, Adapter)):
-            return self._force(Adapter(adapter) if isinstance(adapter, int) else adapter, none, reason)
+        if evaluation is None and isinstance(adapter, Adapter):
+            return self._force(adapter, none, reason)
         subject = str(adapter.version if isinstance(adapter, Adapter) else adapter)
         arguments: list[Path] = [subject, "--json", "--reason", reason, "--max-rouge-loss", str(max_rouge_loss)]
         if evaluation is not None:
@@ -232,7 +239,7 @@ class Mellow:
         return self.promotions()[-1]
 
     def roll_back(self, reason: str = "") -> Promotion:
-        """Back to the champion before this one; before the first, to none. FailedPrecondition: there is no champion."""
+        """Back to the champion before this one; before the first stands the base model. FailedPrecondition: nothing is left to roll back."""
         request = orchestrator_pb2.RollBackChampionRequest(request_id=uuid.uuid4().hex, reason=reason)
         return Promotion.of(self._channels.call(ROLL_BACK, request).event)
 
@@ -242,9 +249,16 @@ class Mellow:
         return Records(Promotion.of(event) for event in response.events)
 
     def report(self, evaluation: Evaluation | Path, out: Path) -> Report:
-        """Runs `mellow report` on this machine: one page about an evaluation, with learning curves and lineage of this cluster. ProgramError without that program."""
+        """Runs `mellow report` on this machine and returns its page about an evaluation. ProgramError without that program.
+
+        Learning curves, lineage and marked words come from the cluster; where it was connected to by addresses, only if all four roles have one.
+        """
         path = evaluation.path if isinstance(evaluation, Evaluation) else evaluation
-        commands.run_program(self._connection, self._program, "report", [path, "--out", out])
+        arguments: list[Path] = [path, "--out", out]
+        if self._connection.folder is None and self._connection.addresses().keys() >= {"policy", "reward", "orchestrator", "learner"}:
+            # Without a folder it looks at no cluster; which folder does not matter beside --connect.
+            arguments += ["--dir", "."]
+        commands.run_program(self._connection, self._program, "report", arguments)
         return Report(pathlib.Path(out), (pathlib.Path(out) / "report.html").read_text())
 
     def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:

@@ -88,8 +88,8 @@ def find_program(program: Path | None) -> str:
     found = shutil.which(wanted)
     if found is None:
         raise ProgramError(
-            f"the `mellow` program is needed for this and was not found ({wanted}): build it, and put it on PATH, or name it by Mellow.connect(program=...) or the "
-            "variable MELLOW"
+            f"the `mellow` program is needed for this and was not found ({wanted}): build it, and put it on PATH, or name it by "
+            "Mellow.connect(program=...) or the variable MELLOW"
         )
     return found
 

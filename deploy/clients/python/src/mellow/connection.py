@@ -14,7 +14,6 @@ import grpc
 
 from mellow.errors import SpecError
 
-ROLES = ("policy", "reward", "orchestrator")
 _DEFAULT_TIMEOUT_SECONDS = 60.0
 _MAX_MESSAGE_BYTES = 64 << 20
 

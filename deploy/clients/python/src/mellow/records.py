@@ -150,13 +150,13 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True)
 class Promotion:
-    """A line of the history of champions; None: there is or was no champion."""
+    """A line of the history of champions. Version 0, the base model, is it until an adapter is promoted."""
 
     time: datetime.datetime
     # "PROMOTE" or "ROLL_BACK".
     action: str
-    champion: Adapter | None
-    previous: Adapter | None
+    champion: Adapter
+    previous: Adapter
     # Promoted although a gate failed.
     forced: bool
     reason: str
@@ -168,8 +168,8 @@ class Promotion:
         return cls(
             datetime.datetime.fromtimestamp(message.time.seconds, datetime.timezone.utc),
             orchestrator_pb2.PromotionAction.Name(message.action).removeprefix("PROMOTION_ACTION_"),
-            Adapter.of(message.champion) if message.HasField("champion") else None,
-            Adapter.of(message.previous) if message.HasField("previous") else None,
+            Adapter.of(message.champion),
+            Adapter.of(message.previous),
             evidence.forced,
             evidence.reason,
             tuple(Gate(gate.name, gate.passed, gate.detail) for gate in evidence.gates),
