@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/base/status.h"
 #include "services/cli/files/spec_message.h"
 
 namespace mellow::cli {
@@ -13,8 +14,11 @@ using Json = nlohmann::ordered_json;
 
 }  // namespace
 
-absl::StatusOr<RunRecordFields> ReadRunRecordFields(const std::string& path,
-                                                    google::protobuf::Message* spec) {
+std::string RunRecordPath(const std::string& folder, const orchestrator::v1::RunSpec& spec) {
+  return absl::StrCat(folder, spec.has_sft() ? "/train-sft.json" : "/train.json");
+}
+
+absl::StatusOr<RunRecord> ReadRunRecord(const std::string& path) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto damaged = [&] {
@@ -23,18 +27,20 @@ absl::StatusOr<RunRecordFields> ReadRunRecordFields(const std::string& path,
   if (!json.is_object()) return damaged();
   const auto id = json.find("request_id");
   const auto step = json.find("reported_step");
-  const auto spec_json = json.find("spec");
+  const auto spec = json.find("spec");
+  RunRecord record;
   if (id == json.end() || !id->is_string() || step == json.end() || !step->is_number_integer() ||
-      spec_json == json.end() || !SpecFromJson(spec_json->dump(), spec).ok())
+      spec == json.end() || !SpecFromJson(spec->dump(), &record.spec).ok())
     return damaged();
-  return RunRecordFields{id->get<std::string>(), step->get<int>()};
+  record.request_id = id->get<std::string>();
+  record.reported_step = step->get<int>();
+  return record;
 }
 
-absl::Status WriteRunRecordFields(const std::string& path, const RunRecordFields& fields,
-                                  const google::protobuf::Message& spec) {
-  const Json json = {{"request_id", fields.request_id},
-                     {"reported_step", fields.reported_step},
-                     {"spec", Json::parse(SpecToJson(spec), nullptr, false)}};
+absl::Status WriteRunRecord(const std::string& path, const RunRecord& record) {
+  const Json json = {{"request_id", record.request_id},
+                     {"reported_step", record.reported_step},
+                     {"spec", Json::parse(SpecToJson(record.spec), nullptr, false)}};
   return WriteFileAtomic(path, json.dump(2) + "\n");
 }
 

@@ -121,6 +121,7 @@ std::string EncodeStep(const StepRecord& step) {
                  {"adapter_path", step.adapter_path},
                  {"stats", NumberMap(step.stats)},
                  {"phase_seconds", NumberMap(step.phase_seconds)}};
+  if (!step.sft.empty()) object["sft"] = Hex(step.sft);
   return Dump(object);
 }
 
@@ -137,6 +138,9 @@ absl::Status DecodeStep(const std::string& text, StepRecord* step) {
   MELLOW_RETURN_IF_ERROR(ReadNumber(*numbers, "staleness", &step->staleness));
   MELLOW_RETURN_IF_ERROR(ReadText(object, "adapter_path", &step->adapter_path));
   MELLOW_RETURN_IF_ERROR(ReadNumberMap(object, "stats", &step->stats));
+  if (object.contains("sft")) {
+    MELLOW_ASSIGN_OR_RETURN(step->sft, ReadHex(object, "sft"));
+  }
   return ReadNumberMap(object, "phase_seconds", &step->phase_seconds);
 }
 
