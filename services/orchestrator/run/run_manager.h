@@ -98,7 +98,7 @@ class RunManager {
   // Tells why the run waits, and returns after a pause. False: `ended` stops.
   bool WaitForRoom(Active* active, const absl::Status& full, std::stop_token ended);
   void Changed();
-  // null: it is not being driven.
+  // Also a run that has ended, as long as it is the newest of its method; null: no such one.
   Active* Find(const std::string& run_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsActive(const std::string& run_id);
   absl::StatusOr<RunStatus> StatusOf(const RunRecord& run);
@@ -106,7 +106,7 @@ class RunManager {
   const DriverParts parts_;
   const ReadSpec read_;
   std::stop_source shutdown_;
-  Mutex control_mutex_;  // one Start, Stop, Resume or Shutdown at a time; taken before mutex_
+  Mutex control_mutex_;  // one run is launched, stopped or ended at a time; taken before mutex_
   Mutex mutex_;
   CondVar changed_;
   int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;

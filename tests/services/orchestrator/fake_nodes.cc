@@ -320,8 +320,11 @@ absl::StatusOr<SftAnswer> FakeLearner::WatchSft(const std::string& run_id, int a
       if (run->state == SftState::kDone) run->saved = next;
       continue;
     }
-    MELLOW_RETURN_IF_ERROR(listener.on_step(
-        {.step = next, .seconds = 1, .sft = absl::StrCat("the numbers of step ", next)}));
+    StepRecord record;
+    record.step = next;
+    record.seconds = 1;
+    record.sft = absl::StrCat("the numbers of step ", next);
+    MELLOW_RETURN_IF_ERROR(listener.on_step(record));
     after_step = next;
   }
 }
