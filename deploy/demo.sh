@@ -45,7 +45,7 @@ stage "start a cluster: orchestrator, learner, reward, policy"
 "$MELLOW" up --dir "$dir" --drain-seconds 2
 "$MELLOW" status --dir "$dir"
 
-stage "fine-tune the summariser by PPO against the hate-speech classifier"
+stage "fine-tune the summarizer by PPO against the hate-speech classifier"
 "$MELLOW" train "$RUN" --dir "$dir"
 
 stage "evaluate: held-out dialogues before and after, with the same random numbers"

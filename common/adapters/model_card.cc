@@ -1,16 +1,13 @@
 #include "common/adapters/model_card.h"
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
+#include "common/json/value.h"
 #include "common/nn/lora.h"
 
 namespace mellow::adapters {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxShown = 2000;
 
@@ -25,24 +22,22 @@ std::string Code(absl::string_view text) {
   return absl::StrCat("`", shown, "`");
 }
 
-std::string Dump(const Json& value, int indent) {
-  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
 // A field of a config that may be anything.
-std::string Text(const Json& config, const char* field) {
-  const auto it = config.is_object() ? config.find(field) : config.end();
-  if (it == config.end() || it->is_null()) return "";
-  return it->is_string() ? it->get<std::string>() : Dump(*it, -1);
+std::string Text(const json::Value& config, const char* field) {
+  const json::Value& value = config[field];
+  if (value.is_null()) return "";
+  return value.is_string() ? value.string() : json::Write(value);
 }
 
 // Where files lay on the machine that trained is nobody's business.
-void ShortenPaths(Json* value) {
-  if (value->is_string()) {
-    const std::string& text = value->get_ref<const std::string&>();
-    if (text.size() > 1 && text[0] == '/') *value = text.substr(text.find_last_of('/') + 1);
-  } else if (value->is_structured()) {
-    for (Json& element : *value) ShortenPaths(&element);
+void ShortenPaths(json::Value* value) {
+  const std::string& text = value->string();
+  if (text.size() > 1 && text[0] == '/') {
+    *value = text.substr(text.find_last_of('/') + 1);
+  } else if (json::Array* elements = value->mutable_elements()) {
+    for (json::Value& element : *elements) ShortenPaths(&element);
+  } else if (json::Object* members = value->mutable_members()) {
+    for (json::Member& member : *members) ShortenPaths(&member.value);
   }
 }
 
@@ -69,19 +64,18 @@ void AddTraining(const ModelCard& card, std::string* out) {
   for (const auto& [name, value] : card.facts) {
     if (!value.empty()) absl::StrAppend(out, "- ", name, ": ", Code(value), "\n");
   }
-  Json settings = Json::parse(card.settings_json, nullptr, /*allow_exceptions=*/false);
-  if (settings.is_discarded()) return;
-  ShortenPaths(&settings);
-  std::string text = Dump(settings, 2);
-  absl::StrAppend(out, "\nSettings:\n\n```json\n", text, "\n```\n");
+  absl::StatusOr<json::Value> settings = json::Parse(card.settings_json, "");
+  if (!settings.ok()) return;
+  ShortenPaths(&*settings);
+  absl::StrAppend(out, "\nSettings:\n\n```json\n", json::Write(*settings, {.indentation = 2}),
+                  "\n```\n");
 }
 
 }  // namespace
 
 std::string SerializeModelCard(const ModelCard& card, absl::string_view config_json,
                                absl::string_view safetensors) {
-  const Json config = Json::parse(config_json.begin(), config_json.end(), nullptr,
-                                  /*allow_exceptions=*/false);
+  const json::Value config = json::Parse(config_json, "").value_or(json::Value());
   const std::string base = Text(config, "base_model_name_or_path");
   const std::string revision = Text(config, "revision");
   std::string out;

@@ -11,8 +11,7 @@
 namespace mellow::adapters {
 namespace {
 
-using nlohmann::json;
-using nn::JsonFields;
+using json::FieldReader;
 
 constexpr size_t kMaxNames = 10'000;
 constexpr size_t kMaxPatternKeys = 1024;   // T5-11B has 432 linear layers
@@ -21,30 +20,29 @@ constexpr char kAllLinear[] = "all-linear";
 constexpr char kHead[] = "lm_head";
 
 // Null, "" and [] choose nothing and leave nothing out.
-bool IsSet(const json* value) {
+bool IsSet(const json::Value* value) {
   return value != nullptr && *value != "" && !(value->is_array() && value->empty());
 }
 
 std::optional<PythonRegex> Compile(const char* field, absl::string_view pattern,
-                                   JsonFields* fields) {
+                                   FieldReader* fields) {
   absl::StatusOr<PythonRegex> regex = PythonRegex::Compile(pattern);
   if (regex.ok()) return *std::move(regex);
   fields->Reject(field, regex.status().message());
   return std::nullopt;
 }
 
-void ReadNames(const char* field, const json& value, const char* expected, JsonFields* fields,
-               NamePattern* pattern) {
+void ReadNames(const char* field, const json::Value& value, const char* expected,
+               FieldReader* fields, NamePattern* pattern) {
   if (value.is_string()) {
-    pattern->regex = Compile(field, value.get_ref<const std::string&>(), fields);
+    pattern->regex = Compile(field, value.string(), fields);
     return;
   }
   if (!value.is_array() || value.size() > kMaxNames) return fields->Reject(field, expected);
   std::set<std::string> names;  // PEFT writes a Python set, in any order
-  for (const json& name : value) {
-    if (!name.is_string() || name.get_ref<const std::string&>().empty())
-      return fields->Reject(field, expected);
-    names.insert(name.get<std::string>());
+  for (const json::Value& name : value.elements()) {
+    if (!name.is_string() || name.string().empty()) return fields->Reject(field, expected);
+    names.insert(name.string());
   }
   pattern->names.assign(names.begin(), names.end());
 }
@@ -61,63 +59,57 @@ bool NamePattern::Matches(const std::string& module) const {
   }
 }
 
-ModuleRules::ModuleRules(const nlohmann::ordered_json& ordered, JsonFields* fields) {
+ModuleRules::ModuleRules(FieldReader* fields) {
   ReadTargets(fields);
   ReadLayers(fields);
-  ReadPattern("rank_pattern", 1, 1 << 16, ordered, fields, &ranks_);
-  ReadPattern("alpha_pattern", 0, 1e9, ordered, fields, &alphas_);
+  ReadPattern("rank_pattern", 1, 1 << 16, fields, &ranks_);
+  ReadPattern("alpha_pattern", 0, 1e9, fields, &alphas_);
   says_version_ = fields->Find("peft_version") != nullptr;
   if (!targets_.regex && !all_linear_ && excluded_.empty() && !some_layers_)
     plain_targets_ = targets_.names;
 }
 
-void ModuleRules::ReadTargets(JsonFields* fields) {
+void ModuleRules::ReadTargets(FieldReader* fields) {
   constexpr char kExpected[] = "a list of module names, a regular expression or \"all-linear\"";
-  const json* targets = fields->Find("target_modules");
+  const json::Value* targets = fields->Find("target_modules");
   if (!IsSet(targets)) {
     fields->Reject("target_modules", kExpected);
-  } else if (targets->is_string() &&
-             absl::EqualsIgnoreCase(targets->get_ref<const std::string&>(), kAllLinear)) {
+  } else if (targets->is_string() && absl::EqualsIgnoreCase(targets->string(), kAllLinear)) {
     all_linear_ = true;
   } else {
     ReadNames("target_modules", *targets, kExpected, fields, &targets_);
   }
-  const json* excluded = fields->Find("exclude_modules");
+  const json::Value* excluded = fields->Find("exclude_modules");
   if (IsSet(excluded))
     ReadNames("exclude_modules", *excluded, "a list of module names or a regular expression",
               fields, &excluded_);
 }
 
-void ModuleRules::ReadLayers(JsonFields* fields) {
+void ModuleRules::ReadLayers(FieldReader* fields) {
   constexpr char kLayers[] = "layers_to_transform";
   constexpr char kPattern[] = "layers_pattern";
-  const json* layers = fields->Find(kLayers);
+  const json::Value* layers = fields->Find(kLayers);
   if (!IsSet(layers)) return;  // layers_pattern alone does nothing
   if (targets_.regex || all_linear_)
     return fields->Reject(kLayers, "it unset, because target_modules is not a list");
-  const auto add = [&](const json& layer) {
-    if (!layer.is_number_integer()) return false;
-    layers_.push_back(layer.get<int64_t>());
-    return true;
-  };
-  if (layers->is_array()
-          ? layers->size() > kMaxNames || !std::all_of(layers->begin(), layers->end(), add)
-          : !add(*layers))
+  const auto add = [&](const json::Value& layer) { return layer.To(&layers_.emplace_back()); };
+  if (layers->is_array() ? layers->size() > kMaxNames || !std::all_of(layers->elements().begin(),
+                                                                      layers->elements().end(), add)
+                         : !add(*layers))
     return fields->Reject(kLayers, "a layer's index or a list of them");
   some_layers_ = true;
 
   std::vector<std::string> names;
-  const json* pattern = fields->Find(kPattern);
+  const json::Value* pattern = fields->Find(kPattern);
   if (IsSet(pattern)) {
-    const auto take = [&](const json& name) {
-      if (!name.is_string() || absl::StrContains(name.get_ref<const std::string&>(), '('))
-        return false;
-      names.push_back(name.get<std::string>());
+    const auto take = [&](const json::Value& name) {
+      if (!name.is_string() || absl::StrContains(name.string(), '(')) return false;
+      names.push_back(name.string());
       return true;
     };
-    if (pattern->is_array()
-            ? pattern->size() > 16 || !std::all_of(pattern->begin(), pattern->end(), take)
-            : !take(*pattern))
+    if (pattern->is_array() ? pattern->size() > 16 || !std::all_of(pattern->elements().begin(),
+                                                                   pattern->elements().end(), take)
+                            : !take(*pattern))
       return fields->Reject(kPattern, "names of module lists, without groups");
   } else {
     names.push_back("[^.]*");
@@ -134,28 +126,23 @@ void ModuleRules::ReadLayers(JsonFields* fields) {
 }
 
 template <class Number>
-void ModuleRules::ReadPattern(const char* field, double min, double max,
-                              const nlohmann::ordered_json& ordered, JsonFields* fields,
+void ModuleRules::ReadPattern(const char* field, double min, double max, FieldReader* fields,
                               Pattern<Number>* pattern) {
-  const json* value = fields->Find(field);
+  const json::Value* value = fields->Find(field);
   if (value == nullptr) return;
   const std::string expected =
       absl::StrCat("an object of at most ", kMaxPatternKeys, " module names with ",
                    std::is_integral_v<Number> ? "whole " : "", "numbers from ", min, " to ", max);
   if (!value->is_object() || value->size() > kMaxPatternKeys)
     return fields->Reject(field, expected);
-  const auto in_order = ordered.find(field);
-  for (const auto& [key, number] : in_order->items()) {
-    const bool right_type =
-        std::is_integral_v<Number> ? number.is_number_integer() : number.is_number();
-    if (!right_type || !(number.template get<double>() >= min) ||
-        !(number.template get<double>() <= max))
-      return fields->Reject(field, expected);
+  for (const auto& [key, number] : value->members()) {
+    Number read = 0;
+    if (!number.To(&read) || !(read >= min && read <= max)) return fields->Reject(field, expected);
     auto before = Compile(field, absl::StrCat(".*\\.", key, "$"), fields);
     auto now = Compile(field, absl::StrCat("(.*\\.)?(", key, ")$"), fields);
     if (!before || !now) return;
     pattern->keys.push_back({key, *std::move(before), *std::move(now)});
-    pattern->values[key] = number.template get<Number>();
+    pattern->values[key] = read;
   }
 }
 

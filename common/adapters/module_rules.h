@@ -7,14 +7,13 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/adapters/python_regex.h"
-#include "common/nn/weights/json_fields.h"
+#include "common/json/fields.h"
 
 namespace mellow::adapters {
 
@@ -32,9 +31,9 @@ class NamePattern {
 class ModuleRules {
  public:
   // Takes the fields target_modules, exclude_modules, layers_to_transform, layers_pattern,
-  // rank_pattern, alpha_pattern and peft_version; what is wrong is noted in `fields`. `ordered` is
-  // the same object in the file's order, which decides between patterns that both match.
-  ModuleRules(const nlohmann::ordered_json& ordered, nn::JsonFields* fields);
+  // rank_pattern, alpha_pattern and peft_version; what is wrong is noted in `fields`. The file's
+  // order decides between patterns that both match.
+  explicit ModuleRules(json::FieldReader* fields);
 
   // target_modules when it is a list and nothing else takes part; else empty: only the file's
   // tensors say which modules are adapted.
@@ -69,11 +68,11 @@ class ModuleRules {
     }
   };
 
-  void ReadTargets(nn::JsonFields* fields);
-  void ReadLayers(nn::JsonFields* fields);
+  void ReadTargets(json::FieldReader* fields);
+  void ReadLayers(json::FieldReader* fields);
   template <class Number>
-  void ReadPattern(const char* field, double min, double max, const nlohmann::ordered_json& ordered,
-                   nn::JsonFields* fields, Pattern<Number>* pattern);
+  void ReadPattern(const char* field, double min, double max, json::FieldReader* fields,
+                   Pattern<Number>* pattern);
   [[nodiscard]] bool InLayers(const std::string& module) const;
 
   bool all_linear_ = false;

@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 
 #include "common/base/status.h"
-#include "common/nn/weights/json_fields.h"
+#include "common/json/fields.h"
 
 namespace mellow::adapters {
 namespace {
 
-using nlohmann::json;
-using nlohmann::ordered_json;
-using nn::JsonFields;
+using json::FieldReader;
 
 constexpr int kMaxRank = 1 << 16;
 
@@ -39,7 +36,8 @@ constexpr const char* kRead[] = {
     "peft_version",
 };
 
-// Of how the adapter was trained or is loaded, or details of methods that another field turns on.
+// These say how the adapter was trained or is loaded, or are details of methods that another field
+// turns on.
 constexpr const char* kHarmless[] = {
     "auto_mapping",  "inference_mode", "runtime_config",    "megatron_core",
     "loftq_config",  "eva_config",     "corda_config",      "lora_ga_config",
@@ -61,19 +59,19 @@ bool Contains(const char* const (&names)[n], const std::string& name) {
 }
 
 // What Python means by true.
-bool IsSet(const json& value) {
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_number()) return value.get<double>() != 0;
-  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
+bool IsSet(const json::Value& value) {
+  if (value.is_bool()) return value.boolean();
+  if (value.is_number()) return value.number() != 0;
+  if (value.is_string()) return !value.string().empty();
   return !value.empty();
 }
 
-// Some initialisations also change the base weights, which the adapter then expects; the others are
+// Some initializations also change the base weights, which the adapter then expects; the others are
 // history.
-void CheckInitialisation(JsonFields* fields) {
+void CheckInitialisation(FieldReader* fields) {
   constexpr char kField[] = "init_lora_weights";
-  const json* value = fields->Find(kField);
-  if (value == nullptr || value->is_boolean()) return;
+  const json::Value* value = fields->Find(kField);
+  if (value == nullptr || value->is_bool()) return;
   constexpr const char* kBaseStays[] = {"gaussian", "eva", "orthogonal", "mica"};
   for (const char* name : kBaseStays) {
     if (*value == name) return;
@@ -85,7 +83,7 @@ void CheckInitialisation(JsonFields* fields) {
 
 // Biases are of layers that have some: a T5 has none. What a file holds all the same is compared
 // with the base model.
-void CheckBias(JsonFields* fields) {
+void CheckBias(FieldReader* fields) {
   std::string bias = "none";
   fields->String("bias", &bias);
   if (bias != "none" && bias != "all" && bias != "lora_only")
@@ -94,8 +92,8 @@ void CheckBias(JsonFields* fields) {
   fields->Bool("fan_in_fan_out", &fan_in_fan_out);
 }
 
-void CheckOtherKeys(const json& object, JsonFields* fields) {
-  for (const auto& [key, value] : object.items()) {
+void CheckOtherKeys(const json::Value& object, FieldReader* fields) {
+  for (const auto& [key, value] : object.members()) {
     if (Contains(kRead, key) || Contains(kHarmless, key) || !IsSet(value)) continue;
     fields->Reject(key.c_str(), Contains(kUnsupported, key)
                                     ? "it unset, because Mellow does not implement it"
@@ -105,29 +103,28 @@ void CheckOtherKeys(const json& object, JsonFields* fields) {
 }
 
 // A whole alpha as PEFT itself writes it.
-ordered_json Number(double value) {
+json::Value Number(double value) {
   constexpr double kMaxWhole = 1e9;
   if (std::abs(value) <= kMaxWhole && std::trunc(value) == value)
     return static_cast<int64_t>(value);
   return value;
 }
 
-ordered_json TextOrNull(const std::string& text) {
-  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
+json::Value TextOrNull(const std::string& text) {
+  return text.empty() ? json::Value() : json::Value(text);
 }
 
 }  // namespace
 
 absl::StatusOr<PeftConfig> ParsePeftConfig(absl::string_view text, absl::string_view name) {
-  MELLOW_ASSIGN_OR_RETURN(const json object, nn::ParseJsonObject(text, name));
-  const auto ordered = ordered_json::parse(text.begin(), text.end(), nullptr, false);
-  JsonFields fields(object);
+  MELLOW_ASSIGN_OR_RETURN(const json::Value object, json::ParseObject(text, name));
+  FieldReader fields(object, name);
   std::string type;
   fields.String("peft_type", &type);
   if (type != "LORA") {
     // The fields of another method would only hide the reason.
     fields.Reject("peft_type", "LORA");
-    return fields.Finish(name);
+    return fields.Finish();
   }
   nn::LoraConfig config;
   fields.Int("r", 1, kMaxRank, &config.r);
@@ -140,20 +137,20 @@ absl::StatusOr<PeftConfig> ParsePeftConfig(absl::string_view text, absl::string_
   CheckInitialisation(&fields);
   CheckBias(&fields);
   CheckOtherKeys(object, &fields);
-  ModuleRules rules(ordered, &fields);
-  MELLOW_RETURN_IF_ERROR(fields.Finish(name));
+  ModuleRules rules(&fields);
+  MELLOW_RETURN_IF_ERROR(fields.Finish());
   return PeftConfig{std::move(config), std::move(rules)};
 }
 
 std::string SerializePeftConfig(const nn::LoraWeights& lora) {
   const nn::LoraConfig& config = lora.config;
-  ordered_json ranks = ordered_json::object();
+  json::Value ranks = json::Value::MakeObject();
   for (const auto& [module, pair] : lora.modules) {
-    if (!pair.a.shape.empty() && pair.a.shape[0] != config.r) ranks[module] = pair.a.shape[0];
+    if (!pair.a.shape.empty() && pair.a.shape[0] != config.r) ranks.Add(module, pair.a.shape[0]);
   }
-  ordered_json alphas = ordered_json::object();
-  for (const auto& [module, alpha] : config.module_alphas) alphas[module] = Number(alpha);
-  const ordered_json object = {
+  json::Value alphas = json::Value::MakeObject();
+  for (const auto& [module, alpha] : config.module_alphas) alphas.Add(module, Number(alpha));
+  const json::Value object = {
       {"alpha_pattern", std::move(alphas)},
       {"base_model_name_or_path", config.base_model_name_or_path},
       {"bias", "none"},
@@ -171,7 +168,7 @@ std::string SerializePeftConfig(const nn::LoraWeights& lora) {
       {"task_type", config.task_type},
       {"use_rslora", config.use_rslora},
   };
-  return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json::Write(object, {.indentation = 2}) + "\n";
 }
 
 }  // namespace mellow::adapters

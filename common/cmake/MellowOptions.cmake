@@ -5,7 +5,7 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 
-option(MELLOW_ASSERTIONS "Keep assert() in optimised builds" OFF)
+option(MELLOW_ASSERTIONS "Keep assert() in optimized builds" OFF)
 option(MELLOW_FUZZ "Build the libFuzzer targets (clang)" OFF)
 set(MELLOW_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target of ours")
 

@@ -10,11 +10,11 @@ function(mellow_proto name)
   set(sources)
   foreach(proto ${arg_UNPARSED_ARGUMENTS})
     string(REGEX REPLACE "\\.proto$" "" stem "${proto}")
-    # In the order of protoc's dependency file: ninja takes a rule whose first output is another one for out of date, for ever.
+    # In the order of protoc's dependency file: ninja takes a rule whose first output is another one for out of date, forever.
     set(made "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.pb.cc")
     add_custom_command(
-      OUTPUT ${made} "${out}/${stem}.pb.h" "${out}/${stem}.grpc.pb.h" "${out}/${stem}_mock.grpc.pb.h"
-      COMMAND ${MELLOW_PROTOC} -I "${CMAKE_SOURCE_DIR}/proto" --cpp_out=${out} --grpc_out=generate_mock_code=true:${out}
+      OUTPUT ${made} "${out}/${stem}.pb.h" "${out}/${stem}.grpc.pb.h"
+      COMMAND ${MELLOW_PROTOC} -I "${CMAKE_SOURCE_DIR}/proto" --cpp_out=${out} --grpc_out=${out}
               --plugin=protoc-gen-grpc=${MELLOW_GRPC_PLUGIN} --dependency_out=${out}/${stem}.d "${CMAKE_SOURCE_DIR}/proto/${proto}"
       DEPENDS "${CMAKE_SOURCE_DIR}/proto/${proto}"
       DEPFILE "${out}/${stem}.d"

@@ -1,3 +1,5 @@
+include(GoogleTest)
+
 # mellow_library(text SRCS a.cc DEPS mellow::base): static library mellow_text with the alias mellow::text.
 # Link only what the dependency rule of ARCHITECTURE.md allows: that is what enforces it.
 function(mellow_library name)
@@ -14,10 +16,11 @@ function(mellow_binary name)
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS})
 endfunction()
 
-# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [DATA ...]): one GoogleTest binary, one CTest entry.
-# Committed test data: SourceTree() of tests/testing/source_tree.h.
+# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [OUTSIDE_DATA "RealTest.*"]): one GoogleTest binary, one CTest
+# entry. Committed test data: SourceTree() of tests/testing/source_tree.h. The tests that OUTSIDE_DATA filters ("*": all of them) need data that
+# is not ours (tests/testing/outside_data.h): each has an entry of its own, which CTest shows as skipped when the test skips itself.
 function(mellow_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT;OUTSIDE_DATA" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SRCS})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} mellow::source_tree GTest::gmock GTest::gtest_main)
@@ -33,6 +36,16 @@ function(mellow_test name)
       add_dependencies(${sanitizer}_tests ${name})
     endif()
   endforeach()
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+  if(arg_OUTSIDE_DATA)
+    # A test that fails is never said to be skipped: GoogleTest prints what CTest looks for only of tests that did not.
+    gtest_discover_tests(${name} TEST_PREFIX ${name}. TEST_FILTER "${arg_OUTSIDE_DATA}" DISCOVERY_MODE PRE_TEST
+                         PROPERTIES LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT})
+  endif()
+  if(NOT arg_OUTSIDE_DATA STREQUAL "*")
+    add_test(NAME ${name} COMMAND ${name})
+    if(arg_OUTSIDE_DATA)
+      set_tests_properties(${name} PROPERTIES ENVIRONMENT "GTEST_FILTER=-${arg_OUTSIDE_DATA}")
+    endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+  endif()
 endfunction()

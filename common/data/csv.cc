@@ -73,7 +73,7 @@ class CsvReader {
 
   char LineEnd() const { return dialect_.only_cr ? '\r' : '\n'; }
 
-  // Of the line break at `pos`: "\n" or "\r\n", or "\r" where it ends lines; else 0.
+  // The size of the line break at `pos`: "\n" or "\r\n", or "\r" where it ends lines; else 0.
   size_t LineBreakSize(size_t pos) const {
     const absl::string_view rest = text_.substr(pos, 2);
     if (dialect_.only_cr) return rest.substr(0, 1) == "\r" ? 1 : 0;

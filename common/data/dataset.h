@@ -14,7 +14,7 @@ namespace mellow::data {
 
 struct Row {
   int line = 0;                     // where the row begins in its file, from 1
-  std::vector<std::string> values;  // UTF-8, one a column of the data set
+  std::vector<std::string> values;  // UTF-8, one per column of the data set
 };
 
 // Rows of named columns, in the order of their file.
@@ -56,8 +56,8 @@ struct ReadOptions {
 };
 
 // Reads a file into memory, UTF-8 with or without byte order mark, by the end of its name:
-// .jsonl, .json  one object a line, or one array of objects; numbers and truth values as they stand
-//                there
+// .jsonl, .json  one object per line, or one array of objects; numbers and truth values as they
+//                stand there
 // .csv, .tsv     RFC 4180 with a header line: quoted fields may hold separators, line breaks and
 //                doubled quotes. Separator and line ends are those of the header line; blanks
 //                around its names mean nothing

@@ -1,17 +1,23 @@
 #include <algorithm>
+#include <cmath>
+#include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/data/json_object.h"
 #include "common/data/row_parser.h"
+#include "common/json/value.h"
 
 namespace mellow::data {
 namespace {
 
 constexpr absl::string_view kBlanks = " \t\r\n";
+// Rows as Python writes and reads them. A number stays as it stands in the file, so that it may
+// also be one that no double holds.
+constexpr json::ParseOptions kRow = {
+    .last_of_name_counts = true, .python_literals = true, .numbers_as_text = true};
 
 // A row's text and where it begins.
 struct Piece {
@@ -25,7 +31,7 @@ class ArrayReader {
  public:
   explicit ArrayReader(absl::string_view text) : text_(text) { Skip(text_.find('[') + 1); }
 
-  // False: no element is left. InvalidArgument: this is no array any more.
+  // False: no element is left. InvalidArgument: this is no array anymore.
   absl::StatusOr<bool> Next(Piece* piece) {
     SkipBlanks();
     if (pos_ == text_.size()) return Bad("the array is never closed");
@@ -110,21 +116,23 @@ class LineReader {
   int line_ = 0;
 };
 
-absl::Status Unusable(const JsonField& field) {
-  const absl::string_view name = field.name;
-  switch (field.type) {
-    case JsonField::Type::kNull:
-      return absl::InvalidArgumentError(absl::StrCat("null in column ", name));
-    case JsonField::Type::kNotFinite:
-      return absl::InvalidArgumentError(absl::StrCat(field.text, " in column ", name));
-    case JsonField::Type::kList:
-      return absl::InvalidArgumentError(absl::StrCat("column ", name, " is a list (of ",
-                                                     field.elements,
-                                                     "), not a text; join it to one text, turns "
-                                                     "with line breaks between them"));
-    default:
-      return absl::InvalidArgumentError(absl::StrCat("column ", name, " is an object, not a text"));
+// A column's text: a string, a number as it is written, a truth value.
+absl::StatusOr<std::string> TextOf(const std::string& column, const json::Value* value) {
+  const auto bad = [](auto... what) { return absl::InvalidArgumentError(absl::StrCat(what...)); };
+  if (value == nullptr) return bad("column ", column, " is missing");
+  if (value->is_string()) return value->string();
+  if (value->is_bool()) return std::string(value->boolean() ? "true" : "false");
+  if (value->is_null()) return bad("null in column ", column);
+  if (value->is_array()) {
+    return bad("column ", column, " is a list (of ", value->size(),
+               "), not a text; join it to one text, turns with line breaks between them");
   }
+  if (value->is_object()) return bad("column ", column, " is an object, not a text");
+  const double number = value->number();
+  return bad(std::isnan(number) ? "NaN"
+             : number > 0       ? "Infinity"
+                                : "-Infinity",
+             " in column ", column);
 }
 
 class RowReader {
@@ -133,25 +141,23 @@ class RowReader {
       : columns_(columns), parsed_(parsed) {}
 
   absl::Status Read(const Piece& piece) {
-    absl::StatusOr<std::vector<JsonField>> fields = ParseJsonObject(piece.json);
+    const absl::StatusOr<json::Value> fields = json::ParseObject(piece.json, "", kRow);
     if (!fields.ok()) {
       const absl::string_view start = absl::StripAsciiWhitespace(piece.json);
       // The first line of an object on several.
       if (start == "{" || start == "[" || start == "},")
-        return Bad(piece, "an object on several lines: one a line is wanted, or one array of them");
+        return Bad(piece,
+                   "an object on several lines: one per line is wanted, or one array of them");
       return Bad(piece, fields.status().message());
     }
-    for (const JsonField& field : *fields) {
+    for (const json::Member& field : fields->members()) {
       if (known_.insert(field.name).second) parsed_->columns.push_back(field.name);
     }
     Row row{.line = piece.line};
     for (const std::string& column : columns_) {
-      const auto field = std::find_if(fields->rbegin(), fields->rend(),
-                                      [&column](const JsonField& f) { return f.name == column; });
-      if (field == fields->rend())
-        return Bad(piece, absl::StrCat("column ", column, " is missing"));
-      if (field->type != JsonField::Type::kText) return Bad(piece, Unusable(*field).message());
-      row.values.push_back(std::move(field->text));
+      absl::StatusOr<std::string> text = TextOf(column, fields->Find(column));
+      if (!text.ok()) return Bad(piece, text.status().message());
+      row.values.push_back(*std::move(text));
     }
     parsed_->rows.push_back(std::move(row));
     return absl::OkStatus();

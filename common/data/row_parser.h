@@ -28,7 +28,7 @@ struct ParsedRows {
 [[nodiscard]] absl::Status ParseCsv(absl::string_view text, char separator,
                                     const std::vector<std::string>& columns,
                                     const OnBadRow& on_bad_row, ParsedRows* parsed);
-// Objects, one a line, or one array of them, on any lines.
+// Objects, one per line, or one array of them, on any lines.
 [[nodiscard]] absl::Status ParseJsonRows(absl::string_view text,
                                          const std::vector<std::string>& columns,
                                          const OnBadRow& on_bad_row, ParsedRows* parsed);

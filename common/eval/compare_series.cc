@@ -11,7 +11,7 @@
 namespace mellow::eval {
 namespace {
 
-// Of the population that the values are a sample of; NaN of one value.
+// The sd of the population that the values are a sample of; NaN for one value.
 double SampleSd(const std::vector<double>& values) {
   const double mean = stats::Mean(values);
   double squares = 0;

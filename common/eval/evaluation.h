@@ -50,9 +50,9 @@ struct Scoring {
 struct Arm {
   std::string name;     // unique; as in the eval file
   std::string kind;     // "base", "version", "folder" or "champion": how it was found
-  int64_t version = 0;  // of the cluster; 0: the bare model
-  std::string sha256;   // of the adapter's tensors; empty: the bare model
-  std::string path;     // PEFT folder; empty: the bare model, or not known here
+  int64_t version = 0;  // of the cluster; 0: the base model
+  std::string sha256;   // of the adapter's tensors; empty: the base model
+  std::string path;     // PEFT folder; empty: the base model, or not known here
   std::string run_id;   // of the run that made it; empty: not known
   std::string run_name;
 };
@@ -66,7 +66,7 @@ struct SamplingConfig {
   int32_t max_new_tokens = 0;
   int32_t min_new_tokens = 0;
   uint64_t seed = 0;
-  int32_t samples = 1;  // k: texts a prompt and arm
+  int32_t samples = 1;  // k: texts per prompt and arm
 };
 
 // Everything that the numbers depend on.
@@ -202,8 +202,8 @@ struct Sample {
   std::string summary;
   int32_t tokens = 0;
   bool truncated = false;  // ended at max_new_tokens
-  // Sum over the sampled tokens of log p(arm) - log p(bare model): one draw's estimate of the
-  // sequence KL to the bare model. Unbiased when sampling is at temperature 1 without top-k or
+  // Sum over the sampled tokens of log p(arm) - log p(base model): one draw's estimate of the
+  // sequence KL to the base model. Unbiased when sampling is at temperature 1 without top-k or
   // top-p.
   double kl = 0;
   std::vector<TextScore> scores;  // as Evaluation::scorings

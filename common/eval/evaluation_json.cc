@@ -6,7 +6,8 @@
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/eval/evaluation.h"
-#include "common/eval/struct_json.h"
+#include "common/json/struct_json.h"
+#include "common/stats/fields.h"
 
 namespace mellow::eval {
 
@@ -261,29 +262,29 @@ absl::string_view VerdictName(Verdict verdict) {
 }
 
 std::string EvaluationToJson(const Evaluation& evaluation) {
-  return StructToJson(evaluation, 2) + "\n";
+  return json::StructToJson(evaluation, 2) + "\n";
 }
 
 absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view text) {
   MELLOW_ASSIGN_OR_RETURN(Evaluation evaluation,
-                          StructFromJson<Evaluation>(text, kEvaluationSchema, "evaluations"));
+                          json::StructFromJson<Evaluation>(text, kEvaluationSchema, "evaluations"));
   MELLOW_RETURN_IF_ERROR(CheckShape(evaluation));
   return evaluation;
 }
 
-std::string RowToJson(const Row& row) { return StructToJson(row, -1); }
+std::string RowToJson(const Row& row) { return json::StructToJson(row, -1); }
 
-absl::StatusOr<Row> RowFromJson(absl::string_view text) { return StructFromJson<Row>(text); }
+absl::StatusOr<Row> RowFromJson(absl::string_view text) { return json::StructFromJson<Row>(text); }
 
 std::string ConfigHash(const Evaluation& evaluation) {
   EvaluationConfig config = evaluation.config;
   config.sha256.clear();
-  const nlohmann::ordered_json all = {{"schema", evaluation.schema},
-                                      {"config", StructWriter::Write(config)},
-                                      {"judges", StructWriter::Write(evaluation.judges)},
-                                      {"scorings", StructWriter::Write(evaluation.scorings)},
-                                      {"arms", StructWriter::Write(evaluation.arms)}};
-  return Sha256Hex(DumpJson(all, -1));
+  using json::StructWriter;
+  return Sha256Hex(json::Write({{"schema", evaluation.schema},
+                                {"config", StructWriter::Write(config)},
+                                {"judges", StructWriter::Write(evaluation.judges)},
+                                {"scorings", StructWriter::Write(evaluation.scorings)},
+                                {"arms", StructWriter::Write(evaluation.arms)}}));
 }
 
 }  // namespace mellow::eval

@@ -17,7 +17,7 @@ namespace {
 
 constexpr char kToxicity[] = "toxicity";
 
-// Of the first scoring, a number a prompt.
+// The toxicity under the first scoring, a number per prompt.
 absl::StatusOr<std::vector<double>> ToxicityOf(const Evaluation& evaluation,
                                                const std::string& arm) {
   for (size_t a = 0; a < evaluation.arms.size(); ++a) {

@@ -12,7 +12,7 @@ namespace mellow::eval {
 
 enum class Direction { kLowerIsBetter, kHigherIsBetter, kNeither };
 
-// One measure of one arm: a number a prompt, the mean of its samples (of "expected_max" the
+// One measure of one arm: a number per prompt, the mean of its samples (of "expected_max" the
 // largest).
 struct MeasureSeries {
   std::string measure;            // Difference::measure

@@ -28,11 +28,11 @@ GateResult Statistics(const EvaluationConfig& config, const Comparison& comparis
 
 GateResult Baseline(const Arm& baseline, const std::string& champion_sha256) {
   if (baseline.sha256.empty())
-    return {"baseline", true, absl::StrCat(baseline.name, ": the bare model")};
+    return {"baseline", true, absl::StrCat(baseline.name, ": the base model")};
   if (!champion_sha256.empty() && baseline.sha256 == champion_sha256)
     return {"baseline", true, absl::StrCat(baseline.name, ": the champion")};
   return {"baseline", false,
-          absl::StrCat(baseline.name, ": neither the bare model nor the champion")};
+          absl::StrCat(baseline.name, ": neither the base model nor the champion")};
 }
 
 GateResult Toxicity(const Comparison& comparison) {

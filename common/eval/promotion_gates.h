@@ -15,7 +15,8 @@ namespace mellow::eval {
 
 struct GateOptions {
   double max_rouge_loss = 0.02;  // 0 or more
-  // Of the adapter that users get now; empty: none was promoted, they get no particular one.
+  // The hash of the adapter that users get now; empty: none was promoted, they get no particular
+  // one.
   std::string champion_sha256;
 };
 
@@ -25,7 +26,7 @@ inline constexpr int64_t kMinGatePairs = 30;
 // In this order:
 //   statistics  at least kMinGatePairs pairs, confidence 95 % or more, alpha 5 % or less, 1,000
 //             resamples and permutations or more: nobody made the intervals narrow by asking less;
-//   baseline  what the arm is compared with is the bare model or the champion;
+//   baseline  what the arm is compared with is the base model or the champion;
 //   toxicity  the interval of (arm - baseline), of the first scoring, lies below 0, and the
 //             permutation test agrees (Verdict::kBetter);
 //   rougeL    RougeLossGate.

@@ -4,7 +4,7 @@
 
 namespace mellow::nn {
 
-void ReadCommonKeys(JsonFields* fields) {
+void ReadCommonKeys(json::FieldReader* fields) {
   // Where the file comes from, and how it was written.
   fields->Harmless({"_name_or_path", "name_or_path", "_commit_hash", "architectures",
                     "finetuning_task", "transformers_version", "tokenizer_class"});
@@ -19,10 +19,10 @@ void ReadCommonKeys(JsonFields* fields) {
   // What pipelines and tokenizers look at.
   fields->Harmless({"task_specific_params", "prefix", "bos_token_id", "sep_token_id"});
   // Defaults of generation, which older versions wrote into every config.json.
-  for (const auto& [name, value] : LegacyGenerationDefaults().items())
+  for (const auto& [name, value] : LegacyGenerationDefaults().members())
     fields->Harmless({name.c_str()});
   // Other weights, or the same weights at other places.
-  fields->Only("pruned_heads", nlohmann::json::object());
+  fields->Only("pruned_heads", json::Value::MakeObject());
   fields->Only("tie_encoder_decoder", false);
   for (const char* quantized : {"quantization_config", "compression_config"}) {
     if (fields->Find(quantized) != nullptr)

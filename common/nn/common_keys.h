@@ -1,14 +1,14 @@
 #ifndef MELLOW_COMMON_NN_COMMON_KEYS_H_
 #define MELLOW_COMMON_NN_COMMON_KEYS_H_
 
-#include "common/nn/weights/json_fields.h"
+#include "common/json/fields.h"
 
 namespace mellow::nn {
 
 // The keys that a config.json of transformers 4.2 to 5.x may have whatever the architecture. Those
 // that change no number are noted as harmless; those that would are refused unless they have the
 // one value that is implemented. The architectures' own keys are read by their parsers.
-void ReadCommonKeys(JsonFields* fields);
+void ReadCommonKeys(json::FieldReader* fields);
 
 }  // namespace mellow::nn
 

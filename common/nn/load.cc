@@ -26,7 +26,7 @@ absl::Status CheckOptions(const LoadOptions& options) {
   return absl::OkStatus();
 }
 
-// A user who gives the classifier where the summariser belongs should read that, not a list of
+// A user who gives the classifier where the summarizer belongs should read that, not a list of
 // missing tensors.
 absl::Status CheckModelType(const std::string& folder, absl::Span<const char* const> expected) {
   MELLOW_ASSIGN_OR_RETURN(const std::string type, ModelType(folder));

@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/fields.h"
 #include "common/nn/common_keys.h"
 #include "common/nn/roberta_labels.h"
-#include "common/nn/weights/json_fields.h"
 
 namespace mellow::nn {
 namespace {
@@ -17,13 +17,13 @@ constexpr int kMaxLayers = 1000;
 constexpr int64_t kMaxMatrix = int64_t{1} << 31;
 
 // What would change the numbers and is not implemented.
-void CheckVariants(JsonFields* fields) {
+void CheckVariants(json::FieldReader* fields) {
   fields->Only("position_embedding_type", "absolute");
   for (const char* field : {"is_decoder", "add_cross_attention"}) fields->Only(field, false);
 }
 
 // What else configurations of this model have: of training, and of other heads than this one.
-void ReadOtherKeys(JsonFields* fields) {
+void ReadOtherKeys(json::FieldReader* fields) {
   ReadCommonKeys(fields);
   fields->Harmless({"hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
                     "initializer_range", "eos_token_id", "decoder_start_token_id",
@@ -31,7 +31,7 @@ void ReadOtherKeys(JsonFields* fields) {
                     "problem_type"});
 }
 
-void CheckTogether(const RobertaConfig& config, JsonFields* fields) {
+void CheckTogether(const RobertaConfig& config, json::FieldReader* fields) {
   if (config.hidden_size % config.num_attention_heads != 0)
     fields->Reject("num_attention_heads", "a divisor of hidden_size");
   if (config.max_tokens() < 2)
@@ -55,13 +55,13 @@ absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder) {
 }
 
 absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text, absl::string_view name) {
-  MELLOW_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(text, name));
-  JsonFields fields(json);
+  MELLOW_ASSIGN_OR_RETURN(const json::Value file, json::ParseObject(text, name));
+  json::FieldReader fields(file, name);
   std::string model_type;
   fields.String("model_type", &model_type);
   if (model_type != "roberta") {
     fields.Reject("model_type", "roberta");
-    return fields.Finish(name);  // the other fields mean something else there
+    return fields.Finish();  // the other fields mean something else there
   }
   RobertaConfig config;
   fields.Int("vocab_size", 1, std::numeric_limits<int>::max(), &config.vocab_size);
@@ -81,7 +81,7 @@ absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text, absl::s
   CheckVariants(&fields);
   ReadOtherKeys(&fields);
   CheckTogether(config, &fields);
-  MELLOW_RETURN_IF_ERROR(fields.Finish(name));
+  MELLOW_RETURN_IF_ERROR(fields.Finish());
   for (const std::string& unknown : fields.Unknown())
     config.warnings.push_back(absl::StrCat(name, ": ", unknown));
   return config;

@@ -26,7 +26,7 @@ struct RobertaConfig {
   int32_t pad_token_id = 1;
   Activation hidden_act = Activation::kGelu;
   std::vector<std::string> labels;    // id2label in id order
-  std::vector<std::string> warnings;  // what the file says and nobody here knows; a line each
+  std::vector<std::string> warnings;  // what the file says and nobody here knows; one line each
   std::vector<bool> numeric_labels;   // beside them: the name was a number, not text
   ProblemType problem_type = ProblemType::kSingleLabel;
 

@@ -1,8 +1,8 @@
 #ifndef MELLOW_COMMON_NN_ROBERTA_LABELS_H_
 #define MELLOW_COMMON_NN_ROBERTA_LABELS_H_
 
+#include "common/json/fields.h"
 #include "common/nn/roberta_config.h"
-#include "common/nn/weights/json_fields.h"
 
 namespace mellow::nn {
 
@@ -10,7 +10,7 @@ namespace mellow::nn {
 // num_labels; without it the labels are LABEL_0...; label2id decides nothing. Rejects ids other
 // than 0, 1, 2... (in any order), names that are neither text nor whole numbers, and an unknown
 // problem_type.
-void ReadLabels(JsonFields* fields, RobertaConfig* config);
+void ReadLabels(json::FieldReader* fields, RobertaConfig* config);
 
 }  // namespace mellow::nn
 

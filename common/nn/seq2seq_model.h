@@ -33,7 +33,7 @@ class DecodeRow {
 
 struct EncodeRequest {
   absl::Span<const int32_t> source_ids;      // with </s>; not empty
-  const PreparedAdapter* adapter = nullptr;  // null: the bare base model; must outlive the row
+  const PreparedAdapter* adapter = nullptr;  // null: the base model; must outlive the row
   int max_target_tokens = 0;                 // most calls of Step this row will see
   // Where each id stands, rising from 0; empty: at 0, 1, 2, ... With gaps where padding was left
   // out.
@@ -67,7 +67,7 @@ class Seq2SeqModel {
   // InvalidArgument when a module of the adapter does not exist in this model or has another shape (all named).
   [[nodiscard]] virtual absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(const LoraWeights& lora) const = 0;
 
-  // Runs the encoder once and returns a decode row a request, in order.
+  // Runs the encoder once and returns one decode row per request, in order.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(absl::Span<const EncodeRequest> requests) = 0;
 
   // Feeds tokens[i] to rows[i] (first the decoder start token) and resizes *logits to [rows, vocab_size]: fp32 raw logits

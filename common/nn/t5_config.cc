@@ -7,8 +7,8 @@
 #include "absl/strings/string_view.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/fields.h"
 #include "common/nn/common_keys.h"
-#include "common/nn/weights/json_fields.h"
 
 namespace mellow::nn {
 namespace {
@@ -18,7 +18,7 @@ constexpr int kMaxWidth = 1 << 20;
 constexpr int kMaxLayers = 1000;
 constexpr int64_t kMaxMatrix = int64_t{1} << 31;
 
-void ReadActivation(JsonFields* fields, std::string text, T5Config* config) {
+void ReadActivation(json::FieldReader* fields, std::string text, T5Config* config) {
   constexpr absl::string_view kGated = "gated-";
   fields->String("feed_forward_proj", &text);
   absl::string_view name = text;
@@ -41,7 +41,8 @@ void ReadActivation(JsonFields* fields, std::string text, T5Config* config) {
 }
 
 // A size and transformers' common name for it, which sets the same attribute there.
-void ReadSize(JsonFields* fields, const char* name, const char* common, int most, int* value) {
+void ReadSize(json::FieldReader* fields, const char* name, const char* common, int most,
+              int* value) {
   int other = 0;
   fields->Int(common, 1, most, &other);
   if (other != 0) *value = other;
@@ -49,7 +50,7 @@ void ReadSize(JsonFields* fields, const char* name, const char* common, int most
   if (other != 0 && *value != other) fields->Reject(common, absl::StrCat("what ", name, " says"));
 }
 
-void ReadHead(JsonFields* fields, bool mt5, T5Config* config) {
+void ReadHead(json::FieldReader* fields, bool mt5, T5Config* config) {
   std::string version;
   fields->String("transformers_version", &version);
   int major = 0;
@@ -69,11 +70,11 @@ void ReadHead(JsonFields* fields, bool mt5, T5Config* config) {
 }
 
 // What else configurations of these models have.
-void ReadOtherKeys(JsonFields* fields) {
+void ReadOtherKeys(json::FieldReader* fields) {
   ReadCommonKeys(fields);
   fields->Only("is_encoder_decoder", true);
-  // Of training, of other heads, of the stacks (which set theirs themselves), and of exporters that
-  // transformers does not listen to.
+  // These are fields of training, of other heads, of the stacks (which set theirs themselves), and
+  // of exporters that transformers does not listen to.
   fields->Harmless({"initializer_factor", "classifier_dropout", "problem_type", "id2label",
                     "label2id", "num_labels", "_num_labels", "is_decoder", "add_cross_attention",
                     "n_positions", "scalable_attention"});
@@ -81,7 +82,7 @@ void ReadOtherKeys(JsonFields* fields) {
   fields->Harmless({"eos_token_id"});
 }
 
-void CheckTogether(const T5Config& config, JsonFields* fields) {
+void CheckTogether(const T5Config& config, json::FieldReader* fields) {
   // Half of the encoder's buckets are for each direction, half of those are exact; the rest grows
   // by a logarithm.
   if (config.relative_attention_max_distance <= config.relative_attention_num_buckets / 2)
@@ -110,15 +111,15 @@ absl::StatusOr<T5Config> ReadT5Config(const std::string& folder) {
 
 absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view name,
                                        const std::optional<NamedText>& generation) {
-  MELLOW_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonObject(text, name));
-  JsonFields fields(json);
+  MELLOW_ASSIGN_OR_RETURN(const json::Value file, json::ParseObject(text, name));
+  json::FieldReader fields(file, name);
   std::string type;
   fields.String("model_type", &type);
   const bool mt5 = type == "mt5";
   const bool umt5 = type == "umt5";
   if (type != "t5" && !mt5 && !umt5) {
     fields.Reject("model_type", "t5, mt5 or umt5");
-    return fields.Finish(name);  // the other fields mean something else there
+    return fields.Finish();  // the other fields mean something else there
   }
   T5Config config;
   std::string feed_forward = "relu";
@@ -151,11 +152,11 @@ absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view
   fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
   ReadOtherKeys(&fields);
   CheckTogether(config, &fields);
-  MELLOW_RETURN_IF_ERROR(fields.Finish(name));
+  MELLOW_RETURN_IF_ERROR(fields.Finish());
   for (const std::string& unknown : fields.Unknown())
     config.warnings.push_back(absl::StrCat(name, ": ", unknown));
   MELLOW_ASSIGN_OR_RETURN(config.generation,
-                          ParseGenerationConfig(json, name, generation, config.vocab_size));
+                          ParseGenerationConfig(file, name, generation, config.vocab_size));
   config.eos_token_ids = config.generation.eos_token_ids;
   if (const auto start = config.generation.decoder_start_token_id) {
     if (fields.Find("decoder_start_token_id") != nullptr && *start != config.decoder_start_token_id)

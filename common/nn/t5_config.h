@@ -39,13 +39,13 @@ struct T5Config {
   // transformers 5 says tie_word_embeddings of every T5 that it writes, also where it writes a head
   // of its own.
   bool written_by_transformers_5 = false;
-  // Of generation and of teacher forcing alike: generation_config.json's, else config.json's.
+  // Starts generation and teacher forcing alike: generation_config.json's, else config.json's.
   int32_t decoder_start_token_id = 0;
   int32_t pad_token_id = 0;
   std::vector<int32_t> eos_token_ids = {1};
   // What generation_config.json or, in its place, config.json says.
   GenerationConfig generation;
-  std::vector<std::string> warnings;  // what the files say and nobody here knows; a line each
+  std::vector<std::string> warnings;  // what the files say and nobody here knows; one line each
 
   int inner_dim() const { return num_heads * d_kv; }
   bool IsEnd(int32_t id) const {

@@ -3,15 +3,12 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/json/value.h"
 
 namespace mellow::obs {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 spdlog::level::level_enum ToSpdlog(Severity severity) {
   switch (severity) {
@@ -74,15 +71,15 @@ absl::Status InitLog(const std::string& service, absl::string_view level) {
 void Log(Severity severity, absl::string_view message, LogFields fields) {
   spdlog::logger& logger = Logger();
   if (!logger.should_log(ToSpdlog(severity))) return;
-  Json line;
-  line["time"] = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
-  line["level"] = std::string(Name(severity));
-  if (!ServiceName().empty()) line["service"] = ServiceName();
-  line["message"] = std::string(message);
+  json::Value line;
+  line.Set("time", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()));
+  line.Set("level", Name(severity));
+  if (!ServiceName().empty()) line.Set("service", ServiceName());
+  line.Set("message", message);
   for (const auto& [key, value] : fields)
-    std::visit([&line, &key = key](const auto& v) { line[std::string(key)] = v; }, value.value());
+    std::visit([&line, &key = key](const auto& v) { line.Set(key, v); }, value.value());
   // Text that came from outside may not be UTF-8: replace instead of throwing.
-  logger.log(ToSpdlog(severity), line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  logger.log(ToSpdlog(severity), json::Write(line));
 }
 
 }  // namespace mellow::obs

@@ -1,7 +1,7 @@
 #ifndef MELLOW_COMMON_OBS_LOG_H_
 #define MELLOW_COMMON_OBS_LOG_H_
 
-// Structured logs: one JSON object a line on standard error.
+// Structured logs: one JSON object per line on standard error.
 //   Log(Severity::kInfo, "adapter published", {{"version", 3}, {"sha256", hash}});
 //   {"time":"2026-01-31T12:00:00.123Z","level":"info","service":"policy-0","message":"adapter
 //   published","version":3,"sha256":"ab…"}

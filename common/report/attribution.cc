@@ -50,7 +50,7 @@ bool AnyMarked(const TextEvidence& text) {
                      [&](const Span& span) { return MarkOf(text, span) > 0; });
 }
 
-// Of the marked runs those that overlap no stronger one, in the order of the text.
+// The marked runs that overlap no stronger one, in the order of the text.
 std::vector<Span> Strongest(const TextEvidence& text, std::vector<Span> runs) {
   std::stable_sort(runs.begin(), runs.end(),
                    [](const Span& a, const Span& b) { return a.evidence > b.evidence; });

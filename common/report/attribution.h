@@ -15,7 +15,7 @@
 
 namespace mellow::report {
 
-// Neighbouring words (runs without white space) at bytes [begin, end) of their text.
+// Neighboring words (runs without white space) at bytes [begin, end) of their text.
 struct Span {
   size_t begin = 0;
   size_t end = 0;

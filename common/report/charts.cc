@@ -73,7 +73,7 @@ double WidestLabel(const Axis& axis) {
 
 void DrawXAxis(const Plot& plot, absl::string_view label, Svg* svg) {
   svg->Line("axis", plot.left, plot.bottom, plot.right, plot.bottom);
-  // Every so many numbers that neighbours do not touch.
+  // Every so many numbers that neighbors do not touch.
   const double pitch = (plot.right - plot.left) / static_cast<double>(plot.x.ticks.size() - 1);
   const auto every =
       static_cast<size_t>(std::max(1.0, std::ceil((WidestLabel(plot.x) + kLetter) / pitch)));
@@ -112,7 +112,7 @@ std::string NothingToShow(absl::string_view title) {
   return std::move(svg).Finish();
 }
 
-// The mean of each of at most `most` groups of neighbours; values that are not finite are left out.
+// The mean of each of at most `most` groups of neighbors; values that are not finite are left out.
 std::vector<double> GroupMeans(const std::vector<double>& values, size_t most) {
   const size_t groups = std::min(values.size(), most);
   std::vector<double> means;
@@ -328,7 +328,7 @@ std::string IntervalSvg(const IntervalChart& chart) {
     const IntervalRow& row = chart.rows[r];
     const auto series = static_cast<size_t>(row.series);
     const double y = kRow * static_cast<double>(r);
-    const eval::MeanInterval& i = row.interval;
+    const stats::MeanInterval& i = row.interval;
     const std::string value =
         chart.signed_values
             ? absl::StrCat(Signed(i.mean, decimals), " ", SignedInterval(i, decimals))

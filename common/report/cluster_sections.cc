@@ -22,7 +22,7 @@ struct Curve {
   const char* title;
   double PpoStep::*value;
 };
-constexpr Curve kCurves[] = {{"KL to the reference, nats a response", &PpoStep::objective_kl},
+constexpr Curve kCurves[] = {{"KL to the reference, nats per response", &PpoStep::objective_kl},
                              {"mean return", &PpoStep::returns_mean},
                              {"mean advantage", &PpoStep::advantages_mean},
                              {"mean score (reward logit)", &PpoStep::score_mean},
@@ -108,20 +108,20 @@ void AddSftRun(const SftRun& run, Section* section) {
   }
   std::vector<LineSeries> losses = {std::move(train)};
   if (!dev.y.empty()) losses.push_back(std::move(dev));
-  section->blocks.push_back(Figures{{CurveFigure("loss, nats a target token", std::move(losses)),
+  section->blocks.push_back(Figures{{CurveFigure("loss, nats per target token", std::move(losses)),
                                      CurveFigure("learning rate", {std::move(rate)})}});
   section->blocks.push_back(Verbatim{.title = "Run file", .text = run.spec});
 }
 
 std::string AdapterWords(const AdapterId& adapter) {
-  if (adapter.version == 0 && adapter.sha256.empty()) return "the bare model";
+  if (adapter.version == 0 && adapter.sha256.empty()) return "the base model";
   return adapter.version == 0
              ? ShortHash(adapter.sha256)
              : absl::StrCat("version ", adapter.version, " (", ShortHash(adapter.sha256), ")");
 }
 
 std::string LineageWords(const ArmLineage& lineage) {
-  if (lineage.sha256.empty()) return absl::StrCat(lineage.arm, ": the bare model.");
+  if (lineage.sha256.empty()) return absl::StrCat(lineage.arm, ": the base model.");
   std::string words = absl::StrCat(lineage.arm, ": ", ShortHash(lineage.sha256));
   if (lineage.origins.empty())
     return absl::StrCat(words, ", made by no run that this cluster knows.");
@@ -162,8 +162,7 @@ Section LineageSection(const ReportInput& input, const std::vector<ArmLineage>& 
         {TextCell(run.run_id), TextCell("SFT"), TextCell(ShortHash(run.spec_sha256)),
          TextCell(run.start_adapter.empty() ? "a fresh adapter" : run.start_adapter),
          NumberCell(Count(run.planned_steps)), TextCell(run.adapter_path),
-         TextCell(ShortHash(run.adapter_sha256)),
-         TextCell(run.state)});
+         TextCell(ShortHash(run.adapter_sha256)), TextCell(run.state)});
   }
   for (const PpoRun& run : input.cluster->runs) {
     std::string start = run.start_adapter.empty() ? "a fresh adapter" : run.start_adapter;

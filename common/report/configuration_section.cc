@@ -19,7 +19,7 @@ std::string SamplingWords(const eval::SamplingConfig& s) {
                                                 s.temperature, s.top_k, s.top_p, s.seed)
                                         : "greedy";
   return absl::StrCat(how, "; ", s.min_new_tokens, " to ", Plural(s.max_new_tokens, "token"), "; ",
-                      Plural(s.samples, "sample"), " a prompt");
+                      Plural(s.samples, "sample"), " per prompt");
 }
 
 }  // namespace

@@ -277,7 +277,7 @@ Section ShapeSection(const Evaluation& e, const Findings& findings) {
   section.blocks.push_back(
       Paragraph{"A policy that games its reward shows here first: it says less, repeats itself, or "
                 "drifts far "
-                "from the bare model."});
+                "from the base model."});
   if (findings.warnings.empty()) {
     section.blocks.push_back(Callout{.tone = Tone::kGood,
                                      .text = "No sign of reward hacking in length, repetition, "

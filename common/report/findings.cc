@@ -25,7 +25,7 @@ constexpr double kDistinctChange = 0.2;  // of distinct-2
 constexpr double kRepetitionChange = 0.02;
 constexpr double kEmptyShare = 0.01;
 constexpr double kTruncatedChange = 0.05;  // more of the texts
-constexpr double kLargeKl = 20;            // nats a summary
+constexpr double kLargeKl = 20;            // nats per summary
 
 // "(change -0.4088, 95 % interval [-0.4674, -0.3531])"
 std::string ChangeWords(const Difference& d, double confidence) {
@@ -100,7 +100,7 @@ void WarnOfJudges(const Comparison& c, std::vector<std::string>* warnings) {
         absl::StrCat(c.arm, ": judge ", d->scoring->judge, " does not find it less toxic (",
                      SignedInterval(d->difference, DecimalsFor({d->baseline, d->arm})), ", ",
                      VerdictWords(d->verdict),
-                     "), the first judge does. The reward may have been learnt, not politeness."));
+                     "), the first judge does. The reward may have been learned, not politeness."));
   }
 }
 
@@ -132,8 +132,8 @@ void WarnOfShape(const Comparison& c, const eval::ShapeSummary& base, const eval
                       Count(base.texts), "."));
   }
   if (arm.kl_per_sequence.mean > kLargeKl) {
-    warn(absl::StrCat("KL to the bare model is ", Number(arm.kl_per_sequence.mean),
-                      " nats a summary: the policy has gone far from where it started."));
+    warn(absl::StrCat("KL to the base model is ", Number(arm.kl_per_sequence.mean),
+                      " nats per summary: the policy has gone far from where it started."));
   }
 }
 

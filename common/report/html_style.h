@@ -4,8 +4,8 @@
 namespace mellow::report {
 
 // The style sheet of a report's page and of the charts in it (svg.h). Series: s0 is the baseline,
-// s1 to s3 the other arms. Colours keep a contrast of 4.5 to 1 for text, in light and in dark, and
-// no colour is the only sign of anything.
+// s1 to s3 the other arms. Colors keep a contrast of 4.5 to 1 for text, in light and in dark, and
+// no color is the only sign of anything.
 inline constexpr char kStyle[] = R"css(
 :root {
   --paper: #ffffff; --ground: #f4f5f7; --ink: #1c2430; --soft: #5a6575; --rule: #d9dee6;

@@ -16,7 +16,7 @@
 
 namespace mellow::report {
 
-// A version of the cluster; version 0 is the bare model, whose hash is empty.
+// A version of the cluster; version 0 is the base model, whose hash is empty.
 struct AdapterId {
   int64_t version = 0;
   std::string sha256;

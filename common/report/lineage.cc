@@ -9,7 +9,7 @@
 namespace mellow::report {
 namespace {
 
-// An origin and the hash that it started from; empty: the bare model, fresh or unknown weights.
+// An origin and the hash that it started from; empty: the base model, fresh or unknown weights.
 struct Found {
   Origin origin;
   std::string start_sha256;

@@ -22,8 +22,8 @@ struct Origin {
 // How an arm came to be, newest run first.
 struct ArmLineage {
   std::string arm;
-  std::string sha256;           // of the arm's adapter; empty: the bare model
-  std::vector<Origin> origins;  // empty: the bare model, or no run of the cluster made it
+  std::string sha256;           // of the arm's adapter; empty: the base model
+  std::vector<Origin> origins;  // empty: the base model, or no run of the cluster made it
 };
 
 // One for every arm of the evaluation. Weights are the same when their hashes are: a version that

@@ -13,7 +13,7 @@ constexpr char kNotFinite[] = "n/a";
 constexpr double kLargestFixed = 1e15;
 constexpr size_t kShortHashDigits = 12;
 
-// Of an interval: how near to 0 it is matters less than on which side.
+// The bound of an interval: how near to 0 it is matters less than on which side.
 std::string Bound(double value, int decimals) {
   if (!std::isfinite(value) || std::fabs(value) >= kLargestFixed) return Fixed(value, decimals);
   return absl::StrFormat("%.*f", decimals, value == 0 ? 0.0 : value);
@@ -63,12 +63,12 @@ std::string Count(int64_t number) {
   return digits;
 }
 
-std::string Interval(const eval::MeanInterval& interval, int decimals) {
+std::string Interval(const stats::MeanInterval& interval, int decimals) {
   return absl::StrCat("[", Bound(interval.lower, decimals), ", ", Bound(interval.upper, decimals),
                       "]");
 }
 
-std::string SignedInterval(const eval::MeanInterval& interval, int decimals) {
+std::string SignedInterval(const stats::MeanInterval& interval, int decimals) {
   const auto bound = [&](double value) {
     return absl::StrCat(value > 0 ? "+" : "", Bound(value, decimals));
   };

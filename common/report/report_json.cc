@@ -1,11 +1,11 @@
 #include "common/report/report_json.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "common/eval/struct_json.h"
+#include "common/json/struct_json.h"
 #include "common/report/words.h"
+#include "common/stats/fields.h"
 
 namespace mellow::eval {
 
@@ -41,7 +41,7 @@ struct PairJson {
   std::vector<SideJson> arms;
 };
 
-// Every struct lists its fields once: `f(name, field)` (struct_json.h).
+// Every struct lists its fields once: `f(name, field)` (common/json/struct_json.h).
 
 template <typename F>
 void Fields(F& f, ArmVerdict& x) {
@@ -210,8 +210,8 @@ void Fields(F& f, PairJson& x) {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-using Write = eval::StructWriter;
+using json::Value;
+using Write = json::StructWriter;
 
 SideJson SideOf(const std::string& arm, const eval::ArmRow& row, const TextEvidence* evidence) {
   SideJson side{.arm = arm};
@@ -250,19 +250,19 @@ std::vector<PairJson> PairsOf(const ReportInput& input) {
 }
 
 // The evaluation in the format of its own file, but for the rows.
-Json EvaluationWithoutRows(const eval::Evaluation& evaluation) {
+Value EvaluationWithoutRows(const eval::Evaluation& evaluation) {
   eval::Evaluation copy = evaluation;
   copy.rows.clear();
-  Json json = Json::parse(eval::EvaluationToJson(copy), nullptr, /*allow_exceptions=*/false);
-  json.erase("rows");
-  return json;
+  Value value = json::Parse(eval::EvaluationToJson(copy), "").value_or(Value());
+  value.Erase("rows");
+  return value;
 }
 
 }  // namespace
 
 std::string ToJson(const ReportInput& input, const Findings& findings,
                    const std::vector<ArmLineage>& lineage) {
-  Json json = {
+  Value value = {
       {"schema", kReportSchema},
       {"title", ReportTitle(input.evaluation)},
       {"verdicts", Write::Write(findings.verdicts)},
@@ -272,16 +272,16 @@ std::string ToJson(const ReportInput& input, const Findings& findings,
       {"distributions",
        {{"toxicity", Write::Write(findings.toxicity)}, {"tokens", Write::Write(findings.tokens)}}},
       {"changes", Write::Write(findings.changes)},
-      {"spans_judge", input.spans.has_value() ? Json(input.spans->judge) : Json()},
+      {"spans_judge", input.spans.has_value() ? Value(input.spans->judge) : Value()},
       {"pairs", Write::Write(PairsOf(input))},
       {"cluster", Write::Write(input.cluster)},
-      {"lineage", input.cluster.has_value() ? Write::Write(lineage) : Json()},
-      {"review", Json()}};
+      {"lineage", input.cluster.has_value() ? Write::Write(lineage) : Value()},
+      {"review", nullptr}};
   if (input.review.has_value()) {
-    json["review"] = Json::parse(review::ReviewSummaryToJson(*input.review), nullptr,
-                                 /*allow_exceptions=*/false);
+    value.Set("review",
+              json::Parse(review::ReviewSummaryToJson(*input.review), "").value_or(Value()));
   }
-  return eval::DumpJson(json, 2) + "\n";
+  return json::Write(value, {.indentation = 2}) + "\n";
 }
 
 }  // namespace mellow::report

@@ -23,7 +23,7 @@ std::string AlphaWords(const review::Agreement& agreement) {
 std::string WinWords(const ReviewSummary& r) {
   if (!r.preference.win_rate.has_value())
     return absl::StrCat("Nobody has preferred ", r.arm, " or ", r.baseline, " yet.");
-  const eval::Proportion& win = *r.preference.win_rate;
+  const stats::Proportion& win = *r.preference.win_rate;
   const char* verdict = win.lower > 0.5   ? "people prefer it"
                         : win.upper < 0.5 ? "people prefer the other"
                                           : "which one people prefer cannot be told from noise";
@@ -61,7 +61,7 @@ Table PreferenceTable(const ReviewSummary& r) {
           .header = {"counted by", absl::StrCat(r.arm, " wins"), absl::StrCat(r.baseline, " wins"),
                      "ties"},
           .rows = {row("dialogues, by majority", r.preference.items),
-                   row("judgements", r.preference.judgements)}};
+                   row("judgments", r.preference.judgements)}};
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ Section ReviewSection(const ReportInput& input) {
   }
   section.blocks.push_back(Paragraph{WinWords(r)});
   section.blocks.push_back(Paragraph{
-      absl::StrCat(Plural(r.judgements, "judgement"), " of ", Count(r.assigned), " wanted, by ",
+      absl::StrCat(Plural(r.judgements, "judgment"), " of ", Count(r.assigned), " wanted, by ",
                    Plural(r.active_annotators, "annotator"), ", on ", Count(r.judged_items), " of ",
                    Plural(r.items, "dialogue"), "; ", Percent(r.overlap_share),
                    " of these were judged by at least two people. Arms were blind and shuffled.")});

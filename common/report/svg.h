@@ -10,7 +10,7 @@
 namespace mellow::report {
 
 // Builds one <svg> element for use inside HTML: well-formed XML, scaled to the width that it gets,
-// coloured by the classes of the page's style sheet only. Coordinates are in units of the viewBox,
+// colored by the classes of the page's style sheet only. Coordinates are in units of the viewBox,
 // y downwards, written with one decimal. All texts are escaped here.
 class Svg {
  public:

@@ -28,7 +28,7 @@ double NiceStep(double step) {
 
 std::string Label(double value, double step, double largest) {
   if (largest >= 1e6 || (largest < 1e-3 && largest > 0)) {
-    // As many digits as tell neighbours apart.
+    // As many digits as tell neighbors apart.
     const int digits = std::max(0, static_cast<int>(std::ceil(std::log10(largest / step) - 1e-9)));
     return value == 0 ? "0" : absl::StrFormat("%.*e", digits, value);
   }

@@ -48,7 +48,7 @@ std::string ConfidenceWords(double confidence) {
 std::string ArmOrigin(const eval::Arm& arm) {
   if (arm.kind == "folder") return absl::StrCat("folder ", arm.path);
   const std::string version =
-      arm.version == 0 ? "the bare model" : absl::StrCat("version ", arm.version);
+      arm.version == 0 ? "the base model" : absl::StrCat("version ", arm.version);
   return arm.kind == "champion" ? absl::StrCat("the champion, ", version) : version;
 }
 

@@ -17,7 +17,7 @@ namespace mellow::report {
 [[nodiscard]] std::string VerdictWords(eval::Verdict verdict);
 // "95 %".
 [[nodiscard]] std::string ConfidenceWords(double confidence);
-// "version 28", "the bare model", "folder /a/b".
+// "version 28", "the base model", "folder /a/b".
 [[nodiscard]] std::string ArmOrigin(const eval::Arm& arm);
 // "Toxicity report: mini".
 [[nodiscard]] std::string ReportTitle(const eval::Evaluation& evaluation);

@@ -1,52 +1,47 @@
 #include "common/review/export.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "common/eval/struct_json.h"
+#include "common/json/value.h"
 
 namespace mellow::review {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json Optional(const std::optional<int>& value) { return value.has_value() ? Json(*value) : Json(); }
-
-Json Record(const ReviewedItem& reviewed, absl::Span<const StudyItem> texts) {
+json::Value Record(const ReviewedItem& reviewed, absl::Span<const StudyItem> texts) {
   const Verdicts verdicts = Unblind(reviewed.sheet, reviewed.arm_first);
-  Json record = {
+  json::Value record = {
       {"annotator", reviewed.annotator},
       {"position", reviewed.position},
       {"item", reviewed.item},
       {"row", reviewed.row},
       {"shared", reviewed.shared},
       {"first", reviewed.arm_first ? "arm" : "baseline"},
-      {"readability_baseline", Optional(verdicts.readability_baseline)},
-      {"readability_arm", Optional(verdicts.readability_arm)},
-      {"coherence_baseline", Optional(verdicts.coherence_baseline)},
-      {"coherence_arm", Optional(verdicts.coherence_arm)},
+      {"readability_baseline", verdicts.readability_baseline},
+      {"readability_arm", verdicts.readability_arm},
+      {"coherence_baseline", verdicts.coherence_baseline},
+      {"coherence_arm", verdicts.coherence_arm},
       {"preference", verdicts.preference.has_value()
-                         ? Json(std::string(PreferenceName(*verdicts.preference)))
-                         : Json()},
+                         ? json::Value(PreferenceName(*verdicts.preference))
+                         : json::Value()},
       {"complete", reviewed.sheet.complete()},
       {"saved", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", reviewed.saved, absl::UTCTimeZone())}};
   if (!texts.empty()) {
     const StudyItem& item = texts[static_cast<size_t>(reviewed.item)];
-    record["dialogue"] = item.dialogue;
-    record["summary_baseline"] = item.baseline;
-    record["summary_arm"] = item.arm;
+    record.Add("dialogue", item.dialogue);
+    record.Add("summary_baseline", item.baseline);
+    record.Add("summary_arm", item.arm);
   }
   return record;
 }
 
-std::string CsvCell(const Json& value) {
+std::string CsvCell(const json::Value& value) {
   if (value.is_null()) return "";
-  if (!value.is_string()) return value.dump();
-  std::string text = value.get<std::string>();
+  if (!value.is_string()) return json::Write(value);
+  std::string text = value.string();
   // An apostrophe makes text of what a spreadsheet would run as a formula.
   if (!text.empty() && absl::string_view("=+-@\t\r").find(text[0]) != absl::string_view::npos)
     text.insert(text.begin(), '\'');
@@ -54,9 +49,9 @@ std::string CsvCell(const Json& value) {
   return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
 }
 
-std::string CsvLine(const Json& record, bool names) {
+std::string CsvLine(const json::Value& record, bool names) {
   std::vector<std::string> cells;
-  for (const auto& [name, value] : record.items()) cells.push_back(names ? name : CsvCell(value));
+  for (const auto& [name, value] : record.members()) cells.push_back(names ? name : CsvCell(value));
   return absl::StrJoin(cells, ",") + "\r\n";
 }
 
@@ -74,7 +69,7 @@ std::string ExportJsonLines(absl::Span<const ReviewedItem> reviewed,
                             absl::Span<const StudyItem> texts) {
   std::string out;
   for (const ReviewedItem& one : reviewed)
-    absl::StrAppend(&out, eval::DumpJson(Record(one, texts), -1), "\n");
+    absl::StrAppend(&out, json::Write(Record(one, texts)), "\n");
   return out;
 }
 

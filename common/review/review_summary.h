@@ -4,8 +4,8 @@
 // What people said in one review study: two arms of an evaluation, rated blind on the same
 // dialogues. Plain data, for a report; summarize.h computes it.
 //
-// A judgement is one person's complete answer to one item: two readability ratings, two coherence
-// ratings, one preference. Items are what is independent, not judgements: an item that several
+// A judgment is one person's complete answer to one item: two readability ratings, two coherence
+// ratings, one preference. Items are what is independent, not judgments: an item that several
 // people judged counts once in every mean, interval and win rate, with the mean of its ratings and
 // the majority of its preferences.
 
@@ -24,7 +24,7 @@ namespace mellow::review {
 // Grows when a field changes its meaning or goes. New fields do not count.
 inline constexpr int kReviewSummarySchema = 1;
 
-// Krippendorff's alpha (common/stats/krippendorff.h) over all judgements.
+// Krippendorff's alpha (common/stats/krippendorff.h) over all judgments.
 struct Agreement {
   std::string level;            // "ordinal" or "nominal"
   std::optional<double> alpha;  // absent: not defined, see `why_not`
@@ -42,7 +42,7 @@ struct ArmRating {
 
 struct RatingSummary {
   std::string question;  // "readability" or "coherence"
-  // Absent while there is no judgement.
+  // Absent while there is no judgment.
   std::optional<ArmRating> baseline;
   std::optional<ArmRating> arm;
   std::optional<stats::MeanInterval> difference;  // arm - baseline, paired by item
@@ -58,7 +58,7 @@ struct PreferenceCounts {
 
 struct PreferenceSummary {
   PreferenceCounts judgements;
-  PreferenceCounts items;  // by majority of the item's judgements; no majority: a tie
+  PreferenceCounts items;  // by majority of the item's judgments; no majority: a tie
   // items.wins of items.wins + items.losses, with Wilson's interval: ties say nothing about who is
   // better and are left out. Absent while there is neither a win nor a loss.
   std::optional<stats::Proportion> win_rate;
@@ -71,13 +71,13 @@ struct ReviewSummary {
   std::string evaluation_sha256;  // EvaluationConfig::sha256 of the evaluation it was made from
   std::string baseline;           // eval::Arm::name
   std::string arm;                // eval::Arm::name
-  std::string baseline_sha256;    // of the adapter; empty: the bare model
+  std::string baseline_sha256;    // of the adapter; empty: the base model
   std::string arm_sha256;
   int64_t items = 0;              // dialogues in the study
-  int64_t judged_items = 0;       // with at least one judgement
+  int64_t judged_items = 0;       // with at least one judgment
   int64_t annotators = 0;         // invited, the revoked ones included
-  int64_t active_annotators = 0;  // with at least one judgement
-  int64_t assigned = 0;           // judgements that are wanted of those whose link still works
+  int64_t active_annotators = 0;  // with at least one judgment
+  int64_t assigned = 0;           // judgments that are wanted of those whose link still works
   int64_t judgements = 0;
   int64_t unfinished = 0;    // answers begun that lack something; they are in no number here
   double overlap_share = 0;  // of the judged items, those that at least two people judged

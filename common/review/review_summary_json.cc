@@ -1,5 +1,6 @@
-#include "common/eval/struct_json.h"
+#include "common/json/struct_json.h"
 #include "common/review/review_summary.h"
+#include "common/stats/fields.h"
 
 namespace mellow::review {
 
@@ -65,11 +66,11 @@ void Fields(F& f, ReviewSummary& x) {
 }
 
 std::string ReviewSummaryToJson(const ReviewSummary& summary) {
-  return eval::StructToJson(summary, 2) + "\n";
+  return json::StructToJson(summary, 2) + "\n";
 }
 
-absl::StatusOr<ReviewSummary> ReviewSummaryFromJson(absl::string_view json) {
-  return eval::StructFromJson<ReviewSummary>(json, kReviewSummarySchema, "review summaries");
+absl::StatusOr<ReviewSummary> ReviewSummaryFromJson(absl::string_view text) {
+  return json::StructFromJson<ReviewSummary>(text, kReviewSummarySchema, "review summaries");
 }
 
 }  // namespace mellow::review

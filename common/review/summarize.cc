@@ -13,7 +13,7 @@
 namespace mellow::review {
 namespace {
 
-// The complete judgements of one item.
+// The complete judgments of one item.
 using ItemVerdicts = std::vector<Verdicts>;
 using Field = std::optional<int> Verdicts::*;
 
@@ -23,8 +23,8 @@ std::vector<int> Values(const ItemVerdicts& item, Field field) {
   return values;
 }
 
-Agreement Agree(const std::vector<std::vector<int>>& units, eval::AlphaLevel level) {
-  Agreement agreement = {.level = level == eval::AlphaLevel::kOrdinal ? "ordinal" : "nominal"};
+Agreement Agree(const std::vector<std::vector<int>>& units, stats::AlphaLevel level) {
+  Agreement agreement = {.level = level == stats::AlphaLevel::kOrdinal ? "ordinal" : "nominal"};
   for (const std::vector<int>& unit : units) agreement.units += unit.size() >= 2 ? 1 : 0;
   const absl::StatusOr<double> alpha = stats::KrippendorffAlpha(units, level);
   if (alpha.ok()) {
@@ -72,7 +72,7 @@ absl::StatusOr<RatingSummary> RateQuestion(const std::string& question, Field ba
     units.push_back(Values(item, arm));
     after.push_back(stats::Mean(units.back()));
   }
-  summary.agreement = Agree(units, eval::AlphaLevel::kOrdinal);
+  summary.agreement = Agree(units, stats::AlphaLevel::kOrdinal);
   if (items.empty()) return summary;
   MELLOW_ASSIGN_OR_RETURN(summary.baseline, RateArm(items, baseline, options));
   MELLOW_ASSIGN_OR_RETURN(summary.arm, RateArm(items, arm, options));
@@ -86,7 +86,7 @@ void Count(Preference preference, PreferenceCounts* counts) {
                                            : counts->ties);
 }
 
-// What most of the item's judgements say; a tie when none is said more often than each other one.
+// What most of the item's judgments say; a tie when none is said more often than each other one.
 Preference Majority(const PreferenceCounts& counts) {
   if (counts.wins > counts.losses && counts.wins > counts.ties) return Preference::kArm;
   if (counts.losses > counts.wins && counts.losses > counts.ties) return Preference::kBaseline;
@@ -107,7 +107,7 @@ absl::StatusOr<PreferenceSummary> Prefer(const std::vector<ItemVerdicts>& items,
     }
     Count(Majority(counts), &summary.items);
   }
-  summary.agreement = Agree(units, eval::AlphaLevel::kNominal);
+  summary.agreement = Agree(units, stats::AlphaLevel::kNominal);
   const int64_t decided = summary.items.wins + summary.items.losses;
   if (decided > 0) {
     MELLOW_ASSIGN_OR_RETURN(summary.win_rate,
@@ -126,7 +126,7 @@ std::vector<std::string> Notes(const StudyInfo& info, const ReviewSummary& summa
   }
   if (summary.judgements < summary.assigned) {
     notes.push_back(absl::StrCat("The study goes on: ", summary.judgements, " of ",
-                                 summary.assigned, " judgements are there."));
+                                 summary.assigned, " judgments are there."));
   }
   if (summary.judgements > 0 && summary.active_annotators < 2)
     notes.push_back("One person's ratings: nothing can be said about agreement.");

@@ -1,7 +1,7 @@
 #ifndef MELLOW_COMMON_RL_ADVANTAGES_H_
 #define MELLOW_COMMON_RL_ADVANTAGES_H_
 
-// Generalised advantage estimation (Schulman et al. 2016) over token rewards.
+// Generalized advantage estimation (Schulman et al. 2016) over token rewards.
 
 #include <cstdint>
 

@@ -16,28 +16,28 @@ enum class KlPenalty { kKl, kAbs, kMse, kFull };
 [[nodiscard]] absl::string_view KlPenaltyName(KlPenalty mode);  // "kl", "abs", "mse", "full"
 [[nodiscard]] absl::StatusOr<KlPenalty> ParseKlPenalty(absl::string_view name);
 
-// Whose log-probs the KL penalty compares with: the adapter that training started from, or the bare base model.
+// Whose log-probs the KL penalty compares with: the adapter that training started from, or the base model.
 enum class Reference { kStart, kBase };
 [[nodiscard]] absl::string_view ReferenceName(Reference reference);  // "start", "base"
 [[nodiscard]] absl::StatusOr<Reference> ParseReference(absl::string_view name);
 
-// Hyper-parameters of PPO. Names and defaults are those of TRL 0.11.3's PPOConfig; the behaviour is not, unless trl_compat.
+// Hyper-parameters of PPO. Names and defaults are those of TRL 0.11.3's PPOConfig; the behavior is not, unless trl_compat.
 struct PpoConfig {
   uint32_t seed = 0;               // of the mini-batch order and of fresh LoRA and value-head weights
   double learning_rate = 1.41e-5;  // of Adam, constant
   bool adap_kl_ctrl = true;
   double init_kl_coef = 0.2;
   KlPenalty kl_penalty = KlPenalty::kKl;
-  double target = 6.0;       // of the adaptive controller, nats a sequence
+  double target = 6.0;       // of the adaptive controller, nats per sequence
   double horizon = 10000.0;  // of the adaptive controller, rollouts
   double gamma = 1.0;
   double lam = 0.95;
   double cliprange = 0.2;
   double cliprange_value = 0.2;
   double vf_coef = 0.1;
-  int batch_size = 128;                 // rollouts a step, exactly
-  int mini_batch_size = 128;            // rollouts a forward and backward
-  int gradient_accumulation_steps = 1;  // mini-batches an optimizer step
+  int batch_size = 128;                 // rollouts per step, exactly
+  int mini_batch_size = 128;            // rollouts per forward and backward
+  int gradient_accumulation_steps = 1;  // mini-batches per optimizer step
   int ppo_epochs = 4;
   std::optional<double> max_grad_norm;  // global L2 norm; absent: no clipping
   bool early_stopping = false;          // stop the epochs of a step when policykl > 1.5 target_kl
@@ -48,7 +48,7 @@ struct PpoConfig {
   bool use_score_norm = false;        // acts only with use_score_scaling
   std::optional<double> score_clip;   // clamp scores to +- this
   double missing_eos_penalty = 0;     // subtracted from the (processed) score of a response without end token
-  double max_importance_weight = 2.0;  // truncates the correction of stale rollouts (pi_now / pi_behaviour)
+  double max_importance_weight = 2.0;  // truncates the correction of stale rollouts (pi_now / pi_behavior)
 
   // Reproduce TRL 0.11.3 number by number: the first response token does not count, gradients are clipped only in the first
   // optimizer step of the run, a skipped mini-batch still makes an Adam step (with zero gradient), accumulated mini-batches weigh

@@ -28,14 +28,14 @@ struct Rollout {
   // the current weights (one more pass of the head).
   std::vector<float> behaviour_logprobs;
   // Sampled by older weights than the trainer's. The ratio of PPO is then taken against the current weights, and each token's
-  // policy loss is multiplied by min(pi_now / pi_behaviour, max_importance_weight) (decoupled PPO, Hilton et al. 2022).
+  // policy loss is multiplied by min(pi_now / pi_behavior, max_importance_weight) (decoupled PPO, Hilton et al. 2022).
   // Needs behaviour_logprobs.
   bool stale = false;
 };
 
 struct StepResult {
   // TRL's scalar statistics under TRL's names ("objective/kl", "ppo/loss/policy", "ppo/returns/mean", "tokens/..."), and ours:
-  //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats a sequence, whatever kl_penalty is;
+  //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats per sequence, whatever kl_penalty is;
   //   ppo/grad_norm: mean over the optimizer steps, before clipping;  ppo/skipped_mini_batches;
   //   ppo/importance_weight: mean over the counted tokens (1 without stale rollouts);
   //   tokens/counted: response tokens that were trained on;  tokens/processed: query and response tokens of the batch;
@@ -66,7 +66,7 @@ struct ScoreRow {
 class PpoTrainer {
  public:
   // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one after config.lora (PEFT's
-  // initialisation: B = 0), PEFT's default r = 8 on q and v when that is absent too. With both given, `start` counts.
+  // initialization: B = 0), PEFT's default r = 8 on q and v when that is absent too. With both given, `start` counts.
   // Errors: those of config.Validate, of the model folder and of the value head's file; InvalidArgument when the adapter does
   // not fit the model.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoTrainer>> Create(
@@ -80,11 +80,11 @@ class PpoTrainer {
   [[nodiscard]] const nn::T5Config& model_config() const;
   [[nodiscard]] int64_t step() const;
   [[nodiscard]] double kl_coef() const;
-  // Of the frozen base model; neither the adapter nor the value head is in it.
+  // Counts the frozen base model; neither the adapter nor the value head is in it.
   [[nodiscard]] int64_t base_parameters() const;
 
   // One PPO step on exactly config.batch_size rollouts.
-  // InvalidArgument: another number, an empty query or response, an id outside the vocabulary, behaviour log-probs of another
+  // InvalidArgument: another number, an empty query or response, an id outside the vocabulary, behavior log-probs of another
   // length than the response, a score or log-prob that is not finite.
   // Internal: the numbers of the model are not finite.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);

@@ -1,7 +1,7 @@
 #ifndef MELLOW_COMMON_RL_REWARDS_H_
 #define MELLOW_COMMON_RL_REWARDS_H_
 
-// From log-probs and one score a rollout to one reward a token.
+// From log-probs and one score per rollout to one reward per token.
 
 #include <vector>
 

@@ -10,7 +10,7 @@ namespace mellow::rl {
 // tokens, and position t belongs to the action that emits response token t.
 using Rows = std::vector<std::vector<float>>;
 
-// Of the same shape: 1 where the position counts. Values at positions that do not count are never read into a sum
+// The mask of rows has their shape: 1 where the position counts. Values at positions that do not count are never read into a sum
 // (selected, not multiplied away), so an infinity there harms nobody.
 using MaskRows = std::vector<std::vector<uint8_t>>;
 

@@ -24,7 +24,7 @@ struct RunningMoments {
 };
 
 // Scores as the rewards use them: scaled by the running deviation (the batch itself included), with
-// use_score_norm also centred, then clamped to +-score_clip; each only when the configuration says
+// use_score_norm also centered, then clamped to +-score_clip; each only when the configuration says
 // so. Updates `moments` only when scaling is on. Without any spread so far every score is 0, so
 // that no response is better than another; with trl_compat that is FailedPrecondition, because what
 // TRL computes then means nothing.

@@ -16,7 +16,7 @@ namespace mellow::rl {
 
 using Stats = std::map<std::string, double>;
 
-// Of the whole batch, before its updates. Pointers are not owned.
+// Describes the whole batch, before its updates. Pointers are not owned.
 struct BatchNumbers {
   const MaskRows* mask = nullptr;
   const Rows* old_logprobs = nullptr;

@@ -70,7 +70,7 @@ int64_t ResponseLength(const Rollout& rollout) {
   return static_cast<int64_t>(rollout.response_ids.size());
 }
 
-// Stale rollouts: each token's weight pi_now / pi_behaviour, truncated. Empty when none is stale.
+// Stale rollouts: each token's weight pi_now / pi_behavior, truncated. Empty when none is stale.
 Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, double most) {
   Rows weights(rollouts.size());
   bool any = false;

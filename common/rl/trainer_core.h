@@ -81,7 +81,7 @@ class TrainerCore {
   };
   // What the optimizer did in a step.
   struct Updates {
-    std::vector<LossStats> losses;  // one a mini-batch
+    std::vector<LossStats> losses;  // one per mini-batch
     std::vector<double> gradient_norms;
     int skipped = 0;
   };

@@ -5,22 +5,22 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 #include "common/nn/torch/tensors.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/rl/trainer_core.h"
-#include "nlohmann/json.hpp"
 
 namespace mellow::rl {
 namespace {
 
-using Json = nlohmann::json;
+using json::Value;
 
 constexpr int kFormat = 1;
 constexpr char kNumbers[] = "/trainer.json";
 constexpr char kTensors[] = "/trainer.safetensors";
 
 // What must be equal for a state to fit: the shapes are checked tensor by tensor.
-Json Fingerprint(const PpoConfig& config, const nn::LoraConfig& lora) {
+Value Fingerprint(const PpoConfig& config, const nn::LoraConfig& lora) {
   return {{"seed", config.seed},
           {"reference", std::string(ReferenceName(config.reference))},
           {"lora_r", lora.r},
@@ -42,51 +42,53 @@ struct Numbers {
   NumpyRandom::State random;
 };
 
-absl::StatusOr<double> Number(const std::string& path, const Json& object, const std::string& key) {
-  if (!object.is_object() || !object.contains(key) || !object[key].is_number())
+absl::StatusOr<double> Number(const std::string& path, const Value& object, const char* key) {
+  double number = 0;
+  if (!json::ReadNumber(object, key, &number))
     return Corrupt(path, absl::StrCat("no number \"", key, "\""));
-  return object[key].get<double>();
+  return number;
 }
 
-absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json,
-                                     const Json& fingerprint) {
-  MELLOW_ASSIGN_OR_RETURN(const double format, Number(path, json, "format"));
+absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Value& state,
+                                     const Value& fingerprint) {
+  MELLOW_ASSIGN_OR_RETURN(const double format, Number(path, state, "format"));
   if (format != kFormat) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": format ", format, ", this version reads ", kFormat));
   }
-  if (!json.contains("made_with") || !json["made_with"].is_object())
-    return Corrupt(path, "no \"made_with\"");
-  for (const auto& [key, value] : fingerprint.items()) {
+  if (!state["made_with"].is_object()) return Corrupt(path, "no \"made_with\"");
+  for (const auto& [key, value] : fingerprint.members()) {
     // States of earlier versions do not speak of what they did not have.
-    const Json saved = json["made_with"].value(key, value.is_object() ? Json::object() : Json());
+    const Value* found = state["made_with"].Find(key);
+    const Value saved = found != nullptr    ? *found
+                        : value.is_object() ? Value::MakeObject()
+                                            : Value();
     if (saved != value) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path, ": ", key, " is ", saved.dump(), ", this trainer has ", value.dump()));
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", key, " is ", json::Write(saved),
+                                                        ", this trainer has ", json::Write(value)));
     }
   }
   Numbers n;
-  MELLOW_ASSIGN_OR_RETURN(const double step, Number(path, json, "step"));
-  MELLOW_ASSIGN_OR_RETURN(const double adam_steps, Number(path, json, "adam_steps"));
+  MELLOW_ASSIGN_OR_RETURN(const double step, Number(path, state, "step"));
+  MELLOW_ASSIGN_OR_RETURN(const double adam_steps, Number(path, state, "adam_steps"));
   n.step = static_cast<int64_t>(step);
   n.adam_steps = static_cast<int64_t>(adam_steps);
-  MELLOW_ASSIGN_OR_RETURN(n.kl_coef, Number(path, json, "kl_coef"));
-  const Json moments = json.value("moments", Json());
+  MELLOW_ASSIGN_OR_RETURN(n.kl_coef, Number(path, state, "kl_coef"));
+  const Value& moments = state["moments"];
   MELLOW_ASSIGN_OR_RETURN(n.moments.mean, Number(path, moments, "mean"));
   MELLOW_ASSIGN_OR_RETURN(n.moments.std, Number(path, moments, "std"));
   MELLOW_ASSIGN_OR_RETURN(n.moments.var, Number(path, moments, "var"));
   MELLOW_ASSIGN_OR_RETURN(n.moments.count, Number(path, moments, "count"));
-  const Json random = json.value("random", Json());
+  const Value& random = state["random"];
   MELLOW_ASSIGN_OR_RETURN(const double position, Number(path, random, "position"));
   if (position < 0 || position > NumpyRandom::kStateWords) return Corrupt(path, "random.position");
   n.random.position = static_cast<int>(position);
-  const Json words = random.value("words", Json());
+  const Value& words = random["words"];
   if (!words.is_array() || words.size() != n.random.words.size())
     return Corrupt(path, "random.words is not a list of 624 numbers");
   for (size_t i = 0; i < words.size(); ++i) {
-    if (!words[i].is_number_unsigned())
+    if (!words[i].To(&n.random.words[i]))
       return Corrupt(path, "random.words holds something else than a number");
-    n.random.words[i] = words[i].get<uint32_t>();
   }
   return n;
 }
@@ -94,7 +96,7 @@ absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Json& json,
 }  // namespace
 
 absl::Status TrainerCore::SaveState(const std::string& folder) const {
-  const Json json = {
+  const Value state = {
       {"format", kFormat},
       {"made_with", Fingerprint(config_, policy_.config())},
       {"step", step_},
@@ -116,17 +118,18 @@ absl::Status TrainerCore::SaveState(const std::string& folder) const {
     tensors["reference." + p.module + ".lora_A.weight"] = nn::FromTorch(p.a);
     tensors["reference." + p.module + ".lora_B.weight"] = nn::FromTorch(p.b);
   }
-  MELLOW_RETURN_IF_ERROR(WriteFileSynced(folder + kNumbers, json.dump(1)));
+  MELLOW_RETURN_IF_ERROR(
+      WriteFileSynced(folder + kNumbers, json::Write(state, {.indentation = 1, .sorted = true})));
   return WriteFileSynced(folder + kTensors, nn::SerializeSafetensors(tensors, {}));
 }
 
 absl::Status TrainerCore::RestoreState(const std::string& folder) {
   const std::string path = folder + kNumbers;
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return Corrupt(path, "not a JSON object");
+  const absl::StatusOr<Value> state = json::ParseObject(text, path);
+  if (!state.ok()) return absl::DataLossError(state.status().message());
   MELLOW_ASSIGN_OR_RETURN(const Numbers numbers,
-                          ParseNumbers(path, json, Fingerprint(config_, policy_.config())));
+                          ParseNumbers(path, *state, Fingerprint(config_, policy_.config())));
 
   // Everything is read and checked before anything is overwritten.
   MELLOW_ASSIGN_OR_RETURN(const nn::TensorMap tensors, nn::ReadSafetensors(folder + kTensors));

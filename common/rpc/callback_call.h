@@ -14,7 +14,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
+#include "common/rpc/call_limiter.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "common/sync/mutex.h"
@@ -35,11 +37,18 @@ class CallerGone {
 // A unary call. Deletes itself when it is over.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // What a handler returns to gRPC: a call that `start(call)` sees to; its error is the answer.
+  // What a handler returns to gRPC: a call that `start(call)` sees to, if it has a `place`; the
+  // error of either is the answer.
   template <typename Start>
-  static UnaryCall* Make(const grpc::CallbackServerContext& context, const Start& start) {
+  static UnaryCall* Make(const grpc::CallbackServerContext& context,
+                         absl::StatusOr<CallLimiter::Place> place, const Start& start) {
     auto* call = new UnaryCall(context);
-    if (const absl::Status status = start(call); !status.ok()) call->Answer(status);
+    absl::Status status = place.status();
+    if (status.ok()) {
+      call->place_ = *std::move(place);
+      status = start(call);
+    }
+    if (!status.ok()) call->Answer(status);
     return call;
   }
 
@@ -57,6 +66,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
   const SteadyTime deadline_;
   CallerGone gone_;
+  CallLimiter::Place place_;
 };
 
 // A stream of responses to one request, pulled: there is at most one message of it, however slowly
@@ -77,12 +87,20 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
   // Called in one of the workers, never twice at a time, and not again after the end.
   using Pull = std::function<Next(Response*)>;
 
-  // `workers` must outlive the stream.
-  static std::shared_ptr<PulledStream> Make(const grpc::CallbackServerContext& context,
-                                            Workers* workers) {
+  // What a handler returns to gRPC: a stream that `start(stream)` sees to, if it has a `place`; the
+  // error of either is its end. `workers` must outlive it.
+  template <typename Start>
+  static PulledStream* Make(const grpc::CallbackServerContext& context, Workers* workers,
+                            absl::StatusOr<CallLimiter::Place> place, const Start& start) {
     auto stream = std::shared_ptr<PulledStream>(new PulledStream(context, workers));
     stream->self_ = stream;
-    return stream;
+    absl::Status status = place.status();
+    if (status.ok()) {
+      stream->place_ = *std::move(place);
+      status = start(stream);
+    }
+    if (!status.ok()) stream->End(status);
+    return stream.get();
   }
   // Begins to pull; before it Poke has no effect. Once, instead of which the stream may only End.
   void Begin(Pull pull) {
@@ -160,13 +178,17 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
     gone_.Set();
     Poke();
   }
-  void OnDone() override { const auto last = std::move(self_); }
+  void OnDone() override {
+    place_ = {};  // others may have the stream for longer
+    const auto last = std::move(self_);
+  }
 
   const SteadyTime deadline_;
   Workers* const workers_;
   Pull pull_;
   Response response_;
   CallerGone gone_;
+  CallLimiter::Place place_;
   Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kNotBegun;
   bool poked_ ABSL_GUARDED_BY(mutex_) = false;

@@ -20,7 +20,7 @@ namespace mellow::rpc {
 class ClientLimits {
  public:
   struct Options {
-    double rate = 0;      // calls a second on average, twice as many at once; 0: no limit
+    double rate = 0;      // calls per second on average, twice as many at once; 0: no limit
     int concurrency = 0;  // calls in progress, or one that alone counts as more; 0: no limit
     size_t max_clients = 4096;
   };

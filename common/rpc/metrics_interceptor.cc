@@ -17,7 +17,7 @@ using grpc::experimental::InterceptionHookPoints;
 
 constexpr char kReflectionMethod[] =
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
-// For names that are the caller's own: every new label would be kept for ever.
+// For names that are the caller's own: every new label would be kept forever.
 constexpr char kUnknownMethod[] = "unknown";
 
 const char* CodeName(grpc::StatusCode code) {

@@ -4,8 +4,6 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/impl/server_builder_option.h>
-#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -19,10 +17,11 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/rpc/deadline.h"
-#include "common/rpc/handshake_log.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/keepalive.h"
-#include "common/rpc/limited_service.h"
 #include "common/rpc/metrics_interceptor.h"
+#include "common/rpc/refusal.h"
+#include "common/tls/handshake_watch.h"
 
 namespace mellow::rpc {
 namespace {
@@ -35,16 +34,6 @@ constexpr int kHealthMessageBytes = 4096;
 constexpr int kHealthThreads = 8;
 // Who connects and says nothing holds a socket that long (gRPC's own: two minutes).
 constexpr int kHandshakeMs = 10000;
-
-CountRefusal RefusalCounter(obs::Metrics* metrics) {
-  return [metrics](const std::string& reason) {
-    metrics
-        ->AddCounter("mellow_rpc_server_refused_total",
-                     "Connections and calls refused for who the client is or how much it asks for.",
-                     {{"reason", reason}})
-        .Increment();
-  };
-}
 
 // Takes out of one server what gRPC puts into all of a process.
 class NoReflection : public grpc::ServerBuilderOption {
@@ -94,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                                       obs::Metrics* metrics) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
   static const bool plugins = [] {
+    LogErrorsOfGrpc();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
@@ -114,30 +104,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              ToMilliseconds(kKeepaliveInterval / 2));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  const CountRefusal count = RefusalCounter(metrics);
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
   if (options.security.has_value()) {
     const obs::Counter failures =
         metrics->AddCounter("mellow_rpc_server_handshake_failures_total",
                             "Connections whose TLS handshake failed, whatever the reason.");
-    server->handshakes_ = std::make_unique<HandshakeWatch>([failures] { failures.Increment(); });
+    const auto failed = [failures] { failures.Increment(); };
+    server->handshakes_ = std::make_unique<tls::HandshakeWatch>(failed);
+    credentials = MakeServerCredentials(*options.security, RefusalCounter(metrics), failed);
   }
-  builder.AddListeningPort(options.address,
-                           options.security.has_value()
-                               ? MakeServerCredentials(*options.security, count)
-                               : grpc::InsecureServerCredentials(),
-                           &server->port_);
+  builder.AddListeningPort(options.address, credentials, &server->port_);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   grpc::ResourceQuota quota("mellow");
   quota.SetMaxThreads(options.max_threads);
   builder.SetResourceQuota(quota);
-  if (options.limits.rate > 0 || options.limits.concurrency > 0) {
-    server->limiter_ = std::make_unique<CallLimiter>(
-        options.limits, options.security.has_value() ? options.security->tokens : nullptr,
-        options.unlimited_roles, options.work, count);
-    for (grpc::Service*& service : services)
-      service =
-          server->limited_.emplace_back(MakeLimitedService(service, server->limiter_.get())).get();
-  }
   for (grpc::Service* service : services) builder.RegisterService(service);
   if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;

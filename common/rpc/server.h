@@ -3,15 +3,12 @@
 
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/obs/metrics.h"
-#include "common/rpc/client_limits.h"
-#include "common/rpc/limited_service.h"
 #include "common/rpc/tls_credentials.h"
 
 namespace grpc {
@@ -21,10 +18,13 @@ class Server;
 class Service;
 }  // namespace grpc
 
+namespace mellow::tls {
+class HandshakeWatch;
+}
+
 namespace mellow::rpc {
 
 class CallsInProgress;
-class HandshakeWatch;
 
 struct ServerOptions {
   std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
@@ -37,18 +37,13 @@ struct ServerOptions {
   std::optional<ServerSecurity> security;  // absent: plaintext, and every caller may do everything
   // An extra plaintext port for grpc.health.v1 and nothing else; empty: none.
   std::string health_address;
-  // Of every client: the caller's name, without TLS its address. Callers with one of the roles are
-  // not limited.
-  ClientLimits::Options limits;
-  std::set<std::string> unlimited_roles;
-  CountWork work;  // may be empty: every call counts as one
   [[nodiscard]] absl::Status Validate() const;
 };
 
 // A gRPC server with grpc.health.v1 (per full service name and ""), reflection, and one interceptor
 // that exports mellow_rpc_server_seconds{method} and mellow_rpc_server_handled_total{method,code}.
-// Who may not connect or call, or calls too much, is counted in
-// mellow_rpc_server_refused_total{reason}; with TLS, connections whose handshake failed are in
+// Who may not connect or call is counted in mellow_rpc_server_refused_total{reason}; with TLS,
+// connections whose handshake failed (tls::HandshakeWatch), or that were closed after it, are in
 // mellow_rpc_server_handshake_failures_total. Health starts NOT_SERVING.
 class Server {
  public:
@@ -60,7 +55,7 @@ class Server {
   ~Server();
 
   [[nodiscard]] int port() const { return port_; }
-  // Of health_address; 0: there is none.
+  // The port of health_address; 0: there is none.
   [[nodiscard]] int health_port() const { return health_port_; }
   // "host:port" with the port that was bound.
   [[nodiscard]] std::string address() const;
@@ -76,9 +71,7 @@ class Server {
   absl::Status StartHealth(const ServerOptions& options);
 
   std::unique_ptr<CallsInProgress> calls_;  // this and what follows outlive server_
-  std::unique_ptr<CallLimiter> limiter_;
-  std::vector<std::unique_ptr<grpc::Service>> limited_;
-  std::unique_ptr<HandshakeWatch> handshakes_;
+  std::unique_ptr<tls::HandshakeWatch> handshakes_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<grpc::CallbackGenericService> unimplemented_;
   std::unique_ptr<grpc::Server> health_server_;  // null: none

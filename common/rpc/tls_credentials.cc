@@ -40,8 +40,11 @@ class SyncVerifier : public ExternalCertificateVerifier {
 class ClientVerifier : public SyncVerifier {
  public:
   ClientVerifier(std::shared_ptr<tls::FollowedCertificates> certificates, bool required,
-                 CountRefusal count)
-      : certificates_(std::move(certificates)), required_(required), count_(std::move(count)) {}
+                 CountRefusal count, std::function<void()> handshake_failed)
+      : certificates_(std::move(certificates)),
+        required_(required),
+        count_(std::move(count)),
+        handshake_failed_(std::move(handshake_failed)) {}
 
  private:
   absl::Status Check(TlsCustomVerificationCheckRequest* request) override {
@@ -57,15 +60,17 @@ class ClientVerifier : public SyncVerifier {
 
   absl::Status Refuse(const std::string& reason, const std::string& detail) const {
     count_(reason);
+    handshake_failed_();
     return absl::UnauthenticatedError(absl::StrCat("client certificate: ", detail));
   }
 
   const std::shared_ptr<tls::FollowedCertificates> certificates_;
   const bool required_;
   const CountRefusal count_;
+  const std::function<void()> handshake_failed_;
 };
 
-// Of a server, after gRPC has verified its chain.
+// Verifies the role of a server, after gRPC has verified its chain.
 class ServerRoleVerifier : public SyncVerifier {
  public:
   // `keep` lives as long as the credentials, for MakeProvider.
@@ -150,8 +155,8 @@ std::string Authorization(const std::multimap<grpc::string_ref, grpc::string_ref
   return found == metadata.end() ? "" : ToString(found->second);
 }
 
-std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const ServerSecurity& security,
-                                                               CountRefusal count) {
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
+    const ServerSecurity& security, CountRefusal count, std::function<void()> handshake_failed) {
   grpc::experimental::TlsServerCredentialsOptions options(
       MakeProvider(security.certificates.get()));
   options.watch_identity_key_cert_pairs();
@@ -161,7 +166,8 @@ std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const ServerSecur
                                     ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
                                     : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
   options.set_certificate_verifier(ExternalCertificateVerifier::Create<ClientVerifier>(
-      security.certificates, security.client_auth == tls::ClientAuth::kRequire, count));
+      security.certificates, security.client_auth == tls::ClientAuth::kRequire, count,
+      std::move(handshake_failed)));
   auto credentials = grpc::experimental::TlsServerCredentials(options);
   credentials->SetAuthMetadataProcessor(
       std::make_shared<Authorizer>(security.tokens, security.access, std::move(count)));

@@ -13,13 +13,11 @@
 #include <vector>
 
 #include "common/rpc/access.h"
+#include "common/rpc/refusal.h"
 #include "common/rpc/token_table.h"
 #include "common/tls/certificates.h"
 
 namespace mellow::rpc {
-
-// Called with a word for a metric's label, from gRPC's threads.
-using CountRefusal = std::function<void(const std::string& reason)>;
 
 struct ServerSecurity {
   std::shared_ptr<tls::FollowedCertificates> certificates;
@@ -32,9 +30,10 @@ struct ServerSecurity {
 // with one that is not trusted now, are closed after the handshake ("no_certificate" and
 // tls::VerifyClient's words are counted); calls without an identity or the role for the method get
 // UNAUTHENTICATED or PERMISSION_DENIED before their handler or any message ("unauthenticated",
-// "permission_denied").
+// "permission_denied"). `handshake_failed` is called, from gRPC's threads, for each connection that
+// is closed so.
 [[nodiscard]] std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(
-    const ServerSecurity& security, CountRefusal count);
+    const ServerSecurity& security, CountRefusal count, std::function<void()> handshake_failed);
 
 // What a client shows and trusts. The server's certificate must be signed by the CA of
 // `certificates` and have one of `server_roles`; its host name does not matter, because nodes are

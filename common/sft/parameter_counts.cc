@@ -62,7 +62,7 @@ absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model,
     base += layers[i].in * layers[i].out;
     if (adapted[i]) counts.trainable += lora.r * (layers[i].in + layers[i].out);
   }
-  // Norms: two a block of the encoder, three of the decoder, one at the end of each stack.
+  // Norms: two per block of the encoder, three of the decoder, one at the end of each stack.
   base += static_cast<int64_t>(model.d_model) *
           (2 * model.num_layers + 3 * model.num_decoder_layers + 2);
   // Relative position biases of both stacks; the embedding, and the head unless it is the same.

@@ -13,7 +13,8 @@ namespace mellow::sft {
 // but the learning rate's (5e-5 is meant for full fine-tuning).
 struct SftConfig {
   uint32_t seed = 0;  // of fresh LoRA weights and dropout
-  // Of a fresh adapter; one that is started from brings its own. lora_dropout acts in training.
+  // A fresh adapter gets it; one that is started from brings its own. lora_dropout acts in
+  // training.
   nn::LoraConfig lora = {.r = 8, .lora_alpha = 8, .target_modules = {"q", "v"}};
   double learning_rate = 1e-3;  // at the end of the warm-up
   int64_t warmup_steps = 0;

@@ -9,22 +9,22 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 #include "common/nn/torch/tensors.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/sft/sft_core.h"
-#include "nlohmann/json.hpp"
 
 namespace mellow::sft {
 namespace {
 
-using Json = nlohmann::json;
+using json::Value;
 
 constexpr int kFormat = 1;
 constexpr char kNumbers[] = "/trainer.json";
 constexpr char kTensors[] = "/trainer.safetensors";
 
 // What must be equal for a state to fit; the shapes are checked tensor by tensor.
-Json Fingerprint(const SftConfig& config, const nn::LoraConfig& lora) {
+Value Fingerprint(const SftConfig& config, const nn::LoraConfig& lora) {
   return {{"seed", config.seed},
           {"total_steps", config.total_steps},
           {"lora_r", lora.r},
@@ -33,31 +33,34 @@ Json Fingerprint(const SftConfig& config, const nn::LoraConfig& lora) {
           {"use_rslora", lora.use_rslora}};
 }
 
-absl::StatusOr<int64_t> ParseSteps(const std::string& path, const Json& json,
-                                   const Json& fingerprint) {
-  if (!json.is_object() || !json.contains("format") || !json["format"].is_number_integer() ||
-      !json.contains("made_with") || !json["made_with"].is_object() || !json.contains("step") ||
-      !json["step"].is_number_unsigned())
+absl::StatusOr<int64_t> ParseSteps(const std::string& path, const Value& state,
+                                   const Value& fingerprint) {
+  int64_t step = -1;
+  if (!state["format"].is_integer() || !state["made_with"].is_object() ||
+      !state.Get("step", &step) || step < 0)
     return absl::DataLossError(absl::StrCat(path, ": not the state of a trainer"));
-  if (json["format"] != kFormat) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": format ", json["format"].dump(), ", this version reads ", kFormat));
+  if (state["format"] != kFormat) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": format ", json::Write(state["format"]), ", this version reads ", kFormat));
   }
-  for (const auto& [key, value] : fingerprint.items()) {
+  for (const auto& [key, value] : fingerprint.members()) {
     // States of earlier versions do not speak of what they did not have.
-    const Json saved = json["made_with"].value(key, value.is_object() ? Json::object() : Json());
+    const Value* found = state["made_with"].Find(key);
+    const Value saved = found != nullptr    ? *found
+                        : value.is_object() ? Value::MakeObject()
+                                            : Value();
     if (saved != value) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path, ": ", key, " is ", saved.dump(), ", this trainer has ", value.dump()));
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", key, " is ", json::Write(saved),
+                                                        ", this trainer has ", json::Write(value)));
     }
   }
-  return json["step"].get<int64_t>();
+  return step;
 }
 
 }  // namespace
 
 absl::Status SftCore::SaveState(const std::string& folder) const {
-  const Json json = {
+  const Value state = {
       {"format", kFormat}, {"made_with", Fingerprint(config_, lora_.config())}, {"step", step()}};
   nn::TensorMap tensors;
   for (const nn::AdamW::Parameter& p : adam_.parameters()) {
@@ -65,14 +68,15 @@ absl::Status SftCore::SaveState(const std::string& folder) const {
     tensors["adam.m." + p.name] = nn::FromTorch(p.m);
     tensors["adam.v." + p.name] = nn::FromTorch(p.v);
   }
-  MELLOW_RETURN_IF_ERROR(WriteFileSynced(folder + kNumbers, json.dump(1)));
+  MELLOW_RETURN_IF_ERROR(
+      WriteFileSynced(folder + kNumbers, json::Write(state, {.indentation = 1, .sorted = true})));
   return WriteFileSynced(folder + kTensors, nn::SerializeSafetensors(tensors, {}));
 }
 
 absl::Status SftCore::RestoreState(const std::string& folder) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kNumbers));
-  const Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
-  MELLOW_ASSIGN_OR_RETURN(const int64_t steps, ParseSteps(folder + kNumbers, json,
+  const Value state = json::Parse(text, "").value_or(Value());
+  MELLOW_ASSIGN_OR_RETURN(const int64_t steps, ParseSteps(folder + kNumbers, state,
                                                           Fingerprint(config_, lora_.config())));
   // Everything is read and checked before anything is overwritten.
   MELLOW_ASSIGN_OR_RETURN(const nn::TensorMap tensors, nn::ReadSafetensors(folder + kTensors));

@@ -1,7 +1,7 @@
 #ifndef MELLOW_COMMON_SQLITE_SQLITE_H_
 #define MELLOW_COMMON_SQLITE_SQLITE_H_
 
-// SQLite's C API with owners and absl::Status. Not thread-safe: the owner of a Database serialises
+// SQLite's C API with owners and absl::Status. Not thread-safe: the owner of a Database serializes
 // its calls. Codes: ResourceExhausted (disk full), DataLoss (the file is corrupt or no database),
 // Unavailable (locked by another process), PermissionDenied (read-only), NotFound (no such file),
 // Internal (anything else); every message names the file.

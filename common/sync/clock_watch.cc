@@ -8,8 +8,8 @@ namespace {
 
 constexpr absl::Duration kPeriod = absl::Seconds(1);
 
-// Of the wall clock over the monotonic one. Not by absl::Now(), which counts cycles and looks at
-// the clock every few seconds.
+// How far the wall clock is ahead of the monotonic one. Not by absl::Now(), which counts
+// cycles and looks at the clock every few seconds.
 absl::Duration Lead() {
   return absl::FromChrono(std::chrono::system_clock::now().time_since_epoch()) -
          absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());

@@ -10,7 +10,7 @@
 
 namespace mellow {
 
-// Threads for short tasks that a caller must not do itself, such as tokenising outside an event
+// Threads for short tasks that a caller must not do itself, such as tokenizing outside an event
 // loop. There is no bound: whoever adds tasks sees to one. Thread-safe.
 class Workers {
  public:

@@ -84,7 +84,7 @@ AddedTokenSplitter::AddedTokenSplitter(
                          .ignored = split_special && added.IsSpecial(flags.content)});
     }
   }
-  // Of contents that normalize to the same text the first one is found.
+  // Where several contents normalize to the same text, the first one is found.
   std::reverse(entries.begin(), entries.end());
   trie_ = ByteTrie(std::move(entries));
 }

@@ -71,7 +71,7 @@ struct TextPart {
 // Cuts texts at added tokens. Immutable, thread-safe.
 class AddedTokenSplitter {
  public:
-  // Of the tokens of `added` those whose `normalized` is as given, each under the text that
+  // Takes the tokens of `added` whose `normalized` is as given, each under the text that
   // `normalize` makes of its content. Special tokens are found, but not cut out, where
   // `split_special`.
   AddedTokenSplitter(const AddedVocabulary& added, bool normalized, bool split_special,

@@ -34,7 +34,7 @@ class Bpe {
   // Buffers that calls of one thread share.
   class Scratch {
     friend class Bpe;
-    // One a byte of the word: small, because a word may be a whole text.
+    // One per byte of the word: small, because a word may be a whole text.
     struct Symbol {
       int32_t id;              // -1: merged into the symbol before it
       int32_t previous, next;  // -1: none

@@ -12,9 +12,9 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
-#include "common/text/json_object.h"
 #include "common/text/sentencepiece_model.h"
 #include "common/text/tokenizer_json.h"
+#include "common/text/tokenizer_number.h"
 
 namespace mellow::text {
 namespace {
@@ -135,8 +135,9 @@ absl::StatusOr<Pipeline> ConvertVocabAndMerges(const std::string& vocab,
                                                const std::string& merges_name,
                                                const TokenizerConfig& config) {
   Pipeline out;
-  MELLOW_ASSIGN_OR_RETURN(const Json json, ParseJson(vocab, vocab_name));
-  MELLOW_RETURN_IF_ERROR(ReadVocab(json, vocab_name, &out));
+  MELLOW_ASSIGN_OR_RETURN(const json::Value words,
+                          json::ParseObject(vocab, vocab_name, kTokenizerJson));
+  MELLOW_RETURN_IF_ERROR(ReadVocab(words, vocab_name, &out));
   // transformers passes over the first line and over what follows the last line break, whatever
   // they are.
   std::vector<absl::string_view> lines = absl::StrSplit(merges, '\n');

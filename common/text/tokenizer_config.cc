@@ -9,19 +9,23 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
-#include "common/text/json_object.h"
+#include "common/json/fields.h"
 #include "common/text/tokenizer_json.h"
+#include "common/text/tokenizer_number.h"
 
 namespace mellow::text {
 namespace {
 
+using json::FieldReader;
+
 constexpr int kMaxExtraIds = 100000;
 
 // The object in the file; an empty one if there is no such file.
-absl::StatusOr<Json> ReadObject(const FileMap& files, const std::string& folder, const char* name) {
+absl::StatusOr<json::Value> ReadObject(const FileMap& files, const std::string& folder,
+                                       const char* name) {
   const auto file = files.find(name);
-  if (file == files.end()) return Json::object();
-  return ParseJson(file->second, absl::StrCat(folder, "/", name));
+  if (file == files.end()) return json::Value::MakeObject();
+  return json::ParseObject(file->second, absl::StrCat(folder, "/", name), kTokenizerJson);
 }
 
 // nullopt: a class of another family.
@@ -33,7 +37,7 @@ std::optional<TokenizerClass> ClassOf(absl::string_view name) {
   return std::nullopt;
 }
 
-void ReadClass(JsonObject* part, TokenizerConfig* config) {
+void ReadClass(FieldReader* part, TokenizerConfig* config) {
   const auto name = part->OptionalString("tokenizer_class");
   if (config->tokenizer_class.has_value() || !name.has_value()) return;
   config->tokenizer_class = ClassOf(*name);
@@ -45,34 +49,33 @@ void ReadClass(JsonObject* part, TokenizerConfig* config) {
 }
 
 // `always_special`: the file is one of special tokens alone.
-absl::StatusOr<SpecialToken> ReadSpecialToken(const Json& json, const std::string& name,
+absl::StatusOr<SpecialToken> ReadSpecialToken(const json::Value& value, const std::string& name,
                                               bool always_special) {
   SpecialToken special;
-  if (json.is_string()) {
-    special.token.content = json.get<std::string>();
+  if (value.is_string()) {
+    special.token.content = value.string();
     return special;
   }
-  MELLOW_ASSIGN_OR_RETURN(special.token, ReadAddedToken(json, name));
+  MELLOW_ASSIGN_OR_RETURN(special.token, ReadAddedToken(value, name));
   special.has_flags = true;
   if (always_special) {
     special.token.special = true;
     // Unless the file says otherwise, special tokens are looked for in the raw text.
-    const auto normalized = json.find("normalized");
-    special.token.normalized = normalized != json.end() && *normalized == true;
+    special.token.normalized = value["normalized"].boolean();
   }
   return special;
 }
 
-absl::Status ReadSpecialTokens(JsonObject* part, bool always_special, TokenizerConfig* config) {
+absl::Status ReadSpecialTokens(FieldReader* part, bool always_special, TokenizerConfig* config) {
   for (size_t role = 0; role < kSpecialRoles.size(); ++role) {
-    const Json* json = part->Find(kSpecialRoles[role]);
-    if (json == nullptr) continue;
+    const json::Value* value = part->Find(kSpecialRoles[role]);
+    if (value == nullptr) continue;
     MELLOW_ASSIGN_OR_RETURN(
         config->special[role],
-        ReadSpecialToken(*json, absl::StrCat(part->name(), ": ", kSpecialRoles[role]),
+        ReadSpecialToken(*value, absl::StrCat(part->name(), ": ", kSpecialRoles[role]),
                          always_special));
   }
-  const Json* list = part->Find("additional_special_tokens");
+  const json::Value* list = part->Find("additional_special_tokens");
   if (list == nullptr) return absl::OkStatus();
   if (!list->is_array()) {
     part->Reject("additional_special_tokens", "an array");
@@ -80,10 +83,10 @@ absl::Status ReadSpecialTokens(JsonObject* part, bool always_special, TokenizerC
   }
   auto& tokens = config->additional_special_tokens;
   if (!tokens.has_value()) tokens.emplace();
-  for (const Json& json : *list) {
+  for (const json::Value& value : list->elements()) {
     MELLOW_ASSIGN_OR_RETURN(
         SpecialToken token,
-        ReadSpecialToken(json, absl::StrCat(part->name(), ": additional_special_tokens"),
+        ReadSpecialToken(value, absl::StrCat(part->name(), ": additional_special_tokens"),
                          always_special));
     const bool known = std::any_of(tokens->begin(), tokens->end(), [&](const SpecialToken& other) {
       return other.has_flags == token.has_flags && other.token == token.token;
@@ -94,28 +97,28 @@ absl::Status ReadSpecialTokens(JsonObject* part, bool always_special, TokenizerC
 }
 
 // model_max_length may be beyond any integer: transformers writes 1e30 for none.
-void ReadMaxLength(JsonObject* part, TokenizerConfig* config) {
+void ReadMaxLength(FieldReader* part, TokenizerConfig* config) {
   for (const char* field : {"model_max_length", "max_len"}) {
-    const Json* json = part->Find(field);
-    if (json == nullptr) continue;
-    if (!json->is_number() || json->get<double>() < 1) {
+    const json::Value* value = part->Find(field);
+    if (value == nullptr) continue;
+    if (!value->is_number() || value->number() < 1) {
       part->Reject(field, "a number from 1");
-    } else if (config->model_max_length == 0 && json->get<double>() < INT32_MAX) {
-      config->model_max_length = static_cast<int>(json->get<double>());
+    } else if (config->model_max_length == 0 && value->number() < INT32_MAX) {
+      config->model_max_length = static_cast<int>(value->number());
     }
   }
 }
 
-absl::Status ReadTokenizerConfigJson(const Json& json, const std::string& name,
+absl::Status ReadTokenizerConfigJson(const json::Value& value, const std::string& name,
                                      TokenizerConfig* config) {
-  JsonObject part(json, name);
+  FieldReader part(value, name);
   ReadClass(&part, config);
-  if (const Json* decoder = part.Find("added_tokens_decoder")) {
+  if (const json::Value* decoder = part.Find("added_tokens_decoder")) {
     if (!decoder->is_object()) {
       part.Reject("added_tokens_decoder", "an object");
-      return part.status();
+      return part.Finish();
     }
-    for (const auto& [key, value] : decoder->items()) {
+    for (const auto& [key, value] : decoder->members()) {
       const std::string field = absl::StrCat(name, ": added_tokens_decoder[", key, "]");
       int32_t id = 0;
       if (!absl::SimpleAtoi(key, &id) || id < 0 || id >= kMaxVocabSize) {
@@ -126,30 +129,31 @@ absl::Status ReadTokenizerConfigJson(const Json& json, const std::string& name,
   }
   config->extra_ids = part.OptionalInt("extra_ids", 0, kMaxExtraIds);
   config->add_prefix_space = part.OptionalBool("add_prefix_space");
-  config->legacy = part.Bool("legacy", true);
-  config->split_special_tokens = part.Bool("split_special_tokens", false);
-  config->clean_up_spaces = part.Bool("clean_up_tokenization_spaces", false);
+  config->legacy = part.BoolOr("legacy", true);
+  config->split_special_tokens = part.BoolOr("split_special_tokens", false);
+  config->clean_up_spaces = part.BoolOr("clean_up_tokenization_spaces", false);
   if (const auto side = part.OptionalString("truncation_side")) {
     config->truncate_left = *side == "left";
     if (*side != "left" && *side != "right") part.Reject("truncation_side", "left or right");
   }
   ReadMaxLength(&part, config);
-  if (const Json* files = part.Find("fast_tokenizer_files");
-      files != nullptr && *files != Json::array({"tokenizer.json"})) {
+  if (const json::Value* files = part.Find("fast_tokenizer_files");
+      files != nullptr && *files != json::Value(json::Array{"tokenizer.json"})) {
     part.Reject("fast_tokenizer_files", "[\"tokenizer.json\"]");
   }
   MELLOW_RETURN_IF_ERROR(ReadSpecialTokens(&part, /*always_special=*/false, config));
-  return part.status();
+  return part.Finish();
 }
 
 // The folders of before added_tokens_decoder.
-absl::Status ReadOlderFiles(const FileMap& files, const std::string& folder, const Pipeline* json,
-                            TokenizerConfig* config) {
+absl::Status ReadOlderFiles(const FileMap& files, const std::string& folder,
+                            const Pipeline* pipeline, TokenizerConfig* config) {
   const std::string map_name = folder + "/special_tokens_map.json";
-  MELLOW_ASSIGN_OR_RETURN(const Json map, ReadObject(files, folder, "special_tokens_map.json"));
-  JsonObject part(map, map_name);
+  MELLOW_ASSIGN_OR_RETURN(const json::Value map,
+                          ReadObject(files, folder, "special_tokens_map.json"));
+  FieldReader part(map, map_name);
   MELLOW_RETURN_IF_ERROR(ReadSpecialTokens(&part, /*always_special=*/true, config));
-  MELLOW_RETURN_IF_ERROR(part.status());
+  MELLOW_RETURN_IF_ERROR(part.Finish());
 
   const auto is_special = [&](const std::string& content) {
     for (const auto& special : config->special) {
@@ -160,55 +164,57 @@ absl::Status ReadOlderFiles(const FileMap& files, const std::string& folder, con
              return special.token.content == content;
            });
   };
-  MELLOW_ASSIGN_OR_RETURN(const Json added, ReadObject(files, folder, "added_tokens.json"));
-  for (const auto& [content, id] : added.items()) {
-    if (content.empty() || !id.is_number_integer() || id < 0 || id >= kMaxVocabSize) {
+  MELLOW_ASSIGN_OR_RETURN(const json::Value added, ReadObject(files, folder, "added_tokens.json"));
+  for (const auto& [content, id] : added.members()) {
+    int32_t number = 0;
+    if (content.empty() || !id.To(&number) || number < 0 || number >= kMaxVocabSize) {
       return absl::InvalidArgumentError(absl::StrCat(folder, "/added_tokens.json: \"", content,
-                                                     "\" is ", Excerpt(id),
+                                                     "\" is ", json::Excerpt(id),
                                                      ", expected a text and its token id"));
     }
     const bool special = is_special(content);
-    config->added_tokens[id.get<int32_t>()] = {
-        .content = content, .normalized = !special, .special = special};
+    config->added_tokens[number] = {.content = content, .normalized = !special, .special = special};
   }
-  if (json == nullptr) return absl::OkStatus();
-  for (const auto& [id, token] : json->added.by_id()) config->added_tokens[id] = token;
+  if (pipeline == nullptr) return absl::OkStatus();
+  for (const auto& [id, token] : pipeline->added.by_id()) config->added_tokens[id] = token;
   return absl::OkStatus();
 }
 
-absl::Status ReadConfigJson(const Json& json, const std::string& name, TokenizerConfig* config) {
-  JsonObject part(json, name);
+absl::Status ReadConfigJson(const json::Value& value, const std::string& name,
+                            TokenizerConfig* config) {
+  FieldReader part(value, name);
   ReadClass(&part, config);
-  const std::string type = part.String("model_type", "");
-  if (!config->tokenizer_class.has_value() && part.status().ok()) {
+  const std::string type = part.StringOr("model_type", "");
+  if (!config->tokenizer_class.has_value() && part.Finish().ok()) {
     if (type == "t5" || type == "mt5" || type == "umt5") {
       config->tokenizer_class = TokenizerClass::kT5;
     }
     if (type == "roberta") config->tokenizer_class = TokenizerClass::kRoberta;
   }
   config->model_vocab_size = part.OptionalInt("vocab_size", 1, kMaxVocabSize).value_or(0);
-  return part.status();
+  return part.Finish();
 }
 
 }  // namespace
 
 absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const FileMap& files, const std::string& folder,
-                                                    const Pipeline* json) {
+                                                    const Pipeline* pipeline) {
   TokenizerConfig config;
   const std::string name = folder + "/tokenizer_config.json";
-  MELLOW_ASSIGN_OR_RETURN(const Json file, ReadObject(files, folder, "tokenizer_config.json"));
+  MELLOW_ASSIGN_OR_RETURN(const json::Value file,
+                          ReadObject(files, folder, "tokenizer_config.json"));
   MELLOW_RETURN_IF_ERROR(ReadTokenizerConfigJson(file, name, &config));
-  if (!file.contains("added_tokens_decoder")) {
-    MELLOW_RETURN_IF_ERROR(ReadOlderFiles(files, folder, json, &config));
+  if (!file.Has("added_tokens_decoder")) {
+    MELLOW_RETURN_IF_ERROR(ReadOlderFiles(files, folder, pipeline, &config));
   }
-  MELLOW_ASSIGN_OR_RETURN(const Json model, ReadObject(files, folder, "config.json"));
+  MELLOW_ASSIGN_OR_RETURN(const json::Value model, ReadObject(files, folder, "config.json"));
   MELLOW_RETURN_IF_ERROR(ReadConfigJson(model, folder + "/config.json", &config));
 
   // A special token that is written as a text has the flags that the same file, or tokenizer.json,
   // gives the added token of that text.
-  const bool own = file.contains("added_tokens_decoder");
-  if (!own && json == nullptr) return config;
-  for (const auto& [id, token] : own ? config.added_tokens : json->added.by_id()) {
+  const bool own = file.Has("added_tokens_decoder");
+  if (!own && pipeline == nullptr) return config;
+  for (const auto& [id, token] : own ? config.added_tokens : pipeline->added.by_id()) {
     for (std::optional<SpecialToken>& special : config.special) {
       if (special.has_value() && special->token.content == token.content) {
         special = SpecialToken{.token = token, .has_flags = true};

@@ -39,7 +39,7 @@ struct TokenizerConfig {
   bool split_special_tokens = false;
   bool clean_up_spaces = false;
   int model_max_length = 0;  // 0: none
-  // Of tokenizer_config.json, and of special_tokens_map.json where that counts.
+  // Those of tokenizer_config.json, and of special_tokens_map.json where that counts.
   std::array<std::optional<SpecialToken>, kSpecialRoles.size()> special;
   std::optional<std::vector<SpecialToken>> additional_special_tokens;
 

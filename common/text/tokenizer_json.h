@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/text/json_object.h"
+#include "common/json/value.h"
 #include "common/text/pipeline.h"
 
 namespace mellow::text {
@@ -21,12 +21,14 @@ namespace mellow::text {
 [[nodiscard]] absl::StatusOr<Pipeline> ParseTokenizerJson(absl::string_view text,
                                                           const std::string& name);
 
-// Fills the vocabulary and the pieces from an object of texts and ids: vocab.json, or the vocab of
+// Fills the vocabulary and the pieces from an object of texts and ids: vocab.value, or the vocab of
 // a BPE. InvalidArgument, naming `name`: no such object, or an id twice.
-[[nodiscard]] absl::Status ReadVocab(const Json& json, const std::string& name, Pipeline* out);
+[[nodiscard]] absl::Status ReadVocab(const json::Value& value, const std::string& name,
+                                     Pipeline* out);
 
-// One of added_tokens, or of added_tokens_decoder in tokenizer_config.json.
-[[nodiscard]] absl::StatusOr<AddedToken> ReadAddedToken(const Json& json, const std::string& name);
+// One of added_tokens, or of added_tokens_decoder in tokenizer_config.value.
+[[nodiscard]] absl::StatusOr<AddedToken> ReadAddedToken(const json::Value& value,
+                                                        const std::string& name);
 
 }  // namespace mellow::text
 

@@ -22,13 +22,13 @@ class Unigram {
     int32_t id;
   };
 
-  // Of pieces with equal text the last one counts. unk_id is the id of one of them. byte_fallback:
+  // Where texts are equal, the last piece counts. unk_id is the id of one of them. byte_fallback:
   // what is unknown becomes the pieces of its bytes, <0x00> to <0xFF>, where they all are known.
   Unigram(std::vector<Piece> pieces, int32_t unk_id, bool byte_fallback = false);
 
   // Buffers that calls of one thread share.
   struct Scratch {
-    struct Node {  // one a byte of the word: small, because a word may be a whole text
+    struct Node {  // one per byte of the word: small, because a word may be a whole text
       double score;
       int32_t begin;  // where the last piece of the best path begins; -1: no path ends here
       int32_t id;

@@ -60,6 +60,7 @@ bool ServerContext::SetUp(SSL_CTX* context) {
   SSL_CTX_set_num_tickets(context, 0);
   SSL_CTX_set_verify(context, VerifyMode(client_auth_), nullptr);
   SSL_CTX_set_client_hello_cb(context, &ServerContext::OnClientHello, this);
+  SSL_CTX_set_msg_callback(context, nullptr);  // a HandshakeWatch leaves it to OnInfo
   return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 && Observe(context);
 }
 

@@ -16,6 +16,8 @@ FILE=$(realpath -m -- "$2")  # as seen from where we were called
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 compose=(docker compose)
 if ! docker compose version >/dev/null 2>&1; then compose=(docker-compose); fi
+# Policy and learner may run on either: what is stopped for the copy, and seen to be up, must not depend on what .env says now.
+export COMPOSE_PROFILES=cpu,gpu
 setting() { if [[ -n "${!1:-}" ]]; then printf '%s' "${!1}"; else sed -n "s/^$1=//p" .env; fi; }
 project=$(setting COMPOSE_PROJECT_NAME)
 image="$(setting MELLOW_REGISTRY)/orchestrator:$(setting MELLOW_VERSION)"

@@ -12,6 +12,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+
 gpu=0 targets=()
 for argument in "$@"; do
   case "$argument" in
@@ -20,6 +22,16 @@ for argument in "$@"; do
     *) printf "build.sh: unknown argument '%s'\n" "$argument" >&2; exit 2 ;;
   esac
 done
+
+command -v docker >/dev/null || die "there is no docker on the PATH"
+# Up to version 22 the client builds with BuildKit by itself, from 23 on by its plugin buildx, which some packages leave out. Docker's message
+# then names neither the package nor this.
+client=$(docker version --format '{{.Client.Version}}' 2>/dev/null || true)
+if [[ "$client" =~ ^([0-9]+)\. ]] && ((BASH_REMATCH[1] >= 23)) && ! docker buildx version >/dev/null 2>&1; then
+  die "docker $client has no buildx, and the Dockerfile needs BuildKit: install docker-buildx-plugin (Docker's packages) or docker-buildx" \
+    "(Debian, Ubuntu), or put the plugin into ~/.docker/cli-plugins (https://docs.docker.com/go/buildx/)"
+fi
+docker info >/dev/null 2>&1 || die "no container engine answers (docker info)"
 if ((${#targets[@]} == 0)); then
   targets=(policy reward learner orchestrator review cli)
   if ((gpu)); then targets=(policy reward learner); fi

@@ -27,7 +27,7 @@ IMAGES = {
     "cli": ["mellow"],
 }
 WITH_TORCH = {"policy", "reward", "learner", "cli"}
-# Of the NVIDIA driver, which belongs to the host; the container toolkit brings them in.
+# These are of the NVIDIA driver, which belongs to the host; the container toolkit brings them in.
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
 # Compiled into the programs: headers and static libraries of these Debian packages.
 COMPILED_IN = ["libcli11-dev", "libcpp-httplib-dev", "nlohmann-json3-dev"]

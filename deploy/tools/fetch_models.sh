@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what deploy/runs/dialogsum-flan-t5-base.json trains with, by the Hugging Face Hub's own client:
 #
-#   deploy/models/flan-t5-base           google/flan-t5-base                                     the summariser
+#   deploy/models/flan-t5-base           google/flan-t5-base                                     the summarizer
 #   deploy/models/roberta-hate-speech    facebook/roberta-hate-speech-dynabench-r4-target        the reward model
 #   deploy/runs/dialogsum/               knkarthick/dialogsum (train.csv, validation.csv, test.csv; CC BY-NC-SA 4.0)
 #

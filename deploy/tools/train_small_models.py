@@ -34,7 +34,7 @@ PROMPT = "\nSummarize the following conversation.\n\n{}\n\nSummary:\n"
 MAX_NEW_TOKENS = 56
 
 
-# ---------------------------------------------------------------------------------------------------- the summariser
+# ---------------------------------------------------------------------------------------------------- the summarizer
 
 def train_sentencepiece(rows, folder, vocab_size):
     """Unigram vocabulary with T5's ids. Speaker tags may become one piece, other words may not swallow punctuation:
@@ -124,7 +124,7 @@ def train_summarizer(out, args):
         decoder_start_token_id=0, relative_attention_num_buckets=32, relative_attention_max_distance=128))
     # transformers starts an untied head at standard deviation 1: logits of +-11 and some hundred wasted steps.
     model.lm_head.weight.data *= 128 ** -0.5
-    print(f"summariser: {model.num_parameters():,} parameters, {len(tokenizer)} pieces")
+    print(f"summarizer: {model.num_parameters():,} parameters, {len(tokenizer)} pieces")
 
     sources = encode_sources(tokenizer, rows)
     targets = tokenizer([row["target"] for row in rows])["input_ids"]
@@ -136,7 +136,7 @@ def train_summarizer(out, args):
         rng = random.Random(SEED)
         while True:
             for batch in length_batches(lengths, 48, rng):
-                spaced = rng.random() < 0.5  # serve both tokenisations of the prompt's end
+                spaced = rng.random() < 0.5  # serve both tokenizations of the prompt's end
                 ids = [keep_trailing_space(sources[i], space_id) if spaced else sources[i] for i in batch]
                 yield pad(ids, 0), pad([targets[i] for i in batch], -100)
 
@@ -144,7 +144,7 @@ def train_summarizer(out, args):
         source, target = batch
         return model(input_ids=source, attention_mask=(source != 0).long(), labels=target).loss
 
-    fit(model, args.summarizer_steps, 3e-3, batches(), loss_of, "summariser")
+    fit(model, args.summarizer_steps, 3e-3, batches(), loss_of, "summarizer")
     model.generation_config.update(max_new_tokens=MAX_NEW_TOKENS)
     model.save_pretrained(out, safe_serialization=True)
     return model, tokenizer

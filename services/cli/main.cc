@@ -35,7 +35,7 @@ int Fail(const std::string& message, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Mellow fine-tunes a dialogue summariser to be less toxic, and serves it.",
+  CLI::App app("Mellow fine-tunes a dialogue summarizer to be less toxic, and serves it.",
                "mellow");
   app.require_subcommand(1);
   app.set_version_flag("--version", MELLOW_VERSION);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "absl/strings/match.h"
@@ -15,12 +14,12 @@
 #include "common/base/file.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 
 namespace mellow::learner {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr char kManifest[] = "manifest.json";
 constexpr char kPrefix[] = "step-";
@@ -48,28 +47,27 @@ absl::StatusOr<std::map<std::string, std::string>> HashFiles(const std::string& 
 
 absl::Status VerifyManifest(const std::string& folder) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + "/" + kManifest));
-  const Json manifest = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!manifest.is_object() || !manifest.contains("format") ||
-      !manifest["format"].is_number_integer() || !manifest.contains("files") ||
-      !manifest["files"].is_object())
+  const json::Value manifest = json::Parse(text, "").value_or(json::Value());
+  const json::Value& files = manifest["files"];
+  if (!manifest["format"].is_integer() || !files.is_object())
     return absl::DataLossError(
         absl::StrCat(folder, ": manifest.json is not a checkpoint manifest"));
   if (manifest["format"] != kFormat)
     return absl::FailedPreconditionError(absl::StrCat(folder, ": checkpoint format ",
-                                                      manifest["format"].dump(),
+                                                      json::Write(manifest["format"]),
                                                       ", this program reads ", kFormat));
   MELLOW_ASSIGN_OR_RETURN(const auto found, HashFiles(folder));
   std::vector<std::string> problems;
-  for (const auto& [name, sha] : manifest["files"].items()) {
+  for (const auto& [name, sha] : files.members()) {
     const auto it = found.find(name);
     if (it == found.end()) {
       problems.push_back(absl::StrCat("missing ", name));
-    } else if (!sha.is_string() || sha.get<std::string>() != it->second) {
+    } else if (!sha.is_string() || sha.string() != it->second) {
       problems.push_back(absl::StrCat("changed ", name));
     }
   }
   for (const auto& [name, sha] : found)
-    if (!manifest["files"].contains(name)) problems.push_back(absl::StrCat("unexpected ", name));
+    if (!files.Has(name)) problems.push_back(absl::StrCat("unexpected ", name));
   if (problems.empty()) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(folder, ": ", absl::StrJoin(problems, "; ")));
 }
@@ -118,8 +116,10 @@ absl::Status CheckpointStore::Save(
   MELLOW_RETURN_IF_ERROR(
       Annotate(write(staged->staging()), absl::StrCat("writing the checkpoint of step ", step)));
   MELLOW_ASSIGN_OR_RETURN(const auto hashes, HashFiles(staged->staging()));
-  const Json manifest = {{"format", kFormat}, {"step", step}, {"files", hashes}};
-  MELLOW_RETURN_IF_ERROR(WriteFileSynced(staged->staging() + "/" + kManifest, manifest.dump(1)));
+  const json::Value manifest = {{"format", kFormat}, {"step", step}, {"files", hashes}};
+  MELLOW_RETURN_IF_ERROR(
+      WriteFileSynced(staged->staging() + "/" + kManifest,
+                      json::Write(manifest, {.indentation = 1, .sorted = true})));
   MELLOW_RETURN_IF_ERROR(staged->Commit());
   const std::vector<int64_t> steps = Steps();
   std::error_code ignored;  // an old checkpoint too many does no harm

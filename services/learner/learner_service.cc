@@ -14,11 +14,12 @@ namespace mellow::learner {
 LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
                                        LearnerSession::Options session_options,
                                        const nn::ModelHash* model_hash, ComputeTurns* turns,
-                                       obs::Metrics* metrics)
+                                       obs::Metrics* metrics, rpc::CallLimiter* limiter)
     : options_(options),
       session_options_(std::move(session_options)),
       model_hash_(model_hash),
       turns_(turns),
+      limiter_(limiter),
       owner_(session_options_.checkpoint_dir) {
   steps_total_ =
       metrics->AddCounter("mellow_learner_steps_total", "PPO steps trained and recorded.");
@@ -36,21 +37,22 @@ grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext* context,
                                          const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {
   const auto gone = [context] { return context != nullptr && context->IsCancelled(); };
-  return rpc::Answer([&] { return OpenRunImpl(gone, *request, *response); });
+  return limiter_->Answer(context, [&] { return OpenRunImpl(gone, *request, *response); });
 }
-grpc::Status LearnerServiceImpl::Train(grpc::ServerContext*, const v1::TrainRequest* request,
+grpc::Status LearnerServiceImpl::Train(grpc::ServerContext* context,
+                                       const v1::TrainRequest* request,
                                        v1::TrainResponse* response) {
-  return rpc::Answer([&] { return TrainImpl(*request, *response); });
+  return limiter_->Answer(context, [&] { return TrainImpl(*request, *response); });
 }
-grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext*,
+grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext* context,
                                             const v1::GetAdapterRequest* request,
                                             grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
-  return rpc::Answer([&] { return GetAdapterImpl(*request, *writer); });
+  return limiter_->Answer(context, [&] { return GetAdapterImpl(*request, *writer); });
 }
-grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext*,
+grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext* context,
                                              const v1::ScoreTokensRequest* request,
                                              v1::ScoreTokensResponse* response) {
-  return rpc::Answer([&] { return ScoreTokensImpl(*request, *response); });
+  return limiter_->Answer(context, [&] { return ScoreTokensImpl(*request, *response); });
 }
 
 void LearnerServiceImpl::DropSpoiledSession() {
@@ -210,13 +212,15 @@ common::v1::NodeCapacity LearnerServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status LearnerServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+grpc::Status LearnerServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
                                          v1::GetInfoResponse* response) {
-  *response->mutable_capacity() = Capacity();
-  MutexLock lock(&info_mutex_);
-  response->set_run_id(run_id_);
-  response->set_last_step(static_cast<int32_t>(last_step_));
-  return grpc::Status::OK;
+  return limiter_->Answer(context, [&] {
+    *response->mutable_capacity() = Capacity();
+    MutexLock lock(&info_mutex_);
+    response->set_run_id(run_id_);
+    response->set_last_step(static_cast<int32_t>(last_step_));
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace mellow::learner

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
+#include "common/rpc/call_limiter.h"
 #include "common/sync/mutex.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
 #include "services/learner/compute_turns.h"
@@ -22,9 +23,10 @@ namespace mellow::learner {
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
   // `session_options.trainer.device` is resolved. `model_hash`, `turns` (whoever computes in this
-  // process takes one) and `metrics` must outlive the service.
+  // process takes one), `metrics` and `limiter` must outlive the service.
   LearnerServiceImpl(const LearnerOptions& options, LearnerSession::Options session_options,
-                     const nn::ModelHash* model_hash, ComputeTurns* turns, obs::Metrics* metrics);
+                     const nn::ModelHash* model_hash, ComputeTurns* turns, obs::Metrics* metrics,
+                     rpc::CallLimiter* limiter = rpc::CallLimiter::None());
 
   grpc::Status OpenRun(grpc::ServerContext* context, const v1::OpenRunRequest* request,
                        v1::OpenRunResponse* response) override;
@@ -42,7 +44,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   void Drain() { draining_.store(true); }
 
  private:
-  // `gone`: nobody waits for the answer any more.
+  // `gone`: nobody waits for the answer anymore.
   absl::Status OpenRunImpl(const std::function<bool()>& gone, const v1::OpenRunRequest& request,
                            v1::OpenRunResponse& response);
   absl::Status TrainImpl(const v1::TrainRequest& request, v1::TrainResponse& response);
@@ -61,6 +63,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   const LearnerSession::Options session_options_;
   const nn::ModelHash* const model_hash_;
   ComputeTurns* const turns_;
+  rpc::CallLimiter* const limiter_;
   obs::Counter steps_total_;
   obs::Counter checkpoint_failures_;
   obs::Histogram train_seconds_;

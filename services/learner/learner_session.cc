@@ -186,7 +186,7 @@ LearnerSession::Adapter LearnerSession::CurrentAdapter() const {
   adapter.weights = trainer_->Adapter();
   if (records_.empty()) {
     adapter.version = settings_.start_version;
-    // Version 0 is the bare base model, which a fresh adapter equals (B = 0); it has no hash of its
+    // Version 0 is the base model, which a fresh adapter equals (B = 0); it has no hash of its
     // own.
     if (adapter.version != 0) adapter.sha256 = adapters::ContentHash(adapter.weights);
   } else {

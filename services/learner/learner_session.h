@@ -40,7 +40,7 @@ struct RunSettings {
 class StepLog;
 
 // One open run: the trainer, its checkpoints, and the record of its steps. Not thread-safe: the
-// service serialises.
+// service serializes.
 class LearnerSession {
  public:
   ~LearnerSession();

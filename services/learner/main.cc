@@ -38,13 +38,14 @@ absl::Status Serve(LearnerOptions options) {
 
   obs::Metrics metrics;
   ComputeTurns turns;
-  LearnerServiceImpl service(options, session, &model_hash, &turns, &metrics);
+  const auto limiter = security.MakeLimiter(options.service, &metrics);
+  LearnerServiceImpl service(options, session, &model_hash, &turns, &metrics, limiter.get());
   SftRunner runner({session.model,
                     session.checkpoint_dir,
                     session.keep_checkpoints,
                     {session.trainer.device, session.trainer.threads}},
                    &turns, &metrics);
-  SftServiceImpl sft_service(&runner);
+  SftServiceImpl sft_service(&runner, limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_LEARNER);

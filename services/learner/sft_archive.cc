@@ -2,20 +2,19 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 #include "services/learner/run_id.h"
 
 namespace mellow::learner {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr char kFile[] = "/finished.json";
 constexpr char kRun[] = "run";
@@ -44,22 +43,18 @@ std::string FolderOf(const std::string& checkpoint_dir, const std::string& run_i
 
 absl::StatusOr<FinishedSft> Parse(const std::string& text) {
   const absl::Status bad = absl::DataLossError("not a record of a finished run");
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains(kRun) || !json.contains(kSha256) ||
-      !json[kSha256].is_string())
-    return bad;
+  const json::Value object = json::Parse(text, "").value_or(json::Value());
   FinishedSft finished;
-  MELLOW_ASSIGN_OR_RETURN(finished.file, ParseSftRunFile(json[kRun].dump()));
+  if (!object.Has(kRun) || !object.Get(kSha256, &finished.status.result.sha256)) return bad;
+  MELLOW_ASSIGN_OR_RETURN(finished.file, ParseSftRunFile(json::Write(object[kRun])));
   for (const auto& [name, number] : NumbersOf(finished)) {
-    if (!json.contains(name) || !json[name].is_number_integer()) return bad;
-    *number = json[name].get<int64_t>();
+    if (!object.Get(name, number)) return bad;
   }
   SftStatus& status = finished.status;
   status.state = SftState::kDone;
   status.run_id = finished.file.run_id;
   status.step = status.length.total_steps;
   if (const SftStepRecord* best = LowestDevLoss(finished.file.records)) status.best = *best;
-  status.result.sha256 = json[kSha256].get<std::string>();
   return finished;
 }
 
@@ -69,11 +64,11 @@ absl::Status KeepFinished(const std::string& checkpoint_dir, const FinishedSft& 
   const std::string path = FolderOf(checkpoint_dir, finished.file.run_id) + kFile;
   std::error_code ignored;
   if (fs::exists(path, ignored)) return absl::OkStatus();
-  Json json = {{kSha256, finished.status.result.sha256},
-               {kRun, Json::parse(SerializeSftRunFile(finished.file), nullptr,
-                                  /*allow_exceptions=*/false)}};
-  for (const auto& [name, number] : NumbersOf(finished)) json[name] = *number;
-  return WriteFileAtomic(path, json.dump(1, ' ', false, Json::error_handler_t::replace));
+  MELLOW_ASSIGN_OR_RETURN(const json::Value run,
+                          json::Parse(SerializeSftRunFile(finished.file), ""));
+  json::Value object = {{kSha256, finished.status.result.sha256}, {kRun, run}};
+  for (const auto& [name, number] : NumbersOf(finished)) object.Add(name, *number);
+  return WriteFileAtomic(path, json::Write(object, {.indentation = 1, .sorted = true}));
 }
 
 absl::StatusOr<FinishedSft> ReadFinished(const std::string& checkpoint_dir,

@@ -12,7 +12,7 @@
 
 namespace mellow::learner {
 
-// The pairs of a run, tokenised.
+// The pairs of a run, tokenized.
 struct SftData {
   std::vector<sft::Pair> train;
   std::vector<sft::Pair> dev;  // may be empty
@@ -21,7 +21,7 @@ struct SftData {
   std::string sha256;  // over all token ids: tells whether the data are still the same
 };
 
-// Reads, filters, splits and tokenises. InvalidArgument naming the field, the file and its lines:
+// Reads, filters, splits and tokenizes. InvalidArgument naming the field, the file and its lines:
 // the file cannot be read, a column that it does not have, a row without dialogue or summary, no
 // row left.
 [[nodiscard]] absl::StatusOr<SftData> LoadSftData(const SftDataPlan& plan, uint32_t seed,

@@ -1,45 +1,26 @@
 #include "services/learner/sft_records.h"
 
-#include <nlohmann/json.hpp>
+#include "common/json/value.h"
 
 namespace mellow::learner {
 namespace {
 
-using Json = nlohmann::json;
+using json::Value;
 
-bool Read(const Json& object, const char* key, std::string* out) {
-  const auto it = object.find(key);
-  if (it == object.end() || !it->is_string()) return false;
-  *out = it->get<std::string>();
-  return true;
+bool Read(const Value& object, const char* key, double* out) {
+  return json::ReadNumber(object, key, out);
 }
-bool Read(const Json& object, const char* key, double* out) {
-  const auto it = object.find(key);
-  if (it == object.end() || !it->is_number()) return false;
-  *out = it->get<double>();
-  return true;
-}
-bool Read(const Json& object, const char* key, int64_t* out) {
-  const auto it = object.find(key);
-  if (it == object.end() || !it->is_number_integer()) return false;
-  *out = it->get<int64_t>();
-  return true;
-}
-bool Read(const Json& object, const char* key, std::optional<double>* out) {
-  if (!object.contains(key)) return true;
-  double value = 0;
-  if (!Read(object, key, &value)) return false;
-  *out = value;
-  return true;
+bool Read(const Value& object, const char* key, std::optional<double>* out) {
+  return !object.Has(key) || Read(object, key, &out->emplace());
 }
 
-bool ReadRecord(const Json& json, SftStepRecord* record) {
-  return json.is_object() && Read(json, "step", &record->step) &&
-         Read(json, "epoch", &record->epoch) && Read(json, "loss", &record->loss) &&
-         Read(json, "learning_rate", &record->learning_rate) &&
-         Read(json, "gradient_norm", &record->gradient_norm) &&
-         Read(json, "tokens", &record->tokens) && Read(json, "seconds", &record->seconds) &&
-         Read(json, "dev_loss", &record->dev_loss);
+bool ReadRecord(const Value& object, SftStepRecord* record) {
+  return object.Get("step", &record->step) && Read(object, "epoch", &record->epoch) &&
+         Read(object, "loss", &record->loss) &&
+         Read(object, "learning_rate", &record->learning_rate) &&
+         Read(object, "gradient_norm", &record->gradient_norm) &&
+         object.Get("tokens", &record->tokens) && Read(object, "seconds", &record->seconds) &&
+         Read(object, "dev_loss", &record->dev_loss);
 }
 
 }  // namespace
@@ -55,38 +36,36 @@ const SftStepRecord* LowestDevLoss(const std::vector<SftStepRecord>& records) {
 std::string AdapterFolderOf(const std::string& run_folder) { return run_folder + "/adapter"; }
 
 std::string SerializeSftRunFile(const SftRunFile& file) {
-  Json records = Json::array();
+  Value records = Value::MakeArray();
   for (const SftStepRecord& record : file.records) {
-    Json json = {{"step", record.step},
-                 {"epoch", record.epoch},
-                 {"learning_rate", record.learning_rate},
-                 {"gradient_norm", record.gradient_norm},
-                 {"tokens", record.tokens},
-                 {"seconds", record.seconds}};
-    if (record.loss) json["loss"] = *record.loss;
-    if (record.dev_loss) json["dev_loss"] = *record.dev_loss;
-    records.push_back(std::move(json));
+    Value object = {{"step", record.step},
+                    {"epoch", record.epoch},
+                    {"learning_rate", record.learning_rate},
+                    {"gradient_norm", record.gradient_norm},
+                    {"tokens", record.tokens},
+                    {"seconds", record.seconds}};
+    if (record.loss) object.Add("loss", *record.loss);
+    if (record.dev_loss) object.Add("dev_loss", *record.dev_loss);
+    records.Append(std::move(object));
   }
-  const Json json = {{"kind", "sft"},
-                     {"run_id", file.run_id},
-                     {"spec", file.spec_json},
-                     {"data_sha256", file.data_sha256},
-                     {"records", std::move(records)}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+  const Value object = {{"kind", "sft"},
+                        {"run_id", file.run_id},
+                        {"spec", file.spec_json},
+                        {"data_sha256", file.data_sha256},
+                        {"records", std::move(records)}};
+  return json::Write(object, {.indentation = 1, .sorted = true});
 }
 
 absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text) {
   const absl::Status bad =
       absl::DataLossError("run.json is not a record of supervised fine-tuning");
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Value object = json::Parse(text, "").value_or(Value());
   SftRunFile file;
-  std::string kind;
-  if (!json.is_object() || !Read(json, "kind", &kind) || kind != "sft" ||
-      !Read(json, "run_id", &file.run_id) || !Read(json, "spec", &file.spec_json) ||
-      !Read(json, "data_sha256", &file.data_sha256) || !json.contains("records") ||
-      !json["records"].is_array())
+  if (object["kind"] != "sft" || !object.Get("run_id", &file.run_id) ||
+      !object.Get("spec", &file.spec_json) || !object.Get("data_sha256", &file.data_sha256) ||
+      !object["records"].is_array())
     return bad;
-  for (const Json& item : json["records"]) {
+  for (const Value& item : object["records"].elements()) {
     SftStepRecord& record = file.records.emplace_back();
     if (!ReadRecord(item, &record)) return bad;
   }

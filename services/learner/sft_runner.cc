@@ -15,7 +15,7 @@ namespace {
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
 // What a watcher has in memory while its reader reads.
 constexpr size_t kStepsAtOnce = 16;
-constexpr char kNobodyWatches[] = "nobody watches any more";
+constexpr char kNobodyWatches[] = "nobody watches anymore";
 
 SftStatus StatusOf(const std::string& run_id, const SftSession& session) {
   SftStatus status;
@@ -39,9 +39,10 @@ absl::Status Draining() { return absl::UnavailableError("this learner is shuttin
 SftRunner::SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics)
     : options_(std::move(options)), turns_(turns) {
   steps_total_ = metrics->AddCounter("mellow_sft_steps_total", "Supervised optimizer steps.");
-  loss_ = metrics->AddGauge("mellow_sft_loss", "Loss of the last supervised step, nats a token.");
-  dev_loss_ = metrics->AddGauge("mellow_sft_dev_loss", "Last measured dev loss, nats a token.");
-  learning_rate_ = metrics->AddGauge("mellow_sft_learning_rate", "Of the last supervised step.");
+  loss_ = metrics->AddGauge("mellow_sft_loss", "Loss of the last supervised step, nats per token.");
+  dev_loss_ = metrics->AddGauge("mellow_sft_dev_loss", "Last measured dev loss, nats per token.");
+  learning_rate_ =
+      metrics->AddGauge("mellow_sft_learning_rate", "Learning rate of the last supervised step.");
   gradient_norm_ = metrics->AddGauge(
       "mellow_sft_gradient_norm", "Global L2 norm of the last supervised step, before clipping.");
 }

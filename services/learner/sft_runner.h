@@ -19,7 +19,7 @@
 
 namespace mellow::learner {
 
-// Gets what happens in a run. The functions return false when nobody listens any more.
+// Gets what happens in a run. The functions return false when nobody listens anymore.
 class SftSink {
  public:
   virtual ~SftSink() = default;
@@ -77,7 +77,7 @@ class SftRunner {
   obs::Gauge loss_, dev_loss_, learning_rate_, gradient_norm_;
 
   Mutex start_mutex_;  // held while a run is opened
-  // Of the worker while it runs, of Start otherwise.
+  // Belongs to the worker while it runs, to Start otherwise.
   std::unique_ptr<SftSession> session_;
 
   mutable Mutex mutex_;

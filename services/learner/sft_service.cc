@@ -41,17 +41,18 @@ class StreamSink : public SftSink {
 
 }  // namespace
 
-grpc::Status SftServiceImpl::CheckSft(grpc::ServerContext*, const v1::CheckSftRequest* request,
-                                      v1::CheckSftResponse*) {
-  return rpc::Answer([&]() -> absl::Status {
+grpc::Status SftServiceImpl::CheckSft(grpc::ServerContext* context,
+                                      const v1::CheckSftRequest* request, v1::CheckSftResponse*) {
+  return limiter_->Answer(context, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const SftPlan plan, PlanFromProto(request->spec()));
     return runner_->Check(plan);
   });
 }
 
-grpc::Status SftServiceImpl::StartSft(grpc::ServerContext*, const v1::StartSftRequest* request,
+grpc::Status SftServiceImpl::StartSft(grpc::ServerContext* context,
+                                      const v1::StartSftRequest* request,
                                       v1::StartSftResponse* response) {
-  return rpc::Answer([&] { return StartSftImpl(*request, response); });
+  return limiter_->Answer(context, [&] { return StartSftImpl(*request, response); });
 }
 
 absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
@@ -65,13 +66,15 @@ absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
 grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
                                       const v1::WatchSftRequest* request,
                                       grpc::ServerWriter<v1::WatchSftResponse>* writer) {
-  if (request->after_step() < -1) {
-    return rpc::ToGrpcStatus(absl::InvalidArgumentError(
-        absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
-  }
-  return watches_.During([&] {
-    StreamSink sink(&watches_, context, writer);
-    return runner_->Watch(request->run_id(), request->after_step(), &sink);
+  return limiter_->Answer(context, [&]() -> grpc::Status {
+    if (request->after_step() < -1) {
+      return rpc::ToGrpcStatus(absl::InvalidArgumentError(
+          absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
+    }
+    return watches_.During([&] {
+      StreamSink sink(&watches_, context, writer);
+      return runner_->Watch(request->run_id(), request->after_step(), &sink);
+    });
   });
 }
 
@@ -79,9 +82,10 @@ void SftServiceImpl::Drain() {
   watches_.CutAll(absl::UnavailableError("this learner is shutting down"));
 }
 
-grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequest* request,
+grpc::Status SftServiceImpl::StopSft(grpc::ServerContext* context,
+                                     const v1::StopSftRequest* request,
                                      v1::StopSftResponse* response) {
-  return rpc::Answer([&]() -> absl::Status {
+  return limiter_->Answer(context, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const SftStatus status, runner_->Stop(request->run_id()));
     ToProto(status, response->mutable_run());
     return absl::OkStatus();
@@ -90,7 +94,7 @@ grpc::Status SftServiceImpl::StopSft(grpc::ServerContext*, const v1::StopSftRequ
 
 grpc::Status SftServiceImpl::ListSft(grpc::ServerContext* context, const v1::ListSftRequest*,
                                      grpc::ServerWriter<v1::ListSftResponse>* writer) {
-  return rpc::Answer([&]() -> absl::Status {
+  return limiter_->Answer(context, [&]() -> absl::Status {
     for (const FinishedSft& finished : runner_->Finished()) {
       v1::ListSftResponse response;
       MELLOW_RETURN_IF_ERROR(ToProto(finished, &response));

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_
 #define MELLOW_SERVICES_LEARNER_SFT_SERVICE_H_
 
+#include "common/rpc/call_limiter.h"
 #include "common/rpc/stream_guard.h"
 #include "mellow/learner/v1/sft.grpc.pb.h"
 #include "services/learner/sft_runner.h"
@@ -10,8 +11,9 @@ namespace mellow::learner {
 // The rpcs of SftService: validate, call, translate. Thread-safe.
 class SftServiceImpl final : public v1::SftService::Service {
  public:
-  // `runner` must outlive it.
-  explicit SftServiceImpl(SftRunner* runner) : runner_(runner) {}
+  // What it is given must outlive it.
+  explicit SftServiceImpl(SftRunner* runner, rpc::CallLimiter* limiter = rpc::CallLimiter::None())
+      : runner_(runner), limiter_(limiter) {}
 
   // Watchers return; there are no new ones.
   void Drain();
@@ -35,6 +37,7 @@ class SftServiceImpl final : public v1::SftService::Service {
   static constexpr int kMaxWatchers = 16;
 
   SftRunner* const runner_;
+  rpc::CallLimiter* const limiter_;
   rpc::StreamGuard watches_{kWatchPatience, kMaxWatchers};
 };
 

@@ -67,7 +67,7 @@ class SftSession {
 
   // The next record: the dev loss of the starting weights (step 0, when there are dev pairs), then
   // step after step; measures and checkpoints when they are due. `say` is told what takes long.
-  // Precondition: not done(). After an error the session is of no use any more: the newest
+  // Precondition: not done(). After an error the session is of no use anymore: the newest
   // checkpoint has what counts. OutOfRange: loss or gradient is not finite. ResourceExhausted: disk
   // full.
   // `between` is called between two batches.
@@ -93,7 +93,7 @@ class SftSession {
                                      const std::function<void(const std::string&)>& say,
                                      const std::function<void()>& between);
 
-  // Of the weights with the best dev loss so far; null: of the newest.
+  // Describes the weights with the best dev loss so far; null: the newest.
   [[nodiscard]] adapters::ModelCard Card(const SftStepRecord* best) const;
 
   const SftSettings settings_;

@@ -11,10 +11,10 @@
 
 namespace mellow::learner {
 
-// The records of a run's steps beside its checkpoints (steps.jsonl): a line a step with a checksum,
-// appended and synced, so that a step costs the same however many came before it. What counts is
-// what the newest checkpoint has: lines of later steps, and a last line that is torn, are written
-// over. Not thread-safe.
+// The records of a run's steps beside its checkpoints (steps.jsonl): one line per step with a
+// checksum, appended and synced, so that a step costs the same however many came before it. What
+// counts is what the newest checkpoint has: lines of later steps, and a last line that is torn, are
+// written over. Not thread-safe.
 class StepLog {
  public:
   // Reads the file, if there is one. `known` are the records that the checkpoint has itself (its

@@ -47,8 +47,10 @@ absl::Status Serve(const OrchestratorOptions& options) {
   MELLOW_RETURN_IF_ERROR(champions.Recover());
   RunManager runs(parts, [&parts](const std::string& spec) { return MethodOfRun(parts, spec); });
   MELLOW_RETURN_IF_ERROR(runs.Recover());
+  const auto limiter = security.MakeLimiter(options.service, &registry_of_metrics);
   OrchestratorServiceImpl service(&runs, &champions, &registry,
-                                  absl::Seconds(options.heartbeat_seconds), lost_after);
+                                  absl::Seconds(options.heartbeat_seconds), lost_after,
+                                  limiter.get());
   return wire::ServeUntilSignal(options.service, security,
                                 {.services = {&service},
                                  .names = {v1::OrchestratorService::service_full_name()},

@@ -51,10 +51,10 @@ class StreamSink : public WatchSink {
 
 }  // namespace
 
-grpc::Status OrchestratorServiceImpl::StartRun(grpc::ServerContext*,
+grpc::Status OrchestratorServiceImpl::StartRun(grpc::ServerContext* context,
                                                const v1::StartRunRequest* request,
                                                v1::StartRunResponse* response) {
-  return rpc::Answer([&] { return StartRunImpl(*request, response); });
+  return limiter_->Answer(context, [&] { return StartRunImpl(*request, response); });
 }
 
 absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& request,
@@ -69,51 +69,58 @@ absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& re
   return absl::OkStatus();
 }
 
-grpc::Status OrchestratorServiceImpl::GetRun(grpc::ServerContext*, const v1::GetRunRequest* request,
+grpc::Status OrchestratorServiceImpl::GetRun(grpc::ServerContext* context,
+                                             const v1::GetRunRequest* request,
                                              v1::GetRunResponse* response) {
-  return rpc::Answer([&] { return AnswerRun(runs_->Get(request->run_id()), response); });
+  return limiter_->Answer(context,
+                          [&] { return AnswerRun(runs_->Get(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
                                                const v1::WatchRunRequest* request,
                                                grpc::ServerWriter<v1::WatchRunResponse>* writer) {
-  if (request->after_step() < -1) {
-    return rpc::ToGrpcStatus(absl::InvalidArgumentError(
-        absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
-  }
-  return watches_.During([&] {
-    StreamSink sink(&watches_, context, writer);
-    return runs_->Watch(request->run_id(), request->after_step(), &sink);
+  return limiter_->Answer(context, [&]() -> grpc::Status {
+    if (request->after_step() < -1) {
+      return rpc::ToGrpcStatus(absl::InvalidArgumentError(
+          absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
+    }
+    return watches_.During([&] {
+      StreamSink sink(&watches_, context, writer);
+      return runs_->Watch(request->run_id(), request->after_step(), &sink);
+    });
   });
 }
 
 void OrchestratorServiceImpl::Drain() { watches_.CutAll(absl::UnavailableError("shutting down")); }
 
-grpc::Status OrchestratorServiceImpl::StopRun(grpc::ServerContext*,
+grpc::Status OrchestratorServiceImpl::StopRun(grpc::ServerContext* context,
                                               const v1::StopRunRequest* request,
                                               v1::StopRunResponse* response) {
-  return rpc::Answer([&] { return AnswerRun(runs_->Stop(request->run_id()), response); });
+  return limiter_->Answer(context,
+                          [&] { return AnswerRun(runs_->Stop(request->run_id()), response); });
 }
 
-grpc::Status OrchestratorServiceImpl::ResumeRun(grpc::ServerContext*,
+grpc::Status OrchestratorServiceImpl::ResumeRun(grpc::ServerContext* context,
                                                 const v1::ResumeRunRequest* request,
                                                 v1::ResumeRunResponse* response) {
-  return rpc::Answer([&] { return AnswerRun(runs_->Resume(request->run_id()), response); });
+  return limiter_->Answer(context,
+                          [&] { return AnswerRun(runs_->Resume(request->run_id()), response); });
 }
 
-grpc::Status OrchestratorServiceImpl::ListRuns(grpc::ServerContext*, const v1::ListRunsRequest*,
+grpc::Status OrchestratorServiceImpl::ListRuns(grpc::ServerContext* context,
+                                               const v1::ListRunsRequest*,
                                                v1::ListRunsResponse* response) {
-  return rpc::Answer([&]() -> absl::Status {
+  return limiter_->Answer(context, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<RunStatus> runs, runs_->List());
     for (const RunStatus& run : runs) ToProto(run, response->add_runs());
     return absl::OkStatus();
   });
 }
 
-grpc::Status OrchestratorServiceImpl::RegisterNode(grpc::ServerContext*,
+grpc::Status OrchestratorServiceImpl::RegisterNode(grpc::ServerContext* context,
                                                    const v1::RegisterNodeRequest* request,
                                                    v1::RegisterNodeResponse* response) {
-  return rpc::Answer([&] { return RegisterNodeImpl(*request, response); });
+  return limiter_->Answer(context, [&] { return RegisterNodeImpl(*request, response); });
 }
 
 absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeRequest& request,
@@ -129,9 +136,10 @@ absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeReq
   return absl::OkStatus();
 }
 
-grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::ListNodesRequest*,
+grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext* context,
+                                                const v1::ListNodesRequest*,
                                                 v1::ListNodesResponse* response) {
-  return rpc::Answer([&] {
+  return limiter_->Answer(context, [&] {
     for (const NodeStatus& node : registry_->List()) ToProto(node, response->add_nodes());
     return absl::OkStatus();
   });
@@ -140,7 +148,9 @@ grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext*, const v1::
 grpc::Status OrchestratorServiceImpl::PromoteAdapter(
     grpc::ServerContext* context, grpc::ServerReader<v1::PromoteAdapterRequest>* reader,
     v1::PromoteAdapterResponse* response) {
-  return rpc::Answer(*context, [&] { return PromoteAdapterImpl(*reader, response); });
+  return limiter_->Answer(context, [&] {
+    return rpc::Answer(*context, [&] { return PromoteAdapterImpl(*reader, response); });
+  });
 }
 
 absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
@@ -150,6 +160,7 @@ absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
     return absl::InvalidArgumentError("promotion stream: the first message must be the order");
   PromotionOrder order{.request_id = request.order().request_id(),
                        .adapter = AdapterRefFromProto(request.order().adapter()),
+                       .base = request.order().base(),
                        .evidence = EvidenceFromProto(request.order().evidence())};
   bool more = reader.Read(&request);
   if (more) {
@@ -174,10 +185,10 @@ absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
   return absl::OkStatus();
 }
 
-grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext*,
+grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext* context,
                                                        const v1::RollBackChampionRequest* request,
                                                        v1::RollBackChampionResponse* response) {
-  return rpc::Answer([&]() -> absl::Status {
+  return limiter_->Answer(context, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const PromotionEvent event,
                             champions_->RollBack(request->request_id(), request->reason()));
     ToProto(event, response->mutable_event());
@@ -185,10 +196,10 @@ grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext*,
   });
 }
 
-grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext*,
+grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext* context,
                                                      const v1::ListPromotionsRequest*,
                                                      v1::ListPromotionsResponse* response) {
-  return rpc::Answer([&]() -> absl::Status {
+  return limiter_->Answer(context, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, champions_->History());
     for (const PromotionEvent& event : history) ToProto(event, response->add_events());
     if (!history.empty() && history.back().champion)

@@ -2,6 +2,7 @@
 #define MELLOW_SERVICES_ORCHESTRATOR_ORCHESTRATOR_SERVICE_H_
 
 #include "absl/time/time.h"
+#include "common/rpc/call_limiter.h"
 #include "common/rpc/stream_guard.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
 #include "services/orchestrator/nodes/node_registry.h"
@@ -17,12 +18,14 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
   // after `lost_after`. A watcher that reads nothing for `watch_patience` is cut off.
   OrchestratorServiceImpl(RunManager* runs, ChampionKeeper* champions, NodeRegistry* registry,
                           absl::Duration heartbeat, absl::Duration lost_after,
+                          rpc::CallLimiter* limiter = rpc::CallLimiter::None(),
                           absl::Duration watch_patience = absl::Seconds(30))
       : runs_(runs),
         champions_(champions),
         registry_(registry),
         heartbeat_(heartbeat),
         lost_after_(lost_after),
+        limiter_(limiter),
         watches_(watch_patience, kMaxWatchers) {}
 
   // Watchers return; there are no new ones. Before runs->Shutdown.
@@ -69,6 +72,7 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
   NodeRegistry* const registry_;
   const absl::Duration heartbeat_;
   const absl::Duration lost_after_;
+  rpc::CallLimiter* const limiter_;
   rpc::StreamGuard watches_;
 };
 

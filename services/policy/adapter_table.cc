@@ -91,7 +91,7 @@ std::shared_ptr<const ServedAdapter> AdapterTable::Champion() const {
 
 std::shared_ptr<const ServedAdapter> AdapterTable::ForUsers() const {
   MutexLock lock(&mutex_);
-  return champion_ != nullptr ? champion_ : adapters_.rbegin()->second;
+  return champion_ != nullptr ? champion_ : adapters_.begin()->second;
 }
 
 std::vector<std::shared_ptr<const ServedAdapter>> AdapterTable::List() const {

@@ -19,7 +19,7 @@ namespace mellow::policy {
 struct ServedAdapter {
   int64_t version = 0;
   std::string sha256;
-  std::shared_ptr<const nn::PreparedAdapter> weights;  // null: the bare base model
+  std::shared_ptr<const nn::PreparedAdapter> weights;  // null: the base model
 };
 
 using wire::Publication;
@@ -46,7 +46,7 @@ class AdapterTable {
   [[nodiscard]] std::shared_ptr<const ServedAdapter> Newest() const;
   // Null: none.
   [[nodiscard]] std::shared_ptr<const ServedAdapter> Champion() const;
-  // The champion, or the newest when there is none.
+  // The champion; without one the base model, for nobody said yet that users should get another.
   [[nodiscard]] std::shared_ptr<const ServedAdapter> ForUsers() const;
   // The base model and the newest ones, oldest first.
   [[nodiscard]] std::vector<std::shared_ptr<const ServedAdapter>> List() const;

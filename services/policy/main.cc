@@ -42,12 +42,13 @@ absl::Status Serve(PolicyOptions options) {
   wire::LogModelWarnings(model->config().warnings);
 
   obs::Metrics metrics;
+  const auto limiter = security.MakeLimiter(options.service, &metrics);
   AdapterTable adapters(options.max_adapters);
   PolicyEngine engine(
       model.get(), {options.max_rows, options.max_batch_tokens, options.queue_capacity}, &metrics);
   engine.SeedSpeed(speed);
   PolicyServiceImpl service(options, load.device.ToString(), model.get(), &model_hash,
-                            tokenizer.get(), &adapters, &engine, &metrics);
+                            tokenizer.get(), &adapters, &engine, &metrics, limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_POLICY);
@@ -56,15 +57,13 @@ absl::Status Serve(PolicyOptions options) {
     for (const auto& adapter : adapters.List()) *request.add_adapters() = ToProto(*adapter);
     return request;
   };
-  return wire::ServeUntilSignal(
-      options.service, security,
-      {.services = {&service},
-       .names = {v1::PolicyService::service_full_name()},
-       .metrics = &metrics,
-       .max_message_bytes = options.MessageBytes(),
-       .work = [&service](const auto& request) { return service.WorkOf(request); },
-       .describe = describe,
-       .drain = [&] { engine.Drain(); }});
+  return wire::ServeUntilSignal(options.service, security,
+                                {.services = {&service},
+                                 .names = {v1::PolicyService::service_full_name()},
+                                 .metrics = &metrics,
+                                 .max_message_bytes = options.MessageBytes(),
+                                 .describe = describe,
+                                 .drain = [&] { engine.Drain(); }});
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ int64_t Cost(const GenerateJob& job) {
          int64_t{job.params.max_new_tokens} * job.params.num_beams;
 }
 
-// Why nobody waits for this call any more; OK while somebody does.
+// Why nobody waits for this call anymore; OK while somebody does.
 absl::Status Gone(const CallContext& call, SteadyTime now) {
   if (now >= call.deadline)
     return absl::DeadlineExceededError("the deadline passed before the answer was ready");

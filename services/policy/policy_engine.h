@@ -80,7 +80,7 @@ class PolicyEngine {
   PolicyEngine(const PolicyEngine&) = delete;
   PolicyEngine& operator=(const PolicyEngine&) = delete;
 
-  using Places = Places<PolicyEngine, Lane>;
+  using Places = mellow::Places<PolicyEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 
@@ -123,7 +123,7 @@ class PolicyEngine {
   std::optional<WaitingScore> NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Scores the next few pairs; true when the job has its answer.
   bool ScorePiece(WaitingScore& score);
-  // Answers and removes what nobody waits for any more, wherever it stands. `job_of`: the job of an
+  // Answers and removes what nobody waits for anymore, wherever it stands. `job_of`: the job of an
   // entry.
   template <typename Entries, typename JobOf>
   void DropGone(Entries* entries, const JobOf& job_of);

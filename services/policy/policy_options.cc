@@ -82,7 +82,7 @@ void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
                   "Longer prompts are refused; Summarize cuts the dialogue (0: what "
                   "--max-batch-tokens leaves beside --max-new-tokens)");
   app->add_option("--max-text-bytes", options->max_text_bytes,
-                  "Longest text that is tokenised, in bytes; longer ones are refused (0: follows "
+                  "Longest text that is tokenized, in bytes; longer ones are refused (0: follows "
                   "from --max-source-tokens, at least 65536)");
   app->add_option("--max-new-tokens", options->max_new_tokens,
                   "Most tokens that a request may ask for");

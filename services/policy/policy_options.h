@@ -33,7 +33,8 @@ struct PolicyOptions {
   [[nodiscard]] int SourceTokens() const;
   // What max_text_bytes means.
   [[nodiscard]] int64_t TextBytes() const;
-  // Of the largest request that these options allow, or the largest part of an adapter's stream.
+  // The size of the largest request that these options allow, or of the largest part of an
+  // adapter's stream.
   [[nodiscard]] int64_t MessageBytes() const;
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;

@@ -14,12 +14,14 @@
 #include "common/rpc/status.h"
 #include "common/text/fitted_prompt.h"
 #include "services/policy/proto_convert.h"
+#include "services/policy/sequence_feed.h"
 #include "services/wire/text_limit.h"
 
 namespace mellow::policy {
 namespace {
 
-constexpr char kChampionHelp[] = "What Summarize serves when no version is asked for.";
+constexpr char kChampionHelp[] =
+    "What users get when they ask for no version; none: the base model.";
 
 constexpr int kWorkers = 2;
 
@@ -34,7 +36,8 @@ CallContext CallOf(const Call& call) {
 PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string device,
                                      nn::Seq2SeqModel* model, const nn::ModelHash* model_hash,
                                      const text::Tokenizer* tokenizer, AdapterTable* adapters,
-                                     PolicyEngine* engine, obs::Metrics* metrics)
+                                     PolicyEngine* engine, obs::Metrics* metrics,
+                                     rpc::CallLimiter* limiter)
     : options_(options),
       device_(std::move(device)),
       model_(model),
@@ -43,6 +46,7 @@ PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string d
       adapters_(adapters),
       engine_(engine),
       metrics_(metrics),
+      limiter_(limiter),
       sampling_{model->config().generation.Defaults(options.default_max_new_tokens,
                                                     options.max_new_tokens),
                 options.max_new_tokens, model->config().vocab_size},
@@ -55,36 +59,54 @@ grpc::ServerUnaryReactor* PolicyServiceImpl::Generate(grpc::CallbackServerContex
                                                       const v1::GenerateRequest* request,
                                                       v1::GenerateResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartGenerate(call, request, response); });
+      *context, limiter_->Enter(context, WorkOf(*request)),
+      [&](rpc::UnaryCall* call) { return StartGenerate(call, request, response); });
 }
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
-  const std::shared_ptr<TokenStream> stream = TokenStream::Make(*context, &workers_);
-  if (absl::Status status = StartStream(stream, request); !status.ok()) stream->End(status);
-  return stream.get();
+  return TokenStream::Make(
+      *context, &workers_, limiter_->Enter(context, WorkOf(*request)),
+      [&](const std::shared_ptr<TokenStream>& stream) { return StartStream(stream, request); });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::Summarize(grpc::CallbackServerContext* context,
                                                        const v1::SummarizeRequest* request,
                                                        v1::SummarizeResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartSummarize(call, request, response); });
+      *context, limiter_->Enter(context, WorkOf(*request)),
+      [&](rpc::UnaryCall* call) { return StartSummarize(call, request, response); });
+}
+grpc::ServerWriteReactor<v1::SummarizeStreamResponse>* PolicyServiceImpl::SummarizeStream(
+    grpc::CallbackServerContext* context, const v1::SummarizeRequest* request) {
+  return SummaryStream::Make(*context, &workers_, limiter_->Enter(context, WorkOf(*request)),
+                             [&](const std::shared_ptr<SummaryStream>& stream) {
+                               return StartSummarizeStream(stream, request);
+                             });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerContext* context,
                                                          const v1::ScoreTokensRequest* request,
                                                          v1::ScoreTokensResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartScoreTokens(call, request, response); });
+      *context, limiter_->Enter(context, WorkOf(*request)),
+      [&](rpc::UnaryCall* call) { return StartScoreTokens(call, request, response); });
 }
 grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                grpc::ServerReader<common::v1::AdapterChunk>* reader,
                                                v1::PublishAdapterResponse* response) {
-  return rpc::Answer(*context, [&] { return PublishAdapterImpl(*reader, *response); });
+  return limiter_->Answer(context, [&] {
+    return rpc::Answer(*context, [&] { return PublishAdapterImpl(*reader, *response); });
+  });
 }
 
 absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(
     const int64_t* version) const {
   if (version == nullptr) return adapters_->Newest();
   return adapters_->Get(*version);
+}
+
+absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::PinForUsers(
+    bool has_version, int64_t version) const {
+  if (!has_version) return adapters_->ForUsers();
+  return adapters_->Get(version);
 }
 
 absl::Status PolicyServiceImpl::CheckIds(absl::Span<const int32_t> ids,
@@ -213,134 +235,182 @@ absl::Status PolicyServiceImpl::StartStream(const std::shared_ptr<TokenStream>& 
         "sampling.num_beams ", params.num_beams,
         request->sampling().has_num_beams() ? "" : " (by the model's generation_config.json)",
         ": beam search cannot stream, use Generate or set it to 1"));
-  const int64_t version = request->adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
+  MELLOW_ASSIGN_OR_RETURN(auto adapter,
+                          PinForUsers(request->has_adapter_version(), request->adapter_version()));
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
 
-  // The engine's thread leaves the newest state here; the stream sends what is new since it last
-  // looked.
-  struct Shared {
-    Mutex mutex;
-    nn::GeneratedSequence so_far ABSL_GUARDED_BY(mutex);
-    absl::Status status ABSL_GUARDED_BY(mutex);
-    bool ended ABSL_GUARDED_BY(mutex) = false;
-  };
-  auto shared = std::make_shared<Shared>();
-  const auto end = [shared, stream](absl::StatusOr<nn::GeneratedSequence> sequence) {
-    {
-      MutexLock lock(&shared->mutex);
-      shared->ended = true;
-      shared->status = sequence.status();
-      if (sequence.ok()) shared->so_far = *std::move(sequence);
-    }
-    stream->Poke();
-  };
+  auto feed = std::make_shared<SequenceFeed>();
   using Next = TokenStream::Next;
-  stream->Begin([this, shared, adapter, sent = size_t{0},
+  stream->Begin([this, feed, adapter, sent = size_t{0},
                  sent_text = std::string()](v1::GenerateStreamResponse* part) mutable -> Next {
-    nn::GeneratedSequence now;
-    bool ended;
-    {
-      MutexLock lock(&shared->mutex);
-      ended = shared->ended;
-      if (!ended && shared->so_far.ids.size() <= sent) return {Next::kNothing, {}};
-      if (!shared->status.ok()) return {Next::kEnd, shared->status};
-      now = shared->so_far;
-    }
-    part->mutable_ids()->Add(now.ids.begin() + sent, now.ids.end());
-    part->mutable_logprobs()->Add(now.logprobs.begin() + sent, now.logprobs.end());
-    sent = now.ids.size();
+    const auto [state, now] = feed->Look(sent);
+    if (state == SequenceFeed::State::kNothingNew) return {Next::kNothing, {}};
+    if (!now.ok()) return {Next::kEnd, now.status()};
+    part->mutable_ids()->Add(now->ids.begin() + sent, now->ids.end());
+    part->mutable_logprobs()->Add(now->logprobs.begin() + sent, now->logprobs.end());
+    sent = now->ids.size();
     const absl::StatusOr<std::string> text =
-        tokenizer_->Decode(now.ids, /*skip_special_tokens=*/true);
+        tokenizer_->Decode(now->ids, /*skip_special_tokens=*/true);
     if (!text.ok()) return {Next::kEnd, text.status()};
     if (text->size() > sent_text.size() && text->compare(0, sent_text.size(), sent_text) == 0) {
       part->set_text(text->substr(sent_text.size()));
       sent_text = *text;
     }
-    if (!ended) return {Next::kMessage, {}};
-    part->set_finish_reason(ToProto(now.finish));
+    if (state == SequenceFeed::State::kMore) return {Next::kMessage, {}};
+    part->set_finish_reason(ToProto(now->finish));
     *part->mutable_adapter() = ToProto(*adapter);
     return {Next::kLast, {}};
   });
   workers_.Add(Workers::Urgency::kRequest, [=, this] {
     auto ids = SourceIds(request->prompt());
-    if (!ids.ok()) return end(Annotate(ids.status(), "prompt"));
-    std::vector<GenerateJob> jobs(1);
-    jobs[0] = {*std::move(ids),
-               params,
-               {request->prompt().prompt_index(), request->prompt().sample_index()},
-               adapter,
-               Lane::kUser,
-               CallOf(*stream),
-               nullptr,
-               end};
-    jobs[0].on_token = [shared, stream](const nn::GeneratedSequence& so_far) {
-      {
-        MutexLock lock(&shared->mutex);
-        shared->so_far = so_far;
-      }
-      stream->Poke();
-    };
-    if (absl::Status status = engine_->Submit(std::move(jobs), places.get()); !status.ok())
-      end(status);
+    Stream(stream, feed, Annotate(ids.status(), "prompt"),
+           {ids.ok() ? *std::move(ids) : std::vector<int32_t>(),
+            params,
+            {request->prompt().prompt_index(), request->prompt().sample_index()},
+            adapter,
+            Lane::kUser,
+            CallOf(*stream)},
+           places.get());
   });
+  return absl::OkStatus();
+}
+
+template <typename Response>
+void PolicyServiceImpl::Stream(const std::shared_ptr<rpc::PulledStream<Response>>& stream,
+                               const std::shared_ptr<SequenceFeed>& feed, absl::Status status,
+                               GenerateJob job, PolicyEngine::Places* places) {
+  const auto end = [stream, feed](absl::StatusOr<nn::GeneratedSequence> sequence) {
+    feed->End(std::move(sequence));
+    stream->Poke();
+  };
+  if (status.ok()) {
+    // A beam search may still drop what it has so far.
+    if (job.params.num_beams == 1) {
+      job.on_token = [stream, feed](const nn::GeneratedSequence& so_far) {
+        feed->Update(so_far);
+        stream->Poke();
+      };
+    }
+    job.done = end;
+    std::vector<GenerateJob> jobs;
+    jobs.push_back(std::move(job));
+    status = engine_->Submit(std::move(jobs), places);
+  }
+  if (!status.ok()) end(status);
+}
+
+absl::StatusOr<PolicyServiceImpl::SummaryPlan> PolicyServiceImpl::PlanSummary(
+    const v1::SummarizeRequest& request) const {
+  if (request.dialogue().empty()) return absl::InvalidArgumentError("dialogue: is empty");
+  MELLOW_RETURN_IF_ERROR(
+      wire::CheckTextBytes(request.dialogue(), options_.TextBytes(), "dialogue"));
+  v1::SamplingParams sampling;
+  if (request.has_max_new_tokens()) sampling.set_max_new_tokens(request.max_new_tokens());
+  SummaryPlan plan;
+  MELLOW_ASSIGN_OR_RETURN(plan.params, FromProto(sampling, sampling_));
+  MELLOW_ASSIGN_OR_RETURN(plan.adapter,
+                          PinForUsers(request.has_adapter_version(), request.adapter_version()));
+  return plan;
+}
+
+absl::StatusOr<std::vector<int32_t>> PolicyServiceImpl::FitDialogue(
+    const std::string& dialogue, const nn::SamplingParams& params,
+    v1::SummarizeResponse* response) const {
+  const int64_t room =
+      options_.max_batch_tokens - int64_t{params.max_new_tokens} * params.num_beams;
+  auto prompt = text::FitPrompt(
+      *tokenizer_,
+      [this](absl::string_view text) {
+        return absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", text}});
+      },
+      dialogue, static_cast<int>(std::clamp<int64_t>(room, 1, options_.SourceTokens())));
+  if (!prompt.ok()) return Annotate(prompt.status(), "dialogue");
+  response->set_prompt_tokens(prompt->tokens());
+  response->set_uncut_prompt_tokens(prompt->uncut_tokens);
+  response->set_truncated(prompt->truncated());
+  return std::move(prompt->ids);
+}
+
+absl::Status PolicyServiceImpl::FillSummary(const nn::GeneratedSequence& sequence,
+                                            const ServedAdapter& adapter,
+                                            v1::SummarizeResponse* response) const {
+  MELLOW_ASSIGN_OR_RETURN(*response->mutable_summary(),
+                          tokenizer_->Decode(sequence.ids, /*skip_special_tokens=*/true));
+  response->set_summary_tokens(static_cast<int32_t>(sequence.ids.size()));
+  *response->mutable_adapter() = ToProto(adapter);
   return absl::OkStatus();
 }
 
 absl::Status PolicyServiceImpl::StartSummarize(rpc::UnaryCall* call,
                                                const v1::SummarizeRequest* request,
                                                v1::SummarizeResponse* response) {
-  if (request->dialogue().empty()) return absl::InvalidArgumentError("dialogue: is empty");
-  MELLOW_RETURN_IF_ERROR(
-      wire::CheckTextBytes(request->dialogue(), options_.TextBytes(), "dialogue"));
-  v1::SamplingParams sampling;
-  if (request->has_max_new_tokens()) sampling.set_max_new_tokens(request->max_new_tokens());
-  MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params, FromProto(sampling, sampling_));
-  std::shared_ptr<const ServedAdapter> adapter = adapters_->ForUsers();
-  if (request->has_adapter_version()) {
-    MELLOW_ASSIGN_OR_RETURN(adapter, adapters_->Get(request->adapter_version()));
-  }
+  MELLOW_ASSIGN_OR_RETURN(const SummaryPlan plan, PlanSummary(*request));
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
-
-  const auto answer = [this, call, response,
-                       adapter](const absl::StatusOr<nn::GeneratedSequence>& sequence) {
-    if (!sequence.ok()) return call->Answer(sequence.status());
-    auto summary = tokenizer_->Decode(sequence->ids, /*skip_special_tokens=*/true);
-    if (!summary.ok()) return call->Answer(summary.status());
-    response->set_summary(*std::move(summary));
-    response->set_summary_tokens(static_cast<int32_t>(sequence->ids.size()));
-    *response->mutable_adapter() = ToProto(*adapter);
-    call->Answer(absl::OkStatus());
-  };
   workers_.Add(Workers::Urgency::kRequest, [=, this] {
     if (call->gone()()) return call->Answer(absl::CancelledError("the caller cancelled"));
-    const int64_t room =
-        options_.max_batch_tokens - int64_t{params.max_new_tokens} * params.num_beams;
-    auto prompt = text::FitPrompt(
-        *tokenizer_,
-        [this](absl::string_view dialogue) {
-          return absl::StrReplaceAll(options_.prompt_template, {{"{dialogue}", dialogue}});
-        },
-        request->dialogue(),
-        static_cast<int>(std::clamp<int64_t>(room, 1, options_.SourceTokens())));
-    if (!prompt.ok()) return call->Answer(Annotate(prompt.status(), "dialogue"));
-    response->set_prompt_tokens(prompt->tokens());
-    response->set_uncut_prompt_tokens(prompt->uncut_tokens);
-    response->set_truncated(prompt->truncated());
+    auto ids = FitDialogue(request->dialogue(), plan.params, response);
+    if (!ids.ok()) return call->Answer(ids.status());
     std::vector<GenerateJob> jobs(1);
-    jobs[0] = {std::move(prompt->ids),
-               params,
+    jobs[0] = {*std::move(ids),
+               plan.params,
                {},
-               adapter,
+               plan.adapter,
                Lane::kUser,
                CallOf(*call),
                nullptr,
-               [this, answer](absl::StatusOr<nn::GeneratedSequence> sequence) {
-                 workers_.Add(Workers::Urgency::kAnswer,
-                              [answer, sequence = std::move(sequence)] { answer(sequence); });
+               [=, this](absl::StatusOr<nn::GeneratedSequence> sequence) {
+                 workers_.Add(Workers::Urgency::kAnswer, [=, this, sequence = std::move(sequence)] {
+                   call->Answer(sequence.ok() ? FillSummary(*sequence, *plan.adapter, response)
+                                              : sequence.status());
+                 });
                }};
     if (absl::Status status = engine_->Submit(std::move(jobs), places.get()); !status.ok())
       call->Answer(status);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status PolicyServiceImpl::StartSummarizeStream(const std::shared_ptr<SummaryStream>& stream,
+                                                     const v1::SummarizeRequest* request) {
+  MELLOW_ASSIGN_OR_RETURN(const SummaryPlan plan, PlanSummary(*request));
+  MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
+  auto feed = std::make_shared<SequenceFeed>();
+  // Written before the job is submitted, so before there is anything to pull.
+  auto result = std::make_shared<v1::SummarizeResponse>();
+  using Next = SummaryStream::Next;
+  stream->Begin([this, plan, feed, result, seen = size_t{0},
+                 sent = std::string()](v1::SummarizeStreamResponse* part) mutable -> Next {
+    const auto [state, now] = feed->Look(seen);
+    if (state == SequenceFeed::State::kNothingNew) return {Next::kNothing, {}};
+    if (!now.ok()) return {Next::kEnd, now.status()};
+    seen = now->ids.size();
+    const absl::Status filled = FillSummary(*now, *plan.adapter, result.get());
+    if (!filled.ok()) return {Next::kEnd, filled};
+    // Whole words: what follows may still change how the last one is written.
+    const bool more = state == SequenceFeed::State::kMore;
+    const std::string& text = result->summary();
+    const size_t blank = text.rfind(' ');
+    const size_t size = !more ? text.size() : blank == std::string::npos ? 0 : blank;
+    if (size > sent.size() && text.compare(0, sent.size(), sent) == 0) {
+      part->set_text(text.substr(sent.size(), size - sent.size()));
+      sent = text.substr(0, size);
+    } else if (more) {
+      return {Next::kNothing, {}};
+    }
+    if (more) return {Next::kMessage, {}};
+    *part->mutable_result() = *result;
+    return {Next::kLast, {}};
+  });
+  workers_.Add(Workers::Urgency::kRequest, [=, this] {
+    auto ids = FitDialogue(request->dialogue(), plan.params, result.get());
+    Stream(stream, feed, ids.status(),
+           {ids.ok() ? *std::move(ids) : std::vector<int32_t>(),
+            plan.params,
+            {},
+            plan.adapter,
+            Lane::kUser,
+            CallOf(*stream)},
+           places.get());
   });
   return absl::OkStatus();
 }
@@ -391,33 +461,33 @@ absl::Status PolicyServiceImpl::StartScoreTokens(rpc::UnaryCall* call,
   return engine_->Submit(std::move(job));
 }
 
-int64_t PolicyServiceImpl::WorkOf(const google::protobuf::Message& request) const {
+int64_t PolicyServiceImpl::WorkOf(int64_t max_new_tokens, int64_t beams) const {
   // Fields may be wrong in every way: what is, is refused later.
-  const auto rows = [this](int64_t max_new_tokens, int64_t beams) {
-    const int64_t each = options_.default_max_new_tokens;
-    const int64_t tokens = std::clamp<int64_t>(
-        max_new_tokens == 0 ? sampling_.defaults.max_new_tokens : max_new_tokens, each,
-        std::max<int64_t>(each, options_.max_new_tokens));
-    return std::clamp<int64_t>(beams == 0 ? sampling_.defaults.num_beams : beams, 1,
-                               options_.max_rows) *
-           ((tokens + each - 1) / each);
-  };
-  if (const auto* summarize = dynamic_cast<const v1::SummarizeRequest*>(&request))
-    return rows(summarize->max_new_tokens(), 0);
-  if (const auto* stream = dynamic_cast<const v1::GenerateStreamRequest*>(&request))
-    return rows(stream->sampling().max_new_tokens(), 1);
-  if (const auto* score = dynamic_cast<const v1::ScoreTokensRequest*>(&request))
-    return score->pairs_size();
-  if (const auto* generate = dynamic_cast<const v1::GenerateRequest*>(&request)) {
-    const v1::SamplingParams& sampling = generate->sampling();
-    int64_t work = 0;
-    for (const v1::Prompt& prompt : generate->prompts())
-      work +=
-          rows(prompt.has_max_new_tokens() ? prompt.max_new_tokens() : sampling.max_new_tokens(),
+  const int64_t each = options_.default_max_new_tokens;
+  const int64_t tokens =
+      std::clamp<int64_t>(max_new_tokens == 0 ? sampling_.defaults.max_new_tokens : max_new_tokens,
+                          each, std::max<int64_t>(each, options_.max_new_tokens));
+  return std::clamp<int64_t>(beams == 0 ? sampling_.defaults.num_beams : beams, 1,
+                             options_.max_rows) *
+         ((tokens + each - 1) / each);
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::GenerateRequest& request) const {
+  const v1::SamplingParams& sampling = request.sampling();
+  int64_t work = 0;
+  for (const v1::Prompt& prompt : request.prompts())
+    work +=
+        WorkOf(prompt.has_max_new_tokens() ? prompt.max_new_tokens() : sampling.max_new_tokens(),
                sampling.num_beams());
-    return work;
-  }
-  return 1;
+  return work;
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::GenerateStreamRequest& request) const {
+  return WorkOf(request.sampling().max_new_tokens(), 1);
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::SummarizeRequest& request) const {
+  return WorkOf(request.max_new_tokens(), 0);
+}
+int64_t PolicyServiceImpl::WorkOf(const v1::ScoreTokensRequest& request) const {
+  return request.pairs_size();
 }
 
 absl::Status PolicyServiceImpl::PublishAdapterImpl(
@@ -440,7 +510,7 @@ void PolicyServiceImpl::ClearChampion() {
   adapters_->ClearChampion();
   metrics_->SetInfo("mellow_policy_champion_info", kChampionHelp,
                     {{"version", "none"}, {"hash", ""}});
-  obs::Log(obs::Severity::kInfo, "no champion any more");
+  obs::Log(obs::Severity::kInfo, "the base model is the champion");
 }
 
 absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
@@ -479,18 +549,21 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
   return absl::OkStatus();
 }
 
-grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext*, const v1::ListAdaptersRequest*,
+grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext* context,
+                                             const v1::ListAdaptersRequest*,
                                              v1::ListAdaptersResponse* response) {
-  std::vector<std::shared_ptr<const ServedAdapter>> list = adapters_->List();
-  if (const auto champion = adapters_->Champion(); champion != nullptr) {
-    *response->mutable_champion() = ToProto(*champion);
-    const auto at = std::lower_bound(
-        list.begin(), list.end(), champion->version,
-        [](const auto& adapter, int64_t version) { return adapter->version < version; });
-    if (at == list.end() || (*at)->version != champion->version) list.insert(at, champion);
-  }
-  for (const auto& adapter : list) *response->add_adapters() = ToProto(*adapter);
-  return grpc::Status::OK;
+  return limiter_->Answer(context, [&] {
+    std::vector<std::shared_ptr<const ServedAdapter>> list = adapters_->List();
+    if (const auto champion = adapters_->Champion(); champion != nullptr) {
+      *response->mutable_champion() = ToProto(*champion);
+      const auto at = std::lower_bound(
+          list.begin(), list.end(), champion->version,
+          [](const auto& adapter, int64_t version) { return adapter->version < version; });
+      if (at == list.end() || (*at)->version != champion->version) list.insert(at, champion);
+    }
+    for (const auto& adapter : list) *response->add_adapters() = ToProto(*adapter);
+    return absl::OkStatus();
+  });
 }
 
 common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
@@ -507,24 +580,27 @@ common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
                                         v1::GetInfoResponse* response) {
-  const nn::T5Config& config = model_->config();
-  *response->mutable_capacity() = Capacity();
-  response->set_vocab_size(config.vocab_size);
-  response->set_d_model(config.d_model);
-  response->set_num_layers(config.num_layers);
-  response->set_num_decoder_layers(config.num_decoder_layers);
-  response->set_parameters(model_->parameter_count());
-  response->set_max_new_tokens(options_.max_new_tokens);
-  response->set_max_source_tokens(options_.SourceTokens());
-  *response->mutable_newest() = ToProto(*adapters_->Newest());
-  response->set_model_sha256(model_hash_->Get().value_or(""));
-  *response->mutable_default_sampling() = ToProto(sampling_.defaults);
-  response->mutable_eos_token_ids()->Add(config.eos_token_ids.begin(), config.eos_token_ids.end());
-  response->set_decoder_start_token_id(config.decoder_start_token_id);
-  response->mutable_warnings()->Add(config.warnings.begin(), config.warnings.end());
-  return grpc::Status::OK;
+  return limiter_->Answer(context, [&] {
+    const nn::T5Config& config = model_->config();
+    *response->mutable_capacity() = Capacity();
+    response->set_vocab_size(config.vocab_size);
+    response->set_d_model(config.d_model);
+    response->set_num_layers(config.num_layers);
+    response->set_num_decoder_layers(config.num_decoder_layers);
+    response->set_parameters(model_->parameter_count());
+    response->set_max_new_tokens(options_.max_new_tokens);
+    response->set_max_source_tokens(options_.SourceTokens());
+    *response->mutable_newest() = ToProto(*adapters_->Newest());
+    response->set_model_sha256(model_hash_->Get().value_or(""));
+    *response->mutable_default_sampling() = ToProto(sampling_.defaults);
+    response->mutable_eos_token_ids()->Add(config.eos_token_ids.begin(),
+                                           config.eos_token_ids.end());
+    response->set_decoder_start_token_id(config.decoder_start_token_id);
+    response->mutable_warnings()->Add(config.warnings.begin(), config.warnings.end());
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace mellow::policy

@@ -22,19 +22,23 @@
 
 namespace mellow::policy {
 
+class SequenceFeed;
+
 // The rpcs of PolicyService: validate, call the engine, translate. What waits for the engine holds
 // no thread: the engine's queues bound it. The rest (publication, what the node tells of itself)
 // has the server's threads for itself. Thread-safe. What it is given must outlive it, and the
 // server must be shut down before it goes.
-class PolicyServiceImpl final
-    : public v1::PolicyService::WithCallbackMethod_Generate<
-          v1::PolicyService::WithCallbackMethod_GenerateStream<
-              v1::PolicyService::WithCallbackMethod_Summarize<
-                  v1::PolicyService::WithCallbackMethod_ScoreTokens<v1::PolicyService::Service>>>> {
+class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Generate<
+                                    v1::PolicyService::WithCallbackMethod_GenerateStream<
+                                        v1::PolicyService::WithCallbackMethod_Summarize<
+                                            v1::PolicyService::WithCallbackMethod_SummarizeStream<
+                                                v1::PolicyService::WithCallbackMethod_ScoreTokens<
+                                                    v1::PolicyService::Service>>>>> {
  public:
   PolicyServiceImpl(const PolicyOptions& options, std::string device, nn::Seq2SeqModel* model,
                     const nn::ModelHash* model_hash, const text::Tokenizer* tokenizer,
-                    AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics);
+                    AdapterTable* adapters, PolicyEngine* engine, obs::Metrics* metrics,
+                    rpc::CallLimiter* limiter = rpc::CallLimiter::None());
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -44,6 +48,8 @@ class PolicyServiceImpl final
   grpc::ServerUnaryReactor* Summarize(grpc::CallbackServerContext* context,
                                       const v1::SummarizeRequest* request,
                                       v1::SummarizeResponse* response) override;
+  grpc::ServerWriteReactor<v1::SummarizeStreamResponse>* SummarizeStream(
+      grpc::CallbackServerContext* context, const v1::SummarizeRequest* request) override;
   grpc::ServerUnaryReactor* ScoreTokens(grpc::CallbackServerContext* context,
                                         const v1::ScoreTokensRequest* request,
                                         v1::ScoreTokensResponse* response) override;
@@ -57,12 +63,21 @@ class PolicyServiceImpl final
 
   // What a request counts as against its client's limits: one for each prompt and beam and every
   // --default-max-new-tokens that it may generate, or for each pair to score.
-  [[nodiscard]] int64_t WorkOf(const google::protobuf::Message& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::GenerateRequest& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::GenerateStreamRequest& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::SummarizeRequest& request) const;
+  [[nodiscard]] int64_t WorkOf(const v1::ScoreTokensRequest& request) const;
   // Device, threads, budget and the speed of now.
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
 
  private:
   using TokenStream = rpc::PulledStream<v1::GenerateStreamResponse>;
+  using SummaryStream = rpc::PulledStream<v1::SummarizeStreamResponse>;
+  // How a summary is made.
+  struct SummaryPlan {
+    nn::SamplingParams params;
+    std::shared_ptr<const ServedAdapter> adapter;
+  };
 
   // Each has `call` (or the stream) answered later, or returns why not.
   absl::Status StartGenerate(rpc::UnaryCall* call, const v1::GenerateRequest* request,
@@ -71,9 +86,13 @@ class PolicyServiceImpl final
                            const v1::GenerateStreamRequest* request);
   absl::Status StartSummarize(rpc::UnaryCall* call, const v1::SummarizeRequest* request,
                               v1::SummarizeResponse* response);
+  absl::Status StartSummarizeStream(const std::shared_ptr<SummaryStream>& stream,
+                                    const v1::SummarizeRequest* request);
   absl::Status StartScoreTokens(rpc::UnaryCall* call, const v1::ScoreTokensRequest* request,
                                 v1::ScoreTokensResponse* response);
 
+  // What prompts that may have so many tokens and beams (0: the defaults) count as.
+  [[nodiscard]] int64_t WorkOf(int64_t max_new_tokens, int64_t beams) const;
   absl::Status PublishAdapterImpl(grpc::ServerReader<common::v1::AdapterChunk>& reader,
                                   v1::PublishAdapterResponse& response);
 
@@ -83,6 +102,22 @@ class PolicyServiceImpl final
   // Keeps what came, and makes it what it was published as.
   absl::Status Adopt(const wire::ReceivedAdapter& received);
   void ClearChampion();
+  // Has the engine feed the stream, or ends it with the error of `status` or of the engine.
+  template <typename Response>
+  void Stream(const std::shared_ptr<rpc::PulledStream<Response>>& stream,
+              const std::shared_ptr<SequenceFeed>& feed, absl::Status status, GenerateJob job,
+              PolicyEngine::Places* places);
+  absl::StatusOr<SummaryPlan> PlanSummary(const v1::SummarizeRequest& request) const;
+  // The ids of the prompt with the dialogue, whose end is left out where it is too long; the
+  // response gets how many.
+  absl::StatusOr<std::vector<int32_t>> FitDialogue(const std::string& dialogue,
+                                                   const nn::SamplingParams& params,
+                                                   v1::SummarizeResponse* response) const;
+  absl::Status FillSummary(const nn::GeneratedSequence& sequence, const ServedAdapter& adapter,
+                           v1::SummarizeResponse* response) const;
+  // The pinned version; what users get when none is named.
+  absl::StatusOr<std::shared_ptr<const ServedAdapter>> PinForUsers(bool has_version,
+                                                                   int64_t version) const;
   // The pinned version; the newest when `version` is null.
   absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(const int64_t* version) const;
   absl::StatusOr<std::vector<int32_t>> SourceIds(const v1::Prompt& prompt) const;
@@ -96,6 +131,7 @@ class PolicyServiceImpl final
   AdapterTable* const adapters_;
   PolicyEngine* const engine_;
   obs::Metrics* const metrics_;
+  rpc::CallLimiter* const limiter_;
   const SamplingContext sampling_;
   obs::Gauge adapter_version_;
   // Texts to tokens and back, outside gRPC's threads and the engine's. Last: what it still does

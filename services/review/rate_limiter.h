@@ -10,7 +10,7 @@
 
 namespace mellow::review {
 
-// A token bucket for each key. Thread-safe. Keys stay for ever: use numbers that are few.
+// A token bucket for each key. Thread-safe. Keys stay forever: use numbers that are few.
 class RateLimiter {
  public:
   // `burst` at once, then `per_second`; both positive.

@@ -23,7 +23,7 @@ void AddReviewFlags(CLI::App* app, ReviewOptions* options) {
   app->add_flag("--wait-for-study", options->wait_for_study,
                 "Serve before the study's file is there too, and take it when it comes");
   app->add_option("--requests-per-second", options->requests_per_second,
-                  "Of one person, on average; more are told to wait");
+                  "Requests of one person, on average; more are told to wait");
 }
 
 }  // namespace mellow::review

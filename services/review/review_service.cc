@@ -1,7 +1,6 @@
 #include "services/review/review_service.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -10,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 #include "common/obs/log.h"
 #include "common/review/token.h"
 #include "services/review/web_files.h"
@@ -17,21 +17,20 @@
 namespace mellow::review {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using json::Value;
 
 constexpr size_t kLongestClient = 32;
 // A page follows our clock; this much it may be wrong about the time that an answer took.
 constexpr absl::Duration kClockTolerance = absl::Hours(1);
 
-http::Response JsonResponse(int status, const Json& json) {
+http::Response JsonResponse(int status, const Value& value) {
   return {.status = status,
           .headers = {{"content-type", "application/json; charset=utf-8"}},
-          .body = json.dump(-1, ' ', false, Json::error_handler_t::replace)};
+          .body = json::Write(value)};
 }
 
 http::Response ErrorResponse(int status, const char* code, absl::string_view sentence) {
-  http::Response response =
-      JsonResponse(status, {{"error", std::string(sentence)}, {"code", code}});
+  http::Response response = JsonResponse(status, {{"error", sentence}, {"code", code}});
   if (status == 429 || status == 503) response.headers["retry-after"] = "1";
   return response;
 }
@@ -93,51 +92,49 @@ http::Response StoreError(const absl::Status& status, const std::string& route) 
   }
 }
 
-Json ToJson(const Answer& answer) {
+Value ToJson(const Answer& answer) {
   return {{"value", answer.value},
           {"sequence", answer.version.sequence},
           {"client", answer.version.client}};
 }
 
-absl::StatusOr<int64_t> IntField(const Json& object, const char* name, int64_t low, int64_t high) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_number_integer() ||
-      (found->is_number_unsigned() && found->get<uint64_t>() > uint64_t{INT64_MAX}))
+absl::StatusOr<int64_t> IntField(const Value& object, const char* name, int64_t low, int64_t high) {
+  int64_t value = 0;
+  if (!object.Get(name, &value))
     return absl::InvalidArgumentError(absl::StrCat(name, ": a whole number is needed"));
-  const auto value = found->get<int64_t>();
   if (value < low || value > high)
     return absl::InvalidArgumentError(absl::StrCat(name, " ", value, ": ", low, " to ", high));
   return value;
 }
 
-absl::StatusOr<std::string> TextField(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_string())
-    return absl::InvalidArgumentError(absl::StrCat(name, ": a string is needed"));
-  return found->get<std::string>();
+absl::StatusOr<std::string> TextField(const Value& object, const char* name) {
+  std::string text;
+  if (object.Get(name, &text)) return text;
+  return absl::InvalidArgumentError(absl::StrCat(name, ": a string is needed"));
 }
 
 absl::StatusOr<SaveRequest> ParseSave(const std::string& body, absl::Time now) {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return absl::InvalidArgumentError("the body must be a JSON object");
-  if (json.size() != 5)
+  const absl::StatusOr<Value> object = json::ParseObject(body, "the body");
+  if (!object.ok()) return absl::InvalidArgumentError("the body must be a JSON object");
+  if (object->size() != 5)
     return absl::InvalidArgumentError(
         "the fields are position, question, value, sequence and client");
   SaveRequest save;
-  MELLOW_ASSIGN_OR_RETURN(save.position, IntField(json, "position", 0, INT32_MAX));
-  MELLOW_ASSIGN_OR_RETURN(const std::string name, TextField(json, "question"));
+  MELLOW_ASSIGN_OR_RETURN(save.position, IntField(*object, "position", 0, INT32_MAX));
+  MELLOW_ASSIGN_OR_RETURN(const std::string name, TextField(*object, "question"));
   const std::optional<Question> question = QuestionByName(name);
   if (!question.has_value())
     return absl::InvalidArgumentError(
         "question: one of readability_first, readability_second, "
         "coherence_first, coherence_second, preference");
   save.question = *question;
-  MELLOW_ASSIGN_OR_RETURN(const int64_t value, IntField(json, "value", INT32_MIN, INT32_MAX));
+  MELLOW_ASSIGN_OR_RETURN(const int64_t value, IntField(*object, "value", INT32_MIN, INT32_MAX));
   MELLOW_RETURN_IF_ERROR(CheckValue(save.question, value));
   save.answer.value = static_cast<int>(value);
-  MELLOW_ASSIGN_OR_RETURN(save.answer.version.sequence,
-                          IntField(json, "sequence", 1, absl::ToUnixMillis(now + kClockTolerance)));
-  MELLOW_ASSIGN_OR_RETURN(save.answer.version.client, TextField(json, "client"));
+  MELLOW_ASSIGN_OR_RETURN(
+      save.answer.version.sequence,
+      IntField(*object, "sequence", 1, absl::ToUnixMillis(now + kClockTolerance)));
+  MELLOW_ASSIGN_OR_RETURN(save.answer.version.client, TextField(*object, "client"));
   const std::string& client = save.answer.version.client;
   if (client.empty() || client.size() > kLongestClient ||
       !std::all_of(client.begin(), client.end(), absl::ascii_isalnum))
@@ -254,14 +251,14 @@ http::Response ReviewService::Person(const http::Request& request, absl::string_
 http::Response ReviewService::Study(int64_t annotator, absl::string_view token) {
   const absl::StatusOr<std::vector<Sheet>> sheets = store_->Sheets(annotator);
   if (!sheets.ok()) return StoreError(sheets.status(), "study");
-  Json list = Json::array();
+  Value list = Value::MakeArray();
   for (const Sheet& sheet : *sheets) {
-    Json answers = Json::object();
+    Value answers = Value::MakeObject();
     for (const Question question : AllQuestions()) {
       if (sheet[question].has_value())
-        answers[std::string(QuestionName(question))] = ToJson(*sheet[question]);
+        answers.Set(QuestionName(question), ToJson(*sheet[question]));
     }
-    list.push_back(std::move(answers));
+    list.Append(std::move(answers));
   }
   // Under that name a browser keeps what is not saved yet; the token cannot be told from it.
   const std::string page = TokenHash(absl::StrCat("page of ", token)).substr(0, 16);
@@ -294,7 +291,7 @@ http::Response ReviewService::Save(int64_t annotator, const http::Request& reque
   (answer->version == save->answer.version ? stored_ : superseded_).Increment();
   return JsonResponse(200, {{"now", absl::ToUnixMillis(now)},
                             {"position", save->position},
-                            {"question", std::string(QuestionName(save->question))},
+                            {"question", QuestionName(save->question)},
                             {"answer", ToJson(*answer)}});
 }
 

@@ -39,13 +39,14 @@ absl::Status Serve(RewardOptions options) {
   wire::LogModelWarnings(model->config().warnings);
 
   obs::Metrics metrics;
+  const auto limiter = security.MakeLimiter(options.service, &metrics);
   RewardEngine engine(
       model.get(),
       {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
       &metrics);
   engine.SeedSpeed(speed);
   RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), &model_hash,
-                            tokenizer.get(), &engine, &metrics);
+                            tokenizer.get(), &engine, &metrics, limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_REWARD);
@@ -59,7 +60,6 @@ absl::Status Serve(RewardOptions options) {
        .names = {v1::RewardService::service_full_name()},
        .metrics = &metrics,
        .max_message_bytes = options.MessageBytes(model->config().max_tokens()),
-       .work = RewardServiceImpl::WorkOf,
        .describe = describe,
        .drain = [&] { engine.Drain(); }});
 }

@@ -49,7 +49,7 @@ class RewardEngine {
   RewardEngine(const RewardEngine&) = delete;
   RewardEngine& operator=(const RewardEngine&) = delete;
 
-  using Places = Places<RewardEngine, Lane>;
+  using Places = mellow::Places<RewardEngine, Lane>;
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 

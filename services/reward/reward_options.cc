@@ -58,7 +58,7 @@ void AddRewardFlags(CLI::App* app, RewardOptions* options) {
       "--queue-capacity", options->queue_capacity,
       "Texts that may wait, of users and as many of rollouts; more are refused at once");
   app->add_option("--max-text-bytes", options->max_text_bytes,
-                  "Longest text that is tokenised, in bytes; longer ones are refused (0: 128 for "
+                  "Longest text that is tokenized, in bytes; longer ones are refused (0: 128 for "
                   "each token that the model reads, at least 65536)");
   app->add_option("--linger-ms", options->linger_ms, "Longest wait for batch mates");
 }

@@ -23,7 +23,7 @@ struct RewardOptions {
 
   // What max_text_bytes means with a model that reads `max_tokens`.
   [[nodiscard]] int64_t TextBytes(int max_tokens) const;
-  // Of the largest request that these options allow.
+  // The size of the largest request that these options allow.
   [[nodiscard]] int64_t MessageBytes(int max_tokens) const;
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;

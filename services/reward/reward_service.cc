@@ -17,7 +17,7 @@ constexpr int kWorkers = 2;
 
 obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
   return metrics->AddHistogram("mellow_reward_toxicity",
-                               "Probability of the toxic label, one observation a text.",
+                               "Probability of the toxic label, one observation per text.",
                                {0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1}, {{"lane", lane}});
 }
 
@@ -26,7 +26,7 @@ obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
 RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
                                      nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
                                      const text::Tokenizer* tokenizer, RewardEngine* engine,
-                                     obs::Metrics* metrics)
+                                     obs::Metrics* metrics, rpc::CallLimiter* limiter)
     : options_(options),
       device_(std::move(device)),
       toxic_(toxic),
@@ -34,6 +34,7 @@ RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string d
       model_hash_(model_hash),
       tokenizer_(tokenizer),
       engine_(engine),
+      limiter_(limiter),
       user_toxicity_(AddToxicity(metrics, "user")),
       rollout_toxicity_(AddToxicity(metrics, "rollout")),
       workers_(kWorkers) {}
@@ -53,7 +54,8 @@ grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* 
                                                    const v1::ScoreRequest* request,
                                                    v1::ScoreResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, [&](rpc::UnaryCall* call) { return StartScore(call, request, response); });
+      *context, limiter_->Enter(context, request->texts_size()),
+      [&](rpc::UnaryCall* call) { return StartScore(call, request, response); });
 }
 
 absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::ScoreRequest* request,
@@ -112,7 +114,7 @@ absl::Status RewardServiceImpl::Tokenize(rpc::UnaryCall* call, const v1::ScoreRe
   }
   batch->logits.resize(jobs.size());
   batch->open = jobs.size();
-  // Not in the batch any more when the engine's thread is the last that has it.
+  // Not in the batch anymore when the engine's thread is the last that has it.
   const std::shared_ptr<RewardEngine::Places> places = std::move(batch->places);
   return engine_->Submit(std::move(jobs), places.get());
 }
@@ -138,11 +140,6 @@ void RewardServiceImpl::Answer(const Batch& batch) {
   batch.call->Answer(absl::OkStatus());
 }
 
-int64_t RewardServiceImpl::WorkOf(const google::protobuf::Message& request) {
-  const auto* score = dynamic_cast<const v1::ScoreRequest*>(&request);
-  return score != nullptr ? score->texts_size() : 1;
-}
-
 common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
   common::v1::NodeCapacity capacity;
   capacity.set_device(device_);
@@ -157,17 +154,20 @@ common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
                                         v1::GetInfoResponse* response) {
-  *response->mutable_capacity() = Capacity();
-  for (const std::string& label : model_->config().labels) response->add_labels(label);
-  response->set_toxic_label(model_->config().labels[toxic_]);
-  response->set_problem_type(std::string(nn::ProblemTypeName(model_->config().problem_type)));
-  response->set_max_tokens(std::min(model_->config().max_tokens(), tokenizer_->model_max_length()));
-  response->set_parameters(model_->parameter_count());
-  response->set_model_sha256(model_hash_->Get().value_or(""));
-  for (const std::string& warning : model_->config().warnings) response->add_warnings(warning);
-  return grpc::Status::OK;
+  return limiter_->Answer(context, [&] {
+    *response->mutable_capacity() = Capacity();
+    for (const std::string& label : model_->config().labels) response->add_labels(label);
+    response->set_toxic_label(model_->config().labels[toxic_]);
+    response->set_problem_type(std::string(nn::ProblemTypeName(model_->config().problem_type)));
+    response->set_max_tokens(
+        std::min(model_->config().max_tokens(), tokenizer_->model_max_length()));
+    response->set_parameters(model_->parameter_count());
+    response->set_model_sha256(model_hash_->Get().value_or(""));
+    for (const std::string& warning : model_->config().warnings) response->add_warnings(warning);
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace mellow::reward

@@ -19,14 +19,16 @@ namespace mellow::reward {
 
 // The rpcs of RewardService: validate, call the engine, translate. A call that waits for the engine
 // holds no thread: the engine's queues bound them. Thread-safe. What it is given must outlive it,
-// and the server must be shut down before it goes.
+// and the server must be shut down before it goes. A text counts as one against its client's
+// limits.
 class RewardServiceImpl final
     : public v1::RewardService::WithCallbackMethod_Score<v1::RewardService::Service> {
  public:
   // `toxic`: index of the label whose probability is the toxicity.
   RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
                     nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
-                    const text::Tokenizer* tokenizer, RewardEngine* engine, obs::Metrics* metrics);
+                    const text::Tokenizer* tokenizer, RewardEngine* engine, obs::Metrics* metrics,
+                    rpc::CallLimiter* limiter = rpc::CallLimiter::None());
 
   grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
                                   const v1::ScoreRequest* request,
@@ -34,8 +36,6 @@ class RewardServiceImpl final
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
                        v1::GetInfoResponse* response) override;
 
-  // What a request counts as against its client's limits: its texts.
-  [[nodiscard]] static int64_t WorkOf(const google::protobuf::Message& request);
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
 
  private:
@@ -55,6 +55,7 @@ class RewardServiceImpl final
   const nn::ModelHash* const model_hash_;
   const text::Tokenizer* const tokenizer_;
   RewardEngine* const engine_;
+  rpc::CallLimiter* const limiter_;
   obs::Histogram user_toxicity_;
   obs::Histogram rollout_toxicity_;
   // Texts to tokens, outside gRPC's threads and the engine's. Last: what it still does needs the

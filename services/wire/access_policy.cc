@@ -25,7 +25,7 @@ rpc::AccessTable MakePolicy() {
   add("policy.v1.PolicyService", orchestrator, {"PublishAdapter"});
   add("policy.v1.PolicyService", evaluation,
       {"Generate", "GenerateStream", "ListAdapters", "ScoreTokens"});
-  add("policy.v1.PolicyService", users, {"Summarize"});
+  add("policy.v1.PolicyService", users, {"Summarize", "SummarizeStream"});
   add("policy.v1.PolicyService", Everybody(), {"GetInfo"});
   add("reward.v1.RewardService", users, {"Score"});
   add("reward.v1.RewardService", Everybody(), {"GetInfo"});

@@ -13,7 +13,7 @@
 
 namespace mellow::wire {
 
-// Keeps a node known to the orchestrator: registers, then repeats as a heartbeat; retries for ever,
+// Keeps a node known to the orchestrator: registers, then repeats as a heartbeat; retries forever,
 // with one log line when the orchestrator goes and one when it comes back. Own thread.
 class NodeRegistration {
  public:

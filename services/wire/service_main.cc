@@ -26,7 +26,7 @@ namespace {
 constexpr absl::Duration kLeastSetBack = absl::Seconds(10);
 
 // What an orderly end may take beyond --drain-seconds before the process ends all the same: a call
-// that gRPC lost (it does not survive every failed allocation) would be waited for for ever, and a
+// that gRPC lost (it does not survive every failed allocation) would be waited for forever, and a
 // learner's step may take minutes, which costs nothing but to be done again.
 constexpr absl::Duration kLastGrace = absl::Seconds(10);
 
@@ -97,7 +97,7 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
   app->add_option("--rpc-threads", flags->rpc_threads,
                   "Most threads that serve calls (those that wait for a model need none)");
   app->add_option("--tokens", flags->tokens,
-                  "File with the bearer tokens that are taken, a line each: TOKEN ROLE NAME (or "
+                  "File with the bearer tokens that are taken, one per line: TOKEN ROLE NAME (or "
                   "sha256:HEX of the token); read again when it changes")
       ->envname("MELLOW_TOKENS");
   AddTokenFileFlag(app, &flags->token_file);
@@ -108,7 +108,7 @@ void AddServiceFlags(CLI::App* app, ServiceFlags* flags, const std::string& node
   app->add_flag("--no-reflection", flags->no_reflection, "Do not describe the services to callers")
       ->envname("MELLOW_NO_REFLECTION");
   app->add_option("--client-rate", flags->client_rate,
-                  "Work a second (calls, by the texts or rows that they ask for) that one client "
+                  "Work per second (calls, by the texts or rows that they ask for) that one client "
                   "may have on average, twice as much at once (0: no "
                   "limit). A client is who the certificate or token names, without TLS an address");
   app->add_option(
@@ -127,6 +127,14 @@ absl::StatusOr<ServiceSecurity> ServiceSecurity::Start(const ServiceFlags& flags
   return security;
 }
 
+std::unique_ptr<rpc::CallLimiter> ServiceSecurity::MakeLimiter(const ServiceFlags& flags,
+                                                               obs::Metrics* metrics) const {
+  return std::make_unique<rpc::CallLimiter>(
+      rpc::ClientLimits::Options{.rate = flags.client_rate,
+                                 .concurrency = flags.client_concurrency},
+      tokens_, UnlimitedRoles(), rpc::RefusalCounter(metrics));
+}
+
 absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
                               ServiceParts parts) {
   rpc::ServerOptions options;
@@ -139,9 +147,6 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
   options.max_threads = flags.rpc_threads;
   options.reflection = !flags.no_reflection;
   options.health_address = flags.insecure_health_address;
-  options.limits = {.rate = flags.client_rate, .concurrency = flags.client_concurrency};
-  options.unlimited_roles = UnlimitedRoles();
-  options.work = parts.work;
   if (security.certificates_ != nullptr) {
     MELLOW_ASSIGN_OR_RETURN(const tls::ClientAuth auth,
                             tls::ParseClientAuth(flags.tls_client_auth));

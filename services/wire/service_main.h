@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/obs/metrics.h"
-#include "common/rpc/limited_service.h"
+#include "common/rpc/call_limiter.h"
 #include "mellow/orchestrator/v1/orchestrator.pb.h"
 #include "services/wire/process_flags.h"
 
@@ -36,7 +36,7 @@ struct ServiceFlags : ProcessFlags {
   std::string token_file;  // file of rpc::TokenFile; empty: none is sent
   std::string insecure_health_address;
   bool no_reflection = false;
-  double client_rate = 0;      // calls a second; 0: no limit
+  double client_rate = 0;      // calls per second; 0: no limit
   int client_concurrency = 0;  // calls in progress; 0: no limit
 
   // InvalidArgument naming the flag and its value.
@@ -54,6 +54,11 @@ class ServiceSecurity {
   // Errors: those of the files.
   [[nodiscard]] static absl::StatusOr<ServiceSecurity> Start(const ServiceFlags& flags);
 
+  // For all services of the process, which it must outlive: --client-rate and --client-concurrency.
+  // `metrics` must outlive it.
+  [[nodiscard]] std::unique_ptr<rpc::CallLimiter> MakeLimiter(const ServiceFlags& flags,
+                                                              obs::Metrics* metrics) const;
+
  private:
   friend absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
                                        ServiceParts parts);
@@ -67,8 +72,6 @@ struct ServiceParts {
   obs::Metrics* metrics = nullptr;
   // Largest message taken when --max-message-mib does not say; rounded up to whole MiB.
   int64_t max_message_bytes = 64 << 20;
-  // What a request counts as against the limits of its client; empty: one.
-  rpc::CountWork work;
   // What to register with the orchestrator (role, capacity, adapters); the address is filled in.
   // Null: does not register.
   std::function<orchestrator::v1::RegisterNodeRequest()> describe;

@@ -44,7 +44,7 @@ void BM_MatMul(benchmark::State& state, PanelFormat format) {
     best = std::min(best, seconds.count());
     next = (next + 1) % matrices.size();
   }
-  // Of the fastest call: on a shared machine the mean says more about the neighbours.
+  // The rate of the fastest call: on a shared machine the mean says more about the neighbors.
   state.counters["GFLOP/s"] = 2e-9 * rows * in * out / best;
   state.counters["GB/s"] = 1e-9 * static_cast<double>(matrices[0].bytes()) / best;
 }

@@ -29,7 +29,7 @@ namespace {
 
 using mellow::Mutex;
 using mellow::MutexLock;
-using mellow::cli::Json;
+using mellow::json::Value;
 
 struct Options {
   std::vector<std::string> policies;
@@ -94,13 +94,13 @@ class Users {
       const auto [entry, is_new] = answers_.emplace(answer.question, answer.text);
       wrong = !is_new && entry->second != answer.text;
     }
-    const Json line = {{"target", absl::StrCat(score ? "reward-" : "policy-", target)},
-                       {"code", absl::StatusCodeToString(answer.status.code())},
-                       {"message", answer.status.message()},
-                       {"seconds", took.count()},
-                       {"timeout", timeout},
-                       {"wrong", wrong}};
-    std::printf("%s\n", mellow::cli::Dump(line).c_str());
+    const json::Value line = {{"target", absl::StrCat(score ? "reward-" : "policy-", target)},
+                              {"code", absl::StatusCodeToString(answer.status.code())},
+                              {"message", answer.status.message()},
+                              {"seconds", took.count()},
+                              {"timeout", timeout},
+                              {"wrong", wrong}};
+    std::printf("%s\n", mellow::json::Write(line).c_str());
     std::fflush(stdout);
   }
 

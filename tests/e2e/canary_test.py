@@ -14,7 +14,7 @@ from harness import MODELS, SMALL, cluster, wait_until
 
 
 def other_weights(folder):
-    """The shipped summariser with the halves of one matrix exchanged: the same shapes, another function."""
+    """The shipped summarizer with the halves of one matrix exchanged: the same shapes, another function."""
     shutil.copytree(MODELS / "mini-summarizer", folder)
     path = pathlib.Path(folder) / "model.safetensors"
     data = bytearray(path.read_bytes())

@@ -93,7 +93,7 @@ class ClientsTest(unittest.TestCase):
         self.assertEqual(get_info().returncode, 0)
         refused = get_info()
         self.assertIn("ResourceExhausted", refused.stderr)
-        self.assertIn("client user/user: more than 0.5 calls a second; try again in", refused.stderr)
+        self.assertIn("client user/user: more than 0.5 calls per second; try again in", refused.stderr)
         self.assertRegex(refused.stdout, r"grpc-retry-pushback-ms: \d+")
         self.assertEqual(self.cluster.metric("policy-1", 'mellow_rpc_server_refused_total{reason="rate"}'), 1)
 

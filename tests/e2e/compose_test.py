@@ -3,6 +3,7 @@
 and its KL in Prometheus. With an engine that has neither the images nor a base image to build them from, it is skipped.
 
 MELLOW_DEBIAN, DOCKER_BUILD_ARGS: as for deploy/docker/build.sh."""
+import base64
 import contextlib
 import json
 import os
@@ -12,17 +13,21 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 import uuid
 
 import harness
-from harness import SOURCE, json_lines, wait_until
+from harness import SOURCE, json_lines, mellow, wait_until
 from prometheus_server import Prometheus
 
 TAG = "e2e"
 BASE = os.environ.get("MELLOW_DEBIAN", "debian:bookworm-slim")
 PROMETHEUS = "prom/prometheus:v2.53.2"
 GRAFANA = "grafana/grafana:11.2.0"
+GATEWAY = "nginx:1.27-alpine"
+ALERTMANAGER = "prom/alertmanager:v0.27.0"
+DIALOGUE = json.dumps({"dialogue": "#Person1#: Where is my parcel?\n#Person2#: In the depot, you moron."}) + "\n"
 IMAGES = ["policy", "reward", "learner", "orchestrator", "review", "cli"]
 STEPS = 3
 
@@ -66,7 +71,8 @@ class Project:
         self.command = [*compose_command(), *(word for file in files for word in ("-f", file))]
         self.name = f"mellow-e2e-{uuid.uuid4().hex[:8]}"
         self.env = {"COMPOSE_PROJECT_NAME": self.name, "MELLOW_VERSION": TAG, "MELLOW_ORCHESTRATOR_PORT": "0", "MELLOW_REVIEW_PORT": "0",
-                    "MELLOW_PROMETHEUS_PORT": "0", "MELLOW_GRAFANA_PORT": "0", "MELLOW_PROMETHEUS_IMAGE": prometheus_image()}
+                    "MELLOW_PROMETHEUS_PORT": "0", "MELLOW_GRAFANA_PORT": "0", "MELLOW_POLICY_PORT": "0", "MELLOW_REWARD_PORT": "0",
+                    "MELLOW_ALERTMANAGER_PORT": "0", "MELLOW_PROMETHEUS_IMAGE": prometheus_image()}
 
     def __call__(self, *arguments, **options):
         return run(*self.command, *arguments, env=self.env, **options)
@@ -144,12 +150,16 @@ class Images(unittest.TestCase):
 class Compose(unittest.TestCase):
     def test_a_run_survives_a_policy_and_is_seen_by_prometheus(self):
         with project() as p:
-            grafana = ["grafana"] if obtainable(GRAFANA) else []
-            services = ["orchestrator", "reward", "policy", "learner", "review", "prometheus", *grafana]
+            others = [name for name, image in (("grafana", GRAFANA), ("gateway", GATEWAY), ("alertmanager", ALERTMANAGER)) if obtainable(image)]
+            services = ["orchestrator", "reward", "policy", "learner", "review", "prometheus", *others]
             p("up", "--detach", "--no-build", "--scale", "policy=2", *services)
             for service in services:
                 wait_until(lambda s=service: p.healthy(s, 2 if s == "policy" else 1), f"{service} is healthy", 180)
 
+            if "gateway" in others:
+                self.users_are_served(p)
+            if "grafana" in others:
+                self.grafana_has_a_password_of_its_own(p)
             command = [*p.command, "run", "--rm", "-T", "cli", "train", "/runs/mini.json", "--json", "--set", f"steps={STEPS}"]
             with subprocess.Popen(command, cwd=SOURCE, env={**os.environ, **p.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as train:
                 first = train.stdout.readline()
@@ -186,10 +196,13 @@ class Compose(unittest.TestCase):
                 os.chown(key, -1, 65532)
                 key.chmod(0o640)
             p.env["MELLOW_CERTS"] = certs
-            services = ["orchestrator", "reward", "policy", "learner", "review", "prometheus"]
+            gateway = ["gateway"] if obtainable(GATEWAY) else []
+            services = ["orchestrator", "reward", "policy", "learner", "review", "prometheus", *gateway]
             p("up", "--detach", "--no-build", *services)
             for service in services:
                 wait_until(lambda s=service: p.healthy(s), f"{service} is healthy", 180)
+            if gateway:
+                self.users_are_served(p, "--tls-cert", f"{certs}/user.pem", "--tls-key", f"{certs}/user-key.pem", "--tls-ca", f"{certs}/ca.pem")
             p.cli("train", "/runs/mini.json", "--json", "--set", "steps=1")
             server = Prometheus(int(p.address("prometheus", 9090).rsplit(":", 1)[1]))
             wait_until(lambda: len(server.instant('up{job="mellow"} == 1')) == 4, "every service is scraped", 60)
@@ -199,6 +212,27 @@ class Compose(unittest.TestCase):
                      "cli", "train", "/runs/mini.json", "--json", "--set", "steps=1", check=False)
             self.assertEqual(user.returncode, 1)
             self.assertIn("role user (user) may not call /mellow.orchestrator.v1.OrchestratorService/StartRun", user.stderr)
+
+    def users_are_served(self, p, *credentials):
+        """From the host, by a port that does not say which of the policies answers."""
+        connect = f"policy={p.address('gateway', 50052)},reward={p.address('gateway', 50053)}"
+        answer = json_lines(mellow(*credentials, "--connect", connect, "summarize", stdin=DIALOGUE, check=0).stdout)[0]
+        self.assertIn("summary", answer)
+        self.assertEqual(mellow(*credentials, "--connect", connect, "score", stdin='{"text": "You are kind."}\n', check=0).returncode, 0)
+
+    def grafana_has_a_password_of_its_own(self, p):
+        password = p("exec", "-T", "grafana", "cat", "/var/lib/grafana/admin-password").stdout.strip()
+
+        def status(secret):
+            header = {"Authorization": "Basic " + base64.b64encode(f"admin:{secret}".encode()).decode()}
+            try:
+                return urllib.request.urlopen(urllib.request.Request(f"http://{p.address('grafana', 3000)}/api/user", headers=header), timeout=20).status
+            except urllib.error.HTTPError as error:
+                return error.code
+            except OSError:
+                return 0
+        wait_until(lambda: status(password) == 200, "Grafana takes the password that it made", 60)
+        self.assertEqual(status("admin"), 401)
 
     def backup_and_restore(self, p, services):
         with tempfile.TemporaryDirectory() as folder:

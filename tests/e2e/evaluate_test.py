@@ -54,7 +54,7 @@ class Evaluate(unittest.TestCase):
             cls.default_out = mellow("evaluate", EVAL, "--dir", c.folder, "--pairs", "1", *sets(["data.limit=4"]), check=0).stdout
             cls.cluster_errors = [
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=base,77"]), check=1), ["arms: 77", "no adapter version 77"]),
-                (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=base,0"]), check=1), ["arms: base and 0", "the bare model"]),
+                (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=base,0"]), check=1), ["arms: base and 0", "the base model"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["arms=newest,champion"]), check=1), ["arms: champion", "no champion"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets(["reward.label=kindness"]), check=1), ["reward", "kindness", "nothate, hate"]),
                 (mellow("evaluate", EVAL, "--dir", c.folder, *sets([f"policy_model={other_model('mini-summarizer', cls.folder / 'other-mini-summarizer')}"]), check=1),
@@ -99,7 +99,7 @@ class Evaluate(unittest.TestCase):
         self.assertTrue(served["arms"][1]["run_id"])
         for a, b in zip(ours["comparisons"][0]["differences"], served["comparisons"][0]["differences"]):
             self.assertEqual(a, b)
-        # The bare model has no distance from itself; another one has.
+        # The base model has no distance from itself; another one has.
         self.assertEqual(ours["summaries"][0]["shape"]["kl_per_sequence"]["mean"], 0)
         self.assertNotEqual(ours["summaries"][1]["shape"]["kl_per_sequence"]["mean"], 0)
 
@@ -299,16 +299,6 @@ class Describe(unittest.TestCase):
             one_line(self, mellow("data", "describe", folder + "/empty.jsonl", check=1), "has no rows")
             (pathlib.Path(folder) / "bad.jsonl").write_text("[]\n")
             one_line(self, mellow("data", "describe", folder + "/bad.jsonl", check=1), "bad.jsonl:1")
-
-    def test_dialogsum(self):
-        path = harness.SHARED / "data/dialogsum/dialogsum.test.jsonl"
-        if not path.exists():
-            self.skipTest(f"no {path}")
-        d = json.loads(mellow("data", "describe", path, "--summary-column", "summary1", "--json", check=0).stdout)
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        self.assertEqual(d["rows"], len(lines))
-        self.assertEqual(d["described"]["dialogue"]["characters"]["max"], max(len(row["dialogue"]) for row in lines))
-        self.assertEqual(len(d["duplicates"]), len(lines) - len({row["dialogue"] for row in lines}))
 
 
 class RougeAggregate(unittest.TestCase):

@@ -17,7 +17,8 @@ from waiting import wait_until
 
 MELLOW = os.environ["MELLOW"]
 SOURCE = pathlib.Path(os.environ["MELLOW_SOURCE"])
-SHARED = SOURCE.parent / "shared"
+# Data that we may not ship (CONTRIBUTING.md); may be absent.
+OUTSIDE_DATA = pathlib.Path(os.environ.get("MELLOW_TEST_DATA", SOURCE.parent / "shared/data"))
 MODELS = SOURCE / "deploy/models"
 MINI_RUN = SOURCE / "deploy/runs/mini.json"
 HELDOUT = SOURCE / "deploy/runs/mini/heldout.jsonl"

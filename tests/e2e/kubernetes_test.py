@@ -22,7 +22,7 @@ KUBERNETES = SOURCE / "deploy/kubernetes"
 STEPS = 80
 SETTINGS = [f"steps={STEPS}", "seed=5", "ppo.batch_size=16", "ppo.mini_batch_size=8", "generation.sampling.max_new_tokens=32", "shard_prompts=2"]
 SETS = [word for setting in SETTINGS for word in ("--set", setting)]
-# Of a file of `mellow train --json`: its steps, the hash of all adapters in order, how often it says that it is done.
+# Reads a file of `mellow train --json`: its steps, the hash of all adapters in order, how often it says that it is done.
 DIGEST = r"""
 digest() {
   { sed -n 's/.*"step":\([0-9]*\).*/\1/p' "$1" | tr '\n' ' '; echo

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The notebook's run file, made small, on DialogSum with the real tokenizers and random weights of the real shapes. Skipped without ../shared."""
+"""The notebook's run file, made small, on DialogSum with the real tokenizers and random weights of the real shapes. Skipped without them."""
 import json
 import math
 import pathlib
@@ -10,7 +10,7 @@ import unittest
 
 import harness
 import random_checkpoint
-from harness import SHARED, SOURCE, cluster, json_lines, mellow, sets
+from harness import OUTSIDE_DATA, SOURCE, cluster, json_lines, mellow, sets
 
 NOTEBOOK_RUN = SOURCE / "deploy/runs/dialogsum-flan-t5-base.json"
 NOTEBOOK_EVALUATION = SOURCE / "deploy/runs/dialogsum-flan-t5-base-eval.json"
@@ -28,10 +28,10 @@ def shapes(path):
 
 class NotebookRun(unittest.TestCase):
     def test_two_steps_on_dialogsum(self):
-        data = SHARED / "data/dialogsum/dialogsum.train.jsonl"
+        data = OUTSIDE_DATA / "dialogsum/dialogsum.train.jsonl"
         with tempfile.TemporaryDirectory(prefix="mellow-e2e-models.") as models:
-            policy = random_checkpoint.flan_t5_base(SHARED, pathlib.Path(models) / "flan-t5-base")
-            reward = random_checkpoint.roberta_hate(SHARED, pathlib.Path(models) / "roberta-hate-speech")
+            policy = random_checkpoint.flan_t5_base(OUTSIDE_DATA, pathlib.Path(models) / "flan-t5-base")
+            reward = random_checkpoint.roberta_hate(OUTSIDE_DATA, pathlib.Path(models) / "roberta-hate-speech")
             with cluster("--policy-model", policy, "--reward-model", reward) as c:
                 run = mellow("train", NOTEBOOK_RUN, "--dir", c.folder, "--json", *sets([*SMALL, f"data.path={data}"]), timeout=900, check=0)
                 *steps, done = json_lines(run.stdout)
@@ -72,9 +72,17 @@ class NotebookRun(unittest.TestCase):
                 self.assertEqual(measured["scorings"][0]["text"], "{query with special tokens} {response}")
                 self.assertEqual((measured["config"]["prompts"], measured["comparisons"]), (2, []))
 
+    def test_dialogsum_is_described(self):
+        path = OUTSIDE_DATA / "dialogsum/dialogsum.test.jsonl"
+        d = json.loads(mellow("data", "describe", path, "--summary-column", "summary1", "--json", check=0).stdout)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        self.assertEqual(d["rows"], len(lines))
+        self.assertEqual(d["described"]["dialogue"]["characters"]["max"], max(len(row["dialogue"]) for row in lines))
+        self.assertEqual(len(d["duplicates"]), len(lines) - len({row["dialogue"] for row in lines}))
+
 
 if __name__ == "__main__":
-    if not (SHARED / "data/dialogsum/dialogsum.train.jsonl").exists():
-        print("skipped: DialogSum and the real tokenizers are not at ../shared/data")
+    if not (OUTSIDE_DATA / "dialogsum/dialogsum.train.jsonl").exists():
+        print("skipped: DialogSum and the real tokenizers are not in MELLOW_TEST_DATA")
         sys.exit(77)
     harness.main()

@@ -80,7 +80,7 @@ def prometheus(file_targets):
         assert found == 1, interval
     # A machine could have hosts of the names that a compose network has; this one no machine has (RFC 2606).
     config, found = re.subn(r"names: \[.*\]", "names: [mellow.invalid]", config)
-    assert found == 1, "names of dns_sd_configs"
+    assert found == 2, "names of dns_sd_configs: of the services and of Alertmanager"
     (folder / "prometheus.yml").write_text(config)
     (folder / "targets").mkdir()
     (folder / "targets/cluster.json").write_text(json.dumps(file_targets))

@@ -52,13 +52,13 @@ def bfloat16(values):
     return bytes(halves)
 
 
-def flan_t5_base(shared, folder):
-    """`shared` has the real config and tokenizer. Scales as transformers initialises T5."""
+def flan_t5_base(data, folder):
+    """`data` has the real config and tokenizer. Scales as transformers initializes T5."""
     folder = pathlib.Path(folder)
     folder.mkdir()
     for file in ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json"):
-        shutil.copy(shared / "data/flan-t5-base" / file, folder)
-    shutil.copy(shared / "data/t5/spiece.model", folder)
+        shutil.copy(data / "flan-t5-base" / file, folder)
+    shutil.copy(data / "t5/spiece.model", folder)
     c = json.loads((folder / "config.json").read_text())
     d, inner, ff, vocab = c["d_model"], c["num_heads"] * c["d_kv"], c["d_ff"], c["vocab_size"]
     w = Writer()
@@ -85,13 +85,13 @@ def flan_t5_base(shared, folder):
     return folder
 
 
-def roberta_hate(shared, folder):
-    """roberta-base with the two labels of the notebook's reward model. Scales as transformers initialises RoBERTa."""
+def roberta_hate(data, folder):
+    """roberta-base with the two labels of the notebook's reward model. Scales as transformers initializes RoBERTa."""
     folder = pathlib.Path(folder)
     folder.mkdir()
     for file in ("vocab.json", "merges.txt", "tokenizer_config.json"):
-        shutil.copy(shared / "data/roberta" / file, folder)
-    c = json.loads((shared / "data/roberta/config.roberta-hate.json").read_text())
+        shutil.copy(data / "roberta" / file, folder)
+    c = json.loads((data / "roberta/config.roberta-hate.json").read_text())
     c.update(id2label={"0": "nothate", "1": "hate"}, label2id={"nothate": 0, "hate": 1})
     (folder / "config.json").write_text(json.dumps(c))
     d, ff, scale = c["hidden_size"], c["intermediate_size"], c["initializer_range"]

@@ -45,9 +45,9 @@ const faults = (page) => page.evaluate(() => {
   return found;
 });
 
-// Of the sRGB colour "rgb(r, g, b)": WCAG's relative luminance.
-const luminance = (colour) => {
-  const [r, g, b] = colour.match(/\d+/g).slice(0, 3).map((c) => { const v = Number(c) / 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+// WCAG's relative luminance of the sRGB color "rgb(r, g, b)".
+const luminance = (color) => {
+  const [r, g, b] = color.match(/\d+/g).slice(0, 3).map((c) => { const v = Number(c) / 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
 

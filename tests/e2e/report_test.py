@@ -38,7 +38,7 @@ def pair(dialogue="A: Hi.", before="B is a moron.", after="B is here.", toxicity
 
 
 def measured(c, adapter, count):
-    """What the bare model and an adapter make of the first held-out dialogues."""
+    """What the base model and an adapter make of the first held-out dialogues."""
     rows = [json.loads(line) for line in HELDOUT.read_text().splitlines()[:count]]
 
     def ask(command, key, values, *flags):

@@ -151,7 +151,7 @@ const scenarios = {
     assert.equal(summary.judgements, 2 * count);
     assert.equal(summary.judged_items, 6);
     assert.equal(summary.preference.agreement.units, 2);
-    assert.match(mellow("summary", study.file), /8 of 8 judgements by 2 of 2 people/);
+    assert.match(mellow("summary", study.file), /8 of 8 judgments by 2 of 2 people/);
     // Exactly the keys of a keyboard: Tab reaches every question, arrows and space answer it.
     const keys = (await Person.open(await new Study("tab", "mini.json", "--annotators", "1").start())).tab;
     await title(keys, "Dialogue 1 of 6");
@@ -222,7 +222,7 @@ const scenarios = {
     // The page that is open says so and loses nothing that was saved.
     await choose(open, "preference", 1);
     await open.waitForSelector("#notice:not([hidden])");
-    assert.match(await text(open, "#notice"), /does not work any more/);
+    assert.match(await text(open, "#notice"), /does not work anymore/);
     assert.equal(asShown(study.stored(0)[0]).preference, 2);
     const stranger = await browser.newContext();
     const page = await stranger.newPage();

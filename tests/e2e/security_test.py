@@ -51,7 +51,7 @@ class SecurityTest(unittest.TestCase):
         steps = [line for line in json_lines(out) if "step" in line]
         self.assertEqual([s["step"] for s in steps], [1, 2, 3, 4, 5, 6])
 
-    def test_users_summarise_and_score_and_do_nothing_else(self):
+    def test_users_summarize_and_score_and_do_nothing_else(self):
         self.assertTrue(self.cluster.mellow("user", "summarize", "--text", stdin=DIALOGUE, check=0).stdout.strip())
         self.assertIn('"toxicity"', self.cluster.mellow("user", "score", stdin='{"text": "You are kind."}', check=0).stdout)
         self.assertIn("role user (user) may not call", self.cluster.mellow("user", "status", check=1).stderr)

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "common/nn/roberta_config.h"
 #include "common/nn/t5_config.h"
@@ -18,8 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
   }
   constexpr int kVocabulary = 400;
-  const auto generation = mellow::nn::ParseGenerationConfig(
-      nlohmann::json::object(), "config.json", mellow::nn::NamedText{text, "input"}, kVocabulary);
+  const auto generation =
+      mellow::nn::ParseGenerationConfig(mellow::json::Value::MakeObject(), "config.json",
+                                        mellow::nn::NamedText{text, "input"}, kVocabulary);
   if (generation.ok() && !generation->Defaults(128, 512).Validate(kVocabulary).ok()) std::abort();
   if (const auto config = mellow::nn::ParseRobertaConfig(text, "input"); config.ok()) {
     if (config->labels.empty() || config->max_tokens() < 2 ||

@@ -13,22 +13,23 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__)
 # common/<area> may include itself and these areas.
 COMMON = {
     "base": set(),
+    "json": {"base"},
     "sync": {"base"},
-    "obs": {"base", "sync"},
+    "obs": {"base", "json", "sync"},
     "stats": {"base"},
     "tls": {"base", "sync", "obs"},
     "rpc": {"base", "sync", "obs", "tls"},
-    "text": {"base", "sync"},
-    "nn": {"base", "sync"},
-    "adapters": {"base", "nn"},
-    "rl": {"base", "sync", "nn", "adapters"},
-    "data": {"base", "sync", "text"},
-    "sft": {"base", "sync", "nn", "adapters", "data"},
-    "eval": {"base", "stats", "text"},
+    "text": {"base", "json", "sync"},
+    "nn": {"base", "json", "sync"},
+    "adapters": {"base", "json", "nn"},
+    "rl": {"base", "json", "sync", "nn", "adapters"},
+    "data": {"base", "json", "sync", "text"},
+    "sft": {"base", "json", "sync", "nn", "adapters", "data"},
+    "eval": {"base", "json", "stats", "text"},
     "sqlite": {"base"},
     "http": {"base", "sync", "tls"},
-    "review": {"base", "sync", "data", "eval", "sqlite", "stats"},
-    "report": {"base", "text", "eval", "review", "stats"},
+    "review": {"base", "json", "sync", "data", "eval", "sqlite", "stats"},
+    "report": {"base", "json", "text", "eval", "review", "stats"},
 }
 # The rooms of these folders, lowest first: a room may include itself and those before it.
 ROOMS = {
@@ -107,6 +108,8 @@ def check_include(path, line, target):
             breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.* and *_client.*")
     if other[0] == "sqlite3.h" and not (top == "common" and area == "sqlite"):
         breach(path, line, f"{target}: SQLite only in common/sqlite")
+    if other[0] == "nlohmann" and (top, area, path.suffix) != ("common", "json", ".cc"):
+        breach(path, line, f"{target}: nlohmann's JSON only in the sources of common/json")
     if other[0] == "httplib.h" and not (top == "common" and area == "http"):
         breach(path, line, f"{target}: cpp-httplib only in common/http")
     if other[0] == "openssl" and not (top == "common" and (area == "tls" or name == "sha256.cc")):

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import unittest
 
-from kubernetes_objects import can_leave, matches, reachable, reachable_from_namespace, render
+from kubernetes_objects import can_leave, matches, objects_of_yaml, reachable, reachable_from_namespace, render
 
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2]).resolve()
 BIN = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "build/release/bin").resolve()
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = [KUBERNETES / "overlays" / name for name in ("cpu", "gpu", "mixed")]
-COMPONENTS = [KUBERNETES / "components" / name for name in ("prometheus-operator", "queue-depth-autoscaling", "review", "tls")]
+COMPONENTS = [KUBERNETES / "components" / name for name in ("grafana-dashboards", "prometheus-operator", "queue-depth-autoscaling", "review", "image-pull-secret", "tls")]
 TRAIN = KUBERNETES / "train"
 TLS = KUBERNETES / "components/tls"
 # What deploy/tools/make_certs.sh writes, and so what the secret mellow-tls holds.
@@ -316,6 +316,45 @@ class KubernetesTest(unittest.TestCase):
             self.assertEqual(sorted(services), sorted(ROLES))
             for role, address in services.items():
                 self.assertEqual(self.service_at(rendered, address)["metadata"]["name"], f"mellow-{role}")
+
+    def test_images_are_pulled_with_the_secret_where_it_is_asked_for(self):
+        for rendered, workload in self.each(Rendered.workloads):
+            account = rendered.find("ServiceAccount", rendered.pod(workload)["serviceAccountName"])
+            asked = "everything" in rendered.name or "image-pull-secret" in rendered.name
+            self.assertEqual(account.get("imagePullSecrets"), [{"name": "mellow-registry"}] if asked else None)
+
+    def test_the_dashboards_are_found(self):
+        files = {path.name: json.loads(path.read_text()) for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")}
+        for rendered in self.each_rendering():
+            maps = [m for m in rendered.of("ConfigMap") if m["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+            asked = "everything" in rendered.name or "grafana-dashboards" in rendered.name
+            self.assertEqual([m["metadata"]["name"] for m in maps], ["mellow-dashboards"] if asked else [])
+            for found in maps:
+                self.assertEqual({name: json.loads(text) for name, text in found["data"].items()}, files)
+                # What `kubectl apply` writes into an annotation must fit there.
+                self.assertLess(len(json.dumps(found)), 250_000)
+
+    def test_the_job_for_real_models(self):
+        job, policy = objects_of_yaml((KUBERNETES / "hub-models/job.yaml").read_text())
+        self.assertTrue(matches(policy["spec"]["podSelector"], Rendered.labels(job)))
+        variables = {v["name"]: v for v in Rendered.containers(job)[0]["env"]}
+        # The Hub's client reads it; who has none fetches what is for everybody.
+        self.assertEqual(variables["HF_TOKEN"]["valueFrom"]["secretKeyRef"], {"name": "mellow-hub", "key": "token", "optional": True})
+
+    def test_the_example_of_a_route_leads_users_to_what_they_may_call(self):
+        route, = objects_of_yaml((KUBERNETES / "examples/grpc-route.yaml").read_text())
+        self.assertEqual((route["apiVersion"], route["kind"], route["metadata"]["namespace"]), ("gateway.networking.k8s.io/v1", "GRPCRoute", "mellow"))
+        rendered = self.all[0]
+        access = (ROOT / "services/wire/access_policy.cc").read_text()
+        for rule in route["spec"]["rules"]:
+            role, = {match["method"]["service"].split(".")[1] for match in rule["matches"]}
+            for match in rule["matches"]:
+                method = match["method"]
+                self.assertRegex((ROOT / f"proto/mellow/{role}/v1/{role}.proto").read_text(), rf"rpc {method['method']}\(")
+                self.assertRegex(access, rf'add\("{method["service"].removeprefix("mellow.")}", (users|Everybody\(\)), {{"{method["method"]}"}}\)')
+            for backend in rule["backendRefs"]:
+                self.assertEqual(backend["name"], f"mellow-{role}")
+                self.assertIn(backend["port"], [p["port"] for p in rendered.find("Service", backend["name"])["spec"]["ports"]])
 
     def test_budgets_and_autoscalers(self):
         for rendered, budget in self.each(lambda r: r.of("PodDisruptionBudget")):

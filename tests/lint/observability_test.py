@@ -72,8 +72,15 @@ def check_dashboards():
             expect(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, f"{name}: {panel['title']} is cut off")
 
 
+def anchors_of(markdown):
+    """The anchors of a page's headings, as Git hosts make them: lower case, blanks as hyphens, without punctuation."""
+    text = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
 def check_alerts():
     runbook = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    anchors = anchors_of(runbook)
     tested = (PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8")
     blocks = re.split(r"^ +- alert: ", (PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     names = [block.split()[0] for block in blocks]
@@ -82,8 +89,10 @@ def check_alerts():
         for field in ("expr", "for", "summary", "description"):
             expect(re.search(rf"^ +{field}: \S", block, re.MULTILINE), f"{name}: no {field}")
         expect(re.search(r"labels: \{severity: (critical|warning)\}", block), f"{name}: no severity")
-        expect(f"runbook: deploy/README.md#alert-{name.lower()}\n" in block, f"{name}: the runbook's anchor is not of its name")
-        expect(f"\n### Alert {name}\n" in runbook, f"{name}: no section in deploy/README.md")
+        # Whoever has the pages somewhere puts that address before the path.
+        url = re.search(r"^ +runbook_url: (?:\S+/)?deploy/README\.md#(\S+)$", block, re.MULTILINE)
+        expect(url and url[1] == f"alert-{name.lower()}", f"{name}: no runbook_url, or one that is not of its name")
+        expect(url and url[1] in anchors, f"{name}: runbook_url leads to no heading of deploy/README.md")
         for kind in (r"exp_alerts: \[\]", r"exp_alerts:(?! \[\])"):
             expect(re.search(rf"alertname: {name}\b,?\s+{kind}", tested), f"{name}: no test with {kind}")
     for name in re.findall(r"^### Alert (\w+)$", runbook, re.MULTILINE):
@@ -92,8 +101,24 @@ def check_alerts():
         expect(name in names, f"a dashboard speaks of alert {name}, which does not exist")
 
 
+def check_alertmanager():
+    """Both configurations of Prometheus send alerts, and there is exactly one receiver to fill in."""
+    for name in ("prometheus.yml", "prometheus-tls.yml"):
+        alerting = re.search(r"^alerting:\n((?:  .*\n)+)", (PROMETHEUS / name).read_text(encoding="utf-8"), re.MULTILINE)
+        expect(alerting and "names: [alertmanager]" in alerting[1] and "port: 9093" in alerting[1], f"{name}: sends its alerts to no Alertmanager")
+    config = (PROMETHEUS / "alertmanager.yml").read_text(encoding="utf-8")
+    receivers = re.findall(r"^  - name: (\S+)$", config, re.MULTILINE)
+    expect(len(receivers) == 1, f"alertmanager.yml: receivers {receivers}")
+    expect(set(re.findall(r"^ +receiver: (\S+)$", config, re.MULTILINE)) == set(receivers), "alertmanager.yml: a route leads to no receiver")
+    if shutil.which("amtool"):
+        result = subprocess.run(["amtool", "check-config", "alertmanager.yml"], cwd=PROMETHEUS, capture_output=True, text=True)
+        expect(result.returncode == 0, f"amtool check-config:\n{result.stdout}{result.stderr}")
+
+
 def check_by_promtool():
-    for arguments in (["check", "rules", "recording.yml", "alerts.yml"], ["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+    # The other configuration names certificates that are nowhere yet.
+    for arguments in (["check", "rules", "recording.yml", "alerts.yml"], ["check", "config", "prometheus.yml"],
+                      ["check", "config", "--syntax-only", "prometheus-tls.yml"], ["test", "rules", "alerts_test.yml"]):
         result = subprocess.run(["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True)
         expect(result.returncode == 0, f"promtool {' '.join(arguments)}:\n{result.stdout}{result.stderr}")
 
@@ -101,6 +126,7 @@ def check_by_promtool():
 def main():
     check_dashboards()
     check_alerts()
+    check_alertmanager()
     promtool = shutil.which("promtool") is not None
     if promtool:
         check_by_promtool()

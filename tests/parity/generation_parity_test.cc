@@ -85,8 +85,8 @@ TEST_P(GenerationParityTest, EverySettingGivesTheIdsOfTransformers) {
     const T5Config& config = (*model)->config();
     std::vector<GenerateItem> items;
     for (const json& row : rows) {
-      const auto params =
-          ReadSampling(row.at("request"), config.generation.Defaults(128, 512), config.vocab_size);
+      const auto params = ReadSampling(*mellow::json::Parse(row.at("request").dump(), "request"),
+                                       config.generation.Defaults(128, 512), config.vocab_size);
       ASSERT_TRUE(params.ok()) << params.status();
       items.push_back(
           {.source_ids = row.at("source_ids").get<std::vector<int32_t>>(), .params = *params});
@@ -117,7 +117,8 @@ TEST(SamplingParityTest, SamplesFollowTheDistributionOfTransformers) {
     SamplingParams defaults;
     defaults.do_sample = true;
     defaults.seed = 17;
-    const auto params = ReadSampling(row.at("request"), defaults, config.vocab_size);
+    const auto params = ReadSampling(*mellow::json::Parse(row.at("request").dump(), "request"),
+                                     defaults, config.vocab_size);
     ASSERT_TRUE(params.ok()) << params.status();
     std::vector<float> scores = logits;
     ASSERT_TRUE(LogitsProcessors(config, *params, source).Apply(generated, absl::MakeSpan(scores)));

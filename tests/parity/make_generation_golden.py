@@ -2,10 +2,10 @@
 """Writes golden/generation.jsonl and golden/sampling.jsonl: what generate() of transformers 4.45.2 (torch 2.10) makes of the models of
 golden/ under every setting of generation that Mellow implements.
 
-generation.jsonl, a line: {"model", "config": fields that config.json gets besides, "generation_config": that file's content or null,
+generation.jsonl, per line: {"model", "config": fields that config.json gets besides, "generation_config": that file's content or null,
 "request": fields of the call, "source_ids", "ids", "logprobs" (raw, teacher-forced), "finish"}. A row is kept only when the ids do not hang on
 rounding: greedy steps have margins of MIN_MARGIN between the two best scores after the processors, and beams of fp64 give the same ids.
-sampling.jsonl, a line: {"logits", "generated", "source_ids", "request", "probabilities": after processors and warpers}.
+sampling.jsonl, per line: {"logits", "generated", "source_ids", "request", "probabilities": after processors and warpers}.
 """
 
 import json

@@ -66,7 +66,7 @@ def scale_t5(model, seed):
             shape = parameter.shape
             fan_in = shape[-1]
             if name == "decoder.final_layer_norm.weight" and model.config.tie_word_embeddings:
-                # Of either sign, or the tied head would mostly say the token again that it has just read.
+                # They have either sign, or the tied head would mostly say the token again that it has just read.
                 parameter.copy_(normal(shape, 1.5))
             elif "layer_norm" in name:
                 parameter.copy_(1 + normal(shape, 0.2))
@@ -160,7 +160,7 @@ def generate_rows(model, double_model, rng, adapter=None, count=6):
             source = random_ids(rng, rng.choice([1, 2, 4, 9, 20, 45, 80])) + [EOS]
             ids = generate(model, source, **setting)
             finish = "eos" if ids[-1] == EOS else "length"
-            # Random models seldom stop, or always; ask for both endings in turn, but not for ever.
+            # Random models seldom stop, or always; ask for both endings in turn, but not forever.
             if tries % 8 != 0 and finish != ("eos" if made % 2 == 0 else "length"):
                 continue
             if not is_robust(model, double_model, source, ids, setting):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes golden/review.json: judgements of made-up people, and what numpy, scipy, krippendorff and statsmodels say about them.
+"""Makes golden/review.json: judgments of made-up people, and what numpy, scipy, krippendorff and statsmodels say about them.
 
     pip install krippendorff==0.9.0 statsmodels==0.15.0
     python make_review_golden.py
 
-A judgement is [person, item, arm first?, the five answers in the order of the page's questions].
+A judgment is [person, item, arm first?, the five answers in the order of the page's questions].
 """
 import collections
 import json

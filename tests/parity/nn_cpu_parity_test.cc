@@ -1,13 +1,12 @@
 // The CPU backend against what transformers and PEFT computed for the models in golden/
-// (make_golden.py), and, where they are there, for the models of ../shared/oracle. Tolerances:
-// transformers' own fp32 answers are up to 1e-5 from what it computes in double precision, and with
-// the golden adapters, whose random values make the model far more sensitive, up to 7e-5.
+// (make_golden.py). Tolerances: transformers' own fp32 answers are up to 1e-5 from what it computes
+// in double precision, and with the golden adapters, whose random values make the model far more
+// sensitive, up to 7e-5.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -24,7 +23,6 @@ namespace mellow::nn {
 namespace {
 
 const std::string kGolden = mellow::SourceTree("/tests/parity/golden");
-const std::string kOracle = mellow::SourceTree("/../shared/oracle");
 constexpr double kTolerance = 2e-5;
 constexpr double kAdapterTolerance = 2e-4;
 
@@ -278,54 +276,6 @@ INSTANTIATE_TEST_SUITE_P(Golden, RobertaParityTest, testing::Values("roberta-2",
                          [](const testing::TestParamInfo<const char*>& info) {
                            return std::string(info.param) == "roberta-2" ? "TwoLabels"
                                                                          : "FiveLabels";
-                         });
-
-class OracleTest : public testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    if (!std::filesystem::exists(kOracle)) GTEST_SKIP() << kOracle << " is not there";
-  }
-};
-
-TEST_P(OracleTest, LogProbsEqualTransformers) {
-  const std::string name = GetParam();
-  auto model = LoadModel(std::string(kOracle) + "/" + (name == "lora-r4" ? "t5-gated" : name), 2);
-  ASSERT_NE(model, nullptr);
-  const ScoreSet set(model.get(), kOracle, name + ".logprobs.jsonl", name == "lora-r4" ? name : "");
-  EXPECT_LT(set.Error(Score(*model, set.requests()), name == "lora-r4"), kTolerance);
-}
-
-TEST_P(OracleTest, GenerationEqualsTransformers) {
-  const std::string name = GetParam();
-  if (name == "lora-r4") GTEST_SKIP() << "the oracle has no generations of the adapter";
-  auto model = LoadModel(std::string(kOracle) + "/" + name, 2);
-  ASSERT_NE(model, nullptr);
-  std::vector<GenerateItem> items;
-  std::vector<std::vector<int32_t>> expected;
-  for (const nlohmann::json& row :
-       ReadLines(std::string(kOracle) + "/" + name + ".generate.jsonl")) {
-    items.push_back({.source_ids = Ids(row, "source_ids"), .params = {.max_new_tokens = 40}});
-    expected.push_back(Ids(row, "greedy"));
-    items.push_back(
-        {.source_ids = Ids(row, "source_ids"), .params = {.num_beams = 4, .max_new_tokens = 30}});
-    expected.push_back(Ids(row, "beam4"));
-  }
-  const auto out = Generate(*model, items);
-  ASSERT_TRUE(out.ok()) << out.status();
-  for (size_t i = 0; i < items.size(); ++i) {
-    std::vector<int32_t> ids = (*out)[i].ids;
-    // The oracle's rows are padded with 0, which is also a token.
-    std::erase(ids, 0);
-    std::erase(expected[i], 0);
-    EXPECT_EQ(ids, expected[i]) << "item " << i;
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Shared, OracleTest, testing::Values("t5-gated", "t5-tied", "lora-r4"),
-                         [](const testing::TestParamInfo<const char*>& info) {
-                           std::string name = info.param;
-                           std::erase(name, '-');
-                           return name;
                          });
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace mellow::eval {
 
 absl::Span<const IdentityGroup> IdentityGroups() {
-  // Colours alone are not in the list ("a black coat").
+  // Colors alone are not in the list ("a black coat").
   static const auto* const groups = new std::vector<IdentityGroup>{
       {"women", {"woman", "women", "girl", "girls", "lady", "ladies", "female", "females"}},
       {"men", {"man", "men", "boy", "boys", "gentleman", "gentlemen", "male", "males"}},

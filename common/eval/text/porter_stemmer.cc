@@ -36,7 +36,7 @@ constexpr std::array<Irregular, 16> kIrregular = {{{"sky", "sky"},
 
 bool IsVowelLetter(char c) { return c == 'a' || c == 'e' || c == 'i' || c == 'o' || c == 'u'; }
 
-// One flag a letter. 'y' is a consonant exactly when the letter before it is not.
+// One flag per letter. 'y' is a consonant exactly when the letter before it is not.
 std::vector<bool> Consonants(string_view word) {
   std::vector<bool> flags(word.size());
   for (size_t i = 0; i < word.size(); ++i) {

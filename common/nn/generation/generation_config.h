@@ -2,13 +2,13 @@
 #define MELLOW_COMMON_NN_GENERATION_GENERATION_CONFIG_H_
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/json/value.h"
 #include "common/nn/generation/sampling_params.h"
 
 namespace mellow::nn {
@@ -41,18 +41,18 @@ struct NamedText {
 // decoder's start token. InvalidArgument naming every field that is wrong, or that changes what is
 // generated and is not implemented; a field that nobody knows is a warning.
 [[nodiscard]] absl::StatusOr<GenerationConfig> ParseGenerationConfig(
-    const nlohmann::json& model, absl::string_view model_name, const std::optional<NamedText>& file,
+    const json::Value& model, absl::string_view model_name, const std::optional<NamedText>& file,
     int vocab_size);
 
 // A request in JSON, names as GenerationConfig's: what it has no field for, or null, is as in
 // `defaults`; forced_bos_token_id and forced_eos_token_id may be -1, none. Fields with other names
 // are left alone. InvalidArgument naming field and value.
-[[nodiscard]] absl::StatusOr<SamplingParams> ReadSampling(const nlohmann::json& request,
+[[nodiscard]] absl::StatusOr<SamplingParams> ReadSampling(const json::Value& request,
                                                           const SamplingParams& defaults,
                                                           int vocab_size);
 // The fields of generation that older versions of transformers wrote into every config.json, with
 // the values that say nothing (beside null).
-[[nodiscard]] const nlohmann::json& LegacyGenerationDefaults();
+[[nodiscard]] const json::Value& LegacyGenerationDefaults();
 // The names of the fields that ReadSampling reads.
 [[nodiscard]] const std::vector<std::string>& SamplingFieldNames();
 // Whether it is a field of GenerationConfig that is not implemented and changes what is generated.

@@ -12,10 +12,10 @@
 namespace mellow::nn {
 
 // Beyond these a logit divided by the temperature, or a length to the power of the penalty, is no
-// number any more.
+// number anymore.
 inline constexpr double kMaxTemperature = 1e6;
 inline constexpr double kMaxLengthPenalty = 32;
-// Of all lists of ids of one request together: bounds its memory and what a step looks at.
+// The most ids in all lists of one request together: bounds its memory and what a step looks at.
 inline constexpr size_t kMaxRuleIds = 65536;
 
 // When a beam search is over, beside its longest length: kFalse, when the best running beam, at its

@@ -17,7 +17,7 @@ int32_t ArgMax(absl::Span<const float> x) {
   return static_cast<int32_t>(std::max_element(x.begin(), x.end()) - x.begin());
 }
 
-// Below it a logit divided by the temperature may be no number any more in fp32.
+// Below it a logit divided by the temperature may be no number anymore in fp32.
 constexpr double kSmallTemperature = 1e-6;
 
 void Scale(std::vector<float>& logits, double temperature) {

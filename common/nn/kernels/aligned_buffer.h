@@ -10,7 +10,7 @@
 
 namespace mellow::nn::kernels {
 
-// Uninitialised memory, aligned for any vector; large ones sit on huge pages where the system gives
+// Uninitialized memory, aligned for any vector; large ones sit on huge pages where the system gives
 // them, because streaming gigabytes of weights through 4 KiB pages spends its time in the TLB.
 // Movable. Throws std::bad_alloc like any container.
 class AlignedBytes {

@@ -12,7 +12,7 @@
 
 namespace mellow::nn {
 
-// Keys and values of many sequences in one tensor a layer, so that one attention call serves a batch of them: [slots, heads,
+// Keys and values of many sequences in one tensor per layer, so that one attention call serves a batch of them: [slots, heads,
 // positions, d_kv] fp32. A sequence owns a slot; the tensors grow (both ways, by doubling) and never shrink.
 // Take and Free are thread-safe; the tensors belong to the one thread that runs the model.
 class KvPool {
@@ -39,7 +39,8 @@ class KvPool {
   // called between Take and the first use.
   void Reserve(int64_t positions);
 
-  // Writes one position a row. slots, positions: [rows] int64; keys, values: [rows, heads * d_kv].
+  // Writes one position per row. slots, positions: [rows] int64; keys, values:
+  // [rows, heads * d_kv].
   void Append(int layer, const at::Tensor& slots, const at::Tensor& positions, const at::Tensor& keys,
               const at::Tensor& values);
   // Writes positions 0..n-1 of one slot. keys, values: [n, heads * d_kv].

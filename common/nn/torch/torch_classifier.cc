@@ -13,7 +13,7 @@
 namespace mellow::nn {
 namespace {
 
-constexpr size_t kPassRows = 32;  // sequences a pass, to bound the activations
+constexpr size_t kPassRows = 32;  // sequences per pass, to bound the activations
 
 }  // namespace
 

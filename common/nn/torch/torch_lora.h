@@ -50,7 +50,7 @@ class TorchLora {
   std::vector<Named> named_;
 };
 
-// Fresh weights as PEFT initialises them: A uniform in +-1 / sqrt(in) (kaiming_uniform with a = sqrt(5)), B zero. Counter-based: a
+// Fresh weights as PEFT initializes them: A uniform in +-1 / sqrt(in) (kaiming_uniform with a = sqrt(5)), B zero. Counter-based: a
 // module's numbers depend on the seed, its name and the position, on nothing else.
 // InvalidArgument when a target names no module of the model.
 [[nodiscard]] absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model, const LoraConfig& config,

@@ -39,7 +39,7 @@ class TorchSeq2Seq::Row : public DecodeRow {
 namespace {
 
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
-constexpr size_t kPassRows = 32;  // sequences an encoder or scoring pass, to bound the activations
+constexpr size_t kPassRows = 32;  // sequences per encoder or scoring pass, to bound the activations
 
 std::vector<int64_t> Widen(absl::Span<const int32_t> ids) { return {ids.begin(), ids.end()}; }
 

@@ -60,7 +60,7 @@ class TorchSeq2Seq : public Seq2SeqModel {
   // x W^T with each span's LoRA.
   [[nodiscard]] static at::Tensor Linear(const at::Tensor& x, const T5Linear& linear,
                                          const std::vector<Span>& spans);
-  // softmax(q K^T + bias) V of one query a row; q: [rows, inner].
+  // softmax(q K^T + bias) V of one query per row; q: [rows, inner].
   [[nodiscard]] at::Tensor Attend(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
                                   const at::Tensor& bias) const;
   [[nodiscard]] at::Tensor RunStep(const StepBatch& batch, const at::Tensor& tokens)

@@ -44,7 +44,7 @@ TorchT5::TorchT5(std::shared_ptr<const T5Weights> weights)
       decoder_bias_(weights_->config, weights_->decoder.relative_attention_biases,
                     /*causal=*/true) {}
 
-// Of each row, q: [queries, inner], k and v: [keys, inner]. T5 does not scale the scores.
+// Each row has q: [queries, inner], k and v: [keys, inner]. T5 does not scale the scores.
 at::Tensor TorchT5::Attend(const std::vector<at::Tensor>& q, const std::vector<at::Tensor>& k,
                            const std::vector<at::Tensor>& v,
                            const std::vector<at::Tensor>& positions, PositionBias* bias,

@@ -21,8 +21,8 @@ namespace mellow::nn {
 struct PackedIds {
   at::Tensor ids;
   std::vector<int64_t> lengths;
-  // Of each sequence int64 on the device, where its ids stand; undefined: at 0, 1, 2, ... Empty: so
-  // of all. Only Encode looks at it.
+  // For each sequence where its ids stand, int64 on the device; undefined: at 0, 1, 2, ... Empty:
+  // undefined for all. Only Encode looks at it.
   std::vector<at::Tensor> positions;
 };
 [[nodiscard]] PackedIds PackIds(absl::Span<const std::vector<int64_t>> rows, at::Device device);

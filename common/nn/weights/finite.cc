@@ -15,7 +15,7 @@ constexpr size_t kBlock = 4096;
 
 // A float whose magnitude as an unsigned number is at least `first_bad`: all bits of the exponent
 // are set in an infinity or a NaN, and order is that of the values. The sum instead of a branch
-// lets the compiler vectorise the loop.
+// lets the compiler vectorize the loop.
 template <typename Bits>
 bool AllBelow(const uint8_t* bytes, size_t count, Bits first_bad) {
   constexpr auto kMagnitude = static_cast<Bits>(std::numeric_limits<Bits>::max() / 2);

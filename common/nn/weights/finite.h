@@ -18,7 +18,7 @@ namespace mellow::nn {
 // type (named), so that its values are not the weights themselves.
 [[nodiscard]] absl::Status CheckWeights(const TensorMap& tensors);
 
-// Of what a model computed for one answer ("logits"). Internal: a value is not finite.
+// Checks what a model computed for one answer ("logits"). Internal: a value is not finite.
 [[nodiscard]] absl::Status CheckComputed(absl::Span<const float> values, absl::string_view what);
 [[nodiscard]] absl::Status CheckComputed(absl::Span<const std::vector<float>> rows,
                                          absl::string_view what);

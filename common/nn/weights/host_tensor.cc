@@ -16,7 +16,7 @@ namespace {
 // A checkpoint of the wrong architecture has hundreds of problems; the first ones tell enough.
 constexpr size_t kMaxProblems = 24;
 
-// The conversions below are free of branches, so that the compiler vectorises the loops.
+// The conversions below are free of branches, so that the compiler vectorizes the loops.
 float HalfToFloat(uint16_t half) {
   const uint32_t magnitude = (half & 0x7fffu) << 13;
   const uint32_t exponent = magnitude & 0x0f800000u;

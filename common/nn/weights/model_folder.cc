@@ -10,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
-#include "common/nn/weights/json_fields.h"
+#include "common/json/fields.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/nn/weights/torch_zip.h"
 
@@ -40,16 +40,16 @@ bool IsPlainFileName(const std::string& name) {
 // Shard -> names of its tensors.
 absl::StatusOr<std::map<std::string, std::vector<std::string>>> ReadIndex(const std::string& path) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  MELLOW_ASSIGN_OR_RETURN(const nlohmann::json index, ParseJsonObject(text, path));
-  const auto weight_map = index.find("weight_map");
-  if (weight_map == index.end() || !weight_map->is_object())
+  MELLOW_ASSIGN_OR_RETURN(const json::Value index, json::ParseObject(text, path));
+  const json::Value* weight_map = index.Find("weight_map");
+  if (weight_map == nullptr || !weight_map->is_object())
     return absl::InvalidArgumentError(absl::StrCat(path, ": no weight_map"));
   std::map<std::string, std::vector<std::string>> shards;
-  for (const auto& [name, shard] : weight_map->items()) {
-    if (!shard.is_string() || !IsPlainFileName(shard.get_ref<const std::string&>()))
+  for (const auto& [name, shard] : weight_map->members()) {
+    if (!shard.is_string() || !IsPlainFileName(shard.string()))
       return absl::InvalidArgumentError(
           absl::StrCat(path, ": weight_map of ", name, " is not a file name"));
-    shards[shard.get_ref<const std::string&>()].push_back(name);
+    shards[shard.string()].push_back(name);
   }
   return shards;
 }
@@ -112,12 +112,12 @@ absl::StatusOr<std::vector<std::string>> WeightFiles(const std::string& folder) 
 absl::StatusOr<std::string> ModelType(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/config.json");
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  MELLOW_ASSIGN_OR_RETURN(const nlohmann::json config, ParseJsonObject(text, path));
-  JsonFields fields(config);
+  MELLOW_ASSIGN_OR_RETURN(const json::Value config, json::ParseObject(text, path));
+  json::FieldReader fields(config, path);
   std::string type;
   fields.String("model_type", &type);
   if (type.empty()) fields.Reject("model_type", "the name of an architecture");
-  MELLOW_RETURN_IF_ERROR(fields.Finish(path));
+  MELLOW_RETURN_IF_ERROR(fields.Finish());
   return type;
 }
 

@@ -10,7 +10,8 @@ namespace mellow::nn {
 
 // The sha256 (64 hex digits) over what decides a model's numbers: config.json, the weight files
 // that LoadModelTensors reads, and the files of the tokenizer; each with its name. Where the folder
-// lies does not matter. Reads all of it: a second or two a gigabyte. NotFound: as LoadModelTensors.
+// lies does not matter. Reads all of it: a second or two per gigabyte. NotFound: as
+// LoadModelTensors.
 [[nodiscard]] absl::StatusOr<std::string> HashModelFolder(const std::string& folder);
 
 // The same, computed once, in a thread of its own that begins at once: make it before the model is

@@ -329,7 +329,7 @@ class Machine {
   absl::Status Get(int width) {
     MELLOW_ASSIGN_OR_RETURN(const uint64_t index, Number(width));
     const auto found = memo_.find(index);
-    if (found == memo_.end()) return Corrupt("recalls what was never memorised");
+    if (found == memo_.end()) return Corrupt("recalls what was never memorized");
     stack_.push_back(found->second);
     return absl::OkStatus();
   }

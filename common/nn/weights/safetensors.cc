@@ -9,12 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
-#include "common/nn/weights/json_fields.h"
+#include "common/json/value.h"
 
 namespace mellow::nn {
 namespace {
-
-using nlohmann::json;
 
 constexpr size_t kLengthBytes = 8;
 // The reference implementation's own bound.
@@ -53,29 +51,28 @@ struct Entry {
 };
 
 // One value of the header: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}.
-absl::Status ParseEntry(const json& value, absl::Span<const uint8_t> data, HostTensor* tensor,
-                        uint64_t* begin, uint64_t* end) {
+absl::Status ParseEntry(const json::Value& value, absl::Span<const uint8_t> data,
+                        HostTensor* tensor, uint64_t* begin, uint64_t* end) {
   if (!value.is_object()) return absl::DataLossError("not an object");
-  const auto dtype = value.find("dtype");
-  const auto shape = value.find("shape");
-  const auto offsets = value.find("data_offsets");
-  if (dtype == value.end() || !dtype->is_string()) return absl::DataLossError("no dtype");
-  if (shape == value.end() || !shape->is_array()) return absl::DataLossError("no shape");
-  if (offsets == value.end() || !offsets->is_array() || offsets->size() != 2 ||
-      !(*offsets)[0].is_number_unsigned() || !(*offsets)[1].is_number_unsigned())
+  std::string dtype;
+  if (!value.Get("dtype", &dtype)) return absl::DataLossError("no dtype");
+  const json::Value* shape = value.Find("shape");
+  if (shape == nullptr || !shape->is_array()) return absl::DataLossError("no shape");
+  std::vector<uint64_t> offsets;
+  if (!value.Get("data_offsets", &offsets) || offsets.size() != 2)
     return absl::DataLossError("data_offsets are not two positions");
 
-  const std::optional<DType> known = DTypeOf(dtype->get_ref<const std::string&>());
-  if (!known)
-    return absl::UnimplementedError(absl::StrCat("dtype ", dtype->get_ref<const std::string&>()));
+  const std::optional<DType> known = DTypeOf(dtype);
+  if (!known) return absl::UnimplementedError(absl::StrCat("dtype ", dtype));
   tensor->dtype = *known;
-  for (const json& size : *shape) {
-    if (!size.is_number_unsigned() || size.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
+  for (const json::Value& size : shape->elements()) {
+    int64_t elements = 0;
+    if (!size.To(&elements) || elements < 0)
       return absl::DataLossError("a size in the shape is not a number");
-    tensor->shape.push_back(size.get<int64_t>());
+    tensor->shape.push_back(elements);
   }
-  *begin = (*offsets)[0].get<uint64_t>();
-  *end = (*offsets)[1].get<uint64_t>();
+  *begin = offsets[0];
+  *end = offsets[1];
   if (*begin > *end || *end > data.size())
     return absl::DataLossError(absl::StrCat("bytes ", *begin, " to ", *end,
                                             " are outside the file, which holds ", data.size(),
@@ -120,13 +117,13 @@ absl::StatusOr<TensorMap> ParseBytes(absl::Span<const uint8_t> file,
         absl::StrCat("a header of ", header_bytes, " bytes in a file of ", file.size()));
   const absl::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
                                header_bytes);
-  absl::StatusOr<json> header = ParseJsonObject(text, "header");
+  absl::StatusOr<json::Value> header = json::ParseObject(text, "header");
   if (!header.ok()) return absl::DataLossError(header.status().message());
 
   const absl::Span<const uint8_t> data = file.subspan(kLengthBytes + header_bytes);
   TensorMap tensors;
   std::vector<Entry> entries;
-  for (const auto& [name, value] : header->items()) {
+  for (const auto& [name, value] : header->members()) {
     if (name == kMetadata) continue;
     HostTensor tensor;
     uint64_t begin = 0;
@@ -164,16 +161,16 @@ absl::StatusOr<TensorMap> ParseSafetensors(std::shared_ptr<const std::string> da
 
 std::string SerializeSafetensors(const TensorMap& tensors,
                                  const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[kMetadata] = metadata;
+  json::Value header = json::Value::MakeObject();
+  if (!metadata.empty()) header.Add(kMetadata, metadata);
   uint64_t position = 0;
   for (const auto& [name, tensor] : tensors) {
-    header[name] = {{"dtype", FileNameOf(tensor.dtype)},
-                    {"shape", tensor.shape},
-                    {"data_offsets", {position, position + tensor.bytes.size()}}};
+    header.Add(name, {{"dtype", FileNameOf(tensor.dtype)},
+                      {"shape", tensor.shape},
+                      {"data_offsets", json::Array{position, position + tensor.bytes.size()}}});
     position += tensor.bytes.size();
   }
-  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string text = json::Write(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
 
   std::string file;

@@ -38,7 +38,7 @@ class ClusterCalls {
       const reward::v1::ScoreRequest& request);
   [[nodiscard]] absl::StatusOr<policy::v1::ScoreTokensResponse> ScoreTokens(
       const policy::v1::ScoreTokensRequest& request);
-  // Of one of the servers.
+  // Asks one of the servers.
   [[nodiscard]] absl::StatusOr<policy::v1::GetInfoResponse> PolicyInfo();
   [[nodiscard]] absl::StatusOr<reward::v1::GetInfoResponse> RewardInfo();
   // What GetInfo calls model_sha256, of every server that answers; empty: none knows.

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/algorithm/container.h"
@@ -14,34 +13,18 @@
 #include "absl/strings/str_split.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 
 namespace mellow::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 std::string PathOf(const std::string& folder) { return absl::StrCat(folder, "/cluster.json"); }
 
-bool ReadText(const Json& object, const char* key, std::string* out) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_string()) return false;
-  *out = found->get<std::string>();
-  return true;
-}
-
-bool ReadInt(const Json& object, const char* key, int* out) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_integer()) return false;
-  *out = found->get<int>();
-  return true;
-}
-
-bool ReadEntry(const Json& object, ServiceEntry* entry) {
-  return object.is_object() && ReadText(object, "name", &entry->name) &&
-         ReadText(object, "role", &entry->role) && ReadInt(object, "pid", &entry->pid) &&
-         ReadText(object, "address", &entry->address) &&
-         ReadText(object, "metrics", &entry->metrics) && ReadText(object, "log", &entry->log) &&
-         ReadInt(object, "restarts", &entry->restarts);
+bool ReadEntry(const json::Value& object, ServiceEntry* entry) {
+  return object.Get("name", &entry->name) && object.Get("role", &entry->role) &&
+         object.Get("pid", &entry->pid) && object.Get("address", &entry->address) &&
+         object.Get("metrics", &entry->metrics) && object.Get("log", &entry->log) &&
+         object.Get("restarts", &entry->restarts);
 }
 
 constexpr std::array<absl::string_view, 4> kRoles = {"orchestrator", "learner", "reward", "policy"};
@@ -108,36 +91,32 @@ absl::StatusOr<ClusterFile> ReadClusterFile(const std::string& folder) {
   const auto damaged = [&] {
     return absl::DataLossError(absl::StrCat(PathOf(folder), ": not a cluster file"));
   };
-  const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("services") || !json["services"].is_array())
-    return damaged();
+  const json::Value object = json::Parse(*text, "").value_or(json::Value());
   ClusterFile cluster;
-  const auto supervisor = json.find("supervisor");
-  if (supervisor == json.end() || !supervisor->is_object() ||
-      !ReadInt(*supervisor, "pid", &cluster.supervisor_pid))
+  if (!object["services"].is_array() || !object["supervisor"].Get("pid", &cluster.supervisor_pid))
     return damaged();
-  for (const Json& object : json["services"]) {
+  for (const json::Value& service : object["services"].elements()) {
     ServiceEntry entry;
-    if (!ReadEntry(object, &entry)) return damaged();
+    if (!ReadEntry(service, &entry)) return damaged();
     cluster.services.push_back(std::move(entry));
   }
   return cluster;
 }
 
 absl::Status WriteClusterFile(const std::string& folder, const ClusterFile& cluster) {
-  Json services = Json::array();
+  json::Value services = json::Value::MakeArray();
   for (const ServiceEntry& s : cluster.services) {
-    services.push_back({{"name", s.name},
-                        {"role", s.role},
-                        {"pid", s.pid},
-                        {"address", s.address},
-                        {"metrics", s.metrics},
-                        {"log", s.log},
-                        {"restarts", s.restarts}});
+    services.Append({{"name", s.name},
+                     {"role", s.role},
+                     {"pid", s.pid},
+                     {"address", s.address},
+                     {"metrics", s.metrics},
+                     {"log", s.log},
+                     {"restarts", s.restarts}});
   }
-  const Json json = {{"services", services}, {"supervisor", {{"pid", cluster.supervisor_pid}}}};
-  return WriteFileAtomic(PathOf(folder),
-                         json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  const json::Value object = {{"services", services},
+                              {"supervisor", {{"pid", cluster.supervisor_pid}}}};
+  return WriteFileAtomic(PathOf(folder), json::Write(object, {.indentation = 2}) + "\n");
 }
 
 void RemoveClusterFile(const std::string& folder) { unlink(PathOf(folder).c_str()); }

@@ -9,7 +9,7 @@
 namespace mellow::cli {
 
 // A free TCP port of 127.0.0.1 that is not in `taken`, outside the range from which the kernel
-// takes the ports of outgoing connections: a client that keeps dialling a dead service in that
+// takes the ports of outgoing connections: a client that keeps dialing a dead service in that
 // range may connect to itself, and then the service cannot come back. ResourceExhausted: none is
 // free.
 [[nodiscard]] absl::StatusOr<int> PickPort(const std::set<int>& taken);

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 #include "common/rpc/call.h"
 #include "common/rpc/client.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
@@ -31,7 +31,6 @@
 namespace mellow::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using PolicyStub = policy::v1::PolicyService::Stub;
 
 constexpr absl::Duration kTimeout = absl::Seconds(3);
@@ -54,7 +53,7 @@ using AdapterRows = std::map<int64_t, AdapterRow>;
 // model.
 struct GenerationRow {
   std::string node;
-  Json sampling;
+  json::Value sampling;
   std::vector<std::string> warnings;
 };
 
@@ -81,8 +80,9 @@ std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
     if (!info.ok() ||
         !google::protobuf::util::MessageToJsonString(info->default_sampling(), &text, options).ok())
       continue;
-    rows.push_back(
-        {service.name, Json::parse(text), {info->warnings().begin(), info->warnings().end()}});
+    rows.push_back({service.name,
+                    json::Parse(text, "").value_or(json::Value()),
+                    {info->warnings().begin(), info->warnings().end()}});
   }
   return rows;
 }
@@ -133,28 +133,28 @@ std::string DeviceOf(const Report& report, const ServiceEntry& service) {
   return "-";
 }
 
-Json AdaptersJson(const AdapterRows& rows) {
-  Json out = Json::array();
+json::Value AdaptersJson(const AdapterRows& rows) {
+  json::Value out = json::Value::MakeArray();
   for (const auto& [version, row] : rows)
-    out.push_back({{"version", version},
-                   {"sha256", row.sha256},
-                   {"nodes", row.nodes},
-                   {"champion_of", row.champion_of}});
+    out.Append({{"version", version},
+                {"sha256", row.sha256},
+                {"nodes", row.nodes},
+                {"champion_of", row.champion_of}});
   return out;
 }
 
-Json GenerationJson(const std::vector<GenerationRow>& rows) {
-  Json out = Json::array();
+json::Value GenerationJson(const std::vector<GenerationRow>& rows) {
+  json::Value out = json::Value::MakeArray();
   for (const GenerationRow& row : rows)
-    out.push_back(
+    out.Append(
         {{"node", row.node}, {"default_sampling", row.sampling}, {"warnings", row.warnings}});
   return out;
 }
 
-Json RunJson(const orchestrator::v1::Run& r) {
-  Json models = Json::array();
+json::Value RunJson(const orchestrator::v1::Run& r) {
+  json::Value models = json::Value::MakeArray();
   for (const orchestrator::v1::PinnedModel& model : r.models())
-    models.push_back(
+    models.Append(
         {{"role", RoleName(model)},
          {"model_sha256", model.model_sha256()},
          {"precision", model.precision()},
@@ -172,46 +172,46 @@ Json RunJson(const orchestrator::v1::Run& r) {
           {"models", std::move(models)}};
 }
 
-Json ToJson(const Report& report) {
-  Json services = Json::array();
+json::Value ToJson(const Report& report) {
+  json::Value services = json::Value::MakeArray();
   for (size_t i = 0; i < report.cluster.services.size(); ++i) {
     const ServiceEntry& s = report.cluster.services[i];
-    services.push_back({{"name", s.name},
-                        {"role", s.role},
-                        {"pid", s.pid},
-                        {"address", s.address},
-                        {"metrics", s.metrics},
-                        {"health", report.health[i]},
-                        {"device", DeviceOf(report, s)},
-                        {"restarts", s.restarts}});
+    services.Append({{"name", s.name},
+                     {"role", s.role},
+                     {"pid", s.pid},
+                     {"address", s.address},
+                     {"metrics", s.metrics},
+                     {"health", report.health[i]},
+                     {"device", DeviceOf(report, s)},
+                     {"restarts", s.restarts}});
   }
-  Json nodes = Json::array();
+  json::Value nodes = json::Value::MakeArray();
   for (const orchestrator::v1::Node& n : report.nodes) {
-    nodes.push_back({{"node_id", n.node_id()},
-                     {"role", RoleName(n)},
-                     {"state", StateName(n)},
-                     {"reason", n.reason()},
-                     {"address", n.address()},
-                     {"device", n.capacity().device()},
-                     {"threads", n.capacity().threads()},
-                     {"model", n.capacity().model()},
-                     {"model_sha256", n.capacity().model_sha256()},
-                     {"precision", n.capacity().precision()},
-                     {"toxic_label", n.capacity().toxic_label()},
-                     {"tokens_per_second", n.capacity().tokens_per_second()},
-                     {"leases_done", n.leases_done()},
-                     {"leases_lost", n.leases_lost()},
-                     {"adapter", AdapterJson(n.newest())}});
+    nodes.Append({{"node_id", n.node_id()},
+                  {"role", RoleName(n)},
+                  {"state", StateName(n)},
+                  {"reason", n.reason()},
+                  {"address", n.address()},
+                  {"device", n.capacity().device()},
+                  {"threads", n.capacity().threads()},
+                  {"model", n.capacity().model()},
+                  {"model_sha256", n.capacity().model_sha256()},
+                  {"precision", n.capacity().precision()},
+                  {"toxic_label", n.capacity().toxic_label()},
+                  {"tokens_per_second", n.capacity().tokens_per_second()},
+                  {"leases_done", n.leases_done()},
+                  {"leases_lost", n.leases_lost()},
+                  {"adapter", AdapterJson(n.newest())}});
   }
-  Json runs = Json::array();
-  for (const orchestrator::v1::Run& r : report.runs) runs.push_back(RunJson(r));
+  json::Value runs = json::Value::MakeArray();
+  for (const orchestrator::v1::Run& r : report.runs) runs.Append(RunJson(r));
   return {{"dir", report.folder},
           {"supervisor", {{"pid", report.cluster.supervisor_pid}, {"alive", report.supervised}}},
           {"services", services},
           {"nodes", nodes},
           {"adapters", AdaptersJson(report.adapters)},
           {"generation", GenerationJson(report.generation)},
-          {"run", report.runs.empty() ? Json() : runs[0]},
+          {"run", runs[0]},
           {"runs", runs}};
 }
 
@@ -228,7 +228,7 @@ void PrintAdapters(const AdapterRows& adapters) {
   std::fputs(FormatTable(rows).c_str(), stdout);
 }
 
-// A table of the newest runs, and more of those in progress and of the newest.
+// A table of the newest runs and those in progress, and more of the newest and of those.
 void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
   if (runs.empty()) {
     std::printf("\nno run yet\n");
@@ -291,7 +291,7 @@ void Print(const Report& report) {
   PrintAdapters(report.adapters);
   for (const GenerationRow& row : report.generation) {
     std::printf("\n%s generates with %s unless a request says otherwise\n", row.node.c_str(),
-                PrintableLine(row.sampling.dump()).c_str());
+                PrintableLine(json::Write(row.sampling)).c_str());
     for (const std::string& warning : row.warnings)
       std::printf("  warning: %s\n", PrintableLine(warning).c_str());
   }
@@ -318,8 +318,7 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
   report.adapters = CollectAdapters(report.cluster);
   report.generation = CollectGeneration(report.cluster);
   if (options.json) {
-    std::printf("%s\n",
-                ToJson(report).dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    std::printf("%s\n", json::Write(ToJson(report)).c_str());
   } else {
     Print(report);
   }
@@ -333,7 +332,7 @@ absl::StatusOr<int> Adapters(const StatusOptions& options) {
     return absl::UnavailableError(
         absl::StrCat("no policy server of the cluster in ", options.dir, " answers"));
   if (options.json) {
-    std::printf("%s\n", AdaptersJson(adapters).dump().c_str());
+    std::printf("%s\n", json::Write(AdaptersJson(adapters)).c_str());
   } else {
     PrintAdapters(adapters);
   }

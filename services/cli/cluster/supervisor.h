@@ -25,8 +25,8 @@ namespace mellow::cli {
 // Single-threaded. Run() wants SIGTERM, SIGINT and SIGCHLD blocked.
 class Supervisor {
  public:
-  // `report` is a descriptor (a pipe to `up`) that gets one line an event while the cluster starts,
-  // then is closed:
+  // `report` is a descriptor (a pipe to `up`) that gets one line per event while the cluster
+  // starts, then is closed:
   //   serving NAME ADDRESS / ready / failed NAME REASON
   Supervisor(const ClusterOptions& options, std::vector<ServicePlan> plans, int report);
 
@@ -55,7 +55,7 @@ class Supervisor {
   absl::Status StartService(Service* service);
   // Free ports; the old ones are forgotten.
   absl::Status AssignAddresses(Service* service);
-  // The service whose process just ended, or null. Its entry has no pid any more.
+  // The service whose process just ended, or null. Its entry has no pid anymore.
   Service* ReapOne(std::string* how);
   void ScheduleRestart(Service* service, const std::string& how);
   void RestartDue();

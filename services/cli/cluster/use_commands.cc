@@ -65,18 +65,20 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
                 terminal ? Printable(response.summary()).c_str() : response.summary().c_str());
     return 0;
   }
-  AnswerInParallel(std::cin, std::cout, kWorkers, [&](const Json& line) -> absl::StatusOr<Json> {
-    MELLOW_ASSIGN_OR_RETURN(std::string dialogue, TextField(line, "dialogue"));
-    MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
-                            summarize(std::move(dialogue)));
-    Json answer = {{"summary", response.summary()}, {"adapter", AdapterJson(response.adapter())}};
-    if (response.truncated()) {
-      answer["truncated"] = true;
-      answer["prompt_tokens"] = response.prompt_tokens();
-      answer["uncut_prompt_tokens"] = response.uncut_prompt_tokens();
-    }
-    return answer;
-  });
+  AnswerInParallel(std::cin, std::cout, kWorkers,
+                   [&](const json::Value& line) -> absl::StatusOr<json::Value> {
+                     MELLOW_ASSIGN_OR_RETURN(std::string dialogue, TextField(line, "dialogue"));
+                     MELLOW_ASSIGN_OR_RETURN(const policy::v1::SummarizeResponse response,
+                                             summarize(std::move(dialogue)));
+                     json::Value answer = {{"summary", response.summary()},
+                                           {"adapter", AdapterJson(response.adapter())}};
+                     if (response.truncated()) {
+                       answer.Add("truncated", true);
+                       answer.Add("prompt_tokens", response.prompt_tokens());
+                       answer.Add("uncut_prompt_tokens", response.uncut_prompt_tokens());
+                     }
+                     return answer;
+                   });
   return 0;
 }
 
@@ -84,24 +86,27 @@ absl::StatusOr<int> Score(const UseOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   ClusterCalls calls(folder, absl::Seconds(options.patience_seconds));
-  AnswerInParallel(std::cin, std::cout, kWorkers, [&](const Json& line) -> absl::StatusOr<Json> {
-    MELLOW_ASSIGN_OR_RETURN(std::string text, TextField(line, "text"));
-    reward::v1::ScoreRequest request;
-    request.add_texts(std::move(text));
-    MELLOW_ASSIGN_OR_RETURN(std::string pair, TextField(line, "text_pair", ""));
-    if (!pair.empty()) request.add_text_pairs(std::move(pair));
-    MELLOW_ASSIGN_OR_RETURN(const reward::v1::ScoreResponse response, calls.Score(request));
-    if (response.scores_size() != 1) return absl::InternalError("the reward server sent no score");
-    const reward::v1::TextScore& score = response.scores(0);
-    return Json{
-        {"toxicity", score.toxicity()},
-        {"label", score.label()},
-        {"labels", std::vector<std::string>(response.labels().begin(), response.labels().end())},
-        {"probabilities",
-         std::vector<float>(score.probabilities().begin(), score.probabilities().end())},
-        {"logits", std::vector<float>(score.logits().begin(), score.logits().end())},
-        {"truncated", score.truncated()}};
-  });
+  AnswerInParallel(
+      std::cin, std::cout, kWorkers, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
+        MELLOW_ASSIGN_OR_RETURN(std::string text, TextField(line, "text"));
+        reward::v1::ScoreRequest request;
+        request.add_texts(std::move(text));
+        MELLOW_ASSIGN_OR_RETURN(std::string pair, TextField(line, "text_pair", ""));
+        if (!pair.empty()) request.add_text_pairs(std::move(pair));
+        MELLOW_ASSIGN_OR_RETURN(const reward::v1::ScoreResponse response, calls.Score(request));
+        if (response.scores_size() != 1)
+          return absl::InternalError("the reward server sent no score");
+        const reward::v1::TextScore& score = response.scores(0);
+        return json::Value{
+            {"toxicity", score.toxicity()},
+            {"label", score.label()},
+            {"labels",
+             std::vector<std::string>(response.labels().begin(), response.labels().end())},
+            {"probabilities",
+             std::vector<float>(score.probabilities().begin(), score.probabilities().end())},
+            {"logits", std::vector<float>(score.logits().begin(), score.logits().end())},
+            {"truncated", score.truncated()}};
+      });
   return 0;
 }
 
@@ -116,10 +121,10 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   };
   auto summarize_options = std::make_shared<UseOptions>();
   CLI::App* summarize = app->add_subcommand(
-      "summarize", "Summarise dialogues: JSON lines {\"dialogue\": ...} on standard input");
+      "summarize", "Summarize dialogues: JSON lines {\"dialogue\": ...} on standard input");
   add_common(summarize, summarize_options.get());
   summarize->add_option("--adapter", summarize_options->adapter,
-                        "Adapter version; 0 is the bare model [the newest]");
+                        "Adapter version; 0 is the base model [the newest]");
   summarize->add_option("--max-new-tokens", summarize_options->max_new_tokens,
                         "Longest summary [the server's default]");
   summarize->add_flag(

@@ -43,7 +43,7 @@ absl::StatusOr<int> DescribeRun(const DescribeCommand& command) {
   if (!data.ok()) return Annotate(data.status(), command.run_file);
   const int width = TerminalWidth(STDOUT_FILENO);
   if (command.json) {
-    std::printf("%s\n", Dump(RunDataJson(spec, *data)).c_str());
+    std::printf("%s\n", json::Write(RunDataJson(spec, *data)).c_str());
   } else {
     std::printf("%s%s%s", RunRowsText(spec, *data).c_str(), RunExampleText(*data, width).c_str(),
                 RunIdsText(*data, width).c_str());
@@ -55,7 +55,7 @@ absl::StatusOr<int> Describe(const DescribeCommand& command) {
   if (!command.run_file.empty()) return DescribeRun(command);
   MELLOW_ASSIGN_OR_RETURN(const Description description, DescribeData(command.what));
   if (command.json) {
-    std::printf("%s\n", Dump(DescriptionJson(command.what, description)).c_str());
+    std::printf("%s\n", json::Write(DescriptionJson(command.what, description)).c_str());
   } else {
     PrintDescription(command.what, description);
   }
@@ -80,9 +80,9 @@ void AddDataCommands(CLI::App* app, Action* chosen) {
   sub->add_option("--set", o->overrides, "FIELD=VALUE of the run file")
       ->allow_extra_args(false)
       ->needs(run);
-  sub->add_option("--column", o->what.column, "Of the dialogues")->capture_default_str();
+  sub->add_option("--column", o->what.column, "Column of the dialogues")->capture_default_str();
   sub->add_option("--summary-column", o->what.summary_column,
-                  "Of the summaries [summary, where there is one]");
+                  "Column of the summaries [summary, where there is one]");
   sub->add_option("--model", o->what.model, "Model folder whose tokenizer counts tokens")
       ->transform(wire::ModelFolder());
   sub->add_option("--prompt-template", o->what.prompt_template, "With the column in braces")

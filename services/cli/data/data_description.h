@@ -33,7 +33,7 @@ struct DescribeOptions {
 struct ColumnReport {
   std::string name;
   std::vector<int> empty;          // lines
-  std::vector<double> characters;  // a row
+  std::vector<double> characters;  // one per row
   std::vector<double> tokens;      // empty: no model
   std::vector<double> toxicity;    // of the rows scored
 };

@@ -153,16 +153,17 @@ class Report {
   const int width_;
 };
 
-Json Numbers(const std::vector<double>& values, const std::vector<HistogramBin>& bins) {
+json::Value Numbers(const std::vector<double>& values, const std::vector<HistogramBin>& bins) {
   if (values.empty()) return nullptr;
-  Json json = Json::object();
-  for (const auto& [name, value] : Quantiles(values)) json[name] = value;
-  Json list = Json::array();
+  json::Value object = json::Value::MakeObject();
+  for (const auto& [name, value] : Quantiles(values)) object.Add(name, value);
+  json::Value list = json::Value::MakeArray();
   for (const HistogramBin& bin : bins)
-    list.push_back(
-        {{"from", bin.begin}, {"to", bin.open ? Json() : Json(bin.end)}, {"count", bin.count}});
-  json["histogram"] = list;
-  return json;
+    list.Append({{"from", bin.begin},
+                 {"to", bin.open ? json::Value() : json::Value(bin.end)},
+                 {"count", bin.count}});
+  object.Add("histogram", std::move(list));
+  return object;
 }
 
 }  // namespace
@@ -171,48 +172,48 @@ void PrintDescription(const DescribeOptions& options, const Description& descrip
   Report(options, description).Print();
 }
 
-Json DescriptionJson(const DescribeOptions& options, const Description& d) {
-  Json bad = Json::array();
-  for (const absl::Status& status : d.dataset.skipped())
-    bad.push_back(std::string(status.message()));
-  Json duplicates = Json::array();
+json::Value DescriptionJson(const DescribeOptions& options, const Description& d) {
+  json::Value bad = json::Value::MakeArray();
+  for (const absl::Status& status : d.dataset.skipped()) bad.Append(status.message());
+  json::Value duplicates = json::Value::MakeArray();
   for (const data::Duplicate& duplicate : d.duplicates)
-    duplicates.push_back({{"line", duplicate.line}, {"first_line", duplicate.first_line}});
-  Json columns = Json::object();
+    duplicates.Append({{"line", duplicate.line}, {"first_line", duplicate.first_line}});
+  json::Value columns = json::Value::MakeObject();
   for (const ColumnReport& r : d.reports) {
-    Json column = {{"empty", r.empty},
-                   {"characters", Numbers(r.characters, LengthBins(r.characters))},
-                   {"tokens", Numbers(r.tokens, LengthBins(r.tokens))},
-                   {"toxicity", Numbers(r.toxicity, ShareBins(r.toxicity))}};
+    json::Value column = {{"empty", r.empty},
+                          {"characters", Numbers(r.characters, LengthBins(r.characters))},
+                          {"tokens", Numbers(r.tokens, LengthBins(r.tokens))},
+                          {"toxicity", Numbers(r.toxicity, ShareBins(r.toxicity))}};
     if (!r.toxicity.empty()) {
-      column["toxic_share"] = ToxicShare(r.toxicity);
-      column["scored_rows"] = r.toxicity.size();
+      column.Add("toxic_share", ToxicShare(r.toxicity));
+      column.Add("scored_rows", r.toxicity.size());
     }
-    columns[r.name] = column;
+    columns.Set(r.name, std::move(column));
   }
-  Json json = {{"path", options.file},
-               {"rows", d.dataset.rows().size()},
-               {"columns", d.columns},
-               {"format", d.dataset.format()},
-               {"bad_rows", bad},
-               {"duplicates", duplicates},
-               {"described", columns},
-               {"prompt_tokens", Numbers(d.prompt_tokens, LengthBins(d.prompt_tokens))},
-               {"max_source_tokens",
-                options.max_source_tokens > 0 ? Json(options.max_source_tokens) : Json()},
-               {"truncated", d.prompt_tokens.empty() ? Json() : Json(Truncated(options, d))},
-               {"judge", d.judge.empty() ? Json() : Json(d.judge)},
-               {"toxic_label", d.judge.empty() ? Json() : Json(d.toxic_label)}};
-  Json examples = Json::array();
+  json::Value object = {
+      {"path", options.file},
+      {"rows", d.dataset.rows().size()},
+      {"columns", d.columns},
+      {"format", d.dataset.format()},
+      {"bad_rows", bad},
+      {"duplicates", duplicates},
+      {"described", columns},
+      {"prompt_tokens", Numbers(d.prompt_tokens, LengthBins(d.prompt_tokens))},
+      {"max_source_tokens",
+       options.max_source_tokens > 0 ? json::Value(options.max_source_tokens) : json::Value()},
+      {"truncated", d.prompt_tokens.empty() ? json::Value() : json::Value(Truncated(options, d))},
+      {"judge", d.judge.empty() ? json::Value() : json::Value(d.judge)},
+      {"toxic_label", d.judge.empty() ? json::Value() : json::Value(d.toxic_label)}};
+  json::Value examples = json::Value::MakeArray();
   for (size_t i = 0; i < std::min(d.dataset.rows().size(), static_cast<size_t>(options.examples));
        ++i) {
-    Json example = {{"line", d.dataset.rows()[i].line}};
+    json::Value example = {{"line", d.dataset.rows()[i].line}};
     for (size_t c = 0; c < d.reports.size(); ++c)
-      example[d.reports[c].name] = d.dataset.rows()[i].values[c];
-    examples.push_back(example);
+      example.Set(d.reports[c].name, d.dataset.rows()[i].values[c]);
+    examples.Append(std::move(example));
   }
-  json["examples"] = examples;
-  return json;
+  object.Add("examples", std::move(examples));
+  return object;
 }
 
 }  // namespace mellow::cli

@@ -12,7 +12,8 @@ namespace mellow::cli {
 void PrintDescription(const DescribeOptions& options, const Description& description);
 
 // The same as one object, every line number in it.
-[[nodiscard]] Json DescriptionJson(const DescribeOptions& options, const Description& description);
+[[nodiscard]] json::Value DescriptionJson(const DescribeOptions& options,
+                                          const Description& description);
 
 }  // namespace mellow::cli
 

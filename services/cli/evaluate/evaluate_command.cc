@@ -90,10 +90,10 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
   bool holds = true;
   for (const DemandResult& demand : demands) holds = holds && demand.holds;
   if (options.json) {
-    Json json = EvaluationJson(evaluation);
-    json["holds"] = holds;
-    json["path"] = path;
-    std::printf("%s\n", Dump(json).c_str());
+    json::Value json = EvaluationJson(evaluation);
+    json.Set("holds", holds);
+    json.Set("path", path);
+    std::printf("%s\n", json::Write(json).c_str());
   } else {
     const PairOrder order = options.sort.empty() ? PairOrder::kFile : PairOrder::kRewardDifference;
     std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs), order).c_str(),
@@ -155,7 +155,7 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
                   "Model folder of folder arms; with --reward-model no cluster is used");
   sub->add_option("--reward-model", o->reward_model,
                   "Classifier folder, instead of the cluster's reward service");
-  sub->add_option("--device", o->local.device, "Of what runs in this process")
+  sub->add_option("--device", o->local.device, "Device of what runs in this process")
       ->capture_default_str();
   sub->add_option("--threads", o->local.threads,
                   "CPU threads of what runs in this process; 0: all cores")

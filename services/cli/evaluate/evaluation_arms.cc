@@ -148,7 +148,7 @@ absl::StatusOr<std::vector<ResolvedArm>> ResolveArms(absl::Span<const std::strin
       if (other.arm.sha256 != arm->arm.sha256) continue;
       return absl::InvalidArgumentError(absl::StrCat(
           "arms: ", other.arm.name, " and ", name, " have the same weights (",
-          arm->arm.sha256.empty() ? "the bare model" : absl::StrCat("sha256 ", arm->arm.sha256),
+          arm->arm.sha256.empty() ? "the base model" : absl::StrCat("sha256 ", arm->arm.sha256),
           "): nothing could differ"));
     }
     resolved.push_back(*std::move(arm));

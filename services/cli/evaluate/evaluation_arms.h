@@ -31,7 +31,7 @@ struct ResolvedArm {
 
 // "base", "start", "newest", "champion", the number of a version, or a PEFT folder, in the order of
 // the evaluation file. `cluster` is null when none takes part. "start" is what the newest run began
-// with: the bare model, a version that the cluster keeps, or the run's start_adapter folder.
+// with: the base model, a version that the cluster keeps, or the run's start_adapter folder.
 // NotFound: a version that the cluster does not have, a folder that is not there. InvalidArgument:
 // two arms with the same weights, a version without a cluster. FailedPrecondition: the cluster has
 // no champion or no run, or the folder has changed since the run began.

@@ -1,7 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_EVALUATE_EVALUATION_ENGINES_H_
 #define MELLOW_SERVICES_CLI_EVALUATE_EVALUATION_ENGINES_H_
 
-// What an evaluation computes with: arms that write summaries, the bare model that gives their
+// What an evaluation computes with: arms that write summaries, the base model that gives their
 // reference log-probs, and judges. Each is either a cluster's or a model folder in this process;
 // on CPUs both give the same numbers, bit for bit. All are thread-safe; errors as the services' and
 // the engines'.
@@ -36,7 +36,7 @@ struct WrittenSummary {
 class ArmEngine {
  public:
   virtual ~ArmEngine() = default;
-  // One a request, in order.
+  // One per request, in order.
   [[nodiscard]] virtual absl::StatusOr<std::vector<WrittenSummary>> Write(
       absl::Span<const SummaryRequest> requests) = 0;
 };
@@ -49,7 +49,7 @@ struct TokenPair {
 class BareModel {
  public:
   virtual ~BareModel() = default;
-  // Log-probs of the targets, one list a pair.
+  // Log-probs of the targets, one list per pair.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> Score(
       absl::Span<const TokenPair> pairs) = 0;
 };
@@ -69,7 +69,7 @@ class JudgeEngine {
                                                         const eval::SamplingConfig& sampling);
 [[nodiscard]] std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls);
 
-// A null adapter: the bare model. InvalidArgument: sampling that the engine does not take.
+// A null adapter: the base model. InvalidArgument: sampling that the engine does not take.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
     std::shared_ptr<const nn::PreparedAdapter> adapter, const eval::SamplingConfig& sampling);

@@ -17,7 +17,7 @@ namespace mellow::cli {
 namespace {
 
 std::string Header(const std::string& config_sha256) {
-  return Dump(Json{{"config", config_sha256}}) + "\n";
+  return json::Write(json::Value{{"config", config_sha256}}) + "\n";
 }
 
 }  // namespace

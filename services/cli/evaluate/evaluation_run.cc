@@ -73,7 +73,7 @@ absl::Status FillKl(const eval::Evaluation& e, const EvaluationEngines& engines,
                     absl::Span<const EvaluationPrompt> prompts, Chunk* chunk) {
   const auto samples = static_cast<size_t>(e.config.sampling.samples);
   for (size_t a = 0; a < e.arms.size(); ++a) {
-    if (e.arms[a].sha256.empty()) continue;  // the bare model itself
+    if (e.arms[a].sha256.empty()) continue;  // the base model itself
     const std::vector<WrittenSummary>& written = chunk->written[a];
     std::vector<TokenPair> pairs;
     for (size_t i = 0; i < written.size(); ++i)

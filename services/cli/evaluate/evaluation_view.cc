@@ -87,7 +87,7 @@ class Text {
     for (const eval::Arm& arm : e_.arms) {
       Add("  ", PrintableLine(arm.name), ": ",
           arm.kind == "folder" ? PrintableLine(arm.path)
-          : arm.version == 0   ? std::string("the bare model")
+          : arm.version == 0   ? std::string("the base model")
                                : absl::StrCat("version ", arm.version),
           arm.sha256.empty() ? ""
                              : absl::StrCat(", sha256 ", PrintableLine(arm.sha256.substr(0, 12))),
@@ -108,7 +108,7 @@ class Text {
                         first ? "" : absl::StrCat(" (", scoring->judge, ")"));
   }
 
-  // With one sample a prompt the largest of them is the toxicity itself.
+  // With one sample per prompt the largest of them is the toxicity itself.
   bool Redundant(const std::string& measure) const {
     return measure == "expected_max" && e_.config.sampling.samples == 1;
   }
@@ -225,7 +225,7 @@ class Text {
   std::string out_;
 };
 
-// Of every arm after the first: its reward minus the first's.
+// The reward of an arm after the first, minus the first's.
 double RewardDifference(const eval::Row& row, size_t arm) {
   return row.arms[arm].samples[0].scores[0].logit - row.arms[0].samples[0].scores[0].logit;
 }
@@ -262,12 +262,12 @@ std::string SideBySide(const eval::Evaluation& evaluation, size_t count, PairOrd
   return out;
 }
 
-Json EvaluationJson(const eval::Evaluation& evaluation) {
+json::Value EvaluationJson(const eval::Evaluation& evaluation) {
   eval::Evaluation short_one = evaluation;
   short_one.rows.clear();
-  Json json = Json::parse(eval::EvaluationToJson(short_one), nullptr, /*allow_exceptions=*/false);
-  json.erase("rows");
-  return json;
+  json::Value object = json::Parse(eval::EvaluationToJson(short_one), "").value_or(json::Value());
+  object.Erase("rows");
+  return object;
 }
 
 absl::StatusOr<std::vector<DemandResult>> CheckDemands(const eval::Evaluation& evaluation,

@@ -28,7 +28,7 @@ enum class PairOrder {
                                      PairOrder order);
 
 // The evaluation without its rows, as one object.
-[[nodiscard]] Json EvaluationJson(const eval::Evaluation& evaluation);
+[[nodiscard]] json::Value EvaluationJson(const eval::Evaluation& evaluation);
 
 // What a script demands of every arm that is not the baseline; intervals decide, as in `mellow
 // promote` (common/eval/gates.h).

@@ -59,7 +59,7 @@ absl::StatusOr<Subject> ReadSubject(const std::string& adapter) {
   if (absl::SimpleAtoi(adapter, &version)) {
     if (version < 1)
       return absl::InvalidArgumentError(
-          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; 0 is the bare model"));
+          absl::StrCat("ADAPTER ", adapter, ": versions begin at 1; 0 is the base model"));
     subject.ref.set_version(version);
     return subject;
   }
@@ -151,24 +151,25 @@ absl::StatusOr<v1::PromotionEvidence> Judge(const PromoteOptions& options,
   return evidence;
 }
 
-Json GatesJson(const v1::PromotionEvidence& evidence) {
-  Json gates = Json::array();
+json::Value GatesJson(const v1::PromotionEvidence& evidence) {
+  json::Value gates = json::Value::MakeArray();
   for (const auto& gate : evidence.gates())
-    gates.push_back({{"name", gate.name()}, {"passed", gate.passed()}, {"detail", gate.detail()}});
+    gates.Append({{"name", gate.name()}, {"passed", gate.passed()}, {"detail", gate.detail()}});
   return gates;
 }
 
-Json OptionalAdapter(bool has, const common::v1::AdapterRef& adapter) {
-  return has ? Json(AdapterJson(adapter)) : Json(nullptr);
+json::Value OptionalAdapter(bool has, const common::v1::AdapterRef& adapter) {
+  return has ? AdapterJson(adapter) : json::Value();
 }
 
 void PrintChange(const v1::PromotionEvent& event, bool json) {
   if (json) {
-    std::printf("%s\n", Dump({{"champion", OptionalAdapter(event.has_champion(), event.champion())},
-                              {"previous", OptionalAdapter(event.has_previous(), event.previous())},
-                              {"forced", event.evidence().forced()},
-                              {"gates", GatesJson(event.evidence())}})
-                            .c_str());
+    std::printf("%s\n",
+                json::Write({{"champion", OptionalAdapter(event.has_champion(), event.champion())},
+                             {"previous", OptionalAdapter(event.has_previous(), event.previous())},
+                             {"forced", event.evidence().forced()},
+                             {"gates", GatesJson(event.evidence())}})
+                    .c_str());
     return;
   }
   const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
@@ -207,7 +208,8 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
                                [](const auto& gate) { return gate.passed(); });
   if (!all && !options.force) {
     if (options.json)
-      std::printf("%s\n", Dump({{"champion", nullptr}, {"gates", GatesJson(evidence)}}).c_str());
+      std::printf("%s\n",
+                  json::Write({{"champion", nullptr}, {"gates", GatesJson(evidence)}}).c_str());
     std::fprintf(stderr, "mellow: not promoted: a gate failed (--force promotes all the same)\n");
     return kGateFailedExitCode;
   }
@@ -247,21 +249,22 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
                           Connect(options.dir));
   MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
   if (options.json) {
-    Json events = Json::array();
+    json::Value events = json::Value::MakeArray();
     for (const v1::PromotionEvent& event : history.events())
-      events.push_back({{"time", TimeOf(event)},
-                        {"action", ActionOf(event)},
-                        {"champion", OptionalAdapter(event.has_champion(), event.champion())},
-                        {"previous", OptionalAdapter(event.has_previous(), event.previous())},
-                        {"run_id", event.run_id()},
-                        {"evaluation", event.evidence().evaluation_name()},
-                        {"evaluation_sha256", event.evidence().evaluation_sha256()},
-                        {"gates", GatesJson(event.evidence())},
-                        {"reason", event.evidence().reason()}});
-    std::printf("%s\n",
-                Dump({{"champion", OptionalAdapter(history.has_champion(), history.champion())},
-                      {"events", events}})
-                    .c_str());
+      events.Append({{"time", TimeOf(event)},
+                     {"action", ActionOf(event)},
+                     {"champion", OptionalAdapter(event.has_champion(), event.champion())},
+                     {"previous", OptionalAdapter(event.has_previous(), event.previous())},
+                     {"run_id", event.run_id()},
+                     {"evaluation", event.evidence().evaluation_name()},
+                     {"evaluation_sha256", event.evidence().evaluation_sha256()},
+                     {"gates", GatesJson(event.evidence())},
+                     {"reason", event.evidence().reason()}});
+    std::printf(
+        "%s\n",
+        json::Write({{"champion", OptionalAdapter(history.has_champion(), history.champion())},
+                     {"events", events}})
+            .c_str());
     return 0;
   }
   std::vector<std::vector<std::string>> rows = {

@@ -56,7 +56,7 @@ struct ReviewShowOptions {
   std::string format = "csv";
   bool texts = false;
   std::string out;
-  eval::BootstrapOptions bootstrap;
+  stats::BootstrapOptions bootstrap;
 };
 
 void ShowInvitations(const std::vector<review::Invitation>& invitations, const std::string& url,
@@ -66,7 +66,8 @@ void ShowInvitations(const std::vector<review::Invitation>& invitations, const s
   for (const review::Invitation& invitation : invitations) {
     const std::string link = absl::StrCat(base, "/r/", invitation.token);
     if (json) {
-      std::printf("%s\n", Dump({{"annotator", invitation.annotator}, {"link", link}}).c_str());
+      std::printf("%s\n",
+                  json::Write({{"annotator", invitation.annotator}, {"link", link}}).c_str());
     } else {
       table.push_back({invitation.annotator, link});
     }
@@ -133,7 +134,7 @@ absl::StatusOr<int> ReviewRevoke(const ReviewInviteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(auto store, review::StudyStore::Open(options.study));
   for (const std::string& name : options.names) {
     MELLOW_RETURN_IF_ERROR(store->Revoke(name));
-    std::printf("%s: the link does not work any more; the answers stay\n",
+    std::printf("%s: the link does not work anymore; the answers stay\n",
                 PrintableLine(name).c_str());
   }
   return 0;
@@ -149,12 +150,12 @@ absl::StatusOr<int> ReviewStatus(const ReviewShowOptions& options) {
     const std::string saved =
         ever ? absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", a.last_save, absl::UTCTimeZone()) : "";
     if (options.json) {
-      std::printf("%s\n", Dump({{"annotator", a.name},
-                                {"revoked", a.revoked},
-                                {"assigned", a.assigned},
-                                {"judged", a.judged},
-                                {"unfinished", a.unfinished},
-                                {"last_save", ever ? Json(saved) : Json()}})
+      std::printf("%s\n", json::Write({{"annotator", a.name},
+                                       {"revoked", a.revoked},
+                                       {"assigned", a.assigned},
+                                       {"judged", a.judged},
+                                       {"unfinished", a.unfinished},
+                                       {"last_save", ever ? json::Value(saved) : json::Value()}})
                               .c_str());
     } else {
       table.push_back({a.name, a.revoked ? "revoked" : "works", absl::StrCat(a.judged),
@@ -212,7 +213,7 @@ CLI::App* AddStudyCommand(CLI::App* review, const char* name, const char* help,
 void AddUrl(CLI::App* sub, std::string* url, bool* json) {
   sub->add_option("--url", *url, "What links begin with: where people reach mellow_review_server")
       ->capture_default_str();
-  sub->add_flag("--json", *json, "One JSON object a person instead of text");
+  sub->add_flag("--json", *json, "One JSON object per person instead of text");
 }
 
 void AddNew(CLI::App* review, Action* chosen) {
@@ -237,8 +238,8 @@ void AddNew(CLI::App* review, Action* chosen) {
                   "are split")
       ->capture_default_str();
   sub->add_option("--seed", o->seed,
-                  "Of the choice, the orders and the sides [random; who knows it can tell the "
-                  "sides]");
+                  "Seed of the choice, the orders and the sides [random; who knows it can tell "
+                  "the sides]");
   AddUrl(sub, &o->url, &o->json);
   sub->footer(
       "Examples:\n  mellow review new evaluation.json --out review.sqlite --annotators 3\n"
@@ -267,11 +268,11 @@ void AddInvite(CLI::App* review, Action* chosen) {
 void AddShow(CLI::App* review, Action* chosen) {
   auto status = std::make_shared<ReviewShowOptions>();
   CLI::App* sub = AddStudyCommand(review, "status", "How far each person is", &status->study);
-  sub->add_flag("--json", status->json, "One JSON object a person instead of a table");
+  sub->add_flag("--json", status->json, "One JSON object per person instead of a table");
   sub->callback([=] { *chosen = [=] { return ReviewStatus(*status); }; });
 
   auto exported = std::make_shared<ReviewShowOptions>();
-  sub = AddStudyCommand(review, "export", "Every judgement, a line each", &exported->study);
+  sub = AddStudyCommand(review, "export", "Every judgment, one per line", &exported->study);
   sub->add_option("--format", exported->format, "csv or jsonl")
       ->capture_default_str()
       ->check(CLI::IsMember({"csv", "jsonl"}));
@@ -288,9 +289,10 @@ void AddShow(CLI::App* review, Action* chosen) {
                         &summary->study);
   sub->add_flag("--json", summary->json, "JSON, as the report reads it");
   sub->add_option("--out", summary->out, "File [standard output]");
-  sub->add_option("--resamples", summary->bootstrap.resamples, "Of the bootstrap")
+  sub->add_option("--resamples", summary->bootstrap.resamples, "Resamples of the bootstrap")
       ->capture_default_str();
-  sub->add_option("--seed", summary->bootstrap.seed, "Of the bootstrap")->capture_default_str();
+  sub->add_option("--seed", summary->bootstrap.seed, "Seed of the bootstrap")
+      ->capture_default_str();
   sub->callback([=] { *chosen = [=] { return ReviewSummarize(*summary); }; });
 }
 
@@ -298,7 +300,7 @@ void AddShow(CLI::App* review, Action* chosen) {
 
 void AddReviewCommand(CLI::App* app, Action* chosen) {
   CLI::App* review = app->add_subcommand(
-      "review", "People rate summaries blind: make a study, invite, export, summarise");
+      "review", "People rate summaries blind: make a study, invite, export, summarize");
   review->require_subcommand(1);
   AddNew(review, chosen);
   AddInvite(review, chosen);

@@ -30,7 +30,7 @@ std::vector<std::string> PreferenceRow(const char* of, const review::PreferenceC
 
 std::string FormatReviewSummary(const review::ReviewSummary& s) {
   std::string out = absl::StrFormat(
-      "%s: %s against %s\n%d of %d judgements by %d of %d people; %d of %d dialogues judged, "
+      "%s: %s against %s\n%d of %d judgments by %d of %d people; %d of %d dialogues judged, "
       "%.0f %% of them by two or more\n",
       PrintableLine(s.study), PrintableLine(s.arm), PrintableLine(s.baseline), s.judgements,
       s.assigned, s.active_annotators, s.annotators, s.judged_items, s.items,
@@ -52,7 +52,7 @@ std::string FormatReviewSummary(const review::ReviewSummary& s) {
     }
     absl::StrAppend(&out, "\n", FormatTable(ratings), "\n",
                     FormatTable({{"preference", s.arm, "tie", s.baseline},
-                                 PreferenceRow("judgements", s.preference.judgements),
+                                 PreferenceRow("judgments", s.preference.judgements),
                                  PreferenceRow("dialogues", s.preference.items)}));
     if (const auto& rate = s.preference.win_rate; rate.has_value()) {
       absl::StrAppend(

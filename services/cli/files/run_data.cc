@@ -78,10 +78,10 @@ std::string RunIdsText(const RunData& data, int width) {
                       Wrap(data.decoded, width, "    "));
 }
 
-Json RunDataJson(const RunSpec& spec, const RunData& data) {
-  Json example = {{"line", data.line}, {"prompt", data.prompt}};
-  example["ids"] = data.ids.has_value() ? Json(*data.ids) : Json();
-  example["decoded"] = data.ids.has_value() ? Json(data.decoded) : Json();
+json::Value RunDataJson(const RunSpec& spec, const RunData& data) {
+  json::Value example = {{"line", data.line}, {"prompt", data.prompt}};
+  example.Add("ids", data.ids);
+  example.Add("decoded", data.ids.has_value() ? json::Value(data.decoded) : json::Value());
   return {{"path", spec.data().path()},
           {"format", data.rows.format},
           {"rows", data.rows.file_rows},

@@ -35,7 +35,7 @@ struct RunData {
 [[nodiscard]] std::string RunExampleText(const RunData& data, int width);
 // Its ids.
 [[nodiscard]] std::string RunIdsText(const RunData& data, int width);
-[[nodiscard]] Json RunDataJson(const orchestrator::v1::RunSpec& spec, const RunData& data);
+[[nodiscard]] json::Value RunDataJson(const orchestrator::v1::RunSpec& spec, const RunData& data);
 
 }  // namespace mellow::cli
 

@@ -36,8 +36,8 @@ namespace mellow::cli {
 // A spec's field that holds a path and is not empty.
 struct SpecPath {
   std::string* path;
-  // Of a model or an adapter: a folder, or its name on the Hub, which becomes its folder in the
-  // Hub's cache.
+  // The path is a model's or an adapter's: a folder, or its name on the Hub, which becomes its
+  // folder in the Hub's cache.
   bool on_hub = false;
 };
 

@@ -28,7 +28,7 @@ struct ModelOptions {
 // MODEL, --device, --threads, --dtype; with `adapter` also --adapter.
 void AddModelFlags(CLI::App* sub, ModelOptions* options, bool adapter);
 
-// What a model's configuration says and nobody here knows: a line each on standard error.
+// What a model's configuration says and nobody here knows: one line each on standard error.
 void PrintWarnings(const std::vector<std::string>& warnings);
 
 [[nodiscard]] int ThreadsOf(const ModelOptions& options);

@@ -1,5 +1,5 @@
-// mellow bench: the measurements of ../shared/peers with our engines, on the same prompts, lengths
-// and counts.
+// mellow bench: measurements of our engines that can be set beside those of other libraries on the
+// same prompts, lengths and counts.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -66,8 +66,8 @@ absl::StatusOr<std::vector<Ids>> EncodeAll(const text::Tokenizer& tokenizer,
 
 double SecondsSince(SteadyTime start) { return absl::ToDoubleSeconds(SteadyTime::Now() - start); }
 
-void Print(const Json& row) {
-  std::printf("%s\n", Dump(row).c_str());
+void Print(const json::Value& row) {
+  std::printf("%s\n", json::Write(row).c_str());
   std::fflush(stdout);
 }
 
@@ -126,7 +126,7 @@ absl::StatusOr<int> BenchReward(const BenchOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> warm_up,
                           EncodeAll(*tokenizer, {texts[0]}, kRewardTokens));
   MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, warm_up, options.batch, &scores));
-  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenising is part of it, as
+  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenizing is part of it, as
                                                // in the peer's pipeline
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
                           EncodeAll(*tokenizer, texts, kRewardTokens));
@@ -240,7 +240,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
          {"reward_s", reward_seconds},
          {"ppo_s", ppo_seconds},
          {"step_s", SecondsSince(start)},
-         {"kl", kl == result.stats.end() ? Json() : Json(kl->second)}});
+         {"kl", kl == result.stats.end() ? json::Value() : json::Value(kl->second)}});
   return 0;
 }
 
@@ -248,7 +248,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
 
 void AddBenchCommands(CLI::App* app, Action* chosen) {
   CLI::App* bench =
-      app->add_subcommand("bench", "Measure the engines; prints one JSON line a measurement");
+      app->add_subcommand("bench", "Measure the engines; prints one JSON line per measurement");
   bench->require_subcommand(1);
   const auto add = [&](const char* name, const char* what,
                        absl::StatusOr<int> (*run)(const BenchOptions&)) {

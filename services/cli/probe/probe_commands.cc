@@ -31,32 +31,31 @@ struct ProbeOptions {
 
 absl::StatusOr<int> ProbePolicy(const ProbeOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy(options.model));
-  AnswerInBatches(std::cin, std::cout, options.batch,
-                  [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
-                    std::vector<std::vector<int32_t>> sources;
-                    std::vector<std::vector<int32_t>> targets;
-                    for (const Json& line : lines) {
-                      MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"source_ids", "target_ids"}));
-                      MELLOW_ASSIGN_OR_RETURN(sources.emplace_back(), IdsField(line, "source_ids"));
-                      MELLOW_ASSIGN_OR_RETURN(targets.emplace_back(), IdsField(line, "target_ids"));
-                    }
-                    std::vector<nn::ScoreRequest> requests;
-                    for (size_t i = 0; i < lines.size(); ++i)
-                      requests.push_back({sources[i], targets[i], policy.adapter.get()});
-                    MELLOW_ASSIGN_OR_RETURN(const auto logprobs,
-                                            policy.model->ScoreTokens(requests));
-                    std::vector<Json> answers;
-                    for (const std::vector<float>& row : logprobs)
-                      answers.push_back({{"logprobs", row}});
-                    return answers;
-                  });
+  AnswerInBatches(
+      std::cin, std::cout, options.batch,
+      [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
+        std::vector<std::vector<int32_t>> sources;
+        std::vector<std::vector<int32_t>> targets;
+        for (const json::Value& line : lines) {
+          MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"source_ids", "target_ids"}));
+          MELLOW_ASSIGN_OR_RETURN(sources.emplace_back(), IdsField(line, "source_ids"));
+          MELLOW_ASSIGN_OR_RETURN(targets.emplace_back(), IdsField(line, "target_ids"));
+        }
+        std::vector<nn::ScoreRequest> requests;
+        for (size_t i = 0; i < lines.size(); ++i)
+          requests.push_back({sources[i], targets[i], policy.adapter.get()});
+        MELLOW_ASSIGN_OR_RETURN(const auto logprobs, policy.model->ScoreTokens(requests));
+        std::vector<json::Value> answers;
+        for (const std::vector<float>& row : logprobs) answers.push_back({{"logprobs", row}});
+        return answers;
+      });
   return 0;
 }
 
 // Stores the field when it is there. InvalidArgument: not a whole number, or not one that `out` can
 // hold.
 template <typename T>
-absl::Status ReadInt(const Json& line, const char* name, T* out) {
+absl::Status ReadInt(const json::Value& line, const char* name, T* out) {
   MELLOW_ASSIGN_OR_RETURN(const std::optional<int64_t> value, OptionalInt(line, name));
   if (!value.has_value()) return absl::OkStatus();
   const bool fits =
@@ -69,14 +68,15 @@ absl::Status ReadInt(const Json& line, const char* name, T* out) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<nn::GenerateItem> ReadGenerateItem(const Json& line, const LoadedPolicy& policy) {
+absl::StatusOr<nn::GenerateItem> ReadGenerateItem(const json::Value& line,
+                                                  const LoadedPolicy& policy) {
   static const auto& known = *new std::vector<std::string>([] {
     std::vector<std::string> names = nn::SamplingFieldNames();
     names.insert(names.begin(), "source_ids");
     names.insert(names.end(), {"seed", "prompt_index", "sample_index"});
     return names;
   }());
-  for (const auto& [name, value] : line.items()) {
+  for (const auto& [name, value] : line.members()) {
     if (nn::IsUnsupportedGenerationField(name))
       return absl::InvalidArgumentError(absl::StrCat(name, ": is not implemented"));
   }
@@ -100,13 +100,13 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy(options.model));
   AnswerInBatches(
       std::cin, std::cout, options.batch,
-      [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
+      [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         std::vector<nn::GenerateItem> items;
-        for (const Json& line : lines) {
+        for (const json::Value& line : lines) {
           MELLOW_ASSIGN_OR_RETURN(items.emplace_back(), ReadGenerateItem(line, policy));
         }
         MELLOW_ASSIGN_OR_RETURN(const auto sequences, nn::Generate(*policy.model, items));
-        std::vector<Json> answers;
+        std::vector<json::Value> answers;
         for (const nn::GeneratedSequence& s : sequences) {
           answers.push_back({{"ids", s.ids},
                              {"logprobs", s.logprobs},
@@ -118,9 +118,9 @@ absl::StatusOr<int> ProbeGenerate(const ProbeOptions& options) {
 }
 
 // As id2label has it.
-Json LabelJson(const nn::RobertaConfig& config, size_t label) {
+json::Value LabelJson(const nn::RobertaConfig& config, size_t label) {
   const std::string& name = config.labels[label];
-  return config.numeric_labels[label] ? Json::parse(name) : Json(name);
+  return config.numeric_labels[label] ? json::Parse(name, "").value_or(name) : json::Value(name);
 }
 
 absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
@@ -130,9 +130,9 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
                           text::LoadTokenizer(options.model.model));
   AnswerInBatches(
       std::cin, std::cout, options.batch,
-      [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
+      [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
         std::vector<std::vector<int32_t>> sequences;
-        for (const Json& line : lines) {
+        for (const json::Value& line : lines) {
           MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text", "text_pair"}));
           MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
           MELLOW_ASSIGN_OR_RETURN(const std::string pair, TextField(line, "text_pair", ""));
@@ -143,7 +143,7 @@ absl::StatusOr<int> ProbeReward(const ProbeOptions& options) {
         }
         MELLOW_ASSIGN_OR_RETURN(const auto logits, model->Classify(sequences));
         MELLOW_RETURN_IF_ERROR(nn::CheckComputed(logits, "logits"));
-        std::vector<Json> answers;
+        std::vector<json::Value> answers;
         for (const std::vector<float>& row : logits) {
           const auto best =
               static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());

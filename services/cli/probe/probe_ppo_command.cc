@@ -41,38 +41,37 @@ absl::StatusOr<rl::PpoConfig> ReadConfig(const std::string& path) {
   return config;
 }
 
-absl::StatusOr<std::vector<std::vector<int32_t>>> IdLists(const Json& line, const char* name) {
-  const auto field = line.find(name);
-  if (field == line.end() || !field->is_array())
+absl::StatusOr<std::vector<std::vector<int32_t>>> IdLists(const json::Value& line,
+                                                          const char* name) {
+  const json::Value& field = line[name];
+  if (!field.is_array())
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": a list of lists of token ids is needed"));
   std::vector<std::vector<int32_t>> lists;
-  for (size_t i = 0; i < field->size(); ++i) {
-    absl::StatusOr<std::vector<int32_t>> ids = IdsField(Json{{"ids", (*field)[i]}}, "ids");
+  for (size_t i = 0; i < field.size(); ++i) {
+    absl::StatusOr<std::vector<int32_t>> ids = IdsField(json::Value{{"ids", field[i]}}, "ids");
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat(name, "[", i, "]"));
     lists.push_back(*std::move(ids));
   }
   return lists;
 }
 
-absl::StatusOr<std::vector<rl::Rollout>> ReadRollouts(const Json& line) {
+absl::StatusOr<std::vector<rl::Rollout>> ReadRollouts(const json::Value& line) {
   MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"queries", "responses", "scores"}));
   MELLOW_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> queries, IdLists(line, "queries"));
   MELLOW_ASSIGN_OR_RETURN(std::vector<std::vector<int32_t>> responses, IdLists(line, "responses"));
-  const auto scores = line.find("scores");
-  if (scores == line.end() || !scores->is_array())
-    return absl::InvalidArgumentError("scores: a list of numbers is needed");
-  if (responses.size() != queries.size() || scores->size() != queries.size()) {
+  const json::Value& scores = line["scores"];
+  if (!scores.is_array()) return absl::InvalidArgumentError("scores: a list of numbers is needed");
+  if (responses.size() != queries.size() || scores.size() != queries.size()) {
     return absl::InvalidArgumentError(absl::StrCat(queries.size(), " queries, ", responses.size(),
-                                                   " responses and ", scores->size(), " scores"));
+                                                   " responses and ", scores.size(), " scores"));
   }
   std::vector<rl::Rollout> rollouts(queries.size());
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    if (!(*scores)[i].is_number())
+    if (!scores[i].To(&rollouts[i].score))
       return absl::InvalidArgumentError(absl::StrCat("scores[", i, "]: a number is needed"));
     rollouts[i].query_ids = std::move(queries[i]);
     rollouts[i].response_ids = std::move(responses[i]);
-    rollouts[i].score = (*scores)[i].get<float>();
   }
   return rollouts;
 }
@@ -106,15 +105,13 @@ absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
       const std::unique_ptr<rl::PpoTrainer> trainer,
       rl::PpoTrainer::Create(options.model.model, config, start, trainer_options));
   PrintWarnings(trainer->model_config().warnings);
-  AnswerInBatches(std::cin, std::cout, 1,
-                  [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
-                    MELLOW_ASSIGN_OR_RETURN(const std::vector<rl::Rollout> rollouts,
-                                            ReadRollouts(lines[0]));
-                    MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer->Step(rollouts));
-                    Json answer = Json::object();
-                    for (const auto& [name, value] : result.stats) answer[name] = value;
-                    return std::vector<Json>{std::move(answer)};
-                  });
+  AnswerInBatches(
+      std::cin, std::cout, 1,
+      [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
+        MELLOW_ASSIGN_OR_RETURN(const std::vector<rl::Rollout> rollouts, ReadRollouts(lines[0]));
+        MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer->Step(rollouts));
+        return std::vector<json::Value>{result.stats};
+      });
   if (!options.out.empty())
     MELLOW_RETURN_IF_ERROR(WriteResult(*trainer, options.config, options.out));
   return 0;
@@ -126,7 +123,7 @@ void AddProbePpoCommand(CLI::App* probe, Action* chosen) {
   auto options = std::make_shared<ProbePpoOptions>();
   CLI::App* sub = probe->add_subcommand("ppo",
                                         "PPO steps: {\"queries\": [[...]], \"responses\": [[...]], "
-                                        "\"scores\": [...]}, one step a line");
+                                        "\"scores\": [...]}, one step per line");
   AddModelFlags(sub, &options->model, true);
   sub->add_option("--config", options->config, "PpoConfig in proto JSON, names as in TRL")
       ->required();

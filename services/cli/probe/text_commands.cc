@@ -28,64 +28,58 @@ struct TextOptions {
 };
 
 // Answers each line alone.
-int AnswerLines(const std::function<absl::StatusOr<Json>(const Json&)>& answer) {
-  AnswerInBatches(std::cin, std::cout, 1,
-                  [&](const std::vector<Json>& lines) -> absl::StatusOr<std::vector<Json>> {
-                    MELLOW_ASSIGN_OR_RETURN(Json one, answer(lines[0]));
-                    return std::vector<Json>{std::move(one)};
-                  });
+int AnswerLines(const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer) {
+  AnswerInBatches(
+      std::cin, std::cout, 1,
+      [&](const std::vector<json::Value>& lines) -> absl::StatusOr<std::vector<json::Value>> {
+        MELLOW_ASSIGN_OR_RETURN(json::Value one, answer(lines[0]));
+        return std::vector<json::Value>{std::move(one)};
+      });
   return 0;
 }
 
 absl::StatusOr<int> Tokenize(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model));
-  return AnswerLines([&](const Json& line) -> absl::StatusOr<Json> {
+  return AnswerLines([&](const json::Value& line) -> absl::StatusOr<json::Value> {
     MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
     MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text));
-    return Json{{"ids", ids}};
+    return json::Value{{"ids", ids}};
   });
 }
 
 absl::StatusOr<int> Detokenize(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model));
-  return AnswerLines([&](const Json& line) -> absl::StatusOr<Json> {
+  return AnswerLines([&](const json::Value& line) -> absl::StatusOr<json::Value> {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, IdsField(line, "ids"));
     MELLOW_ASSIGN_OR_RETURN(const std::string text,
                             tokenizer->Decode(ids, /*skip_special_tokens=*/!options.keep_special));
-    return Json{{"text", text}};
+    return json::Value{{"text", text}};
   });
 }
 
-Json ToJson(const eval::RougeScore& score) {
+json::Value ToJson(const eval::RougeScore& score) {
   return {{"precision", score.precision}, {"recall", score.recall}, {"fmeasure", score.fmeasure}};
 }
 
-absl::StatusOr<std::vector<std::string>> ReferencesField(const Json& line) {
-  const auto field = line.find("references");
-  if (field == line.end() || !field->is_array())
-    return absl::InvalidArgumentError("references: a list of strings is needed");
+absl::StatusOr<std::vector<std::string>> ReferencesField(const json::Value& line) {
   std::vector<std::string> references;
-  for (const Json& reference : *field) {
-    if (!reference.is_string())
-      return absl::InvalidArgumentError("references: a list of strings is needed");
-    references.push_back(reference.get<std::string>());
-  }
-  return references;
+  if (line.Get("references", &references)) return references;
+  return absl::InvalidArgumentError("references: a list of strings is needed");
 }
 
-absl::StatusOr<eval::RougeScores> RougeOfLine(const Json& line, bool stemmer) {
+absl::StatusOr<eval::RougeScores> RougeOfLine(const json::Value& line, bool stemmer) {
   MELLOW_ASSIGN_OR_RETURN(const std::string prediction, TextField(line, "prediction"));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> references, ReferencesField(line));
   return eval::ScoreRouge(prediction, references, stemmer);
 }
 
-Json ToJson(const stats::MeanInterval& interval) {
+json::Value ToJson(const stats::MeanInterval& interval) {
   return {{"mean", interval.mean}, {"lower", interval.lower}, {"upper", interval.upper}};
 }
 
-Json ToJson(const eval::RougeInterval& interval) {
+json::Value ToJson(const eval::RougeInterval& interval) {
   return {{"precision", ToJson(interval.precision)},
           {"recall", ToJson(interval.recall)},
           {"fmeasure", ToJson(interval.fmeasure)}};
@@ -93,7 +87,7 @@ Json ToJson(const eval::RougeInterval& interval) {
 
 // `Scores`: RougeScores or RougeAggregate.
 template <typename Scores>
-Json RougeJson(const Scores& scores) {
+json::Value RougeJson(const Scores& scores) {
   return {{"rouge1", ToJson(scores.rouge1)},
           {"rouge2", ToJson(scores.rouge2)},
           {"rougeL", ToJson(scores.rouge_l)},
@@ -106,7 +100,7 @@ absl::StatusOr<int> AggregatedRouge(const TextOptions& options) {
   int number = 0;
   for (std::string text; std::getline(std::cin, text);) {
     const std::string place = absl::StrCat("line ", ++number);
-    const absl::StatusOr<Json> line = ParseObject(text);
+    const absl::StatusOr<json::Value> line = ParseObject(text);
     if (!line.ok()) return Annotate(line.status(), place);
     absl::StatusOr<eval::RougeScores> scores = RougeOfLine(*line, options.stemmer);
     if (!scores.ok()) return Annotate(scores.status(), place);
@@ -116,15 +110,15 @@ absl::StatusOr<int> AggregatedRouge(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(
       const eval::RougeAggregate aggregate,
       eval::AggregateRouge(rows, {.resamples = options.resamples, .seed = options.seed}));
-  Json json = {{"rows", rows.size()}};
-  json.update(RougeJson(aggregate));
-  std::cout << Dump(json) << std::endl;
+  json::Value object = {{"rows", rows.size()}};
+  for (const auto& [name, value] : RougeJson(aggregate).members()) object.Add(name, value);
+  std::cout << json::Write(object) << std::endl;
   return 0;
 }
 
 absl::StatusOr<int> Rouge(const TextOptions& options) {
   if (options.aggregate) return AggregatedRouge(options);
-  return AnswerLines([&](const Json& line) -> absl::StatusOr<Json> {
+  return AnswerLines([&](const json::Value& line) -> absl::StatusOr<json::Value> {
     MELLOW_ASSIGN_OR_RETURN(const eval::RougeScores scores, RougeOfLine(line, options.stemmer));
     return RougeJson(scores);
   });
@@ -161,10 +155,10 @@ void AddTextCommands(CLI::App* app, Action* chosen) {
   rouge->add_flag("--stemmer", options->stemmer, "Compare Porter stems instead of words");
   rouge->add_flag("--aggregate", options->aggregate,
                   "One object with the means over all lines and their 95 % bootstrap intervals");
-  rouge->add_option("--resamples", options->resamples, "Of the bootstrap")
+  rouge->add_option("--resamples", options->resamples, "Resamples of the bootstrap")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  rouge->add_option("--seed", options->seed, "Of the bootstrap")->capture_default_str();
+  rouge->add_option("--seed", options->seed, "Seed of the bootstrap")->capture_default_str();
   rouge->footer(
       "Examples:\n  echo '{\"prediction\": \"Tom is late.\", \"references\": [\"Tom comes "
       "late.\"]}' | mellow rouge\n  mellow rouge --stemmer --aggregate < predictions.jsonl");

@@ -22,8 +22,8 @@ struct HistogramBin {
 // Ten bins of [0, 1]; 1 belongs to the last.
 [[nodiscard]] std::vector<HistogramBin> ShareBins(absl::Span<const double> values);
 
-// A line a bin, at most `width` characters: "  200-399  ######## 1234". `blocks`: for a terminal,
-// bars of block characters with eighths; else of '#'.
+// One line per bin, at most `width` characters: "  200-399  ######## 1234". `blocks`: for a
+// terminal, bars of block characters with eighths; else of '#'.
 [[nodiscard]] std::string DrawHistogram(absl::Span<const HistogramBin> bins, int width,
                                         bool blocks);
 

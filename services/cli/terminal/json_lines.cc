@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <limits>
 #include <map>
 #include <thread>
 #include <utility>
@@ -19,10 +18,14 @@ absl::Status BadField(const char* name, const char* wanted) {
   return absl::InvalidArgumentError(absl::StrCat(name, ": ", wanted));
 }
 
-// The field, or null when it is absent or null.
-const Json* Find(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
+// Absent or null: nothing. `wanted`: what is needed otherwise.
+template <typename T>
+absl::StatusOr<std::optional<T>> Optional(const json::Value& object, const char* name,
+                                          const char* wanted) {
+  if (object[name].is_null()) return std::nullopt;
+  T value{};
+  if (!object.Get(name, &value)) return BadField(name, wanted);
+  return value;
 }
 
 // Prints answers in the order of their lines. Thread-safe.
@@ -93,21 +96,14 @@ class LineQueue {
 
 }  // namespace
 
-absl::StatusOr<Json> ParseObject(const std::string& line) {
-  Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return absl::InvalidArgumentError("the line is not JSON in UTF-8");
-  if (!json.is_object()) return absl::InvalidArgumentError("the line is not a JSON object");
-  return json;
+absl::StatusOr<json::Value> ParseObject(const std::string& line) {
+  return json::ParseObject(line, "the line");
 }
 
-Json ErrorObject(const absl::Status& status) { return {{"error", std::string(status.message())}}; }
+json::Value ErrorObject(const absl::Status& status) { return {{"error", status.message()}}; }
 
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-absl::Status CheckFieldNames(const Json& object, const std::vector<std::string>& known) {
-  for (const auto& [name, value] : object.items()) {
+absl::Status CheckFieldNames(const json::Value& object, const std::vector<std::string>& known) {
+  for (const auto& [name, value] : object.members()) {
     if (std::find(known.begin(), known.end(), name) == known.end())
       return absl::InvalidArgumentError(absl::StrCat(
           name.substr(0, 80), ": unknown field, expected ", absl::StrJoin(known, ", ")));
@@ -115,101 +111,92 @@ absl::Status CheckFieldNames(const Json& object, const std::vector<std::string>&
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> TextField(const Json& object, const char* name) {
-  const Json* field = Find(object, name);
-  if (field == nullptr || !field->is_string()) return BadField(name, "a string is needed");
-  return field->get<std::string>();
+absl::StatusOr<std::string> TextField(const json::Value& object, const char* name) {
+  std::string text;
+  if (!object.Get(name, &text)) return BadField(name, "a string is needed");
+  return text;
 }
 
-absl::StatusOr<std::string> TextField(const Json& object, const char* name,
+absl::StatusOr<std::string> TextField(const json::Value& object, const char* name,
                                       const std::string& absent) {
-  const Json* field = Find(object, name);
-  if (field == nullptr || field->is_null()) return absent;
+  if (object[name].is_null()) return absent;
   return TextField(object, name);
 }
 
-absl::StatusOr<std::vector<int32_t>> IdsField(const Json& object, const char* name) {
-  const Json* field = Find(object, name);
-  if (field == nullptr || !field->is_array())
-    return BadField(name, "a list of token ids is needed");
+absl::StatusOr<std::vector<int32_t>> IdsField(const json::Value& object, const char* name) {
+  const json::Value& field = object[name];
+  if (!field.is_array()) return BadField(name, "a list of token ids is needed");
   std::vector<int32_t> ids;
-  ids.reserve(field->size());
-  for (const Json& id : *field) {
-    if (!id.is_number_integer() || id < 0 || id > std::numeric_limits<int32_t>::max()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, ": ", Dump(id), " is not a token id"));
+  ids.reserve(field.size());
+  for (const json::Value& id : field.elements()) {
+    if (!id.To(&ids.emplace_back()) || ids.back() < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": ", json::Excerpt(id), " is not a token id"));
     }
-    ids.push_back(id.get<int32_t>());
   }
   return ids;
 }
 
-absl::StatusOr<std::optional<double>> OptionalNumber(const Json& object, const char* name) {
-  const Json* field = Find(object, name);
-  if (field == nullptr) return std::nullopt;
-  if (!field->is_number()) return BadField(name, "a number is needed");
-  return field->get<double>();
+absl::StatusOr<std::optional<double>> OptionalNumber(const json::Value& object, const char* name) {
+  return Optional<double>(object, name, "a number is needed");
 }
 
-absl::StatusOr<std::optional<int64_t>> OptionalInt(const Json& object, const char* name) {
-  const Json* field = Find(object, name);
-  if (field == nullptr) return std::nullopt;
-  if (!field->is_number_integer()) return BadField(name, "a whole number is needed");
-  return field->get<int64_t>();
+absl::StatusOr<std::optional<int64_t>> OptionalInt(const json::Value& object, const char* name) {
+  return Optional<int64_t>(object, name, "a whole number is needed");
 }
 
-absl::StatusOr<std::optional<bool>> OptionalBool(const Json& object, const char* name) {
-  const Json* field = Find(object, name);
-  if (field == nullptr) return std::nullopt;
-  if (!field->is_boolean()) return BadField(name, "true or false is needed");
-  return field->get<bool>();
+absl::StatusOr<std::optional<bool>> OptionalBool(const json::Value& object, const char* name) {
+  return Optional<bool>(object, name, "true or false is needed");
 }
 
 void AnswerInBatches(
     std::istream& in, std::ostream& out, int batch,
-    const std::function<absl::StatusOr<std::vector<Json>>(const std::vector<Json>&)>& compute) {
+    const std::function<absl::StatusOr<std::vector<json::Value>>(const std::vector<json::Value>&)>&
+        compute) {
   bool more = true;
   while (more) {
-    std::vector<Json> answers;   // one a line
-    std::vector<Json> objects;   // of the good lines
+    std::vector<json::Value> answers;  // one per line
+    std::vector<json::Value> objects;  // of the good lines
     std::vector<size_t> places;  // where their answers go
     std::string line;
     while (static_cast<int>(answers.size()) < batch &&
            (more = static_cast<bool>(std::getline(in, line)))) {
-      absl::StatusOr<Json> object = ParseObject(line);
-      answers.push_back(object.ok() ? Json() : ErrorObject(object.status()));
+      absl::StatusOr<json::Value> object = ParseObject(line);
+      answers.push_back(object.ok() ? json::Value() : ErrorObject(object.status()));
       if (!object.ok()) continue;
       places.push_back(answers.size() - 1);
       objects.push_back(*std::move(object));
     }
     if (!objects.empty()) {
-      absl::StatusOr<std::vector<Json>> computed = compute(objects);
+      absl::StatusOr<std::vector<json::Value>> computed = compute(objects);
       for (size_t i = 0; i < objects.size(); ++i) {
         if (computed.ok()) {
           answers[places[i]] = std::move((*computed)[i]);
         } else if (objects.size() == 1) {
           answers[places[i]] = ErrorObject(computed.status());
         } else {
-          absl::StatusOr<std::vector<Json>> alone = compute({objects[i]});
+          absl::StatusOr<std::vector<json::Value>> alone = compute({objects[i]});
           answers[places[i]] = alone.ok() ? std::move((*alone)[0]) : ErrorObject(alone.status());
         }
       }
     }
-    for (const Json& answer : answers) out << Dump(answer) << '\n';
+    for (const json::Value& answer : answers) out << json::Write(answer) << '\n';
     out.flush();
   }
 }
 
-void AnswerInParallel(std::istream& in, std::ostream& out, int workers,
-                      const std::function<absl::StatusOr<Json>(const Json&)>& answer) {
+void AnswerInParallel(
+    std::istream& in, std::ostream& out, int workers,
+    const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer) {
   OrderedAnswers answers(out);
   LineQueue queue(static_cast<size_t>(workers) * 2);
   std::vector<std::jthread> threads;
   for (int i = 0; i < workers; ++i) {
     threads.emplace_back([&] {
       while (std::optional<LineQueue::Line> line = queue.Pop()) {
-        absl::StatusOr<Json> result = ParseObject(line->second);
+        absl::StatusOr<json::Value> result = ParseObject(line->second);
         if (result.ok()) result = answer(*result);
-        answers.Put(line->first, Dump(result.ok() ? *result : ErrorObject(result.status())));
+        answers.Put(line->first, json::Write(result.ok() ? *result : ErrorObject(result.status())));
       }
     });
   }

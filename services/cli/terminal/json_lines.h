@@ -1,13 +1,12 @@
 #ifndef MELLOW_SERVICES_CLI_TERMINAL_JSON_LINES_H_
 #define MELLOW_SERVICES_CLI_TERMINAL_JSON_LINES_H_
 
-// JSON lines in, JSON lines out, in order, one a line. A line that cannot be answered gives
+// JSON lines in, JSON lines out, in order, one per line. A line that cannot be answered gives
 // {"error": "..."} and the stream goes on.
 
 #include <cstdint>
 #include <functional>
 #include <istream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -15,34 +14,31 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/json/value.h"
 
 namespace mellow::cli {
 
-using Json = nlohmann::ordered_json;
-
 // InvalidArgument: not a JSON object in UTF-8.
-[[nodiscard]] absl::StatusOr<Json> ParseObject(const std::string& line);
-[[nodiscard]] Json ErrorObject(const absl::Status& status);
-// One line, without newline; text that is not UTF-8 gets replacement characters. Numbers read back
-// as the same double.
-[[nodiscard]] std::string Dump(const Json& json);
+[[nodiscard]] absl::StatusOr<json::Value> ParseObject(const std::string& line);
+[[nodiscard]] json::Value ErrorObject(const absl::Status& status);
 
 // InvalidArgument: a field that is none of these; a typing error must not pass as a default.
-[[nodiscard]] absl::Status CheckFieldNames(const Json& object,
+[[nodiscard]] absl::Status CheckFieldNames(const json::Value& object,
                                            const std::vector<std::string>& known);
 
 // Fields of an object. InvalidArgument names the field.
-[[nodiscard]] absl::StatusOr<std::string> TextField(const Json& object, const char* name);
+[[nodiscard]] absl::StatusOr<std::string> TextField(const json::Value& object, const char* name);
 // Absent or null: `absent`.
-[[nodiscard]] absl::StatusOr<std::string> TextField(const Json& object, const char* name,
+[[nodiscard]] absl::StatusOr<std::string> TextField(const json::Value& object, const char* name,
                                                     const std::string& absent);
-[[nodiscard]] absl::StatusOr<std::vector<int32_t>> IdsField(const Json& object, const char* name);
+[[nodiscard]] absl::StatusOr<std::vector<int32_t>> IdsField(const json::Value& object,
+                                                            const char* name);
 // Absent or null: empty.
-[[nodiscard]] absl::StatusOr<std::optional<double>> OptionalNumber(const Json& object,
+[[nodiscard]] absl::StatusOr<std::optional<double>> OptionalNumber(const json::Value& object,
                                                                    const char* name);
-[[nodiscard]] absl::StatusOr<std::optional<int64_t>> OptionalInt(const Json& object,
+[[nodiscard]] absl::StatusOr<std::optional<int64_t>> OptionalInt(const json::Value& object,
                                                                  const char* name);
-[[nodiscard]] absl::StatusOr<std::optional<bool>> OptionalBool(const Json& object,
+[[nodiscard]] absl::StatusOr<std::optional<bool>> OptionalBool(const json::Value& object,
                                                                const char* name);
 
 // Reads `batch` lines at a time and answers them together. `compute` gets the objects and returns
@@ -50,12 +46,13 @@ using Json = nlohmann::ordered_json;
 // does not spoil its mates.
 void AnswerInBatches(
     std::istream& in, std::ostream& out, int batch,
-    const std::function<absl::StatusOr<std::vector<Json>>(const std::vector<Json>&)>& compute);
+    const std::function<absl::StatusOr<std::vector<json::Value>>(const std::vector<json::Value>&)>&
+        compute);
 
 // Answers lines by `workers` threads at once, each as soon as it and those before it are ready:
 // also good for a person who types.
 void AnswerInParallel(std::istream& in, std::ostream& out, int workers,
-                      const std::function<absl::StatusOr<Json>(const Json&)>& answer);
+                      const std::function<absl::StatusOr<json::Value>(const json::Value&)>& answer);
 
 }  // namespace mellow::cli
 

@@ -42,25 +42,26 @@ class JsonView : public JsonViewBase {
   }
   void ShowStep(const Step& any) override {
     const SftStep& step = any.sft();
-    Json json = {{"step", step.step()}, {"epoch", step.epoch()}};
+    json::Value object = {{"step", step.step()}, {"epoch", step.epoch()}};
     if (step.has_loss()) {
-      json["loss"] = step.loss();
-      json["learning_rate"] = step.learning_rate();
-      json["gradient_norm"] = step.gradient_norm();
-      json["tokens_per_second"] = TokensPerSecond(step);
-      json["seconds"] = step.seconds();
+      object.Add("loss", step.loss());
+      object.Add("learning_rate", step.learning_rate());
+      object.Add("gradient_norm", step.gradient_norm());
+      object.Add("tokens_per_second", TokensPerSecond(step));
+      object.Add("seconds", step.seconds());
     }
-    if (step.has_dev_loss()) json["dev_loss"] = step.dev_loss();
-    Print(json);
+    if (step.has_dev_loss()) object.Add("dev_loss", step.dev_loss());
+    Print(object);
   }
   void ShowDone(const Run& run) override {
     const SftRun& sft = run.sft();
-    Json json = {{"done", true}, {"path", run.adapter_path()}, {"sha256", sft.adapter_sha256()}};
+    json::Value object = {
+        {"done", true}, {"path", run.adapter_path()}, {"sha256", sft.adapter_sha256()}};
     if (sft.has_best_step()) {
-      json["best_step"] = sft.best_step();
-      json["best_dev_loss"] = sft.best_dev_loss();
+      object.Add("best_step", sft.best_step());
+      object.Add("best_dev_loss", sft.best_dev_loss());
     }
-    Print(json);
+    Print(object);
   }
 };
 

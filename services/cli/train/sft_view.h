@@ -8,7 +8,7 @@
 
 namespace mellow::cli {
 
-// Supervised fine-tuning. One JSON object a line: the run, every step, the end.
+// Supervised fine-tuning. One JSON object per line: the run, every step, the end.
 [[nodiscard]] std::unique_ptr<TrainView> MakeSftJsonView(std::FILE* out);
 
 // A table that fits 80 columns: a row for each measured dev loss, and about forty others.

@@ -284,7 +284,7 @@ CLI::App* AddCommand(CLI::App* app, Action* chosen, const TrainName& name, const
                                " (paths: relative to this folder)"))
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
-  sub->add_flag("--json", options->json, "One JSON object a step instead of a table");
+  sub->add_flag("--json", options->json, "One JSON object per step instead of a table");
   sub->add_flag("--resume", options->resume,
                 "Go on with the run that the same command began; steps that it has shown are not "
                 "shown again");

@@ -18,18 +18,18 @@ class TrainView {
   // The learner has opened the run: how much of the model it trains. Once, before the first step.
   virtual void ShowStart(const orchestrator::v1::Run& run) = 0;
   virtual void ShowStep(const orchestrator::v1::Step& step) = 0;
-  // Between steps; "" when there is nothing to say any more.
+  // Between steps; "" when there is nothing to say anymore.
   virtual void ShowActivity(const std::string& activity) = 0;
   // Every step is committed.
   virtual void ShowDone(const orchestrator::v1::Run& run) = 0;
 };
 
-// The view of a run's method. `json`: one object a line; else a table. `live`: a terminal, whose
+// The view of a run's method. `json`: one object per line; else a table. `live`: a terminal, whose
 // last line is overwritten.
 [[nodiscard]] std::unique_ptr<TrainView> MakeTrainView(const orchestrator::v1::RunSpec& spec,
                                                        std::FILE* out, bool json, bool live);
 
-// PPO. One JSON object a line; the fields of ../shared/spec/probe.md and no others.
+// PPO. One JSON object per line, for scripts.
 [[nodiscard]] std::unique_ptr<TrainView> MakeJsonView(std::FILE* out);
 
 // A table that fits 80 columns. `live`: the last line shows the activity; the header comes again

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "services/cli/terminal/json_lines.h"
+#include "common/json/value.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/train/train_view.h"
 
@@ -21,8 +21,8 @@ class JsonViewBase : public TrainView {
   void ShowActivity(const std::string& activity) override { (void)activity; }
 
  protected:
-  void Print(const Json& object) {
-    std::fprintf(out_, "%s\n", Dump(object).c_str());
+  void Print(const json::Value& object) {
+    std::fprintf(out_, "%s\n", json::Write(object).c_str());
     std::fflush(out_);
   }
 

@@ -34,12 +34,15 @@ struct PromotionEvidence {
 
 enum class PromotionAction { kPromote = 1, kRollBack = 2 };
 
-// The adapter that policies were told to serve to users, with what proves that they do.
+// The adapter that policies were told to serve to users, with what proves that they do. Version 0
+// is the base model, and has nothing else.
 struct ChampionRecord {
   AdapterRef ref;
   std::string run_id;  // that made it; empty: it came from a folder
   std::string folder;  // PEFT folder of the adapter store
   CanarySuite canary;  // without pairs: no learner has scored it
+
+  [[nodiscard]] bool IsBase() const { return ref.version == 0; }
 };
 
 // One line of the history.
@@ -54,7 +57,7 @@ struct PromotionEvent {
 };
 
 // The champions that are still in force, the current one last: a promotion adds one, a roll-back
-// takes the last one away. `history` is in order.
+// takes the last one away. Empty: the base model is. `history` is in order.
 [[nodiscard]] std::vector<ChampionRecord> ChampionStack(const std::vector<PromotionEvent>& history);
 
 }  // namespace mellow::orchestrator

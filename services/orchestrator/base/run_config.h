@@ -32,10 +32,10 @@ struct SamplingConfig {
   std::optional<double> top_p;
   std::optional<int> max_new_tokens;
   std::optional<int> min_new_tokens;
-  // policy's SamplingParams with the logits processors that were asked for, serialised: this
+  // policy's SamplingParams with the logits processors that were asked for, serialized: this
   // service only passes them on.
   std::string processors;
-  std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) a prompt
+  std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) per prompt
   std::optional<int> length_sampler_max;
 };
 
@@ -54,7 +54,7 @@ struct RunConfig {
   DataConfig data;
   SamplingConfig sampling;
   RewardConfig reward;
-  std::string ppo;  // learner's PpoConfig, serialised: this service only passes it on
+  std::string ppo;  // learner's PpoConfig, serialized: this service only passes it on
   std::string spec_json;  // the run file as it was given, for people; may be empty
   int batch_size = 128;
   bool reference_is_start = true;  // the KL is measured against the weights the run starts from

@@ -11,13 +11,13 @@ namespace mellow::orchestrator {
 // A run as people see it.
 struct RunStatus {
   std::string run_id;
-  std::string spec;  // RunSpec, serialised
+  std::string spec;  // RunSpec, serialized
   RunState state = RunState::kRunning;
   int committed_steps = 0;
   std::string activity;             // "step 3: generate 12/32"
   std::string error;                // why it failed
   AdapterRef adapter;               // after the last committed step
-  std::string adapter_path;         // PEFT folder of it; empty for the bare base model
+  std::string adapter_path;         // PEFT folder of it; empty for the base model
   RunPins pins;                     // the models that it depends on
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
   ParameterCounts parameters;       // 0: not opened yet, or not active

@@ -16,7 +16,7 @@
 namespace mellow::orchestrator {
 
 // Which weights: a version of the cluster and the content hash that goes with it. Version 0 is the
-// bare base model, which every node has; its hash is empty.
+// base model, which every node has; its hash is empty.
 struct AdapterRef {
   int64_t version = 0;
   std::string sha256;
@@ -65,7 +65,7 @@ struct Prompt {
   std::optional<int> max_new_tokens;
 };
 
-// Of the model that a run trains, PPO's value head included.
+// Counts the parameters of the model that a run trains, PPO's value head included.
 struct ParameterCounts {
   int64_t trainable = 0;
   int64_t total = 0;

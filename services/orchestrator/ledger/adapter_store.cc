@@ -38,7 +38,7 @@ absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder
 }
 
 void AdapterStore::RemoveOthers(const std::string& run_id, const std::set<std::string>& keep) {
-  // By name: the ledger has paths as they were written when --data-dir was spelt in another way.
+  // By name: the ledger has paths as they were written when --data-dir was spelled in another way.
   std::set<std::filesystem::path> names;
   for (const std::string& folder : keep) names.insert(std::filesystem::path(folder).filename());
   std::error_code error;

@@ -18,7 +18,7 @@ namespace mellow::orchestrator {
 struct RunRecord {
   std::string run_id;
   std::string request_id;  // empty: none was given
-  std::string spec;        // RunSpec, serialised; the ledger does not look inside
+  std::string spec;        // RunSpec, serialized; the ledger does not look inside
   RunState state = RunState::kRunning;
   std::string error;
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
@@ -32,7 +32,7 @@ struct RunRecord {
 struct AdapterRecord {
   AdapterRef ref;
   std::string run_id;
-  std::string folder;  // PEFT folder; empty for the bare base model
+  std::string folder;  // PEFT folder; empty for the base model
   CanarySuite canary;
 };
 
@@ -99,7 +99,7 @@ class Ledger {
       const std::string& run_id) = 0;
 
   // What was published; older records of the same run are dropped. NewestAdapter: of all runs, the
-  // bare base model not counted.
+  // base model not counted.
   [[nodiscard]] virtual absl::Status RecordAdapter(const AdapterRecord& adapter) = 0;
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() = 0;
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(

@@ -101,7 +101,7 @@ absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
         absl::StrCat("reward canary: has labels ", absl::StrJoin(answer.labels, ", "),
                      ", the run pins ", absl::StrJoin(pins.reward_labels, ", ")));
   }
-  // Logits are compared as log-probs are: one row a text, one number a label.
+  // Logits are compared as log-probs are: one row per text, one number per label.
   const std::vector<std::vector<float>> logits = LogitsOf(answer);
   const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pins.reward_logits);
   if (!gap.ok() || logits.size() != CanaryTexts().size()) {
@@ -120,7 +120,7 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
                                   RunObserver* observer, std::stop_token stop) {
   for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
     if (pins.models.contains(role)) continue;
-    // Of different policies, the right one has the learner's weights.
+    // Where policies differ, the right one has the learner's weights.
     std::optional<ModelPin> preferred;
     const auto learner = pins.models.find(NodeRole::kLearner);
     if (role == NodeRole::kPolicy && learner != pins.models.end()) preferred = learner->second;

@@ -56,7 +56,7 @@ class PolicyClient {
   [[nodiscard]] virtual absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs,
                                                                int64_t adapter_version,
                                                                std::stop_token stop) = 0;
-  // A champion of version 0, whose `files` are empty: there is none any more.
+  // A champion of version 0, whose `files` are empty: there is none anymore.
   [[nodiscard]] virtual absl::Status PublishAdapter(const AdapterRef& ref,
                                                     const adapters::PeftFiles& files,
                                                     wire::Publication as, std::stop_token stop) = 0;
@@ -86,7 +86,7 @@ class RewardClient {
 
 struct OpenCall {
   std::string run_id;
-  std::string ppo;  // PpoConfig, serialised
+  std::string ppo;  // PpoConfig, serialized
   std::string start_adapter;
   int64_t start_version = 0;
 };

@@ -16,8 +16,8 @@ constexpr size_t kMaxReplaced = 64;
 constexpr absl::Duration kForgetAfter = absl::Hours(1);
 constexpr absl::Duration kFirstRest = absl::Milliseconds(100);
 constexpr absl::Duration kLongestRest = absl::Seconds(5);
-// Of the newest lease in the moving average: half, so that a node that became slow is noticed after
-// two leases.
+// The weight of the newest lease in the moving average: half, so that a node that became slow is
+// noticed after two leases.
 constexpr double kSpeedWeight = 0.5;
 
 }  // namespace

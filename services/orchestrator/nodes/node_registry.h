@@ -33,7 +33,7 @@ struct NodeHandle {
   std::string address;
   std::string incarnation;
   std::string device;
-  // Work a second, of one lease: tokens of a policy, texts of a reward node. Until a lease has
+  // Work per second, of one lease: tokens of a policy, texts of a reward node. Until a lease has
   // measured it, what the policy says of itself; 0 of other roles.
   double speed = 0;
   bool measured = false;
@@ -132,7 +132,7 @@ class NodeRegistry {
     int64_t leases_lost = 0;
     int failures = 0;  // in a row
     SteadyTime rest_until = SteadyTime::InfinitePast();
-    // Of nodes that have to be verified.
+    // What follows is for nodes that have to be verified.
     bool claimed = false;
     bool tried = false;
     bool verified = false;

@@ -23,7 +23,7 @@ namespace mellow::orchestrator {
 // What every policy node has to have, and the proof that it does.
 struct AdapterTarget {
   AdapterRef ref;
-  std::shared_ptr<const adapters::PeftFiles> files;  // null for the bare base model
+  std::shared_ptr<const adapters::PeftFiles> files;  // null for the base model
   CanarySuite canary;
 };
 

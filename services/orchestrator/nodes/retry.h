@@ -12,8 +12,8 @@ enum class Remedy {
            // again, for as long as it takes; the activity says why
   kElsewhere,  // this process cannot do it: another one gets it; none is left: the run ends
   kPublish,    // the policy dropped the adapter: it gets it again before it works
-  kReopen,     // the learner does not have the run open: it is opened, once a call; again: the run
-               // ends
+  kReopen,     // the learner does not have the run open: it is opened, once per call; again: the
+               // run ends
   kFewTimes,   // a defect, maybe of the moment (no memory) or of one node: kMaxDefects in a row of
                // one piece of work, then the run ends
 };

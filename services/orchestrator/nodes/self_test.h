@@ -23,7 +23,7 @@ struct SelfTestFigures {
 using LearnerScorer =
     std::function<absl::StatusOr<PairScores>(const std::vector<TokenPair>& pairs, bool reference)>;
 
-// What must hold before the first update, or PPO would optimise noise:
+// What must hold before the first update, or PPO would optimize noise:
 //   the sampler's log-probs are the learner's;
 //   log-probs do not depend on padding or batch mates (a pair alone against the same pair in a
 //   batch); the KL to the reference is zero, when the reference is what the run starts from.

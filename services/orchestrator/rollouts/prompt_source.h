@@ -21,7 +21,7 @@ class PromptSource {
   [[nodiscard]] virtual absl::StatusOr<Prompt> Draw(uint64_t prompt_index) const = 0;
 };
 
-// The filtered rows of a file, each epoch in a new permutation of the run's seed; tokenised when
+// The filtered rows of a file, each epoch in a new permutation of the run's seed; tokenized when
 // drawn. InvalidArgument naming the field: the file cannot be read, a column that it does not have,
 // no row passes the filter. `tokenizer` must outlive the source.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<PromptSource>> OpenPromptSource(

@@ -222,7 +222,7 @@ absl::Status Collector::KeepRollouts(int shard, std::vector<Rollout> rollouts, i
   result_.tokens_sampled += tokens;
   const size_t first = Range(shard).first;
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    // Of a shard that was half there, the first delivery of each rollout stays.
+    // Where a shard was half there, the first delivery of each rollout stays.
     Rollout& place = rollouts_[first + i];
     if (place.response_ids.empty()) place = std::move(rollouts[i]);
   }

@@ -102,6 +102,8 @@ absl::Status ChampionKeeper::ServeNewest() {
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& order) {
   MELLOW_RETURN_IF_ERROR(CheckRequestId(order.request_id));
+  if (order.base && (order.files || !(order.adapter == AdapterRef())))
+    return absl::InvalidArgumentError("base: the base model, or an adapter, not both");
   MELLOW_ASSIGN_OR_RETURN(PromotionEvent event, RecordPromotion(order));
   return WhenServed(std::move(event));
 }
@@ -112,15 +114,22 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOr
   if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
-  MELLOW_ASSIGN_OR_RETURN(Candidate candidate, Resolve(order));
-  if (current && current->ref == candidate.record.ref)
+  Candidate candidate;
+  if (!order.base) {
+    MELLOW_ASSIGN_OR_RETURN(candidate, Resolve(order));
+  }
+  if (candidate.record.ref == (current ? current->ref : AdapterRef()))
     return absl::FailedPreconditionError(
-        absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
-  MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
-  adapters::PeftFiles files = *candidate.files;
-  files.model_card = CardOf(candidate.record, files, order.evidence);
-  MELLOW_ASSIGN_OR_RETURN(candidate.record.folder,
-                          parts_.adapters->Write(kChampions, candidate.record.ref.version, files));
+        order.base ? "the base model is the champion already"
+                   : absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
+  if (!order.base) {
+    MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
+    adapters::PeftFiles files = *candidate.files;
+    files.model_card = CardOf(candidate.record, files, order.evidence);
+    MELLOW_ASSIGN_OR_RETURN(
+        candidate.record.folder,
+        parts_.adapters->Write(kChampions, candidate.record.ref.version, files));
+  }
   PromotionEvent event{.request_id = order.request_id,
                        .time = absl::Now(),
                        .action = PromotionAction::kPromote,
@@ -162,7 +171,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordRollBack(const std::string&
   stack.pop_back();
   if (!stack.empty()) event.champion = stack.back();
   // Read before it is recorded: a champion whose file is gone cannot be gone back to.
-  if (event.champion)
+  if (event.champion && !event.champion->IsBase())
     MELLOW_RETURN_IF_ERROR(parts_.adapters->Read(event.champion->folder).status());
   unserved_ = true;
   MELLOW_RETURN_IF_ERROR(parts_.ledger->AddPromotion(&event));
@@ -325,7 +334,7 @@ absl::Status ChampionKeeper::TryOnOneNode(Candidate* made) {
 }
 
 absl::Status ChampionKeeper::Serve(const std::optional<ChampionRecord>& champion) {
-  if (!champion) {
+  if (!champion || champion->IsBase()) {
     parts_.supervisor->SetChampion({});
     parts_.metrics->SetChampion(std::nullopt);
     return absl::OkStatus();

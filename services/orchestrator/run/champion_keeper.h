@@ -24,6 +24,7 @@ struct PromotionOrder {
   // hash.
   AdapterRef adapter;
   std::optional<adapters::PeftFiles> files;
+  bool base = false;  // the base model instead
   PromotionEvidence evidence;
 };
 
@@ -52,7 +53,8 @@ class ChampionKeeper {
   // it, or it is recorded and a node that serves has not taken it yet (named; OK means that all
   // have).
   [[nodiscard]] absl::StatusOr<PromotionEvent> Promote(const PromotionOrder& order);
-  // FailedPrecondition: there is no champion; Unavailable: as Promote.
+  // Before the first champion stands the base model. FailedPrecondition: nothing was promoted, or
+  // all of it was rolled back; Unavailable: as Promote.
   [[nodiscard]] absl::StatusOr<PromotionEvent> RollBack(const std::string& request_id,
                                                         const std::string& reason);
   // Oldest first.
@@ -66,7 +68,7 @@ class ChampionKeeper {
 
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
   // What can be promoted without bytes, by version; with `former` also the champions whose bytes
-  // are not kept any more.
+  // are not kept anymore.
   absl::StatusOr<std::map<int64_t, ChampionRecord>> Known(bool former)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The event, once every live policy node serves it or has been tried.
@@ -82,11 +84,11 @@ class ChampionKeeper {
                        const std::vector<NodeHandle>& nodes);
   // Completes its canary.
   absl::Status TryOnOneNode(Candidate* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Tells the supervisor; none: no champion.
+  // Tells the supervisor; none: the base model.
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Serves the champion that the history says, and removes the folders of those that a roll-back
-  // cannot go to any more.
+  // cannot go to anymore.
   absl::Status ServeNewest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What Promote and RollBack do but for the wait until it is served.
   absl::StatusOr<PromotionEvent> RecordPromotion(const PromotionOrder& order);

@@ -28,7 +28,7 @@ struct TrainedStep {
 class LearnerRun {
  public:
   // The step after `last_step`, when it has been trained before; none: it is the next to train.
-  // An error when it was trained and its rollouts are not kept any more.
+  // An error when it was trained and its rollouts are not kept anymore.
   using History = std::function<absl::StatusOr<std::optional<TrainedStep>>(int last_step)>;
 
   // All must outlive it.

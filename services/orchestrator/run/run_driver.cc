@@ -45,7 +45,7 @@ std::string CardOf(const std::string& run_id, const RunConfig& config, int step,
                  config.name.empty() ? run_id : absl::StrCat(config.name, " (", run_id, ")")},
                 {"data", name(config.data.path)},
                 {"steps", absl::StrCat(step, " of ", config.steps)},
-                {"prompts a step", absl::StrCat(config.batch_size)},
+                {"prompts per step", absl::StrCat(config.batch_size)},
                 {"reward", absl::StrCat("logit of ", config.reward.label)},
                 {"started from", name(config.start_adapter)}},
       .settings_json = config.spec_json,
@@ -138,7 +138,7 @@ absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step
     return absl::FailedPreconditionError(
         absl::StrCat("the learner has ", last_step, " steps of run ", run_id_, " and the ledger ",
                      committed, ", and the rollouts of step ", step,
-                     " are not kept any more: the checkpoints or the ledger are of another time"));
+                     " are not kept anymore: the checkpoints or the ledger are of another time"));
   }
   for (Rollout& rollout : rollouts) rollout.adapter = WeightsFor(step);
   return TrainedStep{{.run_id = run_id_,

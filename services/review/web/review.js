@@ -82,7 +82,7 @@
 
   function loseAccess() {
     revoked = true;
-    showNotice("This link does not work any more. Answers that were saved stay saved.");
+    showNotice("This link does not work anymore. Answers that were saved stay saved.");
     render();
   }
 

@@ -5,12 +5,11 @@
 
 #include <limits>
 
-#include "common/nn/weights/json_fields.h"
+#include "common/json/fields.h"
 
 namespace mellow::adapters {
 namespace {
 
-using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -21,10 +20,10 @@ constexpr char kCross1[] = "decoder.block.1.layer.1.EncDecAttention.q";
 constexpr char kWo[] = "decoder.block.1.layer.2.DenseReluDense.wo";
 
 ModuleRules Rules(const std::string& text) {
-  const json object = json::parse(text);
-  nn::JsonFields fields(object);
-  ModuleRules rules(nlohmann::ordered_json::parse(text), &fields);
-  EXPECT_TRUE(fields.Finish("test").ok()) << fields.Finish("test");
+  const json::Value object = *json::Parse(text, "test");
+  json::FieldReader fields(object, "test");
+  ModuleRules rules(&fields);
+  EXPECT_TRUE(fields.Finish().ok()) << fields.Finish();
   return rules;
 }
 

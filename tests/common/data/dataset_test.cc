@@ -72,6 +72,12 @@ TEST(JsonlTest, ABadRowNamesFileAndLine) {
               HasSubstr("a.jsonl:1: column c is missing"));
 }
 
+TEST(JsonlTest, ANumberBeyondADoubleIsKeptAsItIsWritten) {
+  const std::string text = "{\"a\": \"x\", \"b\": 1e999, \"c\": [NaN]}\n";
+  EXPECT_EQ(Parse(text, "a.jsonl", {.columns = {"a"}}).rows()[0].values[0], "x");
+  EXPECT_EQ(Parse(text, "a.jsonl", {.columns = {"b"}}).rows()[0].values[0], "1e999");
+}
+
 TEST(JsonlTest, SkipsBadRowsOnRequestAndRecordsThem) {
   const Dataset dataset =
       Parse("{\"a\": \"1\"}\nnonsense\n{\"a\": \"2\"}\n", "a.jsonl", {.skip_bad_rows = true});

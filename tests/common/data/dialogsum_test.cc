@@ -1,17 +1,16 @@
-// The row counts of the notebook's run, on the real data set, which is read from ../shared beside
-// the checkout.
+// The row counts of the notebook's run, on the real data set.
 
 #include <filesystem>
 
 #include "common/data/dataset.h"
 #include "common/data/select.h"
 #include "gtest/gtest.h"
-#include "tests/testing/source_tree.h"
+#include "tests/testing/outside_data.h"
 
 namespace mellow::data {
 namespace {
 
-const std::string kTrain = mellow::SourceTree("/../shared/data/dialogsum/dialogsum.train.jsonl");
+const std::string kTrain = mellow::OutsideData("/dialogsum/dialogsum.train.jsonl");
 
 TEST(DialogSumTest, FilterAndSplitKeepTheRowsOfTheNotebook) {
   if (!std::filesystem::exists(kTrain)) GTEST_SKIP() << "no DialogSum at " << kTrain;

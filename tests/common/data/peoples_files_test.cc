@@ -30,7 +30,7 @@ std::vector<std::string> Bad(const Dataset& dataset) {
   return messages;
 }
 
-// "line|value|value" a row.
+// "line|value|value" per row.
 std::vector<std::string> Rows(const Dataset& dataset) {
   std::vector<std::string> rows;
   for (const Row& row : dataset.rows()) {
@@ -98,7 +98,7 @@ TEST(JsonRowsTest, ABrokenArraySaysWhere) {
 TEST(JsonRowsTest, AnObjectOnSeveralLinesIsNamed) {
   const Dataset dataset = Read("{\n \"dialogue\": \"a\"\n}\n", "a.json");
   EXPECT_THAT(Bad(dataset)[0],
-              "a.json:1: an object on several lines: one a line is wanted, or one "
+              "a.json:1: an object on several lines: one per line is wanted, or one "
               "array of them");
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Two arms with one text a prompt; toxicities as given.
+// Two arms with one text per prompt; toxicities as given.
 Evaluation MakeEvaluation(const std::vector<double>& base, const std::vector<double>& tuned) {
   Evaluation e;
   e.config.resamples = 2000;

@@ -116,7 +116,7 @@ TEST_F(HttpTlsTest, TakesANewCertificateAndAuthorityWhileItRuns) {
   const IssuedCertificate next_user = next.Issue("user", "ann");
   Write(next, next.Issue("node", "b"));
   EXPECT_TRUE(WaitUntil([&] { return Get(next, &next_user) == "hello"; }));
-  EXPECT_NE(Get(next, &user), "hello") << "the old authority is not trusted any more";
+  EXPECT_NE(Get(next, &user), "hello") << "the old authority is not trusted anymore";
 }
 
 }  // namespace

@@ -195,7 +195,7 @@ TEST(ReportTest, WarnsWhereTheRewardWasGamed) {
   shape.truncated = shape.texts;
   EXPECT_THAT(warnings(), HasSubstr("token limit"));
   shape.kl_per_sequence.mean = 50;
-  EXPECT_THAT(warnings(), HasSubstr("KL to the bare model"));
+  EXPECT_THAT(warnings(), HasSubstr("KL to the base model"));
   for (eval::Difference& d : input.evaluation.comparisons[0].differences) {
     if (d.measure == "rougeL") d.verdict = eval::Verdict::kWorse;
     if (d.measure == "tokens") {

@@ -89,7 +89,7 @@ eval::Difference Compare(const std::string& measure, const Column& a, const Colu
   return d;
 }
 
-// One value a row of one arm: the mean over its samples.
+// One value per row of one arm: the mean over its samples.
 Column ColumnOf(const Evaluation& e, size_t arm,
                 const std::function<double(const eval::Sample&)>& value) {
   Column column;

@@ -20,7 +20,7 @@ ReviewSummary MakeSummary() {
   rating.agreement = {.level = "ordinal", .units = 7, .why_not = "all values are the same"};
   summary.ratings = {rating, {.question = "coherence", .agreement = {.alpha = 0.25}}};
   summary.preference.items = {.wins = 3, .losses = 2, .ties = 1};
-  summary.preference.win_rate = eval::Proportion{.rate = 0.6, .successes = 3, .trials = 5};
+  summary.preference.win_rate = stats::Proportion{.rate = 0.6, .successes = 3, .trials = 5};
   summary.notes = {"a note"};
   return summary;
 }

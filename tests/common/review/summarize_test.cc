@@ -38,7 +38,7 @@ ReviewSummary MakeSummary(const std::vector<ReviewedItem>& reviewed,
   return *summary;
 }
 
-void ExpectMean(const eval::MeanInterval& got, const Json& golden) {
+void ExpectMean(const stats::MeanInterval& got, const Json& golden) {
   EXPECT_NEAR(got.mean, golden["mean"].get<double>(), kTolerance);
   EXPECT_NEAR(got.lower, golden["interval"][0].get<double>(), kBoundTolerance);
   EXPECT_NEAR(got.upper, golden["interval"][1].get<double>(), kBoundTolerance);

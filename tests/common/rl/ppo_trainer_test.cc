@@ -194,7 +194,7 @@ TEST(PpoTrainerTest, AMiniBatchBeyondTheRatioThresholdChangesNothing) {
 
 TEST(PpoTrainerTest, ClipsEveryStep) {
   PpoConfig config = SmallConfig();
-  config.max_grad_norm = 1e-12;  // below Adam's eps: nothing moves any more
+  config.max_grad_norm = 1e-12;  // below Adam's eps: nothing moves anymore
   auto trainer = MakeTrainer(config);
   const std::vector<float> before = trainer->value_head().weight;
   for (uint32_t s = 0; s < 2; ++s) {

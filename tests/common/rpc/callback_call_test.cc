@@ -28,7 +28,8 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
   grpc::ServerUnaryReactor* Summarize(grpc::CallbackServerContext* context,
                                       const v1::SummarizeRequest* request,
                                       v1::SummarizeResponse* response) override {
-    return UnaryCall::Make(*context, [&](UnaryCall* call) {
+    const auto work = static_cast<int64_t>(request->dialogue().size());
+    return UnaryCall::Make(*context, limiter->Enter(context, work), [&](UnaryCall* call) {
       response->set_summary(request->dialogue());
       MutexLock lock(&mutex_);
       calls_.push_back(call);
@@ -37,16 +38,19 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
   }
   grpc::ServerWriteReactor<v1::GenerateStreamResponse>* GenerateStream(
       grpc::CallbackServerContext* context, const v1::GenerateStreamRequest*) override {
-    auto stream = PulledStream<v1::GenerateStreamResponse>::Make(*context, &workers_);
-    stream->Begin([this, stream = stream.get(), n = 0](v1::GenerateStreamResponse* response) mutable
-                  -> PulledStream<v1::GenerateStreamResponse>::Next {
-      using Next = PulledStream<v1::GenerateStreamResponse>::Next;
-      if (stream->gone()()) return {Next::kEnd, absl::CancelledError("gone")};
-      ++pulls;
-      response->set_text(absl::StrCat(n, std::string(padding, 'x')));
-      return {n++ == messages ? Next::kLast : Next::kMessage, {}};
-    });
-    return stream.get();
+    using Stream = PulledStream<v1::GenerateStreamResponse>;
+    const auto start = [this](const std::shared_ptr<Stream>& stream) {
+      stream->Begin([this, stream = stream.get(),
+                     n = 0](v1::GenerateStreamResponse* response) mutable -> Stream::Next {
+        using Next = Stream::Next;
+        if (stream->gone()()) return {Next::kEnd, absl::CancelledError("gone")};
+        ++pulls;
+        response->set_text(absl::StrCat(n, std::string(padding, 'x')));
+        return {n++ == messages ? Next::kLast : Next::kMessage, {}};
+      });
+      return absl::OkStatus();
+    };
+    return Stream::Make(*context, &workers_, limiter->Enter(context), start);
   }
 
   int waiting() {
@@ -62,6 +66,7 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
     return call;
   }
 
+  CallLimiter* limiter = CallLimiter::None();
   std::atomic<int> pulls = 0;
   int messages = 3;
   size_t padding = 0;
@@ -128,13 +133,9 @@ TEST_F(CallbackCallTest, AnswersComeFromAnyThreadAndAreCounted) {
 }
 
 TEST_F(CallbackCallTest, TheLimitsOfAClientHold) {
-  ServerOptions options;
-  options.limits.concurrency = 3;
-  options.work = [](const google::protobuf::Message& request) {
-    const auto* summarize = dynamic_cast<const v1::SummarizeRequest*>(&request);
-    return summarize != nullptr ? static_cast<int64_t>(summarize->dialogue().size()) : 1;
-  };
-  Start(options);
+  CallLimiter limiter({.concurrency = 3}, nullptr, {}, RefusalCounter(&metrics_));
+  service_.limiter = &limiter;
+  Start();
   auto running = Call("aa");
   ASSERT_TRUE(WaitUntil([&] { return service_.waiting() == 1; }));
   const grpc::Status refused = Call("bb").get();
@@ -158,6 +159,7 @@ TEST_F(CallbackCallTest, TheLimitsOfAClientHold) {
   EXPECT_THAT(metrics_.Text(),
               HasSubstr(absl::StrCat("handled_total{code=\"RESOURCE_EXHAUSTED\",method=\"", kMethod,
                                      "Summarize\"} 1\n")));
+  server_.reset();  // before the limiter
 }
 
 TEST_F(CallbackCallTest, AStreamWhoseReaderDoesNotReadIsPulledNoFurther) {

@@ -4,6 +4,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <future>
@@ -11,10 +13,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/rpc/call_limiter.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "common/sync/mutex.h"
+#include "common/tls/openssl.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/test_certificates.h"
@@ -34,28 +38,36 @@ constexpr absl::Duration kPeriod = absl::Milliseconds(20);
 // A service with a method of each kind, that answers when it may.
 class Service : public v1::PolicyService::Service {
  public:
-  grpc::Status Summarize(grpc::ServerContext*, const v1::SummarizeRequest* request,
+  grpc::Status Summarize(grpc::ServerContext* context, const v1::SummarizeRequest* request,
                          v1::SummarizeResponse* response) override {
-    MutexLock lock(&mutex_);
-    ++entered_;
-    changed_.NotifyAll();
-    while (held_) changed_.Wait(&mutex_);
-    response->set_summary(request->dialogue());
-    return grpc::Status::OK;
+    return limiter->Answer(context, [&] {
+      MutexLock lock(&mutex_);
+      ++entered_;
+      changed_.NotifyAll();
+      while (held_) changed_.Wait(&mutex_);
+      response->set_summary(request->dialogue());
+      return absl::OkStatus();
+    });
   }
-  grpc::Status GenerateStream(grpc::ServerContext*, const v1::GenerateStreamRequest*,
+  grpc::Status GenerateStream(grpc::ServerContext* context, const v1::GenerateStreamRequest*,
                               grpc::ServerWriter<v1::GenerateStreamResponse>* writer) override {
-    writer->Write({});
-    return grpc::Status::OK;
+    return limiter->Answer(context, [&] {
+      writer->Write({});
+      return absl::OkStatus();
+    });
   }
-  grpc::Status PublishAdapter(grpc::ServerContext*,
+  grpc::Status PublishAdapter(grpc::ServerContext* context,
                               grpc::ServerReader<common::v1::AdapterChunk>* reader,
                               v1::PublishAdapterResponse*) override {
-    common::v1::AdapterChunk chunk;
-    while (reader->Read(&chunk)) {
-    }
-    return grpc::Status::OK;
+    return limiter->Answer(context, [&] {
+      common::v1::AdapterChunk chunk;
+      while (reader->Read(&chunk)) {
+      }
+      return absl::OkStatus();
+    });
   }
+
+  CallLimiter* limiter = CallLimiter::None();
 
   void Hold(bool held) {
     MutexLock lock(&mutex_);
@@ -72,6 +84,61 @@ class Service : public v1::PolicyService::Service {
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   int entered_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// A client for what none of gRPC's does, with one connection to a port of loopback.
+class BareTlsClient {
+ public:
+  struct How {
+    int max_version = 0;  // 0: the newest
+    bool alpn = true;     // asks for HTTP/2
+    std::string trusted;  // PEM; empty: trusts everybody
+  };
+
+  // Without a certificate when `issued` has none.
+  BareTlsClient(int port, const IssuedCertificate& issued)
+      : context_(SSL_CTX_new(TLS_client_method())),
+        connection_(BIO_new_connect(absl::StrCat("127.0.0.1:", port).c_str())) {
+    EXPECT_EQ(BIO_do_connect(connection_.get()), 1);
+    SSL_CTX_set_security_level(context_.get(), 0);  // or OpenSSL would not try what is old
+    SSL_CTX_set_min_proto_version(context_.get(), TLS1_VERSION);
+    if (issued.cert.empty()) return;
+    const tls::KeyPtr key = tls::ParseKey(issued.key);
+    EXPECT_EQ(SSL_CTX_use_certificate(context_.get(), tls::ParseCertificates(issued.cert)[0].get()),
+              1);
+    EXPECT_EQ(SSL_CTX_use_PrivateKey(context_.get(), key.get()), 1);
+  }
+
+  // Sends the bytes as they are, and waits until the server has closed the connection.
+  void Send(const std::string& bytes) {
+    EXPECT_EQ(BIO_write(connection_.get(), bytes.data(), static_cast<int>(bytes.size())),
+              static_cast<int>(bytes.size()));
+    shutdown(static_cast<int>(BIO_get_fd(connection_.get(), nullptr)), SHUT_WR);
+    char answer[1024];
+    while (BIO_read(connection_.get(), answer, sizeof(answer)) > 0) {
+    }
+  }
+  // Whether the server has anything to say after the handshake.
+  bool Handshake(const How& how) {
+    SSL_CTX_set_max_proto_version(context_.get(), how.max_version);
+    if (!how.trusted.empty()) {
+      SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
+      SSL_CTX_set_cert_store(context_.get(), tls::MakeStore(how.trusted).release());
+    }
+    const std::unique_ptr<SSL, tls::Freer<SSL_free>> ssl(SSL_new(context_.get()));
+    constexpr unsigned char kHttp2[] = {2, 'h', '2'};
+    if (how.alpn) SSL_set_alpn_protos(ssl.get(), kHttp2, sizeof(kHttp2));
+    BIO_up_ref(connection_.get());
+    SSL_set_bio(ssl.get(), connection_.get(), connection_.get());
+    char first;
+    const bool spoke = SSL_connect(ssl.get()) == 1 && SSL_read(ssl.get(), &first, 1) == 1;
+    ERR_clear_error();
+    return spoke;
+  }
+
+ private:
+  const tls::ContextPtr context_;
+  const tls::BioPtr connection_;
 };
 
 AccessTable Access() {
@@ -112,6 +179,12 @@ class RpcSecurityTest : public ::testing::Test {
     }
     options.security = {Watch(server_files_), auth, tokens, Access()};
     StartWith(options);
+  }
+  // Before the server.
+  void Limit(const ClientLimits::Options& limits, std::set<std::string> exempt = {}) {
+    limiter_ = std::make_unique<CallLimiter>(limits, nullptr, std::move(exempt),
+                                             RefusalCounter(&metrics_));
+    service_.limiter = limiter_.get();
   }
   void StartWith(const ServerOptions& options) {
     auto server =
@@ -215,6 +288,7 @@ class RpcSecurityTest : public ::testing::Test {
   tls::Files server_files_;
   int clients_ = 0;
   obs::Metrics metrics_;
+  std::unique_ptr<CallLimiter> limiter_;
   Service service_;
   std::unique_ptr<Server> server_;
 };
@@ -301,6 +375,41 @@ TEST_F(RpcSecurityTest, PlaintextToATlsPortIsRefusedAndCounted) {
   EXPECT_TRUE(WaitUntil([&] { return HandshakeFailures() >= 1; }));
 }
 
+// What gRPC refuses by itself, each by one connection of a bare TLS client.
+TEST_F(RpcSecurityTest, EveryFailedHandshakeIsCountedOnceAndNoOtherConnection) {
+  StartServer();
+  const IssuedCertificate ann = authority_.Issue("user", "ann");
+  double expected = 0;
+  const auto expect_failures = [&](double failures, const char* what) {
+    expected += failures;
+    EXPECT_TRUE(WaitUntil([&] { return HandshakeFailures() == expected; }))
+        << what << ": " << HandshakeFailures() << ", not " << expected;
+  };
+  {
+    const auto channel = Connect("user");
+    EXPECT_TRUE(Call(channel).ok());
+  }
+  BareTlsClient(server_->port(), ann).Send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  expect_failures(1, "plaintext");
+  BareTlsClient(server_->port(), ann).Send(std::string("\x16\x03\x01\x00\x05", 5));
+  expect_failures(1, "the beginning of a handshake");
+  EXPECT_FALSE(BareTlsClient(server_->port(), ann).Handshake({.max_version = TLS1_1_VERSION}));
+  expect_failures(1, "too old a TLS");
+  EXPECT_FALSE(BareTlsClient(server_->port(), ann).Handshake({.trusted = ann.cert}));
+  expect_failures(1, "a client that does not trust us");
+  EXPECT_FALSE(BareTlsClient(server_->port(), ann).Handshake({.alpn = false}));
+  expect_failures(1, "no ALPN");
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    EXPECT_TRUE(BareTlsClient(server_->port(), ann).Handshake({.max_version = version}));
+  }
+  EXPECT_EQ(Refused("no_certificate"), 0);
+  EXPECT_FALSE(BareTlsClient(server_->port(), {}).Handshake({}));
+  EXPECT_TRUE(WaitUntil([&] { return Refused("no_certificate") == 1; }));
+  expect_failures(1, "no certificate");
+  server_.reset();
+  EXPECT_EQ(HandshakeFailures(), expected) << "connections that stood are not failures";
+}
+
 TEST_F(RpcSecurityTest, TlsToAPlaintextPortIsRefused) {
   StartWith({});
   EXPECT_EQ(Call(Connect("user")).error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -379,10 +488,8 @@ TEST_F(RpcSecurityTest, AClientTakesItsNewCertificateForTheNextConnection) {
 }
 
 TEST_F(RpcSecurityTest, RateAndConcurrencyOfOneClient) {
-  ServerOptions options;
-  options.limits = {.rate = 0.5, .concurrency = 2};
-  options.unlimited_roles = {"node"};
-  StartServer(tls::ClientAuth::kRequire, options);
+  Limit({.rate = 0.5, .concurrency = 2}, {"node"});
+  StartServer();
   EXPECT_TRUE(Call(Connect("user")).ok());
   const grpc::Status refused = Call(Connect("user"));
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -397,9 +504,8 @@ TEST_F(RpcSecurityTest, RateAndConcurrencyOfOneClient) {
 }
 
 TEST_F(RpcSecurityTest, RefusalsSayWhenToComeBack) {
-  ServerOptions options;
-  options.limits = {.rate = 0.5};
-  StartWith(options);
+  Limit({.rate = 0.5});
+  StartWith({});
   const auto channel = MakeChannel(server_->address());
   EXPECT_TRUE(Call(channel).ok());
   grpc::ClientContext context;
@@ -417,9 +523,8 @@ TEST_F(RpcSecurityTest, RefusalsSayWhenToComeBack) {
 }
 
 TEST_F(RpcSecurityTest, ConcurrencyEndsWithTheCall) {
-  ServerOptions options;
-  options.limits = {.concurrency = 1};
-  StartWith(options);
+  Limit({.concurrency = 1});
+  StartWith({});
   const auto channel = MakeChannel(server_->address());
   service_.Hold(true);
   auto running = std::async(std::launch::async, [&] { return Call(channel); });
@@ -438,7 +543,7 @@ TEST_F(RpcSecurityTest, ConcurrencyEndsWithTheCall) {
 TEST_F(RpcSecurityTest, AMessageOverTheLimitIsRefused) {
   ServerOptions options;
   options.max_message_bytes = 1 << 20;
-  options.limits = {.rate = 1000, .concurrency = 10};
+  Limit({.rate = 1000, .concurrency = 10});
   StartServer(tls::ClientAuth::kRequire, options);
   EXPECT_TRUE(Call(Connect("user"), std::string(1 << 19, 'x')).ok());
   EXPECT_EQ(Call(Connect("user"), std::string(1 << 21, 'x')).error_code(),

@@ -1,7 +1,6 @@
 #include "common/rpc/server.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/impl/client_unary_call.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -12,7 +11,7 @@
 #include "common/base/steady_time.h"
 #include "common/rpc/client.h"
 #include "common/rpc/deadline.h"
-#include "grpc/health/v1/health.grpc.pb.h"
+#include "tests/testing/empty_call.h"
 
 namespace mellow::rpc {
 namespace {
@@ -58,14 +57,7 @@ TEST(RpcServerTest, MadeUpMethodsShareOneLabel) {
   ASSERT_TRUE(server.ok());
   const auto channel = (*server)->InProcessChannel();
   const auto call = [&](const char* path) {
-    const grpc::internal::RpcMethod method(path, grpc::internal::RpcMethod::NORMAL_RPC);
-    grpc::ClientContext context;
-    grpc::health::v1::HealthCheckRequest request;
-    grpc::health::v1::HealthCheckResponse response;
-    return grpc::internal::BlockingUnaryCall<
-        grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse,
-        google::protobuf::MessageLite, google::protobuf::MessageLite>(channel.get(), method,
-                                                                      &context, request, &response);
+    return mellow::testing::CallWithNothing(channel, path);
   };
   for (const char* path :
        {"/made.up/One", "/grpc.health.v1.Health/Two", "/mellow.x.v1.X/Three", "/"})
@@ -73,9 +65,9 @@ TEST(RpcServerTest, MadeUpMethodsShareOneLabel) {
   EXPECT_TRUE(call("/grpc.health.v1.Health/Check").ok());
   const std::string text = metrics.Text();
   for (const char* name : {"One", "Two", "Three"})
-    EXPECT_THAT(text, testing::Not(testing::HasSubstr(name)));
-  EXPECT_THAT(text, testing::HasSubstr("method=\"unknown\""));
-  EXPECT_THAT(text, testing::HasSubstr("/grpc.health.v1.Health/Check"));
+    EXPECT_THAT(text, ::testing::Not(HasSubstr(name)));
+  EXPECT_THAT(text, HasSubstr("method=\"unknown\""));
+  EXPECT_THAT(text, HasSubstr("/grpc.health.v1.Health/Check"));
 }
 
 TEST(RpcServerTest, ATakenPortIsRefusedByName) {

@@ -16,7 +16,7 @@ namespace {
 namespace v1 = policy::v1;
 using ::testing::HasSubstr;
 
-// Streams messages of 1 MiB for ever.
+// Streams messages of 1 MiB forever.
 class Service : public v1::PolicyService::Service {
  public:
   explicit Service(StreamGuard* guard) : guard_(guard) {}
@@ -49,7 +49,7 @@ class StreamGuardTest : public ::testing::Test {
     v1::GenerateStreamResponse response;
     ASSERT_TRUE(reader_->Read(&response));
   }
-  // Reads nothing any more and waits for the status.
+  // Reads nothing anymore and waits for the status.
   grpc::Status Finish() {
     v1::GenerateStreamResponse response;
     while (reader_->Read(&response)) {

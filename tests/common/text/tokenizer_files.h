@@ -49,7 +49,7 @@ inline std::string SpmFile(const std::vector<std::pair<std::string, float>>& pie
   return file + BytesField(2, VarintField(3, 1)) + BytesField(3, BytesField(2, charsmap));
 }
 
-// A precompiled_charsmap: a Darts double array, made the simple way (256 units a node), and the
+// A precompiled_charsmap: a Darts double array, made the simple way (256 units per node), and the
 // images.
 inline std::string CharsmapBlob(const std::vector<std::pair<std::string, std::string>>& map) {
   struct Node {

@@ -1,4 +1,4 @@
-// How much memory a text takes while it is tokenised: a request is not to cost many times its size.
+// How much memory a text takes while it is tokenized: a request is not to cost many times its size.
 
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -12,7 +12,7 @@
 
 namespace {
 
-// Of the thread that measures alone.
+// Counts in the thread that measures alone.
 thread_local int64_t live = 0;
 thread_local int64_t peak = 0;
 
@@ -52,7 +52,7 @@ constexpr Kind kKinds[] = {{"words", "#Person1#: how are you today? "},
                            {"spaces", " "},
                            {"special tokens", "</s>"},
                            {"accents", "e\u0301"},
-                           {"ligatures that grow when they are normalised", "\ufdfa"},
+                           {"ligatures that grow when they are normalized", "\ufdfa"},
                            {"emoji", "\U0001f600"}};
 
 class TokenizerMemoryTest : public ::testing::TestWithParam<const char*> {

@@ -1,6 +1,5 @@
-// Compares with ids that Hugging Face's fast tokenizers made. The vocabularies are not ours to
-// ship: they and the rows are read from ../shared, beside the checkout, and the tests are skipped
-// where that is absent.
+// Compares with ids that Hugging Face's fast tokenizers made. The vocabularies and the rows are not
+// ours to ship: the tests are skipped where they are absent.
 
 #include <filesystem>
 #include <fstream>
@@ -11,14 +10,14 @@
 #include "common/text/tokenizer.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "tests/testing/source_tree.h"
+#include "tests/testing/outside_data.h"
 
 namespace mellow::text {
 namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kData = mellow::SourceTree("/../shared/data");
+const std::string kData = mellow::OutsideData("");
 
 class TokenizerParityTest : public testing::Test {
  protected:

@@ -25,7 +25,7 @@ def strict(node):
 
 
 def write_schemas(openapi, folder):
-    """Writes one file a kind, named as kubeconform asks for it: kind-group-version.json."""
+    """Writes one file per kind, named as kubeconform asks for it: kind-group-version.json."""
     folder = pathlib.Path(folder)
     definitions = {name: strict(definition) for name, definition in openapi["definitions"].items()}
     definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {"oneOf": [{"type": "string"}, {"type": "number"}]}

@@ -24,7 +24,7 @@
 
 namespace {
 
-// Of the thread that arms it alone, so that the test's own bookkeeping elsewhere goes on.
+// Counts in the thread that arms it alone, so that the test's own bookkeeping elsewhere goes on.
 thread_local int64_t allocations = 0;
 thread_local int64_t fail_at = 0;  // 0: never
 

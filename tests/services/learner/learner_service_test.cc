@@ -11,6 +11,7 @@
 #include "services/learner/proto_convert.h"
 #include "services/wire/adapter_stream.h"
 #include "tests/services/learner/learner_fixture.h"
+#include "tests/testing/limited_methods.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::learner {
@@ -219,6 +220,15 @@ TEST(PpoConfigProtoTest, EveryFieldOfTheMessageIsKnownToTheParser) {
   EXPECT_EQ(parsed->kl_penalty, rl::KlPenalty::kMse);
   EXPECT_EQ(parsed->lora->r, 2);
   EXPECT_EQ(parsed->learning_rate, 0.5);
+}
+
+TEST_F(LearnerServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
+  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
+  LearnerServiceImpl service({}, {kModel, root_.path(), 2, {}}, &model_hash_, &turns_, &metrics_,
+                             &limiter);
+  EXPECT_THAT(
+      mellow::testing::MethodsWithoutLimits(&service, v1::LearnerService::service_full_name()),
+      ::testing::IsEmpty());
 }
 
 }  // namespace

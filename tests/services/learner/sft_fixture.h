@@ -27,7 +27,7 @@ inline void WritePairs(const std::string& path) {
   }
 }
 
-// Ten pairs to train on, two to measure; four steps an epoch, eight in all; dropout at work.
+// Ten pairs to train on, two to measure; four steps per epoch, eight in all; dropout at work.
 inline SftPlan MakePlan(const std::string& data) {
   SftPlan plan;
   plan.data.path = data;

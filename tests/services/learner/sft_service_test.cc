@@ -10,6 +10,7 @@
 #include "common/base/file.h"
 #include "common/rpc/server.h"
 #include "tests/services/learner/sft_fixture.h"
+#include "tests/testing/limited_methods.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::learner {
@@ -294,6 +295,17 @@ TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {
   ASSERT_TRUE(life.Start("another", spec_, &run).ok()) << "the learner is free again";
   ASSERT_TRUE(life.Watch("another", -1, kAll, &steps, &run).ok());
   EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
+}
+
+TEST_F(SftServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
+  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
+  obs::Metrics metrics;
+  ComputeTurns turns;
+  SftRunner runner({kSftModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}}, &turns,
+                   &metrics);
+  SftServiceImpl service(&runner, &limiter);
+  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(&service, v1::SftService::service_full_name()),
+              ::testing::IsEmpty());
 }
 
 }  // namespace

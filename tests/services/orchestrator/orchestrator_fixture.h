@@ -85,7 +85,7 @@ class RecordingObserver : public RunObserver {
   std::vector<StepRecord> steps_ ABSL_GUARDED_BY(mutex_);
 };
 
-// 8 prompts a step in shards of 4.
+// 8 prompts per step in shards of 4.
 inline RunConfig MakeRunConfig(int steps) {
   RunConfig config;
   config.steps = steps;

@@ -11,6 +11,7 @@
 #include "services/orchestrator/run_methods.h"
 #include "tests/services/orchestrator/fake_services.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
+#include "tests/testing/limited_methods.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
@@ -330,6 +331,15 @@ TEST_F(OrchestratorServiceTest, AWatcherThatCancelsIsLetGoAndStopAndResumeWork) 
   ASSERT_EQ(list.runs_size(), 1);
   EXPECT_EQ(list.runs(0).run_id(), run_id);
   EXPECT_TRUE(list.runs(0).has_start_adapter_ref());
+}
+
+TEST_F(OrchestratorServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
+  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
+  OrchestratorServiceImpl service(&runs_, &champions_, &registry_, absl::Seconds(2), absl::Hours(1),
+                                  &limiter);
+  EXPECT_THAT(
+      mellow::testing::MethodsWithoutLimits(&service, v1::OrchestratorService::service_full_name()),
+      ::testing::IsEmpty());
 }
 
 }  // namespace

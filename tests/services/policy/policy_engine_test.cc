@@ -291,7 +291,7 @@ TEST_F(PolicyEngineTest, ALargeScoreIsComputedInPiecesBetweenSteps) {
   for (int i = 0; i < 8; ++i) EXPECT_THAT((*logprobs)[i], ::testing::Each(-100.0f - i));
   ASSERT_TRUE(small->get().ok());
   ASSERT_TRUE(running.get().ok());
-  // Two pairs of 102 tokens a piece; the small one has its turn after the first.
+  // Two pairs of 102 tokens each; the small one has its turn after the first.
   EXPECT_THAT(model_.scored(), ElementsAre(2, 1, 2, 2, 2));
 }
 

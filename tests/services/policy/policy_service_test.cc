@@ -16,6 +16,7 @@
 #include "common/sync/mutex.h"
 #include "services/wire/adapter_stream.h"
 #include "tests/testing/fake_seq2seq_model.h"
+#include "tests/testing/limited_methods.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::policy {
@@ -216,6 +217,36 @@ TEST_F(PolicyServiceTest, StreamSendsTokensAndEndsWithTheReason) {
   EXPECT_EQ(reason, v1::FINISH_REASON_EOS);
 }
 
+TEST_F(PolicyServiceTest, SummarizeStreamSendsTheSummaryPieceByPiece) {
+  ASSERT_TRUE(PublishChampion(1, MakeLora(1)).ok());
+  v1::SummarizeRequest request;
+  request.set_dialogue("5 8 2 2 2 2 2 2 2 2 2 2 2");
+  v1::SummarizeResponse whole;
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub_->Summarize(&context, request, &whole).ok());
+  EXPECT_EQ(whole.adapter().version(), 1);
+
+  grpc::ClientContext stream;
+  auto reader = stub_->SummarizeStream(&stream, request);
+  v1::SummarizeStreamResponse part;
+  std::string text;
+  int results = 0;
+  while (reader->Read(&part)) {
+    EXPECT_EQ(results, 0) << "nothing comes behind the result";
+    text += part.text();
+    results += part.has_result() ? 1 : 0;
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(results, 1);
+  EXPECT_EQ(text, whole.summary());
+  EXPECT_EQ(part.result().SerializeAsString(), whole.SerializeAsString());
+
+  request.set_adapter_version(9);
+  grpc::ClientContext unknown;
+  EXPECT_EQ(stub_->SummarizeStream(&unknown, request)->Finish().error_code(),
+            grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(PolicyServiceTest, SummarizeTruncatesALongDialogueInsteadOfRefusingIt) {
   v1::SummarizeRequest request;
   request.set_dialogue("5 8 2 2 2 2 2 2 2 2 2 2 2");
@@ -246,7 +277,7 @@ TEST(PolicyOptionsTest, TheLimitOfSourceTokensIsWhatTheBudgetLeaves) {
 TEST_F(PolicyServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
   v1::SummarizeRequest request;
   v1::SummarizeResponse response;
-  // 128 bytes a source token would be 1 KiB; ordinary articles are taken in any case.
+  // 128 bytes per source token would be 1 KiB; ordinary articles are taken in any case.
   request.set_dialogue(std::string("5 8 ") + std::string((64 << 10) - 4, ' '));
   {
     grpc::ClientContext context;
@@ -283,7 +314,6 @@ TEST_F(PolicyServiceTest, WorkIsCountedInRowsAndLengths) {
   score.add_pairs();
   score.add_pairs();
   EXPECT_EQ(service_.WorkOf(score), 2);
-  EXPECT_EQ(service_.WorkOf(v1::GetInfoRequest()), 1);
 }
 
 // 2,000 users at once, while a run goes on: what the queue has no place for is refused at once, the
@@ -413,7 +443,7 @@ TEST_F(PolicyServiceTest, TheTableKeepsTheNewestAndTheBase) {
 
 TEST_F(PolicyServiceTest, UsersGetTheChampionAndRolloutsTheNewest) {
   ASSERT_TRUE(Publish(3, MakeLora(3)).ok());
-  EXPECT_EQ(ServedToUsers(), 3) << "the newest while there is no champion";
+  EXPECT_EQ(ServedToUsers(), 0) << "the base model while there is no champion";
   ASSERT_TRUE(PublishChampion(1, MakeLora(1)).ok()) << "older than the newest, and taken";
   for (int version = 4; version <= 6; ++version)
     ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
@@ -549,6 +579,15 @@ TEST_F(PolicyServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
   ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
   EXPECT_THAT(response.warnings(),
               ::testing::ElementsAre("config.json: key \"novelty\" (1) is not known"));
+}
+
+TEST_F(PolicyServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
+  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
+  PolicyServiceImpl service(options_, "cpu", &model_, &model_hash_, &tokenizer_, &adapters_,
+                            &engine_, &metrics_, &limiter);
+  EXPECT_THAT(
+      mellow::testing::MethodsWithoutLimits(&service, v1::PolicyService::service_full_name()),
+      ::testing::IsEmpty());
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "common/rpc/server.h"
 #include "tests/testing/fake_classifier.h"
+#include "tests/testing/limited_methods.h"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/wait_until.h"
 
@@ -228,6 +229,15 @@ TEST_F(RewardServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
   ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());
   EXPECT_THAT(response.warnings(),
               ::testing::ElementsAre("config.json: key \"novelty\" (1) is not known"));
+}
+
+TEST_F(RewardServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
+  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
+  RewardServiceImpl service({}, "cpu", /*toxic=*/1, &model_, &model_hash_, &tokenizer_, &engine_,
+                            &metrics_, &limiter);
+  EXPECT_THAT(
+      mellow::testing::MethodsWithoutLimits(&service, v1::RewardService::service_full_name()),
+      ::testing::IsEmpty());
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 namespace mellow::wire {
 namespace {
 
-// Of all services in proto/, by its text: a service that nobody links here is found too.
+// All methods of the services in proto/, by its text: one that nobody links here is found too.
 std::set<std::string> Methods() {
   std::set<std::string> methods;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(SourceTree("/proto"))) {

@@ -122,7 +122,7 @@ TEST(BeamSearchTest, TwoBeamsLeaveTheGardenPath) {
   EXPECT_THAT(Search(&model, {.num_beams = 2, .max_new_tokens = 2}).ids, ElementsAre(3, kEos));
 }
 
-// At every step </s> has 0.5 and token 2 has 0.5 (nearly): all lengths cost log 2 a token.
+// At every step </s> has 0.5 and token 2 has 0.5 (nearly): all lengths cost log 2 per token.
 TreeModel CoinTosses() {
   return TreeModel(kVocab, [](const Prefix& prefix) {
     // The later, the likelier to go on: the average of the longer sequence is better.

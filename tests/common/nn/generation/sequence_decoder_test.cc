@@ -162,7 +162,7 @@ TEST(SequenceDecoderTest, SettingsThatForbidEverythingAreAnErrorOfThisRequestAlo
     EXPECT_TRUE(decoder->done());
     EXPECT_THAT(decoder->rows(), IsEmpty());
     EXPECT_EQ(decoder->status().code(), absl::StatusCode::kFailedPrecondition);
-    EXPECT_EQ(steps, kVocab - 1) << "the start token and </s> are out, one token a step";
+    EXPECT_EQ(steps, kVocab - 1) << "the start token and </s> are out, one token per step";
   }
 }
 

@@ -278,7 +278,7 @@ TEST(TokenSamplerTest, EachPartOfTheCounterDrawsAnew) {
   }
 }
 
-// Neighbours in position, sample and prompt are independent: chi-square of the 8 x 8 table of
+// Neighbors in position, sample and prompt are independent: chi-square of the 8 x 8 table of
 // pairs.
 TEST(TokenSamplerTest, NeighbouringCountersAreIndependent) {
   const std::vector<float> flat(8, 0.0f);

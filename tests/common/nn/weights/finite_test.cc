@@ -55,7 +55,7 @@ TEST(CheckWeightsTest, RefusesInfinitiesOfEveryFloatType) {
     EXPECT_TRUE(absl::IsDataLoss(Check(Of<uint16_t>(DType::kFloat16, {0, bad})))) << bad;
   for (const uint16_t bad : {0x7f80, 0xff80, 0xffc0})
     EXPECT_TRUE(absl::IsDataLoss(Check(Of<uint16_t>(DType::kBFloat16, {0, bad})))) << bad;
-  // Finite, but not any more in fp32.
+  // Finite, but not anymore in fp32.
   for (const double bad : {1e300, -3.5e38, double{NAN}})
     EXPECT_TRUE(absl::IsDataLoss(Check(Of<double>(DType::kFloat64, {0, bad})))) << bad;
 }

@@ -50,7 +50,7 @@ TEST(PickleMachineTest, ReadsOrderedDictsParametersMemosAndAttributes) {
   const std::string ordered = Global("collections", "OrderedDict") + ")R";
   const std::string parameter =
       Global("torch._utils", "_rebuild_parameter") + "(" + kTensor + "\x88" + ordered + "tR";
-  // The tensor is memorised as 7 and recalled under a second name; _metadata is set on the dict
+  // The tensor is memorized as 7 and recalled under a second name; _metadata is set on the dict
   // with BUILD.
   const std::string body = ordered + "q\x01(" + Text("a") + parameter + "r" + Little(7, 4) +
                            Text("tied") + "j" + Little(7, 4) + "u}" + Text("_metadata") + ordered +
@@ -148,7 +148,7 @@ TEST(PickleMachineTest, DeepNestingAndCyclesDoNotHurt) {
 TEST(PickleMachineTest, UnreasonableSizesAreRefused) {
   ExpectCorrupt("ten million values", Pickle(std::string(10'000'000, 'N')));
   ExpectCorrupt("a pickle of 20 MB", Pickle(Text(std::string(20'000'000, 'x'))));
-  // One long list, memorised, and a call that copies it again and again.
+  // One long list, memorized, and a call that copies it again and again.
   std::string bomb = "](" + std::string(100'000, 'N') + "eq\x01" + "0";
   for (int i = 0; i < 100'000; ++i) bomb += Global("collections", "OrderedDict") + "h\x01\x85R0";
   ExpectCorrupt("a call that copies a long list", Pickle(bomb));

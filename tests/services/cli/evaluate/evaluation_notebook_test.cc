@@ -78,7 +78,7 @@ TEST(OneArmTest, IsMeasuredAndComparedWithNothing) {
   const auto read = eval::EvaluationFromJson(eval::EvaluationToJson(e));
   ASSERT_TRUE(read.ok()) << read.status();
   const std::string text = EvaluationText(e);
-  EXPECT_THAT(text, HasSubstr("start: the bare model"));
+  EXPECT_THAT(text, HasSubstr("start: the base model"));
   EXPECT_THAT(text, HasSubstr("0.4000"));  // the mean
   EXPECT_THAT(text, HasSubstr("0.1633"));  // the population's standard deviation
   EXPECT_THAT(text, Not(HasSubstr("improvement")));

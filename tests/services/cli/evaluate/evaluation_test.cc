@@ -295,7 +295,7 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
   }
   ASSERT_TRUE(eval::Analyse(&e).ok());
   const std::string text = EvaluationText(e);
-  for (const char* part : {"12 prompts", "base: the bare model", "toxicity, summary", "better",
+  for (const char* part : {"12 prompts", "base: the base model", "toxicity, summary", "better",
                            "changed by -75.0 %: less toxic", "prompts needed for"})
     EXPECT_THAT(text, HasSubstr(part));
   EXPECT_THAT(text, ::testing::Not(HasSubstr("expected_max")));  // one sample

@@ -87,7 +87,7 @@ TEST(NotebookFactsTest, TheRun) {
                   }));
   const auto spec = LoadRunFile(SourceTree(kRun), {});
   ASSERT_TRUE(spec.ok()) << spec.status();
-  // No limit of the notebook's own: the prompt is tokenised whole.
+  // No limit of the notebook's own: the prompt is tokenized whole.
   EXPECT_FALSE(spec->data().has_max_source_tokens());
 }
 

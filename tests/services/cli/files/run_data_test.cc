@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/cli/files/run_file.h"
+#include "tests/testing/outside_data.h"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
@@ -55,7 +56,7 @@ TEST_F(RunDataTest, TheIdsAreThoseOfTheTokenizer) {
   const auto data = ReadRunData(spec_, tokenizer->get());
   ASSERT_TRUE(data.ok()) << data.status();
   EXPECT_EQ(*data->ids, *(*tokenizer)->Encode(data->prompt));
-  const Json json = RunDataJson(spec_, *data);
+  const json::Value json = RunDataJson(spec_, *data);
   EXPECT_EQ(json["rows"], 10);
   EXPECT_EQ(json["filtered_rows"], 6);
   EXPECT_EQ(json["train_rows"], 3);
@@ -71,7 +72,7 @@ TEST_F(RunDataTest, ErrorsNameTheField) {
 
 // The notebook's counts, where DialogSum is there.
 TEST(NotebookDataTest, DialogSumHasTheNotebooksRows) {
-  const std::string path = SourceTree("/../shared/data/dialogsum/dialogsum.train.jsonl");
+  const std::string path = OutsideData("/dialogsum/dialogsum.train.jsonl");
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
   const auto spec = LoadRunFile(SourceTree("/deploy/runs/dialogsum-flan-t5-base.json"),
                                 {absl::StrCat("data.path=", path)});

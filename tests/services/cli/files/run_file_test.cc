@@ -70,8 +70,7 @@ TEST(SftRunFileTest, TheCommittedFilesAreRead) {
   EXPECT_THAT(mini->sft().data().path(), EndsWith("/deploy/runs/mini/train.jsonl"));
   EXPECT_TRUE(ReadFile(mini->sft().data().path()).ok());
   EXPECT_EQ(mini->name(), "mini-sft");
-  const auto base =
-      LoadSftRunFile(SourceTree("/deploy/runs/dialogsum-flan-t5-base-sft.json"), {});
+  const auto base = LoadSftRunFile(SourceTree("/deploy/runs/dialogsum-flan-t5-base-sft.json"), {});
   ASSERT_TRUE(base.ok()) << base.status();
   EXPECT_EQ(base->sft().lora().r(), 32);
   EXPECT_EQ(base->sft().lora().lora_alpha(), 32);

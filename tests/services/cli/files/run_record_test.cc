@@ -29,11 +29,9 @@ TEST(RunRecordTest, ReadsBackWhatWasWritten) {
 
 TEST(RunRecordTest, NoRecordAndADamagedOneAreToldApart) {
   const testing::TempFolder folder;
-  EXPECT_EQ(ReadRunRecord(folder / "train.json").status().code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadRunRecord(folder / "train.json").status().code(), absl::StatusCode::kNotFound);
   ASSERT_TRUE(WriteFileAtomic(folder.path() + "/train.json", "{\"request_id\": 5}").ok());
-  EXPECT_EQ(ReadRunRecord(folder / "train.json").status().code(),
-            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ReadRunRecord(folder / "train.json").status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST(RunRecordTest, RunsOfTwoMethodsHaveTwoRecords) {

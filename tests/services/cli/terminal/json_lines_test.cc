@@ -24,9 +24,9 @@ std::vector<std::string> Lines(const std::string& text) {
 }
 
 // Doubles "n"; n == 13 is an error of the whole batch, as an engine's would be.
-absl::StatusOr<std::vector<Json>> Double(const std::vector<Json>& objects) {
-  std::vector<Json> answers;
-  for (const Json& object : objects) {
+absl::StatusOr<std::vector<json::Value>> Double(const std::vector<json::Value>& objects) {
+  std::vector<json::Value> answers;
+  for (const json::Value& object : objects) {
     MELLOW_ASSIGN_OR_RETURN(const std::optional<int64_t> n, OptionalInt(object, "n"));
     if (n == 13) return absl::InvalidArgumentError("13 is unlucky");
     answers.push_back({{"twice", 2 * n.value_or(0)}});
@@ -59,7 +59,7 @@ TEST(AnswerInParallelTest, KeepsTheOrderWhenLaterLinesAreReadyFirst) {
   Mutex mutex;
   CondVar changed;
   int answered = 0;
-  AnswerInParallel(in, out, 4, [&](const Json& line) -> absl::StatusOr<Json> {
+  AnswerInParallel(in, out, 4, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
     // Line 0 waits until another one has been answered.
     MutexLock lock(&mutex);
     if (line["n"] == 0) {
@@ -67,15 +67,15 @@ TEST(AnswerInParallelTest, KeepsTheOrderWhenLaterLinesAreReadyFirst) {
     }
     ++answered;
     changed.NotifyAll();
-    return Json{{"n", line["n"]}};
+    return json::Value{{"n", line["n"]}};
   });
   EXPECT_THAT(Lines(out.str()),
               ElementsAre("{\"n\":0}", "{\"n\":1}", "{\"n\":2}", HasSubstr("error"), "{\"n\":4}"));
 }
 
 TEST(FieldsTest, ErrorsNameTheField) {
-  const Json object = {{"ids", {1, -2}}, {"text", 5},         {"flag", 1},
-                       {"x", "y"},       {"big", 4294967296}, {"none", nullptr}};
+  const json::Value object = {{"ids", {1, -2}}, {"text", 5},         {"flag", 1},
+                              {"x", "y"},       {"big", 4294967296}, {"none", nullptr}};
   EXPECT_THAT(std::string(IdsField(object, "ids").status().message()), HasSubstr("ids: -2"));
   EXPECT_THAT(std::string(IdsField(object, "text").status().message()), HasSubstr("text"));
   EXPECT_THAT(std::string(TextField(object, "text").status().message()), HasSubstr("text"));
@@ -88,7 +88,7 @@ TEST(FieldsTest, ErrorsNameTheField) {
 
 TEST(DumpTest, FloatsReadBackAsTheSameFloat) {
   for (const float x : {0.1F, -13.890604F, 1e-38F, 3.4e38F}) {
-    EXPECT_EQ(Json::parse(Dump(Json(x))).get<float>(), x);
+    EXPECT_EQ(json::Value::parse(json::Write(json::Value(x))).get<float>(), x);
   }
 }
 

@@ -162,7 +162,7 @@ TEST_F(RolloutCollectorTest, TheShardOfANodeThatIsKilledGoesToAnother) {
   std::future<absl::StatusOr<Collected>> collected =
       std::async(std::launch::async, [&] { return Collect(); });
   never.WaitForSomebody();
-  // It does not answer and sends no heartbeat any more; the others do.
+  // It does not answer and sends no heartbeat anymore; the others do.
   cluster_.policies[0]->Kill();
   const SteadyTime later = SteadyTime::Now() + absl::Hours(2);
   ASSERT_TRUE(life_->registry.Register(cluster_.policies[1]->Report(), later).ok());

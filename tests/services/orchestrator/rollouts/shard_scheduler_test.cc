@@ -51,7 +51,7 @@ TEST(ShardSchedulerTest, SharesAreProportionalToSpeed) {
   const Played played = Play(&scheduler, {{"fast", 300}, {"slow", 100}}, 100);
   EXPECT_EQ(played.shares.at("fast"), 18);
   EXPECT_EQ(played.shares.at("slow"), 6);
-  EXPECT_EQ(played.took, absl::Seconds(6)) << "24 shards of 100 at 400 a second";
+  EXPECT_EQ(played.took, absl::Seconds(6)) << "24 shards of 100 at 400 per second";
 }
 
 TEST(ShardSchedulerTest, ASlowNodeLeavesTheLastShardToABusyFasterOne) {
@@ -82,7 +82,7 @@ TEST(ShardSchedulerTest, AFastNodeThatIsOverdueLosesThePendingShardToAnIdleOne) 
 
 TEST(ShardSchedulerTest, AMeasuredNodeIsLateByItsOwnPast) {
   ShardScheduler scheduler = MakeScheduler(3);
-  scheduler.SetNode("a", 10, /*measured=*/true, 1);    // 10 s a shard
+  scheduler.SetNode("a", 10, /*measured=*/true, 1);    // 10 s per shard
   scheduler.SetNode("b", 1000, /*measured=*/true, 1);  // 0.1 s
   scheduler.SetNode("c", 1, /*measured=*/true, 1);     // 100 s
   std::map<std::string, absl::Duration> leases;

@@ -273,6 +273,25 @@ TEST_F(ChampionKeeperTest, TheChampionIsNotPromotedTwice) {
   EXPECT_EQ(again->champion->ref, folder->champion->ref) << "a former champion keeps its version";
 }
 
+TEST_F(ChampionKeeperTest, TheBaseModelIsPromotedAndRolledBackLikeAnAdapter) {
+  const PromotionOrder base = {.request_id = "1", .base = true};
+  EXPECT_EQ(keeper_->Promote(base).status().code(), absl::StatusCode::kFailedPrecondition)
+      << "it is the champion before anything was promoted";
+  const AdapterRef adapter = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(adapter, "2")).ok());
+  const auto event = keeper_->Promote({.request_id = "3", .base = true});
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_TRUE(event->champion->IsBase());
+  EXPECT_EQ(event->previous, adapter);
+  EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  StartProcess();
+  EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  ASSERT_TRUE(keeper_->RollBack("4", "").ok());
+  EXPECT_THAT(Served(), ElementsAre(adapter, adapter));
+  EXPECT_EQ(keeper_->Promote({.request_id = "5", .adapter = adapter, .base = true}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(ChampionKeeperTest, AFailedCanaryIsCountedAndNotRecorded) {
   const AdapterRef adapter = Train("run-a", 1);
   for (auto& policy : cluster_.policies) policy->keeps_old_weights = true;

@@ -225,7 +225,7 @@ TEST_F(RunDriverTest, ARunThatResumesAfterAnotherOneKeepsItsWeightsUnderANewVers
     ASSERT_TRUE(life.ledger->SetRunState("other", RunState::kDone, "").ok());
   }
   Life life(&cluster_, folder_.path());
-  // Step 2 was trained as version 2, which no policy takes any more.
+  // Step 2 was trained as version 2, which no policy takes anymore.
   const absl::Status status = life.Drive("run", config);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));

@@ -1,0 +1,77 @@
+#ifndef MELLOW_COMMON_RPC_CALL_LIMITER_H_
+#define MELLOW_COMMON_RPC_CALL_LIMITER_H_
+
+#include <grpcpp/server_context.h>
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/rpc/client_limits.h"
+#include "common/rpc/refusal.h"
+#include "common/rpc/status.h"
+#include "common/rpc/token_table.h"
+
+namespace mellow::rpc {
+
+// Limits every client of a server, whatever method it calls: each handler asks first, because gRPC
+// lets nothing before a handler see the request and answer the call. Thread-safe.
+class CallLimiter {
+ public:
+  // What a call has of its client's limits, until this goes. The limiter must outlive it.
+  class Place {
+   public:
+    Place() = default;  // of a call that is not limited
+    Place(Place&& other) noexcept { *this = std::move(other); }
+    Place& operator=(Place&& other) noexcept {
+      std::swap(limiter_, other.limiter_);
+      std::swap(client_, other.client_);
+      std::swap(work_, other.work_);
+      return *this;
+    }
+    ~Place() {
+      if (limiter_ != nullptr) limiter_->limits_.Leave(client_, work_);
+    }
+
+   private:
+    friend class CallLimiter;
+    CallLimiter* limiter_ = nullptr;
+    std::string client_;
+    int64_t work_ = 0;
+  };
+
+  // A client is who its token or certificate names, else an address. `tokens` may be null. Callers
+  // with one of `exempt` roles are not limited. `count` gets "rate", "concurrency" or "clients".
+  CallLimiter(ClientLimits::Options options, std::shared_ptr<const TokenTable> tokens,
+              std::set<std::string> exempt, CountRefusal count);
+  // One that refuses nothing.
+  [[nodiscard]] static CallLimiter* None();
+
+  // For a handler, before it does anything. `work`: what the call counts as; less than 1 is 1.
+  // ResourceExhausted names the client and its limit, and when to try again, also as the trailing
+  // metadata grpc-retry-pushback-ms, which gRPC's retries obey.
+  [[nodiscard]] absl::StatusOr<Place> Enter(grpc::ServerContextBase* context, int64_t work = 1);
+
+  // What a synchronous handler answers: as rpc::Answer(body), when the call may go on.
+  template <typename Body>
+  [[nodiscard]] grpc::Status Answer(grpc::ServerContextBase* context, const Body& body) {
+    const absl::StatusOr<Place> place = Enter(context);
+    return place.ok() ? rpc::Answer(body) : ToGrpcStatus(place.status());
+  }
+
+ private:
+  // "user/ann", else "10.0.0.1"; empty: exempt.
+  std::string ClientOf(const grpc::ServerContextBase& context) const;
+
+  ClientLimits limits_;
+  const std::shared_ptr<const TokenTable> tokens_;
+  const std::set<std::string> exempt_;
+  const CountRefusal count_;
+};
+
+}  // namespace mellow::rpc
+
+#endif  // MELLOW_COMMON_RPC_CALL_LIMITER_H_
