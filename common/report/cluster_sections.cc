@@ -84,12 +84,6 @@ void AddPpoRun(const PpoRun& run, Section* section) {
 
 void AddSftRun(const SftRun& run, Section* section) {
   const std::string name = absl::StrCat("Supervised run ", run.run_id, " (", run.name, ")");
-  if (run.state.empty()) {
-    section->blocks.push_back(Paragraph{absl::StrCat(
-        name,
-        ": not done, and the learner was restarted since; its steps are shown when it goes on.")});
-    return;
-  }
   std::string about = absl::StrCat(
       name, ", ", StateWords(run.state, run.error), ", ", Plural(run.planned_steps, "step"), "; ",
       Count(run.trainable_parameters), " of ", Count(run.total_parameters), " parameters trained.");
@@ -168,8 +162,7 @@ Section LineageSection(const ReportInput& input, const std::vector<ArmLineage>& 
         {TextCell(run.run_id), TextCell("SFT"), TextCell(ShortHash(run.spec_sha256)),
          TextCell(run.start_adapter.empty() ? "a fresh adapter" : run.start_adapter),
          NumberCell(Count(run.planned_steps)), TextCell(run.adapter_path),
-         TextCell(ShortHash(run.adapter_sha256)),
-         TextCell(run.state.empty() ? "not known" : run.state)});
+         TextCell(ShortHash(run.adapter_sha256)), TextCell(run.state)});
   }
   for (const PpoRun& run : input.cluster->runs) {
     std::string start = run.start_adapter.empty() ? "a fresh adapter" : run.start_adapter;

@@ -72,7 +72,7 @@ struct SftStep {
 struct SftRun {
   std::string run_id;
   std::string name;
-  std::string state;  // as PpoRun; empty: not done, and the learner was restarted since
+  std::string state;  // as PpoRun
   std::string error;
   std::string spec;
   std::string spec_sha256;

@@ -55,7 +55,6 @@ int main(int argc, char** argv) {
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   mellow::cli::AddStatusCommands(&app, &chosen);
   mellow::cli::AddTrainCommand(&app, &chosen);
-  mellow::cli::AddSftCommand(&app, &chosen);
   mellow::cli::AddPromoteCommands(&app, &chosen);
   mellow::cli::AddUseCommands(&app, &chosen);
   mellow::cli::AddDataCommands(&app, &chosen);

@@ -46,7 +46,23 @@ void ReadOptimizer(const v1::SftOptimizer& spec, sft::SftConfig* config) {
   if (spec.has_max_grad_norm()) config->max_grad_norm = spec.max_grad_norm();
 }
 
-absl::StatusOr<SftPlan> PlanOf(const v1::SftSpec& spec) {
+v1::SftState ToProto(SftState state) {
+  switch (state) {
+    case SftState::kRunning:
+      return v1::SFT_STATE_RUNNING;
+    case SftState::kDone:
+      return v1::SFT_STATE_DONE;
+    case SftState::kStopped:
+      return v1::SFT_STATE_STOPPED;
+    case SftState::kFailed:
+      return v1::SFT_STATE_FAILED;
+  }
+  return v1::SFT_STATE_UNSPECIFIED;
+}
+
+}  // namespace
+
+absl::StatusOr<SftPlan> PlanFromProto(const v1::SftSpec& spec) {
   SftPlan plan;
   plan.data = DataPlan(spec.data());
   plan.start_adapter = spec.start_adapter();
@@ -78,22 +94,6 @@ absl::StatusOr<SftPlan> PlanOf(const v1::SftSpec& spec) {
   return plan;
 }
 
-v1::SftState ToProto(SftState state) {
-  switch (state) {
-    case SftState::kRunning:
-      return v1::SFT_STATE_RUNNING;
-    case SftState::kDone:
-      return v1::SFT_STATE_DONE;
-    case SftState::kStopped:
-      return v1::SFT_STATE_STOPPED;
-    case SftState::kFailed:
-      return v1::SFT_STATE_FAILED;
-  }
-  return v1::SFT_STATE_UNSPECIFIED;
-}
-
-}  // namespace
-
 absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(request.run_id()));
   SftSettings settings;
@@ -104,7 +104,7 @@ absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request) {
       google::protobuf::util::MessageToJsonString(request.spec(), &settings.spec_json, options);
   if (!status.ok())
     return absl::InvalidArgumentError(absl::StrCat("spec: ", std::string(status.message())));
-  MELLOW_ASSIGN_OR_RETURN(settings.plan, PlanOf(request.spec()));
+  MELLOW_ASSIGN_OR_RETURN(settings.plan, PlanFromProto(request.spec()));
   return settings;
 }
 

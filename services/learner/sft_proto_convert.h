@@ -7,7 +7,8 @@
 
 namespace mellow::learner {
 
-// InvalidArgument naming field and value; does not look at files.
+// InvalidArgument naming field and value; do not look at files.
+[[nodiscard]] absl::StatusOr<SftPlan> PlanFromProto(const v1::SftSpec& spec);
 [[nodiscard]] absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request);
 void ToProto(const SftStatus& status, v1::SftRun* run);
 // DataLoss: the spec that was kept is none.

@@ -32,6 +32,8 @@ SftStatus StatusOf(const std::string& run_id, const SftSession& session) {
   return status;
 }
 
+absl::Status Draining() { return absl::UnavailableError("this learner is shutting down"); }
+
 }  // namespace
 
 SftRunner::SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics)
@@ -47,21 +49,31 @@ SftRunner::SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metr
 
 SftRunner::~SftRunner() { Drain(); }
 
+absl::Status SftRunner::Check(const SftPlan& plan) {
+  {
+    MutexLock lock(&mutex_);
+    if (draining_) return Draining();
+  }
+  return SftSession::Check(options_, plan);
+}
+
 absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
   MutexLock start_lock(&start_mutex_);
   {
     MutexLock lock(&mutex_);
-    if (draining_) return absl::UnavailableError("this learner is shutting down");
+    if (draining_) return Draining();
     if (status_ && status_->run_id == settings.run_id &&
         (working_ || status_->state == SftState::kDone)) {
       MELLOW_RETURN_IF_ERROR(CheckSameSft(settings.run_id, spec_json_, settings.spec_json));
       return *status_;
     }
     if (working_) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("this learner is busy with run ", status_->run_id, " (step ", status_->step,
-                       " of ", status_->length.total_steps, "): wait for it or stop it first"));
+      obs::Log(obs::Severity::kWarning, "another run takes the place of the one in progress",
+               {{"run", settings.run_id}, {"stopped", status_->run_id}, {"step", status_->step}});
+      stop_requested_ = true;
     }
+    while (working_) changed_.Wait(&mutex_);
+    if (draining_) return Draining();
   }
   if (worker_.joinable()) worker_.join();
   MELLOW_ASSIGN_OR_RETURN(session_, SftSession::Open(options_, settings));
@@ -251,8 +263,7 @@ absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, Sft
     if (sink->cancelled()) return absl::CancelledError(kNobodyWatches);
     if (working || more) continue;
     // A run that ends because this process does goes on in the next one.
-    if (draining && status.state == SftState::kStopped)
-      return absl::UnavailableError("this learner is shutting down");
+    if (draining && status.state == SftState::kStopped) return Draining();
     (void)sink->OnEnded(status);
     return absl::OkStatus();
   }

@@ -39,9 +39,12 @@ class SftRunner {
   SftRunner(const SftRunner&) = delete;
   SftRunner& operator=(const SftRunner&) = delete;
 
+  // Errors of SftSession::Check; Unavailable: draining.
+  [[nodiscard]] absl::Status Check(const SftPlan& plan);
   // Starts the run, goes on with it, or finds it running or done: harmless to repeat. Waits for the
-  // data and the weights. Errors of SftSession::Open; FailedPrecondition: another run is in
-  // progress, or this one has other settings. Unavailable: draining.
+  // data and the weights, and before that for another run that is in progress, which it stops.
+  // Errors of SftSession::Open; FailedPrecondition: this run has other settings. Unavailable:
+  // draining.
   [[nodiscard]] absl::StatusOr<SftStatus> Start(const SftSettings& settings);
   // Every record after `after_step`, then the end; also of a run that an earlier process finished.
   // NotFound: no such run here. Unavailable: this process ends before the run. Cancelled: the sink

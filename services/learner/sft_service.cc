@@ -41,6 +41,14 @@ class StreamSink : public SftSink {
 
 }  // namespace
 
+grpc::Status SftServiceImpl::CheckSft(grpc::ServerContext* context,
+                                      const v1::CheckSftRequest* request, v1::CheckSftResponse*) {
+  return limiter_->Answer(context, [&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const SftPlan plan, PlanFromProto(request->spec()));
+    return runner_->Check(plan);
+  });
+}
+
 grpc::Status SftServiceImpl::StartSft(grpc::ServerContext* context,
                                       const v1::StartSftRequest* request,
                                       v1::StartSftResponse* response) {

@@ -18,6 +18,8 @@ class SftServiceImpl final : public v1::SftService::Service {
   // Watchers return; there are no new ones.
   void Drain();
 
+  grpc::Status CheckSft(grpc::ServerContext* context, const v1::CheckSftRequest* request,
+                        v1::CheckSftResponse* response) override;
   grpc::Status StartSft(grpc::ServerContext* context, const v1::StartSftRequest* request,
                         v1::StartSftResponse* response) override;
   grpc::Status WatchSft(grpc::ServerContext* context, const v1::WatchSftRequest* request,

@@ -55,21 +55,16 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
   MELLOW_RETURN_IF_ERROR(settings.plan.Validate());
   const std::string root = absl::StrCat(options.checkpoint_dir, "/", settings.run_id);
-  MELLOW_ASSIGN_OR_RETURN(auto store, CheckpointStore::Open(root, options.keep_checkpoints));
+  auto session = std::unique_ptr<SftSession>(new SftSession(settings, root));
+  MELLOW_ASSIGN_OR_RETURN(session->store_, CheckpointStore::Open(root, options.keep_checkpoints));
   std::vector<std::string> damaged;
-  MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
+  MELLOW_ASSIGN_OR_RETURN(const auto newest, session->store_->Newest(&damaged));
   for (const std::string& problem : damaged)
     obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
-  auto session = std::unique_ptr<SftSession>(new SftSession(settings, root, std::move(store)));
   SftRunFile file;
   if (newest.has_value()) {
     MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
     MELLOW_RETURN_IF_ERROR(CheckSameSft(settings.run_id, file.spec_json, settings.spec_json));
-  }
-  if (settings.plan.start_adapter.empty()) {
-    // A wrong target need not wait for data and weights.
-    MELLOW_ASSIGN_OR_RETURN(const nn::T5Config model, nn::ReadT5Config(options.model));
-    MELLOW_RETURN_IF_ERROR(sft::CountParameters(model, settings.plan.trainer.lora).status());
   }
   MELLOW_RETURN_IF_ERROR(session->LoadData(options.model));
   if (newest.has_value() && file.data_sha256 != session->data_.sha256) {
@@ -77,18 +72,24 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
         absl::StrCat("run ", settings.run_id, ": ", settings.plan.data.path,
                      " or the model's tokenizer has changed since the run began"));
   }
-  MELLOW_ASSIGN_OR_RETURN(const auto start,
-                          StartingAdapter(settings.plan, newest ? newest->folder : ""));
-  sft::SftConfig config = settings.plan.trainer;
-  config.total_steps = session->length_.total_steps;
-  config.warmup_steps = session->length_.warmup_steps;
-  MELLOW_ASSIGN_OR_RETURN(session->trainer_,
-                          sft::SftTrainer::Create(options.model, config, start, options.trainer));
+  MELLOW_RETURN_IF_ERROR(session->MakeTrainer(options, newest ? newest->folder : ""));
   if (newest.has_value()) MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder, std::move(file)));
   return session;
 }
 
+absl::Status SftSession::Check(const Options& options, const SftPlan& plan) {
+  MELLOW_RETURN_IF_ERROR(plan.Validate());
+  SftSession session({.plan = plan}, /*root=*/"");
+  MELLOW_RETURN_IF_ERROR(session.LoadData(options.model));
+  return session.MakeTrainer(options, /*checkpoint=*/"");
+}
+
 absl::Status SftSession::LoadData(const std::string& model) {
+  if (settings_.plan.start_adapter.empty()) {
+    // A wrong target need not wait for data and weights.
+    MELLOW_ASSIGN_OR_RETURN(const nn::T5Config config, nn::ReadT5Config(model));
+    MELLOW_RETURN_IF_ERROR(sft::CountParameters(config, settings_.plan.trainer.lora).status());
+  }
   MELLOW_ASSIGN_OR_RETURN(const auto tokenizer, text::LoadTokenizer(model));
   const uint32_t seed = settings_.plan.trainer.seed;
   MELLOW_ASSIGN_OR_RETURN(data_, LoadSftData(settings_.plan.data, seed, *tokenizer));
@@ -96,6 +97,16 @@ absl::Status SftSession::LoadData(const std::string& model) {
                  static_cast<uint32_t>(std::min<int64_t>(
                      settings_.plan.pairs_a_step(), static_cast<int64_t>(data_.train.size()))));
   MELLOW_ASSIGN_OR_RETURN(length_, LengthOf(settings_.plan, order_->steps_an_epoch()));
+  return absl::OkStatus();
+}
+
+absl::Status SftSession::MakeTrainer(const Options& options, const std::string& checkpoint) {
+  MELLOW_ASSIGN_OR_RETURN(const auto start, StartingAdapter(settings_.plan, checkpoint));
+  sft::SftConfig config = settings_.plan.trainer;
+  config.total_steps = length_.total_steps;
+  config.warmup_steps = length_.warmup_steps;
+  MELLOW_ASSIGN_OR_RETURN(trainer_,
+                          sft::SftTrainer::Create(options.model, config, start, options.trainer));
   return absl::OkStatus();
 }
 
@@ -154,7 +165,7 @@ absl::StatusOr<SftStepRecord> SftSession::Advance(
 absl::Status SftSession::Checkpoint() {
   if (saved_step_ == trainer_->step()) return absl::OkStatus();
   MELLOW_RETURN_IF_ERROR(
-      store_.Save(trainer_->step(), [&](const std::string& folder) -> absl::Status {
+      store_->Save(trainer_->step(), [&](const std::string& folder) -> absl::Status {
         MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
         MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
         MELLOW_RETURN_IF_ERROR(

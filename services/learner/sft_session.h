@@ -50,6 +50,9 @@ class SftSession {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftSession>> Open(
       const Options& options, const SftSettings& settings);
 
+  // Whether Open could start the plan's run: reads everything that it would. Writes nothing.
+  [[nodiscard]] static absl::Status Check(const Options& options, const SftPlan& plan);
+
   [[nodiscard]] const SftLength& length() const { return length_; }
   [[nodiscard]] const SftData& data() const { return data_; }
   [[nodiscard]] const sft::SftTrainer& trainer() const { return *trainer_; }
@@ -80,9 +83,11 @@ class SftSession {
   [[nodiscard]] absl::StatusOr<SftResult> Finish() const;
 
  private:
-  SftSession(SftSettings settings, std::string root, CheckpointStore store)
-      : settings_(std::move(settings)), root_(std::move(root)), store_(std::move(store)) {}
+  SftSession(SftSettings settings, std::string root)
+      : settings_(std::move(settings)), root_(std::move(root)) {}
   [[nodiscard]] absl::Status LoadData(const std::string& model);
+  // `checkpoint`: whose adapter it starts from; empty: the plan's.
+  [[nodiscard]] absl::Status MakeTrainer(const Options& options, const std::string& checkpoint);
   [[nodiscard]] absl::Status Restore(const std::string& folder, SftRunFile file);
   [[nodiscard]] absl::Status Measure(SftStepRecord* record,
                                      const std::function<void(const std::string&)>& say,
@@ -93,7 +98,7 @@ class SftSession {
 
   const SftSettings settings_;
   const std::string root_;  // of the run
-  CheckpointStore store_;
+  std::optional<CheckpointStore> store_;  // none: only checked
   SftData data_;
   SftLength length_;
   std::optional<sft::BatchPlan> order_;

@@ -1,4 +1,4 @@
-// mellow_orchestrator_server: coordinates PPO runs over the nodes that register.
+// mellow_orchestrator_server: coordinates runs over the nodes that register.
 #include <CLI/CLI.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -8,10 +8,10 @@
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/orchestrator/clients/grpc_client.h"
-#include "services/orchestrator/clients/proto_convert.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 #include "services/orchestrator/orchestrator_options.h"
 #include "services/orchestrator/orchestrator_service.h"
+#include "services/orchestrator/run_methods.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -45,7 +45,7 @@ absl::Status Serve(const OrchestratorOptions& options) {
                           start_token};
   ChampionKeeper champions(parts);
   MELLOW_RETURN_IF_ERROR(champions.Recover());
-  RunManager runs(parts, RunConfigFromBytes);
+  RunManager runs(parts, [&parts](const std::string& spec) { return MethodOfRun(parts, spec); });
   MELLOW_RETURN_IF_ERROR(runs.Recover());
   const auto limiter = security.MakeLimiter(options.service, &registry_of_metrics);
   OrchestratorServiceImpl service(&runs, &champions, &registry,
@@ -67,8 +67,9 @@ absl::Status Serve(const OrchestratorOptions& options) {
 
 int main(int argc, char** argv) {
   mellow::rpc::BlockShutdownSignals();
-  CLI::App app("Mellow orchestrator: runs PPO over the nodes that register.",
-               "mellow_orchestrator_server");
+  CLI::App app(
+      "Mellow orchestrator: trains by PPO and by supervision over the nodes that register.",
+      "mellow_orchestrator_server");
   mellow::orchestrator::OrchestratorOptions options;
   mellow::orchestrator::AddOrchestratorFlags(&app, &options);
   if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;

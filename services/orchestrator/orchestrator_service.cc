@@ -63,9 +63,8 @@ absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& re
     return absl::InvalidArgumentError(
         absl::StrCat("request_id: ", request.request_id().size(), " characters: at most 256"));
   }
-  RunRequest run{.spec = request.spec().SerializeAsString(), .request_id = request.request_id()};
-  MELLOW_ASSIGN_OR_RETURN(run.config, RunConfigFromProto(request.spec()));
-  MELLOW_ASSIGN_OR_RETURN(std::string run_id, runs_->Start(run));
+  MELLOW_ASSIGN_OR_RETURN(std::string run_id,
+                          runs_->Start({request.spec().SerializeAsString(), request.request_id()}));
   response->set_run_id(std::move(run_id));
   return absl::OkStatus();
 }
@@ -81,9 +80,9 @@ grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
                                                const v1::WatchRunRequest* request,
                                                grpc::ServerWriter<v1::WatchRunResponse>* writer) {
   return limiter_->Answer(context, [&]() -> grpc::Status {
-    if (request->after_step() < 0) {
+    if (request->after_step() < -1) {
       return rpc::ToGrpcStatus(absl::InvalidArgumentError(
-          absl::StrCat("after_step: ", request->after_step(), ": must not be negative")));
+          absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
     }
     return watches_.During([&] {
       StreamSink sink(&watches_, context, writer);

@@ -94,6 +94,23 @@ class Sft(unittest.TestCase):
             resumed = json_lines(mellow(*self.args(c, "--resume"), check=0).stdout)
             self.assertEqual(resumed[-1]["sha256"], done["sha256"])
 
+            # The orchestrator is killed: the learner goes on, and so does the command. The run file has the method in it.
+            whole = self.file.parent / "whole.json"
+            whole.write_text(json.dumps({"name": "whole", "sft": json.loads(self.file.read_text())}))
+            run = subprocess.Popen([MELLOW, "train", whole, "--dir", c.folder, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            shown = [json.loads(run.stdout.readline()) for _ in range(4)]
+            pid = c.kill("orchestrator")
+            rest, errors = run.communicate(timeout=300)
+            self.assertEqual(run.returncode, 0, errors)
+            c.wait_restarted("orchestrator", pid)
+            shown += json_lines(rest)
+            self.assertEqual([s["step"] for s in shown[1:-1]], list(range(13)))
+            self.assertEqual(shown[-1]["sha256"], done["sha256"])
+            newest = c.status()["run"]
+            self.assertEqual((newest["run_id"], newest["name"], newest["method"], newest["state"], newest["step"], newest["steps"], newest["path"]),
+                             (shown[0]["run_id"], "whole", "sft", "DONE", 12, 12, shown[-1]["path"]))
+            self.assertEqual(len(c.status()["runs"]), 5)
+
             # PPO starts from the adapter, and its reference is that adapter.
             ppo, end = c.train([*SMALL, "steps=1", f"start_adapter={done['path']}", "ppo.lora="])
             self.assertAlmostEqual(ppo[0]["objective_kl"], 0, delta=1e-3)
@@ -114,6 +131,8 @@ class Sft(unittest.TestCase):
                 self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
                 for part in parts:
                     self.assertIn(part, result.stderr)
+            self.assertEqual(c.status()["runs"], [], "what was refused was not made")
+            self.assertIn("mellow sft", mellow("train", self.file, "--dir", c.folder, check=1).stderr)
             # A loss that explodes stops the run and says so.
             result = mellow(*self.args(c), *sets(["optimizer.learning_rate=9e29", "lora.lora_alpha=1e9", "data.dev_fraction=0"]), check=1)
             self.assertIn("not finite", result.stderr)

@@ -16,6 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto spec = cli::RunSpecFromJson(parts[0]);
   if (!spec.ok()) return 0;
   for (size_t i = 1; i < parts.size(); ++i) (void)cli::SetField(parts[i], &*spec);
+  (void)orchestrator::SftSpecFromProto(*spec);
   const auto config = orchestrator::RunConfigFromProto(*spec);
   const auto again = cli::RunSpecFromJson(cli::SpecToJson(*spec));
   // Strings that are no UTF-8 can be set, and have no JSON; the orchestrator must still not crash.

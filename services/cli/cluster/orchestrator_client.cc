@@ -19,6 +19,8 @@ namespace {
 namespace v1 = orchestrator::v1;
 
 constexpr absl::Duration kCallTimeout = absl::Seconds(30);
+// Starting reads the data, and of a supervised run the learner reads the weights.
+constexpr absl::Duration kStartTimeout = absl::Minutes(20);
 // Stopping waits for the phase in progress.
 constexpr absl::Duration kStopTimeout = absl::Minutes(10);
 // Sends an adapter, and waits until the nodes serve it.
@@ -39,7 +41,7 @@ absl::StatusOr<std::string> OrchestratorClient::StartRun(const v1::RunSpec& spec
   *request.mutable_spec() = spec;
   request.set_request_id(request_id);
   MELLOW_ASSIGN_OR_RETURN(const v1::StartRunResponse response,
-                          rpc::Call(channel_, peer_, kCallTimeout, &Stub::StartRun, request));
+                          rpc::Call(channel_, peer_, kStartTimeout, &Stub::StartRun, request));
   return response.run_id();
 }
 

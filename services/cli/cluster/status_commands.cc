@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +34,7 @@ namespace {
 using PolicyStub = policy::v1::PolicyService::Stub;
 
 constexpr absl::Duration kTimeout = absl::Seconds(3);
+constexpr size_t kShownRuns = 10;
 
 struct StatusOptions {
   std::string dir = ".mellow";
@@ -65,7 +65,7 @@ struct Report {
   std::vector<orchestrator::v1::Node> nodes;
   AdapterRows adapters;
   std::vector<GenerationRow> generation;
-  std::optional<orchestrator::v1::Run> run;
+  std::vector<orchestrator::v1::Run> runs;  // newest first
 };
 
 std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
@@ -123,6 +123,10 @@ std::string StateName(const orchestrator::v1::Run& run) {
   return WithoutPrefix(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
 }
 
+const char* MethodName(const orchestrator::v1::Run& run) {
+  return run.spec().has_sft() ? "sft" : "ppo";
+}
+
 std::string DeviceOf(const Report& report, const ServiceEntry& service) {
   for (const orchestrator::v1::Node& node : report.nodes) {
     if (node.node_id() == service.name) return node.capacity().device();
@@ -146,6 +150,27 @@ json::Value GenerationJson(const std::vector<GenerationRow>& rows) {
     out.Append(
         {{"node", row.node}, {"default_sampling", row.sampling}, {"warnings", row.warnings}});
   return out;
+}
+
+json::Value RunJson(const orchestrator::v1::Run& r) {
+  json::Value models = json::Value::MakeArray();
+  for (const orchestrator::v1::PinnedModel& model : r.models())
+    models.Append(
+        {{"role", RoleName(model)},
+         {"model_sha256", model.model_sha256()},
+         {"precision", model.precision()},
+         {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
+  return {{"run_id", r.run_id()},
+          {"name", r.spec().name()},
+          {"method", MethodName(r)},
+          {"state", StateName(r)},
+          {"step", r.committed_steps()},
+          {"steps", r.total_steps()},
+          {"activity", r.activity()},
+          {"error", r.error()},
+          {"adapter", AdapterJson(r.adapter())},
+          {"path", r.adapter_path()},
+          {"models", std::move(models)}};
 }
 
 json::Value ToJson(const Report& report) {
@@ -179,29 +204,16 @@ json::Value ToJson(const Report& report) {
                   {"leases_lost", n.leases_lost()},
                   {"adapter", AdapterJson(n.newest())}});
   }
-  json::Value run = nullptr;
-  if (report.run.has_value()) {
-    const orchestrator::v1::Run& r = *report.run;
-    json::Value models = json::Value::MakeArray();
-    for (const orchestrator::v1::PinnedModel& model : r.models())
-      models.Append(
-          {{"role", RoleName(model)},
-           {"model_sha256", model.model_sha256()},
-           {"precision", model.precision()},
-           {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
-    run = {{"run_id", r.run_id()},      {"name", r.spec().name()},
-           {"state", StateName(r)},     {"step", r.committed_steps()},
-           {"steps", r.spec().steps()}, {"activity", r.activity()},
-           {"error", r.error()},        {"adapter", AdapterJson(r.adapter())},
-           {"path", r.adapter_path()},  {"models", std::move(models)}};
-  }
+  json::Value runs = json::Value::MakeArray();
+  for (const orchestrator::v1::Run& r : report.runs) runs.Append(RunJson(r));
   return {{"dir", report.folder},
           {"supervisor", {{"pid", report.cluster.supervisor_pid}, {"alive", report.supervised}}},
           {"services", services},
           {"nodes", nodes},
           {"adapters", AdaptersJson(report.adapters)},
           {"generation", GenerationJson(report.generation)},
-          {"run", run}};
+          {"run", runs[0]},
+          {"runs", runs}};
 }
 
 std::string ShortHash(const std::string& sha256) {
@@ -215,6 +227,37 @@ void PrintAdapters(const AdapterRows& adapters) {
                     absl::StrJoin(row.nodes, " "), absl::StrJoin(row.champion_of, " ")});
   }
   std::fputs(FormatTable(rows).c_str(), stdout);
+}
+
+// A table of the newest runs and those in progress, and more of the newest and of those.
+void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
+  if (runs.empty()) {
+    std::printf("\nno run yet\n");
+    return;
+  }
+  std::vector<std::vector<std::string>> rows = {{"RUN", "NAME", "METHOD", "STATE", "STEP"}};
+  for (const orchestrator::v1::Run& run : runs) {
+    if (rows.size() > kShownRuns && run.state() != orchestrator::v1::RUN_STATE_RUNNING) continue;
+    rows.push_back({run.run_id(), PrintableLine(run.spec().name()), MethodName(run), StateName(run),
+                    absl::StrCat(run.committed_steps(), " of ", run.total_steps())});
+  }
+  std::printf("\n%s", FormatTable(rows).c_str());
+  for (const orchestrator::v1::Run& run : runs) {
+    if (&run != &runs.front() && run.state() != orchestrator::v1::RUN_STATE_RUNNING) continue;
+    std::printf(
+        "\nrun %s: %s\n", run.run_id().c_str(),
+        run.activity().empty() ? StateName(run).c_str() : PrintableLine(run.activity()).c_str());
+    for (const orchestrator::v1::PinnedModel& model : run.models())
+      std::printf("  model of %s: %s (%s)\n", RoleName(model).c_str(),
+                  ShortHash(model.model_sha256()).c_str(),
+                  PrintableLine(model.precision()).c_str());
+    if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
+    if (run.adapter_path().empty()) continue;
+    std::printf("  adapter %s in %s\n",
+                run.spec().has_sft() ? ShortHash(run.sft().adapter_sha256()).c_str()
+                                     : absl::StrCat(run.adapter().version()).c_str(),
+                PrintableLine(run.adapter_path()).c_str());
+  }
 }
 
 void Print(const Report& report) {
@@ -253,22 +296,7 @@ void Print(const Report& report) {
     for (const std::string& warning : row.warnings)
       std::printf("  warning: %s\n", PrintableLine(warning).c_str());
   }
-  if (!report.run.has_value()) {
-    std::printf("\nno run yet\n");
-    return;
-  }
-  const orchestrator::v1::Run& run = *report.run;
-  std::printf("\nrun %s (%s): %s, step %d of %d%s%s\n", run.run_id().c_str(),
-              PrintableLine(run.spec().name()).c_str(), StateName(run).c_str(),
-              run.committed_steps(), run.spec().steps(), run.activity().empty() ? "" : ", ",
-              PrintableLine(run.activity()).c_str());
-  for (const orchestrator::v1::PinnedModel& model : run.models())
-    std::printf("  model of %s: %s (%s)\n", RoleName(model).c_str(),
-                ShortHash(model.model_sha256()).c_str(), PrintableLine(model.precision()).c_str());
-  if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
-  if (!run.adapter_path().empty())
-    std::printf("  adapter %lld in %s\n", static_cast<long long>(run.adapter().version()),
-                PrintableLine(run.adapter_path()).c_str());
+  PrintRuns(report.runs);
 }
 
 absl::StatusOr<int> Status(const StatusOptions& options) {
@@ -286,7 +314,7 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
     if (absl::IsPermissionDenied(nodes.status()) || absl::IsUnauthenticated(nodes.status()))
       return nodes.status();
     if (nodes.ok()) report.nodes = *std::move(nodes);
-    if (auto run = orchestrator.GetRun(""); run.ok()) report.run = *std::move(run);
+    if (auto runs = orchestrator.ListRuns(); runs.ok()) report.runs = *std::move(runs);
   }
   report.adapters = CollectAdapters(report.cluster);
   report.generation = CollectGeneration(report.cluster);
@@ -324,7 +352,7 @@ void AddStatusCommands(CLI::App* app, Action* chosen) {
     sub->footer(footer);
     sub->callback([=] { *chosen = [=] { return run(*options); }; });
   };
-  add("status", "Show services, health, devices, nodes, adapters, and the newest run",
+  add("status", "Show services, health, devices, nodes, adapters, and the runs",
       "Examples:\n  mellow status\n  mellow status --json | python3 -m json.tool", Status);
   add("adapters", "Show adapter versions, their hashes, and which policy servers have them",
       "Examples:\n  mellow adapters\n  mellow adapters --json", Adapters);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/text/tokenizer.h"
 #include "services/cli/data/data_description.h"
@@ -31,6 +32,9 @@ struct DescribeCommand {
 
 absl::StatusOr<int> DescribeRun(const DescribeCommand& command) {
   MELLOW_ASSIGN_OR_RETURN(const auto spec, LoadRunFile(command.run_file, command.overrides));
+  if (spec.has_sft())
+    return absl::InvalidArgumentError(
+        absl::StrCat(command.run_file, ": a supervised run; --run shows the data of PPO"));
   std::unique_ptr<text::Tokenizer> tokenizer;
   if (!command.what.model.empty()) {
     MELLOW_ASSIGN_OR_RETURN(tokenizer, text::LoadTokenizer(command.what.model));

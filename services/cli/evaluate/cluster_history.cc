@@ -11,9 +11,7 @@
 #include "common/base/status.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/orchestrator_client.h"
-#include "services/cli/files/run_record.h"
 #include "services/cli/files/spec_message.h"
-#include "services/cli/train/sft_client.h"
 
 namespace mellow::cli {
 namespace {
@@ -26,7 +24,7 @@ report::AdapterId ToAdapterId(const common::v1::AdapterRef& adapter) {
   return {.version = adapter.version(), .sha256 = adapter.sha256()};
 }
 
-report::PpoStep ToStep(const orchestrator::v1::Step& step) {
+report::PpoStep ToPpoStep(const orchestrator::v1::Step& step) {
   return {.step = step.step(),
           .adapter = ToAdapterId(step.adapter()),
           .objective_kl = step.objective_kl(),
@@ -41,21 +39,25 @@ report::PpoStep ToStep(const orchestrator::v1::Step& step) {
           .phase_seconds = {step.phase_seconds().begin(), step.phase_seconds().end()}};
 }
 
-absl::StatusOr<std::vector<report::PpoStep>> CollectSteps(const std::string& address,
-                                                          const orchestrator::v1::Run& run) {
-  std::vector<report::PpoStep> steps;
-  if (run.committed_steps() == 0) return steps;
+// Those that the run had committed when it was asked about.
+template <typename Step>
+absl::StatusOr<std::vector<Step>> CollectSteps(const std::string& address,
+                                               const orchestrator::v1::Run& run,
+                                               Step (*to_step)(const orchestrator::v1::Step&)) {
+  std::vector<Step> steps;
   OrchestratorClient client(address);
+  bool complete = false;
   const absl::Status status =
-      client.WatchRun(run.run_id(), 0, [&](const orchestrator::v1::WatchRunResponse& event) {
-        if (!event.has_step()) return;
-        steps.push_back(ToStep(event.step()));
-        // The stream of a run in progress does not end by itself.
-        if (static_cast<int>(steps.size()) >= run.committed_steps()) client.CancelWatch();
+      client.WatchRun(run.run_id(), -1, [&](const orchestrator::v1::WatchRunResponse& event) {
+        if (event.has_step() && event.step().step() <= run.committed_steps())
+          steps.push_back(to_step(event.step()));
+        // The stream of a run in progress does not end by itself; what is being done comes after
+        // the steps that are done.
+        complete = complete || event.has_ended() || !event.activity().empty() ||
+                   event.step().step() >= std::max(1, run.committed_steps());
+        if (complete) client.CancelWatch();
       });
-  const bool complete = static_cast<int>(steps.size()) >= run.committed_steps();
   if (!complete && !status.ok()) return status;
-  steps.resize(std::min(steps.size(), static_cast<size_t>(run.committed_steps())));
   return steps;
 }
 
@@ -68,7 +70,7 @@ absl::StatusOr<report::PpoRun> CollectPpoRun(const std::string& address,
   out.error = run.error();
   out.spec = SpecToJson(run.spec());
   out.spec_sha256 = Sha256Hex(out.spec);
-  out.planned_steps = run.spec().steps();
+  out.planned_steps = run.total_steps();
   out.start_adapter = run.spec().start_adapter();
   if (run.has_start_adapter_ref()) out.start = ToAdapterId(run.start_adapter_ref());
   out.adapter = ToAdapterId(run.adapter());
@@ -77,11 +79,12 @@ absl::StatusOr<report::PpoRun> CollectPpoRun(const std::string& address,
     out.models.push_back({StateWord(orchestrator::v1::NodeRole_Name(model.role()), "NODE_ROLE_"),
                           model.model_sha256(), model.precision()});
   }
-  MELLOW_ASSIGN_OR_RETURN(out.steps, CollectSteps(address, run));
+  MELLOW_ASSIGN_OR_RETURN(out.steps, CollectSteps(address, run, ToPpoStep));
   return out;
 }
 
-report::SftStep ToStep(const learner::v1::SftStep& step) {
+report::SftStep ToSftStep(const orchestrator::v1::Step& any) {
+  const learner::v1::SftStep& step = any.sft();
   report::SftStep out{.step = step.step(),
                       .epoch = step.epoch(),
                       .learning_rate = step.learning_rate(),
@@ -91,68 +94,26 @@ report::SftStep ToStep(const learner::v1::SftStep& step) {
   return out;
 }
 
-void Describe(const learner::v1::SftRun& run, report::SftRun* out) {
-  out->state = StateWord(learner::v1::SftState_Name(run.state()), "SFT_STATE_");
-  out->error = run.error();
-  out->planned_steps = run.total_steps();
-  out->trainable_parameters = run.trainable_parameters();
-  out->total_parameters = run.total_parameters();
-  if (run.has_best_step()) out->best_step = run.best_step();
-  if (run.has_best_dev_loss()) out->best_dev_loss = run.best_dev_loss();
-  out->adapter_path = run.adapter_path();
-  out->adapter_sha256 = run.adapter_sha256();
-}
-
-report::SftRun NewSftRun(const std::string& run_id, const learner::v1::SftSpec& spec) {
+absl::StatusOr<report::SftRun> CollectSftRun(const std::string& address,
+                                             const orchestrator::v1::Run& run) {
+  const learner::v1::SftRun& sft = run.sft();
   report::SftRun out;
-  out.run_id = run_id;
-  out.name = spec.name();
-  out.spec = SpecToJson(spec);
+  out.run_id = run.run_id();
+  out.name = run.spec().name();
+  out.state = StateWord(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
+  out.error = run.error();
+  out.spec = SpecToJson(run.spec().sft());
   out.spec_sha256 = Sha256Hex(out.spec);
-  out.start_adapter = spec.start_adapter();
+  out.start_adapter = run.spec().sft().start_adapter();
+  out.planned_steps = run.total_steps();
+  out.trainable_parameters = sft.trainable_parameters();
+  out.total_parameters = sft.total_parameters();
+  if (sft.has_best_step()) out.best_step = sft.best_step();
+  if (sft.has_best_dev_loss()) out.best_dev_loss = sft.best_dev_loss();
+  out.adapter_path = run.adapter_path();
+  out.adapter_sha256 = sft.adapter_sha256();
+  MELLOW_ASSIGN_OR_RETURN(out.steps, CollectSteps(address, run, ToSftStep));
   return out;
-}
-
-// Steps and state, as far as the run has come.
-absl::Status AddProgress(const std::string& address, report::SftRun* out) {
-  SftClient client(address);
-  const absl::Status status =
-      client.Watch(out->run_id, -1, [&](const learner::v1::WatchSftResponse& event) {
-        if (event.has_step()) out->steps.push_back(ToStep(event.step()));
-        if (event.has_ended()) Describe(event.ended(), out);
-        // What is being done comes after the steps that are done: the run is in progress.
-        if (!event.activity().empty() && out->state.empty()) {
-          out->state = "running";
-          client.CancelWatch();
-        }
-      });
-  // A restarted learner tells of the steps of a run that has not ended only when the run is opened
-  // again.
-  if (status.ok() || absl::IsCancelled(status) || absl::IsNotFound(status)) return absl::OkStatus();
-  return status;
-}
-
-// Newest first: the run that the last `mellow sft` began, when it is not done, and those that are.
-absl::StatusOr<std::vector<report::SftRun>> CollectSftRuns(const std::string& folder) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> learners,
-                          ServicesOfRole(folder, "learner"));
-  const std::string& address = learners[0].address;
-  std::vector<report::SftRun> runs;
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<learner::v1::ListSftResponse> finished,
-                          SftClient(address).ListFinished());
-  for (const learner::v1::ListSftResponse& run : finished)
-    runs.push_back(NewSftRun(run.run().run_id(), run.spec()));
-  const auto record = ReadRunRecord<learner::v1::SftSpec>(absl::StrCat(folder, "/sft.json"));
-  if (record.ok()) {
-    const bool known = std::any_of(runs.begin(), runs.end(), [&](const report::SftRun& run) {
-      return run.run_id == record->request_id;
-    });
-    if (!known) runs.insert(runs.begin(), NewSftRun(record->request_id, record->spec));
-  } else if (!absl::IsNotFound(record.status())) {
-    return record.status();
-  }
-  for (report::SftRun& run : runs) MELLOW_RETURN_IF_ERROR(AddProgress(address, &run));
-  return runs;
 }
 
 report::Promotion ToPromotion(const orchestrator::v1::PromotionEvent& event) {
@@ -190,10 +151,14 @@ absl::StatusOr<report::ClusterHistory> CollectClusterHistory(const std::string& 
   MELLOW_ASSIGN_OR_RETURN(const std::vector<orchestrator::v1::Run> runs,
                           OrchestratorClient(address).ListRuns());
   for (const orchestrator::v1::Run& run : runs) {
-    MELLOW_ASSIGN_OR_RETURN(report::PpoRun collected, CollectPpoRun(address, run));
-    history.runs.push_back(std::move(collected));
+    if (run.spec().has_sft()) {
+      MELLOW_ASSIGN_OR_RETURN(report::SftRun collected, CollectSftRun(address, run));
+      history.sft.push_back(std::move(collected));
+    } else {
+      MELLOW_ASSIGN_OR_RETURN(report::PpoRun collected, CollectPpoRun(address, run));
+      history.runs.push_back(std::move(collected));
+    }
   }
-  MELLOW_ASSIGN_OR_RETURN(history.sft, CollectSftRuns(folder));
   MELLOW_ASSIGN_OR_RETURN(history.promotions, CollectPromotions(address));
   return history;
 }

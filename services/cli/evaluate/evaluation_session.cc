@@ -36,10 +36,15 @@ absl::StatusOr<ClusterAdapters> AskCluster(const std::string& folder, ClusterCal
                           ServicesOfRole(folder, "orchestrator"));
   // Only tells where the newest adapter comes from: an orchestrator without a run, or one that
   // restarts, is no reason to stop.
-  if (absl::StatusOr<orchestrator::v1::Run> run =
-          OrchestratorClient(orchestrators[0].address).GetRun("");
-      run.ok())
-    cluster.newest_run = *std::move(run);
+  const absl::StatusOr<std::vector<orchestrator::v1::Run>> runs =
+      OrchestratorClient(orchestrators[0].address).ListRuns();
+  if (!runs.ok()) return cluster;
+  for (const orchestrator::v1::Run& run : *runs) {
+    // A supervised run publishes nothing.
+    if (run.spec().has_sft()) continue;
+    cluster.newest_run = run;
+    break;
+  }
   return cluster;
 }
 

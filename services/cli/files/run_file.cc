@@ -2,23 +2,47 @@
 
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/file.h"
 #include "common/base/status.h"
 
 namespace mellow::cli {
 namespace {
 
+using learner::v1::SftSpec;
 using orchestrator::v1::RunSpec;
 
 // The fields that hold paths.
 std::vector<SpecPath> PathsOf(RunSpec* spec) {
   std::vector<SpecPath> paths;
-  if (spec->has_data() && !spec->data().path().empty())
-    paths.push_back({spec->mutable_data()->mutable_path()});
-  if (spec->has_start_adapter() && !spec->start_adapter().empty())
-    paths.push_back({spec->mutable_start_adapter(), /*on_hub=*/true});
-  if (spec->ppo().has_value_head_file() && !spec->ppo().value_head_file().empty())
-    paths.push_back({spec->mutable_ppo()->mutable_value_head_file()});
+  const auto add = [&paths](std::string* path, bool on_hub = false) {
+    if (!path->empty()) paths.push_back({path, on_hub});
+  };
+  if (spec->has_data()) add(spec->mutable_data()->mutable_path());
+  if (spec->has_start_adapter()) add(spec->mutable_start_adapter(), /*on_hub=*/true);
+  if (spec->ppo().has_value_head_file()) add(spec->mutable_ppo()->mutable_value_head_file());
+  if (spec->sft().has_data()) add(spec->mutable_sft()->mutable_data()->mutable_path());
+  if (spec->sft().data().has_dev_path())
+    add(spec->mutable_sft()->mutable_data()->mutable_dev_path());
+  if (spec->sft().has_start_adapter())
+    add(spec->mutable_sft()->mutable_start_adapter(), /*on_hub=*/true);
   return paths;
+}
+
+// Reads a file that is a whole spec, or its part `sft`.
+absl::StatusOr<RunSpec> Load(const std::string& path, const std::vector<std::string>& overrides,
+                             bool whole) {
+  RunSpec spec;
+  google::protobuf::Message* root = &spec;
+  if (!whole) root = spec.mutable_sft();
+  MELLOW_RETURN_IF_ERROR(LoadSpec(
+      path, overrides, [&spec] { return PathsOf(&spec); }, root));
+  if (spec.name().empty()) {
+    spec.set_name(spec.sft().name().empty() ? std::filesystem::path(path).stem().string()
+                                            : spec.sft().name());
+  }
+  if (spec.has_sft() && spec.sft().name().empty()) spec.mutable_sft()->set_name(spec.name());
+  return spec;
 }
 
 }  // namespace
@@ -31,11 +55,21 @@ absl::StatusOr<RunSpec> RunSpecFromJson(const std::string& json) {
 
 absl::StatusOr<RunSpec> LoadRunFile(const std::string& path,
                                     const std::vector<std::string>& overrides) {
-  RunSpec spec;
-  MELLOW_RETURN_IF_ERROR(LoadSpec(
-      path, overrides, [&spec] { return PathsOf(&spec); }, &spec));
-  if (spec.name().empty()) spec.set_name(std::filesystem::path(path).stem().string());
-  return spec;
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  SftSpec sft;
+  if (!RunSpecFromJson(text).ok() && SpecFromJson(text, &sft).ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": the settings of supervised fine-tuning alone: train them with mellow sft ", path,
+        ", or make them a run file: {\"sft\": { ... }}"));
+  }
+  return Load(path, overrides, /*whole=*/true);
+}
+
+absl::StatusOr<RunSpec> LoadSftRunFile(const std::string& path,
+                                       const std::vector<std::string>& overrides) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const absl::StatusOr<RunSpec> whole = RunSpecFromJson(text);
+  return Load(path, overrides, whole.ok() && whole->has_sft());
 }
 
 }  // namespace mellow::cli

@@ -1,30 +1,35 @@
 #include "services/cli/files/run_record.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/base/status.h"
 #include "common/json/value.h"
 #include "services/cli/files/spec_message.h"
 
 namespace mellow::cli {
 
-absl::StatusOr<RunRecordFields> ReadRunRecordFields(const std::string& path,
-                                                    google::protobuf::Message* spec) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const json::Value object = json::Parse(text, "").value_or(json::Value());
-  RunRecordFields fields;
-  if (!object.Get("request_id", &fields.request_id) ||
-      !object.Get("reported_step", &fields.reported_step) || !object.Has("spec") ||
-      !SpecFromJson(json::Write(object["spec"]), spec).ok())
-    return absl::DataLossError(absl::StrCat(path, ": not a record of a run"));
-  return fields;
+std::string RunRecordPath(const std::string& folder, const orchestrator::v1::RunSpec& spec) {
+  return absl::StrCat(folder, spec.has_sft() ? "/train-sft.json" : "/train.json");
 }
 
-absl::Status WriteRunRecordFields(const std::string& path, const RunRecordFields& fields,
-                                  const google::protobuf::Message& spec) {
-  MELLOW_ASSIGN_OR_RETURN(json::Value spec_value, json::Parse(SpecToJson(spec), "spec"));
-  const json::Value object = {{"request_id", fields.request_id},
-                              {"reported_step", fields.reported_step},
-                              {"spec", std::move(spec_value)}};
+absl::StatusOr<RunRecord> ReadRunRecord(const std::string& path) {
+  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  const json::Value object = json::Parse(text, "").value_or(json::Value());
+  RunRecord record;
+  if (!object.Get("request_id", &record.request_id) ||
+      !object.Get("reported_step", &record.reported_step) || !object.Has("spec") ||
+      !SpecFromJson(json::Write(object["spec"]), &record.spec).ok())
+    return absl::DataLossError(absl::StrCat(path, ": not a record of a run"));
+  return record;
+}
+
+absl::Status WriteRunRecord(const std::string& path, const RunRecord& record) {
+  MELLOW_ASSIGN_OR_RETURN(json::Value spec, json::Parse(SpecToJson(record.spec), "spec"));
+  const json::Value object = {{"request_id", record.request_id},
+                              {"reported_step", record.reported_step},
+                              {"spec", std::move(spec)}};
   return WriteFileAtomic(path, json::Write(object, {.indentation = 2}) + "\n");
 }
 

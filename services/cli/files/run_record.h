@@ -1,51 +1,34 @@
 #ifndef MELLOW_SERVICES_CLI_FILES_RUN_RECORD_H_
 #define MELLOW_SERVICES_CLI_FILES_RUN_RECORD_H_
 
-// DIR/train.json and DIR/sft.json: which run the last command of its kind started in a cluster and
-// what it has shown of it, so that `--resume` goes on from there, also after the CLI was killed. It
-// is written before the run is started: the id makes starting it again harmless.
-
-#include <google/protobuf/message.h>
+// Which run the last command started in a cluster and what it has shown of it, so that `--resume`
+// goes on from there, also after the CLI was killed. It is written before the run is started: the
+// request id makes starting it again harmless.
 
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/status.h"
+#include "mellow/orchestrator/v1/run_spec.pb.h"
 
 namespace mellow::cli {
 
-template <typename Spec>
+inline constexpr int kNothingReported = -1;  // the first step of a supervised run is step 0
+
 struct RunRecord {
-  std::string request_id;  // of the run, or of the request that starts it
-  Spec spec;
-  int reported_step = 0;
+  std::string request_id;  // of the request that starts the run
+  orchestrator::v1::RunSpec spec;
+  int reported_step = kNothingReported;
 };
 
-struct RunRecordFields {
-  std::string request_id;
-  int reported_step = 0;
-};
+// A cluster may have a run of each method in progress, and each is resumed by itself:
+// FOLDER/train.json, FOLDER/train-sft.json.
+[[nodiscard]] std::string RunRecordPath(const std::string& folder,
+                                        const orchestrator::v1::RunSpec& spec);
+
 // NotFound: no such file. DataLoss: not such a record.
-[[nodiscard]] absl::StatusOr<RunRecordFields> ReadRunRecordFields(const std::string& path,
-                                                                  google::protobuf::Message* spec);
-[[nodiscard]] absl::Status WriteRunRecordFields(const std::string& path,
-                                                const RunRecordFields& fields,
-                                                const google::protobuf::Message& spec);
-
-// `path`: DIR/train.json or DIR/sft.json. Errors as above.
-template <typename Spec>
-[[nodiscard]] absl::StatusOr<RunRecord<Spec>> ReadRunRecord(const std::string& path) {
-  RunRecord<Spec> record;
-  MELLOW_ASSIGN_OR_RETURN(RunRecordFields fields, ReadRunRecordFields(path, &record.spec));
-  record.request_id = std::move(fields.request_id);
-  record.reported_step = fields.reported_step;
-  return record;
-}
-template <typename Spec>
-[[nodiscard]] absl::Status WriteRunRecord(const std::string& path, const RunRecord<Spec>& record) {
-  return WriteRunRecordFields(path, {record.request_id, record.reported_step}, record.spec);
-}
+[[nodiscard]] absl::StatusOr<RunRecord> ReadRunRecord(const std::string& path);
+[[nodiscard]] absl::Status WriteRunRecord(const std::string& path, const RunRecord& record);
 
 }  // namespace mellow::cli
 

@@ -36,8 +36,7 @@ void AddStrictFlag(CLI::App* sub, bool* strict);
 void AddClusterCommands(CLI::App* app, const Environment& environment,
                         Action* chosen);                 // up, down, supervise (hidden)
 void AddStatusCommands(CLI::App* app, Action* chosen);   // status, adapters
-void AddTrainCommand(CLI::App* app, Action* chosen);     // train
-void AddSftCommand(CLI::App* app, Action* chosen);       // sft
+void AddTrainCommand(CLI::App* app, Action* chosen);     // train, sft
 void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
 void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
 void AddDataCommands(CLI::App* app, Action* chosen);     // data describe

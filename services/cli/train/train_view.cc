@@ -2,10 +2,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "common/json/value.h"
 #include "services/cli/cluster/adapter_json.h"
-#include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
+#include "services/cli/train/sft_view.h"
+#include "services/cli/train/view_base.h"
 
 namespace mellow::cli {
 namespace {
@@ -13,13 +13,11 @@ namespace {
 using orchestrator::v1::Run;
 using orchestrator::v1::Step;
 
-constexpr int kStepsAScreen = 20;
-constexpr size_t kTerminalColumns = 80;
-
-class JsonView : public TrainView {
+class JsonView : public JsonViewBase {
  public:
-  explicit JsonView(std::FILE* out) : out_(out) {}
+  using JsonViewBase::JsonViewBase;
 
+  void ShowStart(const Run& run) override { (void)run; }
   void ShowStep(const Step& step) override {
     Print({{"step", step.step()},
            {"adapter", AdapterJson(step.adapter())},
@@ -30,90 +28,49 @@ class JsonView : public TrainView {
            {"toxicity_mean", step.toxicity_mean()},
            {"seconds", step.seconds()}});
   }
-  void ShowData(const std::string& lines) override { (void)lines; }
-  void ShowParameters(int64_t trainable, int64_t all) override { (void)trainable, (void)all; }
-  void ShowActivity(const std::string& activity) override { (void)activity; }
   void ShowDone(const Run& run) override {
     Print({{"done", true}, {"adapter", AdapterJson(run.adapter())}, {"path", run.adapter_path()}});
   }
-
- private:
-  void Print(const json::Value& object) {
-    std::fprintf(out_, "%s\n", json::Write(object).c_str());
-    std::fflush(out_);
-  }
-
-  std::FILE* out_;
 };
 
-class TableView : public TrainView {
+class TableView : public TableViewBase {
  public:
-  TableView(std::FILE* out, int steps, bool live) : out_(out), steps_(steps), live_(live) {}
+  TableView(std::FILE* out, int steps, bool live) : TableViewBase(out, live), steps_(steps) {}
+
+  void ShowStart(const Run& run) override {
+    Print(ParametersText(run.trainable_parameters(), run.total_parameters()) + "\n");
+  }
 
   void ShowStep(const Step& step) override {
-    ClearLine();
-    if (rows_ == 0 || (live_ && rows_ % kStepsAScreen == 0)) {
-      std::fprintf(out_, "%9s %8s %8s %8s %8s %8s %7s %6s %7s\n", "step", "score", "toxicity", "KL",
-                   "returns", "advant.", "tok/s", "s", "ETA");
-    }
-    ++rows_;
     seconds_ += step.seconds();
-    const double left = seconds_ / rows_ * (steps_ - step.step());
-    std::fprintf(out_, "%9s %8s %8s %8s %8s %8s %7.0f %6.1f %7s\n",
-                 absl::StrCat(step.step(), "/", steps_).c_str(),
-                 ShortNumber(step.score_mean()).c_str(), ShortNumber(step.toxicity_mean()).c_str(),
-                 ShortNumber(step.objective_kl()).c_str(), ShortNumber(step.returns_mean()).c_str(),
-                 ShortNumber(step.advantages_mean()).c_str(), step.tokens_per_second(),
-                 step.seconds(), ShortDuration(left).c_str());
-    std::fflush(out_);
-  }
-
-  void ShowData(const std::string& lines) override {
-    ClearLine();
-    std::fprintf(out_, "%s", lines.c_str());
-    std::fflush(out_);
-  }
-
-  void ShowParameters(int64_t trainable, int64_t all) override {
-    ClearLine();
-    std::fprintf(out_, "%s\n", ParametersText(trainable, all).c_str());
-    std::fflush(out_);
-  }
-
-  void ShowActivity(const std::string& activity) override {
-    if (!live_) return;
-    ClearLine();
-    if (!activity.empty())
-      std::fprintf(
-          out_, "%s",
-          absl::StrCat("  ", PrintableLine(activity)).substr(0, kTerminalColumns - 1).c_str());
-    shown_ = !activity.empty();
-    std::fflush(out_);
+    const double left = seconds_ / (rows() + 1) * (steps_ - step.step());
+    PrintRow(absl::StrFormat("%9s %8s %8s %8s %8s %8s %7s %6s %7s", "step", "score", "toxicity",
+                             "KL", "returns", "advant.", "tok/s", "s", "ETA"),
+             absl::StrFormat("%9s %8s %8s %8s %8s %8s %7.0f %6.1f %7s",
+                             absl::StrCat(step.step(), "/", steps_), ShortNumber(step.score_mean()),
+                             ShortNumber(step.toxicity_mean()), ShortNumber(step.objective_kl()),
+                             ShortNumber(step.returns_mean()), ShortNumber(step.advantages_mean()),
+                             step.tokens_per_second(), step.seconds(), ShortDuration(left)));
   }
 
   void ShowDone(const Run& run) override {
-    ClearLine();
-    std::fprintf(out_, "done: %d steps; adapter version %lld, sha256 %s\n      %s\n",
-                 run.committed_steps(), static_cast<long long>(run.adapter().version()),
-                 run.adapter().sha256().c_str(), PrintableLine(run.adapter_path()).c_str());
-    std::fflush(out_);
+    Print(absl::StrFormat("done: %d steps; adapter version %d, sha256 %s\n      %s\n",
+                          run.committed_steps(), run.adapter().version(), run.adapter().sha256(),
+                          PrintableLine(run.adapter_path())));
   }
 
  private:
-  void ClearLine() {
-    if (live_ && shown_) std::fputs("\r\033[K", out_);
-    shown_ = false;
-  }
-
-  std::FILE* out_;
   const int steps_;
-  const bool live_;
-  int rows_ = 0;
   double seconds_ = 0;
-  bool shown_ = false;
 };
 
 }  // namespace
+
+std::unique_ptr<TrainView> MakeTrainView(const orchestrator::v1::RunSpec& spec, std::FILE* out,
+                                         bool json, bool live) {
+  if (spec.has_sft()) return json ? MakeSftJsonView(out) : MakeSftTableView(out, live);
+  return json ? MakeJsonView(out) : MakeTableView(out, spec.steps(), live);
+}
 
 std::unique_ptr<TrainView> MakeJsonView(std::FILE* out) { return std::make_unique<JsonView>(out); }
 std::unique_ptr<TrainView> MakeTableView(std::FILE* out, int steps, bool live) {

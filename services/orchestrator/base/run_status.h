@@ -21,6 +21,7 @@ struct RunStatus {
   RunPins pins;                     // the models that it depends on
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
   ParameterCounts parameters;       // 0: not opened yet, or not active
+  std::string progress;             // of a supervised run: as RunRecord::progress
 };
 
 }  // namespace mellow::orchestrator

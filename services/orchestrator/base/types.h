@@ -65,15 +65,19 @@ struct Prompt {
   std::optional<int> max_new_tokens;
 };
 
-// Counts the parameters of the model that a run trains, the value head included.
+// Counts the parameters of the model that a run trains, PPO's value head included.
 struct ParameterCounts {
   int64_t trainable = 0;
   int64_t total = 0;
 };
 
+// How a run trains. The ledger keeps the numbers.
+enum class Method { kPpo = 1, kSft = 2 };
+
 enum class RunState { kRunning = 1, kStopped = 2, kDone = 3, kFailed = 4 };
 
-// A committed step, as it is kept, reported and exported.
+// A committed step, as it is kept, reported and exported. Of a supervised run only the number, the
+// seconds and what the learner said.
 struct StepRecord {
   int step = 0;
   AdapterRef adapter;
@@ -86,6 +90,7 @@ struct StepRecord {
   double staleness = 0;                         // versions between sampling and training
   std::map<std::string, double> stats;          // the learner's, by TRL's names
   std::map<std::string, double> phase_seconds;  // generate, reward, train, publish, canary
+  std::string sft;  // learner's SftStep, serialised: this service only passes it on
 
   // A scalar of the learner's, or 0 when it did not report it.
   double Stat(const std::string& name) const {

@@ -24,6 +24,9 @@ class GrpcNodeClients : public NodeClients {
                                          const std::string& address) override {
     return MakeLearnerClient(Channel(address), Peer(node_id, address), claim_);
   }
+  std::shared_ptr<SftClient> Sft(const std::string& node_id, const std::string& address) override {
+    return MakeSftClient(Channel(address), Peer(node_id, address));
+  }
 
  private:
   // Addresses come and go with their nodes; a cache that grew this large starts anew (calls keep

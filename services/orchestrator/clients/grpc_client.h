@@ -60,6 +60,8 @@ struct LearnerClaim {
 };
 [[nodiscard]] std::shared_ptr<LearnerClient> MakeLearnerClient(
     std::shared_ptr<grpc::Channel> channel, std::string peer, std::shared_ptr<LearnerClaim> claim);
+[[nodiscard]] std::shared_ptr<SftClient> MakeSftClient(std::shared_ptr<grpc::Channel> channel,
+                                                       std::string peer);
 
 }  // namespace mellow::orchestrator
 

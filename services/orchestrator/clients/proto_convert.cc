@@ -1,5 +1,6 @@
 #include "services/orchestrator/clients/proto_convert.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <cmath>
@@ -142,10 +143,17 @@ absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
   return config;
 }
 
-absl::StatusOr<RunConfig> RunConfigFromBytes(const std::string& bytes) {
-  v1::RunSpec spec;
-  if (!spec.ParseFromString(bytes)) return absl::DataLossError("ledger: a run without its spec");
-  return RunConfigFromProto(spec);
+absl::StatusOr<std::string> SftSpecFromProto(const v1::RunSpec& spec) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  spec.GetReflection()->ListFields(spec, &fields);
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->number() == v1::RunSpec::kNameFieldNumber ||
+        field->number() == v1::RunSpec::kSftFieldNumber)
+      continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        std::string(field->name()), ": not together with sft, which has all of its settings"));
+  }
+  return spec.sft().SerializeAsString();
 }
 
 absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& request) {
@@ -216,13 +224,17 @@ void ToProto(const AdapterRef& ref, common::v1::AdapterRef* proto) {
 
 void ToProto(const StepRecord& step, v1::Step* proto) {
   proto->set_step(step.step);
+  proto->set_seconds(step.seconds);
+  if (!step.sft.empty()) {
+    proto->mutable_sft()->ParseFromString(step.sft);
+    return;
+  }
   ToProto(step.adapter, proto->mutable_adapter());
   proto->set_objective_kl(step.Stat("objective/kl"));
   proto->set_returns_mean(step.Stat("ppo/returns/mean"));
   proto->set_advantages_mean(step.Stat("ppo/policy/advantages_mean"));
   proto->set_score_mean(step.score_mean);
   proto->set_toxicity_mean(step.toxicity_mean);
-  proto->set_seconds(step.seconds);
   proto->set_response_tokens_mean(step.response_tokens_mean);
   proto->set_tokens_per_second(step.tokens_per_second);
   proto->mutable_stats()->insert(step.stats.begin(), step.stats.end());
@@ -237,6 +249,17 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   proto->set_committed_steps(run.committed_steps);
   proto->set_activity(run.activity);
   proto->set_error(run.error);
+  if (proto->spec().has_sft()) {
+    if (run.progress.empty()) return;
+    learner::v1::SftRun* sft = proto->mutable_sft();
+    sft->ParseFromString(run.progress);
+    proto->set_total_steps(sft->total_steps());
+    proto->set_trainable_parameters(sft->trainable_parameters());
+    proto->set_total_parameters(sft->total_parameters());
+    proto->set_adapter_path(sft->adapter_path());
+    return;
+  }
+  proto->set_total_steps(proto->spec().steps());
   ToProto(run.adapter, proto->mutable_adapter());
   proto->set_adapter_path(run.adapter_path);
   if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());

@@ -20,8 +20,9 @@ namespace mellow::orchestrator {
 // Fills in the defaults and validates everything that needs no file: InvalidArgument names the
 // field as in the run file ("ppo.mini_batch_size: ...") and its value.
 [[nodiscard]] absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec);
-// The ledger's bytes. DataLoss when they are no RunSpec.
-[[nodiscard]] absl::StatusOr<RunConfig> RunConfigFromBytes(const std::string& bytes);
+// Of a run whose method is `sft`: learner's SftSpec, serialised, which the learner validates.
+// InvalidArgument naming a field that is PPO's.
+[[nodiscard]] absl::StatusOr<std::string> SftSpecFromProto(const v1::RunSpec& spec);
 
 [[nodiscard]] absl::StatusOr<NodeReport> NodeReportFromProto(
     const v1::RegisterNodeRequest& request);

@@ -22,6 +22,10 @@ struct RunRecord {
   RunState state = RunState::kRunning;
   std::string error;
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
+  Method method = Method::kPpo;
+  // Of a supervised run: the learner's SftRun, serialised; empty: the learner has not opened it
+  // yet.
+  std::string progress;
 };
 
 // The adapter that the policies were told to serve, with what proves that they do.
@@ -33,6 +37,7 @@ struct AdapterRecord {
 };
 
 inline constexpr int kAllSteps = std::numeric_limits<int>::max();
+inline constexpr int kBeforeAllSteps = -1;  // the first step of a supervised run is step 0
 
 struct PromptScore {
   uint64_t prompt_index = 0;
@@ -46,17 +51,20 @@ class Ledger {
   virtual ~Ledger() = default;
 
   // The run that has this request_id already, or the new one as it was given.
-  // FailedPrecondition: another run is RUNNING (named).
+  // FailedPrecondition: another run of its method is RUNNING (named).
   [[nodiscard]] virtual absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) = 0;
   // Newest first.
   [[nodiscard]] virtual absl::StatusOr<std::vector<RunRecord>> ListRuns() = 0;
   // NotFound. An empty run_id is the newest run.
   [[nodiscard]] virtual absl::StatusOr<RunRecord> GetRun(const std::string& run_id) = 0;
-  // To RUNNING: FailedPrecondition when another run is RUNNING.
+  // To RUNNING: FailedPrecondition when another run of its method is RUNNING.
   [[nodiscard]] virtual absl::Status SetRunState(const std::string& run_id, RunState state,
                                                  const std::string& error) = 0;
   [[nodiscard]] virtual absl::Status SetRunStart(const std::string& run_id,
                                                  const AdapterRef& start) = 0;
+  // Of a run whose method is not PPO.
+  [[nodiscard]] virtual absl::Status SetProgress(const std::string& run_id,
+                                                 const std::string& progress) = 0;
 
   // The models that the run depends on; empty: none are pinned yet.
   [[nodiscard]] virtual absl::StatusOr<RunPins> Pins(const std::string& run_id) = 0;
@@ -85,7 +93,8 @@ class Ledger {
   [[nodiscard]] virtual absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id,
                                                                       int after, int limit) = 0;
   // The newest committed step, at a cost that does not grow with the run; none: nothing is
-  // committed. Steps are committed in order from 1 on, so its number is how many there are.
+  // committed. Steps are committed in order from 1 on (a supervised run's from 0 on, when it has
+  // dev pairs), so its number is how many there are.
   [[nodiscard]] virtual absl::StatusOr<std::optional<StepRecord>> LastStep(
       const std::string& run_id) = 0;
 

@@ -107,15 +107,17 @@ absl::StatusOr<std::vector<float>> UnpackFloats(absl::string_view bytes) {
 }
 
 std::string EncodeStep(const StepRecord& step) {
-  return Dump({{"numbers", NumberMap({{"score_mean", step.score_mean},
-                                      {"toxicity_mean", step.toxicity_mean},
-                                      {"seconds", step.seconds},
-                                      {"response_tokens_mean", step.response_tokens_mean},
-                                      {"tokens_per_second", step.tokens_per_second},
-                                      {"staleness", step.staleness}})},
-               {"adapter_path", step.adapter_path},
-               {"stats", NumberMap(step.stats)},
-               {"phase_seconds", NumberMap(step.phase_seconds)}});
+  Value object = {{"numbers", NumberMap({{"score_mean", step.score_mean},
+                                         {"toxicity_mean", step.toxicity_mean},
+                                         {"seconds", step.seconds},
+                                         {"response_tokens_mean", step.response_tokens_mean},
+                                         {"tokens_per_second", step.tokens_per_second},
+                                         {"staleness", step.staleness}})},
+                  {"adapter_path", step.adapter_path},
+                  {"stats", NumberMap(step.stats)},
+                  {"phase_seconds", NumberMap(step.phase_seconds)}};
+  if (!step.sft.empty()) object.Add("sft", Hex(step.sft));
+  return Dump(object);
 }
 
 absl::Status DecodeStep(const std::string& text, StepRecord* step) {
@@ -130,6 +132,9 @@ absl::Status DecodeStep(const std::string& text, StepRecord* step) {
   MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "staleness", &step->staleness));
   MELLOW_RETURN_IF_ERROR(Read(object, "adapter_path", &step->adapter_path));
   MELLOW_RETURN_IF_ERROR(ReadNumberMap(object, "stats", &step->stats));
+  if (object.Has("sft")) {
+    MELLOW_ASSIGN_OR_RETURN(step->sft, ReadHex(object, "sft"));
+  }
   return ReadNumberMap(object, "phase_seconds", &step->phase_seconds);
 }
 

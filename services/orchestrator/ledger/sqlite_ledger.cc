@@ -14,6 +14,7 @@ constexpr int64_t kSchemaVersion = 1;
 // as it keeps checkpoints by default, and for people to look at.
 constexpr int kKeptSteps = 3;
 
+// A run without a row in `methods` is PPO's, as all were once.
 constexpr char kSchema[] = R"(
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (
@@ -53,6 +54,10 @@ CREATE TABLE IF NOT EXISTS adapters (
   folder TEXT NOT NULL,
   canary TEXT NOT NULL,
   PRIMARY KEY (version, run_id));
+CREATE TABLE IF NOT EXISTS methods (
+  run_id TEXT PRIMARY KEY,
+  method INTEGER NOT NULL,
+  progress BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pins (run_id TEXT PRIMARY KEY, models TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS promotions (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -79,6 +84,7 @@ constexpr const char* kColumns[] = {
     "SELECT run_id, step, prompt_index, query_ids, response_ids, logprobs, finished, version, "
     "sha256, score, toxicity FROM rollouts",
     "SELECT version, sha256, run_id, folder, canary FROM adapters",
+    "SELECT run_id, method, progress FROM methods",
     "SELECT run_id, models FROM pins",
     "SELECT sequence, request_id, time_ms, action, version, sha256, run_id, folder, canary, "
     "previous_version, previous_sha256, evidence FROM promotions"};
@@ -148,8 +154,9 @@ absl::StatusOr<std::vector<RunRecord>> SqliteLedger::QueryRuns(absl::string_view
                                                                const std::string& parameter) {
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
-      database_->Prepare(absl::StrCat("SELECT run_id, request_id, spec, state, error, "
-                                      "start_version, start_sha256 FROM runs ",
+      database_->Prepare(absl::StrCat("SELECT runs.run_id, request_id, spec, state, error, "
+                                      "start_version, start_sha256, method, progress FROM runs "
+                                      "LEFT JOIN methods ON methods.run_id = runs.run_id ",
                                       where, " ORDER BY sequence DESC")));
   if (!where.empty()) select.BindText(1, parameter);
   std::vector<RunRecord> runs;
@@ -162,16 +169,23 @@ absl::StatusOr<std::vector<RunRecord>> SqliteLedger::QueryRuns(absl::string_view
                   .state = static_cast<RunState>(select.Int(3)),
                   .error = select.Bytes(4)};
     if (!select.IsNull(5)) run.start = AdapterRef{select.Int(5), select.Bytes(6)};
+    if (!select.IsNull(7)) {
+      run.method = static_cast<Method>(select.Int(7));
+      run.progress = select.Bytes(8);
+    }
     runs.push_back(std::move(run));
   }
 }
 
-absl::Status SqliteLedger::CheckNoneRunning(const std::string& run_id) {
+absl::Status SqliteLedger::CheckNoneRunning(const std::string& run_id, Method method) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> running,
-                          QueryRuns("WHERE state = 1 AND run_id <> ?", run_id));
-  if (running.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("run ", running.front().run_id, " is running; stop it first"));
+                          QueryRuns("WHERE state = 1 AND runs.run_id <> ?", run_id));
+  for (const RunRecord& run : running) {
+    if (run.method == method)
+      return absl::FailedPreconditionError(
+          absl::StrCat("run ", run.run_id, " is running; stop it first"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
@@ -183,7 +197,7 @@ absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
                             QueryRuns("WHERE request_id = ?", run.request_id));
     if (!known.empty()) return std::move(known.front());
   }
-  MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run.run_id));
+  MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run.run_id, run.method));
   {
     MELLOW_ASSIGN_OR_RETURN(
         sqlite::Statement insert,
@@ -198,6 +212,14 @@ absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
     insert.Bind(4, static_cast<int64_t>(run.state)).BindText(5, run.error);
     MELLOW_RETURN_IF_ERROR(insert.Run());
   }
+  if (run.method != Method::kPpo) {
+    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement insert,
+                            database_->Prepare("INSERT INTO methods VALUES (?, ?, ?)"));
+    insert.BindText(1, run.run_id)
+        .Bind(2, static_cast<int64_t>(run.method))
+        .BindBlob(3, run.progress);
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return run;
 }
@@ -209,9 +231,9 @@ absl::StatusOr<std::vector<RunRecord>> SqliteLedger::ListRuns() {
 
 absl::StatusOr<RunRecord> SqliteLedger::GetRun(const std::string& run_id) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(std::vector<RunRecord> runs, run_id.empty()
-                                                           ? QueryRuns("", "")
-                                                           : QueryRuns("WHERE run_id = ?", run_id));
+  MELLOW_ASSIGN_OR_RETURN(
+      std::vector<RunRecord> runs,
+      run_id.empty() ? QueryRuns("", "") : QueryRuns("WHERE runs.run_id = ?", run_id));
   if (runs.empty()) {
     return absl::NotFoundError(run_id.empty() ? "there is no run yet"
                                               : absl::StrCat("no run ", run_id));
@@ -224,7 +246,11 @@ absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(database_.get()));
-  if (state == RunState::kRunning) MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run_id));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> runs,
+                          QueryRuns("WHERE runs.run_id = ?", run_id));
+  if (runs.empty()) return absl::NotFoundError(absl::StrCat("no run ", run_id));
+  if (state == RunState::kRunning)
+    MELLOW_RETURN_IF_ERROR(CheckNoneRunning(run_id, runs.front().method));
   {
     MELLOW_ASSIGN_OR_RETURN(
         sqlite::Statement update,
@@ -232,7 +258,6 @@ absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state
     update.Bind(1, static_cast<int64_t>(state)).BindText(2, error).BindText(3, run_id);
     MELLOW_RETURN_IF_ERROR(update.Run());
   }
-  if (database_->Changes() != 1) return absl::NotFoundError(absl::StrCat("no run ", run_id));
   return transaction.Commit();
 }
 
@@ -242,6 +267,14 @@ absl::Status SqliteLedger::SetRunStart(const std::string& run_id, const AdapterR
       sqlite::Statement update,
       database_->Prepare("UPDATE runs SET start_version = ?, start_sha256 = ? WHERE run_id = ?"));
   update.Bind(1, start.version).BindText(2, start.sha256).BindText(3, run_id);
+  return update.Run();
+}
+
+absl::Status SqliteLedger::SetProgress(const std::string& run_id, const std::string& progress) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Statement update,
+                          database_->Prepare("UPDATE methods SET progress = ? WHERE run_id = ?"));
+  update.BindBlob(1, progress).BindText(2, run_id);
   return update.Run();
 }
 
@@ -438,7 +471,8 @@ absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& r
 }
 
 absl::StatusOr<std::optional<StepRecord>> SqliteLedger::LastStep(const std::string& run_id) {
-  MELLOW_ASSIGN_OR_RETURN(std::vector<StepRecord> last, QuerySteps(run_id, 0, 1, "DESC"));
+  MELLOW_ASSIGN_OR_RETURN(std::vector<StepRecord> last,
+                          QuerySteps(run_id, kBeforeAllSteps, 1, "DESC"));
   if (last.empty()) return std::optional<StepRecord>();
   return std::optional<StepRecord>(std::move(last.front()));
 }

@@ -26,6 +26,7 @@ class SqliteLedger : public Ledger {
   absl::Status SetRunState(const std::string& run_id, RunState state,
                            const std::string& error) override;
   absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override;
+  absl::Status SetProgress(const std::string& run_id, const std::string& progress) override;
   absl::StatusOr<RunPins> Pins(const std::string& run_id) override;
   absl::Status SetPins(const std::string& run_id, const RunPins& pins) override;
   absl::StatusOr<int64_t> NewVersion(int64_t floor) override;
@@ -51,8 +52,9 @@ class SqliteLedger : public Ledger {
       : database_(std::move(database)) {}
 
   absl::StatusOr<int64_t> NextVersion(int64_t floor) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // FailedPrecondition when a run other than `run_id` is RUNNING.
-  absl::Status CheckNoneRunning(const std::string& run_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // FailedPrecondition when a run of the method other than `run_id` is RUNNING.
+  absl::Status CheckNoneRunning(const std::string& run_id, Method method)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<RunRecord>> QueryRuns(absl::string_view where,
                                                    const std::string& parameter)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -5,6 +5,7 @@
 // in its errors, and ends with Cancelled soon after `stop` stops. Thread-safe.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stop_token>
@@ -133,6 +134,44 @@ class LearnerClient {
                                                                std::stop_token stop) = 0;
 };
 
+struct SftCall {
+  std::string run_id;
+  std::string spec;  // SftSpec, serialised
+};
+
+enum class SftState { kRunning, kDone, kStopped, kFailed };
+
+// A supervised run as its learner says it.
+struct SftAnswer {
+  SftState state = SftState::kRunning;
+  std::string error;  // why it failed
+  std::string run;    // SftRun, serialised, without what stands in the record of the run anyway
+};
+
+// Called in order by the thread that watches.
+struct SftListener {
+  // An error ends the watch, which then ends with it.
+  std::function<absl::Status(const StepRecord&)> on_step;
+  std::function<void(const std::string&)> on_activity;
+};
+
+// Supervised fine-tuning at a learner.
+class SftClient {
+ public:
+  virtual ~SftClient() = default;
+  // Whether a run of this spec could be started.
+  [[nodiscard]] virtual absl::Status Check(const std::string& spec, std::stop_token stop) = 0;
+  [[nodiscard]] virtual absl::StatusOr<SftAnswer> Start(const SftCall& call,
+                                                        std::stop_token stop) = 0;
+  // Every step after `after_step` (-1: from the beginning), then how the run ended.
+  [[nodiscard]] virtual absl::StatusOr<SftAnswer> Watch(const std::string& run_id, int after_step,
+                                                        const SftListener& listener,
+                                                        std::stop_token stop) = 0;
+  // After the step in progress, for which it waits.
+  [[nodiscard]] virtual absl::StatusOr<SftAnswer> Stop(const std::string& run_id,
+                                                       std::stop_token stop) = 0;
+};
+
 // Makes clients for nodes. `node_id` is for messages.
 class NodeClients {
  public:
@@ -143,6 +182,8 @@ class NodeClients {
                                                              const std::string& address) = 0;
   [[nodiscard]] virtual std::shared_ptr<LearnerClient> Learner(const std::string& node_id,
                                                                const std::string& address) = 0;
+  [[nodiscard]] virtual std::shared_ptr<SftClient> Sft(const std::string& node_id,
+                                                       const std::string& address) = 0;
 };
 
 }  // namespace mellow::orchestrator

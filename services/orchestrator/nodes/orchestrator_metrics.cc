@@ -69,7 +69,7 @@ void OrchestratorMetrics::SetRunState(RunState state) {
   for (const RunState each :
        {RunState::kRunning, RunState::kStopped, RunState::kDone, RunState::kFailed}) {
     metrics_
-        ->AddGauge("mellow_orchestrator_run_state", "1 for the state of the newest run",
+        ->AddGauge("mellow_orchestrator_run_state", "1 for the state of the newest PPO run",
                    {{"state", std::string(ToString(each))}})
         .Set(each == state ? 1 : 0);
   }

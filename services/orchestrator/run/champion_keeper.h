@@ -14,7 +14,7 @@
 #include "common/adapters/peft.h"
 #include "common/sync/mutex.h"
 #include "services/orchestrator/base/promotion.h"
-#include "services/orchestrator/run/run_driver.h"
+#include "services/orchestrator/run/driver_parts.h"
 
 namespace mellow::orchestrator {
 

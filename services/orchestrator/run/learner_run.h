@@ -6,10 +6,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "services/orchestrator/base/mailbox.h"
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
+#include "services/orchestrator/run/learner_calls.h"
 
 namespace mellow::orchestrator {
 
@@ -44,6 +44,7 @@ class LearnerRun {
                                                        bool reference);
 
  private:
+  // `call` on a learner that has the run open, as LearnerCalls::Call.
   template <typename Answer>
   absl::StatusOr<Answer> Call(
       const std::string& doing,
@@ -53,11 +54,9 @@ class LearnerRun {
 
   const OpenCall open_;
   const History history_;
-  NodeRegistry* const registry_;
   NodeClients* const clients_;
   RunObserver* const observer_;
-  const RunSignals signals_;
-  Mailbox mailbox_;
+  LearnerCalls calls_;
   std::string opened_;  // incarnation that has the run open; empty: none
   OpenAnswer state_;
 };

@@ -8,39 +8,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
-#include "common/text/tokenizer.h"
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/base/mailbox.h"
 #include "services/orchestrator/base/run_config.h"
 #include "services/orchestrator/base/run_observer.h"
-#include "services/orchestrator/ledger/adapter_store.h"
-#include "services/orchestrator/ledger/ledger.h"
-#include "services/orchestrator/nodes/node_clients.h"
-#include "services/orchestrator/nodes/node_registry.h"
-#include "services/orchestrator/nodes/node_supervisor.h"
-#include "services/orchestrator/nodes/orchestrator_metrics.h"
 #include "services/orchestrator/rollouts/prompt_source.h"
 #include "services/orchestrator/rollouts/rollout_collector.h"
+#include "services/orchestrator/run/driver_parts.h"
 #include "services/orchestrator/run/learner_run.h"
 
 namespace mellow::orchestrator {
 
-// What runs share. All must outlive every driver.
-struct DriverParts {
-  Ledger* ledger = nullptr;
-  NodeRegistry* registry = nullptr;
-  NodeClients* clients = nullptr;
-  NodeSupervisor* supervisor = nullptr;
-  AdapterStore* adapters = nullptr;
-  OrchestratorMetrics* metrics = nullptr;
-  const text::Tokenizer* tokenizer = nullptr;
-  double canary_bound = kDefaultCanaryBound;
-  int32_t decoder_start_token_id = 0;  // of the policy
-};
-
-// The steps of one run, from wherever the ledger says it is. Everything between two writes to the
-// ledger may be done again: rollouts are keyed, Train and PublishAdapter are idempotent. So a crash
-// at any point costs time, never a rollout, and the adapters are the same as without it.
+// The steps of one PPO run, from wherever the ledger says it is. Everything between two writes to
+// the ledger may be done again: rollouts are keyed, Train and PublishAdapter are idempotent. So a
+// crash at any point costs time, never a rollout, and the adapters are the same as without it.
 //
 // With max_staleness 0 a step's rollouts are sampled by the adapter of the step before. With more,
 // step s+1 is sampled while step s trains, by the adapter of step s-1: always exactly one version

@@ -1,7 +1,6 @@
 #include "services/orchestrator/run/run_manager.h"
 
-#include <algorithm>
-#include <map>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -13,7 +12,6 @@
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/base/linked_stop.h"
-#include "services/orchestrator/rollouts/reward_text.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -49,20 +47,11 @@ void RunManager::Active::OnOpened(const ParameterCounts& opened) {
 }
 
 void RunManager::Active::OnStep(const StepRecord& step) {
-  manager->parts_.metrics->SetStep(step);
-  obs::Log(obs::Severity::kInfo, "step committed",
-           {{"run", run_id},
-            {"step", step.step},
-            {"adapter", step.adapter.version},
-            {"sha256", step.adapter.sha256},
-            {"score_mean", step.score_mean},
-            {"toxicity_mean", step.toxicity_mean},
-            {"seconds", step.seconds}});
+  method->OnStep(run_id, step);
   manager->Changed();
 }
 
-RunManager::RunManager(DriverParts parts, ParseSpec parse)
-    : parts_(parts), parse_(std::move(parse)) {}
+RunManager::RunManager(DriverParts parts, ReadSpec read) : parts_(parts), read_(std::move(read)) {}
 
 RunManager::~RunManager() { Shutdown(); }
 
@@ -78,12 +67,12 @@ void RunManager::Shutdown() {
   shutdown_.request_stop();
   Changed();
   MutexLock control(&control_mutex_);
-  std::unique_ptr<Active> active;
+  std::map<Method, std::unique_ptr<Active>> active;
   {
     MutexLock lock(&mutex_);
-    active = std::move(active_);
+    active.swap(active_);
   }
-  active.reset();  // joins
+  active.clear();  // joins
   MutexLock lock(&mutex_);
   while (watchers_ > 0) changed_.Wait(&mutex_);
 }
@@ -107,66 +96,41 @@ absl::Status RunManager::Recover() {
   for (const RunRecord& run : runs) {
     if (run.state != RunState::kRunning) continue;
     obs::Log(obs::Severity::kInfo, "going on with a run", {{"run", run.run_id}});
-    absl::StatusOr<RunConfig> config = parse_(run.spec);
-    std::unique_ptr<PromptSource> prompts;
-    absl::Status status = config.status();
-    if (status.ok()) {
-      absl::StatusOr<std::unique_ptr<PromptSource>> opened =
-          OpenPromptSource(*config, parts_.tokenizer);
-      status = opened.status();
-      if (opened.ok()) prompts = *std::move(opened);
-    }
-    if (!status.ok()) {
+    absl::StatusOr<std::unique_ptr<RunMethod>> method = read_(run.spec);
+    if (!method.ok()) {
       obs::Log(obs::Severity::kError, "the run cannot go on",
-               {{"run", run.run_id}, {"error", status.ToString()}});
-      MELLOW_RETURN_IF_ERROR(
-          parts_.ledger->SetRunState(run.run_id, RunState::kFailed, std::string(status.message())));
+               {{"run", run.run_id}, {"error", method.status().ToString()}});
+      MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunState(run.run_id, RunState::kFailed,
+                                                        std::string(method.status().message())));
       continue;
     }
-    Launch(run.run_id, *std::move(config), std::move(prompts));
+    Launch(run.run_id, *std::move(method));
   }
-  if (!runs.empty()) {
+  for (const RunRecord& run : runs) {
+    if (run.method != Method::kPpo) continue;  // the metrics are PPO's
     MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
-                            parts_.ledger->LastStep(runs.front().run_id));
+                            parts_.ledger->LastStep(run.run_id));
     if (last) parts_.metrics->SetStep(*last);
-    parts_.metrics->SetRunState(runs.front().state);
+    parts_.metrics->SetRunState(run.state);
+    break;
   }
   return absl::OkStatus();
+}
+
+RunManager::Active* RunManager::Find(const std::string& run_id) {
+  for (const auto& [method, active] : active_) {
+    if (active->run_id == run_id) return active.get();
+  }
+  return nullptr;
 }
 
 bool RunManager::IsActive(const std::string& run_id) {
   MutexLock lock(&mutex_);
-  return active_ != nullptr && !active_->ended && (run_id.empty() || active_->run_id == run_id);
-}
-
-absl::Status RunManager::CheckLabels(const RewardConfig& reward) {
-  const std::vector<NodeHandle> nodes =
-      parts_.registry->Ready(NodeRole::kReward, SteadyTime::Now());
-  // Without a node the scores will tell.
-  if (nodes.empty()) return absl::OkStatus();
-  const absl::StatusOr<std::vector<std::string>> labels =
-      parts_.clients->Reward(nodes.front().node_id, nodes.front().address)
-          ->Labels(absl::Seconds(5), shutdown_.get_token());
-  if (!labels.ok()) return absl::OkStatus();
-  MELLOW_RETURN_IF_ERROR(FindLabel("reward.label", reward.label, *labels).status());
-  if (reward.toxic_label.empty()) return absl::OkStatus();
-  return FindLabel("reward.toxic_label", reward.toxic_label, *labels).status();
-}
-
-absl::Status RunManager::CheckNodes(const RunConfig& config) const {
-  std::map<NodeRole, absl::Status> refusals;
-  for (const NodeStatus& node : parts_.registry->List()) {
-    if (node.state == NodeState::kLost || node.report.role == NodeRole::kLearner) continue;
-    const absl::Status fits = config.CheckFits(node.report);
-    const auto it = refusals.emplace(node.report.role, fits).first;
-    if (fits.ok()) it->second = fits;
-  }
-  for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);
-  return absl::OkStatus();
+  const Active* const active = Find(run_id);
+  return active != nullptr && !active->ended;
 }
 
 absl::StatusOr<std::string> RunManager::Start(const RunRequest& request) {
-  MutexLock control(&control_mutex_);
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   if (!request.request_id.empty()) {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> runs, parts_.ledger->ListRuns());
@@ -174,40 +138,41 @@ absl::StatusOr<std::string> RunManager::Start(const RunRequest& request) {
       if (run.request_id == request.request_id) return run.run_id;
     }
   }
-  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<PromptSource> prompts,
-                          OpenPromptSource(request.config, parts_.tokenizer));
-  MELLOW_RETURN_IF_ERROR(StepPrompts(*prompts, request.config, 1).status());
-  MELLOW_RETURN_IF_ERROR(CheckNodes(request.config));
-  MELLOW_RETURN_IF_ERROR(CheckLabels(request.config.reward));
-  MELLOW_ASSIGN_OR_RETURN(
-      const RunRecord run,
-      parts_.ledger->CreateRun(
-          {.run_id = NewRunId(), .request_id = request.request_id, .spec = request.spec}));
-  Launch(run.run_id, request.config, std::move(prompts));
+  // What takes long comes before the lock: other runs may be stopped meanwhile.
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<RunMethod> method, read_(request.spec));
+  MELLOW_RETURN_IF_ERROR(method->Check(shutdown_.get_token()));
+  MutexLock control(&control_mutex_);
+  if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+  const std::string run_id = NewRunId();
+  MELLOW_ASSIGN_OR_RETURN(const RunRecord run,
+                          parts_.ledger->CreateRun({.run_id = run_id,
+                                                    .request_id = request.request_id,
+                                                    .spec = request.spec,
+                                                    .method = method->method()}));
+  if (run.run_id == run_id) Launch(run_id, std::move(method));
   return run.run_id;
 }
 
-void RunManager::Launch(const std::string& run_id, RunConfig config,
-                        std::unique_ptr<PromptSource> prompts) {
-  // The ledger lets one run be RUNNING, so the last one has ended there: its thread has nothing
-  // left to do but to return.
+void RunManager::Launch(const std::string& run_id, std::unique_ptr<RunMethod> method) {
+  // The ledger lets one run of a method be RUNNING, so the last one has ended there: its thread has
+  // nothing left to do but to return.
+  const Method key = method->method();
   std::unique_ptr<Active> last;
   {
     MutexLock lock(&mutex_);
-    last = std::move(active_);
+    last = std::move(active_[key]);
+    active_.erase(key);
   }
   last.reset();
-  auto active = std::make_unique<Active>(this, run_id);
+  auto active = std::make_unique<Active>(this, run_id, std::move(method));
   Active* const raw = active.get();
   raw->activity = "starting";
-  parts_.metrics->SetRunState(RunState::kRunning);
+  raw->method->OnState(RunState::kRunning);
   {
     MutexLock lock(&mutex_);
-    active_ = std::move(active);
+    active_[key] = std::move(active);
   }
-  raw->thread = std::jthread([this, raw, config = std::move(config), prompts = std::move(prompts)] {
-    Drive(raw, config, prompts.get());
-  });
+  raw->thread = std::jthread([this, raw] { Drive(raw); });
   Changed();
 }
 
@@ -223,16 +188,14 @@ bool RunManager::WaitForRoom(Active* active, const absl::Status& full, std::stop
   return !ended.stop_requested();
 }
 
-void RunManager::Drive(Active* active, const RunConfig& config, const PromptSource* prompts) {
+void RunManager::Drive(Active* active) {
   const LinkedStop ended(active->stop.get_token(), shutdown_.get_token());
   absl::Status status;
   do {
     // What ResourceExhausted a peer says is retried further down: this one is our own disk.
-    RunDriver driver(parts_, active->run_id, config, prompts, active,
-                     {active->stop.get_token(), shutdown_.get_token()});
-    status = driver.Run();
+    status = active->method->Drive(active->run_id, active,
+                                   {active->stop.get_token(), shutdown_.get_token()});
   } while (absl::IsResourceExhausted(status) && WaitForRoom(active, status, ended.token()));
-  parts_.supervisor->SetPins({});
   RunState state = RunState::kDone;
   std::string error;
   if (shutdown_.stop_requested() && !status.ok()) {
@@ -259,7 +222,7 @@ void RunManager::Drive(Active* active, const RunConfig& config, const PromptSour
       obs::Log(obs::Severity::kError, "the run's end cannot be recorded",
                {{"run", active->run_id}, {"error", recorded.ToString()}});
     }
-    parts_.metrics->SetRunState(state);
+    active->method->OnState(state);
   }
   {
     MutexLock lock(&mutex_);
@@ -276,6 +239,7 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
   status.state = run.state;
   status.error = run.error;
   status.start = run.start;
+  status.progress = run.progress;
   MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
   MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                           parts_.ledger->LastStep(run.run_id));
@@ -287,9 +251,9 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
     status.adapter = *run.start;
   }
   MutexLock lock(&mutex_);
-  if (active_ != nullptr && active_->run_id == run.run_id) {
-    status.activity = active_->activity;
-    status.parameters = active_->parameters;
+  if (const Active* const active = Find(run.run_id); active != nullptr) {
+    status.activity = active->activity;
+    status.parameters = active->parameters;
   }
   return status;
 }
@@ -316,7 +280,7 @@ absl::StatusOr<RunStatus> RunManager::Stop(const std::string& run_id) {
     std::stop_source stop;
     {
       MutexLock lock(&mutex_);
-      stop = active_->stop;
+      stop = Find(run.run_id)->stop;
     }
     stop.request_stop();
   } else if (run.state == RunState::kRunning) {
@@ -335,8 +299,8 @@ absl::StatusOr<RunStatus> RunManager::Resume(const std::string& run_id) {
   bool stopping = false;
   {
     MutexLock lock(&mutex_);
-    stopping = active_ != nullptr && !active_->ended && active_->run_id == run.run_id &&
-               active_->stop.stop_requested();
+    const Active* const active = Find(run.run_id);
+    stopping = active != nullptr && !active->ended && active->stop.stop_requested();
   }
   if (stopping) {
     return absl::FailedPreconditionError(
@@ -346,11 +310,9 @@ absl::StatusOr<RunStatus> RunManager::Resume(const std::string& run_id) {
   if (run.state == RunState::kDone) {
     return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is done"));
   }
-  MELLOW_ASSIGN_OR_RETURN(RunConfig config, parse_(run.spec));
-  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<PromptSource> prompts,
-                          OpenPromptSource(config, parts_.tokenizer));
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<RunMethod> method, read_(run.spec));
   MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunState(run.run_id, RunState::kRunning, ""));
-  Launch(run.run_id, std::move(config), std::move(prompts));
+  Launch(run.run_id, std::move(method));
   return Get(run.run_id);
 }
 
@@ -378,8 +340,9 @@ absl::Status RunManager::Watch(const std::string& run_id, int after_step, WatchS
     {
       MutexLock lock(&mutex_);
       seen = changes_;
-      active = active_ != nullptr && !active_->ended && active_->run_id == run.run_id;
-      if (active) activity = active_->activity;
+      const Active* const driven = Find(run.run_id);
+      active = driven != nullptr && !driven->ended;
+      if (active) activity = driven->activity;
     }
     const absl::StatusOr<std::vector<StepRecord>> steps =
         parts_.ledger->Steps(run.run_id, after_step, kStepsAtOnce);

@@ -4,6 +4,8 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/rpc/server.h"
@@ -27,6 +29,14 @@ class Life {
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     stub_ = v1::SftService::NewStub(server_->InProcessChannel());
+  }
+
+  grpc::Status Check(const v1::SftSpec& spec) {
+    v1::CheckSftRequest request;
+    *request.mutable_spec() = spec;
+    v1::CheckSftResponse response;
+    grpc::ClientContext context;
+    return stub_->CheckSft(&context, request, &response);
   }
 
   grpc::Status Start(const std::string& run_id, const v1::SftSpec& spec, v1::SftRun* run) {
@@ -233,6 +243,40 @@ TEST_F(SftServiceTest, BadRequestsAreNamed) {
   EXPECT_EQ(other.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(other.error_message(), HasSubstr("other settings"));
   ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
+}
+
+TEST_F(SftServiceTest, ACheckSaysWhatStartWouldSayAndLeavesNothing) {
+  Life life(root_ / "checkpoints");
+  const grpc::Status good = life.Check(spec_);
+  EXPECT_TRUE(good.ok()) << good.error_message();
+  v1::SftSpec bad = spec_;
+  bad.mutable_data()->set_summary_column("gist");
+  EXPECT_EQ(life.Check(bad).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(life.Check(bad).error_message(), HasSubstr("gist"));
+  bad = spec_;
+  bad.set_batch_size(0);
+  EXPECT_THAT(life.Check(bad).error_message(), HasSubstr("batch_size: 0"));
+  bad = spec_;
+  bad.clear_lora();
+  bad.set_start_adapter(root_ / "none");
+  EXPECT_THAT(life.Check(bad).error_message(), HasSubstr("start_adapter"));
+  EXPECT_FALSE(std::filesystem::exists(root_ / "checkpoints"));
+}
+
+TEST_F(SftServiceTest, AnotherRunTakesThePlaceOfTheOneInProgressWhichGoesOnLater) {
+  Life life(root_ / "checkpoints");
+  v1::SftSpec small = spec_;
+  spec_.set_max_steps(6000);
+  v1::SftRun run;
+  std::vector<v1::SftStep> steps;
+  ASSERT_TRUE(life.Start("first", spec_, &run).ok());
+  EXPECT_EQ(life.Watch("first", -1, 2, &steps, &run).error_code(), grpc::StatusCode::CANCELLED);
+  ASSERT_TRUE(life.Start("second", small, &run).ok());
+  ASSERT_TRUE(life.Watch("second", -1, kAll, &steps, &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
+  ASSERT_TRUE(life.Start("first", spec_, &run).ok());
+  EXPECT_GE(run.step(), 1) << "from the checkpoint of its stop";
+  ASSERT_TRUE(life.Stop("first", &run).ok());
 }
 
 TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {

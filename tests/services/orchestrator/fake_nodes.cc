@@ -264,6 +264,79 @@ absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
   return scores;
 }
 
+SftAnswer FakeLearner::AnswerOf(const SftRun& run) {
+  return {.state = run.state, .run = absl::StrCat(run.spec, " after ", run.step)};
+}
+
+absl::StatusOr<FakeLearner::SftRun*> FakeLearner::OpenedSft(const std::string& run_id) {
+  if (down_) return Down("learner");
+  if (opened_sft_ == run_id) return &sft_runs_[run_id];
+  return absl::NotFoundError(absl::StrCat("run_id ", run_id, ": not in progress here"));
+}
+
+absl::Status FakeLearner::CheckSft(const std::string& spec) {
+  MutexLock lock(&mutex_);
+  if (down_) return Down("learner");
+  return spec == "bad" ? bad_spec : absl::OkStatus();
+}
+
+absl::StatusOr<SftAnswer> FakeLearner::StartSft(const SftCall& call) {
+  MutexLock lock(&mutex_);
+  if (down_) return Down("learner");
+  if (call.spec == "bad") return bad_spec;
+  SftRun& run = sft_runs_[call.run_id];
+  run.spec = call.spec;
+  if (opened_sft_ != call.run_id) run.step = run.saved;
+  if (opened_sft_ != call.run_id && sft_runs_.contains(opened_sft_))
+    sft_runs_[opened_sft_].state = SftState::kStopped;
+  opened_sft_ = call.run_id;
+  if (run.state != SftState::kDone) run.state = SftState::kRunning;
+  return AnswerOf(run);
+}
+
+absl::StatusOr<SftAnswer> FakeLearner::WatchSft(const std::string& run_id, int after_step,
+                                                const SftListener& listener, std::stop_token stop) {
+  while (true) {
+    int next = 0;
+    bool train = false;
+    {
+      MutexLock lock(&mutex_);
+      MELLOW_ASSIGN_OR_RETURN(SftRun * run, OpenedSft(run_id));
+      train = run->step <= after_step && run->state == SftState::kRunning;
+      if (!train && run->step <= after_step) return AnswerOf(*run);
+      next = train ? run->step + 1 : after_step + 1;
+    }
+    if (train) {
+      listener.on_activity(absl::StrCat("training step ", next));
+      if (on_sft_step) on_sft_step(next);
+      MutexLock lock(&mutex_);
+      MELLOW_ASSIGN_OR_RETURN(SftRun * run, OpenedSft(run_id));
+      if (stop.stop_requested()) return absl::UnavailableError("given up");
+      if (run->state != SftState::kRunning) continue;
+      run->step = next;
+      ++sft_trained;
+      if (next % 2 == 0) run->saved = next;
+      if (next == kSftSteps) run->state = SftState::kDone;
+      if (run->state == SftState::kDone) run->saved = next;
+      continue;
+    }
+    StepRecord record;
+    record.step = next;
+    record.seconds = 1;
+    record.sft = absl::StrCat("the numbers of step ", next);
+    MELLOW_RETURN_IF_ERROR(listener.on_step(record));
+    after_step = next;
+  }
+}
+
+absl::StatusOr<SftAnswer> FakeLearner::StopSft(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(SftRun * run, OpenedSft(run_id));
+  run->saved = run->step;
+  if (run->state == SftState::kRunning) run->state = SftState::kStopped;
+  return AnswerOf(*run);
+}
+
 NodeReport FakeLearner::Report() const {
   MutexLock lock(&mutex_);
   NodeReport report{.node_id = "learner",
@@ -278,6 +351,7 @@ void FakeLearner::Kill() {
   MutexLock lock(&mutex_);
   down_ = true;
   opened_.clear();
+  opened_sft_.clear();
 }
 
 void FakeLearner::Restart() {
@@ -385,6 +459,29 @@ class LearnerProxy : public LearnerClient {
   const Link link_;
 };
 
+class SftProxy : public SftClient {
+ public:
+  SftProxy(FakeLearner* node, Link link) : node_(node), link_(link) {}
+  absl::Status Check(const std::string& spec, std::stop_token) override {
+    return link_.Through("sft.Check", [&] { return node_->CheckSft(spec); });
+  }
+  absl::StatusOr<SftAnswer> Start(const SftCall& call, std::stop_token) override {
+    return link_.Through("sft.Start", [&] { return node_->StartSft(call); });
+  }
+  absl::StatusOr<SftAnswer> Watch(const std::string& run_id, int after_step,
+                                  const SftListener& listener, std::stop_token stop) override {
+    return link_.Through("sft.Watch",
+                         [&] { return node_->WatchSft(run_id, after_step, listener, stop); });
+  }
+  absl::StatusOr<SftAnswer> Stop(const std::string& run_id, std::stop_token) override {
+    return link_.Through("sft.Stop", [&] { return node_->StopSft(run_id); });
+  }
+
+ private:
+  FakeLearner* node_;
+  const Link link_;
+};
+
 class Proxies : public NodeClients {
  public:
   Proxies(FakeCluster* cluster, KillSwitch* kill) : cluster_(cluster), kill_(kill) {}
@@ -398,6 +495,9 @@ class Proxies : public NodeClients {
   }
   std::shared_ptr<LearnerClient> Learner(const std::string&, const std::string&) override {
     return std::make_shared<LearnerProxy>(&cluster_->learner, Link{cluster_, kill_});
+  }
+  std::shared_ptr<SftClient> Sft(const std::string&, const std::string&) override {
+    return std::make_shared<SftProxy>(&cluster_->learner, Link{cluster_, kill_});
   }
 
  private:

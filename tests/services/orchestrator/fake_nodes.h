@@ -81,9 +81,19 @@ class FakeReward {
   const std::string node_id_;
 };
 
-// A learner. Its runs are on disk: Kill loses only which run is open.
+// A learner. Its runs are on disk: Kill loses only which run is open, and of a supervised run the
+// steps since its newest checkpoint.
 class FakeLearner {
  public:
+  static constexpr int kSftSteps = 5;
+
+  absl::Status CheckSft(const std::string& spec);
+  absl::StatusOr<SftAnswer> StartSft(const SftCall& call);
+  // Trains while it is watched.
+  absl::StatusOr<SftAnswer> WatchSft(const std::string& run_id, int after_step,
+                                     const SftListener& listener, std::stop_token stop);
+  absl::StatusOr<SftAnswer> StopSft(const std::string& run_id);
+
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call);
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call);
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version);
@@ -97,6 +107,11 @@ class FakeLearner {
   std::vector<std::string> Hashes(const std::string& run_id) const;  // of the recorded steps
 
   std::function<void(const TrainCall&)> on_train;
+  // Called before a step is trained, without a lock held.
+  std::function<void(int step)> on_sft_step;
+  std::atomic<int> sft_trained{0};
+  // Said to a spec of this text.
+  absl::Status bad_spec = absl::InvalidArgumentError("data.path: no such file");
   std::atomic<int> trained{0};  // steps computed, not replayed
   std::atomic<bool> other_model{false};
   std::atomic<bool> wrong_reference{false};
@@ -107,6 +122,15 @@ class FakeLearner {
     OpenCall open;
     std::vector<AdapterRef> adapters;  // [0]: the start
   };
+  struct SftRun {
+    std::string spec;
+    SftState state = SftState::kRunning;
+    int step = -1;   // done; step 0 is the first dev loss
+    int saved = -1;  // in the newest checkpoint
+  };
+  static SftAnswer AnswerOf(const SftRun& run);
+  absl::StatusOr<SftRun*> OpenedSft(const std::string& run_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Run*> OpenedRun(const std::string& run_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable Mutex mutex_;
@@ -114,6 +138,8 @@ class FakeLearner {
   int life_ ABSL_GUARDED_BY(mutex_) = 1;
   std::string opened_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Run> runs_ ABSL_GUARDED_BY(mutex_);
+  std::string opened_sft_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, SftRun> sft_runs_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The nodes of a cluster behind NodeClients, each under its name as the address.

@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
+#include "mellow/learner/v1/sft.grpc.pb.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/orchestrator/clients/proto_convert.h"
@@ -168,6 +169,43 @@ class FakeLearnerService : public learner::v1::LearnerService::Service {
 
  private:
   FakeLearner* node_;
+};
+
+// Supervised runs of two steps.
+class FakeSftService : public learner::v1::SftService::Service {
+ public:
+  grpc::Status CheckSft(grpc::ServerContext*, const learner::v1::CheckSftRequest* request,
+                        learner::v1::CheckSftResponse*) override {
+    if (request->spec().batch_size() > 0) return grpc::Status::OK;
+    return {grpc::StatusCode::INVALID_ARGUMENT, "batch_size: 0: must be at least 1"};
+  }
+  grpc::Status StartSft(grpc::ServerContext*, const learner::v1::StartSftRequest* request,
+                        learner::v1::StartSftResponse* response) override {
+    response->mutable_run()->set_run_id(request->run_id());
+    response->mutable_run()->set_state(learner::v1::SFT_STATE_RUNNING);
+    response->mutable_run()->set_total_steps(2);
+    return grpc::Status::OK;
+  }
+  grpc::Status WatchSft(grpc::ServerContext*, const learner::v1::WatchSftRequest* request,
+                        grpc::ServerWriter<learner::v1::WatchSftResponse>* writer) override {
+    learner::v1::WatchSftResponse event;
+    event.set_activity("training step 1 of 2");
+    writer->Write(event);
+    for (int step = request->after_step() + 1; step <= 2; ++step) {
+      event.mutable_step()->set_step(step);
+      if (step > 0) event.mutable_step()->set_loss(1.0 / (1 << step));
+      if (step == 0) event.mutable_step()->set_dev_loss(1);
+      writer->Write(event);
+    }
+    learner::v1::SftRun* run = event.mutable_ended();
+    run->set_state(learner::v1::SFT_STATE_DONE);
+    run->set_step(2);
+    run->set_total_steps(2);
+    run->set_adapter_path("/ckpt/" + request->run_id() + "/adapter");
+    run->set_adapter_sha256("ab");
+    writer->Write(event);
+    return grpc::Status::OK;
+  }
 };
 
 }  // namespace mellow::orchestrator

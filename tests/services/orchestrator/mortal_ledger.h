@@ -34,6 +34,9 @@ class MortalLedger : public Ledger {
   absl::Status SetRunStart(const std::string& run_id, const AdapterRef& start) override {
     return Write([&] { return ledger_->SetRunStart(run_id, start); });
   }
+  absl::Status SetProgress(const std::string& run_id, const std::string& progress) override {
+    return Write([&] { return ledger_->SetProgress(run_id, progress); });
+  }
   absl::StatusOr<RunPins> Pins(const std::string& run_id) override {
     return kill_->Through([&] { return ledger_->Pins(run_id); });
   }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 #include "services/orchestrator/run/run_driver.h"
+#include "services/orchestrator/run/sft_driver.h"
 #include "tests/services/orchestrator/fake_nodes.h"
 #include "tests/services/orchestrator/kill_switch.h"
 #include "tests/services/orchestrator/mortal_ledger.h"
@@ -126,9 +127,14 @@ class Life {
   void FillDisk(bool full) { mortal_ledger_->full = full; }
 
   // Creates the run unless the ledger has it.
-  absl::Status Create(const std::string& run_id) {
+  absl::Status Create(const std::string& run_id, Method method = Method::kPpo) {
     if (ledger->GetRun(run_id).ok()) return ledger->SetRunState(run_id, RunState::kRunning, "");
-    return ledger->CreateRun({.run_id = run_id, .spec = "spec"}).status();
+    return ledger->CreateRun({.run_id = run_id, .spec = "spec", .method = method}).status();
+  }
+  absl::Status DriveSft(const std::string& run_id, const std::string& spec) {
+    if (absl::Status status = Create(run_id, Method::kSft); !status.ok()) return status;
+    return SftDriver(Parts(), run_id, spec, &observer, {stop.get_token(), shutdown.get_token()})
+        .Run();
   }
   absl::Status Drive(const std::string& run_id, const RunConfig& config) {
     if (absl::Status status = Create(run_id); !status.ok()) return status;

@@ -8,6 +8,7 @@
 
 #include "common/rpc/server.h"
 #include "services/orchestrator/clients/grpc_client.h"
+#include "services/orchestrator/run_methods.h"
 #include "tests/services/orchestrator/fake_services.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/limited_methods.h"
@@ -42,7 +43,9 @@ class OrchestratorServiceTest : public ::testing::Test {
     }
     node_servers_.push_back(Serve(&reward_, "reward", &node_metrics_));
     RegisterNode(nodes_.rewards[0]->Report());
-    node_servers_.push_back(Serve(&learner_, "learner", &node_metrics_));
+    auto learner = rpc::Server::Start({}, {&learner_, &sft_}, {"learner"}, &node_metrics_);
+    ASSERT_TRUE(learner.ok()) << learner.status();
+    node_servers_.push_back(*std::move(learner));
     RegisterNode(nodes_.learner.Report());
   }
   // Registers a node at the newest of the servers.
@@ -108,6 +111,7 @@ class OrchestratorServiceTest : public ::testing::Test {
   std::vector<std::unique_ptr<FakePolicyService>> policies_;
   FakeRewardService reward_{nodes_.rewards[0].get()};
   FakeLearnerService learner_{&nodes_.learner};
+  FakeSftService sft_;
   std::vector<std::unique_ptr<rpc::Server>> node_servers_;
 
   std::unique_ptr<SqliteLedger> ledger_ = *SqliteLedger::Open(folder_ / "ledger.db");
@@ -122,7 +126,7 @@ class OrchestratorServiceTest : public ::testing::Test {
   const DriverParts parts_{ledger_.get(), &registry_,         clients_.get(),
                            &supervisor_,  &adapters_,         &orchestrator_metrics_,
                            &tokenizer_,   kDefaultCanaryBound};
-  RunManager runs_{parts_, RunConfigFromBytes};
+  RunManager runs_{parts_, [this](const std::string& spec) { return MethodOfRun(parts_, spec); }};
   ChampionKeeper champions_{parts_,
                             [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
                               return files.safetensors;
@@ -164,6 +168,41 @@ TEST_F(OrchestratorServiceTest, ARunGoesThroughAllServices) {
     EXPECT_EQ(node.state(), v1::NODE_STATE_READY) << node.node_id();
   }
   EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_ppo_objective_kl 0.5"));
+}
+
+TEST_F(OrchestratorServiceTest, ASupervisedRunIsWatchedLikeAnyOther) {
+  v1::StartRunRequest request;
+  request.set_request_id("request");
+  request.mutable_spec()->mutable_sft()->set_batch_size(0);
+  v1::StartRunResponse started;
+  grpc::ClientContext bad_context;
+  const grpc::Status bad = stub_->StartRun(&bad_context, request, &started);
+  EXPECT_EQ(bad.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(bad.error_message(), HasSubstr("batch_size: 0"));
+  request.mutable_spec()->mutable_sft()->set_batch_size(2);
+  grpc::ClientContext start_context;
+  const grpc::Status status = stub_->StartRun(&start_context, request, &started);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+
+  v1::WatchRunRequest watch;
+  watch.set_run_id(started.run_id());
+  watch.set_after_step(-1);
+  grpc::ClientContext context;
+  const auto reader = stub_->WatchRun(&context, watch);
+  std::vector<double> losses;
+  v1::Run ended;
+  for (v1::WatchRunResponse event; reader->Read(&event);) {
+    if (event.has_step()) losses.push_back(event.step().sft().loss());
+    if (event.has_ended()) ended = event.ended();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_THAT(losses, ElementsAre(0, 0.5, 0.25));
+  EXPECT_EQ(ended.state(), v1::RUN_STATE_DONE) << ended.error();
+  EXPECT_EQ(ended.committed_steps(), 2);
+  EXPECT_EQ(ended.total_steps(), 2);
+  EXPECT_EQ(ended.adapter_path(), "/ckpt/" + started.run_id() + "/adapter");
+  EXPECT_EQ(ended.sft().adapter_sha256(), "ab");
+  EXPECT_EQ(MethodOfRun(parts_, "\xff").status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(OrchestratorServiceTest, AnAdapterIsPromotedByVersionOrByBytesAndRolledBack) {
@@ -239,7 +278,7 @@ TEST_F(OrchestratorServiceTest, ErrorsComeWithTheirCodesAndFields) {
   EXPECT_EQ(stub_->GetRun(&third, {}, &run).error_code(), grpc::StatusCode::NOT_FOUND);
 
   v1::WatchRunRequest watch;
-  watch.set_after_step(-1);
+  watch.set_after_step(-2);
   grpc::ClientContext fourth;
   EXPECT_EQ(stub_->WatchRun(&fourth, watch)->Finish().error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);

@@ -54,16 +54,16 @@ TEST(AccessPolicyTest, WhatEachRoleMay) {
   };
   for (const std::string method :
        {"policy.v1.PolicyService/PublishAdapter", "learner.v1.LearnerService/Train",
-        "learner.v1.LearnerService/OpenRun", "learner.v1.LearnerService/GetAdapter"}) {
+        "learner.v1.LearnerService/OpenRun", "learner.v1.LearnerService/GetAdapter",
+        "learner.v1.SftService/StartSft", "learner.v1.SftService/StopSft"}) {
     EXPECT_TRUE(may(kOrchestrator, method)) << method;
     for (const std::string role : {kOperator, kNode, kUser})
       EXPECT_FALSE(may(role, method)) << method;
   }
-  for (const std::string method :
-       {"orchestrator.v1.OrchestratorService/StartRun",
-        "orchestrator.v1.OrchestratorService/StopRun",
-        "orchestrator.v1.OrchestratorService/PromoteAdapter",
-        "orchestrator.v1.OrchestratorService/RollBackChampion", "learner.v1.SftService/StartSft"}) {
+  for (const std::string method : {"orchestrator.v1.OrchestratorService/StartRun",
+                                   "orchestrator.v1.OrchestratorService/StopRun",
+                                   "orchestrator.v1.OrchestratorService/PromoteAdapter",
+                                   "orchestrator.v1.OrchestratorService/RollBackChampion"}) {
     EXPECT_TRUE(may(kOperator, method)) << method;
     for (const std::string role : {kOrchestrator, kNode, kUser})
       EXPECT_FALSE(may(role, method)) << method;

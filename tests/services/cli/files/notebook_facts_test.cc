@@ -10,7 +10,6 @@
 #include "common/base/file.h"
 #include "services/cli/files/evaluation_file.h"
 #include "services/cli/files/run_file.h"
-#include "services/cli/files/sft_file.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::cli {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/base/file.h"
+#include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::cli {
@@ -13,6 +14,7 @@ namespace {
 
 using orchestrator::v1::RunSpec;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
@@ -60,6 +62,63 @@ TEST(RunFileTest, WhatIsNotJsonIsAnError) {
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(LoadRunFile(folder.path() + "/none.json", {}).status().code(),
             absl::StatusCode::kNotFound);
+}
+
+TEST(SftRunFileTest, TheCommittedFilesAreRead) {
+  const auto mini = LoadSftRunFile(SourceTree("/deploy/runs/mini-sft.json"), {});
+  ASSERT_TRUE(mini.ok()) << mini.status();
+  EXPECT_THAT(mini->sft().data().path(), EndsWith("/deploy/runs/mini/train.jsonl"));
+  EXPECT_TRUE(ReadFile(mini->sft().data().path()).ok());
+  EXPECT_EQ(mini->name(), "mini-sft");
+  const auto base = LoadSftRunFile(SourceTree("/deploy/runs/dialogsum-flan-t5-base-sft.json"), {});
+  ASSERT_TRUE(base.ok()) << base.status();
+  EXPECT_EQ(base->sft().lora().r(), 32);
+  EXPECT_EQ(base->sft().lora().lora_alpha(), 32);
+  EXPECT_EQ(base->sft().lora().lora_dropout(), 0.05);
+  EXPECT_EQ(base->sft().optimizer().learning_rate(), 1e-3);
+}
+
+TEST(SftRunFileTest, OverridesTakeBothSpellingsAndUnknownFieldsAreNamed) {
+  const testing::TempFolder folder;
+  const std::string path =
+      WriteRunFile(folder, R"({"data": {"path": "a.csv", "dev_path": "b.csv"}, "epochs": 2})");
+  const auto spec =
+      LoadSftRunFile(path, {"batchSize=3", "optimizer.learning_rate=0.5", "start_adapter=/x"});
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->sft().batch_size(), 3);
+  EXPECT_EQ(spec->sft().optimizer().learning_rate(), 0.5);
+  EXPECT_EQ(spec->sft().start_adapter(), "/x");
+  EXPECT_EQ(spec->sft().data().path(), folder.path() + "/a.csv");
+  EXPECT_EQ(spec->sft().data().dev_path(), folder.path() + "/b.csv");
+  EXPECT_EQ(spec->name(), "my-run");
+  EXPECT_EQ(spec->sft().name(), "my-run");
+  EXPECT_THAT(Message(LoadSftRunFile(path, {"epoch=1"}).status()), HasSubstr("epoch"));
+  const auto unknown = LoadSftRunFile(WriteRunFile(folder, R"({"dat": {}})"), {});
+  EXPECT_EQ(unknown.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(unknown.status()), HasSubstr("dat"));
+  EXPECT_THAT(Message(unknown.status()), HasSubstr(path));
+}
+
+TEST(SftRunFileTest, ARunFileWithThisMethodIsReadUnderBothNames) {
+  const testing::TempFolder folder;
+  const std::string path = WriteRunFile(
+      folder, R"({"name": "pairs", "sft": {"data": {"path": "a.csv"}, "batch_size": 3}})");
+  for (auto* load : {LoadRunFile, LoadSftRunFile}) {
+    const auto spec = load(path, {"sft.epochs=2"});
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    EXPECT_EQ(spec->method_case(), RunSpec::kSft);
+    EXPECT_EQ(spec->sft().data().path(), folder.path() + "/a.csv");
+    EXPECT_EQ(spec->sft().epochs(), 2);
+    EXPECT_EQ(spec->sft().name(), "pairs");
+  }
+}
+
+TEST(SftRunFileTest, TrainSaysWhatToDoWithTheSettingsAlone) {
+  const absl::Status status = LoadRunFile(SourceTree("/deploy/runs/mini-sft.json"), {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(status), HasSubstr("mini-sft.json"));
+  EXPECT_THAT(Message(status), HasSubstr("mellow sft"));
+  EXPECT_THAT(Message(status), HasSubstr("\"sft\": {"));
 }
 
 TEST(SetFieldTest, SetsFieldsOfEveryTypeAtEveryDepth) {

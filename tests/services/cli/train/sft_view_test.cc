@@ -34,40 +34,43 @@ class Output {
   std::FILE* file_;
 };
 
-learner::v1::SftRun MakeRun(int steps) {
-  learner::v1::SftRun run;
+orchestrator::v1::Run MakeRun(int steps) {
+  orchestrator::v1::Run run;
   run.set_run_id("mini-1");
-  run.set_total_steps(steps);
-  run.set_warmup_steps(7);
-  run.set_trainable_parameters(3538944);
-  run.set_total_parameters(251116800);
-  run.set_train_pairs(8017);
-  run.set_dev_pairs(80);
-  run.set_truncated_targets(1234);
+  learner::v1::SftRun* sft = run.mutable_sft();
+  sft->set_total_steps(steps);
+  sft->set_warmup_steps(7);
+  sft->set_trainable_parameters(3538944);
+  sft->set_total_parameters(251116800);
+  sft->set_train_pairs(8017);
+  sft->set_dev_pairs(80);
+  sft->set_truncated_targets(1234);
   return run;
 }
 
-learner::v1::SftStep MakeStep(int number, bool measured) {
-  learner::v1::SftStep step;
-  step.set_step(number);
-  step.set_epoch(number / 100.0);
+orchestrator::v1::Step MakeStep(int number, bool measured) {
+  orchestrator::v1::Step any;
+  any.set_step(number);
+  learner::v1::SftStep* step = any.mutable_sft();
+  step->set_step(number);
+  step->set_epoch(number / 100.0);
   if (number > 0) {
-    step.set_loss(1.25);
-    step.set_learning_rate(1e-3);
-    step.set_gradient_norm(0.5);
-    step.set_tokens(4000);
-    step.set_seconds(2);
+    step->set_loss(1.25);
+    step->set_learning_rate(1e-3);
+    step->set_gradient_norm(0.5);
+    step->set_tokens(4000);
+    step->set_seconds(2);
   }
-  if (measured) step.set_dev_loss(0.75);
-  return step;
+  if (measured) step->set_dev_loss(0.75);
+  return any;
 }
 
-learner::v1::SftRun MakeDone() {
-  learner::v1::SftRun run = MakeRun(1000);
+orchestrator::v1::Run MakeDone() {
+  orchestrator::v1::Run run = MakeRun(1000);
   run.set_adapter_path("/runs/adapter");
-  run.set_adapter_sha256("abcd");
-  run.set_best_step(900);
-  run.set_best_dev_loss(0.5);
+  run.mutable_sft()->set_adapter_sha256("abcd");
+  run.mutable_sft()->set_best_step(900);
+  run.mutable_sft()->set_best_dev_loss(0.5);
   return run;
 }
 

@@ -56,7 +56,10 @@ TEST(TableViewTest, ShowsDataAndParametersBeforeTheSteps) {
   Output out;
   const auto view = MakeTableView(out.file(), 10, /*live=*/false);
   view->ShowData("10 rows\n");
-  view->ShowParameters(3539713, 251117569);
+  orchestrator::v1::Run run;
+  run.set_trainable_parameters(3539713);
+  run.set_total_parameters(251117569);
+  view->ShowStart(run);
   EXPECT_EQ(out.text(),
             "10 rows\n"
             "trainable params: 3,539,713 || all params: 251,117,569 || trainable%: 1.4096\n");
@@ -66,7 +69,10 @@ TEST(JsonViewTest, PrintsExactlyThePromisedFields) {
   Output out;
   const auto view = MakeJsonView(out.file());
   view->ShowData("10 rows\n");
-  view->ShowParameters(3539713, 251117569);
+  orchestrator::v1::Run run;
+  run.set_trainable_parameters(3539713);
+  run.set_total_parameters(251117569);
+  view->ShowStart(run);
   view->ShowStep(MakeStep(1));
   view->ShowActivity("train");
   EXPECT_EQ(out.text(),

@@ -8,6 +8,7 @@
 
 #include "common/base/file.h"
 #include "mellow/learner/v1/ppo_config.pb.h"
+#include "mellow/learner/v1/sft.pb.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::orchestrator {
@@ -56,13 +57,18 @@ TEST(RunConfigFromProtoTest, TheLearnerGetsTheRunsSeedUnlessItHasItsOwn) {
   EXPECT_EQ(ppo.seed(), 9u);
 }
 
-TEST(RunConfigFromProtoTest, SurvivesTheLedger) {
-  const v1::RunSpec spec = MakeSpec(R"({"shardPrompts": 3, "maxStaleness": 1})");
-  const auto config = RunConfigFromBytes(spec.SerializeAsString());
-  ASSERT_TRUE(config.ok());
-  EXPECT_EQ(config->shard_prompts, 3);
-  EXPECT_EQ(config->max_staleness, 1);
-  EXPECT_EQ(RunConfigFromBytes("\xff").status().code(), absl::StatusCode::kDataLoss);
+TEST(SftSpecFromProtoTest, TakesTheSupervisedPartAndNothingOfPpo) {
+  v1::RunSpec spec;
+  spec.set_name("pairs");
+  spec.mutable_sft()->set_batch_size(3);
+  const auto sft = SftSpecFromProto(spec);
+  ASSERT_TRUE(sft.ok()) << sft.status();
+  learner::v1::SftSpec read;
+  ASSERT_TRUE(read.ParseFromString(*sft));
+  EXPECT_EQ(read.batch_size(), 3);
+  spec.set_steps(5);
+  EXPECT_EQ(SftSpecFromProto(spec).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(SftSpecFromProto(spec).status().message()), HasSubstr("steps: "));
 }
 
 TEST(RunConfigFromProtoTest, TheRunFilesThatShipAreValid) {
@@ -171,6 +177,36 @@ TEST(ToProtoTest, AStepHasTheNamesThatPeopleLookFor) {
   EXPECT_EQ(proto.advantages_mean(), 3);
   EXPECT_EQ(proto.toxicity_mean(), 0.25);
   EXPECT_EQ(proto.stats().size(), 3u);
+}
+
+TEST(ToProtoTest, ASupervisedRunAndItsStepsSayWhatTheLearnerSaid) {
+  learner::v1::SftStep said;
+  said.set_step(2);
+  said.set_loss(0.1);
+  v1::Step step;
+  ToProto(StepRecord{.step = 2, .seconds = 3, .sft = said.SerializeAsString()}, &step);
+  EXPECT_EQ(step.step(), 2);
+  EXPECT_EQ(step.seconds(), 3);
+  EXPECT_EQ(step.sft().loss(), 0.1);
+  EXPECT_FALSE(step.has_adapter());
+
+  v1::RunSpec spec;
+  spec.mutable_sft();
+  RunStatus run{.run_id = "r", .spec = spec.SerializeAsString(), .committed_steps = 2};
+  v1::Run proto;
+  ToProto(run, &proto);
+  EXPECT_FALSE(proto.has_sft());
+  EXPECT_EQ(proto.total_steps(), 0) << "the learner has not opened it";
+  learner::v1::SftRun progress;
+  progress.set_total_steps(12);
+  progress.set_total_parameters(70);
+  progress.set_adapter_path("/ckpt/r/adapter");
+  run.progress = progress.SerializeAsString();
+  ToProto(run, &proto);
+  EXPECT_EQ(proto.total_steps(), 12);
+  EXPECT_EQ(proto.total_parameters(), 70);
+  EXPECT_EQ(proto.adapter_path(), "/ckpt/r/adapter");
+  EXPECT_FALSE(proto.has_adapter());
 }
 
 TEST(ToProtoTest, ARunSaysWhatItStartedFromOnceThatIsKnown) {

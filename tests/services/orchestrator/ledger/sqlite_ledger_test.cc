@@ -190,6 +190,62 @@ TEST_F(SqliteLedgerTest, KeepsTheNewestAdapterOfEachRunWithItsCanary) {
   EXPECT_FALSE(ledger_->NewestAdapterOf("none")->has_value());
 }
 
+TEST_F(SqliteLedgerTest, ARunOfEachMethodMayBeRunning) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "ppo", .spec = "p"}).ok());
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "sft", .spec = "s", .method = Method::kSft}).ok());
+  const auto second = ledger_->CreateRun({.run_id = "sft-2", .spec = "s", .method = Method::kSft});
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("run sft is running"));
+  ASSERT_TRUE(ledger_->SetRunState("sft", RunState::kStopped, "").ok());
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "sft-2", .spec = "s", .method = Method::kSft}).ok());
+  EXPECT_EQ(ledger_->SetRunState("sft", RunState::kRunning, "").code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(SqliteLedgerTest, ASupervisedRunSurvivesWithItsStepsFromStepZeroOn) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "sft", .spec = "s", .method = Method::kSft}).ok());
+  const std::string bytes("\0\xff\x7f", 3);
+  ASSERT_TRUE(ledger_->SetProgress("sft", bytes).ok());
+  StepRecord step;
+  step.sft = bytes;
+  ASSERT_TRUE(ledger_->CommitStep("sft", step).ok());
+  EXPECT_EQ((*ledger_->LastStep("sft"))->step, 0);
+  step.step = 1;
+  step.seconds = 2.5;
+  step.sft = "one";
+  ASSERT_TRUE(ledger_->CommitStep("sft", step).ok());
+  step.sft = "again";
+  ASSERT_TRUE(ledger_->CommitStep("sft", step).ok());
+  Reopen();
+  const auto run = ledger_->GetRun("sft");
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->method, Method::kSft);
+  EXPECT_EQ(run->progress, bytes);
+  const auto steps = ledger_->Steps("sft", kBeforeAllSteps, kAllSteps);
+  ASSERT_EQ(steps->size(), 2u);
+  EXPECT_EQ((*steps)[0].sft, bytes);
+  EXPECT_EQ((*steps)[1].sft, "one") << "a step that comes again changes nothing";
+  EXPECT_EQ((*steps)[1].seconds, 2.5);
+}
+
+TEST_F(SqliteLedgerTest, ALedgerFromBeforeThereWereMethodsIsReadAndGoesOn) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "old", .spec = "spec"}).ok());
+  ASSERT_TRUE(ledger_->CommitStep("old", {.step = 1, .adapter = {1, "ab"}}).ok());
+  ledger_.reset();
+  {
+    auto database = sqlite::Database::Open(folder_ / "ledger.db");
+    ASSERT_TRUE(database.ok()) << database.status();
+    ASSERT_TRUE((*database)->Execute("DROP TABLE methods").ok());
+  }
+  Reopen();
+  const auto run = ledger_->GetRun("old");
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->method, Method::kPpo);
+  EXPECT_EQ(run->spec, "spec");
+  EXPECT_EQ((*ledger_->LastStep("old"))->adapter.sha256, "ab");
+  EXPECT_TRUE(ledger_->CreateRun({.run_id = "new", .spec = "s", .method = Method::kSft}).ok());
+}
+
 TEST_F(SqliteLedgerTest, ASecondProcessOnTheSameFileIsRefused) {
   const auto second = SqliteLedger::Open(folder_ / "ledger.db");
   ASSERT_FALSE(second.ok());

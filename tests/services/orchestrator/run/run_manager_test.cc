@@ -7,6 +7,9 @@
 #include <future>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "services/orchestrator/run/ppo_method.h"
+#include "services/orchestrator/run/sft_method.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 
@@ -46,16 +49,21 @@ class RunManagerTest : public ::testing::Test {
     life_.reset();
     life_ = std::make_unique<Life>(&cluster_, folder_.path());
     manager_ = std::make_unique<RunManager>(
-        life_->Parts(), [this](const std::string& spec) -> absl::StatusOr<RunConfig> {
-          return MakeRequest(std::stoi(spec)).config;
+        life_->Parts(),
+        [this](const std::string& spec) -> absl::StatusOr<std::unique_ptr<RunMethod>> {
+          int steps = 0;
+          if (!absl::SimpleAtoi(spec, &steps)) return MakeSftMethod(life_->Parts(), spec);
+          RunConfig config = MakeRunConfig(steps);
+          config.data.path = folder_ / "data.jsonl";
+          config.sampling.max_new_tokens = 6;
+          if (change_) change_(&config);
+          return MakePpoMethod(life_->Parts(), config);
         });
     ASSERT_TRUE(manager_->Recover().ok());
   }
-  RunRequest MakeRequest(int steps, const std::string& request_id = "") {
-    RunRequest request{MakeRunConfig(steps), std::to_string(steps), request_id};
-    request.config.data.path = folder_ / "data.jsonl";
-    request.config.sampling.max_new_tokens = 6;
-    return request;
+  // PPO.
+  static RunRequest MakeRequest(int steps, const std::string& request_id = "") {
+    return {std::to_string(steps), request_id};
   }
   std::string Start(int steps, const std::string& request_id = "") {
     const auto run_id = manager_->Start(MakeRequest(steps, request_id));
@@ -105,6 +113,7 @@ class RunManagerTest : public ::testing::Test {
 
   testing::TempFolder folder_;
   FakeCluster cluster_{2, 1};
+  std::function<void(RunConfig*)> change_;  // of the settings of the next PPO run
   std::unique_ptr<Life> life_;
   std::unique_ptr<RunManager> manager_;
   std::promise<void> reached_;
@@ -238,16 +247,17 @@ TEST_F(RunManagerTest, ARestartedPolicyGetsTheNewestAdapterAlsoWithoutARun) {
 }
 
 TEST_F(RunManagerTest, ARunThatCannotBeIsRefusedAndNotRecorded) {
-  RunRequest request = MakeRequest(1);
-  request.config.data.path = folder_ / "none.jsonl";
-  EXPECT_EQ(manager_->Start(request).status().code(), absl::StatusCode::kInvalidArgument);
-  request = MakeRequest(1);
-  request.config.reward.label = "kind";
-  EXPECT_THAT(std::string(manager_->Start(request).status().message()),
+  const auto refused = [this](std::function<void(RunConfig*)> change) {
+    change_ = std::move(change);
+    const absl::Status status = manager_->Start(MakeRequest(1)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(refused([this](RunConfig* c) { c->data.path = folder_ / "none.jsonl"; }),
+              HasSubstr("none.jsonl"));
+  EXPECT_THAT(refused([](RunConfig* c) { c->reward.label = "kind"; }),
               HasSubstr("reward.label: kind"));
-  request = MakeRequest(1);
-  request.config.reward.toxic_label = "rude";
-  EXPECT_THAT(std::string(manager_->Start(request).status().message()),
+  EXPECT_THAT(refused([](RunConfig* c) { c->reward.toxic_label = "rude"; }),
               HasSubstr("reward.toxic_label: rude"));
   EXPECT_TRUE(manager_->List()->empty());
 }
@@ -261,6 +271,87 @@ TEST_F(RunManagerTest, AFailedRunSaysWhyAndMayBeResumed) {
   cluster_.learner.wrong_reference = false;
   ASSERT_TRUE(manager_->Resume(run_id).ok());
   EXPECT_EQ(Finish(run_id).state, RunState::kDone);
+}
+
+TEST_F(RunManagerTest, ARunOfEachMethodMayBeInProgressAndEachIsStoppedByItself) {
+  HoldTraining(1);
+  const std::string ppo = Start(1);
+  reached_.get_future().wait();
+  std::promise<void> supervised, go;
+  cluster_.learner.on_sft_step = [&](int step) {
+    if (step != 2) return;
+    supervised.set_value();
+    go.get_future().wait();
+  };
+  const auto sft = manager_->Start({"pairs", "request"});
+  ASSERT_TRUE(sft.ok()) << sft.status();
+  supervised.get_future().wait();
+  EXPECT_EQ(manager_->Get(ppo)->state, RunState::kRunning);
+  EXPECT_EQ(manager_->Get(*sft)->state, RunState::kRunning);
+  EXPECT_EQ(manager_->Get(*sft)->progress, "pairs after -1") << "as it was opened";
+  const auto second = manager_->Start({"other pairs", "another"});
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(*sft));
+
+  ASSERT_TRUE(manager_->Stop(*sft).ok());
+  go.set_value();
+  EXPECT_EQ(Finish(*sft, -1).state, RunState::kStopped);
+  EXPECT_THAT(steps_, ElementsAre(0, 1));
+  EXPECT_EQ(manager_->Get(ppo)->state, RunState::kRunning);
+  cluster_.learner.on_sft_step = nullptr;
+  ASSERT_TRUE(manager_->Resume(*sft).ok());
+  const RunStatus done = Finish(*sft, 1);
+  EXPECT_EQ(done.state, RunState::kDone);
+  EXPECT_EQ(done.committed_steps, FakeLearner::kSftSteps);
+  EXPECT_EQ(done.progress, "pairs after 5");
+  EXPECT_THAT(steps_, ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              HasSubstr("mellow_orchestrator_run_state{state=\"running\"} 1"))
+      << "PPO's";
+  held_.set_value();
+  EXPECT_EQ(Finish(ppo).state, RunState::kDone);
+}
+
+TEST_F(RunManagerTest, WhatTheLearnerCannotTrainIsRefusedBeforeTheRunIsMade) {
+  const auto refused = manager_->Start({"bad", ""});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("data.path"));
+  EXPECT_TRUE(manager_->List()->empty());
+  // A learner that is away cannot say no: the run is made, and fails when it is back.
+  cluster_.learner.Kill();
+  const auto made = manager_->Start({"bad", ""});
+  ASSERT_TRUE(made.ok()) << made.status();
+  cluster_.learner.Restart();
+  cluster_.RegisterAll(&life_->registry);
+  const RunStatus failed = Finish(*made);
+  EXPECT_EQ(failed.state, RunState::kFailed);
+  EXPECT_THAT(failed.error, HasSubstr("data.path"));
+}
+
+TEST_F(RunManagerTest, RunsOfBothMethodsGoOnAfterARestart) {
+  HoldTraining(1);
+  const std::string ppo = Start(1);
+  reached_.get_future().wait();
+  std::promise<void> supervised, go;
+  cluster_.learner.on_sft_step = [&](int step) {
+    if (step != 2) return;
+    supervised.set_value();
+    go.get_future().wait();
+  };
+  const auto sft = manager_->Start({"pairs", ""});
+  ASSERT_TRUE(sft.ok()) << sft.status();
+  supervised.get_future().wait();
+  std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
+  held_.set_value();
+  go.set_value();
+  down.wait();
+  EXPECT_EQ(life_->ledger->GetRun(*sft)->state, RunState::kRunning);
+  cluster_.learner.on_train = nullptr;
+  cluster_.learner.on_sft_step = nullptr;
+  StartProcess();
+  EXPECT_EQ(Finish(*sft, -1).state, RunState::kDone);
+  EXPECT_THAT(steps_, ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_EQ(Finish(ppo).state, RunState::kDone);
 }
 
 TEST_F(RunManagerTest, AWatcherThatGoesAwayIsLetGo) {

@@ -1,0 +1,116 @@
+#include <utility>
+
+#include "common/base/status.h"
+#include "mellow/learner/v1/sft.grpc.pb.h"
+#include "services/orchestrator/clients/grpc_client.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+namespace pb = learner::v1;
+
+// Reading data and weights, and a step of many batches, may take that long on a CPU.
+constexpr absl::Duration kLongCall = absl::Minutes(20);
+
+SftState StateFromProto(pb::SftState state) {
+  switch (state) {
+    case pb::SFT_STATE_DONE:
+      return SftState::kDone;
+    case pb::SFT_STATE_STOPPED:
+      return SftState::kStopped;
+    case pb::SFT_STATE_FAILED:
+      return SftState::kFailed;
+    default:
+      return SftState::kRunning;
+  }
+}
+
+SftAnswer AnswerFromProto(pb::SftRun run) {
+  SftAnswer answer{.state = StateFromProto(run.state()), .error = run.error()};
+  run.clear_run_id();
+  run.clear_state();
+  run.clear_error();
+  run.clear_step();
+  answer.run = run.SerializeAsString();
+  return answer;
+}
+
+StepRecord StepFromProto(const pb::SftStep& step) {
+  return {.step = step.step(), .seconds = step.seconds(), .sft = step.SerializeAsString()};
+}
+
+absl::Status ReadSpec(const std::string& bytes, pb::SftSpec* spec) {
+  if (spec->ParseFromString(bytes)) return absl::OkStatus();
+  return absl::InternalError("the run's settings cannot be read back");
+}
+
+class GrpcSftClient : public SftClient {
+ public:
+  GrpcSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
+      : stub_(pb::SftService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+
+  absl::Status Check(const std::string& spec, std::stop_token stop) override {
+    pb::CheckSftRequest request;
+    MELLOW_RETURN_IF_ERROR(ReadSpec(spec, request.mutable_spec()));
+    CallContext context(kLongCall, std::move(stop));
+    pb::CheckSftResponse response;
+    return context.Translate(stub_->CheckSft(context.get(), request, &response), peer_);
+  }
+
+  absl::StatusOr<SftAnswer> Start(const SftCall& call, std::stop_token stop) override {
+    pb::StartSftRequest request;
+    request.set_run_id(call.run_id);
+    MELLOW_RETURN_IF_ERROR(ReadSpec(call.spec, request.mutable_spec()));
+    CallContext context(kLongCall, std::move(stop));
+    pb::StartSftResponse response;
+    MELLOW_RETURN_IF_ERROR(
+        context.Translate(stub_->StartSft(context.get(), request, &response), peer_));
+    return AnswerFromProto(std::move(*response.mutable_run()));
+  }
+
+  absl::StatusOr<SftAnswer> Watch(const std::string& run_id, int after_step,
+                                  const SftListener& listener, std::stop_token stop) override {
+    pb::WatchSftRequest request;
+    request.set_run_id(run_id);
+    request.set_after_step(after_step);
+    // As long as the run: the node's heartbeats say whether the learner still works.
+    CallContext context(absl::InfiniteDuration(), std::move(stop));
+    const auto reader = stub_->WatchSft(context.get(), request);
+    SftAnswer ended;
+    absl::Status heard;
+    for (pb::WatchSftResponse event; heard.ok() && reader->Read(&event);) {
+      if (event.has_step()) heard = listener.on_step(StepFromProto(event.step()));
+      if (event.has_ended()) ended = AnswerFromProto(std::move(*event.mutable_ended()));
+      if (!event.activity().empty()) listener.on_activity(event.activity());
+    }
+    if (!heard.ok()) context.get()->TryCancel();
+    const grpc::Status status = reader->Finish();
+    MELLOW_RETURN_IF_ERROR(heard);
+    MELLOW_RETURN_IF_ERROR(context.Translate(status, peer_));
+    if (ended.state == SftState::kRunning)
+      return absl::UnavailableError(peer_ + ": the watch ended before the run");
+    return ended;
+  }
+
+  absl::StatusOr<SftAnswer> Stop(const std::string& run_id, std::stop_token stop) override {
+    pb::StopSftRequest request;
+    request.set_run_id(run_id);
+    CallContext context(kLongCall, std::move(stop));
+    pb::StopSftResponse response;
+    MELLOW_RETURN_IF_ERROR(
+        context.Translate(stub_->StopSft(context.get(), request, &response), peer_));
+    return AnswerFromProto(std::move(*response.mutable_run()));
+  }
+
+ private:
+  std::unique_ptr<pb::SftService::Stub> stub_;
+  std::string peer_;
+};
+
+}  // namespace
+
+std::shared_ptr<SftClient> MakeSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer) {
+  return std::make_shared<GrpcSftClient>(std::move(channel), std::move(peer));
+}
+
+}  // namespace mellow::orchestrator

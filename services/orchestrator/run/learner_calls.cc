@@ -1,0 +1,62 @@
+#include "services/orchestrator/run/learner_calls.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/steady_time.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/nodes/retry.h"
+
+namespace mellow::orchestrator {
+
+absl::Status LearnerCalls::Call(const std::string& doing, const Attempt& attempt,
+                                const std::function<void()>& forget) {
+  const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
+  const std::stop_callback on_stop(signals_.stop, [this] { mailbox_.Wake(); });
+  const std::stop_callback on_shutdown(signals_.shutdown, [this] { mailbox_.Wake(); });
+  bool reopened = false;
+  int defects = 0;
+  std::string complaint;
+  while (!signals_.stop.stop_requested() && !signals_.shutdown.stop_requested()) {
+    const SteadyTime now = SteadyTime::Now();
+    const std::vector<NodeHandle> learners = registry_->Ready(NodeRole::kLearner, now);
+    if (learners.empty()) {
+      observer_->OnActivity(absl::StrCat(
+          doing, ": waiting for the learner: ",
+          complaint.empty() ? registry_->WhyNoneReady(NodeRole::kLearner) : complaint));
+      mailbox_.RunUntil(registry_->NextRetry(NodeRole::kLearner, now));
+      continue;
+    }
+    const NodeHandle& node = learners.front();
+    observer_->OnActivity(doing);
+    const LinkedStop stop(node.life, signals_.shutdown);
+    const absl::Status status = attempt(node, stop.token());
+    if (status.ok()) {
+      registry_->ReportSuccess(node.node_id);
+      return status;
+    }
+    const Remedy remedy = RemedyFor(NodeRole::kLearner, status.code());
+    // "No such run open" is what a learner says that lost it without a restart that we saw.
+    if (remedy == Remedy::kReopen && !reopened) {
+      reopened = true;
+      if (forget) forget();
+      continue;
+    }
+    const bool again =
+        remedy == Remedy::kAgain || (remedy == Remedy::kFewTimes && ++defects < kMaxDefects);
+    if (!again) return status;
+    if (forget) forget();
+    // What was given up from here is no failure of the node's.
+    if (!stop.token().stop_requested())
+      registry_->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
+    if (complaint.empty()) {
+      obs::Log(obs::Severity::kWarning, "the learner is away, trying on",
+               {{"doing", doing}, {"error", status.ToString()}});
+    }
+    complaint = absl::StrCat("at ", node.address, ": ", status.message());
+  }
+  return absl::CancelledError("the run was asked to stop");
+}
+
+}  // namespace mellow::orchestrator

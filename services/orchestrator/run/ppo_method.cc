@@ -1,0 +1,96 @@
+#include "services/orchestrator/run/ppo_method.h"
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/base/steady_time.h"
+#include "common/obs/log.h"
+#include "services/orchestrator/rollouts/prompt_source.h"
+#include "services/orchestrator/rollouts/reward_text.h"
+#include "services/orchestrator/run/run_driver.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+class PpoMethod : public RunMethod {
+ public:
+  PpoMethod(const DriverParts& parts, RunConfig config, std::unique_ptr<PromptSource> prompts)
+      : parts_(parts), config_(std::move(config)), prompts_(std::move(prompts)) {}
+
+  Method method() const override { return Method::kPpo; }
+
+  absl::Status Check(std::stop_token stop) override {
+    MELLOW_RETURN_IF_ERROR(StepPrompts(*prompts_, config_, 1).status());
+    MELLOW_RETURN_IF_ERROR(CheckNodes());
+    return CheckLabels(std::move(stop));
+  }
+
+  absl::Status Drive(const std::string& run_id, RunObserver* observer,
+                     RunSignals signals) override {
+    RunDriver driver(parts_, run_id, config_, prompts_.get(), observer, std::move(signals));
+    absl::Status status = driver.Run();
+    parts_.supervisor->SetPins({});
+    return status;
+  }
+
+  void OnStep(const std::string& run_id, const StepRecord& step) override {
+    parts_.metrics->SetStep(step);
+    obs::Log(obs::Severity::kInfo, "step committed",
+             {{"run", run_id},
+              {"step", step.step},
+              {"adapter", step.adapter.version},
+              {"sha256", step.adapter.sha256},
+              {"score_mean", step.score_mean},
+              {"toxicity_mean", step.toxicity_mean},
+              {"seconds", step.seconds}});
+  }
+
+  void OnState(RunState state) override { parts_.metrics->SetRunState(state); }
+
+ private:
+  // InvalidArgument when there are live nodes of a role and none can do the run's requests.
+  absl::Status CheckNodes() const {
+    std::map<NodeRole, absl::Status> refusals;
+    for (const NodeStatus& node : parts_.registry->List()) {
+      if (node.state == NodeState::kLost || node.report.role == NodeRole::kLearner) continue;
+      const absl::Status fits = config_.CheckFits(node.report);
+      const auto it = refusals.emplace(node.report.role, fits).first;
+      if (fits.ok()) it->second = fits;
+    }
+    for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckLabels(std::stop_token stop) const {
+    const RewardConfig& reward = config_.reward;
+    const std::vector<NodeHandle> nodes =
+        parts_.registry->Ready(NodeRole::kReward, SteadyTime::Now());
+    // Without a node the scores will tell.
+    if (nodes.empty()) return absl::OkStatus();
+    const absl::StatusOr<std::vector<std::string>> labels =
+        parts_.clients->Reward(nodes.front().node_id, nodes.front().address)
+            ->Labels(absl::Seconds(5), std::move(stop));
+    if (!labels.ok()) return absl::OkStatus();
+    MELLOW_RETURN_IF_ERROR(FindLabel("reward.label", reward.label, *labels).status());
+    if (reward.toxic_label.empty()) return absl::OkStatus();
+    return FindLabel("reward.toxic_label", reward.toxic_label, *labels).status();
+  }
+
+  const DriverParts parts_;
+  const RunConfig config_;
+  const std::unique_ptr<PromptSource> prompts_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RunMethod>> MakePpoMethod(const DriverParts& parts,
+                                                         const RunConfig& config) {
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<PromptSource> prompts,
+                          OpenPromptSource(config, parts.tokenizer));
+  return std::make_unique<PpoMethod>(parts, config, std::move(prompts));
+}
+
+}  // namespace mellow::orchestrator

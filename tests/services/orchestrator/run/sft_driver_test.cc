@@ -1,0 +1,147 @@
+#include "services/orchestrator/run/sft_driver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "tests/services/orchestrator/orchestrator_fixture.h"
+#include "tests/testing/temp_folder.h"
+
+namespace mellow::orchestrator {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Every step once, in order, with the learner's numbers, and the result.
+void ExpectDone(Ledger* ledger) {
+  const auto steps = ledger->Steps("run", kBeforeAllSteps, kAllSteps);
+  ASSERT_TRUE(steps.ok()) << steps.status();
+  ASSERT_EQ(steps->size(), FakeLearner::kSftSteps + 1u);
+  for (int i = 0; i <= FakeLearner::kSftSteps; ++i) {
+    EXPECT_EQ((*steps)[i].step, i);
+    EXPECT_EQ((*steps)[i].sft, absl::StrCat("the numbers of step ", i));
+  }
+  EXPECT_EQ(ledger->GetRun("run")->progress, "pairs after 5");
+}
+
+class SftDriverTest : public ::testing::Test {
+ protected:
+  testing::TempFolder folder_;
+  FakeCluster cluster_{0, 0};
+};
+
+TEST_F(SftDriverTest, CommitsEveryStepAndTheResult) {
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.DriveSft("run", "pairs").ok());
+  ExpectDone(life.ledger.get());
+  EXPECT_EQ(life.observer.steps().size(), FakeLearner::kSftSteps + 1u);
+  EXPECT_EQ(cluster_.learner.sft_trained, FakeLearner::kSftSteps + 1);
+}
+
+class KilledOrchestratorSftTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(KilledOrchestratorSftTest, TheRunGoesOnWhereverItDied) {
+  bool survived = false;
+  int deaths = 0;
+  for (int call = 1; !survived; ++call) {
+    SCOPED_TRACE(absl::StrCat("killed at call ", call));
+    testing::TempFolder folder;
+    FakeCluster cluster(0, 0);
+    {
+      Life life(&cluster, folder.path());
+      life.DieAt(call, /*after_effect=*/GetParam());
+      survived = life.DriveSft("run", "pairs").ok() && !life.kill.dead();
+      deaths += !survived;
+    }
+    Life next(&cluster, folder.path());
+    const absl::Status status = next.DriveSft("run", "pairs");
+    ASSERT_TRUE(status.ok()) << status;
+    ExpectDone(next.ledger.get());
+    EXPECT_EQ(cluster.learner.sft_trained, FakeLearner::kSftSteps + 1)
+        << "the learner lives: each step is trained once";
+  }
+  // The last step, StartSft, the record of it, the watch, six commits, the result.
+  EXPECT_GE(deaths, 11);
+}
+
+INSTANTIATE_TEST_SUITE_P(Driver, KilledOrchestratorSftTest, ::testing::Bool());
+
+TEST_F(SftDriverTest, ALearnerThatIsKilledAtAnyStepIsWaitedForAndStartedAgain) {
+  for (int at = 0; at <= FakeLearner::kSftSteps; ++at) {
+    SCOPED_TRACE(absl::StrCat("killed at step ", at));
+    testing::TempFolder folder;
+    FakeCluster cluster(0, 0);
+    Life life(&cluster, folder.path());
+    std::atomic<bool> killed{false};
+    cluster.learner.on_sft_step = [&](int step) {
+      if (step == at && !killed.exchange(true)) cluster.learner.Kill();
+    };
+    std::future<absl::Status> status =
+        std::async(std::launch::async, [&] { return life.DriveSft("run", "pairs"); });
+    life.observer.WaitForActivity("waiting for the learner: at learner: ");
+    cluster.learner.Restart();
+    cluster.RegisterAll(&life.registry);
+    EXPECT_TRUE(status.get().ok());
+    ExpectDone(life.ledger.get());
+    EXPECT_EQ(life.observer.steps().size(), FakeLearner::kSftSteps + 1u)
+        << "a step that came again was told once";
+  }
+}
+
+TEST_F(SftDriverTest, ARunThatIsAskedToStopHasStoppedAtTheLearnerAndResumes) {
+  {
+    Life life(&cluster_, folder_.path());
+    cluster_.learner.on_sft_step = [&](int step) {
+      if (step == 3) life.stop.request_stop();
+    };
+    EXPECT_EQ(life.DriveSft("run", "pairs").code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ((*life.ledger->LastStep("run"))->step, 2);
+    EXPECT_EQ(cluster_.learner.StopSft("run")->state, SftState::kStopped);
+    cluster_.learner.on_sft_step = nullptr;
+  }
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.DriveSft("run", "pairs").ok());
+  ExpectDone(life.ledger.get());
+}
+
+TEST_F(SftDriverTest, ARunThatIsStoppedWhileTheLearnerIsAwayIsStopped) {
+  Life life(&cluster_, folder_.path());
+  cluster_.learner.Kill();
+  std::future<absl::Status> status =
+      std::async(std::launch::async, [&] { return life.DriveSft("run", "pairs"); });
+  life.observer.WaitForActivity("waiting for the learner");
+  life.stop.request_stop();
+  EXPECT_EQ(status.get().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(SftDriverTest, ARunWhosePlaceAnotherOrchestratorTookIsStopped) {
+  Life life(&cluster_, folder_.path());
+  cluster_.learner.on_sft_step = [&](int step) {
+    if (step == 2) EXPECT_TRUE(cluster_.learner.StopSft("run").ok());
+  };
+  const absl::Status status = life.DriveSft("run", "pairs");
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("stopped at the learner"));
+}
+
+TEST_F(SftDriverTest, WhatTheLearnerRefusesEndsTheRunWithItsWords) {
+  Life life(&cluster_, folder_.path());
+  EXPECT_EQ(life.DriveSft("run", "bad"), cluster_.learner.bad_spec);
+}
+
+TEST_F(SftDriverTest, AFullDiskIsToldAsItIs) {
+  Life life(&cluster_, folder_.path());
+  cluster_.learner.on_sft_step = [&](int step) {
+    if (step == 2) life.FillDisk(true);
+  };
+  EXPECT_EQ(life.DriveSft("run", "pairs").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ((*life.ledger->LastStep("run"))->step, 1);
+  cluster_.learner.on_sft_step = nullptr;
+  life.FillDisk(false);
+  ASSERT_TRUE(life.DriveSft("run", "pairs").ok());
+  ExpectDone(life.ledger.get());
+}
+
+}  // namespace
+}  // namespace mellow::orchestrator
