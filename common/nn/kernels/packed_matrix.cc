@@ -56,7 +56,7 @@ void Scatter(const float* row, int k, int width, int column, void* panel, Conver
 
 PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                            const RowReader& reader, ThreadPool* pool)
-    : out_(out), in_(in), format_(format) {
+    : out_(out), in_(in), width_(kernels.panel_width), format_(format) {
   const int width = kernels.panel_width;
   const int panels = (out + width - 1) / width;
   const size_t bytes = static_cast<size_t>(in) * width * ElementBytes(format);
@@ -94,6 +94,24 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
       }
     }
   });
+}
+
+PackedMatrix PackedMatrix::Transposed(const KernelTable& kernels, ThreadPool* pool) const {
+  return PackedMatrix(
+      kernels, in_, out_, PanelFormat::kFloat32,
+      [this](int64_t index, float* row) {
+        for (int o = 0; o < out_; o += width_) {
+          const float* const line = static_cast<const float*>(panel(o / width_)) + index * width_;
+          std::copy(line, line + std::min(width_, out_ - o), row + o);
+        }
+      },
+      pool);
+}
+
+void PackedMatrix::Row(int64_t index, float* row) const {
+  const auto* const first =
+      static_cast<const float*>(panel(static_cast<int>(index / width_))) + index % width_;
+  for (int k = 0; k < in_; ++k) row[k] = first[static_cast<size_t>(k) * width_];
 }
 
 float* GemmWorkspace() {
@@ -142,6 +160,44 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
     kernels.gemm(args);
   };
   pool->Run(blocks * ranges, run);
+}
+
+void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a, int rows,
+                      ConstRows b, int cols, int n, Rows c, bool accumulate) {
+  // Parts of c, large enough that copying their share of a and b is small beside the product.
+  constexpr int kLeastRows = 48, kLeastColumns = 64;
+  int part_rows = 2 * kMaxGemmRows, part_columns = 256;
+  int row_parts, column_parts;
+  while (true) {
+    row_parts = (rows + part_rows - 1) / part_rows;
+    column_parts = (cols + part_columns - 1) / part_columns;
+    if (row_parts * column_parts >= 2 * pool->size() || pool->size() == 1) break;
+    if (part_columns > kLeastColumns && cols > kLeastColumns) {
+      part_columns /= 2;
+    } else if (part_rows > kLeastRows && rows > kLeastRows) {
+      part_rows /= 2;
+    } else {
+      break;
+    }
+  }
+  pool->Run(row_parts * column_parts, [&](int task) {
+    const int row = task / column_parts * part_rows;
+    const int column = task % column_parts * part_columns;
+    GemmRowsArgs args;
+    args.a = a.data + row;
+    args.lda = a.stride;
+    args.a_transposed = true;
+    args.rows = std::min(part_rows, rows - row);
+    args.k = n;
+    args.b = b.data + column;
+    args.ldb = b.stride;
+    args.cols = std::min(part_columns, cols - column);
+    args.accumulate = accumulate;
+    args.c = c.data + row * c.stride + column;
+    args.ldc = c.stride;
+    args.workspace = GemmWorkspace();
+    kernels.gemm_rows(args);
+  });
 }
 
 }  // namespace mellow::nn::kernels
