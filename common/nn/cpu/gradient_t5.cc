@@ -45,7 +45,6 @@ GradientT5::GradientT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5We
 TrainedLinear GradientT5::Trained(const CpuLinear& linear) {
   TrainedLinear trained;
   trained.linear = &linear;
-  trained.transposed = linear.matrix().Transposed(backend_->kernels, &backend_->pool);
   trained.first_module = modules_.size();
   for (const LinearPart& part : linear.parts())
     modules_.push_back({part.module, linear.in(), part.out});
@@ -72,6 +71,7 @@ std::unique_ptr<GradientPass> GradientT5::Run(Batch batch, absl::Span<const Lora
 void GradientT5::ReleaseMemory() {
   free_.clear();
   scratch_ = kernels::Arena();
+  transposed_ = kernels::PackedMatrix();
   head_.ReleaseMemory();
 }
 

@@ -16,9 +16,9 @@ namespace mellow::nn::cpu {
 
 class GradientPass;
 
-// T5 on our own kernels, teacher-forced, with the gradients of a LoRA adapter: every matrix is
-// packed for x W^T and for dy W. Forward passes have the bits of CpuT5; gradients are the same bits
-// for any thread count and instruction set. fp32. Not thread-safe; passes outlive nothing of it.
+// T5 on our own kernels, teacher-forced, with the gradients of a LoRA adapter. Forward passes have
+// the bits of CpuT5; gradients are the same bits for any thread count and instruction set. fp32.
+// Not thread-safe; outlives its passes.
 class GradientT5 {
  public:
   // Errors as LoadSeq2SeqModel.
@@ -63,6 +63,7 @@ class GradientT5 {
   std::vector<Block> encoder_, decoder_;
   VocabularyHead head_;
   kernels::Arena scratch_;
+  kernels::PackedMatrix transposed_;                   // of one layer
   std::vector<std::unique_ptr<kernels::Arena>> free_;  // of passes that are gone; room for all
   size_t arenas_ = 0;                                  // that were made
 };

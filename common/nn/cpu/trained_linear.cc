@@ -43,8 +43,8 @@ PackedLora::PackedLora(CpuBackend* backend, absl::Span<const LinearShape> module
     pair.a = Pack(backend, lora.a, lora.r, modules[i].in);
     pair.b = Pack(backend, lora.b, modules[i].out, lora.r);
     if (!gradients) continue;
-    pair.a_transposed = pair.a.Transposed(backend->kernels, &backend->pool);
-    pair.b_transposed = pair.b.Transposed(backend->kernels, &backend->pool);
+    pair.a.TransposeInto(&pair.a_transposed, &backend->pool);
+    pair.b.TransposeInto(&pair.b_transposed, &backend->pool);
   }
 }
 
@@ -95,7 +95,8 @@ void Backward(PassContext* context, const TrainedLinear& layer, const Sequences&
   const kernels::KernelTable& k = backend->kernels;
   const int rows = sequences.rows();
   if (args.dx.data != nullptr) {
-    MatMul(k, &backend->pool, layer.transposed, args.dy, rows, args.dx,
+    layer.linear->matrix().TransposeInto(context->transposed, &backend->pool);
+    MatMul(k, &backend->pool, *context->transposed, args.dy, rows, args.dx,
            {.accumulate = args.accumulate});
   }
   const kernels::Arena::Mark mark = context->scratch->mark();

@@ -27,11 +27,9 @@ struct LoraGradients {
   float* b = nullptr;
 };
 
-// A frozen linear layer (several fused) with both packings. Its parts are the model's modules from
-// first_module on.
+// A frozen linear layer (several fused). Its parts are the model's modules from first_module on.
 struct TrainedLinear {
   const CpuLinear* linear = nullptr;
-  kernels::PackedMatrix transposed;  // W^T, for dy W; empty when there are no backward passes
   size_t first_module = 0;
 
   int out() const { return linear->out(); }
@@ -76,6 +74,9 @@ struct PassContext {
   const DropoutMasks* dropout = nullptr;  // null: nothing is dropped
   uint32_t next_place = 0;                // of dropout
   kernels::Arena* scratch = nullptr;
+  // W^T of the layer that a backward pass is at, for dy W: packed anew for each, which costs a few
+  // hundredths of the product, where a second packing of all would double the model's memory.
+  kernels::PackedMatrix* transposed = nullptr;
   kernels::Arena* kept = nullptr;  // until the backward pass; `scratch` when there is none
 
   double model_rate() const { return dropout == nullptr ? 0 : dropout->options().model_rate; }

@@ -56,7 +56,7 @@ void VocabularyHead::ScoreTargets(const float* hidden, absl::Span<const int64_t>
   const bool distribution = out.entropies != nullptr || out.jacobian != nullptr;
   if (out.jacobian != nullptr) {
     if (transposed_.out() == 0)
-      transposed_ = weights_.lm_head.matrix().Transposed(k, &backend_->pool);
+      weights_.lm_head.matrix().TransposeInto(&transposed_, &backend_->pool);
     if (smoothing > 0) (void)MeanRow();
   }
   for (int start = 0; start < n; start += kChunk) {
@@ -118,6 +118,7 @@ void VocabularyHead::VocabularyKl(const float* hidden, const float* reference_hi
 }
 
 void VocabularyHead::ReleaseMemory() {
+  transposed_ = kernels::PackedMatrix();
   input_ = kernels::FloatBuffer();
   logits_ = kernels::FloatBuffer();
   reference_logits_ = kernels::FloatBuffer();

@@ -41,7 +41,7 @@ class VocabularyHead {
   const int width_;  // d_model
   const int vocab_;
   const float scale_;                 // of the head's input
-  kernels::PackedMatrix transposed_;  // W^T, made when first needed
+  kernels::PackedMatrix transposed_;  // W^T, made when first needed, until ReleaseMemory
   std::vector<float> mean_row_;
   kernels::FloatBuffer input_, logits_, reference_logits_;
 };

@@ -52,6 +52,31 @@ void Scatter(const float* row, int k, int width, int column, void* panel, Conver
   for (int kk = 0; kk < k; ++kk) out[static_cast<size_t>(kk) * width] = convert(row[kk]);
 }
 
+// to[i][j] = from[j][i] for i < rows, j < count, and zeros behind; lines of both are `width` long.
+template <int kWidth>
+void TransposeTile(const float* from, int count, int rows, float* to) {
+  if (count == kWidth && rows == kWidth) {
+    for (int i = 0; i < kWidth; ++i) {
+#pragma GCC unroll 32
+      for (int j = 0; j < kWidth; ++j) to[i * kWidth + j] = from[j * kWidth + i];
+    }
+    return;
+  }
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < kWidth; ++j) to[i * kWidth + j] = j < count ? from[j * kWidth + i] : 0.0f;
+  }
+}
+void TransposeTile(const float* from, int width, int count, int rows, float* to) {
+  switch (width) {
+    case 8:
+      return TransposeTile<8>(from, count, rows, to);
+    case 16:
+      return TransposeTile<16>(from, count, rows, to);
+    default:
+      return TransposeTile<32>(from, count, rows, to);
+  }
+}
+
 }  // namespace
 
 PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
@@ -96,16 +121,32 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
   });
 }
 
-PackedMatrix PackedMatrix::Transposed(const KernelTable& kernels, ThreadPool* pool) const {
-  return PackedMatrix(
-      kernels, in_, out_, PanelFormat::kFloat32,
-      [this](int64_t index, float* row) {
-        for (int o = 0; o < out_; o += width_) {
-          const float* const line = static_cast<const float*>(panel(o / width_)) + index * width_;
-          std::copy(line, line + std::min(width_, out_ - o), row + o);
-        }
-      },
-      pool);
+void PackedMatrix::TransposeInto(PackedMatrix* to, ThreadPool* pool) const {
+  to->out_ = in_;
+  to->in_ = out_;
+  to->width_ = width_;
+  to->format_ = PanelFormat::kFloat32;
+  to->scales_.clear();
+  const int panels = (in_ + width_ - 1) / width_;
+  const size_t line = static_cast<size_t>(width_) * sizeof(float);
+  to->panel_bytes_ = static_cast<ptrdiff_t>((out_ * line + 63) / 64 * 64);
+  const size_t bytes = panels * static_cast<size_t>(to->panel_bytes_);
+  if (to->panels_.size() < bytes) {
+    to->panels_ = AlignedBytes();  // first, so that there is never room for both
+    to->panels_ = AlignedBytes(bytes);
+  }
+  pool->Run(panels, [&](int p) {
+    const int first = p * width_;
+    const int count = std::min(width_, in_ - first);
+    auto* const out =
+        reinterpret_cast<float*>(static_cast<uint8_t*>(to->panels_.data()) + p * to->panel_bytes_);
+    for (int o = 0; o < out_; o += width_) {
+      const float* const tile =
+          static_cast<const float*>(panel(o / width_)) + static_cast<size_t>(first) * width_;
+      TransposeTile(tile, width_, count, std::min(width_, out_ - o),
+                    out + static_cast<size_t>(o) * width_);
+    }
+  });
 }
 
 void PackedMatrix::Row(int64_t index, float* row) const {

@@ -23,8 +23,9 @@ class PackedMatrix {
   PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                const RowReader& reader, ThreadPool* pool);
 
-  // W^T of this one, which is fp32: for x W, the gradient of an input.
-  [[nodiscard]] PackedMatrix Transposed(const KernelTable& kernels, ThreadPool* pool) const;
+  // Makes `to` the W^T of this one, which is fp32: for x W, the gradient of an input. Uses the
+  // memory that `to` has where it is enough.
+  void TransposeInto(PackedMatrix* to, ThreadPool* pool) const;
   // W[index, 0..in) of fp32, as it was read.
   void Row(int64_t index, float* row) const;
 
