@@ -1,7 +1,5 @@
 #include "common/rl/ppo_trainer.h"
 
-#include <ATen/Parallel.h>
-
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -54,14 +52,15 @@ absl::StatusOr<ValueHead> InitialValueHead(const PpoConfig& config, int64_t d_mo
                    nn::UniformWeights(config.seed, "v_head.summary.bias", 1, bound)[0]};
 }
 
-absl::StatusOr<nn::LoraWeights> StartingAdapter(const nn::T5Weights& weights, const PpoConfig& config,
+absl::StatusOr<nn::LoraWeights> StartingAdapter(const nn::TrainableT5& model,
+                                                const PpoConfig& config,
                                                 const std::optional<nn::LoraWeights>& start) {
   if (start) {
     if (start->modules.empty()) return absl::InvalidArgumentError("the starting adapter has no modules");
     return *start;
   }
   const nn::LoraConfig peft_default{.r = 8, .lora_alpha = 8, .target_modules = {"q", "v"}};
-  return nn::FreshLora(weights, config.lora.value_or(peft_default), config.seed);
+  return nn::FreshLora(model.modules(), config.lora.value_or(peft_default), config.seed);
 }
 
 }  // namespace
@@ -77,23 +76,20 @@ absl::StatusOr<std::unique_ptr<PpoTrainer>> PpoTrainer::Create(
     const std::optional<nn::LoraWeights>& start, const PpoTrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<PpoTrainer>> {
-    if (options.threads > 0) at::set_num_threads(options.threads);
-    MELLOW_ASSIGN_OR_RETURN(
-        nn::T5Weights loaded,
-        nn::LoadT5Weights(model_folder, nn::TorchDevice(options.device), at::kFloat));
-    const auto weights = std::make_shared<const nn::T5Weights>(std::move(loaded));
-    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter, StartingAdapter(*weights, config, start));
+    MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
+                            nn::TrainableT5::Load(model_folder, options.device, options.threads));
+    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter, StartingAdapter(*model, config, start));
     nn::NameBaseModel(model_folder, &adapter.config);
-    MELLOW_ASSIGN_OR_RETURN(nn::TorchLora policy,
-                            nn::TorchLora::Create(*weights, adapter, /*trainable=*/true));
-    nn::TorchLora reference(*weights);
+    MELLOW_ASSIGN_OR_RETURN(nn::TorchLora policy, model->Adapt(adapter, /*trainable=*/true));
+    nn::TorchLora reference(model->modules());
     if (config.reference == Reference::kStart) {
-      MELLOW_ASSIGN_OR_RETURN(reference,
-                              nn::TorchLora::Create(*weights, adapter, /*trainable=*/false));
+      MELLOW_ASSIGN_OR_RETURN(reference, model->Adapt(adapter, /*trainable=*/false));
     }
-    MELLOW_ASSIGN_OR_RETURN(const ValueHead head, InitialValueHead(config, weights->config.d_model));
-    return std::unique_ptr<PpoTrainer>(new PpoTrainer(std::make_unique<Impl>(
-        std::make_unique<TrainerCore>(config, weights, std::move(policy), std::move(reference), head))));
+    MELLOW_ASSIGN_OR_RETURN(const ValueHead head,
+                            InitialValueHead(config, model->config().d_model));
+    return std::unique_ptr<PpoTrainer>(
+        new PpoTrainer(std::make_unique<Impl>(std::make_unique<TrainerCore>(
+            config, std::move(model), std::move(policy), std::move(reference), head))));
   });
 }
 
@@ -101,10 +97,10 @@ PpoTrainer::PpoTrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PpoTrainer::~PpoTrainer() = default;
 
 const PpoConfig& PpoTrainer::config() const { return impl_->core->config(); }
-const nn::T5Config& PpoTrainer::model_config() const { return impl_->core->weights().config; }
+const nn::T5Config& PpoTrainer::model_config() const { return impl_->core->model().config(); }
 int64_t PpoTrainer::step() const { return impl_->core->step(); }
 double PpoTrainer::kl_coef() const { return impl_->core->kl_coef(); }
-int64_t PpoTrainer::base_parameters() const { return impl_->core->weights().parameter_count; }
+int64_t PpoTrainer::base_parameters() const { return impl_->core->model().parameter_count(); }
 
 absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts) {
   if (static_cast<int64_t>(rollouts.size()) != config().batch_size) {

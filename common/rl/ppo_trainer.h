@@ -46,7 +46,7 @@ struct StepResult {
 
 struct PpoTrainerOptions {
   nn::Device device;
-  int threads = 0;  // of libtorch's pool, once per process; 0: leave it as it is
+  int threads = 0;  // 0: all cores (on CUDA: libtorch's pool is left as it is)
 };
 
 struct ScoreRow {
@@ -58,11 +58,12 @@ struct ScoreRow {
 // optimizer state.
 //
 // The base weights are frozen; LoRA dropout is inactive in every pass, as in TRL, which computes
-// log-probs in eval mode. Deterministic: the same configuration, rollouts, thread count and machine
-// type give the same bits; the random numbers (fresh weights, mini-batch order) come from
-// config.seed alone. Not thread-safe. A Step refused with InvalidArgument leaves the trainer as it
-// was; after any other error (out of memory can come at any point of it) weights and moments may
-// have moved: go back with RestoreState, or drop the trainer.
+// log-probs in eval mode. Deterministic: the same configuration and rollouts give the same bits, on
+// the CPU for any thread count and instruction set, on CUDA for one machine type; the random
+// numbers (fresh weights, mini-batch order) come from config.seed alone. Not thread-safe. A Step
+// refused with InvalidArgument leaves the trainer as it was; after any other error (out of memory
+// can come at any point of it) weights and moments may have moved: go back with RestoreState, or
+// drop the trainer.
 class PpoTrainer {
  public:
   // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one after config.lora (PEFT's

@@ -10,6 +10,7 @@
 #include "common/nn/torch/tensors.h"
 #include "common/rl/masked.h"
 #include "common/rl/rewards.h"
+#include "common/rl/value_math.h"
 
 namespace mellow::rl {
 namespace {
@@ -89,14 +90,14 @@ Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, 
 
 }  // namespace
 
-TrainerCore::TrainerCore(const PpoConfig& config, std::shared_ptr<const nn::T5Weights> weights,
+TrainerCore::TrainerCore(const PpoConfig& config, std::unique_ptr<nn::TrainableT5> model,
                          nn::TorchLora policy, nn::TorchLora reference, const ValueHead& head)
     : config_(config),
-      model_(std::move(weights)),
+      model_(std::move(model)),
       policy_(std::move(policy)),
       reference_(std::move(reference)),
-      value_weight_(nn::FloatTensor(head.weight, model_.weights().device())),
-      value_bias_(nn::FloatTensor({head.bias}, model_.weights().device())),
+      value_weight_(nn::FloatTensor(head.weight, model_->device())),
+      value_bias_(nn::FloatTensor({head.bias}, model_->device())),
       adam_(NamedParameters(policy_, value_weight_, value_bias_), {}),
       kl_(config),
       random_(config.seed) {}
@@ -125,12 +126,7 @@ nn::TeacherForced TrainerCore::Pack(absl::Span<const Rollout> rollouts,
     const Rollout& r = rollouts[static_cast<size_t>(row)];
     ids.push_back({r.query_ids, r.response_ids});
   }
-  return nn::PackPairs(ids, weights().config.decoder_start_token_id, weights().device());
-}
-
-at::Tensor TrainerCore::Values(const at::Tensor& hidden) const {
-  const at::NoGradGuard no_grad;
-  return at::mv(hidden.detach(), value_weight_).add_(value_bias_);
+  return nn::PackPairs(ids, model_->config().decoder_start_token_id, model_->device());
 }
 
 std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> rows,
@@ -148,9 +144,9 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
     if (pending.empty() || (!last && static_cast<int>(pending.size()) < config_.mini_batch_size))
       continue;
     const nn::TeacherForced packed =
-        nn::PackPairs(ids, weights().config.decoder_start_token_id, weights().device());
-    const at::Tensor hidden = nn::TeacherForcedStates(&model_, packed, lora);
-    const at::Tensor logprobs = nn::ScoreTargets(weights(), hidden, packed.labels, {}).logprobs;
+        nn::PackPairs(ids, model_->config().decoder_start_token_id, model_->device());
+    const at::Tensor hidden = model_->Hidden(packed, lora);
+    const at::Tensor logprobs = model_->ScoreTargets(hidden, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), pending, &out);
     pending.clear();
     ids.clear();
@@ -177,28 +173,33 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
     at::Tensor hidden;
     {
       const ScopedSeconds timer(&seconds->forward);
-      const at::AutoGradMode grad(keep);
-      hidden = nn::TeacherForcedStates(&model_, packed, policy_);
-      Scatter(ToRows(Values(hidden), packed.target.lengths), plan[m], &e.old_values);
+      if (keep) {
+        kept->pass = model_->Forward(packed, policy_, nullptr);
+        hidden = kept->pass->hidden();
+      } else {
+        hidden = model_->Hidden(packed, policy_);
+      }
+      const at::Tensor values = Values(hidden, value_weight_, value_bias_);
+      Scatter(ToRows(values, packed.target.lengths), plan[m], &e.old_values);
       bool need_head = keep;
       for (const int row : plan[m]) {
         const Rollout& r = rollouts[static_cast<size_t>(row)];
         need_head = need_head || r.behaviour_logprobs.empty() || r.stale;
       }
       if (need_head) {
-        nn::HeadOutput head = nn::ScoreTargets(weights(), hidden, packed.labels,
-                                               {.entropies = keep, .jacobian = keep});
+        nn::HeadOutput head =
+            model_->ScoreTargets(hidden, packed.labels, {.entropies = keep, .jacobian = keep});
         Scatter(ToRows(head.logprobs, packed.target.lengths), plan[m], &e.old_logprobs);
-        if (keep) *kept = {hidden, std::move(head)};
+        if (keep) kept->head = std::move(head);
       }
     }
     const ScopedSeconds timer(&seconds->reference);
     const at::NoGradGuard no_grad;
-    const at::Tensor reference = nn::TeacherForcedStates(&model_, packed, reference_);
-    const at::Tensor logprobs = nn::ScoreTargets(weights(), reference, packed.labels, {}).logprobs;
+    const at::Tensor reference = model_->Hidden(packed, reference_);
+    const at::Tensor logprobs = model_->ScoreTargets(reference, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), plan[m], &e.reference_logprobs);
     if (config_.kl_penalty == KlPenalty::kFull) {
-      const at::Tensor kl = nn::VocabularyKl(weights(), hidden, reference);
+      const at::Tensor kl = model_->VocabularyKl(hidden, reference);
       Scatter(ToRows(kl, packed.target.lengths), plan[m], &e.full_kl);
     }
   }
@@ -214,18 +215,18 @@ bool TrainerCore::Accumulate(absl::Span<const Rollout> rollouts, const Experienc
                              const Advantages& advantages, const MiniBatch& rows, double scale,
                              KeptForward kept, LossStats* stats) {
   const nn::TeacherForced packed = Pack(rollouts, rows);
-  if (!kept.hidden.defined()) {
-    const at::AutoGradMode grad(true);
-    kept.hidden = nn::TeacherForcedStates(&model_, packed, policy_);
-    kept.head = nn::ScoreTargets(weights(), kept.hidden, packed.labels,
-                                 {.entropies = true, .jacobian = true});
+  if (kept.pass == nullptr) {
+    kept.pass = model_->Forward(packed, policy_, nullptr);
+    kept.head = model_->ScoreTargets(kept.pass->hidden(), packed.labels,
+                                     {.entropies = true, .jacobian = true});
   }
+  const at::Tensor& hidden = kept.pass->hidden();
   const std::vector<int64_t>& lengths = packed.target.lengths;
   const MaskRows mask = Select(experience.mask, rows);
   const Rows old_logprobs = Select(experience.old_logprobs, rows);
   const Rows new_logprobs = ToRows(kept.head.logprobs, lengths);
   const Rows old_values = Select(advantages.values, rows);
-  const Rows new_values = ToRows(Values(kept.hidden), lengths);
+  const Rows new_values = ToRows(Values(hidden, value_weight_, value_bias_), lengths);
   const Rows chosen_advantages = Select(advantages.advantages, rows);
   const Rows returns = Select(advantages.returns, rows);
   const Rows entropies = ToRows(kept.head.entropies, lengths);
@@ -250,18 +251,16 @@ bool TrainerCore::Accumulate(absl::Span<const Rollout> rollouts, const Experienc
     return false;
   }
   const at::NoGradGuard no_grad;
-  const at::Tensor d_logprobs = FromRows(losses.d_logprobs, weights().device()).mul_(scale);
-  const at::Tensor d_values = FromRows(losses.d_values, weights().device()).mul_(scale);
-  const at::Tensor hidden = kept.hidden.detach();
+  const at::Tensor d_logprobs = FromRows(losses.d_logprobs, model_->device()).mul_(scale);
+  const at::Tensor d_values = FromRows(losses.d_values, model_->device()).mul_(scale);
   const auto add = [](const at::Tensor& parameter, const at::Tensor& gradient) {
     at::Tensor& sum = parameter.mutable_grad();
     sum = sum.defined() ? sum + gradient : gradient;
   };
-  add(value_weight_, at::mv(hidden.t(), d_values));
-  add(value_bias_, d_values.sum().view({1}));
-  const at::Tensor d_hidden =
-      kept.head.jacobian.mul_(d_logprobs.unsqueeze(1)).addr_(d_values, value_weight_);
-  kept.hidden.backward(d_hidden);
+  add(value_weight_, ValueWeightGradient(hidden, d_values));
+  add(value_bias_, ValueBiasGradient(d_values));
+  kept.pass->Backward(
+      HiddenGradient(std::move(kept.head.jacobian), d_logprobs, d_values, value_weight_));
   return true;
 }
 
@@ -320,6 +319,7 @@ TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts,
     if (config_.early_stopping && updates.losses.back().policy_kl > 1.5 * config_.target_kl) break;
   }
   adam_.ZeroGradients();
+  model_->ReleaseMemory();
   return updates;
 }
 
@@ -331,7 +331,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts)
   MELLOW_ASSIGN_OR_RETURN(std::vector<float> scores,
                           ProcessScores(ScoresOf(rollouts), config_, &moments));
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    if (!weights().config.IsEnd(rollouts[i].response_ids.back()))
+    if (!model_->config().IsEnd(rollouts[i].response_ids.back()))
       scores[i] -= static_cast<float>(config_.missing_eos_penalty);
   }
 

@@ -15,10 +15,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/nn/torch/adamw.h"
-#include "common/nn/torch/lm_head.h"
 #include "common/nn/torch/teacher_forcing.h"
 #include "common/nn/torch/torch_lora.h"
-#include "common/nn/torch/torch_t5.h"
+#include "common/nn/torch/trainable_t5.h"
 #include "common/rl/advantages.h"
 #include "common/rl/kl_controller.h"
 #include "common/rl/losses.h"
@@ -44,14 +43,14 @@ struct Experience {
 // A training forward whose weights have not moved since: computed with the experience, used by the
 // first update.
 struct KeptForward {
-  at::Tensor hidden;  // with its graph
+  std::unique_ptr<nn::TrainableT5::Pass> pass;
   nn::HeadOutput head;
 };
 
 class TrainerCore {
  public:
-  TrainerCore(const PpoConfig& config, std::shared_ptr<const nn::T5Weights> weights,
-              nn::TorchLora policy, nn::TorchLora reference, const ValueHead& head);
+  TrainerCore(const PpoConfig& config, std::unique_ptr<nn::TrainableT5> model, nn::TorchLora policy,
+              nn::TorchLora reference, const ValueHead& head);
 
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
   [[nodiscard]] std::vector<std::vector<float>> Score(absl::Span<const ScoreRow> rows,
@@ -64,7 +63,7 @@ class TrainerCore {
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);
 
   [[nodiscard]] const PpoConfig& config() const { return config_; }
-  [[nodiscard]] const nn::T5Weights& weights() const { return model_.weights(); }
+  [[nodiscard]] const nn::TrainableT5& model() const { return *model_; }
   [[nodiscard]] const nn::TorchLora& policy() const { return policy_; }
   [[nodiscard]] const nn::TorchLora& reference() const { return reference_; }
   [[nodiscard]] int64_t step() const { return step_; }
@@ -89,7 +88,6 @@ class TrainerCore {
   [[nodiscard]] std::vector<MiniBatch> DrawMiniBatches(NumpyRandom* random) const;
   [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Rollout> rollouts,
                                        const MiniBatch& rows) const;
-  [[nodiscard]] at::Tensor Values(const at::Tensor& hidden) const;
 
   [[nodiscard]] Experience Collect(absl::Span<const Rollout> rollouts,
                                    const std::vector<MiniBatch>& plan, KeptForward* kept,
@@ -104,7 +102,7 @@ class TrainerCore {
   void OptimizerStep(Updates* updates);
 
   const PpoConfig config_;
-  nn::TorchT5 model_;
+  const std::unique_ptr<nn::TrainableT5> model_;
   nn::TorchLora policy_;
   nn::TorchLora reference_;
   at::Tensor value_weight_;  // [d_model], gradient by hand

@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/nn/torch/dropout.h"
-#include "common/nn/torch/lm_head.h"
+#include "common/nn/torch/tensors.h"
 #include "common/sft/linear_schedule.h"
 
 namespace mellow::sft {
@@ -37,12 +36,19 @@ int64_t SourceTokens(absl::Span<const Pair> pairs) {
   return tokens;
 }
 
+// In one order, whatever the instruction set.
+double Sum(const at::Tensor& x) {
+  double sum = 0;
+  for (const float v : nn::ToVector(x)) sum += v;
+  return sum;
+}
+
 }  // namespace
 
-SftCore::SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights,
+SftCore::SftCore(const SftConfig& config, std::unique_ptr<nn::TrainableT5> model,
                  nn::TorchLora lora)
     : config_(config),
-      model_(std::move(weights)),
+      model_(std::move(model)),
       lora_(std::move(lora)),
       adam_(NamedParameters(lora_), {.beta1 = config.adam_beta1,
                                      .beta2 = config.adam_beta2,
@@ -52,7 +58,7 @@ SftCore::SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> w
 nn::TeacherForced SftCore::Pack(absl::Span<const Pair> pairs) const {
   std::vector<nn::PairView> views;
   for (const Pair& pair : pairs) views.push_back({pair.source_ids, pair.target_ids});
-  return nn::PackPairs(views, weights().config.decoder_start_token_id, weights().device());
+  return nn::PackPairs(views, model_->config().decoder_start_token_id, model_->device());
 }
 
 double SftCore::ComputeGradients(absl::Span<const Pair> pairs,
@@ -64,23 +70,19 @@ double SftCore::ComputeGradients(absl::Span<const Pair> pairs,
   for (size_t begin = 0; begin < pairs.size(); begin += batch_size) {
     if (begin > 0 && between) between();
     const nn::TeacherForced packed = Pack(pairs.subspan(begin, batch_size));
-    nn::Dropout dropout(
-        {.model_rate = config_.model_dropout.value_or(weights().config.dropout_rate),
-         .lora_rate = lora_.config().lora_dropout,
-         .seed = config_.seed,
-         .step = static_cast<uint32_t>(step()),
-         .first_row = static_cast<uint32_t>(begin)});
-    at::Tensor hidden;
-    {
-      const at::AutoGradMode grad(true);
-      hidden = nn::TeacherForcedStates(&model_, packed, lora_, &dropout);
-    }
+    const nn::DropoutOptions dropout = {
+        .model_rate = config_.model_dropout.value_or(model_->config().dropout_rate),
+        .lora_rate = lora_.config().lora_dropout,
+        .seed = config_.seed,
+        .step = static_cast<uint32_t>(step()),
+        .first_row = static_cast<uint32_t>(begin)};
+    const std::unique_ptr<nn::TrainableT5::Pass> pass = model_->Forward(packed, lora_, &dropout);
     const nn::HeadOutput head =
-        nn::ScoreTargets(weights(), hidden, packed.labels,
-                         {.jacobian = true, .label_smoothing = config_.label_smoothing});
+        model_->ScoreTargets(pass->hidden(), packed.labels,
+                             {.jacobian = true, .label_smoothing = config_.label_smoothing});
     const at::NoGradGuard no_grad;
-    sum -= head.logprobs.sum(at::kDouble).item<double>();
-    hidden.backward(head.jacobian * (-1 / tokens));
+    sum -= Sum(head.logprobs);
+    pass->Backward(head.jacobian * (-1 / tokens));
   }
   return sum / tokens;
 }
@@ -120,10 +122,8 @@ double SftCore::Evaluate(absl::Span<const Pair> pairs, const std::function<void(
   for (size_t begin = 0; begin < pairs.size(); begin += batch_size) {
     if (begin > 0 && between) between();
     const nn::TeacherForced packed = Pack(pairs.subspan(begin, batch_size));
-    const at::Tensor hidden = nn::TeacherForcedStates(&model_, packed, lora_);
-    sum -= nn::ScoreTargets(weights(), hidden, packed.labels, {})
-               .logprobs.sum(at::kDouble)
-               .item<double>();
+    const at::Tensor hidden = model_->Hidden(packed, lora_);
+    sum -= Sum(model_->ScoreTargets(hidden, packed.labels, {}).logprobs);
   }
   return sum / static_cast<double>(TargetTokens(pairs));
 }

@@ -15,7 +15,7 @@
 #include "common/nn/torch/adamw.h"
 #include "common/nn/torch/teacher_forcing.h"
 #include "common/nn/torch/torch_lora.h"
-#include "common/nn/torch/torch_t5.h"
+#include "common/nn/torch/trainable_t5.h"
 #include "common/sft/sft_config.h"
 #include "common/sft/sft_trainer.h"
 
@@ -23,8 +23,7 @@ namespace mellow::sft {
 
 class SftCore {
  public:
-  SftCore(const SftConfig& config, std::shared_ptr<const nn::T5Weights> weights,
-          nn::TorchLora lora);
+  SftCore(const SftConfig& config, std::unique_ptr<nn::TrainableT5> model, nn::TorchLora lora);
 
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs,
                                                 const std::function<void()>& between = {});
@@ -39,7 +38,7 @@ class SftCore {
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);
 
   [[nodiscard]] const SftConfig& config() const { return config_; }
-  [[nodiscard]] const nn::T5Weights& weights() const { return model_.weights(); }
+  [[nodiscard]] const nn::TrainableT5& model() const { return *model_; }
   [[nodiscard]] const nn::TorchLora& lora() const { return lora_; }
   [[nodiscard]] int64_t step() const { return adam_.steps(); }
 
@@ -47,7 +46,7 @@ class SftCore {
   [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Pair> pairs) const;
 
   const SftConfig config_;
-  nn::TorchT5 model_;
+  const std::unique_ptr<nn::TrainableT5> model_;
   nn::TorchLora lora_;
   nn::AdamW adam_;  // its step count is the run's
 };

@@ -1,7 +1,5 @@
 #include "common/sft/sft_trainer.h"
 
-#include <ATen/Parallel.h>
-
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -47,24 +45,20 @@ absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(
     const std::optional<nn::LoraWeights>& start, const SftTrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<SftTrainer>> {
-    if (options.threads > 0) at::set_num_threads(options.threads);
-    MELLOW_ASSIGN_OR_RETURN(
-        nn::T5Weights loaded,
-        nn::LoadT5Weights(model_folder, nn::TorchDevice(options.device), at::kFloat));
-    const auto weights = std::make_shared<const nn::T5Weights>(std::move(loaded));
+    MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
+                            nn::TrainableT5::Load(model_folder, options.device, options.threads));
     nn::LoraWeights adapter;
     if (start) {
       if (start->modules.empty())
         return absl::InvalidArgumentError("the starting adapter has no modules");
       adapter = *start;
     } else {
-      MELLOW_ASSIGN_OR_RETURN(adapter, nn::FreshLora(*weights, config.lora, config.seed));
+      MELLOW_ASSIGN_OR_RETURN(adapter, nn::FreshLora(model->modules(), config.lora, config.seed));
     }
     nn::NameBaseModel(model_folder, &adapter.config);
-    MELLOW_ASSIGN_OR_RETURN(nn::TorchLora lora,
-                            nn::TorchLora::Create(*weights, adapter, /*trainable=*/true));
-    return std::unique_ptr<SftTrainer>(new SftTrainer(
-        std::make_unique<Impl>(std::make_unique<SftCore>(config, weights, std::move(lora)))));
+    MELLOW_ASSIGN_OR_RETURN(nn::TorchLora lora, model->Adapt(adapter, /*trainable=*/true));
+    return std::unique_ptr<SftTrainer>(new SftTrainer(std::make_unique<Impl>(
+        std::make_unique<SftCore>(config, std::move(model), std::move(lora)))));
   });
 }
 
@@ -72,7 +66,7 @@ SftTrainer::SftTrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SftTrainer::~SftTrainer() = default;
 
 const SftConfig& SftTrainer::config() const { return impl_->core->config(); }
-const nn::T5Config& SftTrainer::model_config() const { return impl_->core->weights().config; }
+const nn::T5Config& SftTrainer::model_config() const { return impl_->core->model().config(); }
 int64_t SftTrainer::step() const { return impl_->core->step(); }
 
 int64_t SftTrainer::trainable_parameters() const {
@@ -82,7 +76,7 @@ int64_t SftTrainer::trainable_parameters() const {
   return count;
 }
 int64_t SftTrainer::total_parameters() const {
-  return impl_->core->weights().parameter_count + trainable_parameters();
+  return impl_->core->model().parameter_count() + trainable_parameters();
 }
 
 absl::StatusOr<StepResult> SftTrainer::Step(absl::Span<const Pair> pairs,

@@ -33,7 +33,7 @@ struct StepResult {
 
 struct SftTrainerOptions {
   nn::Device device;
-  int threads = 0;  // of libtorch's pool, once per process; 0: leave it as it is
+  int threads = 0;  // 0: all cores (on CUDA: libtorch's pool is left as it is)
 };
 
 // Teacher-forced training of LoRA weights on a frozen T5 in fp32: one object is one run's optimizer
@@ -45,9 +45,9 @@ struct SftTrainerOptions {
 // torch.optim.AdamW (common/nn/torch/adamw.h); gradients are clipped as
 // torch.nn.utils.clip_grad_norm_ does; learning rate: get_linear_schedule_with_warmup
 // (linear_schedule.h); dropout where transformers and PEFT have it (common/nn/torch/dropout.h).
-// Deterministic: the same configuration, pairs, thread count and machine type give the same bits,
-// also after SaveState and RestoreState. Not thread-safe. A Step that fails leaves the weights as
-// they were.
+// Deterministic: the same configuration and pairs give the same bits, on the CPU for any thread
+// count and instruction set, also after SaveState and RestoreState. Not thread-safe. A Step that
+// fails leaves the weights as they were.
 class SftTrainer {
  public:
   // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to go on from; absent: a fresh

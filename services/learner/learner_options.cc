@@ -33,7 +33,7 @@ void AddLearnerFlags(CLI::App* app, LearnerOptions* options) {
                   "Where runs keep their checkpoints and adapters")
       ->required();
   app->add_option("--device", options->device, "auto, cpu or cuda:N");
-  app->add_option("--threads", options->threads, "Threads of libtorch (0: all cores)");
+  app->add_option("--threads", options->threads, "Threads that compute (0: all cores)");
   app->add_option("--keep-checkpoints", options->keep_checkpoints,
                   "Newest checkpoints kept of a run");
 }

@@ -2,16 +2,18 @@
 """A whole model gives the same bits with every set of kernels that this CPU runs (MELLOW_ISA)."""
 import json
 import os
+import pathlib
 import random
 import subprocess
+import tempfile
 import unittest
 
 import harness
 
 
-def probe(isa, command, model, lines):
+def probe(isa, command, model, lines, *options):
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    result = subprocess.run([harness.MELLOW, "probe", command, harness.MODELS / model], input=text, capture_output=True, text=True, timeout=300,
+    result = subprocess.run([harness.MELLOW, "probe", command, harness.MODELS / model, *map(str, options)], input=text, capture_output=True, text=True, timeout=300,
                             env={**os.environ, "MELLOW_ISA": isa})
     if result.returncode != 0:
         raise AssertionError(f"{isa}: {result.stderr}")
@@ -29,6 +31,25 @@ class InstructionSets(unittest.TestCase):
         for isa in ("avx2", "avx512"):
             self.assertEqual(probe(isa, "generate", "mini-summarizer", prompts), generic[0], isa)
             self.assertEqual(probe(isa, "reward", "mini-toxicity", texts), generic[1], isa)
+
+    def test_training_is_the_same_to_the_bit_with_any_kernels_and_threads(self):
+        draw = random.Random(8)
+        ids = lambda most: [draw.randrange(5, 300) for _ in range(draw.randrange(1, most))] + [1]
+        steps = [{"queries": [ids(120) for _ in range(4)], "responses": [ids(70) for _ in range(4)],
+                  "scores": [draw.uniform(-1, 1) for _ in range(4)]} for _ in range(2)]
+        with tempfile.TemporaryDirectory() as folder:
+            config = pathlib.Path(folder, "ppo.json")
+            config.write_text(json.dumps({"batch_size": 4, "mini_batch_size": 2, "ppo_epochs": 2, "learning_rate": 1e-3, "seed": 3,
+                                          "lora": {"r": 4, "lora_alpha": 8, "target_modules": ["q", "v", "wo"]}}))
+
+            def train(isa, threads):
+                out = pathlib.Path(folder, f"{isa}-{threads}")
+                probe(isa, "ppo", "mini-summarizer", steps, "--config", config, "--out", out, "--threads", threads)
+                return [(out / name).read_bytes() for name in ("adapter_model.safetensors", "value_head.safetensors")]
+
+            generic = train("generic", 1)
+            for isa, threads in (("generic", 2), ("avx2", 1), ("avx2", 3), ("avx512", 2)):
+                self.assertEqual(train(isa, threads), generic, f"{isa}, {threads} threads")
 
 
 if __name__ == "__main__":

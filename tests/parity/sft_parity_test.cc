@@ -2,8 +2,6 @@
 // models: loss, gradients, gradient norms and learning rates of each step, and the weights after
 // the last one. make_sft_golden.py made tests/parity/golden/sft.
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -51,20 +49,17 @@ SftConfig ReadConfig(const Json& json) {
 class SftParityTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    at::set_num_threads(1);
     std::ifstream file(kGolden + "sft/" + GetParam() + ".json");
     case_ = Json::parse(file);
     SftConfig config = ReadConfig(case_["config"]);
-    auto weights = nn::LoadT5Weights(kGolden + "ppo/" + case_["model"].get<std::string>(), at::kCPU,
-                                     at::kFloat);
-    ASSERT_TRUE(weights.ok()) << weights.status();
-    const auto shared = std::make_shared<const nn::T5Weights>(*std::move(weights));
+    auto model = nn::TrainableT5::Load(kGolden + "ppo/" + case_["model"].get<std::string>(), {}, 2);
+    ASSERT_TRUE(model.ok()) << model.status();
     auto start = adapters::ReadPeftFolder(kGolden + "ppo/" + case_["adapter"].get<std::string>());
     ASSERT_TRUE(start.ok()) << start.status();
     start->config.lora_dropout = case_["config"].value("lora_dropout", 0.0);
-    auto lora = nn::TorchLora::Create(*shared, *start, /*trainable=*/true);
+    auto lora = (*model)->Adapt(*start, /*trainable=*/true);
     ASSERT_TRUE(lora.ok()) << lora.status();
-    core_ = std::make_unique<SftCore>(config, shared, *std::move(lora));
+    core_ = std::make_unique<SftCore>(config, *std::move(model), *std::move(lora));
   }
 
   Json case_;

@@ -24,14 +24,21 @@ KvLayout::KvLayout(const KernelTable& kernels, int head_dim)
   value_panel_bytes_ = ptrdiff_t{kPositions} * width_ * static_cast<ptrdiff_t>(sizeof(float));
 }
 
-void KvLayout::Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const {
+void KvLayout::WriteKeys(ConstRows k, int first, int count, float* head_chunk) const {
   const auto width = static_cast<size_t>(width_);
   for (int i = 0; i < count; ++i) {
     const int position = first + i;
     const float* key = k.data + i * k.stride;
     float* panel = head_chunk + position / width_ * width * head_dim_ + position % width_;
     for (int d = 0; d < head_dim_; ++d) panel[d * width] = key[d];
+  }
+}
 
+void KvLayout::Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const {
+  WriteKeys(k, first, count, head_chunk);
+  const auto width = static_cast<size_t>(width_);
+  for (int i = 0; i < count; ++i) {
+    const int position = first + i;
     const float* value = v.data + i * v.stride;
     for (int d = 0; d < head_dim_; d += width_) {
       float* line =
@@ -147,6 +154,7 @@ void Attend(const KernelTable& kernels, const KvLayout& layout, const float* con
         kernels.add(args.bias - (before + query), seen, row);
       }
       kernels.softmax(row, seen);
+      if (args.drop) args.drop(query, row, seen);
       std::fill(row + seen, row + keys, 0.0f);
     }
 
@@ -189,6 +197,115 @@ void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k,
     chunks[c] = chunk;
   }
   Attend(kernels, layout, chunks.data(), args);
+}
+
+// With P = softmax(s q k^T + bias), D the factors of dropout and out = (P D) v:
+//   dv = (P D)^T d_out;  dP = D (d_out v^T);  dS = P (dP - rowsum(P dP));
+//   dq = s dS k;  dk = s dS^T q.
+void AttendBackward(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v,
+                    const AttentionArgs& args, const AttentionGradients& gradients) {
+  static thread_local FloatBuffer panels_buffer, scores_buffer;
+  const int head_dim = layout.head_dim();
+  const int chunks = Chunks(args.keys);
+  const size_t chunk_floats = layout.key_floats();
+  float* const panels = panels_buffer.Reserve(2 * chunks * chunk_floats);
+  float* const value_panels = panels + chunks * chunk_floats;
+  for (int c = 0; c < chunks; ++c) {
+    const ptrdiff_t first = ptrdiff_t{c} * kPositions;
+    const int count = std::min(kPositions, args.keys - static_cast<int>(first));
+    layout.WriteKeys({k.data + first * k.stride, k.stride}, 0, count, panels + c * chunk_floats);
+    layout.WriteKeys({v.data + first * v.stride, v.stride}, 0, count,
+                     value_panels + c * chunk_floats);
+  }
+  for (int key = 0; key < args.keys; ++key) {
+    std::fill_n(gradients.dk.data + key * gradients.dk.stride, head_dim, 0.0f);
+    std::fill_n(gradients.dv.data + key * gradients.dv.stride, head_dim, 0.0f);
+  }
+  // Part of the meaning of a result: dk and dv are sums over blocks of this many queries.
+  constexpr int kBlock = kMaxGemmRows;
+  const int stride = chunks * kPositions;
+  const size_t block_floats = size_t{kBlock} * stride;
+  float* const p = scores_buffer.Reserve(3 * block_floats);
+  float* const ds = p + block_floats;
+  float* const dropped = ds + block_floats;
+  const int before = args.causal ? args.keys - args.queries : 0;  // position of the first query
+  for (int start = 0; start < args.queries; start += kBlock) {
+    const int rows = std::min(kBlock, args.queries - start);
+    const int keys = args.causal ? before + start + rows : args.keys;  // seen by any of these
+    const float* const q = args.q.data + start * args.q.stride;
+    const float* const d_out = gradients.d_out.data + start * gradients.d_out.stride;
+
+    GemmArgs gemm;
+    gemm.rows = rows;
+    gemm.workspace = GemmWorkspace();
+    gemm.k = head_dim;
+    gemm.panel_bytes = layout.key_panel_bytes();
+    gemm.ldc = stride;
+    for (int c = 0; c < Chunks(keys); ++c) {
+      gemm.cols = std::min(kPositions, keys - c * kPositions);
+      gemm.a = q;
+      gemm.lda = args.q.stride;
+      gemm.panels = panels + c * chunk_floats;
+      gemm.c = p + c * kPositions;
+      kernels.gemm(gemm);
+      gemm.a = d_out;
+      gemm.lda = gradients.d_out.stride;
+      gemm.panels = value_panels + c * chunk_floats;
+      gemm.c = ds + c * kPositions;
+      kernels.gemm(gemm);
+    }
+    for (int i = 0; i < rows; ++i) {
+      const int query = start + i;
+      const int seen = args.causal ? before + query + 1 : args.keys;
+      float* const p_row = p + static_cast<size_t>(i) * stride;
+      float* const ds_row = ds + static_cast<size_t>(i) * stride;
+      if (args.scale != 1.0f) kernels.scale(args.scale, seen, p_row);
+      if (args.bias != nullptr) kernels.add(args.bias - (before + query), seen, p_row);
+      kernels.softmax(p_row, seen);
+      if (args.drop) {
+        float* const dropped_row = dropped + static_cast<size_t>(i) * stride;
+        std::copy(p_row, p_row + seen, dropped_row);
+        args.drop(query, dropped_row, seen);
+        std::fill(dropped_row + seen, dropped_row + keys, 0.0f);
+        args.drop(query, ds_row, seen);
+      }
+      kernels.softmax_backward(p_row, seen, ds_row);
+      if (args.scale != 1.0f) kernels.scale(args.scale, seen, ds_row);
+      std::fill(p_row + seen, p_row + keys, 0.0f);
+      std::fill(ds_row + seen, ds_row + keys, 0.0f);
+    }
+
+    GemmRowsArgs product;
+    product.workspace = GemmWorkspace();
+    product.cols = head_dim;
+    product.a = ds;
+    product.lda = stride;
+    product.rows = rows;
+    product.k = keys;
+    product.b = k.data;
+    product.ldb = k.stride;
+    product.c = gradients.dq.data + start * gradients.dq.stride;
+    product.ldc = gradients.dq.stride;
+    kernels.gemm_rows(product);
+
+    product.a_transposed = true;
+    product.accumulate = true;
+    product.k = rows;
+    constexpr int kKeys = kMaxGemmRows * kPackedK / kBlockK;  // of one product
+    for (int first = 0; first < keys; first += kKeys) {
+      product.rows = std::min(kKeys, keys - first);
+      const auto add = [&](const float* a, const float* b, ptrdiff_t ldb, Rows out) {
+        product.a = a + first;
+        product.b = b;
+        product.ldb = ldb;
+        product.c = out.data + first * out.stride;
+        product.ldc = out.stride;
+        kernels.gemm_rows(product);
+      };
+      add(args.drop ? dropped : p, d_out, gradients.d_out.stride, gradients.dv);
+      add(ds, q, args.q.stride, gradients.dk);
+    }
+  }
 }
 
 }  // namespace mellow::nn::kernels

@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_NN_KERNELS_ATTENTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -30,6 +31,7 @@ class KvLayout {
   // Writes `count` positions of one head from `first` (within the chunk) on: k and v point at its
   // first dimension.
   void Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const;
+  void WriteKeys(ConstRows k, int first, int count, float* head_chunk) const;
   // Copies the first `count` positions of one head's chunk.
   void Copy(const float* from, int count, float* to) const;
 
@@ -99,8 +101,11 @@ struct AttentionArgs {
   // T5's relative position bias of this head: the score of query i and key j gets bias[j - i -
   // (keys - queries if causal)].
   const float* bias = nullptr;
-  // With `bias`, not causal: where the queries and keys stand, instead of at 0, 1, 2, ...
+  // With `bias`, not causal: where the queries and keys stand, instead of at 0, 1, 2, ... Not for
+  // AttendBackward.
   const int32_t* positions = nullptr;
+  // When set, called for each query with its probabilities over the keys that it sees: dropout.
+  std::function<void(int query, float* probabilities, int keys)> drop;
   Rows out;  // of this head
 };
 
@@ -113,6 +118,15 @@ void Attend(const KernelTable& kernels, const KvLayout& layout, const KvCache& c
 // As Attend over keys and values that are used once: lays them out in this thread's scratch first.
 void AttendOnce(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v,
                 const AttentionArgs& args);
+
+// The gradients of AttendOnce's q, k and v from that of its output; probabilities are computed
+// again, a block of queries at a time. args.out is not used.
+struct AttentionGradients {
+  ConstRows d_out;  // of this head
+  Rows dq, dk, dv;  // written
+};
+void AttendBackward(const KernelTable& kernels, const KvLayout& layout, ConstRows k, ConstRows v,
+                    const AttentionArgs& args, const AttentionGradients& gradients);
 
 }  // namespace mellow::nn::kernels
 

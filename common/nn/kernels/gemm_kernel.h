@@ -291,6 +291,66 @@ void Gemm(const GemmArgs& args) {
   }
 }
 
+// --- a right side that is used once
+// ------------------------------------------------------------------------------------------------
+
+// packed[k][rows] of rows of a transposed matrix.
+inline void PackTransposedTile(const float* a, ptrdiff_t lda, int rows, int k, float* packed) {
+  for (int kk = 0; kk < k; ++kk) {
+    for (int r = 0; r < rows; ++r) packed[kk * rows + r] = a[kk * lda + r];
+  }
+}
+
+// block[k][kPanelWidth] of `cols` columns of b, zeros behind them.
+inline void CopyPanel(const float* b, ptrdiff_t ldb, int cols, int k, float* block) {
+  if (cols >= kPanelWidth) {
+    for (int kk = 0; kk < k; ++kk) {
+      Store(block + kk * kPanelWidth, Load(b + kk * ldb));
+      Store(block + kk * kPanelWidth + kLanes, Load(b + kk * ldb + kLanes));
+    }
+    return;
+  }
+  const int first = cols < kLanes ? cols : kLanes;
+  const int second = cols - first;
+  for (int kk = 0; kk < k; ++kk) {
+    const float* row = b + kk * ldb;
+    float* const line = block + kk * kPanelWidth;
+    Store(line, first == kLanes ? Load(row) : LoadTail(row, first));
+    Store(line + kLanes, second > 0 ? LoadTail(row + kLanes, second) : Zero());
+  }
+}
+
+void GemmRows(const GemmRowsArgs& args) {
+  const int tiles = (args.rows + kTileRows - 1) / kTileRows;
+  float* const packed = args.workspace;
+  float* const block = args.workspace + size_t{kMaxGemmRows} * kPackedK;
+  for (int k0 = 0; k0 < args.k; k0 += kBlockK) {
+    const int kc = args.k - k0 < kBlockK ? args.k - k0 : kBlockK;
+    for (int t = 0; t < tiles; ++t) {
+      const int start = TileStart(t, args.rows, tiles);
+      const int count = TileStart(t + 1, args.rows, tiles) - start;
+      float* const tile = packed + ptrdiff_t{start} * kc;
+      if (args.a_transposed) {
+        PackTransposedTile(args.a + k0 * args.lda + start, args.lda, count, kc, tile);
+      } else {
+        PackTile(args.a + start * args.lda + k0, args.lda, count, kc, tile);
+      }
+    }
+    for (int column = 0; column < args.cols; column += kPanelWidth) {
+      CopyPanel(args.b + k0 * args.ldb + column, args.ldb, args.cols - column, kc, block);
+      for (int t = 0; t < tiles; ++t) {
+        const int start = TileStart(t, args.rows, tiles);
+        const int count = TileStart(t + 1, args.rows, tiles) - start;
+        const TileOutput out{
+            args.c + start * args.ldc + column, args.ldc, args.cols - column, nullptr, nullptr,
+            args.accumulate || k0 > 0};
+        RunWideTile(count, {packed + ptrdiff_t{start} * kc, 1, count}, /*packed=*/true, block, kc,
+                    reinterpret_cast<const char*>(block), 0, out);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mellow::nn::kernels
 

@@ -52,6 +52,23 @@ struct GemmArgs {
       nullptr;  // kGemmWorkspace floats, 64-byte aligned; may be null while rows <= tile_rows
 };
 
+// c[rows, cols] (+)= a b with b [k, cols] as it lies in memory: for products whose right side is
+// used once. `a_transposed`: a is [k, rows]. Sums go as in Gemm.
+struct GemmRowsArgs {
+  const float* a = nullptr;
+  ptrdiff_t lda = 0;
+  bool a_transposed = false;
+  int rows = 0;  // at most kMaxGemmRows * kPackedK / kBlockK
+  int k = 0;
+  const float* b = nullptr;
+  ptrdiff_t ldb = 0;
+  int cols = 0;
+  bool accumulate = false;
+  float* c = nullptr;
+  ptrdiff_t ldc = 0;
+  float* workspace = nullptr;  // as GemmArgs, never null
+};
+
 struct KernelTable {
   Isa isa;
   const char* name;
@@ -59,6 +76,7 @@ struct KernelTable {
   int tile_rows;    // rows of the largest register tile
 
   void (*gemm)(const GemmArgs& args);
+  void (*gemm_rows)(const GemmRowsArgs& args);
   // y = x / sqrt(mean(x^2) + eps) * weight (T5's layer norm).
   void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* y);
   // y = (x - mean) / sqrt(var + eps) * weight + bias.
@@ -75,8 +93,24 @@ struct KernelTable {
                          float* y);
   // y += x
   void (*add)(const float* x, int n, float* y);
+  // y *= x
+  void (*multiply)(const float* x, int n, float* y);
   // y *= factor
   void (*scale)(float factor, int n, float* y);
+
+  // Backward passes. dx += the gradient of rms_norm's x, given that of y.
+  void (*rms_norm_backward)(const float* x, const float* weight, const float* dy, float eps, int n,
+                            float* dx);
+  // In place, the gradient of the probabilities p to that of the scores: dx = p (dx - sum(p dx)).
+  void (*softmax_backward)(const float* p, int n, float* dx);
+  // In place: d *= activation'(x).
+  void (*activate_backward)(Activation activation, const float* x, int n, float* d);
+  // Of activate_gated; d_gate and d_linear may be gate and linear, or dy.
+  void (*activate_gated_backward)(Activation activation, const float* gate, const float* linear,
+                                  const float* dy, int n, float* d_gate, float* d_linear);
+  // In place: logits x to probabilities exp(x - log_sum), log_sum their log_sum_exp. Returns the
+  // expected logit, sum(p x).
+  double (*probabilities)(double log_sum, int n, float* x);
 };
 
 // The best that this CPU runs. MELLOW_ISA=generic|avx2|avx512 in the environment picks a lesser one

@@ -15,6 +15,7 @@ const KernelTable kAvx2Kernels = {
     .panel_width = kPanelWidth,
     .tile_rows = kTileRows,
     .gemm = Gemm,
+    .gemm_rows = GemmRows,
     .rms_norm = RmsNorm,
     .layer_norm = LayerNorm,
     .softmax = Softmax,
@@ -22,7 +23,13 @@ const KernelTable kAvx2Kernels = {
     .activate = Activate,
     .activate_gated = ActivateGated,
     .add = AddTo,
+    .multiply = MultiplyBy,
     .scale = Scale,
+    .rms_norm_backward = RmsNormBackward,
+    .softmax_backward = SoftmaxBackward,
+    .activate_backward = ActivateBackward,
+    .activate_gated_backward = ActivateGatedBackward,
+    .probabilities = Probabilities,
 };
 
 }  // namespace mellow::nn::kernels

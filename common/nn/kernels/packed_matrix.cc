@@ -52,11 +52,36 @@ void Scatter(const float* row, int k, int width, int column, void* panel, Conver
   for (int kk = 0; kk < k; ++kk) out[static_cast<size_t>(kk) * width] = convert(row[kk]);
 }
 
+// to[i][j] = from[j][i] for i < rows, j < count, and zeros behind; lines of both are `width` long.
+template <int kWidth>
+void TransposeTile(const float* from, int count, int rows, float* to) {
+  if (count == kWidth && rows == kWidth) {
+    for (int i = 0; i < kWidth; ++i) {
+#pragma GCC unroll 32
+      for (int j = 0; j < kWidth; ++j) to[i * kWidth + j] = from[j * kWidth + i];
+    }
+    return;
+  }
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < kWidth; ++j) to[i * kWidth + j] = j < count ? from[j * kWidth + i] : 0.0f;
+  }
+}
+void TransposeTile(const float* from, int width, int count, int rows, float* to) {
+  switch (width) {
+    case 8:
+      return TransposeTile<8>(from, count, rows, to);
+    case 16:
+      return TransposeTile<16>(from, count, rows, to);
+    default:
+      return TransposeTile<32>(from, count, rows, to);
+  }
+}
+
 }  // namespace
 
 PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                            const RowReader& reader, ThreadPool* pool)
-    : out_(out), in_(in), format_(format) {
+    : out_(out), in_(in), width_(kernels.panel_width), format_(format) {
   const int width = kernels.panel_width;
   const int panels = (out + width - 1) / width;
   const size_t bytes = static_cast<size_t>(in) * width * ElementBytes(format);
@@ -94,6 +119,40 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
       }
     }
   });
+}
+
+void PackedMatrix::TransposeInto(PackedMatrix* to, ThreadPool* pool) const {
+  to->out_ = in_;
+  to->in_ = out_;
+  to->width_ = width_;
+  to->format_ = PanelFormat::kFloat32;
+  to->scales_.clear();
+  const int panels = (in_ + width_ - 1) / width_;
+  const size_t line = static_cast<size_t>(width_) * sizeof(float);
+  to->panel_bytes_ = static_cast<ptrdiff_t>((out_ * line + 63) / 64 * 64);
+  const size_t bytes = panels * static_cast<size_t>(to->panel_bytes_);
+  if (to->panels_.size() < bytes) {
+    to->panels_ = AlignedBytes();  // first, so that there is never room for both
+    to->panels_ = AlignedBytes(bytes);
+  }
+  pool->Run(panels, [&](int p) {
+    const int first = p * width_;
+    const int count = std::min(width_, in_ - first);
+    auto* const out =
+        reinterpret_cast<float*>(static_cast<uint8_t*>(to->panels_.data()) + p * to->panel_bytes_);
+    for (int o = 0; o < out_; o += width_) {
+      const float* const tile =
+          static_cast<const float*>(panel(o / width_)) + static_cast<size_t>(first) * width_;
+      TransposeTile(tile, width_, count, std::min(width_, out_ - o),
+                    out + static_cast<size_t>(o) * width_);
+    }
+  });
+}
+
+void PackedMatrix::Row(int64_t index, float* row) const {
+  const auto* const first =
+      static_cast<const float*>(panel(static_cast<int>(index / width_))) + index % width_;
+  for (int k = 0; k < in_; ++k) row[k] = first[static_cast<size_t>(k) * width_];
 }
 
 float* GemmWorkspace() {
@@ -142,6 +201,44 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
     kernels.gemm(args);
   };
   pool->Run(blocks * ranges, run);
+}
+
+void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a, int rows,
+                      ConstRows b, int cols, int n, Rows c, bool accumulate) {
+  // Parts of c, large enough that copying their share of a and b is small beside the product.
+  constexpr int kLeastRows = 48, kLeastColumns = 64;
+  int part_rows = 2 * kMaxGemmRows, part_columns = 256;
+  int row_parts, column_parts;
+  while (true) {
+    row_parts = (rows + part_rows - 1) / part_rows;
+    column_parts = (cols + part_columns - 1) / part_columns;
+    if (row_parts * column_parts >= 2 * pool->size() || pool->size() == 1) break;
+    if (part_columns > kLeastColumns && cols > kLeastColumns) {
+      part_columns /= 2;
+    } else if (part_rows > kLeastRows && rows > kLeastRows) {
+      part_rows /= 2;
+    } else {
+      break;
+    }
+  }
+  pool->Run(row_parts * column_parts, [&](int task) {
+    const int row = task / column_parts * part_rows;
+    const int column = task % column_parts * part_columns;
+    GemmRowsArgs args;
+    args.a = a.data + row;
+    args.lda = a.stride;
+    args.a_transposed = true;
+    args.rows = std::min(part_rows, rows - row);
+    args.k = n;
+    args.b = b.data + column;
+    args.ldb = b.stride;
+    args.cols = std::min(part_columns, cols - column);
+    args.accumulate = accumulate;
+    args.c = c.data + row * c.stride + column;
+    args.ldc = c.stride;
+    args.workspace = GemmWorkspace();
+    kernels.gemm_rows(args);
+  });
 }
 
 }  // namespace mellow::nn::kernels

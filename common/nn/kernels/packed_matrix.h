@@ -23,6 +23,12 @@ class PackedMatrix {
   PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                const RowReader& reader, ThreadPool* pool);
 
+  // Makes `to` the W^T of this one, which is fp32: for x W, the gradient of an input. Uses the
+  // memory that `to` has where it is enough.
+  void TransposeInto(PackedMatrix* to, ThreadPool* pool) const;
+  // W[index, 0..in) of fp32, as it was read.
+  void Row(int64_t index, float* row) const;
+
   int out() const { return out_; }
   int in() const { return in_; }
   size_t bytes() const { return panels_.size(); }
@@ -39,6 +45,7 @@ class PackedMatrix {
  private:
   int out_ = 0;
   int in_ = 0;
+  int width_ = 1;  // of a panel
   PanelFormat format_ = PanelFormat::kFloat32;
   ptrdiff_t panel_bytes_ = 0;
   AlignedBytes panels_;
@@ -63,6 +70,11 @@ struct MatMulOptions {
 // y[rows, out] (+)= x[rows, in] W^T (+ bias), spread over the pool. y may not overlap x.
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
             int rows, Rows y, const MatMulOptions& options = {});
+
+// c[rows, cols] (+)= a^T b, the sum over n of outer products of rows of a [n, rows] and b [n,
+// cols]: the gradient of a weight. Spread over the pool by rows and columns of c.
+void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a, int rows,
+                      ConstRows b, int cols, int n, Rows c, bool accumulate);
 
 // This thread's workspace for GemmArgs.
 float* GemmWorkspace();

@@ -169,9 +169,106 @@ void ActivateGated(Activation activation, const float* gate, const float* linear
   }
 }
 
+// With r = 1 / sqrt(mean(x^2) + eps) and g = weight * dy: dx = r g - x r^3 sum(g x) / n.
+void RmsNormBackward(const float* x, const float* weight, const float* dy, float eps, int n,
+                     float* dx) {
+  RowSum squares, products;
+  ForEachSum(x, n, &squares, [](Vec v, int, int, Vec* sum) { *sum = Fma(v, v, *sum); });
+  ForEachSum(x, n, &products, [&](Vec v, int i, int lanes, Vec* sum) {
+    *sum = Fma(Mul(LoadN(weight + i, lanes), LoadN(dy + i, lanes)), v, *sum);
+  });
+  const float count = static_cast<float>(n);
+  const float r = 1.0f / __builtin_sqrtf(squares.Total() / count + eps);
+  const Vec factor = Set1(r);
+  const Vec share = Set1(-(products.Total() * r * r * r / count));
+  ForEach(x, n, [&](Vec v, int i, int lanes) {
+    const Vec g = Mul(LoadN(weight + i, lanes), LoadN(dy + i, lanes));
+    StoreN(dx + i, lanes, Add(LoadN(dx + i, lanes), Fma(v, share, Mul(g, factor))));
+  });
+}
+
+void SoftmaxBackward(const float* p, int n, float* dx) {
+  RowSum products;
+  ForEachSum(p, n, &products,
+             [&](Vec v, int i, int lanes, Vec* sum) { *sum = Fma(v, LoadN(dx + i, lanes), *sum); });
+  const Vec mean = Set1(products.Total());
+  ForEach(p, n, [&](Vec v, int i, int lanes) {
+    StoreN(dx + i, lanes, Mul(v, Sub(LoadN(dx + i, lanes), mean)));
+  });
+}
+
+double Probabilities(double log_sum, int n, float* x) {
+  constexpr int kBlock = 512;  // as LogSumExp
+  // In two parts, so that the rounding of a large log_sum is not that of every probability.
+  const float high = static_cast<float>(log_sum);
+  const Vec first = Set1(high);
+  const Vec rest = Set1(static_cast<float>(log_sum - high));
+  double total = 0;
+  for (int start = 0; start < n; start += kBlock) {
+    const int count = n - start < kBlock ? n - start : kBlock;
+    RowSum terms;
+    ForEachSum(x + start, count, &terms, [&](Vec v, int i, int lanes, Vec* sum) {
+      const Vec p = Exp(Sub(Sub(v, first), rest));
+      StoreN(x + start + i, lanes, p);
+      *sum = Fma(lanes == kLanes ? p : BlendTail(p, lanes, Zero()), v, *sum);
+    });
+    total += terms.Total();
+  }
+  return total;
+}
+
+template <class F>
+inline void ActivateBackwardWith(const float* x, int n, float* d) {
+  ForEach(x, n, [&](Vec v, int i, int lanes) {
+    StoreN(d + i, lanes, Mul(LoadN(d + i, lanes), F::Both(v).slope));
+  });
+}
+template <class F>
+inline void ActivateGatedBackwardWith(const float* gate, const float* linear, const float* dy,
+                                      int n, float* d_gate, float* d_linear) {
+  ForEach(gate, n, [&](Vec v, int i, int lanes) {
+    const ValueAndSlope f = F::Both(v);
+    const Vec d = LoadN(dy + i, lanes);
+    StoreN(d_gate + i, lanes, Mul(Mul(d, LoadN(linear + i, lanes)), f.slope));
+    StoreN(d_linear + i, lanes, Mul(d, f.value));
+  });
+}
+
+void ActivateBackward(Activation activation, const float* x, int n, float* d) {
+  switch (activation) {
+    case Activation::kRelu:
+      return ActivateBackwardWith<Relu>(x, n, d);
+    case Activation::kGeluTanh:
+      return ActivateBackwardWith<GeluTanh>(x, n, d);
+    case Activation::kGeluErf:
+      return ActivateBackwardWith<GeluErf>(x, n, d);
+    case Activation::kSilu:
+      return ActivateBackwardWith<Silu>(x, n, d);
+  }
+}
+
+void ActivateGatedBackward(Activation activation, const float* gate, const float* linear,
+                           const float* dy, int n, float* d_gate, float* d_linear) {
+  switch (activation) {
+    case Activation::kRelu:
+      return ActivateGatedBackwardWith<Relu>(gate, linear, dy, n, d_gate, d_linear);
+    case Activation::kGeluTanh:
+      return ActivateGatedBackwardWith<GeluTanh>(gate, linear, dy, n, d_gate, d_linear);
+    case Activation::kGeluErf:
+      return ActivateGatedBackwardWith<GeluErf>(gate, linear, dy, n, d_gate, d_linear);
+    case Activation::kSilu:
+      return ActivateGatedBackwardWith<Silu>(gate, linear, dy, n, d_gate, d_linear);
+  }
+}
+
 void AddTo(const float* x, int n, float* y) {
   ForEach(x, n,
           [&](Vec v, int i, int lanes) { StoreN(y + i, lanes, Add(LoadN(y + i, lanes), v)); });
+}
+
+void MultiplyBy(const float* x, int n, float* y) {
+  ForEach(x, n,
+          [&](Vec v, int i, int lanes) { StoreN(y + i, lanes, Mul(LoadN(y + i, lanes), v)); });
 }
 
 void Scale(float factor, int n, float* y) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace mellow {
 namespace {
@@ -38,7 +39,12 @@ void ThreadPool::Drain() {
     const uint64_t job = job_.fetch_add(1, std::memory_order_acq_rel);
     const uint64_t index = job & kMask;
     if (index >= ((job >> kBits) & kMask)) return;
-    (*task_)(static_cast<int>(index));
+    try {
+      (*task_)(static_cast<int>(index));
+    } catch (...) {  // the others still use the task, so Run may not leave yet
+      MutexLock lock(&error_mutex_);
+      error_ = std::current_exception();
+    }
     done_.fetch_add(1, std::memory_order_release);
   }
 }
@@ -63,6 +69,8 @@ void ThreadPool::Run(int count, const std::function<void(int)>& task) {
     Pause();
     if (spins > 1000) std::this_thread::yield();  // the task's thread may need this core
   }
+  MutexLock error_lock(&error_mutex_);
+  if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void ThreadPool::WorkerLoop() {

@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "common/sync/mutex.h"
 
 namespace mellow {
@@ -26,7 +28,7 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls task(i) once for each i in [0, count), count < 2^19, spread over the threads, and returns
-  // when all are done.
+  // when all are done. Throws what a task threw, once none runs any more; not all have run then.
   void Run(int count, const std::function<void(int)>& task);
 
  private:
@@ -41,6 +43,8 @@ class ThreadPool {
   // core for, only for claimed tasks.
   std::atomic<uint64_t> job_{0};
   std::atomic<int> done_{0};
+  Mutex error_mutex_;
+  std::exception_ptr error_ ABSL_GUARDED_BY(error_mutex_);  // of the current job
   std::atomic<bool> stop_{false};
   Mutex sleep_mutex_;
   CondVar wake_;

@@ -45,8 +45,18 @@ inline Vec Erf(Vec x) {
   return CopySign(Sub(Set1(1.0f), tail), x);
 }
 
+// An activation f as a value, and with its slope for the backward pass.
+struct ValueAndSlope {
+  Vec value;
+  Vec slope;
+};
+
 struct Relu {
   static inline Vec Apply(Vec x) { return Max(Zero(), x); }
+  // The slope at 0 is 0, as in torch.
+  static inline ValueAndSlope Both(Vec x) {
+    return {Apply(x), Sub(Set1(1.0f), ZeroWhereLess(Zero(), x, Set1(1.0f)))};
+  }
 };
 // x * sigmoid(2 u), which is x / 2 * (1 + tanh(u)) without its cancellation for negative u;
 // u = sqrt(2 / pi) * (x + 0.044715 x^3).
@@ -55,15 +65,36 @@ struct GeluTanh {
     const Vec cubic = Fma(Mul(Mul(x, x), x), Set1(0.044715f), x);
     return Div(x, Add(Set1(1.0f), Exp(Mul(cubic, Set1(-1.5957691216f)))));
   }
+  // With s = sigmoid(2 u): f = x s, f' = s + x s (1 - s) 2 u'.
+  static inline ValueAndSlope Both(Vec x) {
+    const Vec square = Mul(x, x);
+    const Vec s = Div(
+        Set1(1.0f),
+        Add(Set1(1.0f), Exp(Mul(Fma(Mul(square, x), Set1(0.044715f), x), Set1(-1.5957691216f)))));
+    const Vec du = Mul(Fma(square, Set1(0.134145f), Set1(1.0f)), Set1(1.5957691216f));
+    const Vec value = Mul(x, s);
+    return {value, Fma(Mul(value, Sub(Set1(1.0f), s)), du, s)};
+  }
 };
 struct GeluErf {
   static inline Vec Apply(Vec x) {
     const Vec phi = Add(Set1(1.0f), Erf(Mul(x, Set1(0.70710678f))));
     return Mul(Mul(x, Set1(0.5f)), phi);
   }
+  // f' = Phi(x) + x phi(x), of the normal distribution.
+  static inline ValueAndSlope Both(Vec x) {
+    const Vec cumulative = Mul(Set1(0.5f), Add(Set1(1.0f), Erf(Mul(x, Set1(0.70710678f)))));
+    const Vec density = Mul(Exp(Mul(Mul(x, Set1(-0.5f)), x)), Set1(0.39894228f));
+    return {Mul(x, cumulative), Fma(x, density, cumulative)};
+  }
 };
 struct Silu {
   static inline Vec Apply(Vec x) { return Div(x, Add(Set1(1.0f), Exp(Sub(Zero(), x)))); }
+  static inline ValueAndSlope Both(Vec x) {
+    const Vec s = Div(Set1(1.0f), Add(Set1(1.0f), Exp(Sub(Zero(), x))));
+    const Vec value = Mul(x, s);
+    return {value, Fma(value, Sub(Set1(1.0f), s), s)};
+  }
 };
 
 }  // namespace

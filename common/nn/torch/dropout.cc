@@ -2,26 +2,12 @@
 
 #include <ATen/Parallel.h>
 
-#include <algorithm>
-
-#include "common/base/philox.h"
-
 namespace mellow::nn {
 
 void Dropout::Fill(float* out, int64_t n, double rate, uint32_t place, size_t row) const {
-  const auto threshold = static_cast<uint32_t>(rate * 4294967296.0);
-  const auto kept = static_cast<float>(1.0 / (1.0 - rate));
-  const PhiloxKey key = {options_.seed, kStream};
-  const uint32_t batch_row = options_.first_row + static_cast<uint32_t>(row);
-  constexpr int64_t kGrain = 4096;  // blocks of four
-  at::parallel_for(0, (n + 3) / 4, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      const PhiloxCounter bits =
-          Philox4x32({static_cast<uint32_t>(block), place, batch_row, options_.step}, key);
-      const int64_t left = std::min<int64_t>(4, n - 4 * block);
-      for (int64_t i = 0; i < left; ++i)
-        out[4 * block + i] = bits[static_cast<size_t>(i)] < threshold ? 0.0f : kept;
-    }
+  constexpr int64_t kGrain = 16384;
+  at::parallel_for(0, n, kGrain, [&](int64_t begin, int64_t end) {
+    masks_.Fill(rate, place, row, begin, end - begin, out + begin);
   });
 }
 
@@ -39,9 +25,9 @@ at::Tensor Dropout::Packed(const at::Tensor& x, const std::vector<int64_t>& leng
 }
 
 at::Tensor Dropout::Attention(const at::Tensor& x, uint32_t place, size_t row) const {
-  if (options_.model_rate <= 0) return x;
+  if (masks_.options().model_rate <= 0) return x;
   at::Tensor factors = at::empty(x.sizes(), at::kFloat);
-  Fill(factors.mutable_data_ptr<float>(), x.numel(), options_.model_rate, place, row);
+  Fill(factors.mutable_data_ptr<float>(), x.numel(), masks_.options().model_rate, place, row);
   return x * factors.to(x.device());
 }
 

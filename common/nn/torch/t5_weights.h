@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/nn/linear_shape.h"
 #include "common/nn/t5_config.h"
 #include "common/nn/weights/host_tensor.h"
 
@@ -46,11 +47,7 @@ struct T5Stack {
 
 // The frozen weights of a T5 on one device. Immutable, so thread-safe.
 struct T5Weights {
-  struct Module {
-    std::string name;  // "encoder.block.0.layer.0.SelfAttention.q"
-    int64_t in;
-    int64_t out;
-  };
+  using Module = LinearShape;
 
   T5Config config;
   std::string folder;    // that they were read from, if any

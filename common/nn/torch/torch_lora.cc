@@ -48,11 +48,12 @@ bool MatchesTarget(const std::string& module, const std::string& target) {
   return module == target || absl::EndsWith(module, "." + target);
 }
 
-absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model, const LoraConfig& config, uint64_t seed) {
+absl::StatusOr<LoraWeights> FreshLora(absl::Span<const LinearShape> modules,
+                                      const LoraConfig& config, uint64_t seed) {
   LoraWeights lora{.config = config};
   for (const std::string& target : config.target_modules) {
     bool found = false;
-    for (const T5Weights::Module& module : model.modules) {
+    for (const LinearShape& module : modules) {
       if (!MatchesTarget(module.name, target)) continue;
       found = true;
       const double bound = 1.0 / std::sqrt(static_cast<double>(module.in));
@@ -70,14 +71,13 @@ absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model, const LoraConfig& 
   return lora;
 }
 
-absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWeights& lora,
+absl::StatusOr<TorchLora> TorchLora::Create(absl::Span<const LinearShape> modules,
+                                            at::Device device, const LoraWeights& lora,
                                             bool trainable) {
-  MELLOW_RETURN_IF_ERROR(CheckBaseCopies(model.folder, lora));
-  TorchLora out(model);
+  TorchLora out(modules);
   out.config_ = lora.config;
   std::map<std::string, int> slots;
-  for (size_t i = 0; i < model.modules.size(); ++i) slots[model.modules[i].name] = static_cast<int>(i);
-  slots[kHead] = model.head_slot();
+  for (size_t i = 0; i < modules.size(); ++i) slots[modules[i].name] = static_cast<int>(i);
 
   std::vector<std::string> problems;
   for (const auto& [name, pair] : lora.modules) {
@@ -91,10 +91,7 @@ absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWe
       problems.push_back(absl::StrCat(name, " is no linear layer of this model"));
       continue;
     }
-    const T5Weights::Module module =
-        slot->second == model.head_slot()
-            ? T5Weights::Module{name, model.head.size(1), model.head.size(0)}
-            : model.modules[static_cast<size_t>(slot->second)];
+    const LinearShape& module = modules[static_cast<size_t>(slot->second)];
     const int64_t r = pair.a.shape.empty() ? 0 : pair.a.shape[0];
     const std::string bad_a = ShapeProblem(name + ".lora_A", pair.a, {r, module.in});
     const std::string bad_b = ShapeProblem(name + ".lora_B", pair.b, {module.out, r});
@@ -102,8 +99,8 @@ absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWe
     if (!bad_b.empty()) problems.push_back(bad_b);
     if (!bad_a.empty() || !bad_b.empty()) continue;
     Pair& target = out.pairs_[static_cast<size_t>(slot->second)];
-    target.a = ToTorch(pair.a, model.device()).set_requires_grad(trainable);
-    target.b = ToTorch(pair.b, model.device()).set_requires_grad(trainable);
+    target.a = ToTorch(pair.a, device).set_requires_grad(trainable);
+    target.b = ToTorch(pair.b, device).set_requires_grad(trainable);
     target.scaling = lora.config.ScalingOf(name, r);
     out.named_.push_back({name, target.a, target.b});
   }
@@ -112,6 +109,14 @@ absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWe
         absl::StrCat("the adapter does not fit the model: ", absl::StrJoin(problems, "; ")));
   }
   return out;
+}
+
+absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWeights& lora,
+                                            bool trainable) {
+  MELLOW_RETURN_IF_ERROR(CheckBaseCopies(model.folder, lora));
+  std::vector<LinearShape> modules = model.modules;
+  modules.push_back({kHead, model.head.size(1), model.head.size(0)});
+  return Create(modules, model.device(), lora, trainable);
 }
 
 LoraWeights TorchLora::ToHost() const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "common/nn/lora.h"
 #include "common/nn/torch/t5_weights.h"
 
@@ -23,13 +24,18 @@ class TorchLora {
   };
 
   // The adapter that adapts nothing.
-  explicit TorchLora(const T5Weights& model) : pairs_(model.modules.size() + 1) {}
+  explicit TorchLora(absl::Span<const LinearShape> modules) : pairs_(modules.size()) {}
+  explicit TorchLora(const T5Weights& model) : pairs_(model.modules.size() + 1) {}  // and lm_head
 
-  // InvalidArgument naming every module that the model lacks or that has another shape there; as
-  // CheckBaseCopies. `trainable` makes A and B leaves that require gradients; lm_head, whose
-  // gradients are not implemented, is refused then.
-  [[nodiscard]] static absl::StatusOr<TorchLora> Create(const T5Weights& model, const LoraWeights& lora,
+  // `modules`: the model's, by slot. InvalidArgument naming every module that the model lacks or
+  // that has another shape there. `trainable` makes A and B leaves that require gradients; lm_head,
+  // whose gradients are not implemented, is refused then.
+  [[nodiscard]] static absl::StatusOr<TorchLora> Create(absl::Span<const LinearShape> modules,
+                                                        at::Device device, const LoraWeights& lora,
                                                         bool trainable);
+  // With lm_head, where the model has its slot; errors also as CheckBaseCopies.
+  [[nodiscard]] static absl::StatusOr<TorchLora> Create(const T5Weights& model,
+                                                        const LoraWeights& lora, bool trainable);
 
   [[nodiscard]] const Pair& pair(int slot) const { return pairs_[static_cast<size_t>(slot)]; }
   [[nodiscard]] const LoraConfig& config() const { return config_; }
@@ -53,8 +59,13 @@ class TorchLora {
 // Fresh weights as PEFT initializes them: A uniform in +-1 / sqrt(in) (kaiming_uniform with a = sqrt(5)), B zero. Counter-based: a
 // module's numbers depend on the seed, its name and the position, on nothing else.
 // InvalidArgument when a target names no module of the model.
-[[nodiscard]] absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model, const LoraConfig& config,
-                                                    uint64_t seed);
+[[nodiscard]] absl::StatusOr<LoraWeights> FreshLora(absl::Span<const LinearShape> modules,
+                                                    const LoraConfig& config, uint64_t seed);
+[[nodiscard]] inline absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model,
+                                                           const LoraConfig& config,
+                                                           uint64_t seed) {
+  return FreshLora(model.modules, config, seed);
+}
 
 // True when PEFT's target_modules entry chooses this module: equal, or equal to its last name parts.
 [[nodiscard]] bool MatchesTarget(const std::string& module, const std::string& target);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 #include <set>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -32,6 +33,20 @@ TEST_P(ThreadPoolTest, ManyShortJobsInARowSeeEachOthersResults) {
     pool.Run(5, [&](int i) { values[static_cast<size_t>(i)] += i; });
   }
   for (int i = 0; i < 5; ++i) EXPECT_EQ(values[static_cast<size_t>(i)], 3000 * i);
+}
+
+TEST_P(ThreadPoolTest, ATaskMayThrowAndThePoolGoesOn) {
+  ThreadPool pool(GetParam());
+  for (int job = 0; job < 100; ++job) {
+    EXPECT_THROW(pool.Run(20,
+                          [&](int i) {
+                            if (i % 7 == 3) throw std::runtime_error("of a task");
+                          }),
+                 std::runtime_error);
+    std::atomic<int> calls{0};
+    pool.Run(20, [&](int) { ++calls; });
+    ASSERT_EQ(calls, 20);
+  }
 }
 
 TEST_P(ThreadPoolTest, ConcurrentRunsTakeTurns) {

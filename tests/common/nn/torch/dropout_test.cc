@@ -41,7 +41,7 @@ TEST(DropoutTest, TheMaskIsTheOneThatTheHeaderPromises) {
   const uint32_t place = dropout.NextAttention();
   const at::Tensor out = dropout.Attention(at::ones({1, 2, 5}), place, /*row=*/1).view({-1});
   for (uint32_t i = 0; i < 10; ++i) {
-    const PhiloxCounter bits = Philox4x32({i / 4, 0, 8, 6}, {5, Dropout::kStream});
+    const PhiloxCounter bits = Philox4x32({i / 4, 0, 8, 6}, {5, DropoutMasks::kStream});
     EXPECT_EQ(out[i].item<float>() == 0, bits[i % 4] < (1u << 30)) << i;
   }
 }

@@ -1,0 +1,27 @@
+#ifndef MELLOW_COMMON_RL_VALUE_MATH_H_
+#define MELLOW_COMMON_RL_VALUE_MATH_H_
+
+// The value head v = w . h + b on hidden states h [n, d_model], and its gradients in closed form.
+// On the CPU sums go in one order whatever the threads and the instruction set.
+
+#include <ATen/ATen.h>
+
+namespace mellow::rl {
+
+// [n]. weight: [d_model]; bias: [1].
+[[nodiscard]] at::Tensor Values(const at::Tensor& hidden, const at::Tensor& weight,
+                                const at::Tensor& bias);
+
+// [d_model]: sum_i d_values[i] h[i], the gradient of the weight; that of the bias is their sum.
+[[nodiscard]] at::Tensor ValueWeightGradient(const at::Tensor& hidden, const at::Tensor& d_values);
+// [1].
+[[nodiscard]] at::Tensor ValueBiasGradient(const at::Tensor& d_values);
+
+// [n, d_model]: d_logprobs[i] jacobian[i] + d_values[i] w, the gradient of the hidden states. In
+// place of the jacobian.
+[[nodiscard]] at::Tensor HiddenGradient(at::Tensor jacobian, const at::Tensor& d_logprobs,
+                                        const at::Tensor& d_values, const at::Tensor& weight);
+
+}  // namespace mellow::rl
+
+#endif  // MELLOW_COMMON_RL_VALUE_MATH_H_
