@@ -75,6 +75,18 @@ void OrchestratorMetrics::SetRunState(RunState state) {
   }
 }
 
+void OrchestratorMetrics::SetKlTarget(double target, bool reference_is_start) {
+  for (const bool start : {true, false}) {
+    metrics_
+        ->AddGauge("mellow_ppo_kl_target",
+                   "KL to the reference that the adaptive controller of the newest run steers to, "
+                   "nats per sequence; 0 for a reference that is not the run's, and with a fixed "
+                   "coefficient",
+                   {{"reference", start ? "start" : "base"}})
+        .Set(start == reference_is_start ? target : 0);
+  }
+}
+
 void OrchestratorMetrics::SetChampion(const std::optional<AdapterRef>& champion) {
   metrics_->SetInfo("mellow_orchestrator_champion_info",
                     "What users get when they ask for no version",

@@ -23,6 +23,8 @@ class OrchestratorMetrics {
   // The last committed step: mellow_ppo_*.
   void SetStep(const StepRecord& step);
   void SetRunState(RunState state);
+  // Of the PPO run that is driven from now on; see RunConfig.
+  void SetKlTarget(double target, bool reference_is_start);
   // Nothing: there is none.
   void SetChampion(const std::optional<AdapterRef>& champion);
   // What every policy node has to have from now on.

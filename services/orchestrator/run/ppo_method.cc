@@ -30,6 +30,7 @@ class PpoMethod : public RunMethod {
 
   absl::Status Drive(const std::string& run_id, RunObserver* observer,
                      RunSignals signals) override {
+    parts_.metrics->SetKlTarget(config_.kl_target, config_.reference_is_start);
     RunDriver driver(parts_, run_id, config_, prompts_.get(), observer, std::move(signals));
     absl::Status status = driver.Run();
     parts_.supervisor->SetPins({});

@@ -45,6 +45,15 @@ TEST_F(OrchestratorMetricsTest, ANodeCountsInItsStateAlone) {
   EXPECT_THAT(registry_.Text(), HasSubstr(Nodes("lost") + "0\n"));
 }
 
+TEST_F(OrchestratorMetricsTest, AKlTargetIsOfOneReference) {
+  metrics_.SetKlTarget(6, /*reference_is_start=*/true);
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"start\"} 6\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"base\"} 0\n"));
+  metrics_.SetKlTarget(4, /*reference_is_start=*/false);
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"start\"} 0\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"base\"} 4\n"));
+}
+
 TEST_F(OrchestratorMetricsTest, SaysTheAdapterThatNodesMustHave) {
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("target_adapter_version")));
   metrics_.SetTarget({.version = 4});
