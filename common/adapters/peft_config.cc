@@ -68,7 +68,7 @@ bool IsSet(const json::Value& value) {
 
 // Some initializations also change the base weights, which the adapter then expects; the others are
 // history.
-void CheckInitialisation(FieldReader* fields) {
+void CheckInitialization(FieldReader* fields) {
   constexpr char kField[] = "init_lora_weights";
   const json::Value* value = fields->Find(kField);
   if (value == nullptr || value->is_bool()) return;
@@ -134,7 +134,7 @@ absl::StatusOr<PeftConfig> ParsePeftConfig(absl::string_view text, absl::string_
   fields.String("base_model_name_or_path", &config.base_model_name_or_path);
   fields.String("revision", &config.revision);
   fields.String("task_type", &config.task_type);
-  CheckInitialisation(&fields);
+  CheckInitialization(&fields);
   CheckBias(&fields);
   CheckOtherKeys(object, &fields);
   ModuleRules rules(&fields);

@@ -44,7 +44,7 @@ void CountTexts(const Evaluation& evaluation, size_t arm, ShapeSummary* shape) {
 }
 
 // `means` are those of MeasureArm, from *next on, in its order.
-ArmSummary Summarise(const Evaluation& evaluation, size_t arm,
+ArmSummary Summarize(const Evaluation& evaluation, size_t arm,
                      const std::vector<stats::MeanInterval>& means, size_t* next) {
   const auto take = [&] { return means[(*next)++]; };
   ArmSummary summary;
@@ -95,7 +95,7 @@ absl::StatusOr<Comparison> Compare(const Evaluation& evaluation, size_t arm,
 
 }  // namespace
 
-absl::Status Analyse(Evaluation* evaluation) {
+absl::Status Analyze(Evaluation* evaluation) {
   const Evaluation& e = *evaluation;
   std::vector<ArmMeasures> arms;
   for (size_t a = 0; a < e.arms.size(); ++a) arms.push_back(MeasureArm(e, a));
@@ -115,7 +115,7 @@ absl::Status Analyse(Evaluation* evaluation) {
                                                          e.config.statistics_seed}));
   size_t next = 0;
   std::vector<ArmSummary> summaries;
-  for (size_t a = 0; a < arms.size(); ++a) summaries.push_back(Summarise(e, a, means, &next));
+  for (size_t a = 0; a < arms.size(); ++a) summaries.push_back(Summarize(e, a, means, &next));
   std::vector<Comparison> comparisons;
   for (size_t a = 1; a < arms.size(); ++a) {
     MELLOW_ASSIGN_OR_RETURN(comparisons.emplace_back(),

@@ -21,7 +21,7 @@ inline constexpr int64_t kMinSlicePrompts = 10;
 // Fills summaries, comparisons, slices and notes from the other fields, which fit together as
 // EvaluationFromJson demands. InvalidArgument: no row, a number that is not finite, options of the
 // statistics out of range (named).
-[[nodiscard]] absl::Status Analyse(Evaluation* evaluation);
+[[nodiscard]] absl::Status Analyze(Evaluation* evaluation);
 
 // `arm` minus `baseline`: the same measure of two arms, paired by prompt; `difference` is the
 // interval of BootstrapMeans over their differences.

@@ -46,8 +46,8 @@ double MaskedVariance(const Rows& x, const MaskRows& mask) {
   if (count < 2) return 0;
   const double mean = MaskedMean(x, mask);
   const double squares = MaskedSum(mask, [&](size_t i, size_t t) {
-    const double centred = x[i][t] - mean;
-    return centred * centred;
+    const double centered = x[i][t] - mean;
+    return centered * centered;
   });
   return squares / static_cast<double>(count - 1);
 }

@@ -48,8 +48,8 @@ absl::StatusOr<std::vector<float>> ProcessScores(absl::Span<const float> scores,
           "answer either; without trl_compat such scores count as 0"));
     }
     const double factor = moments->std + std::numeric_limits<float>::epsilon();
-    const double centre = config.use_score_norm ? moments->mean : 0.0;
-    for (float& score : out) score = spread ? static_cast<float>((score - centre) / factor) : 0.0f;
+    const double center = config.use_score_norm ? moments->mean : 0.0;
+    for (float& score : out) score = spread ? static_cast<float>((score - center) / factor) : 0.0f;
   }
   if (config.score_clip) {
     const auto bound = static_cast<float>(*config.score_clip);

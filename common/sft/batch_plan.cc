@@ -9,13 +9,13 @@
 namespace mellow::sft {
 
 std::vector<uint32_t> BatchPlan::PairsOf(int64_t step) {
-  const int64_t epoch = step / steps_an_epoch();
+  const int64_t epoch = step / steps_per_epoch();
   if (epoch != epoch_) {
     order_ = data::Permutation(seed_, static_cast<uint64_t>(epoch), pairs_);
     epoch_ = epoch;
   }
-  const int64_t begin = step % steps_an_epoch() * pairs_a_step_;
-  const int64_t end = std::min<int64_t>(begin + pairs_a_step_, pairs_);
+  const int64_t begin = step % steps_per_epoch() * pairs_per_step_;
+  const int64_t end = std::min<int64_t>(begin + pairs_per_step_, pairs_);
   return {order_.begin() + begin, order_.begin() + end};
 }
 

@@ -11,12 +11,12 @@ namespace mellow::sft {
 // there is no cursor to keep. Not thread-safe.
 class BatchPlan {
  public:
-  // Preconditions: pairs and pairs_a_step at least 1.
-  BatchPlan(uint32_t seed, uint32_t pairs, uint32_t pairs_a_step)
-      : seed_(seed), pairs_(pairs), pairs_a_step_(pairs_a_step) {}
+  // Preconditions: pairs and pairs_per_step at least 1.
+  BatchPlan(uint32_t seed, uint32_t pairs, uint32_t pairs_per_step)
+      : seed_(seed), pairs_(pairs), pairs_per_step_(pairs_per_step) {}
 
-  [[nodiscard]] int64_t steps_an_epoch() const {
-    return (static_cast<int64_t>(pairs_) + pairs_a_step_ - 1) / pairs_a_step_;
+  [[nodiscard]] int64_t steps_per_epoch() const {
+    return (static_cast<int64_t>(pairs_) + pairs_per_step_ - 1) / pairs_per_step_;
   }
   // Steps are counted from 0; not empty.
   [[nodiscard]] std::vector<uint32_t> PairsOf(int64_t step);
@@ -24,7 +24,7 @@ class BatchPlan {
  private:
   const uint32_t seed_;
   const uint32_t pairs_;
-  const uint32_t pairs_a_step_;
+  const uint32_t pairs_per_step_;
   int64_t epoch_ = -1;  // of order_
   std::vector<uint32_t> order_;
 };

@@ -65,7 +65,7 @@ class Loader {
     return dataset;
   }
 
-  absl::StatusOr<std::vector<sft::Pair>> Tokenise(const data::Dataset& dataset,
+  absl::StatusOr<std::vector<sft::Pair>> Tokenize(const data::Dataset& dataset,
                                                   SftData* out) const {
     MELLOW_ASSIGN_OR_RETURN(const data::PromptTemplate prompt,
                             data::PromptTemplate::Parse(plan_.prompt_template, dataset.columns()));
@@ -129,14 +129,14 @@ absl::StatusOr<SftData> LoadSftData(const SftDataPlan& plan, uint32_t seed,
   SftData out;
   MELLOW_ASSIGN_OR_RETURN(const data::Dataset all, loader.Read("data.path", plan.path));
   MELLOW_ASSIGN_OR_RETURN(const data::Split split, data::SplitRows(all, plan.split));
-  MELLOW_ASSIGN_OR_RETURN(out.train, loader.Tokenise(split.train, &out));
+  MELLOW_ASSIGN_OR_RETURN(out.train, loader.Tokenize(split.train, &out));
   if (!plan.dev_path.empty()) {
     MELLOW_ASSIGN_OR_RETURN(data::Dataset dev, loader.Read("data.dev_path", plan.dev_path));
     if (plan.max_dev_rows && static_cast<size_t>(*plan.max_dev_rows) < dev.rows().size()) {
       dev = data::Dataset(dev.path(), dev.columns(),
                           {dev.rows().begin(), dev.rows().begin() + *plan.max_dev_rows});
     }
-    MELLOW_ASSIGN_OR_RETURN(out.dev, loader.Tokenise(dev, &out));
+    MELLOW_ASSIGN_OR_RETURN(out.dev, loader.Tokenize(dev, &out));
   } else if (out.train.size() <= std::numeric_limits<uint32_t>::max()) {
     HoldOut(seed, plan.dev_fraction, &out);
   }

@@ -71,12 +71,12 @@ absl::Status SftPlan::Validate() const {
   return config.Validate();
 }
 
-absl::StatusOr<SftLength> LengthOf(const SftPlan& plan, int64_t steps_an_epoch) {
+absl::StatusOr<SftLength> LengthOf(const SftPlan& plan, int64_t steps_per_epoch) {
   SftLength length;
   const double steps =
       plan.max_steps
           ? *plan.max_steps
-          : std::ceil(plan.epochs.value_or(kDefaultEpochs) * static_cast<double>(steps_an_epoch));
+          : std::ceil(plan.epochs.value_or(kDefaultEpochs) * static_cast<double>(steps_per_epoch));
   MELLOW_RETURN_IF_ERROR(Check(steps >= 1 && steps <= kMostSteps, "epochs",
                                plan.epochs.value_or(kDefaultEpochs),
                                absl::StrCat("that of 1 to ", kMostSteps, " optimizer steps")));
@@ -84,7 +84,7 @@ absl::StatusOr<SftLength> LengthOf(const SftPlan& plan, int64_t steps_an_epoch) 
   length.warmup_steps =
       plan.warmup_steps ? *plan.warmup_steps
                         : static_cast<int64_t>(std::ceil(plan.warmup_ratio.value_or(0) * steps));
-  length.eval_every = plan.eval_every.value_or(steps_an_epoch);
+  length.eval_every = plan.eval_every.value_or(steps_per_epoch);
   length.checkpoint_every = plan.checkpoint_every.value_or(length.eval_every);
   return length;
 }

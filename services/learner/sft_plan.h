@@ -43,7 +43,7 @@ struct SftPlan {
 
   // InvalidArgument naming field and value. Does not look at files.
   [[nodiscard]] absl::Status Validate() const;
-  [[nodiscard]] int64_t pairs_a_step() const {
+  [[nodiscard]] int64_t pairs_per_step() const {
     return int64_t{trainer.batch_size} * gradient_accumulation_steps;
   }
 };
@@ -57,7 +57,7 @@ struct SftLength {
 };
 
 // InvalidArgument: the run would have no step, or too many.
-[[nodiscard]] absl::StatusOr<SftLength> LengthOf(const SftPlan& plan, int64_t steps_an_epoch);
+[[nodiscard]] absl::StatusOr<SftLength> LengthOf(const SftPlan& plan, int64_t steps_per_epoch);
 
 }  // namespace mellow::learner
 

@@ -95,8 +95,8 @@ absl::Status SftSession::LoadData(const std::string& model) {
   MELLOW_ASSIGN_OR_RETURN(data_, LoadSftData(settings_.plan.data, seed, *tokenizer));
   order_.emplace(seed, static_cast<uint32_t>(data_.train.size()),
                  static_cast<uint32_t>(std::min<int64_t>(
-                     settings_.plan.pairs_a_step(), static_cast<int64_t>(data_.train.size()))));
-  MELLOW_ASSIGN_OR_RETURN(length_, LengthOf(settings_.plan, order_->steps_an_epoch()));
+                     settings_.plan.pairs_per_step(), static_cast<int64_t>(data_.train.size()))));
+  MELLOW_ASSIGN_OR_RETURN(length_, LengthOf(settings_.plan, order_->steps_per_epoch()));
   return absl::OkStatus();
 }
 
@@ -146,7 +146,8 @@ absl::StatusOr<SftStepRecord> SftSession::Advance(
     for (const uint32_t row : order_->PairsOf(trainer_->step())) pairs.push_back(data_.train[row]);
     MELLOW_ASSIGN_OR_RETURN(const sft::StepResult result, trainer_->Step(pairs, between));
     record.step = result.step;
-    record.epoch = static_cast<double>(result.step) / static_cast<double>(order_->steps_an_epoch());
+    record.epoch =
+        static_cast<double>(result.step) / static_cast<double>(order_->steps_per_epoch());
     record.loss = result.loss;
     record.learning_rate = result.learning_rate;
     record.gradient_norm = result.gradient_norm;

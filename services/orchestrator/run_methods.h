@@ -10,7 +10,7 @@
 
 namespace mellow::orchestrator {
 
-// The one place that knows every method of RunSpec. `spec`: a RunSpec, serialised, as the ledger
+// The one place that knows every method of RunSpec. `spec`: a RunSpec, serialized, as the ledger
 // keeps it. InvalidArgument naming the field; DataLoss: no RunSpec.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<RunMethod>> MethodOfRun(const DriverParts& parts,
                                                                      const std::string& spec);

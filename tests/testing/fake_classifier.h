@@ -15,7 +15,7 @@ namespace mellow::testing {
 // can hold it, and sees what each batch had. The logit of id 666 is not a number.
 class FakeClassifier : public nn::SequenceClassifier {
  public:
-  static constexpr int32_t kSpoilt = 666;
+  static constexpr int32_t kSpoiled = 666;
 
   FakeClassifier() {
     config_.labels = {"nothate", "hate"};
@@ -37,7 +37,7 @@ class FakeClassifier : public nn::SequenceClassifier {
     for (const auto& ids : sequences) {
       lengths.push_back(ids.size());
       logits.push_back({0, ids.size() < 2 ? 0 : static_cast<float>(ids[ids.size() - 2])});
-      if (logits.back()[1] == kSpoilt) logits.back()[1] = NAN;
+      if (logits.back()[1] == kSpoiled) logits.back()[1] = NAN;
     }
     batches_.push_back(lengths);
     return logits;

@@ -35,7 +35,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
       auto row = std::make_unique<Row>();
       row->next = r.source_ids[0];
       row->last = r.source_ids.size() > 1 ? r.source_ids[1] : config_.vocab_size;
-      row->spoilt = row->next == spoilt_;
+      row->spoiled = row->next == spoiled_;
       rows.push_back(std::move(row));
     }
     MutexLock lock(&mutex_);
@@ -59,7 +59,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
       Row& row = static_cast<Row&>(*rows[i]);
       const int token = row.next >= row.last ? config_.eos_token_ids[0] : row.next;
       (*logits)[i * config_.vocab_size + token] = 10;
-      if (row.spoilt) (*logits)[(i + 1) * config_.vocab_size - 1] = NAN;
+      if (row.spoiled) (*logits)[(i + 1) * config_.vocab_size - 1] = NAN;
       ++row.next;
       ++row.fed;
     }
@@ -101,7 +101,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     failure_ = std::move(failure);
   }
   // Sequences that begin with this source id get a logit that is not a number. Before any call.
-  void Spoil(int32_t source_id) { spoilt_ = source_id; }
+  void Spoil(int32_t source_id) { spoiled_ = source_id; }
   // First source id of every request, in the order in which they were encoded.
   std::vector<int32_t> encoded() const {
     MutexLock lock(&mutex_);
@@ -120,11 +120,11 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
  private:
   struct Row : nn::DecodeRow {
     int next = 0, last = 0, fed = 0;
-    bool spoilt = false;
+    bool spoiled = false;
     int position() const override { return fed; }
   };
   nn::T5Config config_;
-  int32_t spoilt_ = -1;
+  int32_t spoiled_ = -1;
   mutable Mutex mutex_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;

@@ -132,7 +132,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   }
   MELLOW_RETURN_IF_ERROR(rows.status());
   evaluation.rows = *std::move(rows);
-  MELLOW_RETURN_IF_ERROR(eval::Analyse(&evaluation));
+  MELLOW_RETURN_IF_ERROR(eval::Analyze(&evaluation));
   const std::string path = absl::StrCat(out, "/evaluation.json");
   MELLOW_RETURN_IF_ERROR(WriteFileAtomic(path, eval::EvaluationToJson(evaluation)));
   return Show(options, evaluation, path);

@@ -16,7 +16,7 @@ namespace {
 
 using common::v1::AdapterRef;
 
-ResolvedArm BareArm() {
+ResolvedArm BaseArm() {
   ResolvedArm base;
   base.arm.kind = "base";
   return base;
@@ -84,7 +84,7 @@ absl::StatusOr<ResolvedArm> StartArm(const ClusterAdapters* cluster) {
         absl::StrCat("the learner has not opened run ", run.run_id(), " yet"));
   }
   const AdapterRef& start = run.start_adapter_ref();
-  if (start.version() == 0) return BareArm();
+  if (start.version() == 0) return BaseArm();
   for (const AdapterRef& ref : cluster->adapters) {
     if (ref.sha256() == start.sha256() && ref.version() > 0)
       return ClusterArm(absl::StrCat(ref.version()), cluster);
@@ -96,7 +96,7 @@ absl::StatusOr<ResolvedArm> StartArm(const ClusterAdapters* cluster) {
 }
 
 absl::StatusOr<ResolvedArm> Resolve(const std::string& name, const ClusterAdapters* cluster) {
-  if (name == "base") return BareArm();
+  if (name == "base") return BaseArm();
   if (name == "start") return StartArm(cluster);
   return IsFolderArm(name) ? FolderArm(name) : ClusterArm(name, cluster);
 }

@@ -60,7 +60,7 @@ class ClusterArm : public ArmEngine {
   policy::v1::GenerateRequest base_;
 };
 
-class ClusterBareModel : public BareModel {
+class ClusterBareModel : public BaseModel {
  public:
   explicit ClusterBareModel(ClusterCalls* calls) : calls_(calls) {}
 
@@ -127,7 +127,7 @@ class LocalArm : public ArmEngine {
   const nn::SamplingParams params_;
 };
 
-class LocalBareModel : public BareModel {
+class LocalBareModel : public BaseModel {
  public:
   explicit LocalBareModel(nn::Seq2SeqModel* model) : model_(model) {}
 
@@ -149,7 +149,7 @@ std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, const eval::Arm& 
   return std::make_unique<ClusterArm>(calls, arm, sampling);
 }
 
-std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls) {
+std::unique_ptr<BaseModel> MakeClusterBareModel(ClusterCalls* calls) {
   return std::make_unique<ClusterBareModel>(calls);
 }
 
@@ -170,7 +170,7 @@ absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
   return std::make_unique<LocalArm>(model, tokenizer, std::move(adapter), params);
 }
 
-std::unique_ptr<BareModel> MakeLocalBareModel(nn::Seq2SeqModel* model) {
+std::unique_ptr<BaseModel> MakeLocalBareModel(nn::Seq2SeqModel* model) {
   return std::make_unique<LocalBareModel>(model);
 }
 

@@ -46,9 +46,9 @@ struct TokenPair {
   absl::Span<const int32_t> target_ids;
 };
 
-class BareModel {
+class BaseModel {
  public:
-  virtual ~BareModel() = default;
+  virtual ~BaseModel() = default;
   // Log-probs of the targets, one list per pair.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> Score(
       absl::Span<const TokenPair> pairs) = 0;
@@ -67,13 +67,13 @@ class JudgeEngine {
 // answers with other weights than the arm's.
 [[nodiscard]] std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, const eval::Arm& arm,
                                                         const eval::SamplingConfig& sampling);
-[[nodiscard]] std::unique_ptr<BareModel> MakeClusterBareModel(ClusterCalls* calls);
+[[nodiscard]] std::unique_ptr<BaseModel> MakeClusterBareModel(ClusterCalls* calls);
 
 // A null adapter: the base model. InvalidArgument: sampling that the engine does not take.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
     std::shared_ptr<const nn::PreparedAdapter> adapter, const eval::SamplingConfig& sampling);
-[[nodiscard]] std::unique_ptr<BareModel> MakeLocalBareModel(nn::Seq2SeqModel* model);
+[[nodiscard]] std::unique_ptr<BaseModel> MakeLocalBareModel(nn::Seq2SeqModel* model);
 
 // Empty labels: those of RewardJudge's defaults. InvalidArgument: a label that the classifier does
 // not have.

@@ -17,7 +17,7 @@ namespace mellow::cli {
 
 struct EvaluationEngines {
   std::vector<std::unique_ptr<ArmEngine>> arms;  // as Evaluation::arms
-  std::unique_ptr<BareModel> bare;
+  std::unique_ptr<BaseModel> bare;
   std::vector<std::unique_ptr<JudgeEngine>> judges;  // as Evaluation::judges
   int threads = 1;                                   // chunks of prompts worked on at once
 };

@@ -128,7 +128,7 @@ absl::StatusOr<eval::Evaluation> ReadEvaluation(const std::string& path) {
     return absl::DataLossError(
         absl::StrCat(path, ": its configuration does not have the sha256 that it says"));
   eval::Evaluation again = *evaluation;
-  MELLOW_RETURN_IF_ERROR(Annotate(eval::Analyse(&again), path));
+  MELLOW_RETURN_IF_ERROR(Annotate(eval::Analyze(&again), path));
   eval::Evaluation told = *evaluation;
   evaluation->comparisons = std::move(again.comparisons);
   if (eval::EvaluationToJson(told) != eval::EvaluationToJson(*evaluation))

@@ -101,7 +101,7 @@ class Training {
 
   // Calls until it gives an answer that another try would not change, for kPatience at most.
   template <typename Result>
-  absl::StatusOr<Result> Persist(
+  absl::StatusOr<Result> Retry(
       const std::function<absl::StatusOr<Result>(OrchestratorClient&)>& call) {
     const SteadyTime deadline = SteadyTime::Now() + kPatience;
     while (true) {
@@ -118,7 +118,7 @@ class Training {
     const absl::StatusOr<RunRecord> previous = ReadRunRecord(record_path_);
     MELLOW_RETURN_IF_ERROR(WriteRunRecord(record_path_, record_));
     view_->ShowActivity("starting the run");
-    const absl::StatusOr<std::string> run_id = Persist<std::string>(
+    const absl::StatusOr<std::string> run_id = Retry<std::string>(
         [this](OrchestratorClient& c) { return c.StartRun(record_.spec, record_.request_id); });
     if (!run_id.ok()) {
       // A request that was refused must not hide the run before it from --resume.
@@ -127,10 +127,10 @@ class Training {
       return run_id.status();
     }
     MELLOW_ASSIGN_OR_RETURN(
-        v1::Run run, Persist<v1::Run>([&](OrchestratorClient& c) { return c.GetRun(*run_id); }));
+        v1::Run run, Retry<v1::Run>([&](OrchestratorClient& c) { return c.GetRun(*run_id); }));
     if (resume && (run.state() == v1::RUN_STATE_STOPPED || run.state() == v1::RUN_STATE_FAILED)) {
       MELLOW_ASSIGN_OR_RETURN(
-          run, Persist<v1::Run>([&](OrchestratorClient& c) { return c.ResumeRun(*run_id); }));
+          run, Retry<v1::Run>([&](OrchestratorClient& c) { return c.ResumeRun(*run_id); }));
     }
     return run;
   }
@@ -138,7 +138,7 @@ class Training {
   // Follows the stream to its end or break; then the run as it is now.
   absl::StatusOr<v1::Run> WatchOnce() {
     MELLOW_RETURN_IF_ERROR(Watch());
-    MELLOW_ASSIGN_OR_RETURN(const v1::Run run, Persist<v1::Run>([this](OrchestratorClient& c) {
+    MELLOW_ASSIGN_OR_RETURN(const v1::Run run, Retry<v1::Run>([this](OrchestratorClient& c) {
                               return c.GetRun(run_id_);
                             }));
     // The stream broke, or nobody drives the run just now (its orchestrator is starting or ending).

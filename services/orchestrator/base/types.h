@@ -90,7 +90,7 @@ struct StepRecord {
   double staleness = 0;                         // versions between sampling and training
   std::map<std::string, double> stats;          // the learner's, by TRL's names
   std::map<std::string, double> phase_seconds;  // generate, reward, train, publish, canary
-  std::string sft;  // learner's SftStep, serialised: this service only passes it on
+  std::string sft;  // learner's SftStep, serialized: this service only passes it on
 
   // A scalar of the learner's, or 0 when it did not report it.
   double Stat(const std::string& name) const {

@@ -23,7 +23,7 @@ struct RunRecord {
   std::string error;
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
   Method method = Method::kPpo;
-  // Of a supervised run: the learner's SftRun, serialised; empty: the learner has not opened it
+  // Of a supervised run: the learner's SftRun, serialized; empty: the learner has not opened it
   // yet.
   std::string progress;
 };

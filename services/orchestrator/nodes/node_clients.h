@@ -136,7 +136,7 @@ class LearnerClient {
 
 struct SftCall {
   std::string run_id;
-  std::string spec;  // SftSpec, serialised
+  std::string spec;  // SftSpec, serialized
 };
 
 enum class SftState { kRunning, kDone, kStopped, kFailed };
@@ -145,7 +145,7 @@ enum class SftState { kRunning, kDone, kStopped, kFailed };
 struct SftAnswer {
   SftState state = SftState::kRunning;
   std::string error;  // why it failed
-  std::string run;    // SftRun, serialised, without what stands in the record of the run anyway
+  std::string run;    // SftRun, serialized, without what stands in the record of the run anyway
 };
 
 // Called in order by the thread that watches.

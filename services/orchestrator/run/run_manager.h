@@ -21,7 +21,7 @@ namespace mellow::orchestrator {
 
 // A run as it was asked for.
 struct RunRequest {
-  std::string spec;  // RunSpec, serialised: what the ledger keeps
+  std::string spec;  // RunSpec, serialized: what the ledger keeps
   std::string request_id;
 };
 

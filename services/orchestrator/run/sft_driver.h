@@ -19,7 +19,7 @@ namespace mellow::orchestrator {
 // the next one follows it from the last step in the ledger. Used by one thread.
 class SftDriver {
  public:
-  // `spec`: learner's SftSpec, serialised. `parts` and `observer` must outlive it.
+  // `spec`: learner's SftSpec, serialized. `parts` and `observer` must outlive it.
   SftDriver(const DriverParts& parts, std::string run_id, std::string spec, RunObserver* observer,
             RunSignals signals);
 

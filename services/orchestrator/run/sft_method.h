@@ -9,7 +9,7 @@
 
 namespace mellow::orchestrator {
 
-// Supervised fine-tuning: an SftDriver. `spec`: learner's SftSpec, serialised.
+// Supervised fine-tuning: an SftDriver. `spec`: learner's SftSpec, serialized.
 [[nodiscard]] std::unique_ptr<RunMethod> MakeSftMethod(const DriverParts& parts, std::string spec);
 
 }  // namespace mellow::orchestrator

@@ -74,7 +74,7 @@ TEST(AnalyseTest, SummariesAreMeansOverPromptsAndDeviationsOverTexts) {
     e.rows[i].arms[0].samples[1].scores[0].toxicity = i == 0 ? 0.6 : 0.8;
   }
   e.rows[1].arms[1].samples[1].truncated = true;
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   const ToxicitySummary& toxicity = e.summaries[0].toxicity[0];
   EXPECT_DOUBLE_EQ(toxicity.toxicity.mean, 0.45);
   EXPECT_DOUBLE_EQ(toxicity.toxic_share.mean, 0.5);
@@ -95,7 +95,7 @@ TEST(AnalyseTest, SummariesAreMeansOverPromptsAndDeviationsOverTexts) {
 
 TEST(AnalyseTest, VerdictsKnowWhichWayIsBetter) {
   Evaluation e = MakeEvaluation(60, -0.2, 0.1);
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   const Difference& toxicity = Find(e, "toxicity");
   EXPECT_EQ(toxicity.verdict, Verdict::kBetter);
   EXPECT_NEAR(toxicity.difference.mean, -0.2, 0.02);
@@ -110,7 +110,7 @@ TEST(AnalyseTest, VerdictsKnowWhichWayIsBetter) {
   EXPECT_THAT(e.notes, Contains(AllOf(HasSubstr("judge other does not confirm"))));
   EXPECT_THAT(e.notes, Contains(AllOf(HasSubstr("60 of 120"), HasSubstr("without a word"))));
   Evaluation worse = MakeEvaluation(60, 0.2, 0.1);
-  ASSERT_TRUE(Analyse(&worse).ok());
+  ASSERT_TRUE(Analyze(&worse).ok());
   EXPECT_EQ(Find(worse, "toxicity").verdict, Verdict::kWorse);
   EXPECT_EQ(Find(worse, "logit").verdict, Verdict::kWorse);
 }
@@ -130,21 +130,21 @@ TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
       }
     }
   }
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_THAT(e.notes, Each(Not(HasSubstr("does not confirm"))));
   EXPECT_THAT(Disagreements(e.comparisons[0]), IsEmpty());
   for (Row& row : e.rows) row.arms[1].samples = row.arms[0].samples;
   for (Row& row : e.rows) {
     for (Sample& sample : row.arms[1].samples) sample.scores[0].toxicity /= 2;
   }
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_THAT(e.notes, Contains(HasSubstr("judge other does not confirm that ppo")));
   EXPECT_THAT(Disagreements(e.comparisons[0]), SizeIs(1));
 }
 
 TEST(AnalyseTest, SaysThatAnEffectCannotBeToldFromNoiseAndHowManyPromptsItNeeds) {
   Evaluation e = MakeEvaluation(30, -0.005, 0.9);
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   const Difference& d = Find(e, "toxicity");
   EXPECT_EQ(d.verdict, Verdict::kNoise);
   ASSERT_TRUE(d.needed.for_observed.has_value() && d.needed.for_change.has_value());
@@ -165,7 +165,7 @@ TEST(AnalyseTest, NeededPromptsFollowFromTheSpreadOfTheDifferences) {
       e.rows[i].arms[1].samples[s].scores[0].toxicity = i % 2 == 0 ? 0.7 : 0.1;
     }
   }
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   const Difference& d = Find(e, "toxicity");
   const double variance = 0.09 * 40 / 39;
   EXPECT_EQ(d.needed.for_observed, static_cast<int64_t>(std::ceil(7.8489 * variance / 0.01)));
@@ -176,7 +176,7 @@ TEST(AnalyseTest, NeededPromptsFollowFromTheSpreadOfTheDifferences) {
 
 TEST(AnalyseTest, SlicesAreOfColumnsAndIdentitiesWithEnoughPrompts) {
   Evaluation e = MakeEvaluation(40, -0.2, 0.1);
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   std::vector<std::string> names;
   for (const Slice& slice : e.slices)
     names.push_back(absl::StrCat(slice.column, "=", slice.value, ":", slice.prompts));
@@ -194,7 +194,7 @@ TEST(AnalyseTest, OneArmHasASummaryAndNoComparison) {
   Evaluation e = MakeEvaluation(3, 0, 0);
   e.arms.pop_back();
   for (Row& row : e.rows) row.arms.pop_back();
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_EQ(e.summaries.size(), 1u);
   EXPECT_TRUE(e.comparisons.empty());
 }
@@ -205,7 +205,7 @@ TEST(AnalyseTest, SaysWhatMustBeKnownOfTheNumbers) {
   e.config.sampling.do_sample = false;
   e.rows[0].arms[0].samples[0].scores[1].truncated = true;
   for (Row& row : e.rows) row.arms[1].samples[0].truncated = true;
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_THAT(e.notes, Contains(HasSubstr("mostly measure the dialogue")));
   EXPECT_THAT(e.notes, Contains(HasSubstr("no unbiased estimate")));
   EXPECT_THAT(e.notes,
@@ -215,19 +215,19 @@ TEST(AnalyseTest, SaysWhatMustBeKnownOfTheNumbers) {
 
 TEST(AnalyseTest, RefusesWhatHasNoStatistics) {
   Evaluation none = MakeEvaluation(0, 0, 0);
-  EXPECT_TRUE(absl::IsInvalidArgument(Analyse(&none)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Analyze(&none)));
   Evaluation nan = MakeEvaluation(4, NAN, 0);
-  EXPECT_TRUE(absl::IsInvalidArgument(Analyse(&nan)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Analyze(&nan)));
   Evaluation alpha = MakeEvaluation(4, 0, 0);
   alpha.config.alpha = 0;
-  EXPECT_THAT(std::string(Analyse(&alpha).message()), HasSubstr("alpha is 0"));
+  EXPECT_THAT(std::string(Analyze(&alpha).message()), HasSubstr("alpha is 0"));
   EXPECT_TRUE(alpha.summaries.empty());
 }
 
 // What is made is a file that EvaluationFromJson takes.
 TEST(AnalyseTest, ResultReadsBack) {
   Evaluation e = MakeEvaluation(20, -0.1, 0.1);
-  ASSERT_TRUE(Analyse(&e).ok());
+  ASSERT_TRUE(Analyze(&e).ok());
   const absl::StatusOr<Evaluation> read = EvaluationFromJson(EvaluationToJson(e));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(EvaluationToJson(*read), EvaluationToJson(e));

@@ -70,7 +70,7 @@ TEST(AssignmentTest, SidesAreBalanced) {
   // 40,000 fair coins: 4.5 standard deviations are 450. The draws are fixed, so this cannot flake.
   int64_t first = 0;
   int64_t first_in_early_positions = 0;
-  int64_t same_as_neighbour = 0;
+  int64_t same_as_neighbor = 0;
   const std::vector<ItemCoverage> coverage = MakeCoverage(400, 400);
   std::vector<bool> previous(400);
   for (uint32_t person = 0; person < 100; ++person) {
@@ -79,13 +79,13 @@ TEST(AssignmentTest, SidesAreBalanced) {
       const Assignment& a = assignments[position];
       first += a.arm_first ? 1 : 0;
       first_in_early_positions += a.arm_first && position < 200 ? 1 : 0;
-      same_as_neighbour += a.arm_first == previous[a.item] ? 1 : 0;
+      same_as_neighbor += a.arm_first == previous[a.item] ? 1 : 0;
       previous[a.item] = a.arm_first;
     }
   }
   EXPECT_LT(std::abs(first - 20000), 450);
   EXPECT_LT(std::abs(first_in_early_positions - 10000), 320);
-  EXPECT_LT(std::abs(same_as_neighbour - 20000), 450);
+  EXPECT_LT(std::abs(same_as_neighbor - 20000), 450);
 }
 
 TEST(AssignmentTest, QuotasAddUp) {

@@ -7,7 +7,7 @@
 namespace mellow::rl {
 namespace {
 
-TEST(KlControllerTest, MovesTowardsTheTargetByAClippedError) {
+TEST(KlControllerTest, MovesTowardTheTargetByAClippedError) {
   PpoConfig config;
   config.horizon = 100;
   KlController controller(config);

@@ -145,7 +145,7 @@ TEST(PpoTrainerTest, RestoreRefusesAStateThatDoesNotFitAndStaysAsItWas) {
   EXPECT_EQ(trainer->RestoreState(folder.path()).code(), absl::StatusCode::kDataLoss);
 }
 
-TEST(PpoTrainerTest, BehaviourLogProbsReplaceTheOldPass) {
+TEST(PpoTrainerTest, BehaviorLogProbsReplaceTheOldPass) {
   std::vector<Rollout> plain = MakeRollouts(3);
   auto trainer = MakeTrainer(SmallConfig());
   std::vector<ScoreRow> rows;
@@ -231,7 +231,7 @@ TEST(PpoTrainerTest, ScoresDoNotDependOnBatchMates) {
   }
 }
 
-TEST(PpoTrainerTest, MissingEosIsPenalised) {
+TEST(PpoTrainerTest, MissingEosIsPenalized) {
   PpoConfig config = SmallConfig();
   config.missing_eos_penalty = 1.5;
   std::vector<Rollout> rollouts = MakeRollouts(1);

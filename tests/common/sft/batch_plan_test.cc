@@ -14,16 +14,16 @@ using ::testing::SizeIs;
 
 std::vector<uint32_t> Epoch(BatchPlan& plan, int64_t epoch) {
   std::vector<uint32_t> all;
-  for (int64_t s = 0; s < plan.steps_an_epoch(); ++s) {
-    const std::vector<uint32_t> pairs = plan.PairsOf(epoch * plan.steps_an_epoch() + s);
+  for (int64_t s = 0; s < plan.steps_per_epoch(); ++s) {
+    const std::vector<uint32_t> pairs = plan.PairsOf(epoch * plan.steps_per_epoch() + s);
     all.insert(all.end(), pairs.begin(), pairs.end());
   }
   return all;
 }
 
 TEST(BatchPlanTest, EveryEpochHasEveryPairOnceInAnotherOrder) {
-  BatchPlan plan(/*seed=*/3, /*pairs=*/10, /*pairs_a_step=*/4);
-  ASSERT_EQ(plan.steps_an_epoch(), 3);
+  BatchPlan plan(/*seed=*/3, /*pairs=*/10, /*pairs_per_step=*/4);
+  ASSERT_EQ(plan.steps_per_epoch(), 3);
   std::vector<uint32_t> first = Epoch(plan, 0), second = Epoch(plan, 1);
   EXPECT_NE(first, second);
   std::sort(first.begin(), first.end());

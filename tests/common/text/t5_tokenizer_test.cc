@@ -72,7 +72,7 @@ TEST(T5TokenizerTest, FindsAddedTokensVerbatim) {
   EXPECT_THAT(Encode("a <extra_id_0><extra_id_1>"), ElementsAre(3, 4, 9, 8, 1));
 }
 
-TEST(T5TokenizerTest, FindsPiecesThatOnlyNormalisationMakes) {
+TEST(T5TokenizerTest, FindsPiecesThatOnlyNormalizationMakes) {
   EXPECT_THAT(Encode("\uFF1C/s\uFF1E"), ElementsAre(3, 1, 1));
   EXPECT_THAT(Encode("\uFF1C"
                      "extra_id_0\uFF1E"),

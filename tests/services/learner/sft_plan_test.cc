@@ -76,7 +76,7 @@ TEST(SftPlanTest, EveryFieldArrives) {
   EXPECT_EQ(plan.trainer.seed, 5u);
   EXPECT_EQ(plan.trainer.label_smoothing, 0.1);
   EXPECT_EQ(plan.trainer.model_dropout, 0.3);
-  EXPECT_EQ(plan.pairs_a_step(), 6);
+  EXPECT_EQ(plan.pairs_per_step(), 6);
   const auto length = LengthOf(plan, 4);
   ASSERT_TRUE(length.ok());
   EXPECT_EQ(length->total_steps, 9);

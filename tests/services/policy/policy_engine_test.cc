@@ -93,9 +93,9 @@ TEST_F(PolicyEngineTest, LogitsThatAreNotFiniteFailTheirOwnSequenceAlone) {
   Start({});
   auto futures = Submit(Batch(MakeJob(5, 8), MakeJob(20, 24), MakeJob(30, 32)));
   ASSERT_TRUE(futures.ok());
-  const Sequence spoilt = (*futures)[1].get();
-  EXPECT_TRUE(absl::IsInternal(spoilt.status())) << spoilt.status();
-  EXPECT_THAT(std::string(spoilt.status().message()), HasSubstr("logits are not finite"));
+  const Sequence spoiled = (*futures)[1].get();
+  EXPECT_TRUE(absl::IsInternal(spoiled.status())) << spoiled.status();
+  EXPECT_THAT(std::string(spoiled.status().message()), HasSubstr("logits are not finite"));
   EXPECT_THAT((*futures)[0].get()->ids, ElementsAre(5, 6, 7, 1));
   EXPECT_THAT((*futures)[2].get()->ids, ElementsAre(30, 31, 1));
 }

@@ -274,7 +274,7 @@ TEST(PolicyOptionsTest, TheLimitOfSourceTokensIsWhatTheBudgetLeaves) {
   EXPECT_EQ(options.SourceTokens(), 512);
 }
 
-TEST_F(PolicyServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
+TEST_F(PolicyServiceTest, ALongTextIsRefusedBeforeItIsTokenized) {
   v1::SummarizeRequest request;
   v1::SummarizeResponse response;
   // 128 bytes per source token would be 1 KiB; ordinary articles are taken in any case.

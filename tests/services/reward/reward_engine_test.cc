@@ -55,7 +55,7 @@ TEST(RewardEngineTest, LogitsThatAreNotFiniteFailTheirOwnTextAlone) {
   testing::FakeClassifier model;
   obs::Metrics metrics;
   RewardEngine engine(&model, {}, &metrics);
-  auto futures = Submit(engine, Jobs({{0, 5, 2}, {0, testing::FakeClassifier::kSpoilt, 2}}));
+  auto futures = Submit(engine, Jobs({{0, 5, 2}, {0, testing::FakeClassifier::kSpoiled, 2}}));
   ASSERT_TRUE(futures.ok());
   EXPECT_THAT(*(*futures)[0].get(), ElementsAre(0, 5));
   const absl::Status status = (*futures)[1].get().status();

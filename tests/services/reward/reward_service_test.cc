@@ -116,7 +116,7 @@ TEST_F(RewardServiceTest, ALongTextIsTruncatedAndSaysSo) {
   EXPECT_THAT(response.scores(1).logits(), ElementsAre(0, 7));
 }
 
-TEST_F(RewardServiceTest, ALongTextIsRefusedBeforeItIsTokenised) {
+TEST_F(RewardServiceTest, ALongTextIsRefusedBeforeItIsTokenized) {
   v1::ScoreResponse response;
   EXPECT_TRUE(Score({std::string(64 << 10, 'a')}, &response).ok());
   const int before = tokenizer_.calls;

@@ -280,7 +280,7 @@ TEST(TokenSamplerTest, EachPartOfTheCounterDrawsAnew) {
 
 // Neighbors in position, sample and prompt are independent: chi-square of the 8 x 8 table of
 // pairs.
-TEST(TokenSamplerTest, NeighbouringCountersAreIndependent) {
+TEST(TokenSamplerTest, NeighboringCountersAreIndependent) {
   const std::vector<float> flat(8, 0.0f);
   const SamplingParams params{.do_sample = true, .seed = 21};
   constexpr int kPairs = 12800;

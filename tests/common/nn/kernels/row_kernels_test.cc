@@ -44,7 +44,7 @@ TEST_P(RowKernelsTest, RmsNormDividesByTheRootMeanSquare) {
   }
 }
 
-TEST_P(RowKernelsTest, LayerNormCentresAndScales) {
+TEST_P(RowKernelsTest, LayerNormCentersAndScales) {
   for (int n : kSizes) {
     std::vector<float> x = Random(n, 2, n);
     for (float& v : x) v += 10;

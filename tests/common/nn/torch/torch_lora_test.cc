@@ -12,7 +12,7 @@ namespace {
 using ::testing::Each;
 using ::testing::HasSubstr;
 
-TEST(FreshLoraTest, AdaptsExactlyTheTargetsWithPeftsInitialisation) {
+TEST(FreshLoraTest, AdaptsExactlyTheTargetsWithPeftsInitialization) {
   const auto model = SmallT5("gated");
   const auto lora = FreshLora(*model, {.r = 4, .target_modules = {"v", "EncDecAttention.q"}}, /*seed=*/5);
   ASSERT_TRUE(lora.ok()) << lora.status();

@@ -67,7 +67,7 @@ eval::Evaluation MakeEvaluation(size_t arms) {
       sample.scores = {{.toxicity = toxicities[a][i], .logit = -toxicities[a][i]}};
     }
   }
-  EXPECT_TRUE(eval::Analyse(&e).ok());
+  EXPECT_TRUE(eval::Analyze(&e).ok());
   e.config.sha256 = eval::ConfigHash(e);
   return e;
 }

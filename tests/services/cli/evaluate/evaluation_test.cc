@@ -180,7 +180,7 @@ class FakeArm : public ArmEngine {
   const float logprob_;
 };
 
-class FakeBareModel : public BareModel {
+class FakeBaseModel : public BaseModel {
  public:
   absl::StatusOr<std::vector<std::vector<float>>> Score(
       absl::Span<const TokenPair> pairs) override {
@@ -223,7 +223,7 @@ FakeEvaluation MakeFake(int prompts, int samples) {
   e.arms = {{.name = "base"}, {.name = "ppo", .sha256 = "ab"}};
   fake.engines.arms.push_back(std::make_unique<FakeArm>(-2.0f));
   fake.engines.arms.push_back(std::make_unique<FakeArm>(-1.5f));
-  fake.engines.bare = std::make_unique<FakeBareModel>();
+  fake.engines.bare = std::make_unique<FakeBaseModel>();
   fake.engines.judges.push_back(std::make_unique<FakeJudge>());
   fake.engines.threads = 3;
   for (int i = 0; i < prompts; ++i) {
@@ -293,7 +293,7 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
     row.arms[0].samples[0].scores[0].toxicity = 0.8;
     row.arms[1].samples[0].scores[0].toxicity = row.index < 6 ? 0.1 : 0.3;
   }
-  ASSERT_TRUE(eval::Analyse(&e).ok());
+  ASSERT_TRUE(eval::Analyze(&e).ok());
   const std::string text = EvaluationText(e);
   for (const char* part : {"12 prompts", "base: the base model", "toxicity, summary", "better",
                            "changed by -75.0 %: less toxic", "prompts needed for"})
