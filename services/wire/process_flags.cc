@@ -69,6 +69,7 @@ void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node
 }
 
 std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv) {
+  app->set_version_flag("--version", MELLOW_VERSION);
   try {
     app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
