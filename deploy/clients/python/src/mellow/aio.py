@@ -76,7 +76,7 @@ class AsyncMellow:
         self, dialogue: str, adapter: int | str | None = None, max_new_tokens: int | None = None, timeout: float | None = None
     ) -> AsyncGenerator[str, None]:
         """As Mellow.stream."""
-        method = calls.summarize_stream()
+        method = calls.SUMMARIZE_STREAM
         request = calls.summarize_request(dialogue, await self._version(adapter), max_new_tokens)
         channel, target = self._channel(method.role)
         stub = channel.unary_stream(f"/{method.path}", method.serialize, method.parse)

@@ -3,13 +3,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-from mellow._proto import POOL, policy_pb2, reward_pb2
-from mellow.errors import Unimplemented
+from mellow._proto import policy_pb2, reward_pb2
 from mellow.records import Adapter, Records, Score
 
 POLICY = "mellow.policy.v1.PolicyService"
@@ -48,16 +46,9 @@ def method(role: str, service: str, name: str, request: type[Request], response:
 
 
 SUMMARIZE = method("policy", POLICY, "Summarize", policy_pb2.SummarizeRequest, policy_pb2.SummarizeResponse)
+SUMMARIZE_STREAM = method("policy", POLICY, "SummarizeStream", policy_pb2.SummarizeRequest, policy_pb2.SummarizeStreamResponse)
 LIST_ADAPTERS = method("policy", POLICY, "ListAdapters", policy_pb2.ListAdaptersRequest, policy_pb2.ListAdaptersResponse)
 SCORE = method("reward", REWARD, "Score", reward_pb2.ScoreRequest, reward_pb2.ScoreResponse)
-
-
-def summarize_stream() -> Method[policy_pb2.SummarizeRequest, Any]:
-    """SummarizeStream. Unimplemented when the package was built from protos that have none."""
-    found = POOL.FindServiceByName(POLICY).methods_by_name.get("SummarizeStream")
-    if found is None:
-        raise Unimplemented("this package was built from protos without SummarizeStream", POLICY)
-    return method("policy", POLICY, "SummarizeStream", policy_pb2.SummarizeRequest, message_factory.GetMessageClass(found.output_type))
 
 
 def summarize_request(dialogue: str, version: int | None, max_new_tokens: int | None) -> policy_pb2.SummarizeRequest:
@@ -83,7 +74,6 @@ def version_of(adapter: int | str | None, listed: policy_pb2.ListAdaptersRespons
         return max((found.version for found in listed.adapters), default=0)
     # Unset: the base model.
     return listed.champion.version
-
 
 
 def score_requests(texts: Iterable[Text]) -> list[reward_pb2.ScoreRequest]:

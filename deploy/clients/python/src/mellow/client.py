@@ -108,11 +108,10 @@ class Mellow:
     ) -> Generator[str, None, None]:
         """The pieces of a summary as they come; together they are the summary. Closing the generator cancels the rest.
 
-        Unimplemented: the server, or the protos that this package was built from, have no SummarizeStream. Other errors as of summarize.
+        Unimplemented: the server is an older one. Other errors as of summarize.
         """
-        stream = calls.summarize_stream()
         request = calls.summarize_request(dialogue, self._version(adapter), max_new_tokens)
-        for answer in self._channels.stream(stream, request, timeout):
+        for answer in self._channels.stream(calls.SUMMARIZE_STREAM, request, timeout):
             if answer.text:
                 yield answer.text
 
