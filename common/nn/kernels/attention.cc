@@ -241,19 +241,17 @@ void AttendBackward(const KernelTable& kernels, const KvLayout& layout, ConstRow
     gemm.k = head_dim;
     gemm.panel_bytes = layout.key_panel_bytes();
     gemm.ldc = stride;
-    for (int c = 0; c < Chunks(keys); ++c) {
-      gemm.cols = std::min(kPositions, keys - c * kPositions);
-      gemm.a = q;
-      gemm.lda = args.q.stride;
-      gemm.panels = panels + c * chunk_floats;
-      gemm.c = p + c * kPositions;
-      kernels.gemm(gemm);
-      gemm.a = d_out;
-      gemm.lda = gradients.d_out.stride;
-      gemm.panels = value_panels + c * chunk_floats;
-      gemm.c = ds + c * kPositions;
-      kernels.gemm(gemm);
-    }
+    gemm.cols = keys;
+    gemm.a = q;
+    gemm.lda = args.q.stride;
+    gemm.panels = panels;
+    gemm.c = p;
+    kernels.gemm(gemm);
+    gemm.a = d_out;
+    gemm.lda = gradients.d_out.stride;
+    gemm.panels = value_panels;
+    gemm.c = ds;
+    kernels.gemm(gemm);
     for (int i = 0; i < rows; ++i) {
       const int query = start + i;
       const int seen = args.causal ? before + query + 1 : args.keys;

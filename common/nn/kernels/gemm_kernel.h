@@ -14,8 +14,10 @@ namespace mellow::nn::kernels {
 namespace {
 
 constexpr int kPanelWidth = 2 * kLanes;
-// From this many rows on, x is packed for the tiles.
+// From this many rows and panels on, x is packed for the tiles: with few panels a packed row is
+// used too rarely to be worth it.
 constexpr int kPackRows = 24;
+constexpr int kPackPanels = 6;
 
 // Where one tile's rows of x are: row r, column kk at data[r * row + kk * column].
 struct TileInput {
@@ -222,8 +224,8 @@ void Wide(const GemmArgs& args) {
   using Element = typename Panel::Element;
   constexpr bool kDecode = sizeof(Element) != sizeof(float);
   const int tiles = (args.rows + kTileRows - 1) / kTileRows;
-  const bool pack = args.rows >= kPackRows;
   const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
+  const bool pack = args.rows >= kPackRows && panels >= kPackPanels;
   float* packed = args.workspace;
   float* decoded = args.workspace + size_t{kMaxGemmRows} * kPackedK;
   // Every tile pass over a block fetches its share of the next block from memory.
@@ -294,10 +296,15 @@ void Gemm(const GemmArgs& args) {
 // --- a right side that is used once
 // ------------------------------------------------------------------------------------------------
 
-// packed[k][rows] of rows of a transposed matrix.
+// packed[k][R] of R rows of a transposed matrix.
+template <int R = kTileRows>
 inline void PackTransposedTile(const float* a, ptrdiff_t lda, int rows, int k, float* packed) {
-  for (int kk = 0; kk < k; ++kk) {
-    for (int r = 0; r < rows; ++r) packed[kk * rows + r] = a[kk * lda + r];
+  if constexpr (R > 0) {
+    if (rows < R) return PackTransposedTile<R - 1>(a, lda, rows, k, packed);
+    for (int kk = 0; kk < k; ++kk) {
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) packed[kk * R + r] = a[kk * lda + r];
+    }
   }
 }
 
@@ -322,11 +329,12 @@ inline void CopyPanel(const float* b, ptrdiff_t ldb, int cols, int k, float* blo
 
 void GemmRows(const GemmRowsArgs& args) {
   const int tiles = (args.rows + kTileRows - 1) / kTileRows;
+  const bool pack = args.a_transposed || args.cols >= kPackPanels * kPanelWidth;
   float* const packed = args.workspace;
   float* const block = args.workspace + size_t{kMaxGemmRows} * kPackedK;
   for (int k0 = 0; k0 < args.k; k0 += kBlockK) {
     const int kc = args.k - k0 < kBlockK ? args.k - k0 : kBlockK;
-    for (int t = 0; t < tiles; ++t) {
+    for (int t = 0; pack && t < tiles; ++t) {
       const int start = TileStart(t, args.rows, tiles);
       const int count = TileStart(t + 1, args.rows, tiles) - start;
       float* const tile = packed + ptrdiff_t{start} * kc;
@@ -344,8 +352,9 @@ void GemmRows(const GemmRowsArgs& args) {
         const TileOutput out{
             args.c + start * args.ldc + column, args.ldc, args.cols - column, nullptr, nullptr,
             args.accumulate || k0 > 0};
-        RunWideTile(count, {packed + ptrdiff_t{start} * kc, 1, count}, /*packed=*/true, block, kc,
-                    reinterpret_cast<const char*>(block), 0, out);
+        const TileInput a = pack ? TileInput{packed + ptrdiff_t{start} * kc, 1, count}
+                                 : TileInput{args.a + start * args.lda + k0, args.lda, 1};
+        RunWideTile(count, a, pack, block, kc, reinterpret_cast<const char*>(block), 0, out);
       }
     }
   }

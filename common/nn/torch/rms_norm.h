@@ -5,8 +5,8 @@
 
 namespace mellow::nn {
 
-// T5's layer norm: y = weight * x / sqrt(mean(x^2) + eps) over the last dimension. x: [n, d] fp32; weight: [d] fp32, frozen.
-// Differentiable in x; one pass over memory forward and one backward on the CPU.
+// T5's layer norm: y = weight * x / sqrt(mean(x^2) + eps) over the last dimension. x: [n, d] fp32;
+// weight: [d] fp32, frozen. Differentiable in x; keeps x and one number a row for that.
 [[nodiscard]] at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
 }  // namespace mellow::nn

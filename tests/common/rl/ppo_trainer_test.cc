@@ -6,6 +6,8 @@
 
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
+#include "common/nn/generation/generate.h"
+#include "common/nn/load.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/source_tree.h"
@@ -73,6 +75,39 @@ TEST(PpoTrainerTest, FirstStepFromTheStartingAdapterHasNoKlAtAll) {
     EXPECT_GT(second->stats.at("objective/kl_k3"), 0);
     EXPECT_EQ(second->step, 2);
   }
+}
+
+TEST(PpoTrainerTest, WhatThePolicySampledHasNoKlAndRatiosOfExactlyOne) {
+  nn::LoadOptions options;
+  options.threads = 2;
+  auto policy = nn::LoadSeq2SeqModel(kModel, options);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  const auto adapter = (*policy)->Prepare(*adapters::ReadPeftFolder(kAdapter));
+  ASSERT_TRUE(adapter.ok()) << adapter.status();
+  std::vector<Rollout> rollouts = MakeRollouts(1);
+  std::vector<nn::GenerateItem> items;
+  for (const Rollout& r : rollouts) {
+    nn::GenerateItem& item = items.emplace_back();
+    item.source_ids = r.query_ids;
+    item.params.do_sample = true;
+    item.params.max_new_tokens = 12;
+    item.stream.prompt_index = items.size();
+    item.adapter = adapter->get();
+  }
+  const auto sampled = nn::Generate(**policy, items);
+  ASSERT_TRUE(sampled.ok()) << sampled.status();
+  for (size_t i = 0; i < rollouts.size(); ++i) {
+    rollouts[i].response_ids = (*sampled)[i].ids;
+    rollouts[i].behaviour_logprobs = (*sampled)[i].logprobs;
+  }
+  PpoConfig config = SmallConfig();
+  config.ppo_epochs = 1;
+  config.mini_batch_size = 4;
+  const auto step = MakeTrainer(config)->Step(rollouts);
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_EQ(step->stats.at("objective/kl"), 0);
+  EXPECT_EQ(step->stats.at("objective/kl_k3"), 0);
+  EXPECT_EQ(step->stats.at("ppo/policy/ratio_mean"), 1);
 }
 
 TEST(PpoTrainerTest, ReferenceBaseComparesWithTheBareModel) {
