@@ -70,7 +70,7 @@ void SetField(Message* message, const FieldDescriptor* field) {
     case FieldDescriptor::CPPTYPE_DOUBLE:
       return reflection->SetDouble(message, field, 0.625);
     case FieldDescriptor::CPPTYPE_INT32:
-      return reflection->SetInt32(message, field, field->name() == "batch_size" ? 256 : 2);
+      return reflection->SetInt32(message, field, field->name() == "batch_size" ? 512 : 2);
     case FieldDescriptor::CPPTYPE_UINT32:
       return reflection->SetUInt32(message, field, 2);
     case FieldDescriptor::CPPTYPE_BOOL:
@@ -87,13 +87,15 @@ void SetField(Message* message, const FieldDescriptor* field) {
 }
 
 TEST(PpoConfigTest, EveryFieldOfTheMessageArrives) {
+  learner::v1::PpoConfig plain;
+  plain.set_batch_size(256);  // a multiple also of accumulated mini-batches
   const auto* fields = learner::v1::PpoConfig::descriptor();
   for (int i = 0; i < fields->field_count(); ++i) {
-    learner::v1::PpoConfig message;
+    learner::v1::PpoConfig message = plain;
     SetField(&message, fields->field(i));
     const auto config = PpoConfigFromProto(message);
     ASSERT_TRUE(config.ok()) << config.status();
-    EXPECT_FALSE(*config == rl::PpoConfig()) << fields->field(i)->name();
+    EXPECT_FALSE(*config == *PpoConfigFromProto(plain)) << fields->field(i)->name();
   }
   learner::v1::PpoConfig with_lora;
   with_lora.mutable_lora();
