@@ -18,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/json/value.h"
 #include "common/rpc/call.h"
 #include "common/rpc/client.h"
 #include "common/sync/mutex.h"
@@ -94,7 +95,7 @@ class Users {
       const auto [entry, is_new] = answers_.emplace(answer.question, answer.text);
       wrong = !is_new && entry->second != answer.text;
     }
-    const json::Value line = {{"target", absl::StrCat(score ? "reward-" : "policy-", target)},
+    const mellow::json::Value line = {{"target", absl::StrCat(score ? "reward-" : "policy-", target)},
                               {"code", absl::StatusCodeToString(answer.status.code())},
                               {"message", answer.status.message()},
                               {"seconds", took.count()},

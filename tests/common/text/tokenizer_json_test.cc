@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/text/tokenizer_number.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/text/tokenizer_files.h"
@@ -120,9 +121,10 @@ TEST(TokenizerJsonTest, ScoresAreReadAsTheTokenizersLibraryReadsThem) {
   for (const auto& [text, value] : {std::pair("-10.510522842407227", -10.510522842407228),
                                     std::pair("-8.59999e-5", -8.59999e-5), std::pair("0.1", 0.1),
                                     std::pair("2.5E+3", 2500.0), std::pair("1e-320", 1e-320)}) {
-    const auto json = ParseJson(absl::StrCat("{\"x\": ", text, "}"), "file");
+    const auto json =
+        json::ParseObject(absl::StrCat("{\"x\": ", text, "}"), "file", kTokenizerJson);
     ASSERT_TRUE(json.ok()) << json.status();
-    EXPECT_EQ((*json)["x"].get<double>(), value) << text;
+    EXPECT_EQ((*json)["x"].number(), value) << text;
   }
 }
 
