@@ -2,6 +2,7 @@
 // saved_tokenizers_test.cc.)
 
 #include "common/text/tokenizer_json.h"
+#include "common/text/tokenizer_number.h"
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -120,9 +121,9 @@ TEST(TokenizerJsonTest, ScoresAreReadAsTheTokenizersLibraryReadsThem) {
   for (const auto& [text, value] : {std::pair("-10.510522842407227", -10.510522842407228),
                                     std::pair("-8.59999e-5", -8.59999e-5), std::pair("0.1", 0.1),
                                     std::pair("2.5E+3", 2500.0), std::pair("1e-320", 1e-320)}) {
-    const auto json = ParseJson(absl::StrCat("{\"x\": ", text, "}"), "file");
-    ASSERT_TRUE(json.ok()) << json.status();
-    EXPECT_EQ((*json)["x"].get<double>(), value) << text;
+    const auto read = json::Parse(text, "file", kTokenizerJson);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->number(), value) << text;
   }
 }
 
