@@ -2,10 +2,10 @@
 // saved_tokenizers_test.cc.)
 
 #include "common/text/tokenizer_json.h"
-#include "common/text/tokenizer_number.h"
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/text/tokenizer_number.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/text/tokenizer_files.h"
