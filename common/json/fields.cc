@@ -43,8 +43,7 @@ void FieldReader::ForbidUnknown() {
 }
 
 void FieldReader::Reject(const char* field, absl::string_view expected) {
-  known_.insert(field);
-  const Value* found = object_.Find(field);
+  const Value* found = Find(field);
   problems_.push_back(absl::StrCat(field, " is ", found == nullptr ? "absent" : Excerpt(*found),
                                    ", expected ", expected));
 }

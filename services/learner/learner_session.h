@@ -29,10 +29,10 @@ struct StepRecord {
 
 struct RunSettings {
   std::string run_id;         // letters, digits, '-' and '_'
-  rl::PpoConfig config;
-  std::string config_json;    // as it is recorded: the message that it came in, in JSON
+  std::string config_json;    // the PpoConfig message, as it is recorded
   std::string start_adapter;  // PEFT folder, or empty
   int64_t start_version = 0;
+  rl::PpoConfig config;  // what config_json says; not read back from a record
 };
 
 // FailedPrecondition naming the first field that differs, and both values.

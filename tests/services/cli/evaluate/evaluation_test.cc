@@ -86,6 +86,10 @@ TEST(ResolveArmsTest, TheChampionIsWhatWasPromoted) {
   EXPECT_EQ((*arms)[0].arm.kind, "champion");
   EXPECT_EQ((*arms)[0].arm.version, 3);
   EXPECT_EQ((*arms)[0].arm.sha256, "hash3");
+  cluster.champion.reset();
+  const auto before = ResolveArms({"champion", "newest"}, &cluster);
+  ASSERT_TRUE(before.ok()) << before.status();
+  EXPECT_EQ((*before)[0].arm.version, 0) << "before a promotion the base model";
 }
 
 TEST(ResolveArmsTest, NamesAreUnique) {
@@ -111,7 +115,8 @@ TEST(ResolveArmsTest, SaysWhatIsWrong) {
   EXPECT_TRUE(absl::IsNotFound(error({"base", "4"}, &cluster)));
   EXPECT_THAT(std::string(error({"newest", "5"}, &cluster).message()), HasSubstr("same weights"));
   EXPECT_THAT(std::string(error({"base", "newest"}, nullptr).message()), HasSubstr("of a cluster"));
-  EXPECT_TRUE(absl::IsFailedPrecondition(error({"champion"}, &cluster)));
+  EXPECT_THAT(std::string(error({"base", "champion"}, &cluster).message()),
+              HasSubstr("the base model"));
   EXPECT_THAT(std::string(error({"99999999999999999999"}, &cluster).message()),
               HasSubstr("digits"));
   EXPECT_THAT(std::string(error({"/nowhere"}, &cluster).message()), HasSubstr("/nowhere"));
