@@ -121,6 +121,7 @@ class Training {
     const absl::StatusOr<std::string> run_id = Retry<std::string>(
         [this](OrchestratorClient& c) { return c.StartRun(record_.spec, record_.request_id); });
     if (!run_id.ok()) {
+      view_->ShowActivity("");
       // A request that was refused must not hide the run before it from --resume.
       if (previous.ok() && !rpc::IsRetryable(run_id.status()))
         MELLOW_RETURN_IF_ERROR(WriteRunRecord(record_path_, *previous));
