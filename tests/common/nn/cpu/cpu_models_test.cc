@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/nn/load.h"
+#include "common/nn/lora.h"
 #include "common/nn/weights/model_folder.h"
 #include "common/nn/weights/safetensors.h"
 #include "tests/testing/source_tree.h"
