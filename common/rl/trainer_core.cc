@@ -151,6 +151,7 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
     pending.clear();
     ids.clear();
   }
+  model_->ReleaseMemory();
   return out;
 }
 

@@ -111,6 +111,7 @@ absl::StatusOr<StepResult> SftCore::Step(absl::Span<const Pair> pairs,
   }
   adam_.Step(result.learning_rate);
   adam_.ZeroGradients();
+  model_->ReleaseMemory();  // a PPO step may come before the next one
   result.step = step();
   return result;
 }
@@ -125,6 +126,7 @@ double SftCore::Evaluate(absl::Span<const Pair> pairs, const std::function<void(
     const at::Tensor hidden = model_->Hidden(packed, lora_);
     sum -= Sum(model_->ScoreTargets(hidden, packed.labels, {}).logprobs);
   }
+  model_->ReleaseMemory();
   return sum / static_cast<double>(TargetTokens(pairs));
 }
 
