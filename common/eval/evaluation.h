@@ -97,8 +97,8 @@ struct EvaluationConfig {
 struct ToxicitySummary {
   Scoring scoring;
   stats::MeanInterval toxicity;  // mean P(toxic)
-  double toxicity_sd = 0;  // population sd over all texts
-  stats::MeanInterval logit;  // mean raw logit of Judge::label
+  double toxicity_sd = 0;        // population sd over all texts
+  stats::MeanInterval logit;     // mean raw logit of Judge::label
   double logit_sd = 0;
   stats::MeanInterval toxic_share;  // share of texts with P(toxic) > 0.5
   stats::MeanInterval
@@ -119,7 +119,7 @@ struct ShapeSummary {
   stats::MeanInterval words;
   stats::MeanInterval tokens;      // with </s>
   stats::MeanInterval repetition;  // share of a summary's 3-grams of words that came before in it
-  double distinct_1 = 0;    // different 1-grams of words / all of them, over the whole arm
+  double distinct_1 = 0;           // different 1-grams of words / all of them, over the whole arm
   double distinct_2 = 0;
   stats::MeanInterval kl_per_token;  // sequence KL / tokens; see Sample::kl
   stats::MeanInterval kl_per_sequence;

@@ -14,8 +14,9 @@ struct Device {
   [[nodiscard]] std::string ToString() const;  // "cpu", "cuda:0"
 };
 
-// "cpu", "cuda", "cuda:N", or "auto": CUDA when libtorch_cuda loads and sees a device, else the CPU.
-// InvalidArgument: another word. FailedPrecondition: CUDA asked for and not there (says what is missing).
+// "cpu", "cuda", "cuda:N", or "auto": CUDA when libtorch_cuda loads and sees a device, else the
+// CPU. InvalidArgument: another word. FailedPrecondition: CUDA asked for and not there (says what
+// is missing).
 [[nodiscard]] absl::StatusOr<Device> ResolveDevice(absl::string_view text);
 
 }  // namespace mellow::nn

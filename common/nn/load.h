@@ -13,8 +13,10 @@ namespace mellow::nn {
 
 // Load a Hugging Face folder for inference: our own kernels on the CPU, libtorch on CUDA. Errors as
 // ReadPretrained* and TensorReader::Finish, with the folder named.
-[[nodiscard]] absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string& folder, const LoadOptions& options);
-[[nodiscard]] absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(const std::string& folder, const LoadOptions& options);
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(
+    const std::string& folder, const LoadOptions& options);
+[[nodiscard]] absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(
+    const std::string& folder, const LoadOptions& options);
 
 }  // namespace mellow::nn
 

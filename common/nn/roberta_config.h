@@ -34,7 +34,8 @@ struct RobertaConfig {
   int max_tokens() const { return max_position_embeddings - pad_token_id - 1; }
 };
 
-// As ReadT5Config. InvalidArgument also when id2label does not name 0..n-1, or hidden_act is not known.
+// As ReadT5Config. InvalidArgument also when id2label does not name 0..n-1, or hidden_act is not
+// known.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ReadRobertaConfig(const std::string& folder);
 // The same from the file's text; `name` stands for the file in errors.
 [[nodiscard]] absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text,

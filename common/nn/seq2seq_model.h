@@ -16,14 +16,15 @@ namespace mellow::nn {
 
 struct LoraWeights;
 
-// A LoRA adapter prepared (packed, moved to the device) by the model that will use it. Immutable, thread-safe.
+// A LoRA adapter prepared (packed, moved to the device) by the model that will use it. Immutable,
+// thread-safe.
 class PreparedAdapter {
  public:
   virtual ~PreparedAdapter() = default;
 };
 
-// Decode state of one sequence: its encoder output's cross-attention keys and values (shared by forks), its own
-// self-attention cache. Belongs to one request; used by one thread at a time.
+// Decode state of one sequence: its encoder output's cross-attention keys and values (shared by
+// forks), its own self-attention cache. Belongs to one request; used by one thread at a time.
 class DecodeRow {
  public:
   virtual ~DecodeRow() = default;
@@ -54,9 +55,10 @@ struct ScoreRequest {
   const PreparedAdapter* adapter = nullptr;
 };
 
-// An encoder-decoder with frozen weights (T5). Rows are independent: a row's numbers do not depend on which rows are computed
-// with it (bit for bit on the CPU backend), and rows may carry different adapters.
-// Thread-safe: concurrent calls take turns. Errors: InvalidArgument for ids outside the vocabulary or empty sources.
+// An encoder-decoder with frozen weights (T5). Rows are independent: a row's numbers do not depend
+// on which rows are computed with it (bit for bit on the CPU backend), and rows may carry different
+// adapters. Thread-safe: concurrent calls take turns. Errors: InvalidArgument for ids outside the
+// vocabulary or empty sources.
 class Seq2SeqModel {
  public:
   virtual ~Seq2SeqModel() = default;
@@ -64,15 +66,19 @@ class Seq2SeqModel {
   [[nodiscard]] virtual const T5Config& config() const = 0;
   [[nodiscard]] virtual int64_t parameter_count() const = 0;
 
-  // InvalidArgument when a module of the adapter does not exist in this model or has another shape (all named).
-  [[nodiscard]] virtual absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(const LoraWeights& lora) const = 0;
+  // InvalidArgument when a module of the adapter does not exist in this model or has another shape
+  // (all named).
+  [[nodiscard]] virtual absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(
+      const LoraWeights& lora) const = 0;
 
   // Runs the encoder once and returns one decode row per request, in order.
-  [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(absl::Span<const EncodeRequest> requests) = 0;
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(
+      absl::Span<const EncodeRequest> requests) = 0;
 
-  // Feeds tokens[i] to rows[i] (first the decoder start token) and resizes *logits to [rows, vocab_size]: fp32 raw logits
-  // of the next token.
-  [[nodiscard]] virtual absl::Status Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
+  // Feeds tokens[i] to rows[i] (first the decoder start token) and resizes *logits to [rows,
+  // vocab_size]: fp32 raw logits of the next token.
+  [[nodiscard]] virtual absl::Status Step(absl::Span<DecodeRow* const> rows,
+                                          absl::Span<const int32_t> tokens,
                                           std::vector<float>* logits) = 0;
 
   // A copy of the row that can go another way (beam search); shares the encoder's part.
@@ -80,7 +86,8 @@ class Seq2SeqModel {
 
   // Teacher-forced: out[i][t] = log p(target_ids[t] | source, target_ids[:t]) of the raw
   // distribution. Internal: one of them is not finite.
-  [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(absl::Span<const ScoreRequest> requests) = 0;
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
+      absl::Span<const ScoreRequest> requests) = 0;
 };
 
 }  // namespace mellow::nn

@@ -35,7 +35,7 @@ struct Agreement {
 // One arm's ratings of one question, from 1 (worst) to 5 (best).
 struct ArmRating {
   stats::MeanInterval mean;  // over items; bootstrap over items
-  double sd = 0;            // sample sd (n - 1) over all ratings; 0 for a single one
+  double sd = 0;             // sample sd (n - 1) over all ratings; 0 for a single one
   int64_t ratings = 0;
   std::vector<int64_t> histogram;  // five counts: how many ratings were 1, 2, ..., 5
 };
@@ -46,7 +46,7 @@ struct RatingSummary {
   std::optional<ArmRating> baseline;
   std::optional<ArmRating> arm;
   std::optional<stats::MeanInterval> difference;  // arm - baseline, paired by item
-  Agreement agreement;                           // a unit is one summary (of one item and arm)
+  Agreement agreement;                            // a unit is one summary (of one item and arm)
 };
 
 // From the arm's side: a win is a preference for the arm, a loss one for the baseline.

@@ -14,8 +14,9 @@ struct AdvantageOptions {
   double lam = 0.95;
   // Divide the rewards by their standard deviation (their mean stays) before the recursion.
   bool whiten_rewards = false;
-  // TRL 0.11.3 whitens masked positions too, which puts a constant reward into the padding; it flows back into the last real
-  // tokens. Reproduced when set: rows then behave as if padded to `padded_width` positions.
+  // TRL 0.11.3 whitens masked positions too, which puts a constant reward into the padding; it
+  // flows back into the last real tokens. Reproduced when set: rows then behave as if padded to
+  // `padded_width` positions.
   bool whitened_padding = false;
   int64_t padded_width = 0;
 };
@@ -26,8 +27,9 @@ struct Advantages {
   Rows returns;     // unwhitened advantage + value
 };
 
-// delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}, with 0 after the end (a response cut by its length limit
-// counts as ended). The recursion runs through positions that do not count, with reward and value 0.
+// delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}, with 0 after the end (a
+// response cut by its length limit counts as ended). The recursion runs through positions that do
+// not count, with reward and value 0.
 [[nodiscard]] Advantages ComputeAdvantages(const Rows& values, const Rows& rewards,
                                            const MaskRows& mask, const AdvantageOptions& options);
 

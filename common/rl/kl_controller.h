@@ -20,7 +20,8 @@ class KlController {
 
   [[nodiscard]] double value() const { return value_; }
   void set_value(double value) { value_ = value; }
-  // kl: the step's objective/kl, nats per sequence; samples: rollouts in the step. A kl that is not finite changes nothing.
+  // kl: the step's objective/kl, nats per sequence; samples: rollouts in the step. A kl that is not
+  // finite changes nothing.
   void Update(double kl, int64_t samples);
 
  private:

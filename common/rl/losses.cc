@@ -24,8 +24,8 @@ struct Branches {
   }
 };
 
-// d ratio / d log p = ratio, so both branches of the policy loss differentiate to -A ratio, the clipped one only inside the
-// closed interval where clamp passes the gradient.
+// d ratio / d log p = ratio, so both branches of the policy loss differentiate to -A ratio, the
+// clipped one only inside the closed interval where clamp passes the gradient.
 Branches PolicyBranches(double ratio, double advantage, double eps) {
   const double low = 1.0 - eps;
   const double high = 1.0 + eps;
@@ -34,13 +34,15 @@ Branches PolicyBranches(double ratio, double advantage, double eps) {
   return {open, -advantage * std::clamp(ratio, low, high), open, inside ? open : 0.0};
 }
 
-// Half the squared error; the prediction may move by eps from the old value. TRL clamps by max(min(v, high), low), which
-// passes half of the gradient on a bound.
+// Half the squared error; the prediction may move by eps from the old value. TRL clamps by
+// max(min(v, high), low), which passes half of the gradient on a bound.
 Branches ValueBranches(double value, double old_value, double target, double eps) {
   const double low = old_value - eps;
   const double high = old_value + eps;
   const double clipped = std::clamp(value, low, high);
-  const double slope = low < value && value < high ? 1.0 : low <= value && value <= high ? 0.5 : 0.0;
+  const double slope = low < value && value < high     ? 1.0
+                       : low <= value && value <= high ? 0.5
+                                                       : 0.0;
   return {(value - target) * (value - target), (clipped - target) * (clipped - target),
           value - target, slope * (clipped - target)};
 }
@@ -90,8 +92,9 @@ Losses ComputeLosses(const LossInput& input, const LossOptions& options) {
       if (input.entropies != nullptr) s.entropy += (*input.entropies)[i][t];
     }
   }
-  for (double* sum : {&s.policy_clip_fraction, &s.value_clip_fraction, &s.value_error, &s.approx_kl,
-                      &s.policy_kl, &s.ratio_mean, &s.advantages_mean, &s.value_prediction, &s.entropy})
+  for (double* sum :
+       {&s.policy_clip_fraction, &s.value_clip_fraction, &s.value_error, &s.approx_kl, &s.policy_kl,
+        &s.ratio_mean, &s.advantages_mean, &s.value_prediction, &s.entropy})
     *sum /= n;
   s.policy_loss = policy / n;
   s.value_loss = 0.5 * squared / n;

@@ -1,8 +1,9 @@
 #ifndef MELLOW_COMMON_RL_LOSSES_H_
 #define MELLOW_COMMON_RL_LOSSES_H_
 
-// The clipped PPO losses of one mini-batch with their gradients in closed form, so that no autograd graph ever holds the
-// vocabulary: the trainer multiplies d loss / d log p by (one-hot - softmax) itself.
+// The clipped PPO losses of one mini-batch with their gradients in closed form, so that no autograd
+// graph ever holds the vocabulary: the trainer multiplies d loss / d log p by (one-hot - softmax)
+// itself.
 
 #include "common/rl/rows.h"
 
@@ -23,8 +24,9 @@ struct LossInput {
   const Rows* new_values = nullptr;
   const Rows* advantages = nullptr;
   const Rows* returns = nullptr;
-  const Rows* entropies = nullptr;          // of the new policy, for the statistics only
-  const Rows* importance_weights = nullptr;  // null: 1; multiplies the policy loss of each token (stale rollouts)
+  const Rows* entropies = nullptr;  // of the new policy, for the statistics only
+  const Rows* importance_weights =
+      nullptr;  // null: 1; multiplies the policy loss of each token (stale rollouts)
 };
 
 // Means over the mini-batch's counted positions, measured before its update; TRL's names.
@@ -33,8 +35,8 @@ struct LossStats {
   double value_loss = 0;   // <max((v - G)^2, (clip(v) - G)^2)> / 2, without vf_coef
   double total_loss = 0;   // policy + vf_coef * value
   double entropy = 0;
-  double approx_kl = 0;    // <(new - old)^2> / 2
-  double policy_kl = 0;    // <old - new>
+  double approx_kl = 0;  // <(new - old)^2> / 2
+  double policy_kl = 0;  // <old - new>
   double policy_clip_fraction = 0;
   double advantages_mean = 0;
   double returns_mean = 0;
@@ -49,8 +51,8 @@ struct LossStats {
 
 struct Losses {
   LossStats stats;
-  // Gradients of N * total loss, N the counted positions: divide by N for the mean (or by the tokens of several
-  // mini-batches when they accumulate). 0 where not counted.
+  // Gradients of N * total loss, N the counted positions: divide by N for the mean (or by the
+  // tokens of several mini-batches when they accumulate). 0 where not counted.
   Rows d_logprobs;
   Rows d_values;
 };

@@ -54,8 +54,7 @@ double MaskedVariance(const Rows& x, const MaskRows& mask) {
 
 Rows Whiten(const Rows& x, const MaskRows& mask, bool keep_mean) {
   const double mean = MaskedMean(x, mask);
-  const double scale =
-      CountMask(mask) < 2 ? 1.0 : 1.0 / std::sqrt(MaskedVariance(x, mask) + 1e-8);
+  const double scale = CountMask(mask) < 2 ? 1.0 : 1.0 / std::sqrt(MaskedVariance(x, mask) + 1e-8);
   Rows y(x.size());
   for (size_t i = 0; i < x.size(); ++i) {
     y[i].assign(x[i].size(), 0.0f);

@@ -20,8 +20,7 @@ void NumpyRandom::Refill() {
   constexpr int kShift = 397;
   auto& words = state_.words;
   for (int k = 0; k < kStateWords; ++k) {
-    const uint32_t y =
-        (words[k] & 0x80000000u) | (words[(k + 1) % kStateWords] & 0x7fffffffu);
+    const uint32_t y = (words[k] & 0x80000000u) | (words[(k + 1) % kStateWords] & 0x7fffffffu);
     words[k] = words[(k + kShift) % kStateWords] ^ (y >> 1) ^ ((y & 1u) != 0 ? 0x9908b0dfu : 0u);
   }
   state_.position = 0;

@@ -7,8 +7,9 @@
 
 namespace mellow::rl {
 
-// NumPy's legacy global generator (MT19937 of Matsumoto and Nishimura, seeded by numpy.random.seed), as far as PPO uses it: TRL
-// draws its mini-batch order from it. Not thread-safe.
+// NumPy's legacy global generator (MT19937 of Matsumoto and Nishimura, seeded by
+// numpy.random.seed), as far as PPO uses it: TRL draws its mini-batch order from it. Not
+// thread-safe.
 class NumpyRandom {
  public:
   explicit NumpyRandom(uint32_t seed);

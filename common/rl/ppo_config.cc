@@ -31,10 +31,14 @@ absl::Status Fraction(absl::string_view field, double value) {
 
 absl::string_view KlPenaltyName(KlPenalty mode) {
   switch (mode) {
-    case KlPenalty::kKl: return "kl";
-    case KlPenalty::kAbs: return "abs";
-    case KlPenalty::kMse: return "mse";
-    case KlPenalty::kFull: return "full";
+    case KlPenalty::kKl:
+      return "kl";
+    case KlPenalty::kAbs:
+      return "abs";
+    case KlPenalty::kMse:
+      return "mse";
+    case KlPenalty::kFull:
+      return "full";
   }
   return "kl";
 }
@@ -81,9 +85,9 @@ absl::Status PpoConfig::Validate() const {
   MELLOW_RETURN_IF_ERROR(Positive("max_importance_weight", max_importance_weight));
   const int64_t backward = int64_t{mini_batch_size} * gradient_accumulation_steps;
   if (batch_size % backward != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("batch_size: ", batch_size, ", must be a multiple of mini_batch_size * ",
-                     "gradient_accumulation_steps = ", backward));
+    return absl::InvalidArgumentError(absl::StrCat("batch_size: ", batch_size,
+                                                   ", must be a multiple of mini_batch_size * ",
+                                                   "gradient_accumulation_steps = ", backward));
   }
   return lora ? lora->Validate() : absl::OkStatus();
 }

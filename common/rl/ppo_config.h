@@ -16,14 +16,16 @@ enum class KlPenalty { kKl, kAbs, kMse, kFull };
 [[nodiscard]] absl::string_view KlPenaltyName(KlPenalty mode);  // "kl", "abs", "mse", "full"
 [[nodiscard]] absl::StatusOr<KlPenalty> ParseKlPenalty(absl::string_view name);
 
-// Whose log-probs the KL penalty compares with: the adapter that training started from, or the base model.
+// Whose log-probs the KL penalty compares with: the adapter that training started from, or the base
+// model.
 enum class Reference { kStart, kBase };
 [[nodiscard]] absl::string_view ReferenceName(Reference reference);  // "start", "base"
 [[nodiscard]] absl::StatusOr<Reference> ParseReference(absl::string_view name);
 
-// Hyper-parameters of PPO. Names and defaults are those of TRL 0.11.3's PPOConfig; the behavior is not, unless trl_compat.
+// Hyper-parameters of PPO. Names and defaults are those of TRL 0.11.3's PPOConfig; the behavior is
+// not, unless trl_compat.
 struct PpoConfig {
-  uint32_t seed = 0;               // of the mini-batch order and of fresh LoRA and value-head weights
+  uint32_t seed = 0;  // of the mini-batch order and of fresh LoRA and value-head weights
   double learning_rate = 1.41e-5;  // of Adam, constant
   bool adap_kl_ctrl = true;
   double init_kl_coef = 0.2;
@@ -45,14 +47,17 @@ struct PpoConfig {
   double ratio_threshold = 10.0;  // a mini-batch whose mean ratio is above is not trained on
   bool whiten_rewards = false;
   bool use_score_scaling = false;
-  bool use_score_norm = false;        // acts only with use_score_scaling
-  std::optional<double> score_clip;   // clamp scores to +- this
-  double missing_eos_penalty = 0;     // subtracted from the (processed) score of a response without end token
-  double max_importance_weight = 2.0;  // truncates the correction of stale rollouts (pi_now / pi_behavior)
+  bool use_score_norm = false;       // acts only with use_score_scaling
+  std::optional<double> score_clip;  // clamp scores to +- this
+  double missing_eos_penalty =
+      0;  // subtracted from the (processed) score of a response without end token
+  double max_importance_weight =
+      2.0;  // truncates the correction of stale rollouts (pi_now / pi_behavior)
 
-  // Reproduce TRL 0.11.3 number by number: the first response token does not count, gradients are clipped only in the first
-  // optimizer step of the run, a skipped mini-batch still makes an Adam step (with zero gradient), accumulated mini-batches weigh
-  // the same whatever their tokens, whitened rewards leak out of the padding, response lengths include the start token.
+  // Reproduce TRL 0.11.3 number by number: the first response token does not count, gradients are
+  // clipped only in the first optimizer step of the run, a skipped mini-batch still makes an Adam
+  // step (with zero gradient), accumulated mini-batches weigh the same whatever their tokens,
+  // whitened rewards leak out of the padding, response lengths include the start token.
   bool trl_compat = false;
 
   Reference reference = Reference::kStart;

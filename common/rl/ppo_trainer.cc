@@ -29,13 +29,15 @@ absl::Status ValidateRollout(size_t row, const Rollout& r, int vocab_size) {
   MELLOW_RETURN_IF_ERROR(ValidateIds(row, "query_ids", r.query_ids, vocab_size));
   MELLOW_RETURN_IF_ERROR(ValidateIds(row, "response_ids", r.response_ids, vocab_size));
   if (!std::isfinite(r.score)) return Bad(row, "score is not finite");
-  if (r.stale && r.behaviour_logprobs.empty()) return Bad(row, "stale, but without behaviour_logprobs");
+  if (r.stale && r.behaviour_logprobs.empty())
+    return Bad(row, "stale, but without behaviour_logprobs");
   if (!r.behaviour_logprobs.empty() && r.behaviour_logprobs.size() != r.response_ids.size()) {
     return Bad(row, absl::StrCat(r.behaviour_logprobs.size(), " behaviour_logprobs for ",
                                  r.response_ids.size(), " response_ids"));
   }
   for (const float logprob : r.behaviour_logprobs) {
-    if (!std::isfinite(logprob)) return Bad(row, "behaviour_logprobs holds a number that is not finite");
+    if (!std::isfinite(logprob))
+      return Bad(row, "behaviour_logprobs holds a number that is not finite");
   }
   return absl::OkStatus();
 }
@@ -56,7 +58,8 @@ absl::StatusOr<nn::LoraWeights> StartingAdapter(const nn::TrainableT5& model,
                                                 const PpoConfig& config,
                                                 const std::optional<nn::LoraWeights>& start) {
   if (start) {
-    if (start->modules.empty()) return absl::InvalidArgumentError("the starting adapter has no modules");
+    if (start->modules.empty())
+      return absl::InvalidArgumentError("the starting adapter has no modules");
     return *start;
   }
   const nn::LoraConfig peft_default{.r = 8, .lora_alpha = 8, .target_modules = {"q", "v"}};
@@ -118,18 +121,19 @@ ValueHead PpoTrainer::value_head() const { return impl_->core->value_head(); }
 
 absl::Status PpoTrainer::set_value_head(const ValueHead& head) {
   if (static_cast<int64_t>(head.weight.size()) != model_config().d_model) {
-    return absl::InvalidArgumentError(absl::StrCat("a value head of ", head.weight.size(),
-                                                   " weights, d_model is ", model_config().d_model));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a value head of ", head.weight.size(), " weights, d_model is ", model_config().d_model));
   }
   impl_->core->set_value_head(head);
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::vector<float>>> PpoTrainer::ScoreTokens(absl::Span<const ScoreRow> rows,
-                                                                        Which which) {
+absl::StatusOr<std::vector<std::vector<float>>> PpoTrainer::ScoreTokens(
+    absl::Span<const ScoreRow> rows, Which which) {
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].query_ids.empty()) return Bad(i, "query_ids is empty");
-    MELLOW_RETURN_IF_ERROR(ValidateIds(i, "query_ids", rows[i].query_ids, model_config().vocab_size));
+    MELLOW_RETURN_IF_ERROR(
+        ValidateIds(i, "query_ids", rows[i].query_ids, model_config().vocab_size));
     MELLOW_RETURN_IF_ERROR(
         ValidateIds(i, "response_ids", rows[i].response_ids, model_config().vocab_size));
   }

@@ -21,24 +21,27 @@ namespace mellow::rl {
 
 // One sampled response and its score.
 struct Rollout {
-  std::vector<int32_t> query_ids;     // encoder input, with its </s>
-  std::vector<int32_t> response_ids;  // without the decoder start token; with </s> when it was generated
+  std::vector<int32_t> query_ids;  // encoder input, with its </s>
+  std::vector<int32_t>
+      response_ids;  // without the decoder start token; with </s> when it was generated
   float score = 0;
-  // log p of each response token under the raw distribution of the policy that sampled it. Empty: the trainer computes them with
-  // the current weights (one more pass of the head).
+  // log p of each response token under the raw distribution of the policy that sampled it. Empty:
+  // the trainer computes them with the current weights (one more pass of the head).
   std::vector<float> behaviour_logprobs;
-  // Sampled by older weights than the trainer's. The ratio of PPO is then taken against the current weights, and each token's
-  // policy loss is multiplied by min(pi_now / pi_behavior, max_importance_weight) (decoupled PPO, Hilton et al. 2022).
-  // Needs behaviour_logprobs.
+  // Sampled by older weights than the trainer's. The ratio of PPO is then taken against the current
+  // weights, and each token's policy loss is multiplied by min(pi_now / pi_behavior,
+  // max_importance_weight) (decoupled PPO, Hilton et al. 2022). Needs behaviour_logprobs.
   bool stale = false;
 };
 
 struct StepResult {
-  // TRL's scalar statistics under TRL's names ("objective/kl", "ppo/loss/policy", "ppo/returns/mean", "tokens/..."), and ours:
-  //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats per sequence, whatever kl_penalty is;
-  //   ppo/grad_norm: mean over the optimizer steps, before clipping;  ppo/skipped_mini_batches;
-  //   ppo/importance_weight: mean over the counted tokens (1 without stale rollouts);
-  //   tokens/counted: response tokens that were trained on;  tokens/processed: query and response tokens of the batch;
+  // TRL's scalar statistics under TRL's names ("objective/kl", "ppo/loss/policy",
+  // "ppo/returns/mean", "tokens/..."), and ours:
+  //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats per sequence,
+  //   whatever kl_penalty is; ppo/grad_norm: mean over the optimizer steps, before clipping;
+  //   ppo/skipped_mini_batches; ppo/importance_weight: mean over the counted tokens (1 without
+  //   stale rollouts); tokens/counted: response tokens that were trained on;  tokens/processed:
+  //   query and response tokens of the batch;
   //   time/ppo/{forward_pass,reference_pass,compute_rewards,optimize_step,total}: seconds.
   std::map<std::string, double> stats;
   int64_t step = 0;  // steps done, this one included
@@ -66,10 +69,10 @@ struct ScoreRow {
 // drop the trainer.
 class PpoTrainer {
  public:
-  // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one after config.lora (PEFT's
-  // initialization: B = 0), PEFT's default r = 8 on q and v when that is absent too. With both given, `start` counts.
-  // Errors: those of config.Validate, of the model folder and of the value head's file; InvalidArgument when the adapter does
-  // not fit the model.
+  // `model_folder`: a Hugging Face T5 folder. `start`: the adapter to train on; absent: a fresh one
+  // after config.lora (PEFT's initialization: B = 0), PEFT's default r = 8 on q and v when that is
+  // absent too. With both given, `start` counts. Errors: those of config.Validate, of the model
+  // folder and of the value head's file; InvalidArgument when the adapter does not fit the model.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoTrainer>> Create(
       const std::string& model_folder, const PpoConfig& config,
       const std::optional<nn::LoraWeights>& start, const PpoTrainerOptions& options);
@@ -85,28 +88,31 @@ class PpoTrainer {
   [[nodiscard]] int64_t base_parameters() const;
 
   // One PPO step on exactly config.batch_size rollouts.
-  // InvalidArgument: another number, an empty query or response, an id outside the vocabulary, behavior log-probs of another
-  // length than the response, a score or log-prob that is not finite.
+  // InvalidArgument: another number, an empty query or response, an id outside the vocabulary,
+  // behavior log-probs of another length than the response, a score or log-prob that is not finite.
   // Internal: the numbers of the model are not finite.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
 
   // A copy of the trained adapter.
   [[nodiscard]] nn::LoraWeights Adapter() const;
-  [[nodiscard]] nn::LoraWeights ReferenceAdapter() const;  // no modules when the reference is the base model
+  [[nodiscard]] nn::LoraWeights ReferenceAdapter()
+      const;  // no modules when the reference is the base model
   [[nodiscard]] ValueHead value_head() const;
   // InvalidArgument: not d_model weights.
   [[nodiscard]] absl::Status set_value_head(const ValueHead& head);
 
-  // log p of the response tokens under the current weights or the reference; errors as Step. For canaries and self-tests.
+  // log p of the response tokens under the current weights or the reference; errors as Step. For
+  // canaries and self-tests.
   enum class Which { kCurrent, kReference };
   [[nodiscard]] absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
       absl::Span<const ScoreRow> rows, Which which);
 
-  // Everything that the next step depends on: adapter, reference, value head, Adam's moments, KL coefficient, running moments,
-  // generator, step. Written into `folder`, which exists (a checkpoint's staging folder), as trainer.json and trainer.safetensors.
+  // Everything that the next step depends on: adapter, reference, value head, Adam's moments, KL
+  // coefficient, running moments, generator, step. Written into `folder`, which exists (a
+  // checkpoint's staging folder), as trainer.json and trainer.safetensors.
   [[nodiscard]] absl::Status SaveState(const std::string& folder) const;
-  // Continue bit for bit where SaveState was called. FailedPrecondition: the state is of another model, adapter shape or
-  // configuration (the field is named); the trainer is then unchanged.
+  // Continue bit for bit where SaveState was called. FailedPrecondition: the state is of another
+  // model, adapter shape or configuration (the field is named); the trainer is then unchanged.
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);
 
  private:

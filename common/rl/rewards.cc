@@ -7,10 +7,13 @@ namespace mellow::rl {
 float TokenPenalty(KlPenalty mode, float logprob, float reference_logprob) {
   const float d = logprob - reference_logprob;
   switch (mode) {
-    case KlPenalty::kAbs: return std::abs(d);
-    case KlPenalty::kMse: return 0.5f * d * d;
+    case KlPenalty::kAbs:
+      return std::abs(d);
+    case KlPenalty::kMse:
+      return 0.5f * d * d;
     case KlPenalty::kKl:
-    case KlPenalty::kFull: break;
+    case KlPenalty::kFull:
+      break;
   }
   return d;
 }

@@ -9,11 +9,12 @@
 
 namespace mellow::rl {
 
-// Mean and variance of all scores seen so far, merged batch by batch (Chan et al. 1979). A plain value: checkpoints store it.
+// Mean and variance of all scores seen so far, merged batch by batch (Chan et al. 1979). A plain
+// value: checkpoints store it.
 struct RunningMoments {
   double mean = 0;
   double std = 1;
-  double var = 1;         // biased
+  double var = 1;  // biased
   double count = 1e-24;
 
   void Update(absl::Span<const float> batch);

@@ -35,14 +35,12 @@ void AddBatchStats(const BatchNumbers& batch, Stats* stats) {
   const Rows& reference = *batch.reference_logprobs;
   const Rows& penalties = *batch.penalties;
   Stats& s = *stats;
-  s["objective/kl"] =
-      MaskedSum(mask, [&](size_t i, size_t t) { return penalties[i][t]; }) / rows;
+  s["objective/kl"] = MaskedSum(mask, [&](size_t i, size_t t) { return penalties[i][t]; }) / rows;
   s["objective/kl_k1"] =
       MaskedSum(mask, [&](size_t i, size_t t) { return old[i][t] - reference[i][t]; }) / rows;
   s["objective/kl_k3"] =
       MaskedSum(mask, [&](size_t i, size_t t) { return K3(old[i][t], reference[i][t]); }) / rows;
-  s["objective/entropy"] =
-      MaskedSum(mask, [&](size_t i, size_t t) { return -old[i][t]; }) / rows;
+  s["objective/entropy"] = MaskedSum(mask, [&](size_t i, size_t t) { return -old[i][t]; }) / rows;
   s["objective/kl_coef"] = batch.kl_coef;
   s["ppo/mean_non_score_reward"] = MaskedMean(*batch.non_score, mask);
   const MeanStd scores = MeanAndStd(std::vector<double>(batch.scores.begin(), batch.scores.end()));

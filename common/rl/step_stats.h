@@ -23,17 +23,18 @@ struct BatchNumbers {
   const Rows* reference_logprobs = nullptr;
   const Rows* penalties = nullptr;  // of the configured kind
   const Rows* non_score = nullptr;
-  absl::Span<const float> scores;   // as used: scaled, clipped
+  absl::Span<const float> scores;  // as used: scaled, clipped
   absl::Span<const int64_t> query_lengths;
   absl::Span<const int64_t> response_lengths;
   double kl_coef = 0;
 };
 
-// objective/kl is the mean over the rows of the summed penalty (for abs and mse no KL); objective/kl_k1 and kl_k3 always estimate
-// KL(policy, reference).
+// objective/kl is the mean over the rows of the summed penalty (for abs and mse no KL);
+// objective/kl_k1 and kl_k3 always estimate KL(policy, reference).
 void AddBatchStats(const BatchNumbers& batch, Stats* stats);
 
-// Plain means over the mini-batches of all epochs, each with the same weight. Precondition: at least one.
+// Plain means over the mini-batches of all epochs, each with the same weight. Precondition: at
+// least one.
 void AddLossStats(absl::Span<const LossStats> mini_batches, Stats* stats);
 
 // Mean and unbiased standard deviation; the deviation of fewer than two numbers is 0.

@@ -45,7 +45,8 @@ absl::StatusOr<ValueHead> ReadValueHead(const std::string& path, int64_t d_model
 
 absl::Status WriteValueHead(const std::string& path, const ValueHead& head) {
   const nn::TensorMap tensors = {
-      {kWeight, nn::HostTensor::FromFloat32(head.weight, {1, static_cast<int64_t>(head.weight.size())})},
+      {kWeight,
+       nn::HostTensor::FromFloat32(head.weight, {1, static_cast<int64_t>(head.weight.size())})},
       {kBias, nn::HostTensor::FromFloat32({head.bias}, {1})}};
   return WriteFileAtomic(path, nn::SerializeSafetensors(tensors, {{"format", "pt"}}));
 }

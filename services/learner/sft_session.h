@@ -97,7 +97,7 @@ class SftSession {
   [[nodiscard]] adapters::ModelCard Card(const SftStepRecord* best) const;
 
   const SftSettings settings_;
-  const std::string root_;  // of the run
+  const std::string root_;                // of the run
   std::optional<CheckpointStore> store_;  // none: only checked
   SftData data_;
   SftLength length_;

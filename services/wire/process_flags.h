@@ -39,7 +39,8 @@ struct ProcessFlags {
 void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,
                      const std::string& protocol);
 
-// Parses; on --help, --version or an error prints and returns the exit code to end with, else nothing.
+// Parses; on --help, --version or an error prints and returns the exit code to end with, else
+// nothing.
 [[nodiscard]] std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv);
 
 // Logs "serving" with both addresses, waits for SIGTERM or SIGINT (blocked by

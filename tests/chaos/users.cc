@@ -95,12 +95,13 @@ class Users {
       const auto [entry, is_new] = answers_.emplace(answer.question, answer.text);
       wrong = !is_new && entry->second != answer.text;
     }
-    const mellow::json::Value line = {{"target", absl::StrCat(score ? "reward-" : "policy-", target)},
-                              {"code", absl::StatusCodeToString(answer.status.code())},
-                              {"message", answer.status.message()},
-                              {"seconds", took.count()},
-                              {"timeout", timeout},
-                              {"wrong", wrong}};
+    const mellow::json::Value line = {
+        {"target", absl::StrCat(score ? "reward-" : "policy-", target)},
+        {"code", absl::StatusCodeToString(answer.status.code())},
+        {"message", answer.status.message()},
+        {"seconds", took.count()},
+        {"timeout", timeout},
+        {"wrong", wrong}};
     std::printf("%s\n", mellow::json::Write(line).c_str());
     std::fflush(stdout);
   }

@@ -1,5 +1,6 @@
-// A data set: behind the first line, which is the file's name, its bytes. Reading with bad rows left
-// out must agree with strict reading about every row that both have, and say where each bad one is.
+// A data set: behind the first line, which is the file's name, its bytes. Reading with bad rows
+// left out must agree with strict reading about every row that both have, and say where each bad
+// one is.
 
 #include <cstdlib>
 #include <string>

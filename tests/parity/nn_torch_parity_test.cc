@@ -1,5 +1,6 @@
-// The libtorch backend, on libtorch's CPU device (the code that runs on CUDA devices), against what transformers and PEFT computed
-// for the models in golden/ (make_golden.py). Tolerances as in nn_cpu_parity_test.cc.
+// The libtorch backend, on libtorch's CPU device (the code that runs on CUDA devices), against what
+// transformers and PEFT computed for the models in golden/ (make_golden.py). Tolerances as in
+// nn_cpu_parity_test.cc.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -165,8 +166,10 @@ TEST_P(TorchT5ParityTest, AForkGoesItsOwnWayAndOutlivesTheOriginal) {
 
 TEST_P(TorchT5ParityTest, RejectsWhatDoesNotFit) {
   const std::vector<int32_t> outside = {model_->config().vocab_size};
-  EXPECT_EQ(model_->Encode({{.source_ids = {}}}).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(model_->Encode({{.source_ids = outside}}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model_->Encode({{.source_ids = {}}}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model_->Encode({{.source_ids = outside}}).status().code(),
+            absl::StatusCode::kInvalidArgument);
   LoraWeights other;
   other.config.r = 1;
   other.modules["encoder.block.9.layer.0.SelfAttention.q"] = {HostTensor::FromFloat32({1}, {1, 1}),
@@ -184,7 +187,8 @@ INSTANTIATE_TEST_SUITE_P(Golden, TorchT5ParityTest, testing::Values("t5-gated", 
 TEST(TorchT5WeightTypeTest, HalfWeightsStayNearFloat32) {
   const std::vector<Json> rows = ReadLines("t5-gated.logprobs.jsonl");
   auto exact = LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {});
-  auto half = LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {.weights = WeightType::kBFloat16});
+  auto half =
+      LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {.weights = WeightType::kBFloat16});
   ASSERT_TRUE(exact.ok() && half.ok()) << half.status();
   const auto source = rows[3].at("source_ids").get<std::vector<int32_t>>();
   const auto target = rows[3].at("target_ids").get<std::vector<int32_t>>();
@@ -192,10 +196,13 @@ TEST(TorchT5WeightTypeTest, HalfWeightsStayNearFloat32) {
   const auto b = (*half)->ScoreTokens({{source, target}});
   ASSERT_TRUE(a.ok() && b.ok()) << b.status();
   double worst = 0;
-  for (size_t t = 0; t < target.size(); ++t) worst = std::max(worst, std::abs(double{(*a)[0][t]} - (*b)[0][t]));
+  for (size_t t = 0; t < target.size(); ++t)
+    worst = std::max(worst, std::abs(double{(*a)[0][t]} - (*b)[0][t]));
   EXPECT_LT(worst, 1.0);
   EXPECT_GT(worst, 1e-5) << "the weights were not converted";
-  EXPECT_EQ(LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {.weights = WeightType::kInt8}).status().code(),
+  EXPECT_EQ(LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {.weights = WeightType::kInt8})
+                .status()
+                .code(),
             absl::StatusCode::kUnimplemented);
 }
 
@@ -214,12 +221,14 @@ TEST_P(TorchRobertaParityTest, LogitsEqualTransformers) {
     ASSERT_EQ((*logits)[i].size(), want.size());
     for (size_t j = 0; j < want.size(); ++j) EXPECT_NEAR((*logits)[i][j], want[j], kTolerance) << i;
   }
-  EXPECT_EQ((*model)->Classify({std::vector<int32_t>()}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*model)->Classify({std::vector<int32_t>()}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, TorchRobertaParityTest, testing::Values("roberta-2", "roberta-5"),
                          [](const auto& info) {
-                           return std::string(info.param) == "roberta-2" ? "TwoLabels" : "FiveLabels";
+                           return std::string(info.param) == "roberta-2" ? "TwoLabels"
+                                                                         : "FiveLabels";
                          });
 
 }  // namespace

@@ -51,12 +51,16 @@ PpoConfig ReadConfig(const Case& c) {
 std::vector<Rollout> ReadRollouts(const Json& step) {
   std::vector<Rollout> rollouts;
   for (size_t i = 0; i < step["queries"].size(); ++i)
-    rollouts.push_back({.query_ids = step["queries"][i], .response_ids = step["responses"][i], .score = step["scores"][i]});
+    rollouts.push_back({.query_ids = step["queries"][i],
+                        .response_ids = step["responses"][i],
+                        .score = step["scores"][i]});
   return rollouts;
 }
 
-// Adam turns rounding in a gradient near zero into a step of either sign, so a few weights may be off.
-void ExpectWeightsNear(const nn::LoraWeights& got, const nn::LoraWeights& want, double learning_rate) {
+// Adam turns rounding in a gradient near zero into a step of either sign, so a few weights may be
+// off.
+void ExpectWeightsNear(const nn::LoraWeights& got, const nn::LoraWeights& want,
+                       double learning_rate) {
   size_t far = 0, all = 0;
   ASSERT_EQ(got.modules.size(), want.modules.size());
   for (const auto& [name, pair] : want.modules) {
@@ -66,10 +70,12 @@ void ExpectWeightsNear(const nn::LoraWeights& got, const nn::LoraWeights& want, 
       const std::vector<float> x = a.ToFloat32(), y = b.ToFloat32();
       ASSERT_EQ(x.size(), y.size()) << name;
       all += x.size();
-      for (size_t i = 0; i < x.size(); ++i) far += std::abs(x[i] - y[i]) > 0.02 * learning_rate ? 1 : 0;
+      for (size_t i = 0; i < x.size(); ++i)
+        far += std::abs(x[i] - y[i]) > 0.02 * learning_rate ? 1 : 0;
     }
   }
-  EXPECT_LE(static_cast<double>(far), 0.001 * static_cast<double>(all)) << far << " of " << all << " weights are off";
+  EXPECT_LE(static_cast<double>(far), 0.001 * static_cast<double>(all))
+      << far << " of " << all << " weights are off";
 }
 
 class PpoParityTest : public ::testing::TestWithParam<Case> {};
@@ -95,7 +101,8 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
       if (std::isnan(want)) continue;
       const double error = std::abs(result->stats.at(key) - want) / std::max(std::abs(want), 0.1);
       worst = std::max(worst, error);
-      EXPECT_LT(error, 1e-4) << "step " << s << " " << key << ": " << result->stats.at(key) << ", TRL " << want;
+      EXPECT_LT(error, 1e-4) << "step " << s << " " << key << ": " << result->stats.at(key)
+                             << ", TRL " << want;
     }
   }
   RecordProperty("worst_relative_error", std::to_string(worst));
@@ -107,7 +114,10 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
       kGolden + "/" + c.name + ".after.value_head.safetensors", (*trainer)->model_config().d_model);
   ASSERT_TRUE(head.ok()) << head.status();
   const ValueHead mine = (*trainer)->value_head();
-  EXPECT_THAT(mine.weight, ::testing::Pointwise(::testing::FloatNear(static_cast<float>(0.02 * config.learning_rate)), head->weight));
+  EXPECT_THAT(
+      mine.weight,
+      ::testing::Pointwise(::testing::FloatNear(static_cast<float>(0.02 * config.learning_rate)),
+                           head->weight));
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, PpoParityTest,

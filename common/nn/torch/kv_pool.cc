@@ -78,7 +78,8 @@ void KvPool::Append(int layer, const at::Tensor& slots, const at::Tensor& positi
                     const at::Tensor& keys, const at::Tensor& values) {
   const int64_t rows = slots.size(0);
   const at::Tensor heads = at::arange(heads_, slots.options()).unsqueeze(0);
-  const c10::List<std::optional<at::Tensor>> where({slots.unsqueeze(1), heads, positions.unsqueeze(1)});
+  const c10::List<std::optional<at::Tensor>> where(
+      {slots.unsqueeze(1), heads, positions.unsqueeze(1)});
   keys_[static_cast<size_t>(layer)].index_put_(where, keys.view({rows, heads_, width_}));
   values_[static_cast<size_t>(layer)].index_put_(where, values.view({rows, heads_, width_}));
 }
@@ -95,7 +96,9 @@ void KvPool::Write(int layer, int64_t slot, const at::Tensor& keys, const at::Te
 void KvPool::Copy(int64_t from, int64_t to, int64_t positions) {
   for (std::vector<at::Tensor>* cache : {&keys_, &values_}) {
     for (at::Tensor& tensor : *cache)
-      tensor.select(0, to).narrow(1, 0, positions).copy_(tensor.select(0, from).narrow(1, 0, positions));
+      tensor.select(0, to)
+          .narrow(1, 0, positions)
+          .copy_(tensor.select(0, from).narrow(1, 0, positions));
   }
 }
 

@@ -12,9 +12,10 @@
 
 namespace mellow::nn {
 
-// Keys and values of many sequences in one tensor per layer, so that one attention call serves a batch of them: [slots, heads,
-// positions, d_kv] fp32. A sequence owns a slot; the tensors grow (both ways, by doubling) and never shrink.
-// Take and Free are thread-safe; the tensors belong to the one thread that runs the model.
+// Keys and values of many sequences in one tensor per layer, so that one attention call serves a
+// batch of them: [slots, heads, positions, d_kv] fp32. A sequence owns a slot; the tensors grow
+// (both ways, by doubling) and never shrink. Take and Free are thread-safe; the tensors belong to
+// the one thread that runs the model.
 class KvPool {
  public:
   KvPool(int layers, int64_t heads, int64_t width, at::Device device);
@@ -41,8 +42,8 @@ class KvPool {
 
   // Writes one position per row. slots, positions: [rows] int64; keys, values:
   // [rows, heads * d_kv].
-  void Append(int layer, const at::Tensor& slots, const at::Tensor& positions, const at::Tensor& keys,
-              const at::Tensor& values);
+  void Append(int layer, const at::Tensor& slots, const at::Tensor& positions,
+              const at::Tensor& keys, const at::Tensor& values);
   // Writes positions 0..n-1 of one slot. keys, values: [n, heads * d_kv].
   void Write(int layer, int64_t slot, const at::Tensor& keys, const at::Tensor& values);
   void Copy(int64_t from, int64_t to, int64_t positions);
@@ -59,8 +60,8 @@ class KvPool {
   Mutex mutex_;
   std::vector<int64_t> free_ ABSL_GUARDED_BY(mutex_);
   std::vector<int64_t> reused_ ABSL_GUARDED_BY(mutex_);  // taken again, not cleared yet
-  int64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;  // slots ever handed out
-  std::vector<at::Tensor> keys_;               // by layer
+  int64_t taken_ ABSL_GUARDED_BY(mutex_) = 0;            // slots ever handed out
+  std::vector<at::Tensor> keys_;                         // by layer
   std::vector<at::Tensor> values_;
 };
 

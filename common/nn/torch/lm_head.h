@@ -22,7 +22,7 @@ struct HeadOutput {
 struct HeadOptions {
   bool entropies = false;
   bool jacobian = false;
-  double label_smoothing = 0;  // in [0, 1)
+  double label_smoothing = 0;                // in [0, 1)
   const TorchLora::Pair* adapted = nullptr;  // the head's LoRA, if any; not with jacobian
 };
 

@@ -7,8 +7,8 @@
 
 namespace mellow::nn {
 
-at::Tensor RelativePositionBucket(const at::Tensor& relative_position, bool bidirectional, int buckets,
-                                  int max_distance) {
+at::Tensor RelativePositionBucket(const at::Tensor& relative_position, bool bidirectional,
+                                  int buckets, int max_distance) {
   at::Tensor base = at::zeros_like(relative_position);
   at::Tensor distance;
   if (bidirectional) {
@@ -23,7 +23,8 @@ at::Tensor RelativePositionBucket(const at::Tensor& relative_position, bool bidi
   const at::Tensor far =
       ((distance.to(at::kFloat) / exact).log() /
        std::log(static_cast<double>(max_distance) / exact) * (buckets - exact))
-          .clamp(-1.0, static_cast<double>(buckets))  // log(0) = -inf is not chosen below, but must convert
+          .clamp(-1.0, static_cast<double>(
+                           buckets))  // log(0) = -inf is not chosen below, but must convert
           .to(at::kLong) +
       exact;
   return base + at::where(distance.lt(exact), distance, far.clamp_max(buckets - 1));

@@ -45,10 +45,11 @@ class StackBias {
   std::vector<PositionBias> layers_;
 };
 
-// The bucket of each relative position key - query (int64 tensor of any shape), as transformers computes it: exact near, logarithmic
-// far, half of the buckets for keys after the query when not causal.
-[[nodiscard]] at::Tensor RelativePositionBucket(const at::Tensor& relative_position, bool bidirectional,
-                                                int buckets, int max_distance);
+// The bucket of each relative position key - query (int64 tensor of any shape), as transformers
+// computes it: exact near, logarithmic far, half of the buckets for keys after the query when not
+// causal.
+[[nodiscard]] at::Tensor RelativePositionBucket(const at::Tensor& relative_position,
+                                                bool bidirectional, int buckets, int max_distance);
 
 }  // namespace mellow::nn
 

@@ -30,14 +30,16 @@ class Builder {
   at::Tensor Take(const std::string& name, const std::vector<int64_t>& shape) {
     const HostTensor* tensor = reader_.Get(name, shape);
     // The problem is in the reader; zeros let the rest be checked too.
-    at::Tensor out = tensor == nullptr ? at::zeros(shape, at::TensorOptions(at::kFloat).device(device_))
-                                       : ToTorch(*tensor, device_);
+    at::Tensor out = tensor == nullptr
+                         ? at::zeros(shape, at::TensorOptions(at::kFloat).device(device_))
+                         : ToTorch(*tensor, device_);
     w_.parameter_count += out.numel();
     return out;
   }
 
   T5Linear Linear(const std::string& name, int64_t out, int64_t in, at::ScalarType type) {
-    T5Linear linear{Take(name + ".weight", {out, in}).to(type), static_cast<int>(w_.modules.size())};
+    T5Linear linear{Take(name + ".weight", {out, in}).to(type),
+                    static_cast<int>(w_.modules.size())};
     w_.modules.push_back({name, in, out});
     return linear;
   }

@@ -13,7 +13,8 @@
 
 namespace mellow::nn {
 
-// A bias-free linear layer that LoRA may adapt. `slot` is its place in T5Weights::modules and in every TorchLora of the model.
+// A bias-free linear layer that LoRA may adapt. `slot` is its place in T5Weights::modules and in
+// every TorchLora of the model.
 struct T5Linear {
   at::Tensor weight;  // [out, in], of the chosen weight type
   int slot = -1;
@@ -63,10 +64,11 @@ struct T5Weights {
   [[nodiscard]] at::Device device() const { return embedding.device(); }
 };
 
-// `type` is that of the matrices; norms, embeddings, position biases and each wo (fp16 overflows there) stay fp32.
-// Errors as TensorReader::Finish.
-[[nodiscard]] absl::StatusOr<T5Weights> BuildT5Weights(const T5Config& config, const TensorMap& tensors,
-                                                       at::Device device, at::ScalarType type);
+// `type` is that of the matrices; norms, embeddings, position biases and each wo (fp16 overflows
+// there) stay fp32. Errors as TensorReader::Finish.
+[[nodiscard]] absl::StatusOr<T5Weights> BuildT5Weights(const T5Config& config,
+                                                       const TensorMap& tensors, at::Device device,
+                                                       at::ScalarType type);
 // The same from a Hugging Face folder.
 [[nodiscard]] absl::StatusOr<T5Weights> LoadT5Weights(const std::string& folder, at::Device device,
                                                       at::ScalarType type);

@@ -28,11 +28,13 @@ namespace mellow::nn {
 [[nodiscard]] at::Tensor FloatTensor(absl::Span<const float> values, at::Device device);
 [[nodiscard]] at::Tensor IdTensor(absl::Span<const int64_t> ids, at::Device device);
 
-// ResourceExhausted when the CPU's allocator says that memory ended, which has no type of its own. Internal otherwise.
+// ResourceExhausted when the CPU's allocator says that memory ended, which has no type of its own.
+// Internal otherwise.
 [[nodiscard]] absl::Status StatusOf(const c10::Error& error);
 
-// Runs `body` (returning absl::Status or absl::StatusOr) and turns what libtorch throws into a status: no exception may leave a class
-// that uses ATen. ResourceExhausted: out of memory. Internal: anything else.
+// Runs `body` (returning absl::Status or absl::StatusOr) and turns what libtorch throws into a
+// status: no exception may leave a class that uses ATen. ResourceExhausted: out of memory.
+// Internal: anything else.
 template <typename Body>
 auto CatchTorch(Body&& body) -> decltype(body()) {
   try {

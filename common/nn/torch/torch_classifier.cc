@@ -29,7 +29,8 @@ class TorchClassifier::Builder {
     const int64_t d = c_.hidden_size;
     const std::string embeddings = "roberta.embeddings.";
     m->words_ = Take(embeddings + "word_embeddings.weight", {c_.vocab_size, d});
-    m->positions_ = Take(embeddings + "position_embeddings.weight", {c_.max_position_embeddings, d});
+    m->positions_ =
+        Take(embeddings + "position_embeddings.weight", {c_.max_position_embeddings, d});
     m->types_ = Take(embeddings + "token_type_embeddings.weight", {c_.type_vocab_size, d});
     m->embedding_norm_ = TakeNorm(embeddings + "LayerNorm");
     for (int i = 0; i < c_.num_hidden_layers; ++i) {
@@ -54,8 +55,9 @@ class TorchClassifier::Builder {
  private:
   at::Tensor Take(const std::string& name, const std::vector<int64_t>& shape) {
     const HostTensor* tensor = reader_.Get(name, shape);
-    at::Tensor out = tensor == nullptr ? at::zeros(shape, at::TensorOptions(at::kFloat).device(device_))
-                                       : ToTorch(*tensor, device_);
+    at::Tensor out = tensor == nullptr
+                         ? at::zeros(shape, at::TensorOptions(at::kFloat).device(device_))
+                         : ToTorch(*tensor, device_);
     count_ += out.numel();
     return out;
   }
@@ -84,7 +86,9 @@ absl::StatusOr<std::unique_ptr<TorchClassifier>> TorchClassifier::Load(const std
 
 at::Tensor TorchClassifier::Apply(const Linear& linear, const at::Tensor& x) const {
   if (linear.weight.scalar_type() == at::kFloat) return at::linear(x, linear.weight, linear.bias);
-  return at::linear(x.to(linear.weight.scalar_type()), linear.weight).to(at::kFloat).add_(linear.bias);
+  return at::linear(x.to(linear.weight.scalar_type()), linear.weight)
+      .to(at::kFloat)
+      .add_(linear.bias);
 }
 
 at::Tensor TorchClassifier::Apply(const Norm& norm, const at::Tensor& x) const {
@@ -96,14 +100,17 @@ at::Tensor TorchClassifier::Attend(const at::Tensor& x, const Layer& layer,
   const int64_t heads = config_.num_attention_heads;
   const int64_t width = config_.hidden_size / heads;
   const double scale = 1.0 / std::sqrt(static_cast<double>(width));
-  const auto split = [&](const at::Tensor& y) { return y.view({y.size(0), heads, width}).transpose(0, 1); };
+  const auto split = [&](const at::Tensor& y) {
+    return y.view({y.size(0), heads, width}).transpose(0, 1);
+  };
   const auto q = Apply(layer.query, x).mul_(scale).split_with_sizes(lengths);
   const auto k = Apply(layer.key, x).split_with_sizes(lengths);
   const auto v = Apply(layer.value, x).split_with_sizes(lengths);
   std::vector<at::Tensor> rows;
   for (size_t i = 0; i < lengths.size(); ++i) {
     const at::Tensor weights = at::softmax(at::bmm(split(q[i]), split(k[i]).transpose(1, 2)), -1);
-    rows.push_back(at::bmm(weights, split(v[i])).transpose(0, 1).reshape({lengths[i], heads * width}));
+    rows.push_back(
+        at::bmm(weights, split(v[i])).transpose(0, 1).reshape({lengths[i], heads * width}));
   }
   return Apply(layer.attention_out, at::cat(rows));
 }
@@ -121,8 +128,8 @@ at::Tensor TorchClassifier::Forward(absl::Span<const std::vector<int32_t>> seque
     }
   }
   const at::Device device = words_.device();
-  at::Tensor x = at::embedding(words_, IdTensor(ids, device)) + at::embedding(positions_, IdTensor(positions, device)) +
-                 types_.select(0, 0);
+  at::Tensor x = at::embedding(words_, IdTensor(ids, device)) +
+                 at::embedding(positions_, IdTensor(positions, device)) + types_.select(0, 0);
   x = Apply(embedding_norm_, x);
   for (const Layer& layer : layers_) {
     x = Apply(layer.attention_norm, x + Attend(x, layer, lengths));
@@ -138,8 +145,8 @@ absl::StatusOr<std::vector<std::vector<float>>> TorchClassifier::Classify(
   for (size_t i = 0; i < sequences.size(); ++i) {
     const auto length = static_cast<int>(sequences[i].size());
     if (length == 0 || length > config_.max_tokens()) {
-      return absl::InvalidArgumentError(absl::StrCat("sequence ", i, " has ", length, " tokens, must be 1 to ",
-                                                     config_.max_tokens()));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "sequence ", i, " has ", length, " tokens, must be 1 to ", config_.max_tokens()));
     }
     for (const int32_t id : sequences[i]) {
       if (id < 0 || id >= config_.vocab_size) {

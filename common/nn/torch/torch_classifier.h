@@ -13,13 +13,14 @@
 
 namespace mellow::nn {
 
-// RobertaForSequenceClassification on a libtorch device. Sequences are packed one after the other without padding.
+// RobertaForSequenceClassification on a libtorch device. Sequences are packed one after the other
+// without padding.
 class TorchClassifier : public SequenceClassifier {
  public:
-  // `type` is that of the matrices; norms, biases and sums are fp32. Errors as LoadSequenceClassifier.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<TorchClassifier>> Load(const std::string& folder,
-                                                                             at::Device device,
-                                                                             at::ScalarType type);
+  // `type` is that of the matrices; norms, biases and sums are fp32. Errors as
+  // LoadSequenceClassifier.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<TorchClassifier>> Load(
+      const std::string& folder, at::Device device, at::ScalarType type);
 
   const RobertaConfig& config() const override { return config_; }
   int64_t parameter_count() const override { return parameter_count_; }

@@ -17,7 +17,8 @@ namespace {
 
 constexpr char kHead[] = "lm_head";
 
-// FNV-1a: a stable 64-bit number for a tensor's name, so that its random numbers do not depend on the other tensors.
+// FNV-1a: a stable 64-bit number for a tensor's name, so that its random numbers do not depend on
+// the other tensors.
 uint64_t NameNumber(const std::string& name) {
   uint64_t hash = 14695981039346656037u;
   for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
@@ -27,7 +28,8 @@ uint64_t NameNumber(const std::string& name) {
 std::string ShapeProblem(const std::string& name, const HostTensor& tensor,
                          const std::vector<int64_t>& wanted) {
   if (tensor.shape == wanted) return "";
-  return absl::StrCat(name, " is ", ShapeString(tensor.shape), ", the model needs ", ShapeString(wanted));
+  return absl::StrCat(name, " is ", ShapeString(tensor.shape), ", the model needs ",
+                      ShapeString(wanted));
 }
 
 }  // namespace
@@ -38,7 +40,8 @@ std::vector<float> UniformWeights(uint64_t seed, const std::string& name, int64_
   std::vector<float> out(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) {
     const PhiloxCounter counter = {static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32),
-                                   static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
+                                   static_cast<uint32_t>(stream),
+                                   static_cast<uint32_t>(stream >> 32)};
     out[static_cast<size_t>(i)] = static_cast<float>((2 * PhiloxUniform(counter, key) - 1) * bound);
   }
   return out;
@@ -64,8 +67,8 @@ absl::StatusOr<LoraWeights> FreshLora(absl::Span<const LinearShape> modules,
                                   {module.out, config.r})};
     }
     if (!found) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("lora.target_modules: \"", target, "\" names no linear layer of this model"));
+      return absl::InvalidArgumentError(absl::StrCat("lora.target_modules: \"", target,
+                                                     "\" names no linear layer of this model"));
     }
   }
   return lora;
@@ -121,7 +124,8 @@ absl::StatusOr<TorchLora> TorchLora::Create(const T5Weights& model, const LoraWe
 
 LoraWeights TorchLora::ToHost() const {
   LoraWeights lora{.config = config_};
-  for (const Named& named : named_) lora.modules[named.module] = {FromTorch(named.a), FromTorch(named.b)};
+  for (const Named& named : named_)
+    lora.modules[named.module] = {FromTorch(named.a), FromTorch(named.b)};
   return lora;
 }
 

@@ -56,9 +56,9 @@ class TorchLora {
   std::vector<Named> named_;
 };
 
-// Fresh weights as PEFT initializes them: A uniform in +-1 / sqrt(in) (kaiming_uniform with a = sqrt(5)), B zero. Counter-based: a
-// module's numbers depend on the seed, its name and the position, on nothing else.
-// InvalidArgument when a target names no module of the model.
+// Fresh weights as PEFT initializes them: A uniform in +-1 / sqrt(in) (kaiming_uniform with a =
+// sqrt(5)), B zero. Counter-based: a module's numbers depend on the seed, its name and the
+// position, on nothing else. InvalidArgument when a target names no module of the model.
 [[nodiscard]] absl::StatusOr<LoraWeights> FreshLora(absl::Span<const LinearShape> modules,
                                                     const LoraConfig& config, uint64_t seed);
 [[nodiscard]] inline absl::StatusOr<LoraWeights> FreshLora(const T5Weights& model,
@@ -67,7 +67,8 @@ class TorchLora {
   return FreshLora(model.modules, config, seed);
 }
 
-// True when PEFT's target_modules entry chooses this module: equal, or equal to its last name parts.
+// True when PEFT's target_modules entry chooses this module: equal, or equal to its last name
+// parts.
 [[nodiscard]] bool MatchesTarget(const std::string& module, const std::string& target);
 
 // n numbers uniform in [-bound, bound), counter-based by seed and name.

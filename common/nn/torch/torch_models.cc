@@ -17,15 +17,20 @@ namespace {
 
 absl::StatusOr<at::ScalarType> MatrixType(WeightType type) {
   switch (type) {
-    case WeightType::kFloat32: return at::kFloat;
-    case WeightType::kBFloat16: return at::kBFloat16;
-    case WeightType::kFloat16: return at::kHalf;
-    case WeightType::kInt8: break;
+    case WeightType::kFloat32:
+      return at::kFloat;
+    case WeightType::kBFloat16:
+      return at::kBFloat16;
+    case WeightType::kFloat16:
+      return at::kHalf;
+    case WeightType::kInt8:
+      break;
   }
   return absl::UnimplementedError("int8 weights run on the CPU only; choose bfloat16 on CUDA");
 }
 
-// libtorch_cpu.so does not depend on its CUDA half: it must be in the process before libtorch first asks for its CUDA hooks.
+// libtorch_cpu.so does not depend on its CUDA half: it must be in the process before libtorch first
+// asks for its CUDA hooks.
 absl::Status LoadTorchCuda() {
   static const std::string* const problem = [] {
     void* library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
@@ -48,7 +53,8 @@ absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadTorchSeq2SeqModel(const std::s
                                                                     const LoadOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const at::ScalarType type, MatrixType(options.weights));
   if (options.device.cuda) MELLOW_RETURN_IF_ERROR(LoadTorchCuda());
-  MELLOW_ASSIGN_OR_RETURN(T5Weights weights, LoadT5Weights(folder, TorchDevice(options.device), type));
+  MELLOW_ASSIGN_OR_RETURN(T5Weights weights,
+                          LoadT5Weights(folder, TorchDevice(options.device), type));
   return std::unique_ptr<Seq2SeqModel>(
       std::make_unique<TorchSeq2Seq>(std::make_shared<const T5Weights>(std::move(weights))));
 }

@@ -1,7 +1,8 @@
 #ifndef MELLOW_COMMON_NN_TORCH_TORCH_MODELS_H_
 #define MELLOW_COMMON_NN_TORCH_TORCH_MODELS_H_
 
-// The interfaces of inference on libtorch, for CUDA devices (and, for tests, libtorch's CPU device). No torch in this header.
+// The interfaces of inference on libtorch, for CUDA devices (and, for tests, libtorch's CPU
+// device). No torch in this header.
 
 #include <memory>
 #include <string>
@@ -18,8 +19,8 @@ namespace mellow::nn {
 [[nodiscard]] absl::StatusOr<int> CudaDeviceCount();
 
 // Errors as LoadSeq2SeqModel; Unimplemented for int8 weights.
-[[nodiscard]] absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadTorchSeq2SeqModel(const std::string& folder,
-                                                                                  const LoadOptions& options);
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadTorchSeq2SeqModel(
+    const std::string& folder, const LoadOptions& options);
 [[nodiscard]] absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadTorchSequenceClassifier(
     const std::string& folder, const LoadOptions& options);
 

@@ -43,7 +43,8 @@ constexpr size_t kPassRows = 32;  // sequences per encoder or scoring pass, to b
 
 std::vector<int64_t> Widen(absl::Span<const int32_t> ids) { return {ids.begin(), ids.end()}; }
 
-// Indices of the items grouped by key, groups and items in order of first appearance, at most `most` a group.
+// Indices of the items grouped by key, groups and items in order of first appearance, at most
+// `most` a group.
 template <typename Key>
 std::vector<std::vector<size_t>> GroupBy(const std::vector<Key>& keys, size_t most) {
   std::vector<std::vector<size_t>> groups;
@@ -74,9 +75,11 @@ TorchSeq2Seq::TorchSeq2Seq(std::shared_ptr<const T5Weights> weights)
                                            weights_->config.num_heads, weights_->config.d_kv,
                                            weights_->device())) {}
 
-absl::StatusOr<std::shared_ptr<const PreparedAdapter>> TorchSeq2Seq::Prepare(const LoraWeights& lora) const {
+absl::StatusOr<std::shared_ptr<const PreparedAdapter>> TorchSeq2Seq::Prepare(
+    const LoraWeights& lora) const {
   return CatchTorch([&]() -> absl::StatusOr<std::shared_ptr<const PreparedAdapter>> {
-    MELLOW_ASSIGN_OR_RETURN(TorchLora prepared, TorchLora::Create(*weights_, lora, /*trainable=*/false));
+    MELLOW_ASSIGN_OR_RETURN(TorchLora prepared,
+                            TorchLora::Create(*weights_, lora, /*trainable=*/false));
     return std::make_shared<const Adapter>(weights_, std::move(prepared));
   });
 }
@@ -92,7 +95,8 @@ absl::StatusOr<const TorchLora*> TorchSeq2Seq::LoraOf(const PreparedAdapter* ada
 absl::Status TorchSeq2Seq::CheckIds(absl::Span<const int32_t> ids) const {
   for (const int32_t id : ids) {
     if (id < 0 || id >= config().vocab_size)
-      return absl::InvalidArgumentError(absl::StrCat("id ", id, ", the vocabulary has ", config().vocab_size));
+      return absl::InvalidArgumentError(
+          absl::StrCat("id ", id, ", the vocabulary has ", config().vocab_size));
   }
   return absl::OkStatus();
 }
@@ -154,7 +158,8 @@ TorchSeq2Seq::StepBatch TorchSeq2Seq::MakeBatch(const std::vector<Row*>& rows) {
   std::vector<int64_t> self_slots, cross_slots, positions, source_lengths;
   for (const Row* row : rows) {
     const auto index = static_cast<int64_t>(self_slots.size());
-    if (batch.spans.empty() || batch.spans.back().lora != row->lora) batch.spans.push_back({row->lora, index, 0});
+    if (batch.spans.empty() || batch.spans.back().lora != row->lora)
+      batch.spans.push_back({row->lora, index, 0});
     ++batch.spans.back().count;
     self_slots.push_back(row->self->index());
     cross_slots.push_back(row->cross->index());
@@ -183,7 +188,8 @@ TorchSeq2Seq::StepBatch TorchSeq2Seq::MakeBatch(const std::vector<Row*>& rows) {
   return batch;
 }
 
-at::Tensor TorchSeq2Seq::Linear(const at::Tensor& x, const T5Linear& linear, const std::vector<Span>& spans) {
+at::Tensor TorchSeq2Seq::Linear(const at::Tensor& x, const T5Linear& linear,
+                                const std::vector<Span>& spans) {
   at::Tensor y = BaseLinear(x, linear.weight);
   for (const Span& span : spans) {
     const TorchLora::Pair& pair = span.lora->pair(linear.slot);
@@ -195,8 +201,8 @@ at::Tensor TorchSeq2Seq::Linear(const at::Tensor& x, const T5Linear& linear, con
   return y;
 }
 
-at::Tensor TorchSeq2Seq::Attend(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                                const at::Tensor& bias) const {
+at::Tensor TorchSeq2Seq::Attend(const at::Tensor& q, const at::Tensor& keys,
+                                const at::Tensor& values, const at::Tensor& bias) const {
   const at::Tensor queries = q.view({q.size(0), config().num_heads, 1, config().d_kv});
   const at::Tensor scores = at::matmul(queries, keys.transpose(2, 3)).add_(bias);
   return at::matmul(at::softmax(scores, -1), values).view({q.size(0), config().inner_dim()});
@@ -210,8 +216,8 @@ at::Tensor TorchSeq2Seq::RunStep(const StepBatch& batch, const at::Tensor& token
     const int layer = static_cast<int>(i);
     const T5Attention& self = block.self_attention;
     at::Tensor normed = RmsNorm(x, self.layer_norm, eps);
-    self_pool_->Append(layer, batch.self_slots, batch.positions, Linear(normed, self.k, batch.spans),
-                       Linear(normed, self.v, batch.spans));
+    self_pool_->Append(layer, batch.self_slots, batch.positions,
+                       Linear(normed, self.k, batch.spans), Linear(normed, self.v, batch.spans));
     at::Tensor mixed = Attend(Linear(normed, self.q, batch.spans),
                               self_pool_->Keys(layer, batch.self_slots, batch.keys),
                               self_pool_->Values(layer, batch.self_slots, batch.keys),
@@ -239,7 +245,8 @@ at::Tensor TorchSeq2Seq::RunStep(const StepBatch& batch, const at::Tensor& token
 absl::Status TorchSeq2Seq::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
                                 std::vector<float>* logits) {
   if (rows.size() != tokens.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(tokens.size(), " tokens for ", rows.size(), " rows"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(tokens.size(), " tokens for ", rows.size(), " rows"));
   }
   MELLOW_RETURN_IF_ERROR(CheckIds(tokens));
   logits->clear();
@@ -320,7 +327,8 @@ absl::StatusOr<std::vector<std::vector<float>>> TorchSeq2Seq::ScoreTokens(
       const TorchLora& lora = *loras[group[0]];
       const PackedIds source = PackIds(sources, weights_->device());
       const PackedIds input = PackIds(inputs, weights_->device());
-      const at::Tensor hidden = model_.Decode(input, model_.Encode(source, lora), source.lengths, lora);
+      const at::Tensor hidden =
+          model_.Decode(input, model_.Encode(source, lora), source.lengths, lora);
       const std::vector<float> logprobs =
           ToVector(ScoreTargets(*weights_, hidden, IdTensor(targets, weights_->device()),
                                 {.adapted = &lora.pair(weights_->head_slot())})

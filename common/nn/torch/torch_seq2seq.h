@@ -15,15 +15,17 @@
 
 namespace mellow::nn {
 
-// T5 inference on a libtorch device. A decode step is one batch over all rows, whatever their lengths and adapters: caches sit in
-// pools, rows are ordered by adapter, and LoRA is applied to each adapter's span.
+// T5 inference on a libtorch device. A decode step is one batch over all rows, whatever their
+// lengths and adapters: caches sit in pools, rows are ordered by adapter, and LoRA is applied to
+// each adapter's span.
 class TorchSeq2Seq : public Seq2SeqModel {
  public:
   explicit TorchSeq2Seq(std::shared_ptr<const T5Weights> weights);
 
   const T5Config& config() const override { return weights_->config; }
   int64_t parameter_count() const override { return weights_->parameter_count; }
-  absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(const LoraWeights& lora) const override;
+  absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(
+      const LoraWeights& lora) const override;
   absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(
       absl::Span<const EncodeRequest> requests) override;
   absl::Status Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
@@ -49,20 +51,21 @@ class TorchSeq2Seq : public Seq2SeqModel {
     // A layer's, or one for all: [rows, heads, 1, keys], the position bias, -inf after the row's
     // position.
     std::vector<at::Tensor> self_biases;
-    at::Tensor cross_bias;               // [rows, 1, 1, source]: 0, -inf after the row's source
+    at::Tensor cross_bias;  // [rows, 1, 1, source]: 0, -inf after the row's source
     int64_t keys = 0;
     int64_t source = 0;
   };
 
   [[nodiscard]] absl::StatusOr<const TorchLora*> LoraOf(const PreparedAdapter* adapter) const;
   [[nodiscard]] absl::Status CheckIds(absl::Span<const int32_t> ids) const;
-  [[nodiscard]] StepBatch MakeBatch(const std::vector<Row*>& rows) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] StepBatch MakeBatch(const std::vector<Row*>& rows)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // x W^T with each span's LoRA.
   [[nodiscard]] static at::Tensor Linear(const at::Tensor& x, const T5Linear& linear,
                                          const std::vector<Span>& spans);
   // softmax(q K^T + bias) V of one query per row; q: [rows, inner].
-  [[nodiscard]] at::Tensor Attend(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                                  const at::Tensor& bias) const;
+  [[nodiscard]] at::Tensor Attend(const at::Tensor& q, const at::Tensor& keys,
+                                  const at::Tensor& values, const at::Tensor& bias) const;
   [[nodiscard]] at::Tensor RunStep(const StepBatch& batch, const at::Tensor& tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -21,10 +21,10 @@ struct DescribeOptions {
   std::string summary_column;       // empty: "summary" where the file has it
   std::string model;                // folder whose tokenizer counts; empty: tokens are left out
   std::string prompt_template = data::kDefaultPromptTemplate;
-  int max_source_tokens = 0;    // where prompts are truncated; 0: nowhere
-  std::string dir;              // cluster whose reward service scores; empty: none
-  std::string reward_model;     // classifier folder, instead of it
-  std::string toxic_label;      // of either; empty: the one that the names of the labels say
+  int max_source_tokens = 0;  // where prompts are truncated; 0: nowhere
+  std::string dir;            // cluster whose reward service scores; empty: none
+  std::string reward_model;   // classifier folder, instead of it
+  std::string toxic_label;    // of either; empty: the one that the names of the labels say
   ModelOptions local = {.device = "cpu"};
   int score_rows = 1000;  // drawn by a fixed seed; 0: all
   int examples = 3;       // first rows to show
@@ -44,7 +44,7 @@ struct Description {
   std::vector<ColumnReport> reports;
   std::vector<data::Duplicate> duplicates;
   std::vector<double> prompt_tokens;
-  std::string judge;  // empty: not scored
+  std::string judge;        // empty: not scored
   std::string toxic_label;  // its label that toxicity is the probability of
 };
 

@@ -74,8 +74,8 @@ bool SameClassifier(const eval::Judge& a, const eval::Judge& b) {
   return a.sha256 == b.sha256;
 }
 
-// The longest prompt that a node takes with this sampling. 0, no limit, where it takes none: what is
-// wrong with the sampling is the node's to say.
+// The longest prompt that a node takes with this sampling. 0, no limit, where it takes none: what
+// is wrong with the sampling is the node's to say.
 int NodeTokens(const policy::v1::GetInfoResponse& info, const eval::SamplingConfig& sampling) {
   const int64_t room = info.capacity().max_batch_tokens() -
                        int64_t{sampling.max_new_tokens} * std::max(sampling.num_beams, 1);

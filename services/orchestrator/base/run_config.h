@@ -54,13 +54,13 @@ struct RunConfig {
   DataConfig data;
   SamplingConfig sampling;
   RewardConfig reward;
-  std::string ppo;  // learner's PpoConfig, serialized: this service only passes it on
+  std::string ppo;        // learner's PpoConfig, serialized: this service only passes it on
   std::string spec_json;  // the run file as it was given, for people; may be empty
   int batch_size = 128;
   bool reference_is_start = true;  // the KL is measured against the weights the run starts from
   // Of the adaptive KL controller, nats per sequence; 0: the coefficient is fixed.
   double kl_target = 0;
-  std::string start_adapter;       // PEFT folder as the learner sees it; empty: fresh
+  std::string start_adapter;  // PEFT folder as the learner sees it; empty: fresh
   int max_staleness = 0;
   int shard_prompts = 8;
   absl::Duration lease = absl::Seconds(600);

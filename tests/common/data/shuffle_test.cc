@@ -37,7 +37,9 @@ TEST(PermutationTest, DependsOnAllBitsOfSeedAndEpoch) {
 }
 
 // The order of a run's prompts is part of its result: a change here changes every recorded run.
-TEST(PermutationTest, NeverChanges) { EXPECT_THAT(Permutation(42, 7, 10), ElementsAre(3, 6, 4, 7, 0, 2, 5, 9, 8, 1)); }
+TEST(PermutationTest, NeverChanges) {
+  EXPECT_THAT(Permutation(42, 7, 10), ElementsAre(3, 6, 4, 7, 0, 2, 5, 9, 8, 1));
+}
 
 TEST(PermutationTest, AllPermutationsAreEquallyLikely) {
   std::map<std::vector<uint32_t>, int> counts;

@@ -11,8 +11,7 @@ using ::testing::FloatNear;
 
 TEST(ComputeAdvantagesTest, MatchesTheRecursionByHand) {
   // gamma 0.5, lam 0.5: A1 = 2 - 1 = 1; A0 = 1 + 0.5 * 1 - 2 + 0.25 * 1 = -0.25.
-  const Advantages a =
-      ComputeAdvantages({{2, 1}}, {{1, 2}}, {{1, 1}}, {.gamma = 0.5, .lam = 0.5});
+  const Advantages a = ComputeAdvantages({{2, 1}}, {{1, 2}}, {{1, 1}}, {.gamma = 0.5, .lam = 0.5});
   EXPECT_THAT(a.returns, ElementsAre(ElementsAre(FloatNear(1.75f, 1e-6f), FloatNear(2, 1e-6f))));
   EXPECT_THAT(a.values, ElementsAre(ElementsAre(2, 1)));
   // Whitened: mean 0.375, deviation 0.8839.
@@ -21,8 +20,7 @@ TEST(ComputeAdvantagesTest, MatchesTheRecursionByHand) {
 }
 
 TEST(ComputeAdvantagesTest, MaskedPositionsAddNeitherRewardNorValue) {
-  const Advantages a =
-      ComputeAdvantages({{100, 1}}, {{100, 2}}, {{0, 1}}, {.gamma = 1, .lam = 1});
+  const Advantages a = ComputeAdvantages({{100, 1}}, {{100, 2}}, {{0, 1}}, {.gamma = 1, .lam = 1});
   EXPECT_FLOAT_EQ(a.returns[0][1], 2);
   EXPECT_EQ(a.values[0][0], 0);
   EXPECT_EQ(a.advantages[0][0], 0);

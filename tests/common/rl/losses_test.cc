@@ -19,7 +19,8 @@ struct Token {
 };
 
 Losses LossesOf(const std::vector<Token>& tokens, const LossOptions& options = {}) {
-  Rows old_logprobs(1), new_logprobs(1), old_values(1), new_values(1), advantages(1), returns(1), weights(1);
+  Rows old_logprobs(1), new_logprobs(1), old_values(1), new_values(1), advantages(1), returns(1),
+      weights(1);
   for (const Token& t : tokens) {
     old_logprobs[0].push_back(static_cast<float>(t.old_logprob));
     new_logprobs[0].push_back(static_cast<float>(t.new_logprob));

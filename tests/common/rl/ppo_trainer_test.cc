@@ -194,7 +194,8 @@ TEST(PpoTrainerTest, BehaviorLogProbsReplaceTheOldPass) {
   const auto a = trainer->Step(plain);
   const auto b = other->Step(given);
   ASSERT_TRUE(a.ok() && b.ok()) << b.status();
-  for (const char* key : {"ppo/loss/total", "ppo/policy/approxkl", "objective/entropy", "ppo/returns/mean"})
+  for (const char* key :
+       {"ppo/loss/total", "ppo/policy/approxkl", "objective/entropy", "ppo/returns/mean"})
     EXPECT_NEAR(a->stats.at(key), b->stats.at(key), 1e-4) << key;
 }
 
@@ -213,7 +214,8 @@ TEST(PpoTrainerTest, StaleRolloutsAreWeighedByTheTruncatedRatio) {
   ASSERT_TRUE(step.ok()) << step.status();
   EXPECT_GT(step->stats.at("ppo/importance_weight"), std::exp(0.5) - 1e-3);
   EXPECT_LT(step->stats.at("ppo/importance_weight"), 2.0);
-  EXPECT_EQ(step->stats.at("objective/kl"), 0) << "the ratio and the penalty are taken from the current weights";
+  EXPECT_EQ(step->stats.at("objective/kl"), 0)
+      << "the ratio and the penalty are taken from the current weights";
 }
 
 TEST(PpoTrainerTest, AMiniBatchBeyondTheRatioThresholdChangesNothing) {
@@ -249,7 +251,8 @@ TEST(PpoTrainerTest, AccumulationWithoutCompatibilityEqualsOneLargeMiniBatch) {
   auto a = MakeTrainer(whole), b = MakeTrainer(parts);
   const auto x = a->Step(MakeRollouts(5)), y = b->Step(MakeRollouts(5));
   ASSERT_TRUE(x.ok() && y.ok()) << y.status();
-  EXPECT_NEAR(x->stats.at("ppo/grad_norm"), y->stats.at("ppo/grad_norm"), 1e-4 * x->stats.at("ppo/grad_norm"));
+  EXPECT_NEAR(x->stats.at("ppo/grad_norm"), y->stats.at("ppo/grad_norm"),
+              1e-4 * x->stats.at("ppo/grad_norm"));
   EXPECT_THAT(b->value_head().weight, Pointwise(FloatNear(2e-5f), a->value_head().weight));
 }
 
@@ -304,12 +307,16 @@ TEST(PpoTrainerTest, RejectsBadRollouts) {
     return std::string(status.message());
   };
   EXPECT_THAT(error_of([](auto* r) { r->pop_back(); }), HasSubstr("3 rollouts, batch_size is 4"));
-  EXPECT_THAT(error_of([](auto* r) { (*r)[2].response_ids.clear(); }), HasSubstr("rollout 2: response_ids"));
-  EXPECT_THAT(error_of([](auto* r) { (*r)[1].query_ids.clear(); }), HasSubstr("rollout 1: query_ids"));
+  EXPECT_THAT(error_of([](auto* r) { (*r)[2].response_ids.clear(); }),
+              HasSubstr("rollout 2: response_ids"));
+  EXPECT_THAT(error_of([](auto* r) { (*r)[1].query_ids.clear(); }),
+              HasSubstr("rollout 1: query_ids"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[0].query_ids[0] = 97; }), HasSubstr("id 97"));
-  EXPECT_THAT(error_of([](auto* r) { (*r)[0].behaviour_logprobs = {-1}; }), HasSubstr("behaviour_logprobs"));
+  EXPECT_THAT(error_of([](auto* r) { (*r)[0].behaviour_logprobs = {-1}; }),
+              HasSubstr("behaviour_logprobs"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[3].stale = true; }), HasSubstr("stale"));
-  EXPECT_THAT(error_of([](auto* r) { (*r)[0].score = std::numeric_limits<float>::infinity(); }), HasSubstr("score"));
+  EXPECT_THAT(error_of([](auto* r) { (*r)[0].score = std::numeric_limits<float>::infinity(); }),
+              HasSubstr("score"));
   EXPECT_EQ(trainer->step(), 0);
 }
 

@@ -43,7 +43,8 @@ class TrlGoldenTest : public ::testing::Test {
     for (size_t i = 0; i < got.size(); ++i) {
       ASSERT_EQ(got[i].size(), want[i].size()) << what;
       for (size_t t = 0; t < got[i].size(); ++t)
-        EXPECT_NEAR(got[i][t], want[i][t].get<double>(), kTolerance) << what << " " << i << " " << t;
+        EXPECT_NEAR(got[i][t], want[i][t].get<double>(), kTolerance)
+            << what << " " << i << " " << t;
     }
   }
 
@@ -52,7 +53,8 @@ class TrlGoldenTest : public ::testing::Test {
     for (size_t i = 0; i < mask_.size(); ++i) {
       for (size_t t = 0; t < mask_[i].size(); ++t) {
         if (mask_[i][t] != 0) {
-          EXPECT_NEAR(got[i][t], want[i][t].get<double>(), kTolerance) << what << " " << i << " " << t;
+          EXPECT_NEAR(got[i][t], want[i][t].get<double>(), kTolerance)
+              << what << " " << i << " " << t;
         }
       }
     }
@@ -70,8 +72,7 @@ TEST_F(TrlGoldenTest, RewardsAdvantagesAndReturnsAgree) {
     const KlPenalty mode = *ParseKlPenalty(c["kl_penalty"].get<std::string>());
     const Rows penalties = TokenPenalties(mode, logprobs_, reference_);
     ExpectNear(penalties, c["kls"], "kls");
-    const TokenRewards r =
-        ComputeRewards(penalties, scores_, c["kl_coef"].get<double>(), mask_);
+    const TokenRewards r = ComputeRewards(penalties, scores_, c["kl_coef"].get<double>(), mask_);
     ExpectNear(r.rewards, c["rewards"], "rewards");
     ExpectNear(r.non_score, c["non_score"], "non_score");
     const Advantages a = ComputeAdvantages(values_, r.rewards, mask_,
@@ -154,15 +155,21 @@ TEST_F(TrlGoldenTest, LossesAndGradientsAgree) {
   const LossStats& s = got.stats;
   EXPECT_NEAR(s.policy_loss, want["pg_loss"].get<double>(), kTolerance);
   EXPECT_NEAR(0.1 * s.value_loss, want["vf_loss_times_coef"].get<double>(), kTolerance);
-  const std::map<std::string, double> stats = {
-      {"loss/policy", s.policy_loss},         {"loss/value", s.value_loss},
-      {"loss/total", s.total_loss},           {"policy/entropy", s.entropy},
-      {"policy/approxkl", s.approx_kl},       {"policy/policykl", s.policy_kl},
-      {"policy/clipfrac", s.policy_clip_fraction}, {"policy/advantages_mean", s.advantages_mean},
-      {"returns/mean", s.returns_mean},       {"returns/var", s.returns_var},
-      {"val/vpred", s.value_prediction},      {"val/error", s.value_error},
-      {"val/clipfrac", s.value_clip_fraction}, {"val/mean", s.old_value_mean},
-      {"val/var", s.old_value_var}};
+  const std::map<std::string, double> stats = {{"loss/policy", s.policy_loss},
+                                               {"loss/value", s.value_loss},
+                                               {"loss/total", s.total_loss},
+                                               {"policy/entropy", s.entropy},
+                                               {"policy/approxkl", s.approx_kl},
+                                               {"policy/policykl", s.policy_kl},
+                                               {"policy/clipfrac", s.policy_clip_fraction},
+                                               {"policy/advantages_mean", s.advantages_mean},
+                                               {"returns/mean", s.returns_mean},
+                                               {"returns/var", s.returns_var},
+                                               {"val/vpred", s.value_prediction},
+                                               {"val/error", s.value_error},
+                                               {"val/clipfrac", s.value_clip_fraction},
+                                               {"val/mean", s.old_value_mean},
+                                               {"val/var", s.old_value_var}};
   for (const auto& [name, value] : stats)
     EXPECT_NEAR(value, want["stats"][name].get<double>(), kTolerance) << name;
 }

@@ -15,8 +15,7 @@ namespace {
 class MiniModelsTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(MiniModelsTest, EqualsTheFastTokenizer) {
-  const auto tokenizer =
-      LoadTokenizer(mellow::SourceTree("/deploy/models/") + GetParam());
+  const auto tokenizer = LoadTokenizer(mellow::SourceTree("/deploy/models/") + GetParam());
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   std::ifstream in(mellow::SourceTree("/tests/common/text/mini_models_golden.jsonl"));
   int rows = 0;

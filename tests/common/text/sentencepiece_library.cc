@@ -4,7 +4,8 @@
 
 namespace mellow::testing {
 
-std::vector<std::vector<int>> SentencePieceIds(const std::string& model_file, const std::vector<std::string>& texts) {
+std::vector<std::vector<int>> SentencePieceIds(const std::string& model_file,
+                                               const std::vector<std::string>& texts) {
   sentencepiece::SentencePieceProcessor processor;
   if (!processor.Load(model_file).ok()) return {};
   std::vector<std::vector<int>> all;

@@ -26,7 +26,8 @@ class CheckpointStoreTest : public ::testing::Test {
       return WriteFileSynced(folder + "/sub/weights", text);
     });
   }
-  static int64_t NewestStep(const CheckpointStore& store, std::vector<std::string>* damaged = nullptr) {
+  static int64_t NewestStep(const CheckpointStore& store,
+                            std::vector<std::string>* damaged = nullptr) {
     const auto found = store.Newest(damaged);
     EXPECT_TRUE(found.ok()) << found.status();
     return found.ok() && *found ? (*found)->step : -1;
@@ -101,7 +102,8 @@ TEST_F(CheckpointStoreTest, ANewerFormatIsNotTakenForDamage) {
   const CheckpointStore store = Open();
   ASSERT_TRUE(Save(store, 1, "x").ok());
   ASSERT_TRUE(Save(store, 2, "x").ok());
-  ASSERT_TRUE(WriteFileAtomic(store.FolderOf(2) + "/manifest.json", R"({"format": 2, "files": {}})").ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(store.FolderOf(2) + "/manifest.json", R"({"format": 2, "files": {}})").ok());
   EXPECT_EQ(store.Newest().status().code(), absl::StatusCode::kFailedPrecondition);
 }
 

@@ -572,8 +572,7 @@ TEST_F(PolicyServiceTest, InfoTellsTheHashOfTheModelsFiles) {
 }
 
 TEST_F(PolicyServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
-  model_.mutable_config()->warnings.push_back(
-      "config.json: key \"novelty\" (1) is not known");
+  model_.mutable_config()->warnings.push_back("config.json: key \"novelty\" (1) is not known");
   grpc::ClientContext context;
   v1::GetInfoResponse response;
   ASSERT_TRUE(stub_->GetInfo(&context, {}, &response).ok());

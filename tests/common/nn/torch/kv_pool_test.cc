@@ -58,7 +58,10 @@ TEST(KvPoolTest, WriteFillsPositionsInOrder) {
   pool->Reserve(3);
   const at::Tensor keys = at::arange(6, at::kFloat).view({3, 2});  // [position, head]
   pool->Write(1, slot->index(), keys, keys);
-  EXPECT_TRUE(pool->Keys(1, IdTensor({slot->index()}, at::kCPU), 3).select(0, 0).squeeze(2).equal(keys.t()));
+  EXPECT_TRUE(pool->Keys(1, IdTensor({slot->index()}, at::kCPU), 3)
+                  .select(0, 0)
+                  .squeeze(2)
+                  .equal(keys.t()));
 }
 
 }  // namespace

@@ -14,13 +14,16 @@ std::vector<float> Buckets(const std::vector<int64_t>& relative, bool bidirectio
 }
 
 TEST(RelativePositionBucketTest, ExactNearLogarithmicFarHalfForEachDirection) {
-  // 16 buckets per direction, 8 exact; 16 positions away is a third of the way to 128 in the logarithm: 8 + 2.
-  EXPECT_THAT(Buckets({0, -1, -7, -8, -16, -127, -1000}, true), ::testing::ElementsAre(0, 1, 7, 8, 10, 15, 15));
+  // 16 buckets per direction, 8 exact; 16 positions away is a third of the way to 128 in the
+  // logarithm: 8 + 2.
+  EXPECT_THAT(Buckets({0, -1, -7, -8, -16, -127, -1000}, true),
+              ::testing::ElementsAre(0, 1, 7, 8, 10, 15, 15));
   EXPECT_THAT(Buckets({1, 7, 8, 16, 1000}, true), ::testing::ElementsAre(17, 23, 24, 26, 31));
 }
 
 TEST(RelativePositionBucketTest, CausalUsesAllBucketsForThePast) {
-  EXPECT_THAT(Buckets({5, 0, -15, -16, -128, -9999}, false), ::testing::ElementsAre(0, 0, 15, 16, 31, 31));
+  EXPECT_THAT(Buckets({5, 0, -15, -16, -128, -9999}, false),
+              ::testing::ElementsAre(0, 0, 15, 16, 31, 31));
 }
 
 TEST(PositionBiasTest, ShorterLengthsAreCornersAndTheFutureIsMinusInfinity) {

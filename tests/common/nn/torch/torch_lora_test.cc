@@ -14,7 +14,8 @@ using ::testing::HasSubstr;
 
 TEST(FreshLoraTest, AdaptsExactlyTheTargetsWithPeftsInitialization) {
   const auto model = SmallT5("gated");
-  const auto lora = FreshLora(*model, {.r = 4, .target_modules = {"v", "EncDecAttention.q"}}, /*seed=*/5);
+  const auto lora =
+      FreshLora(*model, {.r = 4, .target_modules = {"v", "EncDecAttention.q"}}, /*seed=*/5);
   ASSERT_TRUE(lora.ok()) << lora.status();
   EXPECT_EQ(lora->modules.size(), 2u + 2 + 2 + 2);  // v: 2 encoder, 2 + 2 decoder layers; q: 2
   EXPECT_FALSE(lora->modules.count("encoder.block.0.layer.0.SelfAttention.q"));
@@ -46,11 +47,13 @@ TEST(TorchLoraTest, RoundTripsAndNamesAllThatDoesNotFit) {
     EXPECT_EQ(back.modules.at(name).a.ToFloat32(), pair.a.ToFloat32());
 
   lora.modules["decoder.block.7.layer.0.SelfAttention.q"] = lora.modules.begin()->second;
-  lora.modules["encoder.block.0.layer.0.SelfAttention.q"].a = HostTensor::FromFloat32({1, 2}, {2, 1});
+  lora.modules["encoder.block.0.layer.0.SelfAttention.q"].a =
+      HostTensor::FromFloat32({1, 2}, {2, 1});
   const absl::Status status = TorchLora::Create(*model, lora, false).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("decoder.block.7"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("encoder.block.0.layer.0.SelfAttention.q.lora_A is [2, 1]"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("encoder.block.0.layer.0.SelfAttention.q.lora_A is [2, 1]"));
 }
 
 TEST(MatchesTargetTest, IsPeftsRule) {

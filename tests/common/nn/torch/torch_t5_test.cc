@@ -17,14 +17,16 @@ class TorchT5Test : public ::testing::TestWithParam<const char*> {
     config.target_modules.push_back(weights_->config.gated ? "wi_1" : "wi");
     LoraWeights lora = *FreshLora(*weights_, config, 3);
     for (auto& [name, pair] : lora.modules)
-      pair.b = HostTensor::FromFloat32(UniformWeights(4, name, pair.b.elements(), 0.2), pair.b.shape);
+      pair.b =
+          HostTensor::FromFloat32(UniformWeights(4, name, pair.b.elements(), 0.2), pair.b.shape);
     lora_ = std::make_unique<TorchLora>(*TorchLora::Create(*weights_, lora, /*trainable=*/true));
   }
 
   at::Tensor Forward(const std::vector<std::vector<int64_t>>& sources,
                      const std::vector<std::vector<int64_t>>& targets) {
     const PackedIds source = PackIds(sources, at::kCPU);
-    return model_->Decode(PackIds(targets, at::kCPU), model_->Encode(source, *lora_), source.lengths, *lora_);
+    return model_->Decode(PackIds(targets, at::kCPU), model_->Encode(source, *lora_),
+                          source.lengths, *lora_);
   }
 
   const std::vector<std::vector<int64_t>> sources_ = {{5, 9, 33, 2, 1}, {70, 1}, {8, 8, 8, 1}};
@@ -58,7 +60,9 @@ TEST_P(TorchT5Test, GradientsOfEveryAdaptedModuleAreThoseOfFiniteDifferences) {
   const at::Tensor upstream = at::randn({7, weights_->config.d_model});
   Forward(sources_, targets_).backward(upstream);
   const at::NoGradGuard no_grad;
-  const auto loss = [&] { return (Forward(sources_, targets_) * upstream).sum(at::kDouble).item<double>(); };
+  const auto loss = [&] {
+    return (Forward(sources_, targets_) * upstream).sum(at::kDouble).item<double>();
+  };
   constexpr float kStep = 1e-3f;
   for (const TorchLora::Named& p : lora_->parameters()) {
     for (const at::Tensor& tensor : {p.a, p.b}) {
