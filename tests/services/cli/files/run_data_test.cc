@@ -61,7 +61,7 @@ TEST_F(RunDataTest, TheIdsAreThoseOfTheTokenizer) {
   EXPECT_EQ(json["filtered_rows"], 6);
   EXPECT_EQ(json["train_rows"], 3);
   EXPECT_EQ(json["held_out_rows"], 3);
-  EXPECT_THAT(json["example"]["decoded"].get<std::string>(), ::testing::EndsWith("</s>"));
+  EXPECT_THAT(json["example"]["decoded"].string(), ::testing::EndsWith("</s>"));
 }
 
 TEST_F(RunDataTest, ErrorsNameTheField) {
