@@ -342,6 +342,9 @@ TEST_F(RunManagerTest, RunsOfBothMethodsGoOnAfterARestart) {
   ASSERT_TRUE(sft.ok()) << sft.status();
   supervised.get_future().wait();
   std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
+  // Watchers are told at once, before the runs have returned.
+  RecordingSink sink;
+  EXPECT_EQ(manager_->Watch(*sft, -1, &sink).code(), absl::StatusCode::kUnavailable);
   held_.set_value();
   go.set_value();
   down.wait();
