@@ -69,9 +69,9 @@ std::unique_ptr<GradientPass> GradientT5::Run(Batch batch, absl::Span<const Lora
 }
 
 void GradientT5::ReleaseMemory() {
-  free_.clear();
-  scratch_ = kernels::Arena();
-  transposed_ = kernels::PackedMatrix();
+  for (const auto& arena : free_) arena->Discard();
+  scratch_.Discard();
+  transposed_.Discard();
   head_.ReleaseMemory();
 }
 

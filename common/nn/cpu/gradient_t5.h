@@ -42,7 +42,7 @@ class GradientT5 {
   [[nodiscard]] std::unique_ptr<GradientPass> Run(Batch batch,
                                                   absl::Span<const LoraTensors> adapter,
                                                   const DropoutMasks* dropout, bool gradients);
-  // Gives the memory of passes back; it is kept for the next one otherwise.
+  // The memory of passes is kept for the next one; this lets the system have it if it needs it.
   void ReleaseMemory();
 
  private:

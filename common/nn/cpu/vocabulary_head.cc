@@ -118,10 +118,8 @@ void VocabularyHead::VocabularyKl(const float* hidden, const float* reference_hi
 }
 
 void VocabularyHead::ReleaseMemory() {
-  transposed_ = kernels::PackedMatrix();
-  input_ = kernels::FloatBuffer();
-  logits_ = kernels::FloatBuffer();
-  reference_logits_ = kernels::FloatBuffer();
+  transposed_.Discard();
+  for (kernels::FloatBuffer* buffer : {&input_, &logits_, &reference_logits_}) buffer->Discard();
 }
 
 }  // namespace mellow::nn::cpu

@@ -27,7 +27,7 @@ class VocabularyHead {
   // sum_v p(v) (log p(v) - log q(v)) of n pairs of states.
   void VocabularyKl(const float* hidden, const float* reference_hidden, int n, float* kl);
 
-  // Gives scratch back.
+  // As GradientT5's.
   void ReleaseMemory();
 
  private:

@@ -32,6 +32,14 @@ class AlignedBytes {
   const void* data() const { return data_.get(); }
   size_t size() const { return size_; }
 
+  // Makes the contents undefined, and lets the system take pages of it until they are written again
+  // if it needs them: fresh pages would have to be cleared first.
+  void Discard() {
+#ifdef MADV_FREE
+    if (size_ >= kHugePage) madvise(data_.get(), size_ / kHugePage * kHugePage, MADV_FREE);
+#endif
+  }
+
  private:
   static constexpr size_t kHugePage = size_t{2} << 20;
   struct Free {
@@ -54,6 +62,7 @@ class FloatBuffer {
   }
   float* data() { return static_cast<float*>(bytes_.data()); }
   const float* data() const { return static_cast<const float*>(bytes_.data()); }
+  void Discard() { bytes_.Discard(); }
 
  private:
   AlignedBytes bytes_;

@@ -36,6 +36,11 @@ class Arena {
   [[nodiscard]] Mark mark() const { return at_; }
   // Gives back all that was taken since.
   void Rewind(Mark mark) { at_ = mark; }
+  // Gives back everything, as AlignedBytes::Discard.
+  void Discard() {
+    at_ = {};
+    for (Block& block : blocks_) block.data.Discard();
+  }
 
  private:
   static constexpr size_t kFirst = size_t{1} << 18;

@@ -26,6 +26,11 @@ class PackedMatrix {
   // Makes `to` the W^T of this one, which is fp32: for x W, the gradient of an input. Uses the
   // memory that `to` has where it is enough.
   void TransposeInto(PackedMatrix* to, ThreadPool* pool) const;
+  // Becomes empty; as AlignedBytes::Discard.
+  void Discard() {
+    out_ = in_ = 0;
+    panels_.Discard();
+  }
   // W[index, 0..in) of fp32, as it was read.
   void Row(int64_t index, float* row) const;
 

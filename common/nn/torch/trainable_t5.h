@@ -70,7 +70,7 @@ class TrainableT5 {
   [[nodiscard]] virtual at::Tensor VocabularyKl(const at::Tensor& hidden,
                                                 const at::Tensor& reference_hidden) = 0;
 
-  // Gives back the memory that is kept between passes.
+  // Lets the system have the memory that is kept between passes, if it needs it.
   virtual void ReleaseMemory() {}
 
  protected:
