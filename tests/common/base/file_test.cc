@@ -91,7 +91,7 @@ TEST(WriteFileAtomicTest, AFolderInTheWayIsAnError) {
   EXPECT_THAT(Names(folder.path()), ::testing::ElementsAre("f"));
 }
 
-TEST(AtomicFolderTest, AppearsAsAWhole) {
+TEST(AtomicFolderContentTest, AppearsAsAWhole) {
   testing::TempFolder folder;
   const std::string path = folder / "deep/er/target";
   auto staged = AtomicFolder::Create(path);
@@ -105,7 +105,7 @@ TEST(AtomicFolderTest, AppearsAsAWhole) {
   EXPECT_THAT(Names(folder / "deep/er"), ::testing::ElementsAre("target"));
 }
 
-TEST(AtomicFolderTest, ReplacesTheOldFolderWithNothingOfItLeft) {
+TEST(AtomicFolderContentTest, ReplacesTheOldFolderWithNothingOfItLeft) {
   testing::TempFolder folder;
   for (const char* name : {"a", "b"}) {
     auto staged = AtomicFolder::Create(folder / "target");
@@ -117,7 +117,7 @@ TEST(AtomicFolderTest, ReplacesTheOldFolderWithNothingOfItLeft) {
   EXPECT_THAT(Names(folder.path()), ::testing::ElementsAre("target"));
 }
 
-TEST(AtomicFolderTest, WithoutCommitTheOldFolderStays) {
+TEST(AtomicFolderContentTest, WithoutCommitTheOldFolderStays) {
   testing::TempFolder folder;
   ASSERT_TRUE(MakeFolders(folder / "target").ok());
   ASSERT_TRUE(WriteFileSynced(folder / "target/old", "1").ok());
@@ -130,7 +130,7 @@ TEST(AtomicFolderTest, WithoutCommitTheOldFolderStays) {
   EXPECT_THAT(Names(folder.path()), ::testing::ElementsAre("target"));
 }
 
-TEST(AtomicFolderTest, TwoAtOnceDoNotDisturbEachOther) {
+TEST(AtomicFolderContentTest, TwoAtOnceDoNotDisturbEachOther) {
   testing::TempFolder folder;
   auto first = AtomicFolder::Create(folder / "target");
   auto second = AtomicFolder::Create(folder / "target");
@@ -143,7 +143,7 @@ TEST(AtomicFolderTest, TwoAtOnceDoNotDisturbEachOther) {
   EXPECT_THAT(Names(folder / "target"), ::testing::ElementsAre("2"));
 }
 
-TEST(AtomicFolderTest, WithoutRoomTheTargetIsUntouched) {
+TEST(AtomicFolderContentTest, WithoutRoomTheTargetIsUntouched) {
   testing::TempFolder folder;
   {
     testing::FileSizeLimit limit(100);

@@ -56,8 +56,7 @@ class FailedAllocationTest : public ::testing::Test {
   static absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& folder) {
     // One thread: all of a step's allocations are in the thread that arms the failure.
     return LearnerSession::Open(
-        {kModel, folder, /*keep_checkpoints=*/2, /*trainer=*/{.threads = 1}},
-        {"run", kConfig, "", 0});
+        {kModel, folder, /*keep_checkpoints=*/2, /*trainer=*/{.threads = 1}}, *MakeSettings("run"));
   }
 
   testing::TempFolder root_;

@@ -8,6 +8,7 @@
 
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
+#include "common/base/status.h"
 #include "services/learner/step_records.h"
 #include "tests/services/learner/learner_fixture.h"
 #include "tests/testing/file_size_limit.h"
@@ -22,9 +23,10 @@ class LearnerSessionTest : public ::testing::Test {
  protected:
   absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& run_id = "run-1",
                                                        const std::string& config = kConfig) {
+    MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, MakeSettings(run_id, config));
     // One thread: what a busy machine does to more of them takes minutes.
     return LearnerSession::Open({kModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}},
-                                {run_id, config, "", 0});
+                                settings);
   }
   // The hashes of the adapters after each of `steps` steps from where the session is.
   std::vector<std::string> TrainOn(LearnerSession& session, int steps) {
