@@ -19,7 +19,8 @@ void ReadCommonKeys(json::FieldReader* fields) {
   // What pipelines and tokenizers look at.
   fields->Harmless({"task_specific_params", "prefix", "bos_token_id", "sep_token_id"});
   // Defaults of generation, which older versions wrote into every config.json.
-  for (const auto& [name, value] : LegacyGenerationDefaults().members())
+  const json::Value& defaults = LegacyGenerationDefaults();
+  for (const auto& [name, value] : defaults.members())
     fields->Harmless({name.c_str()});
   // Other weights, or the same weights at other places.
   fields->Only("pruned_heads", json::Value::MakeObject());

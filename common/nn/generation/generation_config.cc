@@ -82,7 +82,8 @@ constexpr std::initializer_list<const char*> kHarmless = {"use_cache",
 
 // Whether config.json means to say something about generation, as transformers sees it.
 bool HasLegacyFields(const json::Value& model) {
-  for (const auto& [name, value] : LegacyGenerationDefaults().members()) {
+  const json::Value& defaults = LegacyGenerationDefaults();
+  for (const auto& [name, value] : defaults.members()) {
     const json::Value* found = model.Find(name);
     if (found != nullptr && !found->is_null() && *found != value) return true;
   }

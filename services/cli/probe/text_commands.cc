@@ -113,7 +113,8 @@ absl::StatusOr<int> AggregatedRouge(const TextOptions& options) {
       const eval::RougeAggregate aggregate,
       eval::AggregateRouge(rows, {.resamples = options.resamples, .seed = options.seed}));
   json::Value object = {{"rows", rows.size()}};
-  for (const auto& [name, value] : RougeJson(aggregate).members()) object.Add(name, value);
+  const json::Value means = RougeJson(aggregate);
+  for (const auto& [name, value] : means.members()) object.Add(name, value);
   std::cout << json::Write(object) << std::endl;
   return 0;
 }
