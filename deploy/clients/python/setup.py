@@ -15,6 +15,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROTOS = [
     "mellow/common/v1/common.proto",
     "mellow/learner/v1/ppo_config.proto",
+    "mellow/learner/v1/sft.proto",
+    "mellow/learner/v1/sft_spec.proto",
     "mellow/orchestrator/v1/orchestrator.proto",
     "mellow/orchestrator/v1/run_spec.proto",
     "mellow/policy/v1/policy.proto",
