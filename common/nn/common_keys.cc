@@ -20,8 +20,7 @@ void ReadCommonKeys(json::FieldReader* fields) {
   fields->Harmless({"task_specific_params", "prefix", "bos_token_id", "sep_token_id"});
   // Defaults of generation, which older versions wrote into every config.json.
   const json::Value& defaults = LegacyGenerationDefaults();
-  for (const auto& [name, value] : defaults.members())
-    fields->Harmless({name.c_str()});
+  for (const auto& [name, value] : defaults.members()) fields->Harmless({name.c_str()});
   // Other weights, or the same weights at other places.
   fields->Only("pruned_heads", json::Value::MakeObject());
   fields->Only("tie_encoder_decoder", false);

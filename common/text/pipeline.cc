@@ -90,6 +90,7 @@ class PipelineTokenizer : public Tokenizer {
 
   int vocab_size() const override { return vocabulary_.size(); }
 
+  const std::vector<std::string>& warnings() const override { return parts_.warnings; }
   int model_max_length() const override {
     return parts_.model_max_length > 0 ? parts_.model_max_length : INT_MAX;
   }

@@ -45,6 +45,7 @@ struct Pipeline {
   bool clean_up_spaces = false;  // Decode takes the space before punctuation and English suffixes
   int model_max_length = 0;      // 0: none
   int32_t model_vocab_size = 0;  // of the embedding; ids that only it has are padding
+  std::vector<std::string> warnings;
 
   void Add(const AddedToken& token) { added.Add(token, vocabulary); }
   [[nodiscard]] int32_t IdOf(const std::string& text) const { return added.IdOf(text, vocabulary); }

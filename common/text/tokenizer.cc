@@ -98,6 +98,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const FileMap& files,
   pipeline.clean_up_spaces = config.clean_up_spaces;
   pipeline.model_max_length = config.model_max_length;
   pipeline.model_vocab_size = config.model_vocab_size;
+  pipeline.warnings = config.warnings;
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = MakePipelineTokenizer(std::move(pipeline));
   if (!tokenizer.ok()) return Annotate(tokenizer.status(), folder);
   return tokenizer;

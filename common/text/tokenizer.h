@@ -50,6 +50,13 @@ class Tokenizer {
   // INT_MAX: it sets none. Encode does not apply it; T5's generate ignores it, as transformers
   // does.
   [[nodiscard]] virtual int model_max_length() const { return INT_MAX; }
+
+  // What the folder's tokenizer_config.json says and nobody here knows, so that it has no effect; a
+  // line each.
+  [[nodiscard]] virtual const std::vector<std::string>& warnings() const {
+    static const auto& none = *new std::vector<std::string>();
+    return none;
+  }
 };
 
 // Loads the tokenizer of a model folder.

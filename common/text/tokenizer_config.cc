@@ -142,6 +142,18 @@ absl::Status ReadTokenizerConfigJson(const json::Value& value, const std::string
     part.Reject("fast_tokenizer_files", "[\"tokenizer.json\"]");
   }
   MELLOW_RETURN_IF_ERROR(ReadSpecialTokens(&part, /*always_special=*/false, config));
+  // What the fast tokenizers do not look at, or not when a text is encoded or decoded.
+  part.Harmless({"errors", "trim_offsets", "do_lower_case", "sp_model_kwargs", "unk_id"});
+  part.Harmless({"extra_special_tokens", "model_specific_special_tokens", "chat_template",
+                 "model_input_names", "processor_class"});
+  part.Harmless({"padding", "padding_side", "pad_to_multiple_of", "pad_token_type_id", "max_length",
+                 "stride", "truncation", "truncation_strategy", "return_token_type_ids"});
+  part.Harmless({"add_bos_token", "add_eos_token", "from_slow", "use_fast", "backend", "auto_map"});
+  part.Harmless({"name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file",
+                 "merges_file", "cache_dir", "is_local", "local_files_only", "revision",
+                 "trust_remote_code"});
+  for (const std::string& unknown : part.Unknown())
+    config->warnings.push_back(absl::StrCat(name, ": ", unknown));
   return part.Finish();
 }
 

@@ -47,6 +47,9 @@ struct TokenizerConfig {
   // emptiness, says so) added_tokens.json and tokenizer.json's added_tokens instead. By id.
   std::map<int32_t, AddedToken> added_tokens;
 
+  // What tokenizer_config.json says and nobody here knows; a line each.
+  std::vector<std::string> warnings;
+
   // config.json: vocab_size, or 0. Ids between the tokenizer's last and this one are padding of the
   // embedding.
   int32_t model_vocab_size = 0;

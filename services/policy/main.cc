@@ -40,6 +40,7 @@ absl::Status Serve(PolicyOptions options) {
             {"tokens_per_second", speed}});
 
   wire::LogModelWarnings(model->config().warnings);
+  wire::LogModelWarnings(tokenizer->warnings());
 
   obs::Metrics metrics;
   const auto limiter = security.MakeLimiter(options.service, &metrics);

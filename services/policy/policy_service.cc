@@ -598,7 +598,8 @@ grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext* context, const v1::
     response->mutable_eos_token_ids()->Add(config.eos_token_ids.begin(),
                                            config.eos_token_ids.end());
     response->set_decoder_start_token_id(config.decoder_start_token_id);
-    response->mutable_warnings()->Add(config.warnings.begin(), config.warnings.end());
+    for (const auto* warnings : {&config.warnings, &tokenizer_->warnings()})
+      response->mutable_warnings()->Add(warnings->begin(), warnings->end());
     return absl::OkStatus();
   });
 }

@@ -37,6 +37,7 @@ absl::Status Serve(RewardOptions options) {
             {"tokens_per_second", speed}});
 
   wire::LogModelWarnings(model->config().warnings);
+  wire::LogModelWarnings(tokenizer->warnings());
 
   obs::Metrics metrics;
   const auto limiter = security.MakeLimiter(options.service, &metrics);

@@ -165,7 +165,8 @@ grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext* context, const v1::
         std::min(model_->config().max_tokens(), tokenizer_->model_max_length()));
     response->set_parameters(model_->parameter_count());
     response->set_model_sha256(model_hash_->Get().value_or(""));
-    for (const std::string& warning : model_->config().warnings) response->add_warnings(warning);
+    for (const auto* warnings : {&model_->config().warnings, &tokenizer_->warnings()})
+      response->mutable_warnings()->Add(warnings->begin(), warnings->end());
     return absl::OkStatus();
   });
 }

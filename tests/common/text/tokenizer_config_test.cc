@@ -53,6 +53,17 @@ TEST(TokenizerConfigTest, ReadsTheConfiguration) {
   EXPECT_EQ(config.model_vocab_size, 32128);
 }
 
+TEST(TokenizerConfigTest, WhatNobodyKnowsIsAWarning) {
+  const TokenizerConfig config = Read({
+      {"tokenizer_config.json",
+       R"({"tokenizer_class": "T5Tokenizer", "sp_model_kwargs": {"enable_sampling": true},
+           "padding_side": "left", "extra_special_tokens": ["<e>"], "nothing": null,
+           "strip_accents": true})"},
+  });
+  EXPECT_THAT(config.warnings, testing::ElementsAre("dir/tokenizer_config.json: key "
+                                                    "\"strip_accents\" (true) is not known"));
+}
+
 TEST(TokenizerConfigTest, ReadsTheFilesOfOldWhereTheConfigurationHasNoTokens) {
   const TokenizerConfig config = Read({
       {"tokenizer_config.json", R"({"eos_token": "<e>", "additional_special_tokens": ["<a>"]})"},
