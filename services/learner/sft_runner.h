@@ -16,18 +16,11 @@
 #include "services/learner/sft_archive.h"
 #include "services/learner/sft_session.h"
 #include "services/learner/sft_status.h"
+#include "services/wire/watch_sink.h"
 
 namespace mellow::learner {
 
-// Gets what happens in a run. The functions return false when nobody listens anymore.
-class SftSink {
- public:
-  virtual ~SftSink() = default;
-  virtual bool OnStep(const SftStepRecord& step) = 0;
-  virtual bool OnActivity(const std::string& activity) = 0;
-  virtual bool OnEnded(const SftStatus& status) = 0;
-  [[nodiscard]] virtual bool cancelled() const = 0;
-};
+using SftSink = wire::WatchSink<SftStepRecord, SftStatus>;
 
 // Runs one SftSession at a time in a thread of its own, whoever watches. Thread-safe.
 class SftRunner {

@@ -2,44 +2,12 @@
 
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "services/learner/sft_proto_convert.h"
+#include "services/wire/watch_stream.h"
 
 namespace mellow::learner {
-namespace {
-
-class StreamSink : public SftSink {
- public:
-  StreamSink(rpc::StreamGuard* guard, grpc::ServerContext* context,
-             grpc::ServerWriter<v1::WatchSftResponse>* writer)
-      : guard_(guard), context_(context), writer_(writer) {}
-
-  bool OnStep(const SftStepRecord& step) override {
-    v1::WatchSftResponse response;
-    ToProto(step, response.mutable_step());
-    return guard_->Write(context_, writer_, response);
-  }
-  bool OnActivity(const std::string& activity) override {
-    v1::WatchSftResponse response;
-    response.set_activity(activity);
-    return guard_->Write(context_, writer_, response);
-  }
-  bool OnEnded(const SftStatus& status) override {
-    v1::WatchSftResponse response;
-    ToProto(status, response.mutable_ended());
-    return guard_->Write(context_, writer_, response);
-  }
-  bool cancelled() const override { return context_->IsCancelled(); }
-
- private:
-  rpc::StreamGuard* const guard_;
-  grpc::ServerContext* const context_;
-  grpc::ServerWriter<v1::WatchSftResponse>* const writer_;
-};
-
-}  // namespace
 
 grpc::Status SftServiceImpl::CheckSft(grpc::ServerContext* context,
                                       const v1::CheckSftRequest* request, v1::CheckSftResponse*) {
@@ -66,15 +34,11 @@ absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
 grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
                                       const v1::WatchSftRequest* request,
                                       grpc::ServerWriter<v1::WatchSftResponse>* writer) {
-  return limiter_->Answer(context, [&]() -> grpc::Status {
-    if (request->after_step() < -1) {
-      return rpc::ToGrpcStatus(absl::InvalidArgumentError(
-          absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
-    }
-    return watches_.During([&] {
-      StreamSink sink(&watches_, context, writer);
-      return runner_->Watch(request->run_id(), request->after_step(), &sink);
-    });
+  return limiter_->Answer(context, [&] {
+    return wire::AnswerWatch<SftSink>(
+        &watches_, context, writer, request->after_step(), [&](SftSink* sink) {
+          return runner_->Watch(request->run_id(), request->after_step(), sink);
+        });
   });
 }
 

@@ -8,6 +8,7 @@
 #include "common/rpc/status.h"
 #include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"
+#include "services/wire/watch_stream.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -19,35 +20,6 @@ grpc::Status AnswerRun(const absl::StatusOr<RunStatus>& run, Response* response)
   ToProto(*run, response->mutable_run());
   return grpc::Status::OK;
 }
-
-class StreamSink : public WatchSink {
- public:
-  StreamSink(rpc::StreamGuard* guard, grpc::ServerContext* context,
-             grpc::ServerWriter<v1::WatchRunResponse>* writer)
-      : guard_(guard), context_(context), writer_(writer) {}
-
-  bool OnStep(const StepRecord& step) override {
-    v1::WatchRunResponse response;
-    ToProto(step, response.mutable_step());
-    return guard_->Write(context_, writer_, response);
-  }
-  bool OnActivity(const std::string& activity) override {
-    v1::WatchRunResponse response;
-    response.set_activity(activity);
-    return guard_->Write(context_, writer_, response);
-  }
-  bool OnEnded(const RunStatus& run) override {
-    v1::WatchRunResponse response;
-    ToProto(run, response.mutable_ended());
-    return guard_->Write(context_, writer_, response);
-  }
-  bool cancelled() const override { return context_->IsCancelled(); }
-
- private:
-  rpc::StreamGuard* const guard_;
-  grpc::ServerContext* context_;
-  grpc::ServerWriter<v1::WatchRunResponse>* writer_;
-};
 
 }  // namespace
 
@@ -79,15 +51,11 @@ grpc::Status OrchestratorServiceImpl::GetRun(grpc::ServerContext* context,
 grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
                                                const v1::WatchRunRequest* request,
                                                grpc::ServerWriter<v1::WatchRunResponse>* writer) {
-  return limiter_->Answer(context, [&]() -> grpc::Status {
-    if (request->after_step() < -1) {
-      return rpc::ToGrpcStatus(absl::InvalidArgumentError(
-          absl::StrCat("after_step: ", request->after_step(), ": must be at least -1")));
-    }
-    return watches_.During([&] {
-      StreamSink sink(&watches_, context, writer);
-      return runs_->Watch(request->run_id(), request->after_step(), &sink);
-    });
+  return limiter_->Answer(context, [&] {
+    return wire::AnswerWatch<WatchSink>(
+        &watches_, context, writer, request->after_step(), [&](WatchSink* sink) {
+          return runs_->Watch(request->run_id(), request->after_step(), sink);
+        });
   });
 }
 

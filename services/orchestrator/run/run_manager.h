@@ -16,6 +16,7 @@
 #include "services/orchestrator/base/run_status.h"
 #include "services/orchestrator/run/driver_parts.h"
 #include "services/orchestrator/run/run_method.h"
+#include "services/wire/watch_sink.h"
 
 namespace mellow::orchestrator {
 
@@ -25,16 +26,7 @@ struct RunRequest {
   std::string request_id;
 };
 
-// What happens while somebody watches.
-class WatchSink {
- public:
-  virtual ~WatchSink() = default;
-  // False: the watcher is gone.
-  virtual bool OnStep(const StepRecord& step) = 0;
-  virtual bool OnActivity(const std::string& activity) = 0;
-  virtual bool OnEnded(const RunStatus& run) = 0;
-  virtual bool cancelled() const = 0;
-};
+using WatchSink = wire::WatchSink<StepRecord, RunStatus>;
 
 // Starts, stops and resumes runs, at most one of each method at a time, each driven by a thread of
 // its own.
