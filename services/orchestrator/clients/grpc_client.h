@@ -12,7 +12,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 #include "services/orchestrator/nodes/node_clients.h"
@@ -44,6 +46,18 @@ class CallContext {
   const std::stop_token stop_;
   std::stop_callback<std::function<void()>> on_stop_;
 };
+
+// One unary call: Call(stub, &Stub::Train, request, timeout, stop, peer).
+template <typename Stub, typename Request, typename Response>
+[[nodiscard]] absl::StatusOr<Response> Call(
+    Stub* stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const Request& request, absl::Duration timeout, std::stop_token stop, absl::string_view peer) {
+  CallContext context(timeout, std::move(stop));
+  Response response;
+  MELLOW_RETURN_IF_ERROR(
+      context.Translate((stub->*method)(context.get(), request, &response), peer));
+  return response;
+}
 
 // The clients over gRPC. Channels are kept per address.
 [[nodiscard]] std::unique_ptr<NodeClients> MakeGrpcNodeClients();

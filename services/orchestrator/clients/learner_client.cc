@@ -31,10 +31,9 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_start_version(call.start_version);
     request.set_owner(absl::StrCat("the orchestrator that is ", NameOfThisProcess()));
     request.set_epoch(claim_->epoch);
-    CallContext context(kShortCall, std::move(stop));
-    pb::OpenRunResponse response;
-    const grpc::Status status = stub_->OpenRun(context.get(), request, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::OpenRunResponse response,
+                            Call(stub_.get(), &pb::LearnerService::Stub::OpenRun, request,
+                                 kShortCall, std::move(stop), peer_));
     claim_->epoch = response.epoch();
     return OpenAnswer{response.last_step(),
                       AdapterRefFromProto(response.adapter()),
@@ -58,10 +57,9 @@ class GrpcLearnerClient : public LearnerClient {
       ToProto(rollout.adapter, added->mutable_adapter());
     }
     // A step may take hours on a CPU: the node's heartbeats say whether it still works on it.
-    CallContext context(absl::InfiniteDuration(), std::move(stop));
-    pb::TrainResponse response;
-    const grpc::Status status = stub_->Train(context.get(), request, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::TrainResponse response,
+                            Call(stub_.get(), &pb::LearnerService::Stub::Train, request,
+                                 absl::InfiniteDuration(), std::move(stop), peer_));
     return TrainAnswer{AdapterRefFromProto(response.adapter()),
                        response.adapter_path(),
                        {response.stats().begin(), response.stats().end()},
@@ -101,10 +99,9 @@ class GrpcLearnerClient : public LearnerClient {
     for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
     request.set_reference(reference);
     request.set_epoch(claim_->epoch);
-    CallContext context(kShortCall, std::move(stop));
-    pb::ScoreTokensResponse response;
-    const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::ScoreTokensResponse response,
+                            Call(stub_.get(), &pb::LearnerService::Stub::ScoreTokens, request,
+                                 kShortCall, std::move(stop), peer_));
     return PairScores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
   }

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "common/base/status.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/clients/proto_convert.h"
@@ -41,10 +42,9 @@ class GrpcPolicyClient : public PolicyClient {
     *request.mutable_sampling() = SamplingToProto(call.sampling, call.seed);
     request.set_adapter_version(call.adapter_version);
     request.set_lane(pb::LANE_ROLLOUT);
-    CallContext context(timeout, std::move(stop));
-    pb::GenerateResponse response;
-    const grpc::Status status = stub_->Generate(context.get(), request, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::GenerateResponse response,
+                            Call(stub_.get(), &pb::PolicyService::Stub::Generate, request, timeout,
+                                 std::move(stop), peer_));
     GenerateAnswer answer;
     answer.adapter = AdapterRefFromProto(response.adapter());
     for (const pb::Generation& generation : response.generations()) {
@@ -61,10 +61,9 @@ class GrpcPolicyClient : public PolicyClient {
     pb::ScoreTokensRequest request;
     for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
     request.set_adapter_version(adapter_version);
-    CallContext context(kShortCall, std::move(stop));
-    pb::ScoreTokensResponse response;
-    const grpc::Status status = stub_->ScoreTokens(context.get(), request, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::ScoreTokensResponse response,
+                            Call(stub_.get(), &pb::PolicyService::Stub::ScoreTokens, request,
+                                 kShortCall, std::move(stop), peer_));
     return PairScores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
   }

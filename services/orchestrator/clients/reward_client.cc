@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "common/base/status.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 
@@ -18,10 +19,9 @@ class GrpcRewardClient : public RewardClient {
     pb::ScoreRequest request;
     request.set_lane(pb::LANE_ROLLOUT);
     for (const std::string& text : texts) request.add_texts(text);
-    CallContext context(timeout, std::move(stop));
-    pb::ScoreResponse response;
-    const grpc::Status status = stub_->Score(context.get(), request, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::ScoreResponse response,
+                            Call(stub_.get(), &pb::RewardService::Stub::Score, request, timeout,
+                                 std::move(stop), peer_));
     ScoreAnswer answer;
     answer.labels = {response.labels().begin(), response.labels().end()};
     for (const pb::TextScore& score : response.scores()) {
@@ -35,10 +35,9 @@ class GrpcRewardClient : public RewardClient {
 
   absl::StatusOr<std::vector<std::string>> Labels(absl::Duration timeout,
                                                   std::stop_token stop) override {
-    CallContext context(timeout, std::move(stop));
-    pb::GetInfoResponse response;
-    const grpc::Status status = stub_->GetInfo(context.get(), {}, &response);
-    if (!status.ok()) return context.Translate(status, peer_);
+    MELLOW_ASSIGN_OR_RETURN(pb::GetInfoResponse response,
+                            Call(stub_.get(), &pb::RewardService::Stub::GetInfo,
+                                 pb::GetInfoRequest(), timeout, std::move(stop), peer_));
     return std::vector<std::string>(response.labels().begin(), response.labels().end());
   }
 

@@ -52,19 +52,18 @@ class GrpcSftClient : public SftClient {
   absl::Status Check(const std::string& spec, std::stop_token stop) override {
     pb::CheckSftRequest request;
     MELLOW_RETURN_IF_ERROR(ReadSpec(spec, request.mutable_spec()));
-    CallContext context(kLongCall, std::move(stop));
-    pb::CheckSftResponse response;
-    return context.Translate(stub_->CheckSft(context.get(), request, &response), peer_);
+    return Call(stub_.get(), &pb::SftService::Stub::CheckSft, request, kLongCall, std::move(stop),
+                peer_)
+        .status();
   }
 
   absl::StatusOr<SftAnswer> Start(const SftCall& call, std::stop_token stop) override {
     pb::StartSftRequest request;
     request.set_run_id(call.run_id);
     MELLOW_RETURN_IF_ERROR(ReadSpec(call.spec, request.mutable_spec()));
-    CallContext context(kLongCall, std::move(stop));
-    pb::StartSftResponse response;
-    MELLOW_RETURN_IF_ERROR(
-        context.Translate(stub_->StartSft(context.get(), request, &response), peer_));
+    MELLOW_ASSIGN_OR_RETURN(pb::StartSftResponse response,
+                            Call(stub_.get(), &pb::SftService::Stub::StartSft, request, kLongCall,
+                                 std::move(stop), peer_));
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
@@ -95,10 +94,9 @@ class GrpcSftClient : public SftClient {
   absl::StatusOr<SftAnswer> Stop(const std::string& run_id, std::stop_token stop) override {
     pb::StopSftRequest request;
     request.set_run_id(run_id);
-    CallContext context(kLongCall, std::move(stop));
-    pb::StopSftResponse response;
-    MELLOW_RETURN_IF_ERROR(
-        context.Translate(stub_->StopSft(context.get(), request, &response), peer_));
+    MELLOW_ASSIGN_OR_RETURN(pb::StopSftResponse response,
+                            Call(stub_.get(), &pb::SftService::Stub::StopSft, request, kLongCall,
+                                 std::move(stop), peer_));
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
