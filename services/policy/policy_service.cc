@@ -4,6 +4,7 @@
 #include <atomic>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
@@ -24,6 +25,14 @@ constexpr char kChampionHelp[] =
     "What users get when they ask for no version; none: the base model.";
 
 constexpr int kWorkers = 2;
+
+// What `text` adds to what was sent of it, which grows by that; nothing where it does not go on.
+std::string TakeNew(absl::string_view text, std::string* sent) {
+  if (text.size() <= sent->size() || !absl::StartsWith(text, *sent)) return "";
+  std::string added(text.substr(sent->size()));
+  sent->append(added);
+  return added;
+}
 
 // `call`: a rpc::UnaryCall or PulledStream.
 template <typename Call>
@@ -97,18 +106,6 @@ grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
   });
 }
 
-absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::Pin(
-    const int64_t* version) const {
-  if (version == nullptr) return adapters_->Newest();
-  return adapters_->Get(*version);
-}
-
-absl::StatusOr<std::shared_ptr<const ServedAdapter>> PolicyServiceImpl::PinForUsers(
-    bool has_version, int64_t version) const {
-  if (!has_version) return adapters_->ForUsers();
-  return adapters_->Get(version);
-}
-
 absl::Status PolicyServiceImpl::CheckIds(absl::Span<const int32_t> ids,
                                          absl::string_view field) const {
   for (int32_t id : ids) {
@@ -173,8 +170,7 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
   MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params,
                           FromProto(request->sampling(), sampling_));
   MELLOW_ASSIGN_OR_RETURN(const Lane lane, FromProto(request->lane()));
-  const int64_t version = request->adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(*request, adapters_->Newest()));
   const size_t count = static_cast<size_t>(request->prompts_size());
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(lane, count));
 
@@ -235,8 +231,7 @@ absl::Status PolicyServiceImpl::StartStream(const std::shared_ptr<TokenStream>& 
         "sampling.num_beams ", params.num_beams,
         request->sampling().has_num_beams() ? "" : " (by the model's generation_config.json)",
         ": beam search cannot stream, use Generate or set it to 1"));
-  MELLOW_ASSIGN_OR_RETURN(auto adapter,
-                          PinForUsers(request->has_adapter_version(), request->adapter_version()));
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(*request, adapters_->ForUsers()));
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(Lane::kUser, 1));
 
   auto feed = std::make_shared<SequenceFeed>();
@@ -252,10 +247,7 @@ absl::Status PolicyServiceImpl::StartStream(const std::shared_ptr<TokenStream>& 
     const absl::StatusOr<std::string> text =
         tokenizer_->Decode(now->ids, /*skip_special_tokens=*/true);
     if (!text.ok()) return {Next::kEnd, text.status()};
-    if (text->size() > sent_text.size() && text->compare(0, sent_text.size(), sent_text) == 0) {
-      part->set_text(text->substr(sent_text.size()));
-      sent_text = *text;
-    }
+    part->set_text(TakeNew(*text, &sent_text));
     if (state == SequenceFeed::State::kMore) return {Next::kMessage, {}};
     part->set_finish_reason(ToProto(now->finish));
     *part->mutable_adapter() = ToProto(*adapter);
@@ -308,8 +300,7 @@ absl::StatusOr<PolicyServiceImpl::SummaryPlan> PolicyServiceImpl::PlanSummary(
   if (request.has_max_new_tokens()) sampling.set_max_new_tokens(request.max_new_tokens());
   SummaryPlan plan;
   MELLOW_ASSIGN_OR_RETURN(plan.params, FromProto(sampling, sampling_));
-  MELLOW_ASSIGN_OR_RETURN(plan.adapter,
-                          PinForUsers(request.has_adapter_version(), request.adapter_version()));
+  MELLOW_ASSIGN_OR_RETURN(plan.adapter, Pin(request, adapters_->ForUsers()));
   return plan;
 }
 
@@ -388,16 +379,13 @@ absl::Status PolicyServiceImpl::StartSummarizeStream(const std::shared_ptr<Summa
     if (!filled.ok()) return {Next::kEnd, filled};
     // Whole words: what follows may still change how the last one is written.
     const bool more = state == SequenceFeed::State::kMore;
-    const std::string& text = result->summary();
-    const size_t blank = text.rfind(' ');
-    const size_t size = !more ? text.size() : blank == std::string::npos ? 0 : blank;
-    if (size > sent.size() && text.compare(0, sent.size(), sent) == 0) {
-      part->set_text(text.substr(sent.size(), size - sent.size()));
-      sent = text.substr(0, size);
-    } else if (more) {
-      return {Next::kNothing, {}};
+    absl::string_view text = result->summary();
+    if (more) {
+      const size_t blank = text.rfind(' ');
+      text = text.substr(0, blank == absl::string_view::npos ? 0 : blank);
     }
-    if (more) return {Next::kMessage, {}};
+    part->set_text(TakeNew(text, &sent));
+    if (more) return {part->text().empty() ? Next::kNothing : Next::kMessage, {}};
     *part->mutable_result() = *result;
     return {Next::kLast, {}};
   });
@@ -419,8 +407,7 @@ absl::Status PolicyServiceImpl::StartScoreTokens(rpc::UnaryCall* call,
                                                  const v1::ScoreTokensRequest* request,
                                                  v1::ScoreTokensResponse* response) {
   if (request->pairs().empty()) return absl::InvalidArgumentError("pairs: is empty");
-  const int64_t version = request->adapter_version();
-  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(request->has_adapter_version() ? &version : nullptr));
+  MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(*request, adapters_->Newest()));
   ScoreJob job;
   job.adapter = adapter;
   job.call = CallOf(*call);

@@ -115,11 +115,13 @@ class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Gen
                                                    v1::SummarizeResponse* response) const;
   absl::Status FillSummary(const nn::GeneratedSequence& sequence, const ServedAdapter& adapter,
                            v1::SummarizeResponse* response) const;
-  // The pinned version; what users get when none is named.
-  absl::StatusOr<std::shared_ptr<const ServedAdapter>> PinForUsers(bool has_version,
-                                                                   int64_t version) const;
-  // The pinned version; the newest when `version` is null.
-  absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(const int64_t* version) const;
+  // The version that the request names, else `unnamed`.
+  template <typename Request>
+  absl::StatusOr<std::shared_ptr<const ServedAdapter>> Pin(
+      const Request& request, std::shared_ptr<const ServedAdapter> unnamed) const {
+    if (!request.has_adapter_version()) return unnamed;
+    return adapters_->Get(request.adapter_version());
+  }
   absl::StatusOr<std::vector<int32_t>> SourceIds(const v1::Prompt& prompt) const;
   absl::Status CheckIds(absl::Span<const int32_t> ids, absl::string_view field) const;
 
