@@ -7,27 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
-#include "common/data/dataset.h"
-#include "common/data/needed_columns.h"
-#include "common/data/prompt_template.h"
-#include "common/data/select.h"
-#include "common/data/split.h"
 #include "common/sft/batch_plan.h"
 
 namespace mellow::learner {
 namespace {
-
-bool Filters(const SftDataPlan& plan) { return plan.min_chars || plan.max_chars; }
-
-// The columns that a run needs.
-absl::StatusOr<std::vector<data::NeededColumn>> ColumnsOf(const SftDataPlan& plan) {
-  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns,
-                          data::TemplateColumns("data.prompt_template", plan.prompt_template));
-  columns.push_back({plan.summary_column, "data.summary_column"});
-  if (Filters(plan)) columns.push_back({plan.filter_column, "data.filter_column"});
-  plan.split.AddNeededColumn(&columns);
-  return columns;
-}
 
 // A summary's ids, cut to `most`; counts the cuts.
 absl::StatusOr<std::vector<int32_t>> EncodeTarget(const text::Tokenizer& tokenizer,
@@ -38,61 +21,41 @@ absl::StatusOr<std::vector<int32_t>> EncodeTarget(const text::Tokenizer& tokeniz
   return tokenizer.Encode(text, most);
 }
 
-class Loader {
- public:
-  Loader(const SftDataPlan& plan, const text::Tokenizer& tokenizer,
-         std::vector<data::NeededColumn> columns)
-      : plan_(plan), tokenizer_(tokenizer), columns_(std::move(columns)) {}
+absl::StatusOr<data::SelectedRows> ReadRows(const data::DataSpec& spec, const char* path_field) {
+  MELLOW_ASSIGN_OR_RETURN(
+      data::SelectedRows rows,
+      data::SelectRows(spec, {{spec.summary_column, "data.summary_column"}}, path_field));
+  if (rows.filtered_rows == 0) return data::NoRowsLeft(path_field, rows, "min_chars and max_chars");
+  for (const std::string& column : rows.train.columns())
+    MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty(path_field, rows.train, column));
+  return rows;
+}
 
-  absl::StatusOr<data::Dataset> Read(const char* path_field, const std::string& path) const {
-    MELLOW_ASSIGN_OR_RETURN(data::Dataset dataset,
-                            data::ReadNeededColumns(path_field, path, columns_));
-    for (const data::NeededColumn& column : columns_)
-      MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty(path_field, dataset, column.name));
-    const size_t before = dataset.rows().size();
-    if (Filters(plan_)) {
-      MELLOW_ASSIGN_OR_RETURN(
-          dataset,
-          data::FilterByLength(dataset, {plan_.filter_column, plan_.min_chars, plan_.max_chars}));
+// The first `most` rows of the train side, tokenized.
+absl::StatusOr<std::vector<sft::Pair>> Tokenize(const data::DataSpec& spec,
+                                                const text::Tokenizer& tokenizer,
+                                                const data::SelectedRows& rows, size_t most,
+                                                SftData* out) {
+  const data::Dataset& dataset = rows.train;
+  MELLOW_ASSIGN_OR_RETURN(const size_t summary, dataset.ColumnIndex(spec.summary_column));
+  std::vector<sft::Pair> pairs;
+  pairs.reserve(std::min(most, dataset.rows().size()));
+  for (const data::Row& row : dataset.rows()) {
+    if (pairs.size() == most) break;
+    absl::StatusOr<text::FittedPrompt> source =
+        rows.prompt.Encode(row, tokenizer, spec.max_source_tokens.value_or(0));
+    absl::StatusOr<std::vector<int32_t>> target = EncodeTarget(
+        tokenizer, row.values[summary], spec.max_target_tokens, &out->truncated_targets);
+    for (const absl::Status& status : {source.status(), target.status()}) {
+      if (!status.ok())
+        return data::BadField("data",
+                              Annotate(status, absl::StrCat(dataset.path(), ":", row.line)));
     }
-    if (dataset.rows().empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path_field, ": ", path, ": ",
-          before == 0
-              ? "has no rows"
-              : absl::StrCat("none of ", before, " rows is left after min_chars and max_chars")));
-    }
-    return dataset;
+    if (source->truncated()) ++out->truncated_sources;
+    pairs.push_back({std::move(source->ids), *std::move(target)});
   }
-
-  absl::StatusOr<std::vector<sft::Pair>> Tokenize(const data::Dataset& dataset,
-                                                  SftData* out) const {
-    MELLOW_ASSIGN_OR_RETURN(const data::PromptTemplate prompt,
-                            data::PromptTemplate::Parse(plan_.prompt_template, dataset.columns()));
-    MELLOW_ASSIGN_OR_RETURN(const size_t summary, dataset.ColumnIndex(plan_.summary_column));
-    std::vector<sft::Pair> pairs;
-    pairs.reserve(dataset.rows().size());
-    for (const data::Row& row : dataset.rows()) {
-      absl::StatusOr<text::FittedPrompt> source =
-          prompt.Encode(row, tokenizer_, plan_.max_source_tokens.value_or(0));
-      absl::StatusOr<std::vector<int32_t>> target = EncodeTarget(
-          tokenizer_, row.values[summary], plan_.max_target_tokens, &out->truncated_targets);
-      for (const absl::Status& status : {source.status(), target.status()}) {
-        if (!status.ok())
-          return data::BadField("data",
-                                Annotate(status, absl::StrCat(dataset.path(), ":", row.line)));
-      }
-      if (source->truncated()) ++out->truncated_sources;
-      pairs.push_back({std::move(source->ids), *std::move(target)});
-    }
-    return pairs;
-  }
-
- private:
-  const SftDataPlan& plan_;
-  const text::Tokenizer& tokenizer_;
-  const std::vector<data::NeededColumn> columns_;
-};
+  return pairs;
+}
 
 void HashPairs(const std::vector<sft::Pair>& pairs, Sha256* sha) {
   const uint64_t count = pairs.size();
@@ -122,27 +85,25 @@ void HoldOut(uint32_t seed, double share, SftData* data) {
 
 }  // namespace
 
-absl::StatusOr<SftData> LoadSftData(const SftDataPlan& plan, uint32_t seed,
+absl::StatusOr<SftData> LoadSftData(const data::DataSpec& spec, uint32_t seed,
                                     const text::Tokenizer& tokenizer) {
-  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns, ColumnsOf(plan));
-  const Loader loader(plan, tokenizer, std::move(columns));
+  constexpr size_t kAll = std::numeric_limits<size_t>::max();
   SftData out;
-  MELLOW_ASSIGN_OR_RETURN(const data::Dataset all, loader.Read("data.path", plan.path));
-  MELLOW_ASSIGN_OR_RETURN(const data::Split split, data::SplitRows(all, plan.split));
-  MELLOW_ASSIGN_OR_RETURN(out.train, loader.Tokenize(split.train, &out));
-  if (!plan.dev_path.empty()) {
-    MELLOW_ASSIGN_OR_RETURN(data::Dataset dev, loader.Read("data.dev_path", plan.dev_path));
-    if (plan.max_dev_rows && static_cast<size_t>(*plan.max_dev_rows) < dev.rows().size()) {
-      dev = data::Dataset(dev.path(), dev.columns(),
-                          {dev.rows().begin(), dev.rows().begin() + *plan.max_dev_rows});
-    }
-    MELLOW_ASSIGN_OR_RETURN(out.dev, loader.Tokenize(dev, &out));
+  MELLOW_ASSIGN_OR_RETURN(const data::SelectedRows rows, ReadRows(spec, "data.path"));
+  MELLOW_ASSIGN_OR_RETURN(out.train, Tokenize(spec, tokenizer, rows, kAll, &out));
+  if (!spec.dev_path.empty()) {
+    data::DataSpec dev = spec;
+    dev.path = spec.dev_path;
+    dev.split = {};
+    MELLOW_ASSIGN_OR_RETURN(const data::SelectedRows dev_rows, ReadRows(dev, "data.dev_path"));
+    const size_t most = spec.max_dev_rows ? static_cast<size_t>(*spec.max_dev_rows) : kAll;
+    MELLOW_ASSIGN_OR_RETURN(out.dev, Tokenize(dev, tokenizer, dev_rows, most, &out));
   } else if (out.train.size() <= std::numeric_limits<uint32_t>::max()) {
-    HoldOut(seed, plan.dev_fraction, &out);
+    HoldOut(seed, spec.dev_fraction, &out);
   }
   if (out.train.empty() || out.train.size() > std::numeric_limits<uint32_t>::max()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("data.path: ", plan.path, ": ", out.train.size(), " of ", all.rows().size(),
+        absl::StrCat("data.path: ", spec.path, ": ", out.train.size(), " of ", rows.filtered_rows,
                      " rows are left to train on after train_fraction and dev_fraction"));
   }
   Sha256 sha;

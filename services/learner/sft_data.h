@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/data/data_spec.h"
 #include "common/sft/sft_trainer.h"
 #include "common/text/tokenizer.h"
-#include "services/learner/sft_plan.h"
 
 namespace mellow::learner {
 
@@ -23,8 +23,8 @@ struct SftData {
 
 // Reads, filters, splits and tokenizes. InvalidArgument naming the field, the file and its lines:
 // the file cannot be read, a column that it does not have, a row without dialogue or summary, no
-// row left.
-[[nodiscard]] absl::StatusOr<SftData> LoadSftData(const SftDataPlan& plan, uint32_t seed,
+// row left to train on.
+[[nodiscard]] absl::StatusOr<SftData> LoadSftData(const data::DataSpec& spec, uint32_t seed,
                                                   const text::Tokenizer& tokenizer);
 
 }  // namespace mellow::learner

@@ -10,7 +10,6 @@ namespace mellow::learner {
 namespace {
 
 constexpr double kDefaultEpochs = 3;  // as transformers' TrainingArguments
-constexpr int kMostTokens = 1 << 20;
 constexpr double kMostSteps = 1e8;
 
 template <typename T>
@@ -28,29 +27,10 @@ absl::Status NotBoth(bool first, bool second, absl::string_view fields) {
   return absl::InvalidArgumentError(absl::StrCat(fields, ": give one of the two"));
 }
 
-absl::Status CheckData(const SftDataPlan& data) {
-  MELLOW_RETURN_IF_ERROR(Check(!data.path.empty(), "data.path", "''", "a JSONL or CSV file"));
-  MELLOW_RETURN_IF_ERROR(data.split.Validate());
-  MELLOW_RETURN_IF_ERROR(Check(data.split.train_fraction > 0, "data.train_fraction",
-                               data.split.train_fraction, "above 0, at most 1"));
-  MELLOW_RETURN_IF_ERROR(Check(data.dev_fraction >= 0 && data.dev_fraction < 1, "data.dev_fraction",
-                               data.dev_fraction, "at least 0 and below 1"));
-  MELLOW_RETURN_IF_ERROR(NotBoth(!data.dev_path.empty(), data.dev_fraction > 0,
-                                 "data.dev_path and data.dev_fraction"));
-  MELLOW_RETURN_IF_ERROR(CheckPositive("data.max_dev_rows", data.max_dev_rows));
-  const int most_source_tokens = data.max_source_tokens.value_or(kMostTokens);
-  MELLOW_RETURN_IF_ERROR(Check(most_source_tokens >= 2 && most_source_tokens <= kMostTokens,
-                               "data.max_source_tokens", most_source_tokens,
-                               absl::StrCat("from 2 to ", kMostTokens)));
-  return Check(data.max_target_tokens >= 2 && data.max_target_tokens <= kMostTokens,
-               "data.max_target_tokens", data.max_target_tokens,
-               absl::StrCat("from 2 to ", kMostTokens));
-}
-
 }  // namespace
 
 absl::Status SftPlan::Validate() const {
-  MELLOW_RETURN_IF_ERROR(CheckData(data));
+  MELLOW_RETURN_IF_ERROR(data.Validate(data::DataUse::kSft));
   MELLOW_RETURN_IF_ERROR(
       Check(gradient_accumulation_steps >= 1 && gradient_accumulation_steps <= 1 << 20,
             "gradient_accumulation_steps", gradient_accumulation_steps, "from 1 to 1048576"));

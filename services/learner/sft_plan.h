@@ -7,30 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/data/split.h"
+#include "common/data/data_spec.h"
 #include "common/sft/sft_config.h"
 
 namespace mellow::learner {
 
 // A run file of supervised fine-tuning with its defaults filled in; the fields' meanings stand in
 // sft_spec.proto.
-struct SftDataPlan {
-  std::string path;
-  std::string summary_column = "summary";
-  std::string prompt_template;  // {column} is that column
-  std::optional<int> min_chars;
-  std::optional<int> max_chars;
-  std::string filter_column = "dialogue";
-  data::SplitRule split;  // of path
-  std::string dev_path;   // empty: none
-  double dev_fraction = 0;
-  std::optional<int> max_dev_rows;
-  std::optional<int> max_source_tokens;  // absent: prompts are not cut
-  int max_target_tokens = 128;
-};
-
 struct SftPlan {
-  SftDataPlan data;
+  data::DataSpec data;
   std::string start_adapter;  // PEFT folder; empty: a fresh adapter
   sft::SftConfig trainer;     // without its step counts, which the data decide
   int gradient_accumulation_steps = 1;

@@ -5,37 +5,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/base/status.h"
-#include "common/data/prompt_template.h"
 #include "common/nn/weight_type.h"
 #include "services/learner/run_id.h"
+#include "services/wire/data_spec.h"
 #include "services/wire/ppo_config.h"
 
 namespace mellow::learner {
 namespace {
-
-SftDataPlan DataPlan(const v1::SftDataSpec& spec) {
-  SftDataPlan plan;
-  const std::string dialogue = spec.has_dialogue_column() ? spec.dialogue_column() : "dialogue";
-  plan.path = spec.path();
-  if (spec.has_summary_column()) plan.summary_column = spec.summary_column();
-  plan.prompt_template = absl::StrReplaceAll(
-      spec.has_prompt_template() ? spec.prompt_template() : data::kDefaultPromptTemplate,
-      {{"{dialogue}", absl::StrCat("{", dialogue, "}")}});
-  if (spec.has_min_chars()) plan.min_chars = spec.min_chars();
-  if (spec.has_max_chars()) plan.max_chars = spec.max_chars();
-  plan.filter_column = spec.has_filter_column() ? spec.filter_column() : dialogue;
-  if (spec.has_train_fraction()) plan.split.train_fraction = spec.train_fraction();
-  if (spec.has_split_seed()) plan.split.seed = spec.split_seed();
-  plan.split.column = spec.has_split_column() ? spec.split_column() : dialogue;
-  plan.dev_path = spec.dev_path();
-  if (spec.has_dev_fraction()) plan.dev_fraction = spec.dev_fraction();
-  if (spec.has_max_dev_rows()) plan.max_dev_rows = spec.max_dev_rows();
-  if (spec.has_max_source_tokens()) plan.max_source_tokens = spec.max_source_tokens();
-  if (spec.has_max_target_tokens()) plan.max_target_tokens = spec.max_target_tokens();
-  return plan;
-}
 
 void ReadOptimizer(const v1::SftOptimizer& spec, sft::SftConfig* config) {
   if (spec.has_learning_rate()) config->learning_rate = spec.learning_rate();
@@ -64,7 +41,7 @@ v1::SftState ToProto(SftState state) {
 
 absl::StatusOr<SftPlan> PlanFromProto(const v1::SftSpec& spec) {
   SftPlan plan;
-  plan.data = DataPlan(spec.data());
+  MELLOW_ASSIGN_OR_RETURN(plan.data, wire::DataFromProto(spec.data(), data::DataUse::kSft));
   plan.start_adapter = spec.start_adapter();
   if (spec.has_lora() && !plan.start_adapter.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("lora: not together with start_adapter (",

@@ -14,6 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 # What the client calls, and what that imports.
 PROTOS = [
     "mellow/common/v1/common.proto",
+    "mellow/common/v1/data_spec.proto",
     "mellow/learner/v1/ppo_config.proto",
     "mellow/learner/v1/sft.proto",
     "mellow/learner/v1/sft_spec.proto",

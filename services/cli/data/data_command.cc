@@ -43,9 +43,9 @@ absl::StatusOr<int> DescribeRun(const DescribeCommand& command) {
   if (!data.ok()) return Annotate(data.status(), command.run_file);
   const int width = TerminalWidth(STDOUT_FILENO);
   if (command.json) {
-    std::printf("%s\n", json::Write(RunDataJson(spec, *data)).c_str());
+    std::printf("%s\n", json::Write(RunDataJson(*data)).c_str());
   } else {
-    std::printf("%s%s%s", RunRowsText(spec, *data).c_str(), RunExampleText(*data, width).c_str(),
+    std::printf("%s%s%s", RunRowsText(*data).c_str(), RunExampleText(*data, width).c_str(),
                 RunIdsText(*data, width).c_str());
   }
   return 0;

@@ -4,21 +4,16 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
-#include "common/data/needed_columns.h"
-#include "common/data/prompt_template.h"
-#include "common/data/select.h"
-#include "common/data/split.h"
+#include "common/data/data_spec.h"
+#include "services/wire/data_spec.h"
 
 namespace mellow::cli {
 namespace {
 
-using evaluation::v1::DataSpec;
 using evaluation::v1::EvaluationSpec;
 
 constexpr int kMaxSamples = 64;
@@ -84,73 +79,40 @@ absl::Status CheckStatistics(const eval::EvaluationConfig& c) {
   return absl::OkStatus();
 }
 
-std::string DialogueColumn(const DataSpec& data) {
-  return data.has_dialogue_column() ? data.dialogue_column() : "dialogue";
-}
-
-std::string FilterColumn(const DataSpec& data) {
-  return data.has_filter_column() ? data.filter_column() : DialogueColumn(data);
-}
-
-data::SplitRule SplitOf(const DataSpec& data) {
-  data::SplitRule rule = {
-      .train_fraction = data.train_fraction(),
-      .column = data.has_split_column() ? data.split_column() : DialogueColumn(data)};
-  if (data.has_split_seed()) rule.seed = data.split_seed();
-  return rule;
-}
-
-std::vector<std::string> ReferenceColumns(const std::string& columns) {
-  return absl::StrSplit(columns, ',', absl::SkipWhitespace());
-}
-
-absl::StatusOr<std::vector<data::NeededColumn>> NeededColumns(
-    const EvaluationSpec& spec, const eval::EvaluationConfig& config) {
-  const DataSpec& data = spec.data();
-  MELLOW_ASSIGN_OR_RETURN(std::vector<data::NeededColumn> columns,
-                          data::TemplateColumns("data.prompt_template", config.prompt_template));
-  columns.push_back({DialogueColumn(data), "data.dialogue_column"});
-  for (const std::string& column : ReferenceColumns(config.reference_column)) {
-    columns.push_back({column, data.has_reference_columns()
+std::vector<data::NeededColumn> ColumnsOf(const EvaluationSpec& spec, const data::DataSpec& data) {
+  std::vector<data::NeededColumn> columns = {{data.dialogue_column, "data.dialogue_column"}};
+  for (const std::string& column : data.reference_columns) {
+    columns.push_back({column, spec.data().has_reference_columns()
                                    ? "data.reference_columns"
                                    : "data.reference_columns (set it to \"\" for no ROUGE)"});
   }
   for (const std::string& column : spec.slice_columns())
     columns.push_back({column, "slice_columns"});
-  columns.push_back({FilterColumn(data), "data.filter_column"});
-  SplitOf(data).AddNeededColumn(&columns);
   return columns;
 }
 
 // The rows that are evaluated.
-absl::StatusOr<data::Dataset> SelectRows(const DataSpec& spec, const data::Dataset& all) {
-  data::LengthFilter filter = {.column = FilterColumn(spec)};
-  if (spec.has_min_chars()) filter.min_chars = spec.min_chars();
-  if (spec.has_max_chars()) filter.max_chars = spec.max_chars();
-  MELLOW_ASSIGN_OR_RETURN(const data::Dataset filtered, data::FilterByLength(all, filter));
-  MELLOW_ASSIGN_OR_RETURN(const data::Split split, data::SplitRows(filtered, SplitOf(spec)));
-  if (spec.limit() < 0) return Bad("data.limit", spec.limit(), "at least 0");
-  std::vector<data::Row> rows = split.test.rows();
-  if (spec.limit() > 0 && static_cast<size_t>(spec.limit()) < rows.size())
-    rows.resize(static_cast<size_t>(spec.limit()));
-  if (rows.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "data.path: ", all.path(), ": ",
-        all.rows().empty() ? "has no rows"
-                           : absl::StrCat("none of ", all.rows().size(),
-                                          " rows is left after min_chars, max_chars and "
-                                          "train_fraction")));
-  }
-  return data::Dataset(all.path(), all.columns(), std::move(rows));
+absl::StatusOr<data::Dataset> HeldOutRows(const data::DataSpec& spec,
+                                          const data::SelectedRows& selected) {
+  std::vector<data::Row> rows = selected.held_out.rows();
+  if (spec.limit > 0 && static_cast<size_t>(spec.limit) < rows.size())
+    rows.resize(static_cast<size_t>(spec.limit));
+  if (rows.empty())
+    return data::NoRowsLeft("data.path", selected, "min_chars, max_chars and train_fraction");
+  data::Dataset dataset(spec.path, selected.held_out.columns(), std::move(rows));
+  MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty("data.path", dataset, spec.dialogue_column));
+  for (const std::string& column : spec.reference_columns)
+    MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty("data.path", dataset, column));
+  return dataset;
 }
 
 class PromptMaker {
  public:
-  PromptMaker(const EvaluationSpec& spec, const eval::EvaluationConfig& config,
+  PromptMaker(const EvaluationSpec& spec, const data::DataSpec& data,
               const text::Tokenizer& tokenizer, const data::Dataset& dataset,
               const data::PromptTemplate& prompt_template, int most_tokens)
       : spec_(spec),
-        config_(config),
+        data_(data),
         tokenizer_(tokenizer),
         dataset_(dataset),
         template_(prompt_template),
@@ -161,8 +123,8 @@ class PromptMaker {
     EvaluationPrompt prompt;
     prompt.row.index = static_cast<int64_t>(index);
     prompt.row.line = row.line;
-    prompt.row.dialogue = Value(row, DialogueColumn(spec_.data()));
-    for (const std::string& column : ReferenceColumns(config_.reference_column))
+    prompt.row.dialogue = Value(row, data_.dialogue_column);
+    for (const std::string& column : data_.reference_columns)
       prompt.row.references.push_back(Value(row, column));
     for (const std::string& column : spec_.slice_columns())
       prompt.row.columns[column] = Value(row, column);
@@ -187,7 +149,7 @@ class PromptMaker {
   }
 
   const EvaluationSpec& spec_;
-  const eval::EvaluationConfig& config_;
+  const data::DataSpec& data_;
   const text::Tokenizer& tokenizer_;
   const data::Dataset& dataset_;
   const data::PromptTemplate& template_;
@@ -197,17 +159,14 @@ class PromptMaker {
 }  // namespace
 
 absl::StatusOr<eval::EvaluationConfig> ConfigOf(const EvaluationSpec& spec) {
-  if (spec.data().path().empty()) return absl::InvalidArgumentError("data.path: is empty");
+  MELLOW_ASSIGN_OR_RETURN(const data::DataSpec data,
+                          wire::DataFromProto(spec.data(), data::DataUse::kEvaluation));
   if (spec.arms_size() < 1)
     return absl::InvalidArgumentError("arms: none; one is measured, more are compared");
-  MELLOW_RETURN_IF_ERROR(SplitOf(spec.data()).Validate());
-  if (spec.data().has_max_source_tokens() && spec.data().max_source_tokens() < 1)
-    return Bad("data.max_source_tokens", spec.data().max_source_tokens(), "at least 1");
   eval::EvaluationConfig c;
   c.name = spec.name();
-  c.data_path = spec.data().path();
-  c.prompt_template = spec.data().has_prompt_template() ? spec.data().prompt_template()
-                                                        : data::kDefaultPromptTemplate;
+  c.data_path = data.path;
+  c.prompt_template = data.prompt_template;
   c.reference_column =
       spec.data().has_reference_columns() ? spec.data().reference_columns() : "summary";
   MELLOW_ASSIGN_OR_RETURN(c.sampling, SamplingOf(spec));
@@ -227,24 +186,16 @@ absl::StatusOr<eval::EvaluationConfig> ConfigOf(const EvaluationSpec& spec) {
 absl::StatusOr<std::vector<EvaluationPrompt>> ReadEvaluationPrompts(
     const EvaluationSpec& spec, const text::Tokenizer& tokenizer, int node_tokens,
     eval::EvaluationConfig* config) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<data::NeededColumn> columns,
-                          NeededColumns(spec, *config));
-  MELLOW_ASSIGN_OR_RETURN(
-      const data::Dataset all,
-      data::ReadNeededColumns("data.path", config->data_path, columns, &config->data_sha256));
-  MELLOW_ASSIGN_OR_RETURN(const data::Dataset dataset, SelectRows(spec.data(), all));
-  MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty("data.path", dataset, DialogueColumn(spec.data())));
-  for (const std::string& column : ReferenceColumns(config->reference_column))
-    MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty("data.path", dataset, column));
-  config->data_rows = static_cast<int64_t>(all.rows().size());
+  MELLOW_ASSIGN_OR_RETURN(const data::DataSpec data,
+                          wire::DataFromProto(spec.data(), data::DataUse::kEvaluation));
+  MELLOW_ASSIGN_OR_RETURN(const data::SelectedRows rows,
+                          data::SelectRows(data, ColumnsOf(spec, data)));
+  MELLOW_ASSIGN_OR_RETURN(const data::Dataset dataset, HeldOutRows(data, rows));
+  config->data_sha256 = rows.sha256;
+  config->data_rows = static_cast<int64_t>(rows.file_rows);
   config->prompts = static_cast<int64_t>(dataset.rows().size());
-  const absl::StatusOr<data::PromptTemplate> prompt_template =
-      data::PromptTemplate::Parse(config->prompt_template, dataset.columns());
-  if (!prompt_template.ok())
-    return data::BadField("data.prompt_template", prompt_template.status());
-  const int most_tokens =
-      spec.data().has_max_source_tokens() ? spec.data().max_source_tokens() : node_tokens;
-  const PromptMaker maker(spec, *config, tokenizer, dataset, *prompt_template, most_tokens);
+  const PromptMaker maker(spec, data, tokenizer, dataset, rows.prompt,
+                          data.max_source_tokens.value_or(node_tokens));
   std::vector<EvaluationPrompt> prompts;
   Sha256 hash;
   for (size_t i = 0; i < dataset.rows().size(); ++i) {

@@ -7,29 +7,14 @@
 #include "common/base/status.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
+#include "services/wire/data_spec.h"
 
 namespace mellow::cli {
 namespace {
 
-using orchestrator::v1::DataSpec;
 using orchestrator::v1::RunSpec;
 
-data::RowSelection SelectionOf(const RunSpec& spec) {
-  const DataSpec& from = spec.data();
-  data::RowSelection selection;
-  selection.path = from.path();
-  if (from.has_prompt_template()) selection.prompt_template = from.prompt_template();
-  if (from.has_min_chars()) selection.min_chars = from.min_chars();
-  if (from.has_max_chars()) selection.max_chars = from.max_chars();
-  if (from.has_filter_column()) selection.filter_column = from.filter_column();
-  if (from.has_train_fraction()) selection.split.train_fraction = from.train_fraction();
-  if (from.has_split_seed()) selection.split.seed = from.split_seed();
-  if (from.has_split_column()) selection.split.column = from.split_column();
-  selection.seed = spec.seed();
-  return selection;
-}
-
-std::string FilterText(const data::RowSelection& selection) {
+std::string FilterText(const data::DataSpec& selection) {
   if (!selection.min_chars && !selection.max_chars) return "no filter";
   return absl::StrCat("characters of ", selection.filter_column,
                       selection.min_chars ? absl::StrCat(" > ", *selection.min_chars) : "",
@@ -41,15 +26,18 @@ std::string FilterText(const data::RowSelection& selection) {
 }  // namespace
 
 absl::StatusOr<RunData> ReadRunData(const RunSpec& spec, const text::Tokenizer* tokenizer) {
-  MELLOW_ASSIGN_OR_RETURN(data::SelectedRows rows, data::SelectRows(SelectionOf(spec)));
-  RunData data{.rows = std::move(rows)};
-  const data::Row& row = data.rows.train.rows()[data.rows.order->At(0)];
+  MELLOW_ASSIGN_OR_RETURN(data::DataSpec selection,
+                          wire::DataFromProto(spec.data(), data::DataUse::kPpo));
+  MELLOW_ASSIGN_OR_RETURN(data::SelectedRows rows, data::SelectRows(selection));
+  MELLOW_ASSIGN_OR_RETURN(const auto order, data::DrawOrder(rows, spec.seed()));
+  RunData data{.spec = std::move(selection), .rows = std::move(rows)};
+  const data::Row& row = data.rows.train.rows()[order->At(0)];
   data.line = row.line;
   data.prompt = data.rows.prompt.Render(row);
   if (tokenizer != nullptr) {
-    const int most = spec.data().has_max_source_tokens() ? spec.data().max_source_tokens() : 0;
-    MELLOW_ASSIGN_OR_RETURN(text::FittedPrompt fitted,
-                            data.rows.prompt.Encode(row, *tokenizer, most));
+    MELLOW_ASSIGN_OR_RETURN(
+        text::FittedPrompt fitted,
+        data.rows.prompt.Encode(row, *tokenizer, data.spec.max_source_tokens.value_or(0)));
     data.ids = std::move(fitted.ids);
     MELLOW_ASSIGN_OR_RETURN(data.decoded,
                             tokenizer->Decode(*data.ids, /*skip_special_tokens=*/false));
@@ -57,11 +45,11 @@ absl::StatusOr<RunData> ReadRunData(const RunSpec& spec, const text::Tokenizer* 
   return data;
 }
 
-std::string RunRowsText(const RunSpec& spec, const RunData& data) {
+std::string RunRowsText(const RunData& data) {
   return PrintableLine(absl::StrCat(
-             Grouped(static_cast<int64_t>(data.rows.file_rows)), " rows in ", spec.data().path(),
-             " (", data.rows.format, "), ", Grouped(static_cast<int64_t>(data.rows.filtered_rows)),
-             " after the filter (", FilterText(SelectionOf(spec)),
+             Grouped(static_cast<int64_t>(data.rows.file_rows)), " rows in ", data.spec.path, " (",
+             data.rows.format, "), ", Grouped(static_cast<int64_t>(data.rows.filtered_rows)),
+             " after the filter (", FilterText(data.spec),
              "): ", Grouped(static_cast<int64_t>(data.rows.train.rows().size())), " to train on, ",
              Grouped(static_cast<int64_t>(data.rows.held_out.rows().size())), " held out")) +
          "\n";
@@ -78,11 +66,11 @@ std::string RunIdsText(const RunData& data, int width) {
                       Wrap(data.decoded, width, "    "));
 }
 
-json::Value RunDataJson(const RunSpec& spec, const RunData& data) {
+json::Value RunDataJson(const RunData& data) {
   json::Value example = {{"line", data.line}, {"prompt", data.prompt}};
   example.Add("ids", data.ids);
   example.Add("decoded", data.ids.has_value() ? json::Value(data.decoded) : json::Value());
-  return {{"path", spec.data().path()},
+  return {{"path", data.spec.path},
           {"format", data.rows.format},
           {"rows", data.rows.file_rows},
           {"filtered_rows", data.rows.filtered_rows},

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/data/row_selection.h"
+#include "common/data/data_spec.h"
 #include "common/text/tokenizer.h"
 #include "mellow/orchestrator/v1/run_spec.pb.h"
 #include "services/cli/terminal/json_lines.h"
@@ -17,6 +17,7 @@
 namespace mellow::cli {
 
 struct RunData {
+  data::DataSpec spec;
   data::SelectedRows rows;
   // The run's first prompt.
   int line = 0;
@@ -25,17 +26,18 @@ struct RunData {
   std::string decoded;                      // of the ids, special tokens and all
 };
 
-// `tokenizer` of the policy, or null. Errors as data::SelectRows and Tokenizer::Encode.
+// `tokenizer` of the policy, or null. Errors as wire::DataFromProto, data::SelectRows and
+// Tokenizer::Encode.
 [[nodiscard]] absl::StatusOr<RunData> ReadRunData(const orchestrator::v1::RunSpec& spec,
                                                   const text::Tokenizer* tokenizer);
 
 // "12460 rows in ..., 10022 after the filter, ...", a line with its end.
-[[nodiscard]] std::string RunRowsText(const orchestrator::v1::RunSpec& spec, const RunData& data);
+[[nodiscard]] std::string RunRowsText(const RunData& data);
 // The first prompt, without its ids.
 [[nodiscard]] std::string RunExampleText(const RunData& data, int width);
 // Its ids.
 [[nodiscard]] std::string RunIdsText(const RunData& data, int width);
-[[nodiscard]] json::Value RunDataJson(const orchestrator::v1::RunSpec& spec, const RunData& data);
+[[nodiscard]] json::Value RunDataJson(const RunData& data);
 
 }  // namespace mellow::cli
 

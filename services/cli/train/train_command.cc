@@ -191,8 +191,8 @@ class Training {
           absl::StrCat("the data cannot be shown: ", PrintableLine(data.status().message()), "\n"));
       return;
     }
-    view_->ShowData(absl::StrCat(RunRowsText(record_.spec, *data),
-                                 RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
+    view_->ShowData(
+        absl::StrCat(RunRowsText(*data), RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
   }
 
   absl::StatusOr<int> Stop() {

@@ -16,31 +16,6 @@ absl::Status Bad(absl::string_view field, const T& value, absl::string_view rule
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, ": ", rule));
 }
 
-absl::Status ValidateData(const DataConfig& data) {
-  if (data.path.empty()) return absl::InvalidArgumentError("data.path: missing");
-  if (data.path.front() != '/') {
-    return Bad("data.path", data.path, "must be absolute here (mellow train makes it so)");
-  }
-  if (data.prompt_template.empty())
-    return absl::InvalidArgumentError("data.prompt_template: empty");
-  if (data.min_chars && *data.min_chars < 0) {
-    return Bad("data.min_chars", *data.min_chars, "must not be negative");
-  }
-  if (data.max_chars && *data.max_chars <= data.min_chars.value_or(0)) {
-    return Bad(
-        "data.max_chars", *data.max_chars,
-        absl::StrCat("must be larger than data.min_chars (", data.min_chars.value_or(0), ")"));
-  }
-  if (data.filter_column.empty()) return absl::InvalidArgumentError("data.filter_column: empty");
-  MELLOW_RETURN_IF_ERROR(data.split.Validate());
-  if (data.split.train_fraction == 0)
-    return Bad("data.train_fraction", data.split.train_fraction, "must be in (0, 1]");
-  if (data.max_source_tokens && (*data.max_source_tokens < 2 || *data.max_source_tokens > 65536)) {
-    return Bad("data.max_source_tokens", *data.max_source_tokens, "must be between 2 and 65536");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ValidateSampling(const SamplingConfig& sampling) {
   const std::string at = "generation.sampling.";
   if (sampling.temperature &&
@@ -103,7 +78,9 @@ absl::Status ValidateReward(const RewardConfig& reward) {
 absl::Status RunConfig::Validate() const {
   if (steps < 1) return Bad("steps", steps, "must be at least 1");
   if (steps > 1000000) return Bad("steps", steps, "must be at most 1000000");
-  MELLOW_RETURN_IF_ERROR(ValidateData(data));
+  MELLOW_RETURN_IF_ERROR(data.Validate(data::DataUse::kPpo));
+  if (data.path.front() != '/')
+    return Bad("data.path", data.path, "must be absolute here (mellow train makes it so)");
   MELLOW_RETURN_IF_ERROR(ValidateSampling(sampling));
   MELLOW_RETURN_IF_ERROR(ValidateReward(reward));
   if (batch_size < 1 || batch_size > 65536) {

@@ -8,21 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/data/prompt_template.h"
-#include "common/data/split.h"
+#include "common/data/data_spec.h"
 #include "services/orchestrator/base/types.h"
 
 namespace mellow::orchestrator {
-
-struct DataConfig {
-  std::string path;  // absolute
-  std::string prompt_template = data::kDefaultPromptTemplate;
-  std::optional<int> min_chars;  // length > min_chars
-  std::optional<int> max_chars;  // length <= max_chars
-  std::string filter_column = "dialogue";
-  data::SplitRule split;
-  std::optional<int> max_source_tokens;  // absent: what the policy nodes take
-};
 
 // Absent: the policy server's default, which its model's generation_config.json may set.
 struct SamplingConfig {
@@ -51,7 +40,7 @@ struct RunConfig {
   std::string name;
   int steps = 0;
   uint32_t seed = 0;
-  DataConfig data;
+  data::DataSpec data;  // its path is absolute
   SamplingConfig sampling;
   RewardConfig reward;
   std::string ppo;        // learner's PpoConfig, serialized: this service only passes it on

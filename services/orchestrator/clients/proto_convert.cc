@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rl/ppo_config.h"
+#include "services/wire/data_spec.h"
 #include "services/wire/ppo_config.h"
 
 namespace mellow::orchestrator {
@@ -16,20 +17,6 @@ namespace {
 template <typename T, typename U>
 void SetIf(bool has, T value, std::optional<U>* target) {
   if (has) *target = value;
-}
-
-DataConfig DataFromProto(const v1::DataSpec& data) {
-  DataConfig config;
-  config.path = data.path();
-  if (data.has_prompt_template()) config.prompt_template = data.prompt_template();
-  SetIf(data.has_min_chars(), data.min_chars(), &config.min_chars);
-  SetIf(data.has_max_chars(), data.max_chars(), &config.max_chars);
-  if (data.has_filter_column()) config.filter_column = data.filter_column();
-  if (data.has_train_fraction()) config.split.train_fraction = data.train_fraction();
-  SetIf(data.has_split_seed(), data.split_seed(), &config.split.seed);
-  if (data.has_split_column()) config.split.column = data.split_column();
-  if (data.has_max_source_tokens()) config.max_source_tokens = data.max_source_tokens();
-  return config;
 }
 
 // The fields that this service has no say in: all but those that it knows.
@@ -125,7 +112,7 @@ absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
   config.name = spec.name();
   config.steps = spec.steps();
   config.seed = spec.seed();
-  config.data = DataFromProto(spec.data());
+  MELLOW_ASSIGN_OR_RETURN(config.data, wire::DataFromProto(spec.data(), data::DataUse::kPpo));
   MELLOW_ASSIGN_OR_RETURN(config.sampling, SamplingFromProto(spec.generation()));
   config.reward = RewardFromProto(spec.reward());
   config.start_adapter = spec.start_adapter();

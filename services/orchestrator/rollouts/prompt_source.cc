@@ -7,11 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/philox.h"
 #include "common/base/status.h"
-#include "common/data/dataset.h"
-#include "common/data/needed_columns.h"
-#include "common/data/prompt_template.h"
-#include "common/data/row_selection.h"
-#include "common/data/shuffle.h"
+#include "common/data/data_spec.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -53,13 +49,11 @@ class DatasetPromptSource : public PromptSource {
 
 absl::StatusOr<std::unique_ptr<PromptSource>> OpenPromptSource(const RunConfig& config,
                                                                const text::Tokenizer* tokenizer) {
-  const DataConfig& data = config.data;
-  MELLOW_ASSIGN_OR_RETURN(
-      data::SelectedRows rows,
-      data::SelectRows({data.path, data.prompt_template, data.min_chars, data.max_chars,
-                        data.filter_column, data.split, config.seed}));
-  return std::make_unique<DatasetPromptSource>(
-      config, std::move(rows.train), std::move(rows.prompt), std::move(rows.order), tokenizer);
+  MELLOW_ASSIGN_OR_RETURN(data::SelectedRows rows, data::SelectRows(config.data));
+  MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<data::ShuffledIndices> order,
+                          data::DrawOrder(rows, config.seed));
+  return std::make_unique<DatasetPromptSource>(config, std::move(rows.train),
+                                               std::move(rows.prompt), std::move(order), tokenizer);
 }
 
 absl::StatusOr<std::vector<Prompt>> StepPrompts(const PromptSource& source, const RunConfig& config,

@@ -32,7 +32,7 @@ class SftDataTest : public ::testing::Test {
 
   testing::TempFolder folder_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
-  SftDataPlan plan_;
+  data::DataSpec plan_;
 };
 
 TEST_F(SftDataTest, PromptsAndSummariesEndWithTheEndToken) {

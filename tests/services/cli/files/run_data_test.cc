@@ -38,7 +38,7 @@ class RunDataTest : public ::testing::Test {
 TEST_F(RunDataTest, CountsRowsAndShowsTheFirstPrompt) {
   const auto data = ReadRunData(spec_, nullptr);
   ASSERT_TRUE(data.ok()) << data.status();
-  EXPECT_EQ(RunRowsText(spec_, *data),
+  EXPECT_EQ(RunRowsText(*data),
             absl::StrCat("10 rows in ", folder_ / "a.csv",
                          " (CSV with semicolons), 6 after the filter (characters of dialogue > 2 "
                          "and <= 8): 3 to train on, 3 held out\n"));
@@ -47,7 +47,7 @@ TEST_F(RunDataTest, CountsRowsAndShowsTheFirstPrompt) {
   EXPECT_THAT(RunExampleText(*data, 80),
               HasSubstr(absl::StrCat("first prompt, line ", data->line)));
   EXPECT_THAT(RunIdsText(*data, 80), HasSubstr("--model"));
-  EXPECT_TRUE(RunDataJson(spec_, *data)["example"]["ids"].is_null());
+  EXPECT_TRUE(RunDataJson(*data)["example"]["ids"].is_null());
 }
 
 TEST_F(RunDataTest, TheIdsAreThoseOfTheTokenizer) {
@@ -56,7 +56,7 @@ TEST_F(RunDataTest, TheIdsAreThoseOfTheTokenizer) {
   const auto data = ReadRunData(spec_, tokenizer->get());
   ASSERT_TRUE(data.ok()) << data.status();
   EXPECT_EQ(*data->ids, *(*tokenizer)->Encode(data->prompt));
-  const json::Value json = RunDataJson(spec_, *data);
+  const json::Value json = RunDataJson(*data);
   EXPECT_EQ(json["rows"], 10);
   EXPECT_EQ(json["filtered_rows"], 6);
   EXPECT_EQ(json["train_rows"], 3);
