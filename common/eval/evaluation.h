@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/nn/generation/sampling_params.h"
 #include "common/stats/bootstrap.h"
 
 namespace mellow::eval {
@@ -57,15 +58,9 @@ struct Arm {
   std::string run_name;
 };
 
-struct SamplingConfig {
-  bool do_sample = true;
-  double temperature = 1;
-  int32_t top_k = 0;
-  double top_p = 1;
-  int32_t num_beams = 1;
-  int32_t max_new_tokens = 0;
-  int32_t min_new_tokens = 0;
-  uint64_t seed = 0;
+// What an evaluation has no field for (length penalty, rules) is as the model says.
+struct SamplingConfig : nn::SamplingParams {
+  SamplingConfig() : nn::SamplingParams{.do_sample = true, .max_new_tokens = 128} {}
   int32_t samples = 1;  // k: texts per prompt and arm
 };
 

@@ -6,6 +6,7 @@
 #include "mellow/policy/v1/policy.pb.h"
 #include "services/policy/adapter_table.h"
 #include "services/policy/policy_engine.h"
+#include "services/wire/sampling.h"
 
 namespace mellow::policy {
 
@@ -24,7 +25,7 @@ struct SamplingContext {
                                                             int max_new_tokens,
                                                             const v1::SamplingParams& proto,
                                                             const SamplingContext& context);
-[[nodiscard]] v1::SamplingParams ToProto(const nn::SamplingParams& params);
+using wire::ToProto;  // of nn::SamplingParams
 // InvalidArgument: a value that this version does not know. Unspecified is the user's lane.
 [[nodiscard]] absl::StatusOr<Lane> FromProto(v1::Lane lane);
 

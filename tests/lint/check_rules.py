@@ -25,7 +25,7 @@ COMMON = {
     "rl": {"base", "json", "sync", "nn", "adapters"},
     "data": {"base", "json", "sync", "text"},
     "sft": {"base", "json", "sync", "nn", "adapters", "data"},
-    "eval": {"base", "json", "stats", "text"},
+    "eval": {"base", "json", "nn", "stats", "text"},
     "sqlite": {"base"},
     "http": {"base", "sync", "tls"},
     "review": {"base", "json", "sync", "data", "eval", "sqlite", "stats"},
@@ -39,7 +39,7 @@ ROOMS = {
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {
-    "wire": {"learner", "orchestrator"},
+    "wire": {"learner", "orchestrator", "policy"},
     "policy": {"orchestrator"},
     "reward": {"orchestrator"},
     "learner": {"orchestrator"},

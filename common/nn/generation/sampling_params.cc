@@ -14,7 +14,7 @@ constexpr double kMaxPenalty = 1e6;
 constexpr int kMaxNgram = 1 << 20;
 
 absl::Status Bad(absl::string_view field, absl::AlphaNum value, absl::string_view expected) {
-  return absl::InvalidArgumentError(absl::StrCat(field, " ", value.Piece(), ": ", expected));
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", value.Piece(), ": ", expected));
 }
 
 absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids, int vocab_size) {
@@ -56,8 +56,8 @@ absl::Status CheckRules(const LogitsRules& rules, int vocab_size) {
     MELLOW_RETURN_IF_ERROR(CheckIds("bad_words_ids", sequence, vocab_size));
   }
   if (ids > kMaxRuleIds)
-    return Bad("bad_words_ids, suppress_tokens and the like hold", ids,
-               absl::StrCat("ids, at most ", kMaxRuleIds, " together"));
+    return Bad("bad_words_ids, suppress_tokens and the like", ids,
+               absl::StrCat("at most ", kMaxRuleIds, " ids together"));
   MELLOW_RETURN_IF_ERROR(CheckIds("suppress_tokens", rules.suppress_tokens, vocab_size));
   MELLOW_RETURN_IF_ERROR(
       CheckIds("begin_suppress_tokens", rules.begin_suppress_tokens, vocab_size));

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/generation/generate.h"
+#include "services/wire/sampling.h"
 
 namespace mellow::cli {
 namespace {
@@ -18,13 +19,9 @@ class ClusterArm : public ArmEngine {
       : calls_(calls), sha256_(arm.sha256) {
     base_.set_adapter_version(arm.version);
     policy::v1::SamplingParams* to = base_.mutable_sampling();
-    to->set_do_sample(sampling.do_sample);
-    to->set_temperature(sampling.temperature);
-    to->set_top_k(sampling.top_k);
-    to->set_top_p(sampling.top_p);
-    to->set_num_beams(sampling.num_beams);
-    to->set_max_new_tokens(sampling.max_new_tokens);
-    to->set_min_new_tokens(sampling.min_new_tokens);
+    *to = wire::ToProto(sampling);
+    to->clear_length_penalty();
+    to->clear_early_stopping();
     to->set_seed(sampling.seed);
   }
 
@@ -156,17 +153,13 @@ std::unique_ptr<BaseModel> MakeClusterBareModel(ClusterCalls* calls) {
 absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
     std::shared_ptr<const nn::PreparedAdapter> adapter, const eval::SamplingConfig& sampling) {
-  // What EvaluationSpec has no field for is as the model says, as with a policy server.
-  nn::SamplingParams params = model->config().generation.sampling;
-  params.do_sample = sampling.do_sample;
-  params.temperature = sampling.temperature;
-  params.top_k = sampling.top_k;
-  params.top_p = sampling.top_p;
-  params.num_beams = sampling.num_beams;
-  params.max_new_tokens = sampling.max_new_tokens;
-  params.min_new_tokens = sampling.min_new_tokens;
-  params.seed = sampling.seed;
-  MELLOW_RETURN_IF_ERROR(Annotate(params.Validate(model->config().vocab_size), "sampling"));
+  // What an evaluation has no field for is as the model says, as with a policy server.
+  const nn::SamplingParams& model_says = model->config().generation.sampling;
+  nn::SamplingParams params = sampling;
+  params.length_penalty = model_says.length_penalty;
+  params.early_stopping = model_says.early_stopping;
+  params.rules = model_says.rules;
+  MELLOW_RETURN_IF_ERROR(wire::CheckSampling(params, model->config().vocab_size));
   return std::make_unique<LocalArm>(model, tokenizer, std::move(adapter), params);
 }
 

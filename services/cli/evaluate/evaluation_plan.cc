@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/data/data_spec.h"
 #include "services/wire/data_spec.h"
+#include "services/wire/sampling.h"
 
 namespace mellow::cli {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using evaluation::v1::EvaluationSpec;
 
 constexpr int kMaxSamples = 64;
-constexpr int kDefaultNewTokens = 128;
 constexpr int kMostDraws = 1 << 24;
 
 absl::Status Bad(absl::string_view field, const absl::AlphaNum& value, absl::string_view wanted) {
@@ -44,20 +44,13 @@ absl::StatusOr<eval::SamplingConfig> SamplingOf(const EvaluationSpec& spec) {
           "sampling.", name, ": evaluations take it from the model's generation_config.json only"));
   }
   eval::SamplingConfig s;
-  if (from.has_do_sample()) s.do_sample = from.do_sample();
-  if (from.has_temperature()) s.temperature = from.temperature();
-  if (from.has_top_k()) s.top_k = from.top_k();
-  if (from.has_top_p()) s.top_p = from.top_p();
-  if (from.has_num_beams()) s.num_beams = from.num_beams();
-  s.max_new_tokens = from.has_max_new_tokens() ? from.max_new_tokens() : kDefaultNewTokens;
-  s.min_new_tokens = from.min_new_tokens();
-  s.seed = from.seed();
+  MELLOW_RETURN_IF_ERROR(wire::ReadSampling(from, &s));
+  MELLOW_RETURN_IF_ERROR(wire::CheckSampling(s));
   if (spec.has_samples()) s.samples = spec.samples();
   if (s.samples < 1 || s.samples > kMaxSamples)
     return Bad("samples", s.samples, absl::StrCat("1 to ", kMaxSamples));
   if (s.samples > 1 && !s.do_sample)
     return Bad("samples", s.samples, "1 without sampling.do_sample: all would be the same");
-  if (s.max_new_tokens < 1) return Bad("sampling.max_new_tokens", s.max_new_tokens, "at least 1");
   return s;
 }
 

@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/nn/generation/sampling_params.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -17,24 +16,6 @@ absl::Status Bad(absl::string_view field, const T& value, absl::string_view rule
 }
 
 absl::Status ValidateSampling(const SamplingConfig& sampling) {
-  const std::string at = "generation.sampling.";
-  if (sampling.temperature &&
-      !(*sampling.temperature > 0 && *sampling.temperature <= nn::kMaxTemperature)) {
-    return Bad(at + "temperature", *sampling.temperature,
-               absl::StrCat("must be in (0, ", nn::kMaxTemperature, "]"));
-  }
-  if (sampling.top_k && *sampling.top_k < 0) {
-    return Bad(at + "top_k", *sampling.top_k, "must not be negative");
-  }
-  if (sampling.top_p && !(*sampling.top_p > 0 && *sampling.top_p <= 1)) {
-    return Bad(at + "top_p", *sampling.top_p, "must be in (0, 1]");
-  }
-  if (sampling.max_new_tokens && *sampling.max_new_tokens < 1) {
-    return Bad(at + "max_new_tokens", *sampling.max_new_tokens, "must be at least 1");
-  }
-  if (sampling.min_new_tokens && *sampling.min_new_tokens < 0) {
-    return Bad(at + "min_new_tokens", *sampling.min_new_tokens, "must not be negative");
-  }
   const bool has_min = sampling.length_sampler_min.has_value();
   if (has_min != sampling.length_sampler_max.has_value()) {
     return absl::InvalidArgumentError(
@@ -52,14 +33,14 @@ absl::Status ValidateSampling(const SamplingConfig& sampling) {
                               *sampling.length_sampler_min, ")"));
     }
     if (sampling.max_new_tokens) {
-      return Bad(at + "max_new_tokens", *sampling.max_new_tokens,
+      return Bad("generation.sampling.max_new_tokens", *sampling.max_new_tokens,
                  "not together with length_sampler_min and length_sampler_max");
     }
   }
   const int shortest =
       sampling.length_sampler_min.value_or(sampling.max_new_tokens.value_or(1 << 30));
-  if (sampling.min_new_tokens.value_or(0) > shortest) {
-    return Bad(at + "min_new_tokens", *sampling.min_new_tokens,
+  if (sampling.min_new_tokens > shortest) {
+    return Bad("generation.sampling.min_new_tokens", sampling.min_new_tokens,
                absl::StrCat("more than the ", shortest, " tokens that a response may have"));
   }
   return absl::OkStatus();

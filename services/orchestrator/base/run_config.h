@@ -13,17 +13,12 @@
 
 namespace mellow::orchestrator {
 
-// Absent: the policy server's default, which its model's generation_config.json may set.
 struct SamplingConfig {
-  bool do_sample = true;
-  std::optional<double> temperature;
-  std::optional<int> top_k;
-  std::optional<double> top_p;
-  std::optional<int> max_new_tokens;
-  std::optional<int> min_new_tokens;
-  // policy's SamplingParams with the logits processors that were asked for, serialized: this
-  // service only passes them on.
-  std::string processors;
+  // policy's SamplingParams, valid, serialized: this service only passes it on. What it leaves
+  // unset is as the policy server's model says.
+  std::string params;
+  std::optional<int> max_new_tokens;  // of it, as is the next
+  int min_new_tokens = 0;
   std::optional<int> length_sampler_min;  // max_new_tokens is drawn from [min, max) per prompt
   std::optional<int> length_sampler_max;
 };

@@ -11,20 +11,6 @@ namespace {
 
 namespace pb = policy::v1;
 
-pb::SamplingParams SamplingToProto(const SamplingConfig& sampling, uint64_t seed) {
-  pb::SamplingParams proto;
-  proto.ParseFromString(sampling.processors);  // this service wrote it
-  proto.set_num_beams(1);  // a rollout is one path, whatever the model's default
-  proto.set_do_sample(sampling.do_sample);
-  if (sampling.temperature) proto.set_temperature(*sampling.temperature);
-  if (sampling.top_k) proto.set_top_k(*sampling.top_k);
-  if (sampling.top_p) proto.set_top_p(*sampling.top_p);
-  if (sampling.max_new_tokens) proto.set_max_new_tokens(*sampling.max_new_tokens);
-  if (sampling.min_new_tokens) proto.set_min_new_tokens(*sampling.min_new_tokens);
-  proto.set_seed(seed);
-  return proto;
-}
-
 class GrpcPolicyClient : public PolicyClient {
  public:
   GrpcPolicyClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
@@ -39,7 +25,8 @@ class GrpcPolicyClient : public PolicyClient {
       added->set_prompt_index(prompt.prompt_index);
       if (prompt.max_new_tokens) added->set_max_new_tokens(*prompt.max_new_tokens);
     }
-    *request.mutable_sampling() = SamplingToProto(call.sampling, call.seed);
+    request.mutable_sampling()->ParseFromString(call.sampling.params);  // this service wrote it
+    request.mutable_sampling()->set_seed(call.seed);
     request.set_adapter_version(call.adapter_version);
     request.set_lane(pb::LANE_ROLLOUT);
     MELLOW_ASSIGN_OR_RETURN(pb::GenerateResponse response,

@@ -4,74 +4,52 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rl/ppo_config.h"
 #include "services/wire/data_spec.h"
 #include "services/wire/ppo_config.h"
+#include "services/wire/sampling.h"
 
 namespace mellow::orchestrator {
 namespace {
 
-template <typename T, typename U>
-void SetIf(bool has, T value, std::optional<U>* target) {
-  if (has) *target = value;
-}
-
-// The fields that this service has no say in: all but those that it knows.
-policy::v1::SamplingParams ProcessorsOf(policy::v1::SamplingParams sampling) {
-  sampling.clear_do_sample();
-  sampling.clear_temperature();
-  sampling.clear_top_k();
-  sampling.clear_top_p();
-  sampling.clear_num_beams();
-  sampling.clear_length_penalty();
-  sampling.clear_early_stopping();
-  sampling.clear_max_new_tokens();
-  sampling.clear_min_new_tokens();
-  sampling.clear_seed();
-  return sampling;
-}
-
+// A rollout is one sampled path: what is of beam search is refused, and so is a seed of its own.
 absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& generation) {
-  const policy::v1::SamplingParams& sampling = generation.sampling();
-  SamplingConfig config;
+  policy::v1::SamplingParams sampling = generation.sampling();
+  const bool no_beams = !sampling.has_num_beams() || sampling.num_beams() == 1;
+  for (const auto& [good, field, rule] :
+       std::initializer_list<std::tuple<bool, std::string, const char*>>{
+           {no_beams, absl::StrCat("num_beams: ", sampling.num_beams()),
+            "a rollout is one path, so it must be 1"},
+           {!sampling.has_length_penalty(),
+            absl::StrCat("length_penalty: ", sampling.length_penalty()),
+            "is of beam search, which rollouts do not use"},
+           {sampling.early_stopping() == policy::v1::EARLY_STOPPING_UNSPECIFIED, "early_stopping",
+            "is of beam search, which rollouts do not use"},
+           {!sampling.has_seed(), absl::StrCat("seed: ", sampling.seed()),
+            "the run's seed is used; set `seed`"}}) {
+    if (!good)
+      return absl::InvalidArgumentError(absl::StrCat("generation.sampling.", field, ": ", rule));
+  }
   // Greedy rollouts do not explore, so they must be asked for.
-  if (sampling.has_do_sample()) config.do_sample = sampling.do_sample();
-  SetIf(sampling.has_temperature(), sampling.temperature(), &config.temperature);
-  SetIf(sampling.has_top_k(), sampling.top_k(), &config.top_k);
-  SetIf(sampling.has_top_p(), sampling.top_p(), &config.top_p);
-  SetIf(sampling.has_max_new_tokens(), sampling.max_new_tokens(), &config.max_new_tokens);
-  SetIf(sampling.has_min_new_tokens(), sampling.min_new_tokens(), &config.min_new_tokens);
-  if (sampling.has_num_beams() && sampling.num_beams() != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("generation.sampling.num_beams: ", sampling.num_beams(),
-                     ": a rollout is one path, so it must be 1"));
+  nn::SamplingParams params{.do_sample = true};
+  for (const absl::Status& status :
+       {wire::ReadSampling(sampling, &params), wire::CheckSampling(params)}) {
+    if (!status.ok())
+      return absl::InvalidArgumentError(absl::StrCat("generation.", status.message()));
   }
-  if (sampling.has_length_penalty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("generation.sampling.length_penalty: ", sampling.length_penalty(),
-                     ": is of beam search, which rollouts do not use"));
-  }
-  if (sampling.early_stopping() != policy::v1::EARLY_STOPPING_UNSPECIFIED) {
-    return absl::InvalidArgumentError(
-        "generation.sampling.early_stopping: is of beam search, which rollouts do not use");
-  }
-  if (sampling.has_repetition_penalty() && !(sampling.repetition_penalty() > 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("generation.sampling.repetition_penalty: ", sampling.repetition_penalty(),
-                     ": must be positive"));
-  }
-  config.processors = ProcessorsOf(sampling).SerializeAsString();
-  if (sampling.has_seed()) {
-    return absl::InvalidArgumentError(absl::StrCat("generation.sampling.seed: ", sampling.seed(),
-                                                   ": the run's seed is used; set `seed`"));
-  }
-  SetIf(generation.has_length_sampler_min(), generation.length_sampler_min(),
-        &config.length_sampler_min);
-  SetIf(generation.has_length_sampler_max(), generation.length_sampler_max(),
-        &config.length_sampler_max);
+  sampling.set_do_sample(params.do_sample);
+  sampling.set_num_beams(1);  // whatever the model's default
+  SamplingConfig config{.params = sampling.SerializeAsString(),
+                        .min_new_tokens = sampling.min_new_tokens()};
+  if (sampling.has_max_new_tokens()) config.max_new_tokens = sampling.max_new_tokens();
+  if (generation.has_length_sampler_min())
+    config.length_sampler_min = generation.length_sampler_min();
+  if (generation.has_length_sampler_max())
+    config.length_sampler_max = generation.length_sampler_max();
   return config;
 }
 

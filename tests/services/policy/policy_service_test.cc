@@ -150,7 +150,7 @@ TEST_F(PolicyServiceTest, AnUnknownLaneAndATemperatureThatIsNoneAreNamed) {
   request.mutable_sampling()->set_temperature(1e300);
   status = Generate(request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_NE(status.error_message().find("temperature 1e+300"), std::string::npos)
+  EXPECT_NE(status.error_message().find("temperature: 1e+300"), std::string::npos)
       << status.error_message();
 }
 

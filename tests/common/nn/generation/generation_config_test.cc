@@ -193,7 +193,7 @@ TEST(GenerationConfigTest, BadValuesAreNamedTogether) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(std::string(field) + " is "));
   EXPECT_THAT(
       std::string(Parse({{"eos_token_id", 1}, {"suppress_tokens", {50}}}).status().message()),
-      AllOf(HasSubstr("generation_config.json"), HasSubstr("suppress_tokens 50")));
+      AllOf(HasSubstr("generation_config.json"), HasSubstr("suppress_tokens: 50")));
   EXPECT_FALSE(Parse({{"eos_token_id", 1}, {"temperature", 0}}).ok());
   EXPECT_FALSE(Parse({{"eos_token_id", 1}, {"num_beams", 4}, {"do_sample", true}}).ok());
 }

@@ -28,13 +28,19 @@ v1::RunSpec MakeSpec(const std::string& overrides = "{}") {
   return spec;
 }
 
+policy::v1::SamplingParams SamplingOf(const absl::StatusOr<RunConfig>& config) {
+  policy::v1::SamplingParams sampling;
+  EXPECT_TRUE(sampling.ParseFromString(config->sampling.params));
+  return sampling;
+}
+
 TEST(RunConfigFromProtoTest, FillsInTheDefaults) {
   const auto config = RunConfigFromProto(MakeSpec());
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->batch_size, 16);
   EXPECT_EQ(config->shard_prompts, 8);
   EXPECT_EQ(config->lease, absl::Seconds(600));
-  EXPECT_TRUE(config->sampling.do_sample);
+  EXPECT_TRUE(SamplingOf(config).do_sample());
   EXPECT_TRUE(config->reference_is_start);
   EXPECT_EQ(config->reward.label, "nothate");
   EXPECT_FALSE(config->data.max_source_tokens.has_value());
@@ -42,10 +48,14 @@ TEST(RunConfigFromProtoTest, FillsInTheDefaults) {
 }
 
 TEST(RunConfigFromProtoTest, GreedyRolloutsMustBeAskedFor) {
-  EXPECT_TRUE(RunConfigFromProto(MakeSpec(R"({"generation": {"sampling": {"temperature": 0.7}}})"))
-                  ->sampling.do_sample);
-  EXPECT_FALSE(RunConfigFromProto(MakeSpec(R"({"generation": {"sampling": {"doSample": false}}})"))
-                   ->sampling.do_sample);
+  const auto sampled = SamplingOf(
+      RunConfigFromProto(MakeSpec(R"({"generation": {"sampling": {"temperature": 0.7}}})")));
+  EXPECT_TRUE(sampled.do_sample());
+  EXPECT_EQ(sampled.temperature(), 0.7);
+  EXPECT_FALSE(sampled.has_top_k()) << "as the policy's model says";
+  EXPECT_FALSE(SamplingOf(RunConfigFromProto(
+                              MakeSpec(R"({"generation": {"sampling": {"doSample": false}}})")))
+                   .do_sample());
 }
 
 TEST(RunConfigFromProtoTest, TheLearnerGetsTheRunsSeedUnlessItHasItsOwn) {
