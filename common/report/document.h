@@ -1,9 +1,10 @@
 #ifndef MELLOW_COMMON_REPORT_DOCUMENT_H_
 #define MELLOW_COMMON_REPORT_DOCUMENT_H_
 
-// A report before it is HTML or Markdown: plain texts in blocks in sections. All strings are text,
-// not markup (whoever writes the document escapes them), but for Figure::svg.
+// A report before it is HTML, Markdown or lines of a terminal: plain texts in blocks in sections.
+// All strings are text, not markup (whoever writes the document escapes them), but for Figure::svg.
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,6 +39,7 @@ struct Table {
   std::string title;                // may be empty
   std::vector<std::string> header;  // as every row
   std::vector<std::vector<Cell>> rows;
+  std::vector<size_t> page_only = {};  // columns that a terminal has no room for
 };
 
 // A number that is to be seen first.

@@ -40,79 +40,104 @@ std::vector<std::string> DifferenceHeader(const Evaluation& e, const Comparison&
           c.arm,
           "change",
           absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
-          "relative",
           "p",
-          "verdict"};
+          "verdict",
+          "relative"};
 }
 
-std::vector<Cell> DifferenceRow(const Difference& d) {
+std::vector<Cell> DifferenceRow(const Evaluation& e, const Difference& d) {
   const int decimals = DecimalsFor({d.baseline, d.arm});
   // A logit has no natural zero, so a share of it means nothing.
   const bool relative = d.relative.has_value() && d.measure != "logit";
-  std::string name = MeasureName(d.measure);
-  if (d.scoring.has_value()) absl::StrAppend(&name, " (", ScoringName(*d.scoring), ")");
-  return {TextCell(std::move(name)),
+  return {TextCell(MeasureName(e, d)),
           NumberCell(Fixed(d.baseline, decimals)),
           NumberCell(Fixed(d.arm, decimals)),
           NumberCell(Signed(d.difference.mean, decimals)),
           NumberCell(SignedInterval(d.difference, decimals)),
-          NumberCell(relative ? SignedPercent(*d.relative) : kNone),
           NumberCell(eval::PValue(d.p_value)),
-          TextCell(VerdictWords(d.verdict), ToneOf(d.verdict))};
+          TextCell(std::string(VerdictName(d.verdict)), ToneOf(d.verdict)),
+          NumberCell(relative ? SignedPercent(*d.relative) : kNone)};
 }
 
-Table DifferenceTable(const Evaluation& e, const Comparison& c, bool shape) {
+enum class Measures { kContent, kShape, kAll };
+
+Table DifferenceTable(const Evaluation& e, const Comparison& c, Measures measures) {
   Table table{.title = absl::StrCat(c.arm, " against ", c.baseline, ", ", Plural(c.pairs, "prompt"),
                                     ", paired"),
-              .header = DifferenceHeader(e, c)};
+              .header = DifferenceHeader(e, c),
+              .page_only = {7}};
   for (const Difference& d : c.differences) {
-    if (IsShape(d.measure) == shape) table.rows.push_back(DifferenceRow(d));
+    // With one sample per prompt the largest of them is the toxicity itself.
+    if (d.measure == "expected_max" && e.config.sampling.samples == 1) continue;
+    if (measures == Measures::kAll || IsShape(d.measure) == (measures == Measures::kShape))
+      table.rows.push_back(DifferenceRow(e, d));
   }
   return table;
 }
 
 Table NeededTable(const Evaluation& e, const Comparison& c) {
-  const std::string change = absl::StrFormat("a change of %g %%", 100 * e.config.detectable_change);
-  Table table{.title = absl::StrFormat("Prompts needed to see it: power %g, alpha %g",
-                                       e.config.power, e.config.alpha),
-              .header = {"measure", "the change that was seen", change,
-                         absl::StrCat(change, ", unpaired"), "prompts here"}};
+  Table table{.title = absl::StrFormat("With power %g and alpha %g; this evaluation has %s",
+                                       e.config.power, e.config.alpha, Plural(c.pairs, "prompt")),
+              .header = {"prompts needed for", "the change seen",
+                         absl::StrCat("a change of ", eval::Percent(e.config.detectable_change)),
+                         "the same, unpaired"}};
   for (const Difference& d : c.differences) {
-    if (IsShape(d.measure)) continue;
-    std::string name = MeasureName(d.measure);
-    if (d.scoring.has_value()) absl::StrAppend(&name, " (", ScoringName(*d.scoring), ")");
-    table.rows.push_back({TextCell(std::move(name)), NumberCell(CountOrNone(d.needed.for_observed)),
+    if (d.measure != "toxicity" && d.measure != "rougeL") continue;
+    table.rows.push_back({TextCell(MeasureName(e, d)),
+                          NumberCell(CountOrNone(d.needed.for_observed)),
                           NumberCell(CountOrNone(d.needed.for_change)),
-                          NumberCell(CountOrNone(d.needed.for_change_unpaired)),
-                          NumberCell(Count(c.pairs))});
+                          NumberCell(CountOrNone(d.needed.for_change_unpaired))});
   }
   return table;
+}
+
+// What changed in one sentence, and as TRL's notebook says it: by how much the mean and the
+// population's standard deviation became less.
+std::vector<Block> Improvements(const Evaluation& e, const Comparison& c) {
+  std::vector<Block> sentences;
+  if (c.differences.empty() || !c.differences[0].relative.has_value()) return sentences;
+  const Difference& d = c.differences[0];
+  const eval::Scoring& first = e.scorings[0];
+  sentences.push_back(Paragraph{absl::StrCat(
+      "toxicity of ", first.text == eval::kSummaryScoring ? "the summary" : ScoringName(e, first),
+      " changed by ", absl::StrFormat("%+.1f %%", 100 * *d.relative), ": ",
+      d.verdict == eval::Verdict::kBetter  ? "less toxic"
+      : d.verdict == eval::Verdict::kNoise ? VerdictWords(d.verdict)
+                                           : "more toxic")});
+  const auto toxicity = [&e](const std::string& arm) {
+    return std::find_if(e.summaries.begin(), e.summaries.end(),
+                        [&](const eval::ArmSummary& s) { return s.arm == arm; })
+        ->toxicity[0];
+  };
+  const auto less = [](double before, double after) {
+    return before == 0 ? kNone : absl::StrFormat("%.2f %%", 100 * (before - after) / before);
+  };
+  const eval::ToxicitySummary before = toxicity(c.baseline), after = toxicity(c.arm);
+  sentences.push_back(
+      Paragraph{absl::StrCat("percentage improvement of the toxicity: mean ",
+                             less(before.toxicity.mean, after.toxicity.mean), ", sd ",
+                             less(before.toxicity_sd, after.toxicity_sd))});
+  return sentences;
 }
 
 Table ToxicityTable(const Evaluation& e) {
   Table table{.title = "Toxicity of each arm",
-              .header = {"arm", "scored on", "mean P(toxic)", "interval", "sd", "share > 0.5",
-                         absl::StrCat("expected max. of ", Count(e.config.sampling.samples)),
-                         "mean logit", "sd of the logit"}};
+              .header = {"arm", "scored on", "toxicity",
+                         absl::StrCat(ConfidenceWords(e.config.confidence), " interval"), "sd",
+                         "logit", "sd", "share above 0.5",
+                         absl::StrCat("expected maximum of ", Count(e.config.sampling.samples))},
+              .page_only = {7, 8}};
   for (const eval::ArmSummary& arm : e.summaries) {
     for (const eval::ToxicitySummary& t : arm.toxicity) {
       table.rows.push_back(
-          {TextCell(arm.arm), TextCell(ScoringName(t.scoring)),
+          {TextCell(arm.arm), TextCell(ScoringName(e, t.scoring)),
            NumberCell(Fixed(t.toxicity.mean, 4)), NumberCell(Interval(t.toxicity, 4)),
-           NumberCell(Fixed(t.toxicity_sd, 4)), NumberCell(Fixed(t.toxic_share.mean, 4)),
-           NumberCell(Fixed(t.expected_max.mean, 4)), NumberCell(Fixed(t.logit.mean, 3)),
-           NumberCell(Fixed(t.logit_sd, 3))});
+           NumberCell(Fixed(t.toxicity_sd, 4)), NumberCell(Fixed(t.logit.mean, 3)),
+           NumberCell(Fixed(t.logit_sd, 3)), NumberCell(Fixed(t.toxic_share.mean, 4)),
+           NumberCell(Fixed(t.expected_max.mean, 4))});
     }
   }
   return table;
-}
-
-// What tells a scoring from the others: its judge only where there are several.
-std::string ShortScoringName(const Evaluation& e, const eval::Scoring& scoring) {
-  const std::string text = scoring.text == eval::kSummaryScoring         ? "summary"
-                           : scoring.text == eval::kQueryResponseScoring ? "with dialogue"
-                                                                         : scoring.text;
-  return e.judges.size() > 1 ? absl::StrCat(text, ", ", scoring.judge) : text;
 }
 
 Figure ToxicityFigure(const Evaluation& e) {
@@ -120,7 +145,7 @@ Figure ToxicityFigure(const Evaluation& e) {
   for (size_t s = 0; s < e.scorings.size(); ++s) {
     for (size_t a = 0; a < e.summaries.size(); ++a) {
       std::string label = e.summaries[a].arm;
-      if (e.scorings.size() > 1) absl::StrAppend(&label, ", ", ShortScoringName(e, e.scorings[s]));
+      if (e.scorings.size() > 1) absl::StrAppend(&label, ", ", ScoringName(e, e.scorings[s]));
       chart.rows.push_back({.label = std::move(label),
                             .interval = e.summaries[a].toxicity[s].toxicity,
                             .series = static_cast<int>(a)});
@@ -133,22 +158,63 @@ Figure ToxicityFigure(const Evaluation& e) {
                                   "whether these lines overlap.")};
 }
 
-// A slice's difference for each arm, in the evaluation's order of arms.
-struct SliceRow {
-  const eval::Slice* slice;
-  const std::string* arm;
-  const Difference* difference;
-};
+Table ShapeTable(const Evaluation& e) {
+  Table table{
+      .header = {"arm", "distinct-1", "distinct-2", "empty", "truncated", "texts", "characters",
+                 "words", "tokens", "repeated 3-grams", "KL per token", "KL per summary"},
+      .page_only = {6, 7, 8, 9, 10, 11}};
+  for (const eval::ArmSummary& arm : e.summaries) {
+    const eval::ShapeSummary& s = arm.shape;
+    table.rows.push_back(
+        {TextCell(arm.arm), NumberCell(Fixed(s.distinct_1, 4)), NumberCell(Fixed(s.distinct_2, 4)),
+         NumberCell(Count(s.empty)), NumberCell(Count(s.truncated)), NumberCell(Count(s.texts)),
+         NumberCell(Number(s.characters.mean)), NumberCell(Number(s.words.mean)),
+         NumberCell(Number(s.tokens.mean)), NumberCell(Fixed(s.repetition.mean, 4)),
+         NumberCell(Fixed(s.kl_per_token.mean, 4)), NumberCell(Number(s.kl_per_sequence.mean))});
+  }
+  return table;
+}
 
-std::vector<SliceRow> SliceRows(const Evaluation& e) {
-  std::vector<SliceRow> rows;
+// A slice's difference for each arm, in the evaluation's order of arms.
+Table SliceTable(const Evaluation& e) {
+  Table table{.header = {"toxicity where", "prompts", "arm", e.arms[0].name, "arm's mean", "change",
+                         absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
+                         "verdict"}};
   for (const eval::Slice& slice : e.slices) {
     for (size_t a = 1; a < e.arms.size(); ++a) {
       const auto found = slice.differences.find(e.arms[a].name);
-      if (found != slice.differences.end()) rows.push_back({&slice, &found->first, &found->second});
+      if (found == slice.differences.end()) continue;
+      const Difference& d = found->second;
+      table.rows.push_back({TextCell(absl::StrCat(slice.column, " = ", slice.value)),
+                            NumberCell(Count(slice.prompts)), TextCell(found->first),
+                            NumberCell(Fixed(d.baseline, 4)), NumberCell(Fixed(d.arm, 4)),
+                            NumberCell(Signed(d.difference.mean, 4)),
+                            NumberCell(SignedInterval(d.difference, 4)),
+                            TextCell(std::string(VerdictName(d.verdict)), ToneOf(d.verdict))});
     }
   }
-  return rows;
+  return table;
+}
+
+// Which prompts, arms and judges.
+std::vector<Block> Heading(const Evaluation& e) {
+  const eval::SamplingConfig& s = e.config.sampling;
+  Bullets parts;
+  for (const eval::Arm& arm : e.arms) {
+    parts.items.push_back(
+        absl::StrCat(arm.name, ": ", ArmOrigin(arm),
+                     arm.sha256.empty() ? "" : absl::StrCat(", sha256 ", ShortHash(arm.sha256))));
+  }
+  for (const eval::Judge& judge : e.judges)
+    parts.items.push_back(
+        absl::StrCat("judge ", judge.name, ": toxicity means its label ", judge.toxic_label));
+  return {Paragraph{absl::StrCat(Plural(e.config.prompts, "prompt"), " of ",
+                                 e.config.data_path.substr(e.config.data_path.rfind('/') + 1), ", ",
+                                 Plural(s.samples, "text"), " each, ",
+                                 s.do_sample
+                                     ? absl::StrCat("sampled with seed ", s.seed)
+                                     : std::string(s.num_beams > 1 ? "beam search" : "greedy"))},
+          std::move(parts)};
 }
 
 }  // namespace
@@ -177,14 +243,17 @@ Section ComparisonSection(const Evaluation& e) {
   Section section{.id = "comparison", .title = "Before and after"};
   section.blocks.push_back(Paragraph{absl::StrCat(
       "Every arm saw the same ", Plural(e.config.prompts, "prompt"),
-      " with the same random numbers, so differences are taken prompt by prompt. Intervals: "
+      " with the same random numbers, so differences are taken prompt by prompt. Toxicity is the "
+      "mean probability of the judge's toxic label. Intervals: "
       "bootstrap over prompts, ",
       Count(e.config.resamples), " resamples. p: permutation test, ", Count(e.config.permutations),
       " permutations, two-sided. A change counts only when its interval is without 0 and p is "
       "below ",
       absl::StrFormat("%g", e.config.alpha), ".")});
   for (const Comparison& c : e.comparisons) {
-    section.blocks.push_back(DifferenceTable(e, c, /*shape=*/false));
+    section.blocks.push_back(DifferenceTable(e, c, Measures::kContent));
+    const std::vector<Block> improvements = Improvements(e, c);
+    section.blocks.insert(section.blocks.end(), improvements.begin(), improvements.end());
     section.blocks.push_back(NeededTable(e, c));
   }
   if (!e.scorings.empty()) section.blocks.push_back(ToxicityTable(e));
@@ -213,7 +282,7 @@ Section DistributionSection(const Evaluation& e, const Findings& findings) {
         {.title = toxicity.title,
          .svg = HistogramSvg(toxicity),
          .text = HistogramText(toxicity),
-         .caption = absl::StrCat("Number of texts, scored on ", ScoringName(e.scorings[0]),
+         .caption = absl::StrCat("Number of texts, scored on ", ScoringName(e, e.scorings[0]),
                                  ". The dashed line is the mean.")});
   }
   const HistogramChart tokens{.title = "Length of every summary",
@@ -288,63 +357,61 @@ Section ShapeSection(const Evaluation& e, const Findings& findings) {
                 .text = absl::StrCat(Plural(static_cast<int64_t>(findings.warnings.size()), "sign"),
                                      " of reward hacking: see the notes.")});
   }
-  Table table{.header = {"arm", "characters", "words", "tokens", "repeated 3-grams", "distinct-1",
-                         "distinct-2", "KL per token", "KL per summary", "empty", "truncated",
-                         "texts"}};
-  for (const eval::ArmSummary& arm : e.summaries) {
-    const eval::ShapeSummary& s = arm.shape;
-    table.rows.push_back(
-        {TextCell(arm.arm), NumberCell(Number(s.characters.mean)), NumberCell(Number(s.words.mean)),
-         NumberCell(Number(s.tokens.mean)), NumberCell(Fixed(s.repetition.mean, 4)),
-         NumberCell(Fixed(s.distinct_1, 4)), NumberCell(Fixed(s.distinct_2, 4)),
-         NumberCell(Fixed(s.kl_per_token.mean, 4)), NumberCell(Number(s.kl_per_sequence.mean)),
-         NumberCell(Count(s.empty)), NumberCell(Count(s.truncated)), NumberCell(Count(s.texts))});
-  }
-  section.blocks.push_back(std::move(table));
+  section.blocks.push_back(ShapeTable(e));
   for (const Comparison& c : e.comparisons)
-    section.blocks.push_back(DifferenceTable(e, c, /*shape=*/true));
+    section.blocks.push_back(DifferenceTable(e, c, Measures::kShape));
   return section;
 }
 
 Section SliceSection(const Evaluation& e) {
   Section section{.id = "slices", .title = "Slices"};
-  const std::vector<SliceRow> rows = SliceRows(e);
-  if (rows.empty()) {
+  Table table = SliceTable(e);
+  const size_t count = table.rows.size();
+  if (count == 0) {
     section.blocks.push_back(Paragraph{"The evaluation has no slices."});
     return section;
   }
   section.blocks.push_back(Callout{
-      .text = absl::StrCat("Caution: ", Plural(static_cast<int64_t>(rows.size()), "slice"),
+      .text = absl::StrCat("Caution: ", Plural(static_cast<int64_t>(count), "slice"),
                            " are looked at. Of slices without any effect, about ",
                            eval::FalseAlarms(e.config.confidence),
                            " has an interval without 0, so a single one of them proves nothing.")});
-  Table table{.header = {"column", "value", "prompts", "arm", e.arms[0].name, "arm's mean",
-                         "change", absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
-                         "verdict"}};
-  IntervalChart chart{.title = "Change of mean P(toxic) by slice",
-                      .x_label = "change of mean P(toxic)",
+  IntervalChart chart{.title = "Change of toxicity by slice",
+                      .x_label = "change of toxicity",
                       .signed_values = true};
-  for (const SliceRow& row : rows) {
-    const Difference& d = *row.difference;
-    table.rows.push_back({TextCell(row.slice->column), TextCell(row.slice->value),
-                          NumberCell(Count(row.slice->prompts)), TextCell(*row.arm),
-                          NumberCell(Fixed(d.baseline, 4)), NumberCell(Fixed(d.arm, 4)),
-                          NumberCell(Signed(d.difference.mean, 4)),
-                          NumberCell(SignedInterval(d.difference, 4)),
-                          TextCell(VerdictWords(d.verdict), ToneOf(d.verdict))});
-    if (chart.rows.size() >= kDrawnSlices) continue;
-    std::string label = absl::StrCat(row.slice->column, " ", row.slice->value);
-    if (e.arms.size() > 2) absl::StrAppend(&label, ", ", *row.arm);
-    chart.rows.push_back({.label = std::move(label), .interval = d.difference, .series = 1});
+  for (const eval::Slice& slice : e.slices) {
+    for (size_t a = 1; a < e.arms.size() && chart.rows.size() < kDrawnSlices; ++a) {
+      const auto found = slice.differences.find(e.arms[a].name);
+      if (found == slice.differences.end()) continue;
+      std::string label = absl::StrCat(slice.column, " ", slice.value);
+      if (e.arms.size() > 2) absl::StrAppend(&label, ", ", found->first);
+      chart.rows.push_back(
+          {.label = std::move(label), .interval = found->second.difference, .series = 1});
+    }
   }
   const std::string caption =
-      rows.size() > kDrawnSlices
-          ? absl::StrCat("The first ", kDrawnSlices, " of ", rows.size(), " slices.")
-          : "";
+      count > kDrawnSlices ? absl::StrCat("The first ", kDrawnSlices, " of ", count, " slices.")
+                           : "";
   section.blocks.push_back(
       Figures{{{.title = chart.title, .svg = IntervalSvg(chart), .caption = caption}}});
   section.blocks.push_back(std::move(table));
   return section;
+}
+
+std::vector<Block> EvaluationBlocks(const Evaluation& e) {
+  std::vector<Block> blocks = Heading(e);
+  blocks.push_back(ToxicityTable(e));
+  blocks.push_back(ShapeTable(e));
+  for (const Comparison& c : e.comparisons) {
+    blocks.push_back(DifferenceTable(e, c, Measures::kAll));
+    const std::vector<Block> improvements = Improvements(e, c);
+    blocks.insert(blocks.end(), improvements.begin(), improvements.end());
+    blocks.push_back(NeededTable(e, c));
+  }
+  Table slices = SliceTable(e);
+  if (!slices.rows.empty()) blocks.push_back(std::move(slices));
+  if (!e.notes.empty()) blocks.push_back(Bullets{e.notes});
+  return blocks;
 }
 
 }  // namespace mellow::report

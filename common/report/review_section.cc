@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
@@ -33,21 +34,29 @@ std::string WinWords(const ReviewSummary& r) {
                       " to ", Percent(win.upper), "): ", verdict, ".");
 }
 
+std::string MeanAndSd(const std::optional<review::ArmRating>& rating) {
+  return rating.has_value() ? absl::StrFormat("%.2f (sd %.2f)", rating->mean.mean, rating->sd)
+                            : "-";
+}
+
+std::string Histogram(const std::optional<review::ArmRating>& rating) {
+  return rating.has_value() ? absl::StrJoin(rating->histogram, ", ") : "-";
+}
+
 Table RatingTable(const ReviewSummary& r) {
-  const std::string interval = absl::StrCat(ConfidenceWords(r.confidence), " interval");
-  Table table{.title = "Ratings from 1 (worst) to 5 (best)",
-              .header = {"question", "arm", "mean", interval, "sd", "ratings", "1, 2, 3, 4, 5"}};
-  const auto add = [&](const std::string& question, const std::string& arm,
-                       const std::optional<review::ArmRating>& rating) {
-    if (!rating.has_value()) return;
-    table.rows.push_back(
-        {TextCell(question), TextCell(arm), NumberCell(Fixed(rating->mean.mean, 2)),
-         NumberCell(Interval(rating->mean, 2)), NumberCell(Fixed(rating->sd, 2)),
-         NumberCell(Count(rating->ratings)), NumberCell(absl::StrJoin(rating->histogram, ", "))});
-  };
+  Table table{.header = {"rating, 1 to 5", r.baseline, r.arm, "change",
+                         absl::StrCat(ConfidenceWords(r.confidence), " interval"), "alpha",
+                         absl::StrCat("1 to 5, ", r.baseline), absl::StrCat("1 to 5, ", r.arm)},
+              .page_only = {6, 7}};
   for (const review::RatingSummary& rating : r.ratings) {
-    add(rating.question, r.baseline, rating.baseline);
-    add(rating.question, r.arm, rating.arm);
+    const std::optional<double>& alpha = rating.agreement.alpha;
+    table.rows.push_back(
+        {TextCell(rating.question), NumberCell(MeanAndSd(rating.baseline)),
+         NumberCell(MeanAndSd(rating.arm)),
+         NumberCell(rating.difference ? Signed(rating.difference->mean, 2) : "-"),
+         NumberCell(rating.difference ? SignedInterval(*rating.difference, 2) : "-"),
+         NumberCell(alpha ? Fixed(*alpha, 3) : "-"), NumberCell(Histogram(rating.baseline)),
+         NumberCell(Histogram(rating.arm))});
   }
   return table;
 }
@@ -62,6 +71,41 @@ Table PreferenceTable(const ReviewSummary& r) {
                      "ties"},
           .rows = {row("dialogues, by majority", r.preference.items),
                    row("judgments", r.preference.judgements)}};
+}
+
+// What was judged, and what was preferred.
+std::vector<Block> Opening(const ReviewSummary& r) {
+  std::vector<Block> blocks = {
+      Paragraph{absl::StrCat(r.study, ": ", r.arm, " against ", r.baseline)},
+      Paragraph{absl::StrFormat(
+          "%s of %s by %s of %s; %s of %s judged, %s of them by two people or more. Arms were "
+          "blind and shuffled.",
+          Count(r.judgements), Plural(r.assigned, "judgment"), Count(r.active_annotators),
+          r.annotators == 1 ? "1 person" : Count(r.annotators) + " people", Count(r.judged_items),
+          Plural(r.items, "dialogue"), Percent(r.overlap_share))}};
+  if (r.unfinished > 0)
+    blocks.push_back(
+        Paragraph{absl::StrCat(Count(r.unfinished), " begun and not complete: not counted.")});
+  if (r.judgements == 0) return blocks;
+  blocks.push_back(RatingTable(r));
+  blocks.push_back(PreferenceTable(r));
+  blocks.push_back(Paragraph{WinWords(r)});
+  return blocks;
+}
+
+std::vector<Block> Closing(const ReviewSummary& r) {
+  Bullets agreement;
+  for (const review::RatingSummary& rating : r.ratings)
+    agreement.items.push_back(absl::StrCat(rating.question, ": ", AlphaWords(rating.agreement)));
+  agreement.items.push_back(absl::StrCat("preference: ", AlphaWords(r.preference.agreement)));
+  std::vector<Block> blocks;
+  if (r.judgements > 0) blocks.push_back(std::move(agreement));
+  if (!r.notes.empty()) blocks.push_back(Bullets{r.notes});
+  return blocks;
+}
+
+void Append(const std::vector<Block>& more, std::vector<Block>* blocks) {
+  blocks->insert(blocks->end(), more.begin(), more.end());
 }
 
 }  // namespace
@@ -81,30 +125,24 @@ Section ReviewSection(const ReportInput& input) {
                                      ShortHash(r.evaluation_sha256), ", this one is ",
                                      ShortHash(input.evaluation.config.sha256), ").")});
   }
-  section.blocks.push_back(Paragraph{WinWords(r)});
-  section.blocks.push_back(Paragraph{
-      absl::StrCat(Plural(r.judgements, "judgment"), " of ", Count(r.assigned), " wanted, by ",
-                   Plural(r.active_annotators, "annotator"), ", on ", Count(r.judged_items), " of ",
-                   Plural(r.items, "dialogue"), "; ", Percent(r.overlap_share),
-                   " of these were judged by at least two people. Arms were blind and shuffled.")});
-  section.blocks.push_back(PreferenceTable(r));
-  const Table ratings = RatingTable(r);
-  if (!ratings.rows.empty()) section.blocks.push_back(ratings);
+  Append(Opening(r), &section.blocks);
   IntervalChart chart{.title = "Change of the mean rating, paired by dialogue",
                       .x_label = absl::StrCat("points, ", r.arm, " minus ", r.baseline),
                       .signed_values = true};
-  Bullets agreement;
   for (const review::RatingSummary& rating : r.ratings) {
     if (rating.difference.has_value())
       chart.rows.push_back({.label = rating.question, .interval = *rating.difference, .series = 1});
-    agreement.items.push_back(absl::StrCat(rating.question, ": ", AlphaWords(rating.agreement)));
   }
-  agreement.items.push_back(absl::StrCat("preference: ", AlphaWords(r.preference.agreement)));
   if (!chart.rows.empty())
     section.blocks.push_back(Figures{{{.title = chart.title, .svg = IntervalSvg(chart)}}});
-  section.blocks.push_back(std::move(agreement));
-  if (!r.notes.empty()) section.blocks.push_back(Bullets{r.notes});
+  Append(Closing(r), &section.blocks);
   return section;
+}
+
+std::vector<Block> ReviewBlocks(const ReviewSummary& r) {
+  std::vector<Block> blocks = Opening(r);
+  Append(Closing(r), &blocks);
+  return blocks;
 }
 
 }  // namespace mellow::report

@@ -25,6 +25,11 @@ namespace mellow::report {
 [[nodiscard]] Section PromotionSection(const ReportInput& input);
 [[nodiscard]] Section ConfigurationSection(const ReportInput& input);
 
+// What a terminal shows of an evaluation and of a study: blocks of the sections above, fewer of
+// them.
+[[nodiscard]] std::vector<Block> EvaluationBlocks(const eval::Evaluation& evaluation);
+[[nodiscard]] std::vector<Block> ReviewBlocks(const review::ReviewSummary& review);
+
 // Cells.
 [[nodiscard]] Cell TextCell(std::string text, Tone tone = Tone::kPlain);
 [[nodiscard]] Cell NumberCell(std::string text, Tone tone = Tone::kPlain);

@@ -9,10 +9,10 @@ namespace mellow::report {
 
 std::string MeasureName(const std::string& measure) {
   static constexpr std::pair<absl::string_view, absl::string_view> kNames[] = {
-      {"toxicity", "mean P(toxic)"},
-      {"logit", "mean reward logit"},
-      {"toxic_share", "share with P(toxic) > 0.5"},
-      {"expected_max", "expected maximum of P(toxic)"},
+      {"toxicity", "toxicity"},
+      {"logit", "logit"},
+      {"toxic_share", "toxic share"},
+      {"expected_max", "expected maximum"},
       {"rouge1", "ROUGE-1"},
       {"rouge2", "ROUGE-2"},
       {"rougeL", "ROUGE-L"},
@@ -29,11 +29,16 @@ std::string MeasureName(const std::string& measure) {
   return measure;
 }
 
-std::string ScoringName(const eval::Scoring& scoring) {
-  const std::string text = scoring.text == eval::kSummaryScoring         ? "the summary alone"
-                           : scoring.text == eval::kQueryResponseScoring ? "dialogue and summary"
+std::string ScoringName(const eval::Evaluation& e, const eval::Scoring& scoring) {
+  const std::string text = scoring.text == eval::kSummaryScoring         ? "summary"
+                           : scoring.text == eval::kQueryResponseScoring ? "query+response"
                                                                          : scoring.text;
-  return absl::StrCat(text, ", judge ", scoring.judge);
+  return scoring.judge == e.scorings[0].judge ? text : absl::StrCat(text, " (", scoring.judge, ")");
+}
+
+std::string MeasureName(const eval::Evaluation& e, const eval::Difference& d) {
+  const std::string name = MeasureName(d.measure);
+  return d.scoring.has_value() ? absl::StrCat(name, ", ", ScoringName(e, *d.scoring)) : name;
 }
 
 std::string VerdictWords(eval::Verdict verdict) {

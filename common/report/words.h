@@ -9,10 +9,14 @@
 
 namespace mellow::report {
 
-// "ROUGE-L", "mean P(toxic)"; a measure that is not known is itself.
+// "ROUGE-L", "toxicity"; a measure that is not known is itself.
 [[nodiscard]] std::string MeasureName(const std::string& measure);
-// "the summary alone, judge reward".
-[[nodiscard]] std::string ScoringName(const eval::Scoring& scoring);
+// "toxicity, summary": with the text that was scored, where there is one.
+[[nodiscard]] std::string MeasureName(const eval::Evaluation& evaluation,
+                                      const eval::Difference& difference);
+// "summary", "query+response (second-opinion)": judges but the first are named.
+[[nodiscard]] std::string ScoringName(const eval::Evaluation& evaluation,
+                                      const eval::Scoring& scoring);
 // "better", "worse", "changed", "cannot be told from noise".
 [[nodiscard]] std::string VerdictWords(eval::Verdict verdict);
 // "95 %".

@@ -13,12 +13,13 @@
 #include "absl/strings/strip.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/report/sections.h"
 #include "common/review/export.h"
 #include "common/review/study.h"
 #include "common/review/study_store.h"
 #include "common/review/summarize.h"
 #include "common/review/token.h"
-#include "services/cli/evaluate/review_view.h"
+#include "services/cli/evaluate/document_text.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
 #include "services/cli/terminal/printable.h"
@@ -199,7 +200,8 @@ absl::StatusOr<int> ReviewSummarize(const ReviewShowOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const review::ReviewSummary summary,
                           review::Summarize(info, static_cast<int64_t>(items.size()), annotators,
                                             reviewed, options.bootstrap));
-  return Deliver(options.json ? review::ReviewSummaryToJson(summary) : FormatReviewSummary(summary),
+  return Deliver(options.json ? review::ReviewSummaryToJson(summary)
+                              : DocumentText(report::ReviewBlocks(summary)),
                  options.out);
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "services/cli/terminal/printable.h"
 
@@ -28,9 +29,10 @@ size_t BytesOf(absl::string_view text, size_t count) {
   return i;
 }
 
+// Also with commas between thousands.
 bool IsNumber(const std::string& text) {
   double ignored = 0;
-  return absl::SimpleAtod(text, &ignored);
+  return absl::SimpleAtod(absl::StrReplaceAll(text, {{",", ""}}), &ignored);
 }
 
 }  // namespace
