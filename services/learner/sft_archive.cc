@@ -1,8 +1,6 @@
 #include "services/learner/sft_archive.h"
 
-#include <algorithm>
 #include <filesystem>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,8 +22,7 @@ constexpr char kSha256[] = "adapter_sha256";
 template <typename Finished>
 auto NumbersOf(Finished& f) {
   auto& s = f.status;
-  return std::vector<std::pair<const char*, decltype(&f.unix_seconds)>>{
-      {"unix_seconds", &f.unix_seconds},
+  return std::vector<std::pair<const char*, decltype(&s.train_pairs)>>{
       {"total_steps", &s.length.total_steps},
       {"warmup_steps", &s.length.warmup_steps},
       {"trainable_parameters", &s.trainable_parameters},
@@ -82,27 +79,6 @@ absl::StatusOr<FinishedSft> ReadFinished(const std::string& checkpoint_dir,
   if (!finished.ok()) return Annotate(finished.status(), folder + kFile);
   finished->status.result.folder = AdapterFolderOf(folder);
   return finished;
-}
-
-std::vector<FinishedSft> ListFinished(const std::string& checkpoint_dir,
-                                      std::vector<std::string>* problems) {
-  std::vector<FinishedSft> all;
-  std::error_code error;
-  for (fs::directory_iterator entry(checkpoint_dir, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string run_id = entry->path().filename().string();
-    if (!CheckRunId(run_id).ok()) continue;
-    absl::StatusOr<FinishedSft> finished = ReadFinished(checkpoint_dir, run_id);
-    if (finished.ok()) {
-      all.push_back(*std::move(finished));
-    } else if (!absl::IsNotFound(finished.status())) {
-      problems->emplace_back(finished.status().message());
-    }
-  }
-  std::sort(all.begin(), all.end(), [](const FinishedSft& a, const FinishedSft& b) {
-    return std::tie(b.unix_seconds, b.file.run_id) < std::tie(a.unix_seconds, a.file.run_id);
-  });
-  return all;
 }
 
 }  // namespace mellow::learner

@@ -4,9 +4,7 @@
 // What stays of a supervised run that has ended well: CHECKPOINTS/RUN/finished.json beside its
 // adapter. A learner that restarts knows its finished runs by these files.
 
-#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,7 +16,6 @@ namespace mellow::learner {
 struct FinishedSft {
   SftRunFile file;   // with every record
   SftStatus status;  // done
-  int64_t unix_seconds = 0;
 };
 
 // Whole or not at all; a file that is there already stays as it is. Errors of the disk.
@@ -28,9 +25,6 @@ struct FinishedSft {
 // is damaged.
 [[nodiscard]] absl::StatusOr<FinishedSft> ReadFinished(const std::string& checkpoint_dir,
                                                        const std::string& run_id);
-// Newest first. Files that cannot be read are described in *problems and left out.
-[[nodiscard]] std::vector<FinishedSft> ListFinished(const std::string& checkpoint_dir,
-                                                    std::vector<std::string>* problems);
 
 }  // namespace mellow::learner
 

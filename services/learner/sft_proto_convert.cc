@@ -106,18 +106,6 @@ void ToProto(const SftStatus& status, v1::SftRun* run) {
   run->set_adapter_sha256(status.result.sha256);
 }
 
-absl::Status ToProto(const FinishedSft& finished, v1::ListSftResponse* response) {
-  ToProto(finished.status, response->mutable_run());
-  response->mutable_finished()->set_seconds(finished.unix_seconds);
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = true;  // a newer learner's run is still a run
-  const auto status = google::protobuf::util::JsonStringToMessage(
-      finished.file.spec_json, response->mutable_spec(), options);
-  if (status.ok()) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("run ", finished.file.run_id, ": its spec: ", std::string(status.message())));
-}
-
 void ToProto(const SftStepRecord& record, v1::SftStep* step) {
   step->set_step(static_cast<int32_t>(record.step));
   step->set_epoch(record.epoch);

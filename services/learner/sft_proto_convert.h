@@ -11,8 +11,6 @@ namespace mellow::learner {
 [[nodiscard]] absl::StatusOr<SftPlan> PlanFromProto(const v1::SftSpec& spec);
 [[nodiscard]] absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request);
 void ToProto(const SftStatus& status, v1::SftRun* run);
-// DataLoss: the spec that was kept is none.
-[[nodiscard]] absl::Status ToProto(const FinishedSft& finished, v1::ListSftResponse* response);
 void ToProto(const SftStepRecord& record, v1::SftStep* step);
 
 }  // namespace mellow::learner

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 
@@ -189,16 +188,7 @@ void SftRunner::End(SftState state, const std::string& error) {
 }
 
 absl::Status SftRunner::Keep(const SftStatus& done) const {
-  return KeepFinished(options_.checkpoint_dir,
-                      {session_->run_file(), done, absl::ToUnixSeconds(absl::Now())});
-}
-
-std::vector<FinishedSft> SftRunner::Finished() const {
-  std::vector<std::string> problems;
-  std::vector<FinishedSft> finished = ListFinished(options_.checkpoint_dir, &problems);
-  for (const std::string& problem : problems)
-    obs::Log(obs::Severity::kWarning, "damaged record of a finished run", {{"problem", problem}});
-  return finished;
+  return KeepFinished(options_.checkpoint_dir, {session_->run_file(), done});
 }
 
 bool SftRunner::IsHere(const std::string& run_id) const {

@@ -45,8 +45,6 @@ class SftRunner {
   [[nodiscard]] absl::Status Watch(const std::string& run_id, int64_t after_step, SftSink* sink);
   // Waits until the step in progress is done. NotFound: no such run here.
   [[nodiscard]] absl::StatusOr<SftStatus> Stop(const std::string& run_id);
-  // The runs that ended well, in whichever process, newest first.
-  [[nodiscard]] std::vector<FinishedSft> Finished() const;
   // Takes no more work; the run in progress ends after its step and is not counted as stopped.
   void Drain();
 

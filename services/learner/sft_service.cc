@@ -56,16 +56,4 @@ grpc::Status SftServiceImpl::StopSft(grpc::ServerContext* context,
   });
 }
 
-grpc::Status SftServiceImpl::ListSft(grpc::ServerContext* context, const v1::ListSftRequest*,
-                                     grpc::ServerWriter<v1::ListSftResponse>* writer) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
-    for (const FinishedSft& finished : runner_->Finished()) {
-      v1::ListSftResponse response;
-      MELLOW_RETURN_IF_ERROR(ToProto(finished, &response));
-      if (!watches_.Write(context, writer, response)) break;
-    }
-    return absl::OkStatus();
-  });
-}
-
 }  // namespace mellow::learner

@@ -26,8 +26,6 @@ class SftServiceImpl final : public v1::SftService::Service {
                         grpc::ServerWriter<v1::WatchSftResponse>* writer) override;
   grpc::Status StopSft(grpc::ServerContext* context, const v1::StopSftRequest* request,
                        v1::StopSftResponse* response) override;
-  grpc::Status ListSft(grpc::ServerContext* context, const v1::ListSftRequest* request,
-                       grpc::ServerWriter<v1::ListSftResponse>* writer) override;
 
  private:
   absl::Status StartSftImpl(const v1::StartSftRequest& request, v1::StartSftResponse* response);

@@ -31,8 +31,7 @@ rpc::AccessTable MakePolicy() {
   add("reward.v1.RewardService", Everybody(), {"GetInfo"});
   add("learner.v1.LearnerService", orchestrator, {"GetAdapter", "OpenRun", "ScoreTokens", "Train"});
   add("learner.v1.LearnerService", evaluation, {"GetInfo"});
-  add("learner.v1.SftService", orchestrator,
-      {"CheckSft", "ListSft", "StartSft", "StopSft", "WatchSft"});
+  add("learner.v1.SftService", orchestrator, {"CheckSft", "StartSft", "StopSft", "WatchSft"});
   add("orchestrator.v1.OrchestratorService", nodes, {"RegisterNode"});
   add("orchestrator.v1.OrchestratorService", operators,
       {"GetRun", "ListNodes", "ListPromotions", "ListRuns", "PromoteAdapter", "ResumeRun",

@@ -3,36 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
+
+#include "tests/services/cli/train/memory_file.h"
 
 namespace mellow::cli {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// A FILE in memory.
-class Output {
- public:
-  Output() : file_(open_memstream(&data_, &size_)) {}
-  ~Output() {
-    std::fclose(file_);
-    std::free(data_);
-  }
-  std::FILE* file() { return file_; }
-  std::string text() {
-    std::fflush(file_);
-    return std::string(data_, size_);
-  }
-
- private:
-  char* data_ = nullptr;
-  size_t size_ = 0;
-  std::FILE* file_;
-};
 
 orchestrator::v1::Run MakeRun(int steps) {
   orchestrator::v1::Run run;
