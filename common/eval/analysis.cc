@@ -17,7 +17,7 @@ double StandardDeviation(const Evaluation& evaluation, size_t arm, const F& f) {
   double n = 0;
   double mean = 0;
   double squares = 0;  // Welford
-  for (const Row& row : evaluation.rows) {
+  for (const PromptRow& row : evaluation.rows) {
     for (const Sample& sample : row.arms[arm].samples) {
       const double x = f(sample);
       ++n;
@@ -31,7 +31,7 @@ double StandardDeviation(const Evaluation& evaluation, size_t arm, const F& f) {
 
 void CountTexts(const Evaluation& evaluation, size_t arm, ShapeSummary* shape) {
   std::vector<std::vector<std::string>> words;
-  for (const Row& row : evaluation.rows) {
+  for (const PromptRow& row : evaluation.rows) {
     for (const Sample& sample : row.arms[arm].samples) {
       words.push_back(Words(sample.summary));
       shape->empty += words.back().empty();

@@ -30,7 +30,7 @@ inline constexpr int64_t kMinSlicePrompts = 10;
                                                        const MeasureSeries& arm,
                                                        const stats::MeanInterval& difference);
 
-// Toxicity under the first scoring by the values of Row::columns and by identity terms of the
+// Toxicity under the first scoring by the values of PromptRow::columns and by identity terms of the
 // dialogues; columns and values in byte order, identities last.
 [[nodiscard]] absl::StatusOr<std::vector<Slice>> SliceRows(const Evaluation& evaluation);
 

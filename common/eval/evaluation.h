@@ -209,7 +209,7 @@ struct ArmRow {
   std::vector<Sample> samples;  // SamplingConfig::samples
 };
 
-struct Row {
+struct PromptRow {
   int64_t index = 0;  // of the prompt; part of the random key
   int64_t line = 0;   // where the row begins in the data file
   // Absent in files of older versions.
@@ -232,7 +232,7 @@ struct Evaluation {
   std::vector<Comparison> comparisons;  // of arms[1], arms[2], ... with arms[0]
   std::vector<Slice> slices;
   std::vector<std::string> notes;  // sentences that a report shows beside the numbers
-  std::vector<Row> rows;
+  std::vector<PromptRow> rows;
 };
 
 // JSON, two spaces of indentation, a newline at the end; numbers read back as the same double.
@@ -244,8 +244,8 @@ struct Evaluation {
 [[nodiscard]] absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json);
 
 // One row as one line of JSON without newline, and back: what `mellow evaluate` appends as it goes.
-[[nodiscard]] std::string RowToJson(const Row& row);
-[[nodiscard]] absl::StatusOr<Row> RowFromJson(absl::string_view json);
+[[nodiscard]] std::string RowToJson(const PromptRow& row);
+[[nodiscard]] absl::StatusOr<PromptRow> RowFromJson(absl::string_view json);
 
 // "noise", "better", "worse", "changed".
 [[nodiscard]] absl::string_view VerdictName(Verdict verdict);

@@ -177,7 +177,7 @@ void Fields(F& f, ArmRow& x) {
   f("samples", x.samples);
 }
 template <typename F>
-void Fields(F& f, Row& x) {
+void Fields(F& f, PromptRow& x) {
   f("index", x.index);
   f("line", x.line);
   f("prompt_tokens", x.prompt_tokens);
@@ -272,9 +272,11 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view text) {
   return evaluation;
 }
 
-std::string RowToJson(const Row& row) { return json::StructToJson(row, -1); }
+std::string RowToJson(const PromptRow& row) { return json::StructToJson(row, -1); }
 
-absl::StatusOr<Row> RowFromJson(absl::string_view text) { return json::StructFromJson<Row>(text); }
+absl::StatusOr<PromptRow> RowFromJson(absl::string_view text) {
+  return json::StructFromJson<PromptRow>(text);
+}
 
 std::string ConfigHash(const Evaluation& evaluation) {
   EvaluationConfig config = evaluation.config;

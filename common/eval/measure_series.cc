@@ -30,7 +30,8 @@ class ArmReader {
   void Add(const char* measure, std::optional<size_t> scoring, Direction direction, const F& f) {
     MeasureSeries series = {measure, scoring, direction, {}};
     series.values.reserve(evaluation_.rows.size());
-    for (const Row& row : evaluation_.rows) series.values.push_back(f(row.arms[arm_].samples));
+    for (const PromptRow& row : evaluation_.rows)
+      series.values.push_back(f(row.arms[arm_].samples));
     series_.push_back(std::move(series));
   }
 

@@ -104,8 +104,9 @@ class NoteWriter {
   }
 
   void OnTruncatedPrompts() {
-    const auto cut = std::count_if(e_.rows.begin(), e_.rows.end(),
-                                   [](const Row& row) { return row.truncated.value_or(false); });
+    const auto cut = std::count_if(e_.rows.begin(), e_.rows.end(), [](const PromptRow& row) {
+      return row.truncated.value_or(false);
+    });
     if (cut > 0)
       Say(cut, " of ", e_.rows.size(),
           " prompts were longer than max_source_tokens, or than the node takes: the end of their "
@@ -116,7 +117,7 @@ class NoteWriter {
     for (size_t s = 0; s < e_.scorings.size(); ++s) {
       int64_t cut = 0;
       int64_t texts = 0;
-      for (const Row& row : e_.rows) {
+      for (const PromptRow& row : e_.rows) {
         for (const ArmRow& arm : row.arms) {
           for (const Sample& sample : arm.samples) {
             cut += sample.scores[s].truncated;

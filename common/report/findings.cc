@@ -154,7 +154,7 @@ void WarnOfContent(const Evaluation& e, const Comparison& c, std::vector<std::st
 template <typename F>
 std::vector<std::vector<double>> Values(const Evaluation& e, const F& value) {
   std::vector<std::vector<double>> values(e.arms.size());
-  for (const eval::Row& row : e.rows) {
+  for (const eval::PromptRow& row : e.rows) {
     for (size_t a = 0; a < e.arms.size(); ++a) {
       for (const eval::Sample& sample : row.arms[a].samples) values[a].push_back(value(sample));
     }
@@ -179,7 +179,7 @@ PairedChange ChangeOf(const Evaluation& e, size_t arm) {
     for (const eval::Sample& sample : row.samples) values.push_back(sample.scores[0].toxicity);
     return stats::Mean(values);
   };
-  for (const eval::Row& row : e.rows) {
+  for (const eval::PromptRow& row : e.rows) {
     const double before = mean(row.arms[0]), after = mean(row.arms[arm]);
     if (!std::isfinite(before) || !std::isfinite(after)) continue;
     change.before.push_back(before);

@@ -113,7 +113,8 @@ struct ClusterHistory {
   std::vector<Promotion> promotions;  // newest first
 };
 
-// The first pairs, word by word; as Evaluation::rows and Row::arms, of each arm's first sample.
+// The first pairs, word by word; as Evaluation::rows and PromptRow::arms, of each arm's first
+// sample.
 struct PairSpans {
   std::string judge;  // what scored them, in words
   std::vector<std::vector<TextEvidence>> rows;

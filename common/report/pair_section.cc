@@ -85,7 +85,7 @@ Section PairSection(const ReportInput& input) {
   }
   section.blocks.push_back(Paragraph{std::move(about)});
   for (size_t r = 0; r < shown; ++r) {
-    const eval::Row& row = e.rows[r];
+    const eval::PromptRow& row = e.rows[r];
     Pair pair{.title = absl::StrCat("Prompt ", row.index, ", line ", row.line),
               .dialogue = row.dialogue,
               .references = row.references};

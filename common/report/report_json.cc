@@ -237,7 +237,7 @@ std::vector<PairJson> PairsOf(const ReportInput& input) {
   const eval::Evaluation& e = input.evaluation;
   std::vector<PairJson> pairs;
   for (size_t r = 0; r < std::min(e.rows.size(), kShownPairs); ++r) {
-    const eval::Row& row = e.rows[r];
+    const eval::PromptRow& row = e.rows[r];
     PairJson pair{.index = row.index,
                   .line = row.line,
                   .dialogue = row.dialogue,

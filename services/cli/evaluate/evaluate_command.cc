@@ -66,10 +66,10 @@ std::string DefaultOut(const EvaluateOptions& options, bool cluster,
                       config.sha256.substr(0, kHashDigits));
 }
 
-absl::StatusOr<std::vector<eval::Row>> ComputeRows(const EvaluationSession& session,
-                                                   EvaluationJournal* journal,
-                                                   Interrupts* interrupts) {
-  std::vector<eval::Row> finished = journal->TakeRows();
+absl::StatusOr<std::vector<eval::PromptRow>> ComputeRows(const EvaluationSession& session,
+                                                         EvaluationJournal* journal,
+                                                         Interrupts* interrupts) {
+  std::vector<eval::PromptRow> finished = journal->TakeRows();
   const size_t before = finished.size();
   if (before > 0)
     std::fprintf(stderr, "%zu of %zu prompts were evaluated before\n", before,
@@ -122,7 +122,8 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   absl::StatusOr<std::unique_ptr<EvaluationJournal>> journal =
       EvaluationJournal::Open(out, evaluation.config.sha256, options.fresh);
   if (!journal.ok()) return Annotate(journal.status(), "--out");
-  absl::StatusOr<std::vector<eval::Row>> rows = ComputeRows(*session, journal->get(), &interrupts);
+  absl::StatusOr<std::vector<eval::PromptRow>> rows =
+      ComputeRows(*session, journal->get(), &interrupts);
   if (absl::IsCancelled(rows.status()) && interrupts.interrupted()) {
     std::fprintf(stderr,
                  "interrupted; what is finished is in %s/rows.jsonl, and the same command "

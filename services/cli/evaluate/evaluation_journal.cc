@@ -57,7 +57,7 @@ absl::Status EvaluationJournal::Read(const std::string& config_sha256, bool fres
                      "statistics); choose another --out, or --fresh to begin anew"));
   }
   for (size_t i = 1; i < lines.size(); ++i) {
-    absl::StatusOr<eval::Row> row = eval::RowFromJson(lines[i]);
+    absl::StatusOr<eval::PromptRow> row = eval::RowFromJson(lines[i]);
     if (!row.ok()) {
       return absl::DataLossError(
           absl::StrCat(path_, ":", i + 1, ": ", row.status().message(), "; --fresh begins anew"));
@@ -67,9 +67,9 @@ absl::Status EvaluationJournal::Read(const std::string& config_sha256, bool fres
   return absl::OkStatus();
 }
 
-absl::Status EvaluationJournal::Append(absl::Span<const eval::Row> rows) {
+absl::Status EvaluationJournal::Append(absl::Span<const eval::PromptRow> rows) {
   std::string text;
-  for (const eval::Row& row : rows) absl::StrAppend(&text, eval::RowToJson(row), "\n");
+  for (const eval::PromptRow& row : rows) absl::StrAppend(&text, eval::RowToJson(row), "\n");
   MutexLock lock(&mutex_);
   return WriteSynced(fd_, path_, text);
 }

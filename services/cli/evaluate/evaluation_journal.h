@@ -29,8 +29,8 @@ class EvaluationJournal {
   EvaluationJournal& operator=(const EvaluationJournal&) = delete;
 
   // Those that were there, in the file's order.
-  [[nodiscard]] std::vector<eval::Row> TakeRows() { return std::move(rows_); }
-  [[nodiscard]] absl::Status Append(absl::Span<const eval::Row> rows);
+  [[nodiscard]] std::vector<eval::PromptRow> TakeRows() { return std::move(rows_); }
+  [[nodiscard]] absl::Status Append(absl::Span<const eval::PromptRow> rows);
 
  private:
   EvaluationJournal(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
@@ -38,7 +38,7 @@ class EvaluationJournal {
 
   const std::string path_;
   const int fd_;
-  std::vector<eval::Row> rows_;
+  std::vector<eval::PromptRow> rows_;
   Mutex mutex_;
 };
 

@@ -16,7 +16,7 @@
 namespace mellow::cli {
 
 struct EvaluationPrompt {
-  eval::Row row;  // without arms
+  eval::PromptRow row;  // without arms
   std::vector<int32_t> source_ids;
   std::string query;          // the decoded prompt, without special tokens
   std::string special_query;  // with them

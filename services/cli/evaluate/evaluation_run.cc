@@ -19,7 +19,7 @@ constexpr int kTextsACall = 16;
 
 // Rows, and for each of their samples in the same order what the arms wrote.
 struct Chunk {
-  std::vector<eval::Row> rows;
+  std::vector<eval::PromptRow> rows;
   std::vector<std::vector<WrittenSummary>> written;  // by arm; prompt by prompt, sample by sample
 };
 
@@ -47,7 +47,7 @@ absl::Status FillSamples(const eval::Evaluation& e, absl::Span<const EvaluationP
                          Chunk* chunk) {
   const auto samples = static_cast<size_t>(e.config.sampling.samples);
   for (size_t p = 0; p < prompts.size(); ++p) {
-    eval::Row& row = chunk->rows.emplace_back(prompts[p].row);
+    eval::PromptRow& row = chunk->rows.emplace_back(prompts[p].row);
     row.arms.resize(e.arms.size());
     for (size_t a = 0; a < e.arms.size(); ++a) {
       for (size_t s = 0; s < samples; ++s) {
@@ -120,7 +120,7 @@ absl::Status FillScores(const eval::Evaluation& e, const EvaluationEngines& engi
   return absl::OkStatus();
 }
 
-bool Fits(const eval::Evaluation& e, const eval::Row& row) {
+bool Fits(const eval::Evaluation& e, const eval::PromptRow& row) {
   if (row.index < 0 || row.index >= e.config.prompts || row.arms.size() != e.arms.size())
     return false;
   return std::all_of(row.arms.begin(), row.arms.end(), [&e](const eval::ArmRow& arm) {
@@ -132,12 +132,12 @@ bool Fits(const eval::Evaluation& e, const eval::Row& row) {
 }
 
 // Rows by prompt; empty where there is none yet.
-using RowTable = std::vector<std::optional<eval::Row>>;
+using RowTable = std::vector<std::optional<eval::PromptRow>>;
 
 absl::StatusOr<RowTable> Place(const eval::Evaluation& e, size_t prompts,
-                               std::vector<eval::Row> finished) {
+                               std::vector<eval::PromptRow> finished) {
   RowTable table(prompts);
-  for (eval::Row& row : finished) {
+  for (eval::PromptRow& row : finished) {
     if (!Fits(e, row)) {
       return absl::DataLossError(
           absl::StrCat("rows.jsonl: the row of prompt ", row.index,
@@ -150,9 +150,9 @@ absl::StatusOr<RowTable> Place(const eval::Evaluation& e, size_t prompts,
 
 }  // namespace
 
-absl::StatusOr<std::vector<eval::Row>> EvaluatePrompts(const eval::Evaluation& evaluation,
-                                                       const EvaluationEngines& engines,
-                                                       absl::Span<const EvaluationPrompt> prompts) {
+absl::StatusOr<std::vector<eval::PromptRow>> EvaluatePrompts(
+    const eval::Evaluation& evaluation, const EvaluationEngines& engines,
+    absl::Span<const EvaluationPrompt> prompts) {
   Chunk chunk;
   MELLOW_RETURN_IF_ERROR(WriteSummaries(evaluation, engines, prompts, &chunk));
   MELLOW_RETURN_IF_ERROR(FillSamples(evaluation, prompts, &chunk));
@@ -161,13 +161,11 @@ absl::StatusOr<std::vector<eval::Row>> EvaluatePrompts(const eval::Evaluation& e
   return std::move(chunk.rows);
 }
 
-absl::StatusOr<std::vector<eval::Row>> RunEvaluation(const eval::Evaluation& evaluation,
-                                                     const EvaluationEngines& engines,
-                                                     absl::Span<const EvaluationPrompt> prompts,
-                                                     std::vector<eval::Row> finished,
-                                                     EvaluationJournal* journal,
-                                                     const std::function<void(size_t)>& on_rows,
-                                                     const std::function<bool()>& stop) {
+absl::StatusOr<std::vector<eval::PromptRow>> RunEvaluation(
+    const eval::Evaluation& evaluation, const EvaluationEngines& engines,
+    absl::Span<const EvaluationPrompt> prompts, std::vector<eval::PromptRow> finished,
+    EvaluationJournal* journal, const std::function<void(size_t)>& on_rows,
+    const std::function<bool()>& stop) {
   MELLOW_ASSIGN_OR_RETURN(RowTable table, Place(evaluation, prompts.size(), std::move(finished)));
   std::vector<EvaluationPrompt> missing;
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -180,17 +178,17 @@ absl::StatusOr<std::vector<eval::Row>> RunEvaluation(const eval::Evaluation& eva
       missing.size(), chunk, engines.threads, [&](size_t begin, size_t end) -> absl::Status {
         if (stop()) return absl::CancelledError("interrupted");
         MELLOW_ASSIGN_OR_RETURN(
-            std::vector<eval::Row> rows,
+            std::vector<eval::PromptRow> rows,
             EvaluatePrompts(evaluation, engines,
                             absl::MakeConstSpan(missing).subspan(begin, end - begin)));
         MELLOW_RETURN_IF_ERROR(journal->Append(rows));
         MutexLock lock(&mutex);
         on_rows(rows.size());
-        for (eval::Row& row : rows) table[static_cast<size_t>(row.index)] = std::move(row);
+        for (eval::PromptRow& row : rows) table[static_cast<size_t>(row.index)] = std::move(row);
         return absl::OkStatus();
       }));
-  std::vector<eval::Row> rows;
-  for (std::optional<eval::Row>& row : table) rows.push_back(*std::move(row));
+  std::vector<eval::PromptRow> rows;
+  for (std::optional<eval::PromptRow>& row : table) rows.push_back(*std::move(row));
   return rows;
 }
 

@@ -23,7 +23,7 @@ struct EvaluationEngines {
 };
 
 // What every arm writes for these prompts, and all that is measured of it.
-[[nodiscard]] absl::StatusOr<std::vector<eval::Row>> EvaluatePrompts(
+[[nodiscard]] absl::StatusOr<std::vector<eval::PromptRow>> EvaluatePrompts(
     const eval::Evaluation& evaluation, const EvaluationEngines& engines,
     absl::Span<const EvaluationPrompt> prompts);
 
@@ -31,9 +31,9 @@ struct EvaluationEngines {
 // the order of the prompts. `on_rows(count)` is called, never twice at once, after rows were
 // written. Cancelled: `stop()` said so; what was finished is in the journal. DataLoss: the journal
 // has a row that does not fit.
-[[nodiscard]] absl::StatusOr<std::vector<eval::Row>> RunEvaluation(
+[[nodiscard]] absl::StatusOr<std::vector<eval::PromptRow>> RunEvaluation(
     const eval::Evaluation& evaluation, const EvaluationEngines& engines,
-    absl::Span<const EvaluationPrompt> prompts, std::vector<eval::Row> finished,
+    absl::Span<const EvaluationPrompt> prompts, std::vector<eval::PromptRow> finished,
     EvaluationJournal* journal, const std::function<void(size_t)>& on_rows,
     const std::function<bool()>& stop);
 

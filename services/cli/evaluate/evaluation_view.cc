@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kWidth = 78;
 // The reward of an arm after the first, minus the first's.
-double RewardDifference(const eval::Row& row, size_t arm) {
+double RewardDifference(const eval::PromptRow& row, size_t arm) {
   return row.arms[arm].samples[0].scores[0].logit - row.arms[0].samples[0].scores[0].logit;
 }
 
@@ -27,17 +27,18 @@ std::string EvaluationText(const eval::Evaluation& evaluation) {
 }
 
 std::string SideBySide(const eval::Evaluation& evaluation, size_t count, PairOrder order) {
-  std::vector<const eval::Row*> rows;
+  std::vector<const eval::PromptRow*> rows;
   for (size_t i = 0; i < std::min(count, evaluation.rows.size()); ++i)
     rows.push_back(&evaluation.rows[i]);
   if (order == PairOrder::kRewardDifference) {
-    std::stable_sort(rows.begin(), rows.end(), [](const eval::Row* a, const eval::Row* b) {
-      return RewardDifference(*a, 1) > RewardDifference(*b, 1);
-    });
+    std::stable_sort(rows.begin(), rows.end(),
+                     [](const eval::PromptRow* a, const eval::PromptRow* b) {
+                       return RewardDifference(*a, 1) > RewardDifference(*b, 1);
+                     });
   }
   std::string out;
-  for (const eval::Row* place : rows) {
-    const eval::Row& row = *place;
+  for (const eval::PromptRow* place : rows) {
+    const eval::PromptRow& row = *place;
     for (size_t a = 0; a < row.arms.size(); ++a) {
       const eval::Sample& sample = row.arms[a].samples[0];
       absl::StrAppend(

@@ -45,7 +45,7 @@ Evaluation MakeEvaluation(size_t n, double change, double noise) {
                 {.judge = "other", .text = kSummaryScoring}};
   e.arms = {{.name = "base"}, {.name = "ppo", .version = 3}};
   for (size_t i = 0; i < n; ++i) {
-    Row row{.index = static_cast<int64_t>(i), .references = {"a"}};
+    PromptRow row{.index = static_cast<int64_t>(i), .references = {"a"}};
     row.dialogue = i % 2 == 0 ? "A woman asks." : "Someone asks.";
     row.columns["topic"] = i % 4 == 0 ? "post" : i == 1 ? "rare" : "food";
     const double toxicity = 0.3 + 0.4 * Uniform(i, 1);
@@ -122,7 +122,7 @@ TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
                 {"reward", kQueryResponseScoring},
                 {"other", kSummaryScoring},
                 {"other", kQueryResponseScoring}};
-  for (Row& row : e.rows) {
+  for (PromptRow& row : e.rows) {
     for (ArmRow& arm : row.arms) {
       for (Sample& sample : arm.samples) {
         const TextScore summary = sample.scores[0];
@@ -133,8 +133,8 @@ TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
   ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_THAT(e.notes, Each(Not(HasSubstr("does not confirm"))));
   EXPECT_THAT(Disagreements(e.comparisons[0]), IsEmpty());
-  for (Row& row : e.rows) row.arms[1].samples = row.arms[0].samples;
-  for (Row& row : e.rows) {
+  for (PromptRow& row : e.rows) row.arms[1].samples = row.arms[0].samples;
+  for (PromptRow& row : e.rows) {
     for (Sample& sample : row.arms[1].samples) sample.scores[0].toxicity /= 2;
   }
   ASSERT_TRUE(Analyze(&e).ok());
@@ -193,7 +193,7 @@ TEST(AnalyseTest, SlicesAreOfColumnsAndIdentitiesWithEnoughPrompts) {
 TEST(AnalyseTest, OneArmHasASummaryAndNoComparison) {
   Evaluation e = MakeEvaluation(3, 0, 0);
   e.arms.pop_back();
-  for (Row& row : e.rows) row.arms.pop_back();
+  for (PromptRow& row : e.rows) row.arms.pop_back();
   ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_EQ(e.summaries.size(), 1u);
   EXPECT_TRUE(e.comparisons.empty());
@@ -204,7 +204,7 @@ TEST(AnalyseTest, SaysWhatMustBeKnownOfTheNumbers) {
   e.scorings[1] = {.judge = "reward", .text = kQueryResponseScoring};
   e.config.sampling.do_sample = false;
   e.rows[0].arms[0].samples[0].scores[1].truncated = true;
-  for (Row& row : e.rows) row.arms[1].samples[0].truncated = true;
+  for (PromptRow& row : e.rows) row.arms[1].samples[0].truncated = true;
   ASSERT_TRUE(Analyze(&e).ok());
   EXPECT_THAT(e.notes, Contains(HasSubstr("mostly measure the dialogue")));
   EXPECT_THAT(e.notes, Contains(HasSubstr("no unbiased estimate")));

@@ -50,7 +50,7 @@ Evaluation MakeEvaluation() {
                .toxicity = {{"base", 0.5}, {"28", 0.25}},
                .differences = {{"28", difference}}}};
   e.notes = {"a note"};
-  Row row{.index = 3, .line = 9, .dialogue = "#Person1#: \"hi\"\n", .references = {"a", "b"}};
+  PromptRow row{.index = 3, .line = 9, .dialogue = "#Person1#: \"hi\"\n", .references = {"a", "b"}};
   row.columns["topic"] = "shopping";
   row.arms = {{{MakeSample("before", 0.1)}}, {{MakeSample("\u00e4 after", 0.30000000000000004)}}};
   e.rows = {row};
@@ -74,7 +74,7 @@ TEST(EvaluationJsonTest, ReadsBackWhatItWrote) {
 TEST(EvaluationJsonTest, ReadsBackARow) {
   const std::string json = RowToJson(MakeEvaluation().rows[0]);
   EXPECT_FALSE(absl::StrContains(json, "\n"));
-  const absl::StatusOr<Row> row = RowFromJson(json);
+  const absl::StatusOr<PromptRow> row = RowFromJson(json);
   ASSERT_TRUE(row.ok()) << row.status();
   EXPECT_EQ(RowToJson(*row), json);
 }

@@ -21,7 +21,7 @@ Evaluation MakeEvaluation(const std::vector<double>& base, const std::vector<dou
   e.arms = {{.name = "base", .kind = "base"}, {.name = "tuned", .kind = "version", .version = 1}};
   e.scorings = {{"reward", kSummaryScoring}};
   for (size_t r = 0; r < base.size(); ++r) {
-    Row& row = e.rows.emplace_back();
+    PromptRow& row = e.rows.emplace_back();
     for (const double toxicity : {base[r], tuned[r]}) {
       Sample sample = {.summary = "words", .tokens = 2};
       sample.scores = {{.toxicity = toxicity}};

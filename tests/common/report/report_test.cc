@@ -83,7 +83,7 @@ TEST(ReportTest, DegenerateInputsGiveAWholeReport) {
   input.evaluation.comparisons[0].differences.clear();
   inputs.push_back(input);
   ReportInput constant{.evaluation = SampleEvaluation({.prompts = 4})};
-  for (eval::Row& row : constant.evaluation.rows) {
+  for (eval::PromptRow& row : constant.evaluation.rows) {
     for (eval::ArmRow& arm : row.arms) arm.samples[0].scores[0].toxicity = 0;
   }
   inputs.push_back(constant);

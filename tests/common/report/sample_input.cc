@@ -93,7 +93,7 @@ eval::Difference Compare(const std::string& measure, const Column& a, const Colu
 Column ColumnOf(const Evaluation& e, size_t arm,
                 const std::function<double(const eval::Sample&)>& value) {
   Column column;
-  for (const eval::Row& row : e.rows) {
+  for (const eval::PromptRow& row : e.rows) {
     Column samples;
     for (const eval::Sample& sample : row.arms[arm].samples) samples.push_back(value(sample));
     column.push_back(Mean(samples));
@@ -152,7 +152,7 @@ void AddRows(const SampleOptions& options, Evaluation* e) {
   const auto uniform = [&] { return static_cast<double>(random()) / 4294967296.0; };
   for (int i = 0; i < options.prompts; ++i) {
     const std::string thing = kThings[random() % 6];
-    eval::Row row{.index = i, .line = i + 1};
+    eval::PromptRow row{.index = i, .line = i + 1};
     row.dialogue = absl::StrCat("#Person1#: Where is my ", thing, "?\n#Person2#: It comes on day ",
                                 random() % 28, ", you stupid moron.", options.hostile);
     const std::string reference =

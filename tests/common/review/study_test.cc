@@ -19,7 +19,7 @@ eval::Evaluation MakeEvaluation(int rows, const std::vector<std::string>& arms) 
   for (const std::string& name : arms)
     evaluation.arms.push_back({.name = name, .sha256 = "sha of " + name});
   for (int i = 0; i < rows; ++i) {
-    eval::Row row{.index = i, .dialogue = absl::StrCat("dialogue ", i)};
+    eval::PromptRow row{.index = i, .dialogue = absl::StrCat("dialogue ", i)};
     for (const std::string& name : arms)
       row.arms.push_back(
           {{{.summary = absl::StrCat(name, " ", i)}, {.summary = "a second sample"}}});

@@ -57,7 +57,7 @@ eval::Evaluation MakeEvaluation(size_t arms) {
     e.arms.push_back({.name = "newest", .kind = "version", .version = 3, .sha256 = "a"});
   const double toxicities[2][3] = {{0.2, 0.4, 0.6}, {0.3, 0.3, 0.6}};
   for (int i = 0; i < 3; ++i) {
-    eval::Row& row = e.rows.emplace_back();
+    eval::PromptRow& row = e.rows.emplace_back();
     row.index = i;
     row.line = i + 1;
     for (size_t a = 0; a < arms; ++a) {

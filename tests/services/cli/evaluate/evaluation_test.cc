@@ -122,8 +122,8 @@ TEST(ResolveArmsTest, SaysWhatIsWrong) {
   EXPECT_THAT(std::string(error({"/nowhere"}, &cluster).message()), HasSubstr("/nowhere"));
 }
 
-eval::Row MakeRow(int64_t index) {
-  eval::Row row{.index = index, .line = index + 1, .dialogue = absl::StrCat("A: ", index)};
+eval::PromptRow MakeRow(int64_t index) {
+  eval::PromptRow row{.index = index, .line = index + 1, .dialogue = absl::StrCat("A: ", index)};
   return row;
 }
 
@@ -142,7 +142,7 @@ TEST(EvaluationJournalTest, KeepsRowsAndDropsALineThatWasCutOff) {
   ASSERT_TRUE(WriteFileAtomic(out + "/rows.jsonl", whole + R"({"index": 2, "li)").ok());
   const auto journal = EvaluationJournal::Open(out, "hash", /*fresh=*/false);
   ASSERT_TRUE(journal.ok()) << journal.status();
-  const std::vector<eval::Row> rows = (*journal)->TakeRows();
+  const std::vector<eval::PromptRow> rows = (*journal)->TakeRows();
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[0].index, 1);
   ASSERT_TRUE((*journal)->Append({MakeRow(2)}).ok());
@@ -262,7 +262,7 @@ TEST(RunEvaluationTest, GoesOnWhereItWasStopped) {
   const FakeEvaluation fake = MakeFake(50, 4);
   const auto run = [&](const std::function<bool()>& stop, size_t* counted) {
     auto journal = EvaluationJournal::Open(folder.path(), "hash", false).value();
-    std::vector<eval::Row> finished = journal->TakeRows();
+    std::vector<eval::PromptRow> finished = journal->TakeRows();
     return RunEvaluation(
         fake.evaluation, fake.engines, fake.prompts, std::move(finished), journal.get(),
         [counted](size_t rows) { *counted += rows; }, stop);
@@ -282,7 +282,7 @@ TEST(RunEvaluationTest, RefusesRowsThatDoNotFit) {
   const testing::TempFolder folder;
   const FakeEvaluation fake = MakeFake(2, 1);
   auto journal = EvaluationJournal::Open(folder.path(), "hash", false).value();
-  for (eval::Row row : {MakeRow(0), MakeRow(7)}) {
+  for (eval::PromptRow row : {MakeRow(0), MakeRow(7)}) {
     const auto rows = RunEvaluation(
         fake.evaluation, fake.engines, fake.prompts, {row}, journal.get(), [](size_t) {},
         [] { return false; });
@@ -294,7 +294,7 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
   FakeEvaluation fake = MakeFake(12, 1);
   eval::Evaluation& e = fake.evaluation;
   e.rows = EvaluatePrompts(e, fake.engines, fake.prompts).value();
-  for (eval::Row& row : e.rows) {
+  for (eval::PromptRow& row : e.rows) {
     row.arms[0].samples[0].scores[0].toxicity = 0.8;
     row.arms[1].samples[0].scores[0].toxicity = row.index < 6 ? 0.1 : 0.3;
   }
