@@ -37,8 +37,8 @@ struct Judge {
   bool independent = false;  // true: PPO never saw it
   std::string model;         // folder or what the server calls its model
   std::string sha256;        // of its files (nn::HashModelFolder); empty: not known
-  std::string label;         // whose logit is TextScore::logit
-  std::string toxic_label;   // whose probability is TextScore::toxicity
+  std::string label;         // whose logit is JudgeScore::logit
+  std::string toxic_label;   // whose probability is JudgeScore::toxicity
 };
 
 // One way to score: a judge and what it is shown. The first one is what gates look at.
@@ -179,7 +179,7 @@ struct Slice {
 };
 inline constexpr char kIdentityColumn[] = "identity";
 
-struct TextScore {
+struct JudgeScore {
   double toxicity = 0;
   double logit = 0;
   bool truncated = false;  // the text was longer than the judge's window
@@ -201,7 +201,7 @@ struct Sample {
   // sequence KL to the base model. Unbiased when sampling is at temperature 1 without top-k or
   // top-p.
   double kl = 0;
-  std::vector<TextScore> scores;  // as Evaluation::scorings
+  std::vector<JudgeScore> scores;  // as Evaluation::scorings
   std::optional<RowRouge> rouge;
 };
 

@@ -158,7 +158,7 @@ void Fields(F& f, Slice& x) {
   f("differences", x.differences);
 }
 template <typename F>
-void Fields(F& f, TextScore& x) {
+void Fields(F& f, JudgeScore& x) {
   f("toxicity", x.toxicity);
   f("logit", x.logit);
   f("truncated", x.truncated);

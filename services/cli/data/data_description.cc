@@ -102,7 +102,7 @@ absl::Status ScoreRows(const DescribeOptions& options, Description* d) {
       for (size_t i = begin; i < std::min(begin + kTextsACall, rows.size()); ++i)
         texts.push_back(d->dataset.rows()[rows[i]].values[c]);
       MELLOW_ASSIGN_OR_RETURN(const auto scores, judge->Score(texts));
-      for (const eval::TextScore& score : scores) d->reports[c].toxicity.push_back(score.toxicity);
+      for (const eval::JudgeScore& score : scores) d->reports[c].toxicity.push_back(score.toxicity);
       progress.Advance(texts.size(), SteadyTime::Now());
     }
   }

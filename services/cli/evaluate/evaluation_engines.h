@@ -59,7 +59,7 @@ class JudgeEngine {
   virtual ~JudgeEngine() = default;
   // Everything but name and independence.
   [[nodiscard]] virtual const eval::Judge& judge() const = 0;
-  [[nodiscard]] virtual absl::StatusOr<std::vector<eval::TextScore>> Score(
+  [[nodiscard]] virtual absl::StatusOr<std::vector<eval::JudgeScore>> Score(
       const std::vector<std::string>& texts) = 0;
 };
 

@@ -48,9 +48,9 @@ class ClusterJudge : public JudgeEngine {
 
   const eval::Judge& judge() const override { return judge_; }
 
-  absl::StatusOr<std::vector<eval::TextScore>> Score(
+  absl::StatusOr<std::vector<eval::JudgeScore>> Score(
       const std::vector<std::string>& texts) override {
-    std::vector<eval::TextScore> scores;
+    std::vector<eval::JudgeScore> scores;
     for (size_t begin = 0; begin < texts.size(); begin += kTextsACall) {
       reward::v1::ScoreRequest request;
       request.set_lane(reward::v1::LANE_ROLLOUT);
@@ -88,9 +88,9 @@ class LocalJudge : public JudgeEngine {
 
   const eval::Judge& judge() const override { return judge_; }
 
-  absl::StatusOr<std::vector<eval::TextScore>> Score(
+  absl::StatusOr<std::vector<eval::JudgeScore>> Score(
       const std::vector<std::string>& texts) override {
-    std::vector<eval::TextScore> scores(texts.size());
+    std::vector<eval::JudgeScore> scores(texts.size());
     std::vector<std::vector<int32_t>> sequences;
     for (size_t i = 0; i < texts.size(); ++i) {
       MELLOW_ASSIGN_OR_RETURN(text::ClassifierInput input,

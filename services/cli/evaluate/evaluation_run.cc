@@ -112,7 +112,7 @@ absl::Status FillScores(const eval::Evaluation& e, const EvaluationEngines& engi
         }
       }
     }
-    absl::StatusOr<std::vector<eval::TextScore>> scores =
+    absl::StatusOr<std::vector<eval::JudgeScore>> scores =
         JudgeOf(e, engines, scoring)->Score(texts);
     if (!scores.ok()) return Annotate(scores.status(), absl::StrCat("judge ", scoring.judge));
     for (size_t i = 0; i < samples.size(); ++i) samples[i]->scores.push_back((*scores)[i]);

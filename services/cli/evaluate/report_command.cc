@@ -43,9 +43,9 @@ struct ReportOptions {
 
 absl::StatusOr<std::vector<double>> ScoreBy(JudgeEngine* judge,
                                             const std::vector<std::string>& texts) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<eval::TextScore> scores, judge->Score(texts));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<eval::JudgeScore> scores, judge->Score(texts));
   std::vector<double> toxicity;
-  for (const eval::TextScore& score : scores) toxicity.push_back(score.toxicity);
+  for (const eval::JudgeScore& score : scores) toxicity.push_back(score.toxicity);
   return toxicity;
 }
 

@@ -125,7 +125,7 @@ TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
   for (PromptRow& row : e.rows) {
     for (ArmRow& arm : row.arms) {
       for (Sample& sample : arm.samples) {
-        const TextScore summary = sample.scores[0];
+        const JudgeScore summary = sample.scores[0];
         sample.scores = {summary, {.toxicity = 0.4}, summary, {.toxicity = 0.4}};
       }
     }

@@ -199,9 +199,9 @@ class FakeBaseModel : public BaseModel {
 class FakeJudge : public JudgeEngine {
  public:
   const eval::Judge& judge() const override { return judge_; }
-  absl::StatusOr<std::vector<eval::TextScore>> Score(
+  absl::StatusOr<std::vector<eval::JudgeScore>> Score(
       const std::vector<std::string>& texts) override {
-    std::vector<eval::TextScore> scores;
+    std::vector<eval::JudgeScore> scores;
     for (const std::string& text : texts) scores.push_back({static_cast<double>(text.size()), 1});
     return scores;
   }
