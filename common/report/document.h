@@ -83,14 +83,14 @@ struct PairSide {
   std::vector<Segment> summary;
 };
 // One dialogue with what each arm makes of it.
-struct Pair {
+struct PairBlock {
   std::string title;
   std::string dialogue;
   std::vector<std::string> references;
   std::vector<PairSide> sides;
 };
 
-using Block = std::variant<Paragraph, Callout, Bullets, Table, Tiles, Figures, Verbatim, Pair>;
+using Block = std::variant<Paragraph, Callout, Bullets, Table, Tiles, Figures, Verbatim, PairBlock>;
 
 struct Section {
   std::string id;  // [a-z-]

@@ -143,7 +143,7 @@ class Writer {
                     Foreign("pre", "verbatim", v.text), "</details>\n");
   }
 
-  void Add(const Pair& p) {
+  void Add(const PairBlock& p) {
     absl::StrAppend(&out_, "<article class=\"pair\">\n<h3>", EscapeHtml(p.title),
                     "</h3>\n<details><summary>Dialogue</summary>",
                     Foreign("pre", "text", p.dialogue), "</details>\n");

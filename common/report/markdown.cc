@@ -85,7 +85,7 @@ class Writer {
     absl::StrAppend(&out_, EscapeMarkdown(v.title), ":\n\n", Code(v.text));
   }
 
-  void Add(const Pair& p) {
+  void Add(const PairBlock& p) {
     absl::StrAppend(&out_, "### ", EscapeMarkdown(p.title), "\n\n", Quoted(p.dialogue));
     for (const std::string& reference : p.references)
       absl::StrAppend(&out_, "- Reference: ", EscapeMarkdown(reference), "\n");

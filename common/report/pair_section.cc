@@ -86,9 +86,9 @@ Section PairSection(const ReportInput& input) {
   section.blocks.push_back(Paragraph{std::move(about)});
   for (size_t r = 0; r < shown; ++r) {
     const eval::PromptRow& row = e.rows[r];
-    Pair pair{.title = absl::StrCat("Prompt ", row.index, ", line ", row.line),
-              .dialogue = row.dialogue,
-              .references = row.references};
+    PairBlock pair{.title = absl::StrCat("Prompt ", row.index, ", line ", row.line),
+                   .dialogue = row.dialogue,
+                   .references = row.references};
     for (const auto& [column, value] : row.columns)
       absl::StrAppend(&pair.title, ", ", column, ": ", value);
     for (size_t a = 0; a < e.arms.size(); ++a) {

@@ -62,7 +62,7 @@ class Writer {
 
   void Add(const report::Figures&) {}
   void Add(const report::Verbatim&) {}
-  void Add(const report::Pair&) {}
+  void Add(const report::PairBlock&) {}
 
   std::string Take() { return std::move(out_); }
 
