@@ -62,14 +62,14 @@ class ClusterBareModel : public BaseModel {
   explicit ClusterBareModel(ClusterCalls* calls) : calls_(calls) {}
 
   absl::StatusOr<std::vector<std::vector<float>>> Score(
-      absl::Span<const TokenPair> pairs) override {
+      absl::Span<const PairToScore> pairs) override {
     std::vector<std::vector<float>> logprobs;
     for (size_t next = 0; next < pairs.size();) {
       policy::v1::ScoreTokensRequest request;
       request.set_adapter_version(0);
       size_t tokens = 0;
       for (; next < pairs.size(); ++next) {
-        const TokenPair& from = pairs[next];
+        const PairToScore& from = pairs[next];
         tokens += from.source_ids.size() + from.target_ids.size();
         if (request.pairs_size() > 0 && tokens > kTokensACall) break;
         common::v1::TokenPair* pair = request.add_pairs();
@@ -129,9 +129,9 @@ class LocalBareModel : public BaseModel {
   explicit LocalBareModel(nn::Seq2SeqModel* model) : model_(model) {}
 
   absl::StatusOr<std::vector<std::vector<float>>> Score(
-      absl::Span<const TokenPair> pairs) override {
+      absl::Span<const PairToScore> pairs) override {
     std::vector<nn::ScoreRequest> requests;
-    for (const TokenPair& pair : pairs) requests.push_back({pair.source_ids, pair.target_ids});
+    for (const PairToScore& pair : pairs) requests.push_back({pair.source_ids, pair.target_ids});
     return model_->ScoreTokens(requests);
   }
 

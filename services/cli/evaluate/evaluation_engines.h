@@ -41,7 +41,7 @@ class ArmEngine {
       absl::Span<const SummaryRequest> requests) = 0;
 };
 
-struct TokenPair {
+struct PairToScore {
   absl::Span<const int32_t> source_ids;
   absl::Span<const int32_t> target_ids;
 };
@@ -51,7 +51,7 @@ class BaseModel {
   virtual ~BaseModel() = default;
   // Log-probs of the targets, one list per pair.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> Score(
-      absl::Span<const TokenPair> pairs) = 0;
+      absl::Span<const PairToScore> pairs) = 0;
 };
 
 class JudgeEngine {

@@ -75,7 +75,7 @@ absl::Status FillKl(const eval::Evaluation& e, const EvaluationEngines& engines,
   for (size_t a = 0; a < e.arms.size(); ++a) {
     if (e.arms[a].sha256.empty()) continue;  // the base model itself
     const std::vector<WrittenSummary>& written = chunk->written[a];
-    std::vector<TokenPair> pairs;
+    std::vector<PairToScore> pairs;
     for (size_t i = 0; i < written.size(); ++i)
       pairs.push_back({prompts[i / samples].source_ids, written[i].ids});
     MELLOW_ASSIGN_OR_RETURN(const auto bare, engines.bare->Score(pairs));

@@ -188,9 +188,9 @@ class FakeArm : public ArmEngine {
 class FakeBaseModel : public BaseModel {
  public:
   absl::StatusOr<std::vector<std::vector<float>>> Score(
-      absl::Span<const TokenPair> pairs) override {
+      absl::Span<const PairToScore> pairs) override {
     std::vector<std::vector<float>> out;
-    for (const TokenPair& pair : pairs) out.emplace_back(pair.target_ids.size(), -2.0f);
+    for (const PairToScore& pair : pairs) out.emplace_back(pair.target_ids.size(), -2.0f);
     return out;
   }
 };
