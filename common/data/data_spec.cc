@@ -10,7 +10,7 @@
 namespace mellow::data {
 namespace {
 
-constexpr int kMostTokens = 1 << 16;
+constexpr int kMostTokens = 1 << 20;
 
 template <typename T>
 absl::Status Check(bool good, absl::string_view field, const T& value, absl::string_view rule) {
