@@ -23,7 +23,7 @@
 #include "services/cli/cluster/request_id.h"
 #include "services/cli/files/run_data.h"
 #include "services/cli/files/run_file.h"
-#include "services/cli/files/run_record.h"
+#include "services/cli/files/started_run.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/histogram.h"
 #include "services/cli/terminal/interrupts.h"
@@ -60,10 +60,10 @@ struct TrainName {
 
 class Training {
  public:
-  Training(std::string folder, std::string command, RunRecord record,
+  Training(std::string folder, std::string command, StartedRun record,
            std::unique_ptr<TrainView> view)
       : folder_(std::move(folder)),
-        record_path_(RunRecordPath(folder_, record.spec)),
+        record_path_(StartedRunPath(folder_, record.spec)),
         command_(std::move(command)),
         record_(std::move(record)),
         view_(std::move(view)),
@@ -115,8 +115,8 @@ class Training {
   }
 
   absl::StatusOr<v1::Run> Start(bool resume) {
-    const absl::StatusOr<RunRecord> previous = ReadRunRecord(record_path_);
-    MELLOW_RETURN_IF_ERROR(WriteRunRecord(record_path_, record_));
+    const absl::StatusOr<StartedRun> previous = ReadStartedRun(record_path_);
+    MELLOW_RETURN_IF_ERROR(WriteStartedRun(record_path_, record_));
     view_->ShowActivity("starting the run");
     const absl::StatusOr<std::string> run_id = Retry<std::string>(
         [this](OrchestratorClient& c) { return c.StartRun(record_.spec, record_.request_id); });
@@ -124,7 +124,7 @@ class Training {
       view_->ShowActivity("");
       // A request that was refused must not hide the run before it from --resume.
       if (previous.ok() && !rpc::IsRetryable(run_id.status()))
-        MELLOW_RETURN_IF_ERROR(WriteRunRecord(record_path_, *previous));
+        MELLOW_RETURN_IF_ERROR(WriteStartedRun(record_path_, *previous));
       return run_id.status();
     }
     MELLOW_ASSIGN_OR_RETURN(
@@ -162,7 +162,7 @@ class Training {
           if (event.has_step() && event.step().step() > record_.reported_step) {
             view_->ShowStep(event.step());
             record_.reported_step = event.step().step();
-            stored.Update(WriteRunRecord(record_path_, record_));
+            stored.Update(WriteStartedRun(record_path_, record_));
           }
           if (!event.activity().empty()) view_->ShowActivity(event.activity());
           ended_ = event.has_ended();
@@ -231,7 +231,7 @@ class Training {
   const std::string folder_;
   const std::string record_path_;
   const std::string command_;  // that goes on, for people
-  RunRecord record_;
+  StartedRun record_;
   const std::unique_ptr<TrainView> view_;
   std::string run_id_;
   bool start_shown_ = false;
@@ -254,9 +254,9 @@ absl::StatusOr<int> Train(const TrainName& name, const TrainOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   MELLOW_RETURN_IF_ERROR(MakeFolders(folder));  // not made by `mellow up` where it is --connect
-  RunRecord record = {.request_id = NewRequestId(), .spec = spec};
+  StartedRun record = {.request_id = NewRequestId(), .spec = spec};
   if (options.resume) {
-    absl::StatusOr<RunRecord> old = ReadRunRecord(RunRecordPath(folder, spec));
+    absl::StatusOr<StartedRun> old = ReadStartedRun(StartedRunPath(folder, spec));
     if (old.ok()) {
       const std::string difference = SpecDifference(old->spec, spec);
       if (!difference.empty()) {

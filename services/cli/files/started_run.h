@@ -1,5 +1,5 @@
-#ifndef MELLOW_SERVICES_CLI_FILES_RUN_RECORD_H_
-#define MELLOW_SERVICES_CLI_FILES_RUN_RECORD_H_
+#ifndef MELLOW_SERVICES_CLI_FILES_STARTED_RUN_H_
+#define MELLOW_SERVICES_CLI_FILES_STARTED_RUN_H_
 
 // Which run the last command started in a cluster and what it has shown of it, so that `--resume`
 // goes on from there, also after the CLI was killed. It is written before the run is started: the
@@ -15,7 +15,7 @@ namespace mellow::cli {
 
 inline constexpr int kNothingReported = -1;  // the first step of a supervised run is step 0
 
-struct RunRecord {
+struct StartedRun {
   std::string request_id;  // of the request that starts the run
   orchestrator::v1::RunSpec spec;
   int reported_step = kNothingReported;
@@ -23,13 +23,13 @@ struct RunRecord {
 
 // A cluster may have a run of each method in progress, and each is resumed by itself:
 // FOLDER/train.json, FOLDER/train-sft.json.
-[[nodiscard]] std::string RunRecordPath(const std::string& folder,
-                                        const orchestrator::v1::RunSpec& spec);
+[[nodiscard]] std::string StartedRunPath(const std::string& folder,
+                                         const orchestrator::v1::RunSpec& spec);
 
 // NotFound: no such file. DataLoss: not such a record.
-[[nodiscard]] absl::StatusOr<RunRecord> ReadRunRecord(const std::string& path);
-[[nodiscard]] absl::Status WriteRunRecord(const std::string& path, const RunRecord& record);
+[[nodiscard]] absl::StatusOr<StartedRun> ReadStartedRun(const std::string& path);
+[[nodiscard]] absl::Status WriteStartedRun(const std::string& path, const StartedRun& record);
 
 }  // namespace mellow::cli
 
-#endif  // MELLOW_SERVICES_CLI_FILES_RUN_RECORD_H_
+#endif  // MELLOW_SERVICES_CLI_FILES_STARTED_RUN_H_

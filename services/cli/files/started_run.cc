@@ -1,4 +1,4 @@
-#include "services/cli/files/run_record.h"
+#include "services/cli/files/started_run.h"
 
 #include <utility>
 
@@ -10,14 +10,14 @@
 
 namespace mellow::cli {
 
-std::string RunRecordPath(const std::string& folder, const orchestrator::v1::RunSpec& spec) {
+std::string StartedRunPath(const std::string& folder, const orchestrator::v1::RunSpec& spec) {
   return absl::StrCat(folder, spec.has_sft() ? "/train-sft.json" : "/train.json");
 }
 
-absl::StatusOr<RunRecord> ReadRunRecord(const std::string& path) {
+absl::StatusOr<StartedRun> ReadStartedRun(const std::string& path) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   const json::Value object = json::Parse(text, "").value_or(json::Value());
-  RunRecord record;
+  StartedRun record;
   if (!object.Get("request_id", &record.request_id) ||
       !object.Get("reported_step", &record.reported_step) || !object.Has("spec") ||
       !SpecFromJson(json::Write(object["spec"]), &record.spec).ok())
@@ -25,7 +25,7 @@ absl::StatusOr<RunRecord> ReadRunRecord(const std::string& path) {
   return record;
 }
 
-absl::Status WriteRunRecord(const std::string& path, const RunRecord& record) {
+absl::Status WriteStartedRun(const std::string& path, const StartedRun& record) {
   MELLOW_ASSIGN_OR_RETURN(json::Value spec, json::Parse(SpecToJson(record.spec), "spec"));
   const json::Value object = {{"request_id", record.request_id},
                               {"reported_step", record.reported_step},

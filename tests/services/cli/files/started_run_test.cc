@@ -1,4 +1,4 @@
-#include "services/cli/files/run_record.h"
+#include "services/cli/files/started_run.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,33 +13,33 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(RunRecordTest, ReadsBackWhatWasWritten) {
+TEST(StartedRunTest, ReadsBackWhatWasWritten) {
   const testing::TempFolder folder;
-  RunRecord record = {.request_id = "abc", .reported_step = 4};
+  StartedRun record = {.request_id = "abc", .reported_step = 4};
   record.spec.set_steps(9);
   record.spec.mutable_ppo()->set_learning_rate(1.41e-5);
   record.spec.mutable_data()->set_path("/d\xC3\xA4ta.jsonl");
-  ASSERT_TRUE(WriteRunRecord(folder / "train.json", record).ok());
-  const auto read = ReadRunRecord(folder / "train.json");
+  ASSERT_TRUE(WriteStartedRun(folder / "train.json", record).ok());
+  const auto read = ReadStartedRun(folder / "train.json");
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->request_id, "abc");
   EXPECT_EQ(read->reported_step, 4);
   EXPECT_EQ(SpecDifference(read->spec, record.spec), "");
 }
 
-TEST(RunRecordTest, NoRecordAndADamagedOneAreToldApart) {
+TEST(StartedRunTest, NoRecordAndADamagedOneAreToldApart) {
   const testing::TempFolder folder;
-  EXPECT_EQ(ReadRunRecord(folder / "train.json").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadStartedRun(folder / "train.json").status().code(), absl::StatusCode::kNotFound);
   ASSERT_TRUE(WriteFileAtomic(folder.path() + "/train.json", "{\"request_id\": 5}").ok());
-  EXPECT_EQ(ReadRunRecord(folder / "train.json").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ReadStartedRun(folder / "train.json").status().code(), absl::StatusCode::kDataLoss);
 }
 
-TEST(RunRecordTest, RunsOfTwoMethodsHaveTwoRecords) {
+TEST(StartedRunTest, RunsOfTwoMethodsHaveTwoRecords) {
   orchestrator::v1::RunSpec ppo, sft;
   ppo.mutable_ppo();
   sft.mutable_sft();
-  EXPECT_NE(RunRecordPath("/x", ppo), RunRecordPath("/x", sft));
-  EXPECT_EQ(RunRecordPath("/x", ppo), RunRecordPath("/x", {})) << "PPO without its settings";
+  EXPECT_NE(StartedRunPath("/x", ppo), StartedRunPath("/x", sft));
+  EXPECT_EQ(StartedRunPath("/x", ppo), StartedRunPath("/x", {})) << "PPO without its settings";
 }
 
 TEST(SpecDifferenceTest, NamesTheFieldThatDiffers) {
