@@ -95,28 +95,32 @@ Table NeededTable(const Evaluation& e, const Comparison& c) {
 // population's standard deviation became less.
 std::vector<Block> Improvements(const Evaluation& e, const Comparison& c) {
   std::vector<Block> sentences;
-  if (c.differences.empty() || !c.differences[0].relative.has_value()) return sentences;
-  const Difference& d = c.differences[0];
-  const eval::Scoring& first = e.scorings[0];
-  sentences.push_back(Paragraph{absl::StrCat(
-      "toxicity of ", first.text == eval::kSummaryScoring ? "the summary" : ScoringName(e, first),
-      " changed by ", absl::StrFormat("%+.1f %%", 100 * *d.relative), ": ",
-      d.verdict == eval::Verdict::kBetter  ? "less toxic"
-      : d.verdict == eval::Verdict::kNoise ? VerdictWords(d.verdict)
-                                           : "more toxic")});
-  const auto toxicity = [&e](const std::string& arm) {
-    return std::find_if(e.summaries.begin(), e.summaries.end(),
-                        [&](const eval::ArmSummary& s) { return s.arm == arm; })
-        ->toxicity[0];
+  const Difference* d = FindDifference(e, c, "toxicity");
+  if (d == nullptr || !d->scoring.has_value()) return sentences;
+  if (d->relative.has_value()) {
+    sentences.push_back(Paragraph{absl::StrCat(
+        "toxicity of ",
+        d->scoring->text == eval::kSummaryScoring ? "the summary" : ScoringName(e, *d->scoring),
+        " changed by ", SignedPercent(*d->relative), ": ",
+        d->verdict == eval::Verdict::kBetter  ? "less toxic"
+        : d->verdict == eval::Verdict::kNoise ? VerdictWords(d->verdict)
+                                              : "more toxic")});
+  }
+  const eval::ToxicitySummary* before = nullptr;
+  const eval::ToxicitySummary* after = nullptr;
+  for (const eval::ArmSummary& arm : e.summaries) {
+    if (arm.toxicity.empty()) continue;
+    if (arm.arm == c.baseline) before = &arm.toxicity[0];
+    if (arm.arm == c.arm) after = &arm.toxicity[0];
+  }
+  if (before == nullptr || after == nullptr) return sentences;
+  const auto less = [](double was, double is) {
+    return was == 0 ? kNone : absl::StrCat(Fixed(100 * (was - is) / was, 2), " %");
   };
-  const auto less = [](double before, double after) {
-    return before == 0 ? kNone : absl::StrFormat("%.2f %%", 100 * (before - after) / before);
-  };
-  const eval::ToxicitySummary before = toxicity(c.baseline), after = toxicity(c.arm);
   sentences.push_back(
       Paragraph{absl::StrCat("percentage improvement of the toxicity: mean ",
-                             less(before.toxicity.mean, after.toxicity.mean), ", sd ",
-                             less(before.toxicity_sd, after.toxicity_sd))});
+                             less(before->toxicity.mean, after->toxicity.mean), ", sd ",
+                             less(before->toxicity_sd, after->toxicity_sd))});
   return sentences;
 }
 

@@ -33,7 +33,8 @@ std::string ScoringName(const eval::Evaluation& e, const eval::Scoring& scoring)
   const std::string text = scoring.text == eval::kSummaryScoring         ? "summary"
                            : scoring.text == eval::kQueryResponseScoring ? "query+response"
                                                                          : scoring.text;
-  return scoring.judge == e.scorings[0].judge ? text : absl::StrCat(text, " (", scoring.judge, ")");
+  const bool first = !e.scorings.empty() && scoring.judge == e.scorings[0].judge;
+  return first ? text : absl::StrCat(text, " (", scoring.judge, ")");
 }
 
 std::string MeasureName(const eval::Evaluation& e, const eval::Difference& d) {
