@@ -29,7 +29,6 @@ using RewardStub = reward::v1::RewardService::Stub;
 constexpr absl::Duration kCallTimeout = absl::Minutes(30);
 constexpr absl::Duration kShortCallTimeout = absl::Seconds(10);
 constexpr size_t kHashDigitsShown = 12;
-constexpr int kMostLoads = 8;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(2);
 // The servers' default limit. gRPC answers a larger message as it answers a full queue, which is
@@ -114,16 +113,20 @@ template <typename Method, typename Request>
 auto ClusterCalls::RetryAdapted(absl::Duration timeout, Method method, const Request& request) {
   int64_t seen = loads_;
   auto answer = Retry("policy", timeout, method, request);
-  // A node forgets it when it restarts, or when others have been loaded since.
-  for (int attempt = 0;
-       attempt < kMostLoads && request.adapter_version() > 0 && absl::IsNotFound(answer.status());
-       ++attempt) {
+  const SteadyTime deadline = SteadyTime::Now() + patience_;
+  absl::Duration pause;
+  // A node forgets it when it restarts, or when others have been loaded since; one that is not
+  // verified just then is left out.
+  while (request.adapter_version() > 0 && absl::IsNotFound(answer.status())) {
     const absl::Status loaded = Load(request.adapter_version(), seen);
     // Who may not ask for it, or asks for what is not kept, is told by the node what there is.
     if (absl::IsNotFound(loaded) || absl::IsPermissionDenied(loaded) ||
         absl::IsUnauthenticated(loaded) || absl::IsUnimplemented(loaded))
       break;
-    if (!loaded.ok()) return decltype(answer)(loaded);
+    if (!loaded.ok() && !rpc::IsRetryable(loaded)) return decltype(answer)(loaded);
+    if (SteadyTime::Now() + pause > deadline) break;
+    absl::SleepFor(pause);
+    pause = std::min(std::max(pause * 2, kFirstPause), kLongestPause);
     seen = loads_;
     answer = Retry("policy", timeout, method, request);
   }

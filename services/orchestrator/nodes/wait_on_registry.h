@@ -3,7 +3,6 @@
 
 #include <stop_token>
 #include <utility>
-#include <vector>
 
 #include "common/base/steady_time.h"
 #include "services/orchestrator/base/mailbox.h"
@@ -22,18 +21,6 @@ void WaitOnRegistry(NodeRegistry* registry, std::stop_token stop, SteadyTime dea
   const std::stop_callback on_stop(stop, [&] { mailbox.Wake(); });
   while (!stop.stop_requested() && !done() && SteadyTime::Now() < deadline)
     mailbox.RunUntil(deadline);
-}
-
-// The policy nodes that may work. They are unverified for a moment after every step of a run: waits
-// until one may, or until every one was tried.
-inline std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop,
-                                               SteadyTime deadline) {
-  std::vector<NodeHandle> ready;
-  WaitOnRegistry(registry, std::move(stop), deadline, [&] {
-    ready = registry->Ready(NodeRole::kPolicy, SteadyTime::Now());
-    return !ready.empty() || registry->Untried() == 0;
-  });
-  return ready;
 }
 
 }  // namespace mellow::orchestrator

@@ -12,7 +12,7 @@
 namespace mellow::orchestrator {
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(30);
+constexpr absl::Duration kPatience = absl::Seconds(10);
 
 }  // namespace
 
@@ -83,9 +83,12 @@ absl::StatusOr<AdapterRef> AdapterShelf::Load(int64_t version) {
     return absl::InvalidArgumentError(
         absl::StrCat("version ", version, ": must be at least 1 (0 is the base model)"));
   MELLOW_ASSIGN_OR_RETURN(const AdapterTarget adapter, Find(version));
-  const std::vector<NodeHandle> nodes =
-      WaitForPolicies(parts_.registry, shutdown_.get_token(), SteadyTime::Now() + kPatience);
+  // Between two steps of a run every node is unverified for a moment.
+  WaitOnRegistry(parts_.registry, shutdown_.get_token(), SteadyTime::Now() + kPatience,
+                 [&] { return parts_.registry->Untried() == 0; });
   if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+  const std::vector<NodeHandle> nodes =
+      parts_.registry->Ready(NodeRole::kPolicy, SteadyTime::Now());
   if (nodes.empty())
     return absl::UnavailableError(parts_.registry->WhyNoneReady(NodeRole::kPolicy));
   for (const NodeHandle& node : nodes) {

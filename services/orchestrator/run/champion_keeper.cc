@@ -66,6 +66,16 @@ std::string CardOf(const ChampionRecord& champion, const adapters::PeftFiles& fi
       evaluation);
 }
 
+// Nodes are unverified for a moment after every step of a run: waits until one may work.
+std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token stop) {
+  std::vector<NodeHandle> ready;
+  WaitOnRegistry(registry, std::move(stop), SteadyTime::Now() + kSettle, [&] {
+    ready = registry->Ready(NodeRole::kPolicy, SteadyTime::Now());
+    return !ready.empty() || registry->Untried() == 0;
+  });
+  return ready;
+}
+
 // "1 to 50, 60".
 std::string Ranges(const std::map<int64_t, ChampionRecord>& known) {
   std::string text;
@@ -306,8 +316,7 @@ absl::Status ChampionKeeper::Confirm(const AdapterTarget& candidate, const NodeH
 }
 
 absl::Status ChampionKeeper::TryOnOneNode(Candidate* made) {
-  const std::vector<NodeHandle> nodes =
-      WaitForPolicies(parts_.registry, shutdown_.get_token(), SteadyTime::Now() + kSettle);
+  const std::vector<NodeHandle> nodes = WaitForPolicies(parts_.registry, shutdown_.get_token());
   CanarySuite& canary = made->record.canary;
   AdapterTarget candidate{made->record.ref, made->files, canary};
   absl::Status last = absl::UnavailableError(parts_.registry->WhyNoneReady(NodeRole::kPolicy));
