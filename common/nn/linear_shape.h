@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "common/nn/t5_config.h"
 
 namespace mellow::nn {
 
@@ -12,6 +15,9 @@ struct LinearShape {
   int64_t in = 0;
   int64_t out = 0;
 };
+
+// Every linear layer of the two stacks, from the configuration alone; lm_head is not among them.
+[[nodiscard]] std::vector<LinearShape> LinearLayers(const T5Config& config);
 
 }  // namespace mellow::nn
 

@@ -66,6 +66,15 @@ void Metrics::SetInfo(const std::string& name, const std::string& help, const La
   current->Set(1);
 }
 
+void Metrics::Remove(const std::string& name, Gauge gauge) {
+  if (gauge.impl_ == nullptr) return;
+  // The family is found by its name; its help text stays the first one.
+  prometheus::BuildGauge()
+      .Name(name)
+      .Register(*impl_->registry)
+      .Remove(static_cast<prometheus::Gauge*>(gauge.impl_));
+}
+
 std::string Metrics::Text() const {
   return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
 }

@@ -66,6 +66,9 @@ class Metrics {
   // gauge, then sets one to 1.
   void SetInfo(const std::string& name, const std::string& help, const Labels& labels);
 
+  // Ends a gauge's series: it is shown no more. The handle, and its copies, must not be used again.
+  void Remove(const std::string& name, Gauge gauge);
+
   // What GET /metrics answers: Prometheus's text format 0.0.4.
   [[nodiscard]] std::string Text() const;
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/nn/linear_shape.h"
 #include "common/nn/torch/tensors.h"
 #include "common/rl/trainer_core.h"
 
@@ -54,7 +55,7 @@ absl::StatusOr<ValueHead> InitialValueHead(const PpoConfig& config, int64_t d_mo
                    nn::UniformWeights(config.seed, "v_head.summary.bias", 1, bound)[0]};
 }
 
-absl::StatusOr<nn::LoraWeights> StartingAdapter(const nn::TrainableT5& model,
+absl::StatusOr<nn::LoraWeights> StartingAdapter(absl::Span<const nn::LinearShape> modules,
                                                 const PpoConfig& config,
                                                 const std::optional<nn::LoraWeights>& start) {
   if (start) {
@@ -63,7 +64,7 @@ absl::StatusOr<nn::LoraWeights> StartingAdapter(const nn::TrainableT5& model,
     return *start;
   }
   const nn::LoraConfig peft_default{.r = 8, .lora_alpha = 8, .target_modules = {"q", "v"}};
-  return nn::FreshLora(model.modules(), config.lora.value_or(peft_default), config.seed);
+  return nn::FreshLora(modules, config.lora.value_or(peft_default), config.seed);
 }
 
 }  // namespace
@@ -81,7 +82,8 @@ absl::StatusOr<std::unique_ptr<PpoTrainer>> PpoTrainer::Create(
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<PpoTrainer>> {
     MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
                             nn::TrainableT5::Load(model_folder, options.device, options.threads));
-    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter, StartingAdapter(*model, config, start));
+    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter,
+                            StartingAdapter(model->modules(), config, start));
     nn::NameBaseModel(model_folder, &adapter.config);
     MELLOW_ASSIGN_OR_RETURN(nn::TorchLora policy, model->Adapt(adapter, /*trainable=*/true));
     nn::TorchLora reference(model->modules());
@@ -93,6 +95,19 @@ absl::StatusOr<std::unique_ptr<PpoTrainer>> PpoTrainer::Create(
     return std::unique_ptr<PpoTrainer>(
         new PpoTrainer(std::make_unique<Impl>(std::make_unique<TrainerCore>(
             config, std::move(model), std::move(policy), std::move(reference), head))));
+  });
+}
+
+absl::Status PpoTrainer::Check(const std::string& model_folder, const PpoConfig& config,
+                               const std::optional<nn::LoraWeights>& start) {
+  MELLOW_RETURN_IF_ERROR(config.Validate());
+  MELLOW_ASSIGN_OR_RETURN(const nn::T5Config model, nn::ReadT5Config(model_folder));
+  MELLOW_RETURN_IF_ERROR(InitialValueHead(config, model.d_model).status());
+  const std::vector<nn::LinearShape> modules = nn::LinearLayers(model);
+  return nn::CatchTorch([&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights adapter, StartingAdapter(modules, config, start));
+    MELLOW_RETURN_IF_ERROR(nn::CheckBaseCopies(model_folder, adapter));
+    return nn::TorchLora::Create(modules, at::kCPU, adapter, /*trainable=*/true).status();
   });
 }
 

@@ -76,6 +76,9 @@ class PpoTrainer {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoTrainer>> Create(
       const std::string& model_folder, const PpoConfig& config,
       const std::optional<nn::LoraWeights>& start, const PpoTrainerOptions& options);
+  // What Create would say of everything but the model's weights, which it does not read.
+  [[nodiscard]] static absl::Status Check(const std::string& model_folder, const PpoConfig& config,
+                                          const std::optional<nn::LoraWeights>& start);
   ~PpoTrainer();
   PpoTrainer(const PpoTrainer&) = delete;
   PpoTrainer& operator=(const PpoTrainer&) = delete;

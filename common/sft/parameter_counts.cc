@@ -4,45 +4,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/nn/linear_shape.h"
 #include "common/nn/torch/torch_lora.h"
 
 namespace mellow::sft {
-namespace {
-
-using Module = nn::T5Weights::Module;
-
-void AddAttention(const nn::T5Config& c, const std::string& name, std::vector<Module>* out) {
-  for (const char* part : {".q", ".k", ".v"})
-    out->push_back({name + part, c.d_model, c.inner_dim()});
-  out->push_back({name + ".o", c.inner_dim(), c.d_model});
-}
-
-void AddFeedForward(const nn::T5Config& c, const std::string& name, std::vector<Module>* out) {
-  out->push_back({name + (c.gated ? ".wi_0" : ".wi"), c.d_model, c.d_ff});
-  if (c.gated) out->push_back({name + ".wi_1", c.d_model, c.d_ff});
-  out->push_back({name + ".wo", c.d_ff, c.d_model});
-}
-
-// Every linear layer of the two stacks.
-std::vector<Module> LinearLayers(const nn::T5Config& c) {
-  std::vector<Module> out;
-  for (int i = 0; i < c.num_layers; ++i) {
-    AddAttention(c, absl::StrCat("encoder.block.", i, ".layer.0.SelfAttention"), &out);
-    AddFeedForward(c, absl::StrCat("encoder.block.", i, ".layer.1.DenseReluDense"), &out);
-  }
-  for (int i = 0; i < c.num_decoder_layers; ++i) {
-    AddAttention(c, absl::StrCat("decoder.block.", i, ".layer.0.SelfAttention"), &out);
-    AddAttention(c, absl::StrCat("decoder.block.", i, ".layer.1.EncDecAttention"), &out);
-    AddFeedForward(c, absl::StrCat("decoder.block.", i, ".layer.2.DenseReluDense"), &out);
-  }
-  return out;
-}
-
-}  // namespace
 
 absl::StatusOr<ParameterCounts> CountParameters(const nn::T5Config& model,
                                                 const nn::LoraConfig& lora) {
-  const std::vector<Module> layers = LinearLayers(model);
+  const std::vector<nn::LinearShape> layers = nn::LinearLayers(model);
   ParameterCounts counts;
   std::vector<bool> adapted(layers.size(), false);
   for (const std::string& target : lora.target_modules) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,8 @@
 #include "services/cli/terminal/printable.h"
 #include "services/wire/client_security.h"
 #include "services/wire/tls_flags.h"
+
+namespace cli = mellow::cli;
 
 namespace {
 
@@ -53,17 +56,12 @@ int main(int argc, char** argv) {
   mellow::wire::AddTokenFileFlag(&app, &security.token_file);
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
-  mellow::cli::AddStatusCommands(&app, &chosen);
-  mellow::cli::AddTrainCommand(&app, &chosen);
-  mellow::cli::AddPromoteCommands(&app, &chosen);
-  mellow::cli::AddUseCommands(&app, &chosen);
-  mellow::cli::AddDataCommands(&app, &chosen);
-  mellow::cli::AddEvaluateCommand(&app, &chosen);
-  mellow::cli::AddReportCommand(&app, &chosen);
-  mellow::cli::AddReviewCommand(&app, &chosen);
-  mellow::cli::AddTextCommands(&app, &chosen);
-  mellow::cli::AddProbeCommands(&app, &chosen);
-  mellow::cli::AddBenchCommands(&app, &chosen);
+  for (const auto add :
+       {cli::AddStatusCommands, cli::AddAdapterCommands, cli::AddLogCommands, cli::AddTrainCommand,
+        cli::AddRunCommands, cli::AddPromoteCommands, cli::AddUseCommands, cli::AddDataCommands,
+        cli::AddEvaluateCommand, cli::AddReportCommand, cli::AddReviewCommand, cli::AddTextCommands,
+        cli::AddProbeCommands, cli::AddBenchCommands})
+    add(&app, &chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -75,6 +73,8 @@ int main(int argc, char** argv) {
     }
     return Fail(std::string(error.what()) + " (try --help)", kUsageExitCode);
   }
+  const std::string command = app.get_subcommands().front()->get_name();
+  mellow::cli::SetInvocation({argv, std::find(argv, argv + argc, command)});
   if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
     return Fail("--tls-ca " + security.files.ca +
                     ": `mellow up` starts a cluster without TLS, which only this machine reaches; "

@@ -72,7 +72,7 @@ absl::Status VerifyManifest(const std::string& folder) {
   return absl::DataLossError(absl::StrCat(folder, ": ", absl::StrJoin(problems, "; ")));
 }
 
-absl::StatusOr<CheckpointStore> CheckpointStore::Open(std::string root, int keep) {
+absl::StatusOr<CheckpointStore> CheckpointStore::Open(std::string root, Keep keep) {
   MELLOW_RETURN_IF_ERROR(MakeFolders(root));
   std::error_code error;
   std::vector<std::string> aside;
@@ -88,7 +88,8 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(std::string root, int keep
   if (error) return ErrnoStatus(error.value(), root);
   for (const std::string& folder : aside)
     MELLOW_RETURN_IF_ERROR(AtomicFolder::RestoreReplaced(folder));
-  return CheckpointStore(std::move(root), std::max(keep, 1));
+  keep.checkpoints = std::max(keep.checkpoints, 1);
+  return CheckpointStore(std::move(root), std::move(keep));
 }
 
 std::string CheckpointStore::FolderOf(int64_t step) const {
@@ -121,16 +122,52 @@ absl::Status CheckpointStore::Save(
       WriteFileSynced(staged->staging() + "/" + kManifest,
                       json::Write(manifest, {.indentation = 1, .sorted = true})));
   MELLOW_RETURN_IF_ERROR(staged->Commit());
-  const std::vector<int64_t> steps = Steps();
-  std::error_code ignored;  // an old checkpoint too many does no harm
-  for (size_t i = 0; i + keep_ < steps.size(); ++i) fs::remove_all(FolderOf(steps[i]), ignored);
+  RemoveOld();
   return absl::OkStatus();
+}
+
+bool CheckpointStore::IsCheckpoint(int64_t step) const {
+  std::error_code error;
+  for (fs::directory_iterator it(FolderOf(step), error), end; !error && it != end;
+       it.increment(error)) {
+    if (keep_.part.empty() || it->path().filename() != keep_.part) return true;
+  }
+  return false;
+}
+
+// What cannot be removed does no harm, and is tried again with the next checkpoint.
+void CheckpointStore::RemoveOld() const {
+  std::vector<int64_t> steps = Steps();
+  std::reverse(steps.begin(), steps.end());
+  int checkpoints = 0;
+  int parts = 0;
+  for (const int64_t step : steps) {
+    const std::string folder = FolderOf(step);
+    std::error_code ignored;
+    ++parts;
+    const bool whole = IsCheckpoint(step) && ++checkpoints <= keep_.checkpoints;
+    if (whole) continue;
+    if (keep_.part.empty() || (keep_.parts > 0 && parts > keep_.parts)) {
+      fs::remove_all(folder, ignored);
+      continue;
+    }
+    // The manifest goes last: until then it says that something is missing.
+    std::vector<fs::path> going;
+    for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end;
+         it.increment(ignored)) {
+      if (it->path().filename() != keep_.part && it->path().filename() != kManifest)
+        going.push_back(it->path());
+    }
+    going.push_back(absl::StrCat(folder, "/", kManifest));
+    for (const fs::path& path : going) fs::remove_all(path, ignored);
+  }
 }
 
 absl::StatusOr<std::optional<CheckpointStore::Found>> CheckpointStore::Newest(
     std::vector<std::string>* damaged) const {
   const std::vector<int64_t> steps = Steps();
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    if (!IsCheckpoint(*step)) continue;
     const absl::Status status = VerifyManifest(FolderOf(*step));
     if (status.ok()) return Found{*step, FolderOf(*step)};
     // A checkpoint of a newer program is not damage: going back behind it would lose steps in

@@ -18,13 +18,19 @@ namespace mellow::learner {
 // before it. Not thread-safe.
 class CheckpointStore {
  public:
-  // Makes ROOT. `keep`: newest checkpoints kept, at least 1. Errors of MakeFolders. What an
-  // interrupted write left is removed.
-  [[nodiscard]] static absl::StatusOr<CheckpointStore> Open(std::string root, int keep);
+  struct Keep {
+    int checkpoints = 1;  // newest ones, at least 1
+    // The sub-folder that stays, alone and where it is, of a checkpoint that goes; empty: none.
+    std::string part;
+    int parts = 0;  // newest ones, those of checkpoints among them; 0: all
+  };
+
+  // Makes ROOT. Errors of MakeFolders. What an interrupted write left is removed.
+  [[nodiscard]] static absl::StatusOr<CheckpointStore> Open(std::string root, Keep keep);
 
   // `write` fills the folder that it is given (files and sub-folders). Its error, or that of the
   // disk (ResourceExhausted when full), is returned and nothing is left behind. Replaces a
-  // checkpoint of the same step. Older ones beyond `keep` are removed afterwards.
+  // checkpoint of the same step. Older ones than Keep says are removed afterwards.
   [[nodiscard]] absl::Status Save(
       int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const;
 
@@ -41,10 +47,13 @@ class CheckpointStore {
   [[nodiscard]] const std::string& root() const { return root_; }
 
  private:
-  CheckpointStore(std::string root, int keep) : root_(std::move(root)), keep_(keep) {}
-  [[nodiscard]] std::vector<int64_t> Steps() const;  // ascending
+  CheckpointStore(std::string root, Keep keep) : root_(std::move(root)), keep_(std::move(keep)) {}
+  [[nodiscard]] std::vector<int64_t> Steps() const;  // of every folder, ascending
+  // More than the part that stays is there; it may be damaged.
+  [[nodiscard]] bool IsCheckpoint(int64_t step) const;
+  void RemoveOld() const;
   std::string root_;
-  int keep_;
+  Keep keep_;
 };
 
 // Every file below `folder` against its manifest. DataLoss: a file is missing, extra, or another;

@@ -19,6 +19,9 @@ absl::Status LearnerOptions::Validate() const {
   if (keep_checkpoints < 1)
     return absl::InvalidArgumentError(
         absl::StrCat("--keep-checkpoints ", keep_checkpoints, ": at least 1"));
+  if (keep_adapters < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep-adapters ", keep_adapters, ": 0 (all) or more"));
   return absl::OkStatus();
 }
 
@@ -35,7 +38,11 @@ void AddLearnerFlags(CLI::App* app, LearnerOptions* options) {
   app->add_option("--device", options->device, "auto, cpu or cuda:N");
   app->add_option("--threads", options->threads, "Threads that compute (0: all cores)");
   app->add_option("--keep-checkpoints", options->keep_checkpoints,
-                  "Newest checkpoints kept of a run");
+                  "Newest checkpoints kept of a run, with all that it needs to go on")
+      ->capture_default_str();
+  app->add_option("--keep-adapters", options->keep_adapters,
+                  "Newest adapters kept of a PPO run, to start others from; 0: that of every step")
+      ->capture_default_str();
 }
 
 }  // namespace mellow::learner

@@ -15,6 +15,7 @@ struct LearnerOptions {
   int threads = 0;  // 0: all cores
   std::string checkpoint_dir;
   int keep_checkpoints = 3;  // newest ones of a run
+  int keep_adapters = 0;     // newest ones of a PPO run; 0: all
 
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;

@@ -33,6 +33,19 @@ LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
       metrics->AddGauge("mellow_learner_last_step", "Last recorded step of the open run.");
 }
 
+grpc::Status LearnerServiceImpl::CheckRun(grpc::ServerContext* context,
+                                          const v1::CheckRunRequest* request,
+                                          v1::CheckRunResponse*) {
+  return limiter_->Answer(context, [&]() -> absl::Status {
+    if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
+    v1::OpenRunRequest open;
+    *open.mutable_config() = request->config();
+    open.set_start_adapter(request->start_adapter());
+    MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, FromProto(open));
+    return LearnerSession::Check(session_options_.model, settings);
+  });
+}
+
 grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext* context,
                                          const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {

@@ -19,7 +19,8 @@
 
 namespace mellow::learner {
 
-// The rpcs of LearnerService. Calls that compute take turns; GetInfo never waits. Thread-safe.
+// The rpcs of LearnerService. Calls that compute take turns; GetInfo and CheckRun never
+// wait. Thread-safe.
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
   // `session_options.trainer.device` is resolved. `model_hash`, `turns` (whoever computes in this
@@ -28,6 +29,8 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
                      const nn::ModelHash* model_hash, ComputeTurns* turns, obs::Metrics* metrics,
                      rpc::CallLimiter* limiter = rpc::CallLimiter::None());
 
+  grpc::Status CheckRun(grpc::ServerContext* context, const v1::CheckRunRequest* request,
+                        v1::CheckRunResponse* response) override;
   grpc::Status OpenRun(grpc::ServerContext* context, const v1::OpenRunRequest* request,
                        v1::OpenRunResponse* response) override;
   grpc::Status Train(grpc::ServerContext* context, const v1::TrainRequest* request,

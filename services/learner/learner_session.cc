@@ -19,6 +19,7 @@ namespace {
 
 constexpr char kRunFile[] = "/run.json";
 constexpr char kStepLog[] = "/steps.jsonl";
+constexpr char kAdapterPart[] = "adapter";
 constexpr char kAdapterFolder[] = "/adapter";
 constexpr char kTrainerFolder[] = "/trainer";
 
@@ -27,6 +28,16 @@ absl::StatusOr<RunFile> ReadRunFile(const std::string& folder) {
   auto file = ParseRunFile(text);
   if (!file.ok()) return Annotate(file.status(), folder);
   return file;
+}
+
+// `folder`: empty: a fresh adapter.
+absl::StatusOr<std::optional<nn::LoraWeights>> ReadStart(const std::string& folder) {
+  std::optional<nn::LoraWeights> start;
+  if (folder.empty()) return start;
+  auto read = adapters::ReadPeftFolder(folder);
+  if (!read.ok()) return Annotate(read.status(), "start_adapter");
+  start = *std::move(read);
+  return start;
 }
 
 // The data are the orchestrator's business: the learner sees rollouts.
@@ -39,6 +50,13 @@ adapters::ModelCard CardOf(const RunSettings& settings, int64_t step) {
 }
 
 }  // namespace
+
+absl::Status LearnerSession::Check(const std::string& model, const RunSettings& settings) {
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<nn::LoraWeights> start,
+                          ReadStart(settings.start_adapter));
+  const absl::Status fits = rl::PpoTrainer::Check(model, settings.config, start);
+  return start ? Annotate(fits, "start_adapter") : fits;
+}
 
 absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted) {
   const auto differs = [&](const char* field, const std::string& a, const std::string& b) {
@@ -64,8 +82,9 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
                                                                      const RunSettings& settings) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(settings.run_id));
   MELLOW_ASSIGN_OR_RETURN(
-      auto store, CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
-                                        options.keep_checkpoints));
+      auto store,
+      CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
+                            {options.keep_checkpoints, kAdapterPart, options.keep_adapters}));
   std::vector<std::string> damaged;
   MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
   for (const std::string& problem : damaged)
@@ -77,12 +96,8 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
     MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
     MELLOW_RETURN_IF_ERROR(CheckSameSettings(file.settings, settings));
   }
-  std::optional<nn::LoraWeights> start;
-  if (!settings.start_adapter.empty()) {
-    auto read = adapters::ReadPeftFolder(settings.start_adapter);
-    if (!read.ok()) return Annotate(read.status(), "start_adapter");
-    start = *std::move(read);
-  }
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<nn::LoraWeights> start,
+                          ReadStart(settings.start_adapter));
   MELLOW_ASSIGN_OR_RETURN(session->trainer_, rl::PpoTrainer::Create(options.model, settings.config,
                                                                     start, options.trainer));
   if (newest.has_value()) {

@@ -51,7 +51,12 @@ class LearnerSession {
     std::string checkpoint_dir;
     int keep_checkpoints = 3;
     rl::PpoTrainerOptions trainer;
+    int keep_adapters = 0;  // newest ones of the run; 0: that of every step
   };
+
+  // Whether a run with these settings (their run id aside) could be opened on this model, as far as
+  // it can be told without the model's weights. Errors as Open's.
+  [[nodiscard]] static absl::Status Check(const std::string& model, const RunSettings& settings);
 
   // Starts a run, with a checkpoint of step 0, or continues it from its newest whole checkpoint.
   // InvalidArgument: run id or config. FailedPrecondition: the run exists with other settings.
@@ -87,9 +92,10 @@ class LearnerSession {
     nn::LoraWeights weights;
   };
   [[nodiscard]] Adapter CurrentAdapter() const;
-  // From the checkpoints that are kept. NotFound: names the versions that are.
+  // From the adapters that are kept. NotFound: names the versions that are.
   [[nodiscard]] absl::StatusOr<Adapter> AdapterOf(int64_t version) const;
-  // Folder of the current adapter in PEFT's format.
+  // Folder of the current adapter in PEFT's format; it stays when its checkpoint goes, unless
+  // keep_adapters bounds them.
   [[nodiscard]] std::string AdapterPath() const;
 
   [[nodiscard]] absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(

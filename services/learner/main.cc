@@ -30,7 +30,7 @@ absl::Status Serve(LearnerOptions options) {
   MELLOW_ASSIGN_OR_RETURN(const auto checkpoints, FolderLock::Acquire(options.checkpoint_dir));
   if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
   LearnerSession::Options session{
-      options.model, options.checkpoint_dir, options.keep_checkpoints, {}};
+      options.model, options.checkpoint_dir, options.keep_checkpoints, {}, options.keep_adapters};
   MELLOW_ASSIGN_OR_RETURN(session.trainer.device, nn::ResolveDevice(options.device));
   session.trainer.threads = options.threads;
   const nn::ModelHash model_hash(options.model);

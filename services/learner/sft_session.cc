@@ -56,7 +56,7 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   MELLOW_RETURN_IF_ERROR(settings.plan.Validate());
   const std::string root = absl::StrCat(options.checkpoint_dir, "/", settings.run_id);
   auto session = std::unique_ptr<SftSession>(new SftSession(settings, root));
-  MELLOW_ASSIGN_OR_RETURN(session->store_, CheckpointStore::Open(root, options.keep_checkpoints));
+  MELLOW_ASSIGN_OR_RETURN(session->store_, CheckpointStore::Open(root, {options.keep_checkpoints}));
   std::vector<std::string> damaged;
   MELLOW_ASSIGN_OR_RETURN(const auto newest, session->store_->Newest(&damaged));
   for (const std::string& problem : damaged)

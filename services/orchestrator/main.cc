@@ -40,15 +40,16 @@ absl::Status Serve(const OrchestratorOptions& options) {
   AdapterStore adapters(absl::StrCat(options.data_dir, "/adapters"));
   NodeSupervisor supervisor(&registry, clients.get(), &metrics,
                             absl::Seconds(options.canary_retry_seconds));
-  const DriverParts parts{ledger.get(), &registry, clients.get(),   &supervisor,
-                          &adapters,    &metrics,  tokenizer.get(), options.canary_bound,
-                          start_token};
+  const DriverParts parts{
+      ledger.get(), &registry,       clients.get(),        &supervisor, &adapters,
+      &metrics,     tokenizer.get(), options.canary_bound, start_token, options.keep_adapters};
   ChampionKeeper champions(parts);
   MELLOW_RETURN_IF_ERROR(champions.Recover());
   RunManager runs(parts, [&parts](const std::string& spec) { return MethodOfRun(parts, spec); });
   MELLOW_RETURN_IF_ERROR(runs.Recover());
   const auto limiter = security.MakeLimiter(options.service, &registry_of_metrics);
-  OrchestratorServiceImpl service(&runs, &champions, &registry,
+  AdapterShelf shelf(parts);
+  OrchestratorServiceImpl service(&runs, &champions, &shelf, &registry,
                                   absl::Seconds(options.heartbeat_seconds), lost_after,
                                   limiter.get());
   return wire::ServeUntilSignal(options.service, security,
@@ -58,6 +59,7 @@ absl::Status Serve(const OrchestratorOptions& options) {
                                  .drain = [&] {
                                    service.Drain();
                                    champions.Shutdown();
+                                   shelf.Shutdown();
                                    runs.Shutdown();
                                  }});
 }

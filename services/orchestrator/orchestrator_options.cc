@@ -15,6 +15,9 @@ absl::Status OrchestratorOptions::Validate() const {
         "--policy-model: a Hugging Face T5 folder with its tokenizer is needed");
   }
   if (data_dir.empty()) return absl::InvalidArgumentError("--data-dir: empty");
+  if (keep_adapters < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep-adapters ", keep_adapters, ": 0 (all) or more"));
   const struct {
     const char* flag;
     double value, high;
@@ -40,6 +43,9 @@ absl::Status OrchestratorOptions::Validate() const {
 void AddOrchestratorFlags(CLI::App* app, OrchestratorOptions* options) {
   wire::AddServiceFlags(app, &options->service, "orchestrator");
   app->add_option("--data-dir", options->data_dir, "Folder of the ledger and of the adapters");
+  app->add_option("--keep-adapters", options->keep_adapters,
+                  "Newest adapters kept of a run, besides champions; 0: that of every step")
+      ->capture_default_str();
   app->add_option("--policy-model", options->policy_model,
                   "Hugging Face T5 folder, or ORG/NAME[@REVISION] of the Hub's cache; only its "
                   "tokenizer is read")

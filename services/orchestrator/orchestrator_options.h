@@ -13,6 +13,7 @@ struct OrchestratorOptions {
   wire::ServiceFlags service;
   std::string data_dir = ".";  // ledger.db and the published adapters
   std::string policy_model;    // folder with the policy's tokenizer
+  int keep_adapters = 0;       // newest ones of a run; 0: all
   double heartbeat_seconds = 2;
   double lost_after_seconds = 6;
   double canary_retry_seconds = 2;

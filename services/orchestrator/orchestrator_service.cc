@@ -176,4 +176,32 @@ grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext* contex
   });
 }
 
+grpc::Status OrchestratorServiceImpl::ListKeptAdapters(grpc::ServerContext* context,
+                                                       const v1::ListKeptAdaptersRequest*,
+                                                       v1::ListKeptAdaptersResponse* response) {
+  return limiter_->Answer(context, [&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<ShelvedAdapter> adapters, shelf_->List());
+    for (const ShelvedAdapter& adapter : adapters) {
+      v1::KeptAdapter* kept = response->add_adapters();
+      ToProto(adapter.ref, kept->mutable_adapter());
+      kept->set_run_id(adapter.run_id);
+      kept->set_step(adapter.step);
+      kept->set_learner_path(adapter.learner_path);
+      kept->set_has_files(adapter.has_files);
+      kept->set_promotion(adapter.promotion);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OrchestratorServiceImpl::LoadAdapter(grpc::ServerContext* context,
+                                                  const v1::LoadAdapterRequest* request,
+                                                  v1::LoadAdapterResponse* response) {
+  return limiter_->Answer(context, [&]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(const AdapterRef loaded, shelf_->Load(request->version()));
+    ToProto(loaded, response->mutable_adapter());
+    return absl::OkStatus();
+  });
+}
+
 }  // namespace mellow::orchestrator

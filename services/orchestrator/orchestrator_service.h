@@ -6,6 +6,7 @@
 #include "common/rpc/stream_guard.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
 #include "services/orchestrator/nodes/node_registry.h"
+#include "services/orchestrator/run/adapter_shelf.h"
 #include "services/orchestrator/run/champion_keeper.h"
 #include "services/orchestrator/run/run_manager.h"
 
@@ -16,12 +17,14 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
  public:
   // What it is given must outlive it. Nodes are told to say so every `heartbeat`, and count as lost
   // after `lost_after`. A watcher that reads nothing for `watch_patience` is cut off.
-  OrchestratorServiceImpl(RunManager* runs, ChampionKeeper* champions, NodeRegistry* registry,
-                          absl::Duration heartbeat, absl::Duration lost_after,
+  OrchestratorServiceImpl(RunManager* runs, ChampionKeeper* champions, AdapterShelf* shelf,
+                          NodeRegistry* registry, absl::Duration heartbeat,
+                          absl::Duration lost_after,
                           rpc::CallLimiter* limiter = rpc::CallLimiter::None(),
                           absl::Duration watch_patience = absl::Seconds(30))
       : runs_(runs),
         champions_(champions),
+        shelf_(shelf),
         registry_(registry),
         heartbeat_(heartbeat),
         lost_after_(lost_after),
@@ -56,6 +59,11 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
   grpc::Status ListPromotions(grpc::ServerContext* context,
                               const v1::ListPromotionsRequest* request,
                               v1::ListPromotionsResponse* response) override;
+  grpc::Status ListKeptAdapters(grpc::ServerContext* context,
+                                const v1::ListKeptAdaptersRequest* request,
+                                v1::ListKeptAdaptersResponse* response) override;
+  grpc::Status LoadAdapter(grpc::ServerContext* context, const v1::LoadAdapterRequest* request,
+                           v1::LoadAdapterResponse* response) override;
 
  private:
   // Each holds a thread of the rpc server, and the heartbeats of the nodes need some too.
@@ -69,6 +77,7 @@ class OrchestratorServiceImpl final : public v1::OrchestratorService::Service {
 
   RunManager* const runs_;
   ChampionKeeper* const champions_;
+  AdapterShelf* const shelf_;
   NodeRegistry* const registry_;
   const absl::Duration heartbeat_;
   const absl::Duration lost_after_;

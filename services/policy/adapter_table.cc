@@ -12,9 +12,8 @@ AdapterTable::AdapterTable(int capacity) : capacity_(static_cast<size_t>(capacit
 
 AdapterTable::Adapters AdapterTable::AllLocked() const {
   Adapters all = adapters_;
-  for (const auto& adapter : {champion_, candidate_}) {
-    if (adapter != nullptr) all.emplace(adapter->version, adapter);
-  }
+  if (champion_ != nullptr) all.emplace(champion_->version, champion_);
+  for (const auto& adapter : candidates_) all.emplace(adapter->version, adapter);
   return all;
 }
 
@@ -47,11 +46,13 @@ absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter,
   MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<const ServedAdapter> known,
                           CheckLocked(adapter->version, adapter->sha256, as));
   if (known != nullptr) adapter = known;
+  // It is kept as what it is now, or comes last.
+  const bool candidate = std::erase(candidates_, adapter) > 0;
   if (as == Publication::kCandidate) {
-    if (known == nullptr) candidate_ = std::move(adapter);
+    if (known == nullptr || candidate) candidates_.push_back(std::move(adapter));
+    if (candidates_.size() > kCandidates) candidates_.pop_front();
     return absl::OkStatus();
   }
-  if (candidate_ == adapter) candidate_ = nullptr;  // it is kept as what it is now
   if (as == Publication::kChampion) {
     champion_ = std::move(adapter);
     return absl::OkStatus();

@@ -2,6 +2,7 @@
 #define MELLOW_SERVICES_POLICY_ADAPTER_TABLE_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,9 +26,12 @@ struct ServedAdapter {
 using wire::Publication;
 
 // The versions that a node can serve: the base model (0), the newest `capacity` adapters, the
-// champion, and the last candidate. Thread-safe; a swap publishes a pointer.
+// champion, and the last few candidates. Thread-safe; a swap publishes a pointer.
 class AdapterTable {
  public:
+  // Those whose publication is longest ago go first.
+  static constexpr size_t kCandidates = 4;
+
   explicit AdapterTable(int capacity);
 
   // OK also when that version is there with the same hash. FailedPrecondition: older than the
@@ -58,14 +62,14 @@ class AdapterTable {
                                                                    const std::string& sha256,
                                                                    Publication as) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The versions, the champion and the candidate.
+  // The versions, the champion and the candidates.
   Adapters AllLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t capacity_;
   mutable Mutex mutex_;
   Adapters adapters_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ServedAdapter> champion_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const ServedAdapter> candidate_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<const ServedAdapter>> candidates_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::policy

@@ -29,13 +29,14 @@ rpc::AccessTable MakePolicy() {
   add("policy.v1.PolicyService", Everybody(), {"GetInfo"});
   add("reward.v1.RewardService", users, {"Score"});
   add("reward.v1.RewardService", Everybody(), {"GetInfo"});
-  add("learner.v1.LearnerService", orchestrator, {"GetAdapter", "OpenRun", "ScoreTokens", "Train"});
+  add("learner.v1.LearnerService", orchestrator,
+      {"CheckRun", "GetAdapter", "OpenRun", "ScoreTokens", "Train"});
   add("learner.v1.LearnerService", evaluation, {"GetInfo"});
   add("learner.v1.SftService", orchestrator, {"CheckSft", "StartSft", "StopSft", "WatchSft"});
   add("orchestrator.v1.OrchestratorService", nodes, {"RegisterNode"});
   add("orchestrator.v1.OrchestratorService", operators,
-      {"GetRun", "ListNodes", "ListPromotions", "ListRuns", "PromoteAdapter", "ResumeRun",
-       "RollBackChampion", "StartRun", "StopRun", "WatchRun"});
+      {"GetRun", "ListKeptAdapters", "ListNodes", "ListPromotions", "ListRuns", "LoadAdapter",
+       "PromoteAdapter", "ResumeRun", "RollBackChampion", "StartRun", "StopRun", "WatchRun"});
   return table;
 }
 

@@ -26,7 +26,7 @@ class WithoutCluster(unittest.TestCase):
         for args, part in ((["frobnicate"], "frobnicate"), (["up", "--polices", "2"], "--polices"), (["train"], "RUN.json"), (["up", "--policies", "two"], "two"),
                            (["probe", "policy", "--bach", "3"], "--bach"), (["evaluate"], "EVAL.json"), (["data", "describe"], "FILE")):
             one_line(self, mellow(*args, check=2), part)
-        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["evaluate"], ["report"], ["promote"], ["rollback"], ["promotions"], ["review"], ["review", "new"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
+        for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["logs"], ["runs"], ["watch"], ["stop"], ["resume"], ["evaluate"], ["report"], ["promote"], ["rollback"], ["promotions"], ["review"], ["review", "new"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
                      ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
             self.assertIn("Usage", mellow(*args, "--help", check=0).stdout, args)
 

@@ -33,7 +33,7 @@ def panel_queries():
         board = json.loads(path.read_text())
         for panel in board["panels"]:
             for target in panel.get("targets", []):
-                expression = target["expr"].replace("$job", ".+").replace("$instance", ".+").replace("$__rate_interval", "10s")
+                expression = target["expr"].replace("$job", ".+").replace("$instance", ".+").replace("$run", ".+").replace("$__rate_interval", "10s")
                 assert "$" not in expression, (path.name, panel["title"], expression)
                 yield f"{path.stem}: {panel['title']} {target['refId']}", expression
 

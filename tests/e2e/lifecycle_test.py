@@ -59,7 +59,8 @@ class Lifecycle(unittest.TestCase):
             self.assertLess(scores[1]["toxicity"], 0.5)
 
             adapters = json.loads(mellow("adapters", "--dir", c.folder, "--json", check=0).stdout)
-            self.assertEqual(adapters, [{"version": 0, "sha256": "", "nodes": ["policy-0", "policy-1"], "champion_of": ["policy-0", "policy-1"]}])
+            self.assertEqual(adapters, [{"version": 0, "sha256": "", "run_id": "", "run_name": "", "step": None, "promotion": None, "files": True, "learner_path": "",
+                                         "champion": True, "newest": False, "nodes": ["policy-0", "policy-1"], "champion_of": ["policy-0", "policy-1"]}])
             self.assertIn("policy-1", mellow("status", "--dir", c.folder, check=0).stdout)
 
             pids = c.pids()
@@ -114,7 +115,7 @@ class Lifecycle(unittest.TestCase):
 
     def test_without_a_cluster_every_command_says_how_to_start_one(self):
         with tempfile.TemporaryDirectory() as folder:
-            for command in (["status"], ["adapters"], ["summarize"], ["score"], ["train", harness.MINI_RUN], ["evaluate", harness.MINI_RUN.parent / "mini-eval.json"]):
+            for command in (["status"], ["adapters"], ["logs"], ["runs"], ["watch"], ["stop"], ["resume"], ["summarize"], ["score"], ["train", harness.MINI_RUN], ["evaluate", harness.MINI_RUN.parent / "mini-eval.json"]):
                 result = mellow(*command, "--dir", folder, check=1)
                 self.assertIn("mellow up", result.stderr, command)
                 self.assertEqual(len(result.stderr.strip().splitlines()), 1, command)

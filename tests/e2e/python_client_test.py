@@ -323,7 +323,10 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual((training.steps, run.adapter), (again.wait() and again.steps, training.steps[-1].adapter))
         self.assertEqual(self.client.steps(run.run_id), training.steps)
         self.assertEqual([step.step for step in self.client.watch(run.run_id, after_step=3)], [4, 5])
-        self.assertEqual(self.client.runs()[0].run_id, run.run_id)
+        listed = self.client.runs()[0]
+        self.assertEqual((listed.run_id, listed.method), (run.run_id, "ppo"))
+        self.assertGreater(listed.created.year, 2020)
+        self.assertIn((run.run_id, listed.committed_steps), [(kept.run_id, kept.step) for kept in self.client.adapters() if kept.has_files])
         frame = training.frame()
         self.assertEqual((list(frame["step"]), list(frame["ppo/loss/policy"])), (numbers, [step.stats["ppo/loss/policy"] for step in training.steps]))
         self.assertEqual(self.client.summarize(DIALOGUE, adapter="newest").adapter, run.adapter)

@@ -39,6 +39,10 @@ def check_panel(where, panel):
         expect(target.get("datasource") == DATASOURCE, f"{where}: the datasource of a query is not the variable")
         for matchers in re.findall(r"\b(?:mellow_\w+|up)(\{[^}]*\}|)", expression):
             expect('job=~"$job"' in matchers and 'instance=~"$instance"' in matchers, f"{where}: not by job and instance: {expression}")
+        if where.startswith("training"):
+            for matchers in re.findall(r"\bmellow_(?:ppo_\w+|orchestrator_step)(\{[^}]*\}|)", expression):
+                expect('run=~"$run"' in matchers, f"{where}: not by run: {expression}")
+                expect("{{run}}" in target.get("legendFormat", ""), f"{where}: a legend that does not tell runs apart")
         for window in re.findall(r"\[(.*?)\]", re.sub(r'"[^"]*"', "", expression)):
             expect(window == "$__rate_interval", f"{where}: a window of {window}: {expression}")
         for literal in re.findall(r'instance\s*=~?\s*"([^"]*)"', expression):
@@ -58,7 +62,8 @@ def check_dashboards():
            f"uids of the dashboards: {[board['uid'] for board in boards.values()]}")
     for name, board in boards.items():
         variables = {variable["name"]: variable["type"] for variable in board["templating"]["list"]}
-        expect(variables == {"datasource": "datasource", "job": "query", "instance": "query"}, f"{name}: variables {variables}")
+        wanted = {"datasource": "datasource", "job": "query", "instance": "query"} | ({"run": "query"} if name == "training" else {})
+        expect(variables == wanted, f"{name}: variables {variables}")
         expect("id" not in board, f"{name}: carries the id of one Grafana's database")
         ids = [panel["id"] for panel in board["panels"]]
         expect(len(set(ids)) == len(ids), f"{name}: equal panel ids")

@@ -17,6 +17,8 @@
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/cli/cluster/cluster_file.h"
+#include "services/cli/cluster/orchestrator_client.h"
+#include "services/cli/files/step_name.h"
 
 namespace mellow::cli {
 namespace {
@@ -96,14 +98,49 @@ auto ClusterCalls::Retry(const char* role, absl::Duration timeout, Method method
   return call();
 }
 
+absl::Status ClusterCalls::Load(int64_t version, int64_t loads_seen) {
+  MutexLock lock(&load_mutex_);
+  // Another call has loaded something meanwhile: most likely the same.
+  if (loads_ != loads_seen) return absl::OkStatus();
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                          ServicesOfRole(folder_, "orchestrator"));
+  MELLOW_RETURN_IF_ERROR(OrchestratorClient(found[0].address).LoadAdapter(version));
+  ++loads_;
+  return absl::OkStatus();
+}
+
+template <typename Method, typename Request>
+auto ClusterCalls::RetryAdapted(absl::Duration timeout, Method method, const Request& request) {
+  int64_t seen = loads_;
+  auto answer = Retry("policy", timeout, method, request);
+  const SteadyTime deadline = SteadyTime::Now() + patience_;
+  absl::Duration pause;
+  // A node forgets it when it restarts, or when others have been loaded since; one that is not
+  // verified just then is left out.
+  while (request.adapter_version() > 0 && absl::IsNotFound(answer.status())) {
+    const absl::Status loaded = Load(request.adapter_version(), seen);
+    // Who may not ask for it, or asks for what is not kept, is told by the node what there is.
+    if (absl::IsNotFound(loaded) || absl::IsPermissionDenied(loaded) ||
+        absl::IsUnauthenticated(loaded) || absl::IsUnimplemented(loaded))
+      break;
+    if (!loaded.ok() && !rpc::IsRetryable(loaded)) return decltype(answer)(loaded);
+    if (SteadyTime::Now() + pause > deadline) break;
+    absl::SleepFor(pause);
+    pause = std::min(std::max(pause * 2, kFirstPause), kLongestPause);
+    seen = loads_;
+    answer = Retry("policy", timeout, method, request);
+  }
+  return answer;
+}
+
 absl::StatusOr<policy::v1::SummarizeResponse> ClusterCalls::Summarize(
     const policy::v1::SummarizeRequest& request) {
-  return Retry("policy", kCallTimeout, &PolicyStub::Summarize, request);
+  return RetryAdapted(kCallTimeout, &PolicyStub::Summarize, request);
 }
 
 absl::StatusOr<policy::v1::GenerateResponse> ClusterCalls::Generate(
     const policy::v1::GenerateRequest& request) {
-  return Retry("policy", kCallTimeout, &PolicyStub::Generate, request);
+  return RetryAdapted(kCallTimeout, &PolicyStub::Generate, request);
 }
 
 absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
@@ -113,7 +150,7 @@ absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
 
 absl::StatusOr<policy::v1::ScoreTokensResponse> ClusterCalls::ScoreTokens(
     const policy::v1::ScoreTokensRequest& request) {
-  return Retry("policy", kCallTimeout, &PolicyStub::ScoreTokens, request);
+  return RetryAdapted(kCallTimeout, &PolicyStub::ScoreTokens, request);
 }
 
 absl::StatusOr<policy::v1::GetInfoResponse> ClusterCalls::PolicyInfo() {
@@ -137,18 +174,37 @@ absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {
                policy::v1::ListAdaptersRequest());
 }
 
+absl::StatusOr<KeptAdapters> ClusterCalls::AskKept() const {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                          ServicesOfRole(folder_, "orchestrator"));
+  OrchestratorClient orchestrator(found[0].address);
+  return ListKept(&orchestrator);
+}
+
 absl::StatusOr<std::optional<int64_t>> ClusterCalls::FindAdapter(const std::string& name) {
   if (name == "champion") return std::nullopt;
   int64_t wanted = 0;
-  if (name != "base" && name != "newest" && !absl::SimpleAtoi(name, &wanted))
-    return absl::InvalidArgumentError(
-        absl::StrCat("adapter ", name, ": base, newest, champion or a version is needed"));
+  const std::optional<StepName> step = ParseStepName(name);
+  if (name != "base" && name != "newest" && !step && !absl::SimpleAtoi(name, &wanted))
+    return absl::InvalidArgumentError(absl::StrCat(
+        "adapter ", name, ": base, newest, champion, a version or RUN@STEP is needed"));
+  if (step) {
+    MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, AskKept());
+    MELLOW_ASSIGN_OR_RETURN(const orchestrator::v1::KeptAdapter found, FindKept(kept, *step));
+    return found.adapter().version();
+  }
   MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse answer, ListAdapters());
   std::set<int64_t> versions;
   for (const common::v1::AdapterRef& adapter : answer.adapters())
     versions.insert(adapter.version());
   if (name == "newest" && !versions.empty()) wanted = *versions.rbegin();
   if (versions.contains(wanted)) return wanted;
+  // Whoever may not ask the orchestrator has what the nodes have.
+  if (const absl::StatusOr<KeptAdapters> kept = AskKept(); kept.ok()) {
+    for (const orchestrator::v1::KeptAdapter& adapter : kept->adapters) {
+      if (adapter.adapter().version() == wanted && adapter.has_files()) return wanted;
+    }
+  }
   return absl::NotFoundError(absl::StrCat("no adapter version ", wanted, "; the cluster in ",
                                           folder_, " has ", absl::StrJoin(versions, ", ")));
 }

@@ -16,6 +16,7 @@
 #include "common/sync/mutex.h"
 #include "mellow/policy/v1/policy.pb.h"
 #include "mellow/reward/v1/reward.pb.h"
+#include "services/cli/cluster/run_names.h"
 
 namespace grpc {
 class Channel;
@@ -48,15 +49,24 @@ class ClusterCalls {
   [[nodiscard]] absl::StatusOr<std::string> RewardModelHash() const;
   // Oldest first, version 0 included.
   [[nodiscard]] absl::StatusOr<policy::v1::ListAdaptersResponse> ListAdapters();
-  // The version that a person names: "base" (0), "newest", a number, or "champion", which no
-  // version is (nullopt: the server decides, call by call). NotFound when a policy server does not
-  // have that version, with those it has; InvalidArgument: none of these.
+  // What the orchestrator keeps.
+  [[nodiscard]] absl::StatusOr<KeptAdapters> AskKept() const;
+  // The version that a person names: "base" (0), "newest", a number, RUN@STEP, or "champion", which
+  // no version is (nullopt: the server decides, call by call). What the policy servers do not have
+  // and the orchestrator keeps is given to them when it is asked for. NotFound: neither has it,
+  // with those that the servers have, or as FindKept; InvalidArgument: none of these.
   [[nodiscard]] absl::StatusOr<std::optional<int64_t>> FindAdapter(const std::string& name);
 
  private:
   // The method of one server after the other, until one answers or patience ends.
   template <typename Method, typename Request>
   auto Retry(const char* role, absl::Duration timeout, Method method, const Request& request);
+
+  // Retry at the policy servers. A version that they do not have (anymore) is loaded first, if the
+  // orchestrator keeps it.
+  template <typename Method, typename Request>
+  auto RetryAdapted(absl::Duration timeout, Method method, const Request& request);
+  absl::Status Load(int64_t version, int64_t loads_seen);
 
   struct Server {
     std::string name;  // for messages
@@ -67,6 +77,8 @@ class ClusterCalls {
   const std::string folder_;
   const absl::Duration patience_;
   std::atomic<size_t> turn_{0};
+  Mutex load_mutex_;               // one load at a time; before mutex_
+  std::atomic<int64_t> loads_{0};  // done
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_
       ABSL_GUARDED_BY(mutex_);  // by address

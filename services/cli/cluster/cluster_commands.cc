@@ -246,6 +246,10 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
       "--toxic-label", o->toxic_label,
       "Label whose probability is the toxicity; needed where the names of the labels do not "
       "say it [hate of mini-toxicity]");
+  sub->add_option("--keep-adapters", o->keep_adapters,
+                  "Newest adapters kept of a PPO run, twice: at the orchestrator, and at the "
+                  "learner; 0: that of every step")
+      ->capture_default_str();
   sub->add_option("--log-level", o->log_level, "debug, info, warning, error")
       ->capture_default_str();
   sub->add_option("--drain-seconds", o->drain_seconds,

@@ -77,6 +77,9 @@ absl::Status ClusterOptions::Validate() const {
   if (threads < 0 || threads > 1024)
     return absl::InvalidArgumentError(
         absl::StrCat("--threads ", threads, ": 0 (all cores) to 1024"));
+  if (keep_adapters < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep-adapters ", keep_adapters, ": 0 (all) or more"));
   if (!(drain_seconds >= 0))
     return absl::InvalidArgumentError(
         absl::StrCat("--drain-seconds ", drain_seconds, ": at least 0"));
@@ -98,6 +101,7 @@ std::vector<std::string> ClusterOptions::ToFlags() const {
   add("--device", device);
   add("--dtype", dtype);
   if (!toxic_label.empty()) add("--toxic-label", toxic_label);
+  add("--keep-adapters", absl::StrCat(keep_adapters));
   add("--log-level", log_level);
   add("--drain-seconds", absl::StrCat(drain_seconds));
   add("--timeout", absl::StrCat(timeout_seconds));
@@ -146,11 +150,13 @@ std::vector<ServicePlan> PlanServices(const Environment& environment,
                                     "--threads", absl::StrCat(std::max(1, threads))};
   };
   std::vector<ServicePlan> plans;
-  plans.push_back(make("orchestrator", "orchestrator",
-                       {"--data-dir", absl::StrCat(options.folder, "/ledger"), "--policy-model",
-                        options.policy_model}));
+  plans.push_back(
+      make("orchestrator", "orchestrator",
+           {"--data-dir", absl::StrCat(options.folder, "/ledger"), "--policy-model",
+            options.policy_model, "--keep-adapters", absl::StrCat(options.keep_adapters)}));
   std::vector<std::string> learner = computing(options.policy_model, cores);
-  learner.insert(learner.end(), {"--checkpoint-dir", absl::StrCat(options.folder, "/checkpoints")});
+  learner.insert(learner.end(), {"--checkpoint-dir", absl::StrCat(options.folder, "/checkpoints"),
+                                 "--keep-adapters", absl::StrCat(options.keep_adapters)});
   plans.push_back(make("learner", "learner", learner));
   for (int i = 0; i < options.rewards; ++i) {
     std::vector<std::string> reward = computing(options.reward_model, cores / 2);

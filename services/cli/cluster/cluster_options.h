@@ -22,6 +22,7 @@ struct ClusterOptions {
   std::string device = "auto";
   std::string dtype = "float32";  // of the policies' frozen weights
   std::string toxic_label;        // empty: the reward server's default
+  int keep_adapters = 0;          // newest ones of a run; 0: that of every step
   std::string log_level = "info";
   double drain_seconds = 10;     // calls in progress get that long when a service stops
   double timeout_seconds = 600;  // until all serve

@@ -23,7 +23,7 @@ constexpr absl::Duration kCallTimeout = absl::Seconds(30);
 constexpr absl::Duration kStartTimeout = absl::Minutes(20);
 // Stopping waits for the phase in progress.
 constexpr absl::Duration kStopTimeout = absl::Minutes(10);
-// Sends an adapter, and waits until the nodes serve it.
+// Sends an adapter, and waits until the nodes have it.
 constexpr absl::Duration kPromoteTimeout = absl::Minutes(5);
 
 using Stub = v1::OrchestratorService::Stub;
@@ -122,6 +122,19 @@ absl::StatusOr<v1::PromotionEvent> OrchestratorClient::RollBackChampion(
 absl::StatusOr<v1::ListPromotionsResponse> OrchestratorClient::ListPromotions() {
   return rpc::Call(channel_, peer_, kCallTimeout, &Stub::ListPromotions,
                    v1::ListPromotionsRequest());
+}
+
+absl::StatusOr<std::vector<v1::KeptAdapter>> OrchestratorClient::ListKeptAdapters() {
+  MELLOW_ASSIGN_OR_RETURN(const v1::ListKeptAdaptersResponse response,
+                          rpc::Call(channel_, peer_, kCallTimeout, &Stub::ListKeptAdapters,
+                                    v1::ListKeptAdaptersRequest()));
+  return std::vector<v1::KeptAdapter>(response.adapters().begin(), response.adapters().end());
+}
+
+absl::Status OrchestratorClient::LoadAdapter(int64_t version) {
+  v1::LoadAdapterRequest request;
+  request.set_version(version);
+  return rpc::Call(channel_, peer_, kPromoteTimeout, &Stub::LoadAdapter, request).status();
 }
 
 absl::Status OrchestratorClient::WatchRun(

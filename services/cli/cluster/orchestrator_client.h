@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_CLI_CLUSTER_ORCHESTRATOR_CLIENT_H_
 #define MELLOW_SERVICES_CLI_CLUSTER_ORCHESTRATOR_CLIENT_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,6 +40,10 @@ class OrchestratorClient {
   [[nodiscard]] absl::StatusOr<orchestrator::v1::PromotionEvent> RollBackChampion(
       const std::string& request_id, const std::string& reason);
   [[nodiscard]] absl::StatusOr<orchestrator::v1::ListPromotionsResponse> ListPromotions();
+
+  [[nodiscard]] absl::StatusOr<std::vector<orchestrator::v1::KeptAdapter>> ListKeptAdapters();
+  // Gives it to the policy nodes, which then answer whoever names its version.
+  [[nodiscard]] absl::Status LoadAdapter(int64_t version);
 
   // Calls `on_event` for every message until the run has ended (OK), the stream broke (Unavailable)
   // or CancelWatch was called (Cancelled).

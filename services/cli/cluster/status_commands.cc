@@ -1,16 +1,14 @@
-// mellow status and mellow adapters.
+// mellow status.
 
 #include <google/protobuf/util/json_util.h>
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -20,10 +18,12 @@
 #include "common/rpc/client.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
 #include "services/cli/cluster/adapter_json.h"
+#include "services/cli/cluster/adapter_rows.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
 #include "services/cli/cluster/orchestrator_client.h"
 #include "services/cli/cluster/process.h"
+#include "services/cli/cluster/run_view.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
@@ -40,14 +40,6 @@ struct StatusOptions {
   std::string dir = ".mellow";
   bool json = false;
 };
-
-// Which policy servers have which adapter.
-struct AdapterRow {
-  std::string sha256;
-  std::vector<std::string> nodes;
-  std::vector<std::string> champion_of;  // nodes
-};
-using AdapterRows = std::map<int64_t, AdapterRow>;
 
 // What a policy server generates with when a request says nothing, and what it noticed in its
 // model.
@@ -87,44 +79,9 @@ std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
   return rows;
 }
 
-AdapterRows CollectAdapters(const ClusterFile& cluster) {
-  AdapterRows rows;
-  for (const ServiceEntry& service : cluster.services) {
-    if (service.role != "policy") continue;
-    // One that does not answer is shown as such by `status`.
-    const auto adapters = rpc::Call(rpc::MakeChannel(service.address), service.name, kTimeout,
-                                    &PolicyStub::ListAdapters, policy::v1::ListAdaptersRequest());
-    if (!adapters.ok()) continue;
-    for (const common::v1::AdapterRef& adapter : adapters->adapters()) {
-      AdapterRow& row = rows[adapter.version()];
-      row.sha256 = adapter.sha256();
-      row.nodes.push_back(service.name);
-      // Without a champion users get the base model.
-      const int64_t champion = adapters->has_champion() ? adapters->champion().version() : 0;
-      if (champion == adapter.version()) row.champion_of.push_back(service.name);
-    }
-  }
-  return rows;
-}
-
-std::string WithoutPrefix(const std::string& name, absl::string_view prefix) {
-  return std::string(absl::StripPrefix(name, prefix));
-}
-
 std::string StateName(const orchestrator::v1::Node& node) {
-  return WithoutPrefix(orchestrator::v1::NodeState_Name(node.state()), "NODE_STATE_");
-}
-template <typename Message>  // of a role
-std::string RoleName(const Message& message) {
-  return absl::AsciiStrToLower(
-      WithoutPrefix(orchestrator::v1::NodeRole_Name(message.role()), "NODE_ROLE_"));
-}
-std::string StateName(const orchestrator::v1::Run& run) {
-  return WithoutPrefix(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
-}
-
-const char* MethodName(const orchestrator::v1::Run& run) {
-  return run.spec().has_sft() ? "sft" : "ppo";
+  return std::string(
+      absl::StripPrefix(orchestrator::v1::NodeState_Name(node.state()), "NODE_STATE_"));
 }
 
 std::string DeviceOf(const Report& report, const ServiceEntry& service) {
@@ -134,43 +91,12 @@ std::string DeviceOf(const Report& report, const ServiceEntry& service) {
   return "-";
 }
 
-json::Value AdaptersJson(const AdapterRows& rows) {
-  json::Value out = json::Value::MakeArray();
-  for (const auto& [version, row] : rows)
-    out.Append({{"version", version},
-                {"sha256", row.sha256},
-                {"nodes", row.nodes},
-                {"champion_of", row.champion_of}});
-  return out;
-}
-
 json::Value GenerationJson(const std::vector<GenerationRow>& rows) {
   json::Value out = json::Value::MakeArray();
   for (const GenerationRow& row : rows)
     out.Append(
         {{"node", row.node}, {"default_sampling", row.sampling}, {"warnings", row.warnings}});
   return out;
-}
-
-json::Value RunJson(const orchestrator::v1::Run& r) {
-  json::Value models = json::Value::MakeArray();
-  for (const orchestrator::v1::PinnedModel& model : r.models())
-    models.Append(
-        {{"role", RoleName(model)},
-         {"model_sha256", model.model_sha256()},
-         {"precision", model.precision()},
-         {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
-  return {{"run_id", r.run_id()},
-          {"name", r.spec().name()},
-          {"method", MethodName(r)},
-          {"state", StateName(r)},
-          {"step", r.committed_steps()},
-          {"steps", r.total_steps()},
-          {"activity", r.activity()},
-          {"error", r.error()},
-          {"adapter", AdapterJson(r.adapter())},
-          {"path", r.adapter_path()},
-          {"models", std::move(models)}};
 }
 
 json::Value ToJson(const Report& report) {
@@ -189,7 +115,7 @@ json::Value ToJson(const Report& report) {
   json::Value nodes = json::Value::MakeArray();
   for (const orchestrator::v1::Node& n : report.nodes) {
     nodes.Append({{"node_id", n.node_id()},
-                  {"role", RoleName(n)},
+                  {"role", RoleName(n.role())},
                   {"state", StateName(n)},
                   {"reason", n.reason()},
                   {"address", n.address()},
@@ -210,7 +136,7 @@ json::Value ToJson(const Report& report) {
           {"supervisor", {{"pid", report.cluster.supervisor_pid}, {"alive", report.supervised}}},
           {"services", services},
           {"nodes", nodes},
-          {"adapters", AdaptersJson(report.adapters)},
+          {"adapters", RowsJson(report.adapters)},
           {"generation", GenerationJson(report.generation)},
           {"run", runs[0]},
           {"runs", runs}};
@@ -248,7 +174,7 @@ void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
         "\nrun %s: %s\n", run.run_id().c_str(),
         run.activity().empty() ? StateName(run).c_str() : PrintableLine(run.activity()).c_str());
     for (const orchestrator::v1::PinnedModel& model : run.models())
-      std::printf("  model of %s: %s (%s)\n", RoleName(model).c_str(),
+      std::printf("  model of %s: %s (%s)\n", RoleName(model.role()).c_str(),
                   ShortHash(model.model_sha256()).c_str(),
                   PrintableLine(model.precision()).c_str());
     if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
@@ -326,36 +252,16 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
   return 0;
 }
 
-absl::StatusOr<int> Adapters(const StatusOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const ClusterFile cluster, FindCluster(CanonicalFolder(options.dir)));
-  const AdapterRows adapters = CollectAdapters(cluster);
-  if (adapters.empty())
-    return absl::UnavailableError(
-        absl::StrCat("no policy server of the cluster in ", options.dir, " answers"));
-  if (options.json) {
-    std::printf("%s\n", json::Write(AdaptersJson(adapters)).c_str());
-  } else {
-    PrintAdapters(adapters);
-  }
-  return 0;
-}
-
 }  // namespace
 
 void AddStatusCommands(CLI::App* app, Action* chosen) {
-  const auto add = [&](const char* name, const char* what, const char* footer,
-                       absl::StatusOr<int> (*run)(const StatusOptions&)) {
-    auto options = std::make_shared<StatusOptions>();
-    CLI::App* sub = app->add_subcommand(name, what);
-    sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
-    sub->add_flag("--json", options->json, "One JSON value instead of tables");
-    sub->footer(footer);
-    sub->callback([=] { *chosen = [=] { return run(*options); }; });
-  };
-  add("status", "Show services, health, devices, nodes, adapters, and the runs",
-      "Examples:\n  mellow status\n  mellow status --json | python3 -m json.tool", Status);
-  add("adapters", "Show adapter versions, their hashes, and which policy servers have them",
-      "Examples:\n  mellow adapters\n  mellow adapters --json", Adapters);
+  auto options = std::make_shared<StatusOptions>();
+  CLI::App* sub = app->add_subcommand(
+      "status", "Show services, health, devices, nodes, adapters, and the runs");
+  sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
+  sub->add_flag("--json", options->json, "One JSON value instead of tables");
+  sub->footer("Examples:\n  mellow status\n  mellow status --json | python3 -m json.tool");
+  sub->callback([=] { *chosen = [=] { return Status(*options); }; });
 }
 
 }  // namespace mellow::cli

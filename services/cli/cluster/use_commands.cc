@@ -127,8 +127,8 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   add_common(summarize, summarize_options.get());
   summarize
       ->add_option("--adapter", summarize_options->adapter,
-                   "Who writes: champion (the base model until one is promoted), newest, base, or "
-                   "a version")
+                   "Who writes: champion (the base model until one is promoted), newest, base, a "
+                   "version, or RUN@STEP")
       ->capture_default_str();
   summarize->add_option("--max-new-tokens", summarize_options->max_new_tokens,
                         "Longest summary [the server's default]");
@@ -138,7 +138,8 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   summarize->footer(
       "Examples:\n  mellow summarize --text < dialogue.txt\n"
       "  echo '{\"dialogue\": \"Anna: Is the car ready?\\nTom: On Friday.\"}' | mellow summarize "
-      "--adapter base");
+      "--adapter base\n"
+      "  mellow summarize --adapter newest@1 --text < dialogue.txt");
   summarize->callback([=] { *chosen = [=] { return Summarize(*summarize_options); }; });
 
   auto score_options = std::make_shared<UseOptions>();

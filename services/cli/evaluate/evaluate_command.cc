@@ -20,6 +20,7 @@
 #include "services/cli/evaluate/evaluation_run.h"
 #include "services/cli/evaluate/evaluation_session.h"
 #include "services/cli/evaluate/evaluation_view.h"
+#include "services/cli/evaluate/steps_of.h"
 #include "services/cli/files/evaluation_file.h"
 #include "services/cli/files/spec_message.h"
 #include "services/cli/models/model_loading.h"
@@ -33,6 +34,7 @@ namespace {
 
 constexpr int kDemandMissedExitCode = 3;
 constexpr size_t kHashDigits = 12;
+constexpr double kDefaultRougeLoss = 0.02;  // as `mellow promote`
 
 struct EvaluateOptions {
   std::string file;
@@ -47,6 +49,8 @@ struct EvaluateOptions {
   int pairs = 3;
   std::string sort;
   Demands demands;
+  std::string steps_of;
+  int every = 1;
 };
 
 std::vector<std::string> Overrides(const EvaluateOptions& options) {
@@ -104,8 +108,78 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
   return holds ? 0 : kDemandMissedExitCode;
 }
 
+// With the steps of a run as arms, in place of all arms but the first.
+absl::Status TakeSteps(const EvaluateOptions& options, evaluation::v1::EvaluationSpec* spec) {
+  if (options.demands.require_drop.has_value() || !options.sort.empty())
+    return absl::InvalidArgumentError(
+        "--steps-of: not together with --require-drop or --sort; its gates are those of `promote`");
+  if (!NeedsCluster(*spec))
+    return absl::InvalidArgumentError("--steps-of: the steps are those of a cluster's run");
+  const ClusterCalls calls(CanonicalFolder(options.dir), absl::Minutes(2));
+  MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, calls.AskKept());
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> arms,
+                          ArmsOfSteps(kept, options.steps_of, options.every));
+  const std::string baseline = spec->arms_size() > 0 ? spec->arms(0) : "base";
+  spec->clear_arms();
+  spec->add_arms(baseline);
+  for (const std::string& arm : arms) spec->add_arms(arm);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> EvaluateSteps(const EvaluateOptions& options, EvaluationSession* session,
+                                  Interrupts* interrupts) {
+  eval::Evaluation& evaluation = session->evaluation;
+  eval::Evaluation armless = evaluation;
+  armless.arms.clear();
+  armless.config.name = absl::StrCat(evaluation.config.name, "-steps");
+  armless.config.sha256 = eval::ConfigHash(armless);
+  const std::string out =
+      options.out.empty() ? DefaultOut(options, /*cluster=*/true, armless.config) : options.out;
+  ProgressLine progress(stderr, isatty(STDERR_FILENO) != 0, "summaries", 0,
+                        session->prompts.size() * evaluation.arms.size(), SteadyTime::Now());
+  const absl::Status evaluated = EvaluateArmByArm(
+      session, out, options.fresh,
+      [&progress](size_t rows) { progress.Advance(rows, SteadyTime::Now()); },
+      [interrupts] { return interrupts->interrupted(); });
+  if (absl::IsCancelled(evaluated) && interrupts->interrupted()) {
+    std::fprintf(stderr,
+                 "interrupted; what is finished is in %s/arms, and the same command goes on from "
+                 "there\n",
+                 out.c_str());
+    return kInterruptedExitCode;
+  }
+  MELLOW_RETURN_IF_ERROR(evaluated);
+  const double confidence = evaluation.config.confidence;
+  CorrectForChoosing(evaluation.arms.size() - 1, &evaluation.config);
+  evaluation.config.sha256 = eval::ConfigHash(evaluation);
+  MELLOW_RETURN_IF_ERROR(eval::Analyze(&evaluation));
+  const std::string path = absl::StrCat(out, "/evaluation.json");
+  MELLOW_RETURN_IF_ERROR(WriteFileAtomic(path, eval::EvaluationToJson(evaluation)));
+  MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse adapters,
+                          session->calls->ListAdapters());
+  MELLOW_ASSIGN_OR_RETURN(
+      const StepFindings findings,
+      JudgeSteps(evaluation, {options.demands.max_rouge_loss.value_or(kDefaultRougeLoss),
+                              adapters.champion().sha256()}));
+  if (options.json) {
+    json::Value json = StepsJson(evaluation, findings, confidence);
+    json.Set("path", path);
+    std::printf("%s\n", json::Write(json).c_str());
+    return findings.best ? 0 : kDemandMissedExitCode;
+  }
+  std::printf("%s%s\n", StepsText(evaluation, findings, confidence).c_str(), path.c_str());
+  if (!findings.best) {
+    std::printf("no step passes the gates: nothing to promote\n");
+    return kDemandMissedExitCode;
+  }
+  const std::string& best = findings.steps[*findings.best].arm;
+  std::printf("best: %s; to promote it:\n  %s\n", best.c_str(),
+              CommandLine({"promote", best, "--evaluation", path, "--dir", options.dir}).c_str());
+  return 0;
+}
+
 absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const evaluation::v1::EvaluationSpec spec,
+  MELLOW_ASSIGN_OR_RETURN(evaluation::v1::EvaluationSpec spec,
                           LoadEvaluationFile(options.file, Overrides(options)));
   MELLOW_ASSIGN_OR_RETURN(const nn::LoadOptions load, ToLoadOptions(options.local));
   if (!options.sort.empty() && spec.arms_size() < 2)
@@ -113,8 +187,10 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   Interrupts interrupts([] {
     std::fprintf(stderr, "\nfinishing the prompts in progress; Ctrl-C again to stop at once\n");
   });
+  if (!options.steps_of.empty()) MELLOW_RETURN_IF_ERROR(TakeSteps(options, &spec));
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<EvaluationSession> session,
                           OpenEvaluation(spec, CanonicalFolder(options.dir), load));
+  if (!options.steps_of.empty()) return EvaluateSteps(options, session.get(), &interrupts);
   eval::Evaluation& evaluation = session->evaluation;
   const std::string out = options.out.empty()
                               ? DefaultOut(options, NeedsCluster(spec), evaluation.config)
@@ -161,6 +237,14 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
                   "CPU threads of what runs in this process; 0: all cores")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  sub->add_option("--steps-of", o->steps_of,
+                  "Find the best step of a run (an id, its beginning, a name, or newest): the "
+                  "first arm against the adapter of every kept step; exit code 3 when none passes "
+                  "the gates of `promote`");
+  sub->add_option("--every", o->every, "Of these steps each N-th, and the newest")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   sub->add_flag("--fresh", o->fresh, "Throw away what --out holds and begin anew");
   sub->add_option("--pairs", o->pairs, "Prompts whose summaries are shown side by side")
       ->capture_default_str()
@@ -184,7 +268,8 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
       "  mellow evaluate deploy/runs/mini-eval.json --set arms=base,build/demo-adapter --set "
       "samples=4\n"
       "  mellow evaluate deploy/runs/mini-eval.json --require-drop 0.8 --max-rouge-loss 0.02 "
-      "--json");
+      "--json\n"
+      "  mellow evaluate deploy/runs/mini-eval.json --steps-of newest --every 10");
   sub->callback([=] { *chosen = [=] { return Evaluate(*o); }; });
 }
 

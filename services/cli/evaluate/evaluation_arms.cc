@@ -10,11 +10,13 @@
 #include "common/adapters/peft.h"
 #include "common/base/status.h"
 #include "services/cli/files/evaluation_file.h"
+#include "services/cli/files/step_name.h"
 
 namespace mellow::cli {
 namespace {
 
 using common::v1::AdapterRef;
+using orchestrator::v1::KeptAdapter;
 
 ResolvedArm BaseArm() {
   ResolvedArm base;
@@ -32,28 +34,44 @@ absl::StatusOr<int64_t> VersionOf(const std::string& name, const ClusterAdapters
   return version;
 }
 
+// With the run that made it, where that is known.
+ResolvedArm VersionArm(const char* kind, const AdapterRef& ref, const ClusterAdapters& cluster) {
+  ResolvedArm resolved;
+  eval::Arm& arm = resolved.arm;
+  arm.kind = kind;
+  arm.version = ref.version();
+  arm.sha256 = ref.sha256();
+  if (arm.version == 0) return resolved;
+  for (const KeptAdapter& adapter : cluster.kept.adapters) {
+    if (adapter.adapter().version() != arm.version) continue;
+    arm.path = adapter.learner_path();
+    arm.run_id = adapter.run_id();
+  }
+  for (const orchestrator::v1::Run& run : cluster.kept.runs) {
+    if (run.run_id() == arm.run_id) arm.run_name = run.spec().name();
+  }
+  return resolved;
+}
+
 absl::StatusOr<ResolvedArm> ClusterArm(const std::string& name, const ClusterAdapters* cluster) {
   if (cluster == nullptr) {
     return absl::InvalidArgumentError(
         "is of a cluster, but policy_model and reward.model say that none takes part");
   }
+  if (const std::optional<StepName> step = ParseStepName(name)) {
+    MELLOW_ASSIGN_OR_RETURN(const KeptAdapter adapter, FindKept(cluster->kept, *step));
+    return VersionArm("version", adapter.adapter(), *cluster);
+  }
   MELLOW_ASSIGN_OR_RETURN(const int64_t version, VersionOf(name, *cluster));
+  const char* const kind = name == "champion" ? "champion" : version == 0 ? "base" : "version";
   std::vector<int64_t> versions;
   for (const AdapterRef& ref : cluster->adapters) {
     versions.push_back(ref.version());
-    if (ref.version() != version) continue;
-    ResolvedArm resolved;
-    eval::Arm& arm = resolved.arm;
-    arm.kind = name == "champion" ? "champion" : version == 0 ? "base" : "version";
-    arm.version = version;
-    arm.sha256 = ref.sha256();
-    const auto& run = cluster->newest_run;
-    if (version > 0 && run.has_value() && run->adapter().version() == version) {
-      arm.path = run->adapter_path();
-      arm.run_id = run->run_id();
-      arm.run_name = run->spec().name();
-    }
-    return resolved;
+    if (ref.version() == version) return VersionArm(kind, ref, *cluster);
+  }
+  for (const KeptAdapter& adapter : cluster->kept.adapters) {
+    if (adapter.adapter().version() == version && adapter.has_files())
+      return VersionArm(kind, adapter.adapter(), *cluster);
   }
   return absl::NotFoundError(absl::StrCat("no adapter version ", version, "; the cluster in ",
                                           cluster->folder, " has ", absl::StrJoin(versions, ", ")));

@@ -9,7 +9,6 @@
 #include "common/base/status.h"
 #include "common/nn/weights/model_hash.h"
 #include "services/cli/cluster/cluster_file.h"
-#include "services/cli/cluster/orchestrator_client.h"
 #include "services/cli/evaluate/evaluation_arms.h"
 #include "services/cli/evaluate/judged_text.h"
 #include "services/cli/files/evaluation_file.h"
@@ -32,19 +31,18 @@ absl::StatusOr<ClusterAdapters> AskCluster(const std::string& folder, ClusterCal
   if (list.has_champion()) cluster.champion = list.champion().version();
   MELLOW_ASSIGN_OR_RETURN(const policy::v1::GetInfoResponse info, calls->PolicyInfo());
   cluster.newest = info.newest().version();
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> orchestrators,
-                          ServicesOfRole(folder, "orchestrator"));
-  // Only tells where the newest adapter comes from: an orchestrator without a run, or one that
-  // restarts, is no reason to stop.
-  const absl::StatusOr<std::vector<orchestrator::v1::Run>> runs =
-      OrchestratorClient(orchestrators[0].address).ListRuns();
-  if (!runs.ok()) return cluster;
-  for (const orchestrator::v1::Run& run : *runs) {
-    // A supervised run publishes nothing.
+  MELLOW_RETURN_IF_ERROR(ServicesOfRole(folder, "orchestrator").status());
+  // Only tells where adapters come from, and which others are kept: an orchestrator without a run,
+  // or one that restarts, is no reason to stop.
+  absl::StatusOr<KeptAdapters> kept = calls->AskKept();
+  if (!kept.ok()) return cluster;
+  for (const orchestrator::v1::Run& run : kept->runs) {
+    // A supervised run publishes nothing, and one that never got to a step hides none that did.
     if (run.spec().has_sft()) continue;
-    cluster.newest_run = run;
-    break;
+    if (!cluster.newest_run || (!HasSteps(*cluster.newest_run) && HasSteps(run)))
+      cluster.newest_run = run;
   }
+  cluster.kept = *std::move(kept);
   return cluster;
 }
 

@@ -25,6 +25,8 @@
 #include "services/cli/cluster/cluster_options.h"
 #include "services/cli/cluster/orchestrator_client.h"
 #include "services/cli/cluster/request_id.h"
+#include "services/cli/cluster/run_names.h"
+#include "services/cli/files/step_name.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
 #include "services/cli/terminal/printable.h"
@@ -52,25 +54,32 @@ struct Subject {
   bool base = false;  // the base model
 };
 
-absl::StatusOr<int64_t> NewestVersion(OrchestratorClient* orchestrator) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
-  int64_t newest = 0;
-  for (const v1::Run& run : runs) newest = std::max(newest, run.adapter().version());
-  if (newest == 0) return absl::NotFoundError("newest: no run of this cluster has an adapter yet");
+// The newest adapter of a step: what a run that never got to a step started from hides none.
+absl::StatusOr<common::v1::AdapterRef> NewestAdapter(const KeptAdapters& kept) {
+  common::v1::AdapterRef newest;
+  for (const v1::KeptAdapter& each : kept.adapters) {
+    if (each.step() > 0 && each.adapter().version() > newest.version()) newest = each.adapter();
+  }
+  if (newest.version() == 0)
+    return absl::NotFoundError("newest: no run of this cluster has an adapter yet");
   return newest;
 }
 
-// `adapter`: base, newest, a version of the cluster, or a PEFT folder (also one in the Hub's
-// cache).
-absl::StatusOr<Subject> ReadSubject(const std::string& adapter, OrchestratorClient* orchestrator) {
+// `adapter`: base, newest, a version of the cluster, RUN@STEP, or a PEFT folder (also one in the
+// Hub's cache).
+absl::StatusOr<Subject> ReadSubject(const std::string& adapter, const KeptAdapters& kept) {
   Subject subject;
   if (adapter == "base") {
     subject.base = true;
     return subject;
   }
   if (adapter == "newest") {
-    MELLOW_ASSIGN_OR_RETURN(const int64_t newest, NewestVersion(orchestrator));
-    subject.ref.set_version(newest);
+    MELLOW_ASSIGN_OR_RETURN(subject.ref, NewestAdapter(kept));
+    return subject;
+  }
+  if (const std::optional<StepName> step = ParseStepName(adapter)) {
+    MELLOW_ASSIGN_OR_RETURN(const v1::KeptAdapter found, FindKept(kept, *step));
+    subject.ref = found.adapter();
     return subject;
   }
   int64_t version = 0;
@@ -88,18 +97,16 @@ absl::StatusOr<Subject> ReadSubject(const std::string& adapter, OrchestratorClie
   return subject;
 }
 
-// What the cluster calls a version: the newest adapter of each run, and those that were champions.
-// Empty: it does not keep that version.
-absl::StatusOr<std::string> HashOfVersion(OrchestratorClient* orchestrator,
-                                          const v1::ListPromotionsResponse& history,
-                                          int64_t version) {
+// What the cluster calls a version: of the steps of its runs, and those that were champions. Empty:
+// it does not keep that version.
+std::string HashOfVersion(const KeptAdapters& kept, const v1::ListPromotionsResponse& history,
+                          int64_t version) {
   for (const v1::PromotionEvent& event : history.events()) {
     if (event.has_champion() && event.champion().version() == version)
       return event.champion().sha256();
   }
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
-  for (const v1::Run& run : runs) {
-    if (run.adapter().version() == version) return run.adapter().sha256();
+  for (const v1::KeptAdapter& each : kept.adapters) {
+    if (each.adapter().version() == version) return each.adapter().sha256();
   }
   return std::string();
 }
@@ -211,12 +218,12 @@ absl::StatusOr<std::unique_ptr<OrchestratorClient>> Connect(const std::string& d
 absl::StatusOr<int> Promote(const PromoteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
                           Connect(options.dir));
-  MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter, orchestrator.get()));
+  MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, ListKept(orchestrator.get()));
+  MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter, kept));
   MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
   if (!subject.files && !subject.base) {
     // With its hash the cluster refuses a version that becomes something else meanwhile.
-    MELLOW_ASSIGN_OR_RETURN(*subject.ref.mutable_sha256(),
-                            HashOfVersion(orchestrator.get(), history, subject.ref.version()));
+    subject.ref.set_sha256(HashOfVersion(kept, history, subject.ref.version()));
   }
   MELLOW_ASSIGN_OR_RETURN(v1::PromotionEvidence evidence,
                           Judge(options, history.champion().sha256(), subject));
@@ -318,8 +325,8 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
   promote
       ->add_option(
           "ADAPTER", options->adapter,
-          "Version of the cluster, newest, PEFT folder, or base: the base model, which needs "
-          "no evaluation")
+          "Version of the cluster, newest, RUN@STEP (the adapter of a run's step), PEFT folder, or "
+          "base: the base model, which needs no evaluation")
       ->required();
   promote->add_option("--evaluation", options->evaluation,
                       "evaluation.json of `mellow evaluate` with the adapter as an arm");

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "common/base/status.h"
 #include "services/cli/files/spec_message.h"
+#include "services/cli/files/step_name.h"
 
 namespace mellow::cli {
 namespace {
@@ -29,6 +30,7 @@ std::vector<SpecPath> PathsOf(EvaluationSpec* spec) {
 
 bool IsFolderArm(absl::string_view arm) {
   if (arm == "base" || arm == "start" || arm == "newest" || arm == "champion") return false;
+  if (ParseStepName(arm)) return false;
   return arm.empty() || !std::all_of(arm.begin(), arm.end(), absl::ascii_isdigit);
 }
 

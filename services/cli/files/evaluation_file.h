@@ -14,7 +14,7 @@ namespace mellow::cli {
 [[nodiscard]] absl::StatusOr<evaluation::v1::EvaluationSpec> LoadEvaluationFile(
     const std::string& path, const std::vector<std::string>& overrides);
 
-// False: "base", "start", "newest", "champion" or the number of a version.
+// False: "base", "start", "newest", "champion", the number of a version, or RUN@STEP.
 [[nodiscard]] bool IsFolderArm(absl::string_view arm);
 
 }  // namespace mellow::cli

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -29,14 +30,24 @@ inline constexpr int kUsageExitCode = 2;
 inline constexpr int kGateFailedExitCode = 3;
 inline constexpr int kInterruptedExitCode = 130;
 
+// The words before the command as the user wrote them ("build/bin/mellow --connect ..."); "mellow"
+// until main has said it. For the whole process; to be set before threads start.
+void SetInvocation(std::vector<std::string> words);
+// A command to print for people: run as it stands in the same folder, it is the same program with
+// the same flags before the command. Words are quoted where a shell would take them apart.
+[[nodiscard]] std::string CommandLine(const std::vector<std::string>& words);
+
 // --strict of a filter of JSON lines.
 void AddStrictFlag(CLI::App* sub, bool* strict);
 
 // Each adds its subcommands to `app`. When one of them is on the command line, *chosen is set.
 void AddClusterCommands(CLI::App* app, const Environment& environment,
                         Action* chosen);                 // up, down, supervise (hidden)
-void AddStatusCommands(CLI::App* app, Action* chosen);   // status, adapters
+void AddStatusCommands(CLI::App* app, Action* chosen);   // status
+void AddAdapterCommands(CLI::App* app, Action* chosen);  // adapters
+void AddLogCommands(CLI::App* app, Action* chosen);      // logs
 void AddTrainCommand(CLI::App* app, Action* chosen);     // train, sft
+void AddRunCommands(CLI::App* app, Action* chosen);      // runs, watch, stop, resume
 void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
 void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
 void AddDataCommands(CLI::App* app, Action* chosen);     // data describe

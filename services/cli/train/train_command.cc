@@ -7,28 +7,30 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <random>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
-#include "common/base/steady_time.h"
+#include "common/nn/weights/hub_cache.h"
 #include "common/rpc/status.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/cluster_options.h"
 #include "services/cli/cluster/orchestrator_client.h"
 #include "services/cli/cluster/request_id.h"
+#include "services/cli/cluster/run_names.h"
 #include "services/cli/files/run_data.h"
 #include "services/cli/files/run_file.h"
 #include "services/cli/files/started_run.h"
+#include "services/cli/files/spec_message.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/histogram.h"
-#include "services/cli/terminal/interrupts.h"
 #include "services/cli/terminal/printable.h"
-#include "services/cli/terminal/table.h"
+#include "services/cli/train/next_steps.h"
+#include "services/cli/train/run_follower.h"
 #include "services/cli/train/train_view.h"
 
 namespace mellow::cli {
@@ -36,17 +38,14 @@ namespace {
 
 namespace v1 = orchestrator::v1;
 
-// An orchestrator that does not answer for that long is not coming back by itself.
-constexpr absl::Duration kPatience = absl::Minutes(3);
-constexpr absl::Duration kRetryPause = absl::Milliseconds(300);
-constexpr int kInterruptedExitCode = 130;
-
 struct TrainOptions {
   std::string run_file;
   std::string dir = ".mellow";
   std::vector<std::string> overrides;
   bool json = false;
   bool resume = false;
+  bool detach = false;
+  std::string from;
 };
 
 using LoadFile = absl::StatusOr<v1::RunSpec>(const std::string& path,
@@ -58,220 +57,144 @@ struct TrainName {
   LoadFile* load;
 };
 
-class Training {
+// Starts a run, or finds the one that the same command began.
+class Starter {
  public:
-  Training(std::string folder, std::string command, StartedRun record,
-           std::unique_ptr<TrainView> view)
-      : folder_(std::move(folder)),
-        record_path_(StartedRunPath(folder_, record.spec)),
-        command_(std::move(command)),
-        record_(std::move(record)),
-        view_(std::move(view)),
-        interrupts_([this] { OnInterrupt(); }) {}
-
-  absl::StatusOr<int> Follow(bool resume) {
-    MELLOW_ASSIGN_OR_RETURN(const v1::Run started, Start(resume));
-    run_id_ = started.run_id();
-    ShowData();
-    // What the record says of a ledger that somebody deleted is void.
-    record_.reported_step = std::min(record_.reported_step, started.committed_steps());
-    v1::Run run = started;
-    while (!interrupts_.interrupted() && (run.state() == v1::RUN_STATE_RUNNING || !ended_)) {
-      MELLOW_ASSIGN_OR_RETURN(run, WatchOnce());
-    }
-    return run.state() == v1::RUN_STATE_RUNNING ? Stop() : Finish(run);
-  }
-
- private:
-  void OnInterrupt() {
-    MutexLock lock(&mutex_);
-    if (client_ != nullptr) client_->CancelWatch();
-  }
-
-  // The orchestrator at the address that cluster.json gives now: a restart may have moved it.
-  absl::StatusOr<std::shared_ptr<OrchestratorClient>> Connect() {
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                            ServicesOfRole(folder_, "orchestrator"));
-    MutexLock lock(&mutex_);
-    if (client_ == nullptr || client_->address() != found[0].address)
-      client_ = std::make_shared<OrchestratorClient>(found[0].address);
-    if (interrupts_.interrupted()) client_->CancelWatch();
-    return client_;
-  }
-
-  // Calls until it gives an answer that another try would not change, for kPatience at most.
-  template <typename Result>
-  absl::StatusOr<Result> Retry(
-      const std::function<absl::StatusOr<Result>(OrchestratorClient&)>& call) {
-    const SteadyTime deadline = SteadyTime::Now() + kPatience;
-    while (true) {
-      MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
-      absl::StatusOr<Result> result = call(*client);
-      if (result.ok() || !rpc::IsRetryable(result.status()) || SteadyTime::Now() > deadline)
-        return result;
-      view_->ShowActivity("waiting for the orchestrator");
-      if (interrupts_.WaitFor(kRetryPause)) return absl::CancelledError("interrupted");
-    }
-  }
+  Starter(std::string record_path, StartedRun record, RunFollower* follower)
+      : record_path_(std::move(record_path)), record_(std::move(record)), follower_(follower) {}
 
   absl::StatusOr<v1::Run> Start(bool resume) {
     const absl::StatusOr<StartedRun> previous = ReadStartedRun(record_path_);
     MELLOW_RETURN_IF_ERROR(WriteStartedRun(record_path_, record_));
-    view_->ShowActivity("starting the run");
-    const absl::StatusOr<std::string> run_id = Retry<std::string>(
+    follower_->view()->ShowActivity("starting the run");
+    const absl::StatusOr<std::string> run_id = follower_->Retry<std::string>(
         [this](OrchestratorClient& c) { return c.StartRun(record_.spec, record_.request_id); });
     if (!run_id.ok()) {
-      view_->ShowActivity("");
+      follower_->view()->ShowActivity("");
       // A request that was refused must not hide the run before it from --resume.
       if (previous.ok() && !rpc::IsRetryable(run_id.status()))
         MELLOW_RETURN_IF_ERROR(WriteStartedRun(record_path_, *previous));
       return run_id.status();
     }
-    MELLOW_ASSIGN_OR_RETURN(
-        v1::Run run, Retry<v1::Run>([&](OrchestratorClient& c) { return c.GetRun(*run_id); }));
+    MELLOW_ASSIGN_OR_RETURN(v1::Run run, follower_->Retry<v1::Run>([&](OrchestratorClient& c) {
+      return c.GetRun(*run_id);
+    }));
     if (resume && (run.state() == v1::RUN_STATE_STOPPED || run.state() == v1::RUN_STATE_FAILED)) {
-      MELLOW_ASSIGN_OR_RETURN(
-          run, Retry<v1::Run>([&](OrchestratorClient& c) { return c.ResumeRun(*run_id); }));
+      MELLOW_ASSIGN_OR_RETURN(run, follower_->Retry<v1::Run>([&](OrchestratorClient& c) {
+        return c.ResumeRun(*run_id);
+      }));
     }
+    // What the record says of a ledger that somebody deleted is void.
+    record_.reported_step = std::min(record_.reported_step, run.committed_steps());
     return run;
   }
-
-  // Follows the stream to its end or break; then the run as it is now.
-  absl::StatusOr<v1::Run> WatchOnce() {
-    MELLOW_RETURN_IF_ERROR(Watch());
-    MELLOW_ASSIGN_OR_RETURN(const v1::Run run, Retry<v1::Run>([this](OrchestratorClient& c) {
-                              return c.GetRun(run_id_);
-                            }));
-    // The stream broke, or nobody drives the run just now (its orchestrator is starting or ending).
-    if (run.state() == v1::RUN_STATE_RUNNING && !interrupts_.interrupted()) {
-      view_->ShowActivity("waiting for the orchestrator");
-      interrupts_.WaitFor(kRetryPause);
-    }
-    return run;
+  int reported_step() const { return record_.reported_step; }
+  absl::Status Report(int step) {
+    record_.reported_step = step;
+    return WriteStartedRun(record_path_, record_);
   }
 
-  // OK: the stream ended or broke, and the run tells which. An error that another try would not
-  // change.
-  absl::Status Watch() {
-    MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<OrchestratorClient> client, Connect());
-    absl::Status stored;
-    ended_ = false;
-    const absl::Status status =
-        client->WatchRun(run_id_, record_.reported_step, [&](const v1::WatchRunResponse& event) {
-          ShowStart(client.get(), !event.activity().empty());
-          if (event.has_step() && event.step().step() > record_.reported_step) {
-            view_->ShowStep(event.step());
-            record_.reported_step = event.step().step();
-            stored.Update(WriteStartedRun(record_path_, record_));
-          }
-          if (!event.activity().empty()) view_->ShowActivity(event.activity());
-          ended_ = event.has_ended();
-        });
-    MELLOW_RETURN_IF_ERROR(stored);
-    if (rpc::IsRetryable(status) || absl::IsCancelled(status)) return absl::OkStatus();
-    return status;
-  }
-
-  // The learner opens the run some time before the first step.
-  void ShowStart(OrchestratorClient* client, bool another_chance) {
-    if (start_shown_) return;
-    const absl::StatusOr<v1::Run> run = client->GetRun(run_id_);
-    const bool opened = run.ok() && run->total_parameters() > 0;
-    if (opened) view_->ShowStart(*run);
-    start_shown_ = opened || !another_chance;
-  }
-
-  // The data lie where the orchestrator reads them, which need not be this machine. Of a supervised
-  // run the learner says what it has read.
-  void ShowData() {
-    if (record_.spec.has_sft()) return;
-    const absl::StatusOr<RunData> data = ReadRunData(record_.spec, /*tokenizer=*/nullptr);
-    if (!data.ok()) {
-      view_->ShowData(
-          absl::StrCat("the data cannot be shown: ", PrintableLine(data.status().message()), "\n"));
-      return;
-    }
-    view_->ShowData(
-        absl::StrCat(RunRowsText(*data), RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
-  }
-
-  absl::StatusOr<int> Stop() {
-    view_->ShowActivity("");
-    std::fprintf(stderr,
-                 "mellow: stopping run %s after the phase in progress (Ctrl-C again: leave at "
-                 "once, the run goes on)\n",
-                 run_id_.c_str());
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                            ServicesOfRole(folder_, "orchestrator"));
-    OrchestratorClient client(found[0].address);
-    MELLOW_ASSIGN_OR_RETURN(v1::Run run, client.StopRun(run_id_));
-    // The orchestrator answers at once; what is in progress goes to its end.
-    MELLOW_RETURN_IF_ERROR(
-        client.WatchRun(run_id_, run.committed_steps(), [&run](const v1::WatchRunResponse& event) {
-          if (event.has_ended()) run = event.ended();
-        }));
-    std::fprintf(stderr, "mellow: stopped after step %d of %d; go on with: %s\n",
-                 run.committed_steps(), run.total_steps(), command_.c_str());
-    return kInterruptedExitCode;
-  }
-
-  absl::StatusOr<int> Finish(const v1::Run& run) {
-    view_->ShowActivity("");
-    if (run.state() == v1::RUN_STATE_DONE && run.committed_steps() >= run.total_steps()) {
-      view_->ShowDone(run);
-      return 0;
-    }
-    const std::string where = absl::StrCat(
-        "run ", run.run_id(), " ", run.state() == v1::RUN_STATE_STOPPED ? "was stopped" : "failed",
-        " after step ", run.committed_steps(), " of ", run.total_steps());
-    return absl::AbortedError(absl::StrCat(where, run.error().empty() ? "" : ": ", run.error(),
-                                           "; go on with: ", command_));
-  }
-
-  const std::string folder_;
+ private:
   const std::string record_path_;
-  const std::string command_;  // that goes on, for people
   StartedRun record_;
-  const std::unique_ptr<TrainView> view_;
-  std::string run_id_;
-  bool start_shown_ = false;
-  bool ended_ = false;  // the last watch saw the run's end
-  Mutex mutex_;
-  std::shared_ptr<OrchestratorClient> client_ ABSL_GUARDED_BY(mutex_);
-  Interrupts interrupts_;  // last: it calls OnInterrupt
+  RunFollower* const follower_;
 };
 
+// The data lie where the orchestrator reads them, which need not be this machine. Of a supervised
+// run the learner says what it has read.
+void ShowData(const v1::RunSpec& spec, TrainView* view) {
+  if (spec.has_sft()) return;
+  const absl::StatusOr<RunData> data = ReadRunData(spec, /*tokenizer=*/nullptr);
+  if (!data.ok()) {
+    view->ShowData(
+        absl::StrCat("the data cannot be shown: ", PrintableLine(data.status().message()), "\n"));
+    return;
+  }
+  view->ShowData(
+      absl::StrCat(RunRowsText(*data), RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
+}
+
+// Makes the run start from a kept adapter, or from a folder as the learner sees it, which brings
+// its own shape.
+absl::Status StartFrom(const std::string& from, const std::string& folder, v1::RunSpec* spec) {
+  std::string path = from;
+  if (const std::optional<StepName> step = ParseStepName(from)) {
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                            ServicesOfRole(folder, "orchestrator"));
+    OrchestratorClient orchestrator(found[0].address);
+    MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, ListKept(&orchestrator));
+    MELLOW_ASSIGN_OR_RETURN(const v1::KeptAdapter adapter, FindKept(kept, *step));
+    path = adapter.learner_path();
+    if (path.empty())
+      return absl::FailedPreconditionError(
+          absl::StrCat("--from ", from, ": is what that run started from; start from the same"));
+  } else {
+    MELLOW_ASSIGN_OR_RETURN(path, nn::FindFolder(from));
+    path = CanonicalFolder(path);
+  }
+  if (spec->has_sft()) {
+    spec->mutable_sft()->set_start_adapter(path);
+    spec->mutable_sft()->clear_lora();
+  } else {
+    spec->set_start_adapter(path);
+    if (spec->has_ppo()) spec->mutable_ppo()->clear_lora();
+  }
+  return absl::OkStatus();
+}
+
 std::string ResumeCommand(const TrainName& name, const TrainOptions& options) {
-  std::string command =
-      absl::StrCat("mellow ", name.name, " ", options.run_file, " --dir ", options.dir);
+  std::vector<std::string> words = {name.name, options.run_file, "--dir", options.dir};
   for (const std::string& assignment : options.overrides)
-    absl::StrAppend(&command, " --set ", assignment);
-  return absl::StrCat(command, options.json ? " --json" : "", " --resume");
+    words.insert(words.end(), {"--set", assignment});
+  if (options.json) words.emplace_back("--json");
+  words.emplace_back("--resume");
+  return CommandLine(words);
+}
+
+// The last record of the folder, when it has these settings; else `fresh`.
+absl::StatusOr<StartedRun> RecordToResume(const std::string& folder, StartedRun fresh) {
+  absl::StatusOr<StartedRun> old = ReadStartedRun(StartedRunPath(folder, fresh.spec));
+  if (absl::IsNotFound(old.status())) return fresh;
+  MELLOW_RETURN_IF_ERROR(old.status());
+  const std::string difference = SpecDifference(old->spec, fresh.spec);
+  if (difference.empty()) return old;
+  return absl::FailedPreconditionError(
+      absl::StrCat("--resume: the last run in ", folder, " had other settings (", difference,
+                   "); give the same ones, or train without --resume"));
 }
 
 absl::StatusOr<int> Train(const TrainName& name, const TrainOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const v1::RunSpec spec, name.load(options.run_file, options.overrides));
+  MELLOW_ASSIGN_OR_RETURN(v1::RunSpec spec, name.load(options.run_file, options.overrides));
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_RETURN_IF_ERROR(FindCluster(folder).status());
   MELLOW_RETURN_IF_ERROR(MakeFolders(folder));  // not made by `mellow up` where it is --connect
+  RunFollower follower(folder, options.dir);
+  follower.set_view(MakeTrainView(spec, stdout, options.json, isatty(STDOUT_FILENO) != 0));
+  if (!options.from.empty()) MELLOW_RETURN_IF_ERROR(StartFrom(options.from, folder, &spec));
   StartedRun record = {.request_id = NewRequestId(), .spec = spec};
   if (options.resume) {
-    absl::StatusOr<StartedRun> old = ReadStartedRun(StartedRunPath(folder, spec));
-    if (old.ok()) {
-      const std::string difference = SpecDifference(old->spec, spec);
-      if (!difference.empty()) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("--resume: the last run in ", folder, " had other settings (", difference,
-                         "); give the same ones, or train without --resume"));
-      }
-      record = *std::move(old);
-    } else if (!absl::IsNotFound(old.status())) {
-      return old.status();
-    }
+    MELLOW_ASSIGN_OR_RETURN(record, RecordToResume(folder, std::move(record)));
   }
-  auto view = MakeTrainView(spec, stdout, options.json, isatty(STDOUT_FILENO) != 0);
-  return Training(folder, ResumeCommand(name, options), std::move(record), std::move(view))
-      .Follow(options.resume);
+  Starter starter(StartedRunPath(folder, spec), std::move(record), &follower);
+  MELLOW_ASSIGN_OR_RETURN(const v1::Run run, starter.Start(options.resume));
+  follower.view()->ShowActivity("");
+  std::fprintf(stderr, "mellow: run %s; from elsewhere, or if this ends: %s\n",
+               run.run_id().c_str(),
+               CommandLine({"watch", run.run_id(), "--dir", options.dir}).c_str());
+  if (options.detach) return 0;
+  ShowData(spec, follower.view());
+  return follower.Follow(
+      run, starter.reported_step(),
+      // The adapter that --from names may be another one by then.
+      {.go_on = options.from.empty() ? ResumeCommand(name, options)
+                                     : CommandLine({"resume", run.run_id(), "--dir", options.dir}),
+       .stops = true,
+       .on_shown = [&](int step) { return starter.Report(step); },
+       .on_done =
+           [&](const v1::Run& done) {
+             if (!options.json)
+               std::fputs(NextSteps(done, options.run_file, options.dir).c_str(), stdout);
+           }});
 }
 
 CLI::App* AddCommand(CLI::App* app, Action* chosen, const TrainName& name, const char* what,
@@ -285,7 +208,12 @@ CLI::App* AddCommand(CLI::App* app, Action* chosen, const TrainName& name, const
                                " (paths: relative to this folder)"))
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
+  sub->add_option("--from", options->from,
+                  "Adapter to start from, instead of start_adapter and lora: RUN@STEP (`mellow "
+                  "adapters` shows them), or a PEFT folder");
   sub->add_flag("--json", options->json, "One JSON object per step instead of a table");
+  sub->add_flag("--detach", options->detach,
+                "End when the run has begun, and leave it to the cluster");
   sub->add_flag("--resume", options->resume,
                 "Go on with the run that the same command began; steps that it has shown are not "
                 "shown again");
@@ -301,11 +229,14 @@ void AddTrainCommand(CLI::App* app, Action* chosen) {
              "step is committed",
              "--set steps=3 --set ppo.learning_rate=1e-4")
       ->footer(
-          "Ctrl-C stops the run after the phase in progress. If this command is killed, the run "
-          "goes on in the cluster. Either way --resume goes on.\n"
+          "Ctrl-C stops the run after the phase in progress; a second one leaves at once, and it "
+          "stops all the same. If this command is killed, the run goes on in the cluster: `mellow "
+          "watch` shows it again. `mellow resume`, or --resume, goes on with one that was "
+          "stopped.\n"
           "Examples:\n  mellow train deploy/runs/mini.json\n  mellow train deploy/runs/mini.json "
           "--set steps=3 --set seed=7 --json\n"
-          "  mellow train deploy/runs/mini.json --resume");
+          "  mellow train deploy/runs/mini.json --resume\n"
+          "  mellow train deploy/runs/mini.json --from newest@1 --set ppo.init_kl_coef=0.4");
   AddCommand(app, chosen, {"sft", LoadSftRunFile},
              "Train an adapter on dialogue/summary pairs (supervised): as `train`, also for a file "
              "that has the settings of this method alone",

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_BASE_RUN_STATUS_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_BASE_RUN_STATUS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -22,6 +23,9 @@ struct RunStatus {
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
   ParameterCounts parameters;       // 0: not opened yet, or not active
   std::string progress;             // of a supervised run: as RunRecord::progress
+  int64_t created_ms = 0;           // as in RunRecord
+  int64_t ended_ms = 0;
+  std::optional<StepRecord> last_step;  // committed
 };
 
 }  // namespace mellow::orchestrator

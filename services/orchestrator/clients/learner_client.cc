@@ -21,6 +21,17 @@ class GrpcLearnerClient : public LearnerClient {
         peer_(std::move(peer)),
         claim_(std::move(claim)) {}
 
+  absl::Status Check(const std::string& ppo, const std::string& start_adapter,
+                     std::stop_token stop) override {
+    pb::CheckRunRequest request;
+    if (!request.mutable_config()->ParseFromString(ppo))
+      return absl::InternalError("the run's PPO configuration cannot be read back");
+    request.set_start_adapter(start_adapter);
+    return Call(stub_.get(), &pb::LearnerService::Stub::CheckRun, request, kShortCall,
+                std::move(stop), peer_)
+        .status();
+  }
+
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token stop) override {
     pb::OpenRunRequest request;
     request.set_run_id(call.run_id);

@@ -16,6 +16,11 @@
 namespace mellow::orchestrator {
 namespace {
 
+void SetTime(int64_t unix_ms, google::protobuf::Timestamp* time) {
+  time->set_seconds(unix_ms / 1000);
+  time->set_nanos(static_cast<int32_t>(unix_ms % 1000 * 1'000'000));
+}
+
 // A rollout is one sampled path: what is of beam search is refused, and so is a seed of its own.
 absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& generation) {
   policy::v1::SamplingParams sampling = generation.sampling();
@@ -215,6 +220,13 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   proto->set_committed_steps(run.committed_steps);
   proto->set_activity(run.activity);
   proto->set_error(run.error);
+  if (run.created_ms > 0) SetTime(run.created_ms, proto->mutable_created());
+  if (run.ended_ms > 0) SetTime(run.ended_ms, proto->mutable_ended());
+  if (run.last_step) {
+    ToProto(*run.last_step, proto->mutable_last_step());
+    proto->mutable_last_step()->clear_stats();
+    proto->mutable_last_step()->clear_phase_seconds();
+  }
   if (proto->spec().has_sft()) {
     if (run.progress.empty()) return;
     learner::v1::SftRun* sft = proto->mutable_sft();
@@ -270,9 +282,7 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
 
 void ToProto(const PromotionEvent& event, v1::PromotionEvent* proto) {
   proto->set_sequence(event.sequence);
-  const int64_t time_ms = absl::ToUnixMillis(event.time);
-  proto->mutable_time()->set_seconds(time_ms / 1000);
-  proto->mutable_time()->set_nanos(static_cast<int32_t>(time_ms % 1000 * 1'000'000));
+  SetTime(absl::ToUnixMillis(event.time), proto->mutable_time());
   // The values are the same on both sides (promotion.h).
   proto->set_action(static_cast<v1::PromotionAction>(event.action));
   if (event.champion) {

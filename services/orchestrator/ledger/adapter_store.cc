@@ -37,6 +37,12 @@ absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder
   return files;
 }
 
+bool AdapterStore::Has(const std::string& folder) const {
+  std::error_code ignored;
+  return std::filesystem::exists(absl::StrCat(folder, "/", kWeights), ignored) &&
+         std::filesystem::exists(absl::StrCat(folder, "/", kConfig), ignored);
+}
+
 void AdapterStore::RemoveOthers(const std::string& run_id, const std::set<std::string>& keep) {
   // By name: the ledger has paths as they were written when --data-dir was spelled in another way.
   std::set<std::filesystem::path> names;

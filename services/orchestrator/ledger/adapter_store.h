@@ -21,6 +21,8 @@ class AdapterStore {
   [[nodiscard]] absl::StatusOr<std::string> Write(const std::string& run_id, int64_t version,
                                                   const adapters::PeftFiles& files);
   [[nodiscard]] absl::StatusOr<adapters::PeftFiles> Read(const std::string& folder) const;
+  // Whether Read would find the folder's files; they may still be damaged.
+  [[nodiscard]] bool Has(const std::string& folder) const;
   // Removes the run's folders but those in `keep`. Leftovers cost only space, so errors are logged.
   void RemoveOthers(const std::string& run_id, const std::set<std::string>& keep);
 

@@ -1,8 +1,10 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_LEDGER_LEDGER_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_LEDGER_LEDGER_H_
 
+#include <cstdint>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,9 @@ struct RunRecord {
   // Of a supervised run: the learner's SftRun, serialized; empty: the learner has not opened it
   // yet.
   std::string progress;
+  // Unix times of this machine's clock, for people; 0: not known, or it has not ended.
+  int64_t created_ms = 0;
+  int64_t ended_ms = 0;
 };
 
 // The adapter that the policies were told to serve, with what proves that they do.
@@ -34,6 +39,15 @@ struct AdapterRecord {
   std::string run_id;
   std::string folder;  // PEFT folder; empty for the base model
   CanarySuite canary;
+};
+
+// An adapter whose files are kept, and where it comes from.
+struct KeptAdapter {
+  AdapterRef ref;
+  std::string run_id;
+  std::string folder;        // PEFT folder
+  int step = 0;              // that made it; 0: the run started from it
+  std::string learner_path;  // PEFT folder as the learner sees it; empty: of step 0
 };
 
 inline constexpr int kAllSteps = std::numeric_limits<int>::max();
@@ -98,14 +112,20 @@ class Ledger {
   [[nodiscard]] virtual absl::StatusOr<std::optional<StepRecord>> LastStep(
       const std::string& run_id) = 0;
 
-  // What was published; older records of the same run are dropped. NewestAdapter: of all runs, the
-  // base model not counted.
+  // What was published. NewestAdapter: of all runs, the base model not counted.
   [[nodiscard]] virtual absl::Status RecordAdapter(const AdapterRecord& adapter) = 0;
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() = 0;
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(
       const std::string& run_id) = 0;
-  // The newest of each run, by version.
-  [[nodiscard]] virtual absl::StatusOr<std::vector<AdapterRecord>> KeptAdapters() = 0;
+  // Of all runs, by version, without the base model; a step whose weights were published under
+  // several versions is there under the newest of them.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<KeptAdapter>> KeptAdapters() = 0;
+  // None: no such version is kept.
+  [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> FindAdapter(
+      int64_t version) = 0;
+  // Forgets all but the run's `keep` newest, and returns the folders of those that stay.
+  [[nodiscard]] virtual absl::StatusOr<std::set<std::string>> DropAdapters(
+      const std::string& run_id, int keep) = 0;
 
   // Adds to the history of champions and sets event->sequence. AlreadyExists: its request_id is
   // there.

@@ -1,5 +1,7 @@
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -58,6 +60,10 @@ CREATE TABLE IF NOT EXISTS methods (
   run_id TEXT PRIMARY KEY,
   method INTEGER NOT NULL,
   progress BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS run_times (
+  run_id TEXT PRIMARY KEY,
+  created_ms INTEGER NOT NULL,
+  ended_ms INTEGER);
 CREATE TABLE IF NOT EXISTS pins (run_id TEXT PRIMARY KEY, models TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS promotions (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -85,9 +91,13 @@ constexpr const char* kColumns[] = {
     "sha256, score, toxicity FROM rollouts",
     "SELECT version, sha256, run_id, folder, canary FROM adapters",
     "SELECT run_id, method, progress FROM methods",
+    "SELECT run_id, created_ms, ended_ms FROM run_times",
     "SELECT run_id, models FROM pins",
     "SELECT sequence, request_id, time_ms, action, version, sha256, run_id, folder, canary, "
     "previous_version, previous_sha256, evidence FROM promotions"};
+
+// Milliseconds since 1970 by the clock of this machine; only people read them.
+constexpr char kNow[] = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 absl::Status AnotherSchema(const std::string& path, absl::string_view what) {
   return absl::FailedPreconditionError(
@@ -155,8 +165,10 @@ absl::StatusOr<std::vector<RunRecord>> SqliteLedger::QueryRuns(absl::string_view
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
       database_->Prepare(absl::StrCat("SELECT runs.run_id, request_id, spec, state, error, "
-                                      "start_version, start_sha256, method, progress FROM runs "
-                                      "LEFT JOIN methods ON methods.run_id = runs.run_id ",
+                                      "start_version, start_sha256, method, progress, "
+                                      "created_ms, ended_ms FROM runs "
+                                      "LEFT JOIN methods ON methods.run_id = runs.run_id "
+                                      "LEFT JOIN run_times ON run_times.run_id = runs.run_id ",
                                       where, " ORDER BY sequence DESC")));
   if (!where.empty()) select.BindText(1, parameter);
   std::vector<RunRecord> runs;
@@ -173,6 +185,8 @@ absl::StatusOr<std::vector<RunRecord>> SqliteLedger::QueryRuns(absl::string_view
       run.method = static_cast<Method>(select.Int(7));
       run.progress = select.Bytes(8);
     }
+    if (!select.IsNull(9)) run.created_ms = select.Int(9);
+    if (!select.IsNull(10)) run.ended_ms = select.Int(10);
     runs.push_back(std::move(run));
   }
 }
@@ -220,6 +234,13 @@ absl::StatusOr<RunRecord> SqliteLedger::CreateRun(const RunRecord& run) {
         .BindBlob(3, run.progress);
     MELLOW_RETURN_IF_ERROR(insert.Run());
   }
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare(absl::StrCat("INSERT INTO run_times VALUES (?, ", kNow, ", NULL)")));
+    insert.BindText(1, run.run_id);
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return run;
 }
@@ -256,6 +277,14 @@ absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state
         sqlite::Statement update,
         database_->Prepare("UPDATE runs SET state = ?, error = ? WHERE run_id = ?"));
     update.Bind(1, static_cast<int64_t>(state)).BindText(2, error).BindText(3, run_id);
+    MELLOW_RETURN_IF_ERROR(update.Run());
+  }
+  {
+    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement update,
+                            database_->Prepare(absl::StrCat(
+                                "UPDATE run_times SET ended_ms = ",
+                                state == RunState::kRunning ? "NULL" : kNow, " WHERE run_id = ?")));
+    update.BindText(1, run_id);
     MELLOW_RETURN_IF_ERROR(update.Run());
   }
   return transaction.Commit();
@@ -479,27 +508,15 @@ absl::StatusOr<std::optional<StepRecord>> SqliteLedger::LastStep(const std::stri
 
 absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
-                          sqlite::Transaction::Begin(database_.get()));
-  {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement insert,
-        database_->Prepare("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?)"));
-    insert.Bind(1, adapter.ref.version)
-        .BindText(2, adapter.ref.sha256)
-        .BindText(3, adapter.run_id)
-        .BindText(4, adapter.folder)
-        .BindText(5, EncodeCanary(adapter.canary));
-    MELLOW_RETURN_IF_ERROR(insert.Run());
-  }
-  {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement prune,
-        database_->Prepare("DELETE FROM adapters WHERE run_id = ? AND version < ?"));
-    prune.BindText(1, adapter.run_id).Bind(2, adapter.ref.version);
-    MELLOW_RETURN_IF_ERROR(prune.Run());
-  }
-  return transaction.Commit();
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement insert,
+      database_->Prepare("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?)"));
+  insert.Bind(1, adapter.ref.version)
+      .BindText(2, adapter.ref.sha256)
+      .BindText(3, adapter.run_id)
+      .BindText(4, adapter.folder)
+      .BindText(5, EncodeCanary(adapter.canary));
+  return insert.Run();
 }
 
 absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapter() {
@@ -522,18 +539,78 @@ absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapterOf(
   return ReadAdapter(&select);
 }
 
-absl::StatusOr<std::vector<AdapterRecord>> SqliteLedger::KeptAdapters() {
+absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::FindAdapter(int64_t version) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
       database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
-                         "ORDER BY version, run_id"));
-  std::vector<AdapterRecord> kept;
+                         "WHERE version = ? AND version > 0"));
+  select.Bind(1, version);
+  return ReadAdapter(&select);
+}
+
+absl::StatusOr<std::vector<KeptAdapter>> SqliteLedger::KeptAdapters() {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare(
+          "SELECT adapters.version, adapters.sha256, adapters.run_id, folder, step, record "
+          "FROM adapters JOIN runs ON runs.run_id = adapters.run_id "
+          "LEFT JOIN steps ON steps.run_id = adapters.run_id AND committed = 1 AND "
+          "steps.sha256 = adapters.sha256 "
+          "WHERE adapters.version > 0 AND (step IS NOT NULL OR adapters.sha256 = start_sha256) "
+          "ORDER BY adapters.version DESC, adapters.run_id, step DESC"));
+  std::vector<KeptAdapter> kept;
+  std::set<std::pair<std::string, int>> steps;
   for (;;) {
-    MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> record, ReadAdapter(&select));
-    if (!record) return kept;
-    kept.push_back(*std::move(record));
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) break;
+    KeptAdapter adapter{.ref = {select.Int(0), select.Bytes(1)},
+                        .run_id = select.Bytes(2),
+                        .folder = select.Bytes(3)};
+    if (!select.IsNull(4)) {
+      StepRecord step;
+      MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(5), &step));
+      adapter.step = static_cast<int>(select.Int(4));
+      adapter.learner_path = std::move(step.adapter_path);
+    }
+    if (steps.emplace(adapter.run_id, adapter.step).second) kept.push_back(std::move(adapter));
   }
+  std::reverse(kept.begin(), kept.end());
+  return kept;
+}
+
+absl::StatusOr<std::set<std::string>> SqliteLedger::DropAdapters(const std::string& run_id,
+                                                                 int keep) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  // A folder has one adapter, whatever the versions that it was published under.
+  constexpr char kNewestFolders[] =
+      "(SELECT folder FROM adapters WHERE run_id = ?1 GROUP BY folder "
+      "ORDER BY MAX(version) DESC LIMIT ?2)";
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement prune,
+        database_->Prepare(absl::StrCat("DELETE FROM adapters WHERE run_id = ?1 AND folder NOT IN ",
+                                        kNewestFolders)));
+    prune.BindText(1, run_id).Bind(2, int64_t{keep});
+    MELLOW_RETURN_IF_ERROR(prune.Run());
+  }
+  std::set<std::string> folders;
+  {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement select,
+        database_->Prepare("SELECT DISTINCT folder FROM adapters WHERE run_id = ?"));
+    select.BindText(1, run_id);
+    for (;;) {
+      MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+      if (!row) break;
+      folders.insert(select.Bytes(0));
+    }
+  }
+  MELLOW_RETURN_IF_ERROR(transaction.Commit());
+  return folders;
 }
 
 }  // namespace mellow::orchestrator

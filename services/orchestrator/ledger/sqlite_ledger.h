@@ -43,7 +43,9 @@ class SqliteLedger : public Ledger {
   absl::Status RecordAdapter(const AdapterRecord& adapter) override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override;
-  absl::StatusOr<std::vector<AdapterRecord>> KeptAdapters() override;
+  absl::StatusOr<std::vector<KeptAdapter>> KeptAdapters() override;
+  absl::StatusOr<std::optional<AdapterRecord>> FindAdapter(int64_t version) override;
+  absl::StatusOr<std::set<std::string>> DropAdapters(const std::string& run_id, int keep) override;
   absl::Status AddPromotion(PromotionEvent* event) override;
   absl::StatusOr<std::vector<PromotionEvent>> Promotions() override;
 

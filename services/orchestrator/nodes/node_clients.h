@@ -120,6 +120,9 @@ struct AdapterAnswer {
 class LearnerClient {
  public:
   virtual ~LearnerClient() = default;
+  // Whether a run with this PpoConfig (serialized) and start could be opened; what is wrong, named.
+  [[nodiscard]] virtual absl::Status Check(const std::string& ppo, const std::string& start_adapter,
+                                           std::stop_token stop) = 0;
   [[nodiscard]] virtual absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call,
                                                            std::stop_token stop) = 0;
   [[nodiscard]] virtual absl::StatusOr<TrainAnswer> Train(const TrainCall& call,

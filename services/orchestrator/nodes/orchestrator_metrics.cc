@@ -34,56 +34,79 @@ OrchestratorMetrics::OrchestratorMetrics(obs::Metrics* metrics) : metrics_(metri
   CountScores(0);
 }
 
-void OrchestratorMetrics::SetStep(const StepRecord& step) {
+OrchestratorMetrics::RunSeries* OrchestratorMetrics::SeriesOf(const std::string& run_id) {
+  for (RunSeries& series : runs_) {
+    if (series.run_id == run_id) return &series;
+  }
+  if (runs_.size() == kShownRuns) {
+    for (const auto& [key, gauge] : runs_.front().gauges) metrics_->Remove(key.first, gauge);
+    runs_.pop_front();
+  }
+  runs_.push_back({.run_id = run_id, .gauges = {}});
+  return &runs_.back();
+}
+
+void OrchestratorMetrics::Set(RunSeries* series, const char* name, const char* help, double value,
+                              obs::Labels labels) {
+  const auto [it, added] = series->gauges.try_emplace({name, labels});
+  if (added) {
+    labels["run"] = series->run_id;
+    it->second = metrics_->AddGauge(name, help, labels);
+  }
+  it->second.Set(value);
+}
+
+void OrchestratorMetrics::SetStep(const std::string& run_id, const StepRecord& step) {
+  MutexLock lock(&mutex_);
+  RunSeries* const series = SeriesOf(run_id);
   for (const PpoGauge& gauge : kPpoGauges) {
     // A scalar that the learner did not report is not a zero.
-    if (step.stats.contains(gauge.stat)) {
-      metrics_->AddGauge(gauge.name, gauge.help).Set(step.Stat(gauge.stat));
-    }
+    if (step.stats.contains(gauge.stat)) Set(series, gauge.name, gauge.help, step.Stat(gauge.stat));
   }
-  metrics_->AddGauge("mellow_ppo_score_mean", "Mean reward score of the step's rollouts")
-      .Set(step.score_mean);
-  metrics_->AddGauge("mellow_ppo_toxicity_mean", "Mean probability of the toxic label")
-      .Set(step.toxicity_mean);
-  metrics_->AddGauge("mellow_ppo_response_tokens_mean", "Mean length of the responses, tokens")
-      .Set(step.response_tokens_mean);
-  metrics_->AddGauge("mellow_ppo_rollout_tokens_per_second", "Sampled tokens per second")
-      .Set(step.tokens_per_second);
-  const char* kSecondsHelp = "Wall seconds of the last step, by phase";
-  for (const auto& [phase, seconds] : step.phase_seconds) {
-    metrics_->AddGauge("mellow_ppo_step_seconds", kSecondsHelp, {{"phase", phase}}).Set(seconds);
-  }
-  metrics_->AddGauge("mellow_ppo_step_seconds", kSecondsHelp, {{"phase", "total"}})
-      .Set(step.seconds);
-  metrics_->AddGauge("mellow_orchestrator_step", "Last committed step of the newest run")
-      .Set(step.step);
-  metrics_->AddGauge("mellow_orchestrator_adapter_version", "Adapter of the last committed step")
-      .Set(static_cast<double>(step.adapter.version));
-  metrics_
-      ->AddGauge("mellow_orchestrator_rollout_staleness_versions",
-                 "Versions between the weights that sampled the last step and those that trained")
-      .Set(step.staleness);
+  Set(series, "mellow_ppo_score_mean", "Mean reward score of the step's rollouts", step.score_mean);
+  Set(series, "mellow_ppo_toxicity_mean", "Mean probability of the toxic label",
+      step.toxicity_mean);
+  Set(series, "mellow_ppo_response_tokens_mean", "Mean length of the responses, tokens",
+      step.response_tokens_mean);
+  Set(series, "mellow_ppo_rollout_tokens_per_second", "Sampled tokens per second",
+      step.tokens_per_second);
+  constexpr char kSecondsHelp[] = "Wall seconds of the last step, by phase";
+  for (const auto& [phase, seconds] : step.phase_seconds)
+    Set(series, "mellow_ppo_step_seconds", kSecondsHelp, seconds, {{"phase", phase}});
+  Set(series, "mellow_ppo_step_seconds", kSecondsHelp, step.seconds, {{"phase", "total"}});
+  Set(series, "mellow_orchestrator_step", "Last committed step of the run", step.step);
+  Set(series, "mellow_orchestrator_adapter_version", "Adapter of the last committed step",
+      static_cast<double>(step.adapter.version));
+  Set(series, "mellow_orchestrator_rollout_staleness_versions",
+      "Versions between the weights that sampled the last step and those that trained",
+      step.staleness);
 }
 
-void OrchestratorMetrics::SetRunState(RunState state) {
+void OrchestratorMetrics::SetRunState(const std::string& run_id, RunState state) {
+  MutexLock lock(&mutex_);
+  RunSeries* const series = SeriesOf(run_id);
   for (const RunState each :
        {RunState::kRunning, RunState::kStopped, RunState::kDone, RunState::kFailed}) {
-    metrics_
-        ->AddGauge("mellow_orchestrator_run_state", "1 for the state of the newest PPO run",
-                   {{"state", std::string(ToString(each))}})
-        .Set(each == state ? 1 : 0);
+    Set(series, "mellow_orchestrator_run_state",
+        "1 for the state of a PPO run; what else is shown of a run that is over is of its end",
+        each == state ? 1 : 0, {{"state", std::string(ToString(each))}});
   }
+  // A run that is resumed is the newest again.
+  if (state == RunState::kRunning) newest_run_ = run_id;
+  for (RunSeries& each : runs_)
+    Set(&each, "mellow_orchestrator_newest_run",
+        "1 for the PPO run that was started or resumed last", each.run_id == newest_run_ ? 1 : 0);
 }
 
-void OrchestratorMetrics::SetKlTarget(double target, bool reference_is_start) {
+void OrchestratorMetrics::SetKlTarget(const std::string& run_id, double target,
+                                      bool reference_is_start) {
+  MutexLock lock(&mutex_);
+  RunSeries* const series = SeriesOf(run_id);
   for (const bool start : {true, false}) {
-    metrics_
-        ->AddGauge("mellow_ppo_kl_target",
-                   "KL to the reference that the adaptive controller of the newest run steers to, "
-                   "nats per sequence; 0 for a reference that is not the run's, and with a fixed "
-                   "coefficient",
-                   {{"reference", start ? "start" : "base"}})
-        .Set(start == reference_is_start ? target : 0);
+    Set(series, "mellow_ppo_kl_target",
+        "KL to the reference that the adaptive controller of the run steers to, nats per "
+        "sequence; 0 for a reference that is not the run's, and with a fixed coefficient",
+        start == reference_is_start ? target : 0, {{"reference", start ? "start" : "base"}});
   }
 }
 

@@ -1,9 +1,11 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_NODES_ORCHESTRATOR_METRICS_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_NODES_ORCHESTRATOR_METRICS_H_
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -20,11 +22,15 @@ class OrchestratorMetrics {
   // `metrics` must outlive this object.
   explicit OrchestratorMetrics(obs::Metrics* metrics);
 
+  // Of PPO runs. Their series have a label `run`, and stay for the kShownRuns runs that were told
+  // of first last.
+  static constexpr size_t kShownRuns = 4;
   // The last committed step: mellow_ppo_*.
-  void SetStep(const StepRecord& step);
-  void SetRunState(RunState state);
-  // Of the PPO run that is driven from now on; see RunConfig.
-  void SetKlTarget(double target, bool reference_is_start);
+  void SetStep(const std::string& run_id, const StepRecord& step);
+  // The run that became RUNNING last is the newest one.
+  void SetRunState(const std::string& run_id, RunState state);
+  // See RunConfig.
+  void SetKlTarget(const std::string& run_id, double target, bool reference_is_start);
   // Nothing: there is none.
   void SetChampion(const std::optional<AdapterRef>& champion);
   // What every policy node has to have from now on.
@@ -41,8 +47,21 @@ class OrchestratorMetrics {
   obs::Counter CanaryFailures(const std::string& node);
   obs::Gauge OtherModel(const std::string& node);
 
+  // What is shown of a run, by name and labels.
+  struct RunSeries {
+    std::string run_id;
+    std::map<std::pair<std::string, obs::Labels>, obs::Gauge> gauges;
+  };
+  // Made when it is new; then the oldest one may go.
+  RunSeries* SeriesOf(const std::string& run_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `labels` without the run.
+  void Set(RunSeries* series, const char* name, const char* help, double value,
+           obs::Labels labels = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   obs::Metrics* metrics_;
   Mutex mutex_;
+  std::deque<RunSeries> runs_ ABSL_GUARDED_BY(mutex_);  // the newest last
+  std::string newest_run_ ABSL_GUARDED_BY(mutex_);
   // Label sets that were shown once must go to zero, not stay.
   std::map<obs::Labels, obs::Gauge> node_gauges_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, obs::Gauge> other_models_ ABSL_GUARDED_BY(mutex_);  // by node

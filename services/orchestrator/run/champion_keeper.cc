@@ -76,6 +76,19 @@ std::vector<NodeHandle> WaitForPolicies(NodeRegistry* registry, std::stop_token 
   return ready;
 }
 
+// "1 to 50, 60".
+std::string Ranges(const std::map<int64_t, ChampionRecord>& known) {
+  std::string text;
+  for (auto it = known.begin(); it != known.end();) {
+    const int64_t first = it->first;
+    int64_t last = first;
+    while (++it != known.end() && it->first == last + 1) last = it->first;
+    absl::StrAppend(&text, text.empty() ? "" : ", ", first);
+    if (last > first) absl::StrAppend(&text, last > first + 1 ? " to " : ", ", last);
+  }
+  return text;
+}
+
 }  // namespace
 
 absl::Status ChampionKeeper::Recover() {
@@ -203,17 +216,15 @@ absl::StatusOr<std::string> ChampionKeeper::PeftContentHash(const adapters::Peft
 }
 
 absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known(bool former) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<AdapterRecord> kept, parts_.ledger->KeptAdapters());
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<KeptAdapter> kept, parts_.ledger->KeptAdapters());
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   std::map<int64_t, ChampionRecord> known;
   for (const PromotionEvent& event : history) {
     if (former && event.champion) known[event.champion->ref.version] = *event.champion;
   }
   for (const ChampionRecord& record : ChampionStack(history)) known[record.ref.version] = record;
-  for (const AdapterRecord& record : kept) {
-    if (record.ref.version > 0)
-      known[record.ref.version] = {record.ref, record.run_id, record.folder, record.canary};
-  }
+  for (const KeptAdapter& adapter : kept)
+    known[adapter.ref.version] = {adapter.ref, adapter.run_id, adapter.folder, {}};
   return known;
 }
 
@@ -242,13 +253,11 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
   } else if (!order.files) {
     return absl::NotFoundError(
         absl::StrCat("adapter.version ", wanted.version, " is not kept (kept are ",
-                     known.empty() ? "none"
-                                   : absl::StrJoin(known, ", ",
-                                                   [](std::string* out, const auto& entry) {
-                                                     absl::StrAppend(out, entry.first);
-                                                   }),
-                     "); send its bytes instead"));
+                     known.empty() ? "none" : Ranges(known), "); send its bytes instead"));
   }
+  MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> kept,
+                          parts_.ledger->FindAdapter(candidate.record.ref.version));
+  if (kept) candidate.record.canary = std::move(kept->canary);
   adapters::PeftFiles files;
   if (order.files) {
     files = *order.files;

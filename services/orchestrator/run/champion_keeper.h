@@ -67,8 +67,8 @@ class ChampionKeeper {
   };
 
   static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
-  // What can be promoted without bytes, by version; with `former` also the champions whose bytes
-  // are not kept anymore.
+  // What can be promoted without bytes, by version, those of runs without their canaries; with
+  // `former` also the champions whose bytes are not kept anymore.
   absl::StatusOr<std::map<int64_t, ChampionRecord>> Known(bool former)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The event, once every live policy node serves it or has been tried.

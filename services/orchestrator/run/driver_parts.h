@@ -25,6 +25,7 @@ struct DriverParts {
   const text::Tokenizer* tokenizer = nullptr;
   double canary_bound = kDefaultCanaryBound;
   int32_t decoder_start_token_id = 0;  // of the policy
+  int keep_adapters = 0;               // newest ones of a run; 0: all
 };
 
 }  // namespace mellow::orchestrator

@@ -8,6 +8,8 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
+#include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/nodes/retry.h"
 #include "services/orchestrator/rollouts/prompt_source.h"
 #include "services/orchestrator/rollouts/reward_text.h"
 #include "services/orchestrator/run/run_driver.h"
@@ -25,12 +27,13 @@ class PpoMethod : public RunMethod {
   absl::Status Check(std::stop_token stop) override {
     MELLOW_RETURN_IF_ERROR(StepPrompts(*prompts_, config_, 1).status());
     MELLOW_RETURN_IF_ERROR(CheckNodes());
-    return CheckLabels(std::move(stop));
+    MELLOW_RETURN_IF_ERROR(CheckLabels(stop));
+    return CheckAtLearner(std::move(stop));
   }
 
   absl::Status Drive(const std::string& run_id, RunObserver* observer,
                      RunSignals signals) override {
-    parts_.metrics->SetKlTarget(config_.kl_target, config_.reference_is_start);
+    parts_.metrics->SetKlTarget(run_id, config_.kl_target, config_.reference_is_start);
     RunDriver driver(parts_, run_id, config_, prompts_.get(), observer, std::move(signals));
     absl::Status status = driver.Run();
     parts_.supervisor->SetPins({});
@@ -38,7 +41,7 @@ class PpoMethod : public RunMethod {
   }
 
   void OnStep(const std::string& run_id, const StepRecord& step) override {
-    parts_.metrics->SetStep(step);
+    parts_.metrics->SetStep(run_id, step);
     obs::Log(obs::Severity::kInfo, "step committed",
              {{"run", run_id},
               {"step", step.step},
@@ -49,7 +52,9 @@ class PpoMethod : public RunMethod {
               {"seconds", step.seconds}});
   }
 
-  void OnState(RunState state) override { parts_.metrics->SetRunState(state); }
+  void OnState(const std::string& run_id, RunState state) override {
+    parts_.metrics->SetRunState(run_id, state);
+  }
 
  private:
   // InvalidArgument when there are live nodes of a role and none can do the run's requests.
@@ -78,6 +83,21 @@ class PpoMethod : public RunMethod {
     MELLOW_RETURN_IF_ERROR(FindLabel("reward.label", reward.label, *labels).status());
     if (reward.toxic_label.empty()) return absl::OkStatus();
     return FindLabel("reward.toxic_label", reward.toxic_label, *labels).status();
+  }
+
+  absl::Status CheckAtLearner(std::stop_token stop) const {
+    const std::vector<NodeHandle> learners =
+        parts_.registry->Ready(NodeRole::kLearner, SteadyTime::Now());
+    if (learners.empty()) return absl::OkStatus();
+    const NodeHandle& node = learners.front();
+    const LinkedStop until(node.life, std::move(stop));
+    const absl::Status status = parts_.clients->Learner(node.node_id, node.address)
+                                    ->Check(config_.ppo, config_.start_adapter, until.token());
+    // A learner that is away has not said no, and one of an earlier version cannot.
+    if (status.ok() || absl::IsUnimplemented(status) ||
+        RemedyFor(NodeRole::kLearner, status.code()) == Remedy::kAgain)
+      return absl::OkStatus();
+    return absl::InvalidArgumentError(status.message());
   }
 
   const DriverParts parts_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -313,7 +314,10 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
        .files = std::make_shared<const adapters::PeftFiles>(std::move(answer.files)),
        .canary = record.canary});
   MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("step ", step, ": publish"), /*first=*/false));
-  parts_.adapters->RemoveOthers(run_id_, {record.folder});
+  if (parts_.keep_adapters == 0) return absl::OkStatus();
+  MELLOW_ASSIGN_OR_RETURN(const std::set<std::string> stay,
+                          parts_.ledger->DropAdapters(run_id_, parts_.keep_adapters));
+  parts_.adapters->RemoveOthers(run_id_, stay);
   return absl::OkStatus();
 }
 

@@ -77,6 +77,25 @@ void RunManager::Shutdown() {
   while (watchers_ > 0) changed_.Wait(&mutex_);
 }
 
+absl::Status RunManager::ShowNewest(const std::vector<RunRecord>& runs) {
+  std::vector<const RunRecord*> shown;
+  for (const RunRecord& run : runs) {
+    if (run.method != Method::kPpo) continue;  // the metrics are PPO's
+    if (shown.size() < OrchestratorMetrics::kShownRuns) shown.push_back(&run);
+  }
+  // The newest one comes first in the list, and last here.
+  while (!shown.empty()) {
+    const RunRecord& run = *shown.back();
+    shown.pop_back();
+    MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                            parts_.ledger->LastStep(run.run_id));
+    if (last) parts_.metrics->SetStep(run.run_id, *last);
+    if (shown.empty()) parts_.metrics->SetRunState(run.run_id, RunState::kRunning);
+    parts_.metrics->SetRunState(run.run_id, run.state);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RunManager::Recover() {
   MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
                           parts_.ledger->NewestAdapter());
@@ -93,6 +112,7 @@ absl::Status RunManager::Recover() {
   }
   MutexLock control(&control_mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<RunRecord> runs, parts_.ledger->ListRuns());
+  MELLOW_RETURN_IF_ERROR(ShowNewest(runs));
   for (const RunRecord& run : runs) {
     if (run.state != RunState::kRunning) continue;
     obs::Log(obs::Severity::kInfo, "going on with a run", {{"run", run.run_id}});
@@ -105,14 +125,6 @@ absl::Status RunManager::Recover() {
       continue;
     }
     Launch(run.run_id, *std::move(method));
-  }
-  for (const RunRecord& run : runs) {
-    if (run.method != Method::kPpo) continue;  // the metrics are PPO's
-    MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
-                            parts_.ledger->LastStep(run.run_id));
-    if (last) parts_.metrics->SetStep(*last);
-    parts_.metrics->SetRunState(run.state);
-    break;
   }
   return absl::OkStatus();
 }
@@ -167,7 +179,7 @@ void RunManager::Launch(const std::string& run_id, std::unique_ptr<RunMethod> me
   auto active = std::make_unique<Active>(this, run_id, std::move(method));
   Active* const raw = active.get();
   raw->activity = "starting";
-  raw->method->OnState(RunState::kRunning);
+  raw->method->OnState(run_id, RunState::kRunning);
   {
     MutexLock lock(&mutex_);
     active_[key] = std::move(active);
@@ -222,7 +234,7 @@ void RunManager::Drive(Active* active) {
       obs::Log(obs::Severity::kError, "the run's end cannot be recorded",
                {{"run", active->run_id}, {"error", recorded.ToString()}});
     }
-    active->method->OnState(state);
+    active->method->OnState(active->run_id, state);
   }
   {
     MutexLock lock(&mutex_);
@@ -240,6 +252,8 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
   status.error = run.error;
   status.start = run.start;
   status.progress = run.progress;
+  status.created_ms = run.created_ms;
+  status.ended_ms = run.ended_ms;
   MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
   MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                           parts_.ledger->LastStep(run.run_id));
@@ -247,6 +261,7 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
     status.committed_steps = last->step;
     status.adapter = last->adapter;
     status.adapter_path = last->adapter_path;
+    status.last_step = last;
   } else if (run.start) {
     status.adapter = *run.start;
   }

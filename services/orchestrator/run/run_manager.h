@@ -82,6 +82,8 @@ class RunManager {
     std::jthread thread;
   };
 
+  // The newest PPO runs in the metrics. `runs`: the newest first.
+  absl::Status ShowNewest(const std::vector<RunRecord>& runs);
   void Launch(const std::string& run_id, std::unique_ptr<RunMethod> method)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_mutex_);
   // In the run's thread: to its end, which the ledger then has. A full disk of ours ends no run: it

@@ -27,7 +27,7 @@ class RunMethod {
                                            RunSignals signals) = 0;
   // For the metrics and the log: a step was committed; the run's state has changed.
   virtual void OnStep(const std::string& run_id, const StepRecord& step) = 0;
-  virtual void OnState(RunState state) = 0;
+  virtual void OnState(const std::string& run_id, RunState state) = 0;
 };
 
 }  // namespace mellow::orchestrator

@@ -37,7 +37,7 @@ class SftMethod : public RunMethod {
 
   // The learner's own metrics have the steps.
   void OnStep(const std::string&, const StepRecord&) override {}
-  void OnState(RunState) override {}
+  void OnState(const std::string&, RunState) override {}
 
  private:
   const DriverParts parts_;

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 class CheckpointStoreTest : public ::testing::Test {
  protected:
   CheckpointStore Open(int keep = 2) {
-    auto store = CheckpointStore::Open(folder_ / "checkpoints", keep);
+    auto store = CheckpointStore::Open(folder_ / "checkpoints", {keep});
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
@@ -44,6 +44,57 @@ TEST_F(CheckpointStoreTest, FindsTheNewestAndKeepsTheLastOnes) {
   EXPECT_FALSE(std::filesystem::exists(store.FolderOf(1)));
   EXPECT_TRUE(std::filesystem::exists(store.FolderOf(2)));
   EXPECT_TRUE(VerifyManifest(store.FolderOf(3)).ok());
+}
+
+class KeptPartTest : public CheckpointStoreTest {
+ protected:
+  CheckpointStore OpenWithParts(int parts) {
+    return CheckpointStore::Open(folder_ / "checkpoints",
+                                 {.checkpoints = 2, .part = "sub", .parts = parts})
+        .value();
+  }
+  static absl::Status SaveWithMore(const CheckpointStore& store, int64_t step) {
+    return store.Save(step, [](const std::string& folder) -> absl::Status {
+      for (const char* part : {"/sub", "/trainer"}) {
+        if (absl::Status made = MakeFolders(folder + part); !made.ok()) return made;
+        if (absl::Status w = WriteFileSynced(folder + part + "/weights", "x"); !w.ok()) return w;
+      }
+      return absl::OkStatus();
+    });
+  }
+  static bool Exists(const std::string& path) { return std::filesystem::exists(path); }
+};
+
+TEST_F(KeptPartTest, ThePartOfEveryCheckpointStaysWhereItIs) {
+  const CheckpointStore store = OpenWithParts(/*parts=*/0);
+  for (int step = 0; step < 6; ++step) ASSERT_TRUE(SaveWithMore(store, step).ok());
+  for (int step = 0; step < 6; ++step) {
+    EXPECT_TRUE(Exists(store.FolderOf(step) + "/sub/weights")) << step;
+    EXPECT_EQ(Exists(store.FolderOf(step) + "/trainer"), step >= 4) << step;
+    EXPECT_EQ(Exists(store.FolderOf(step) + "/manifest.json"), step >= 4) << step;
+  }
+  std::vector<std::string> damaged;
+  EXPECT_EQ(NewestStep(store, &damaged), 5);
+  for (const int step : {4, 5}) std::filesystem::remove(store.FolderOf(step) + "/trainer/weights");
+  EXPECT_EQ(NewestStep(store, &damaged), -1) << "what stays of the others is no checkpoint";
+  EXPECT_EQ(damaged.size(), 2u);
+}
+
+TEST_F(KeptPartTest, OnlyTheNewestPartsStayWhenTheyAreBounded) {
+  const CheckpointStore store = OpenWithParts(/*parts=*/3);
+  for (int step = 1; step < 8; ++step) ASSERT_TRUE(SaveWithMore(store, step).ok());
+  for (int step = 1; step < 8; ++step)
+    EXPECT_EQ(Exists(store.FolderOf(step) + "/sub/weights"), step >= 5) << step;
+  EXPECT_FALSE(Exists(store.FolderOf(4)));
+}
+
+TEST_F(KeptPartTest, ARemovalThatWasInterruptedIsFinishedWithTheNextCheckpoint) {
+  const CheckpointStore store = OpenWithParts(/*parts=*/0);
+  ASSERT_TRUE(SaveWithMore(store, 1).ok());
+  std::filesystem::remove_all(store.FolderOf(1) + "/trainer");
+  for (const int step : {2, 3}) ASSERT_TRUE(SaveWithMore(store, step).ok());
+  EXPECT_FALSE(Exists(store.FolderOf(1) + "/manifest.json"));
+  EXPECT_TRUE(Exists(store.FolderOf(1) + "/sub/weights"));
 }
 
 TEST_F(CheckpointStoreTest, ADamagedOneIsSkippedAndNamed) {

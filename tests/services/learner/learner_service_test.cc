@@ -5,6 +5,8 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "common/adapters/peft.h"
 #include "common/rl/ppo_config.h"
 #include "common/rpc/server.h"
@@ -158,6 +160,29 @@ TEST_F(LearnerServiceTest, CallsWithoutAnOpenRunSaySo) {
   const grpc::Status refused = Open(bad, &opened);
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(refused.error_message(), HasSubstr("kl_penalty"));
+}
+
+TEST_F(LearnerServiceTest, SaysWithoutOpeningItWhetherARunCouldBeOpened) {
+  v1::CheckRunRequest request;
+  *request.mutable_config() = MakeOpen("run-1").config();
+  const auto check = [&] {
+    grpc::ClientContext context;
+    v1::CheckRunResponse response;
+    return stub_->CheckRun(&context, request, &response);
+  };
+  EXPECT_TRUE(check().ok());
+  request.mutable_config()->mutable_lora()->add_target_modules("no_such_layer");
+  EXPECT_EQ(check().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(check().error_message(), HasSubstr("lora.target_modules: \"no_such_layer\""));
+  request.mutable_config()->clear_lora();
+  request.set_start_adapter("/nowhere");
+  EXPECT_EQ(check().error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(check().error_message(), HasSubstr("start_adapter"));
+  // Of a model with other shapes.
+  request.set_start_adapter(mellow::SourceTree("/tests/parity/golden/families/umt5-qv"));
+  EXPECT_EQ(check().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(check().error_message(), HasSubstr("does not fit the model"));
+  EXPECT_TRUE(std::filesystem::is_empty(root_.path())) << "nothing was written";
 }
 
 TEST_F(LearnerServiceTest, ScoresWithTheCurrentWeightsAndTheReference) {

@@ -274,6 +274,13 @@ absl::StatusOr<FakeLearner::SftRun*> FakeLearner::OpenedSft(const std::string& r
   return absl::NotFoundError(absl::StrCat("run_id ", run_id, ": not in progress here"));
 }
 
+absl::Status FakeLearner::CheckRun(const std::string& start_adapter) {
+  MutexLock lock(&mutex_);
+  if (down_) return Down("learner");
+  if (start_adapter == "bad") return absl::NotFoundError("start_adapter: bad: no such folder");
+  return absl::OkStatus();
+}
+
 absl::Status FakeLearner::CheckSft(const std::string& spec) {
   MutexLock lock(&mutex_);
   if (down_) return Down("learner");
@@ -437,6 +444,10 @@ class RewardProxy : public RewardClient {
 class LearnerProxy : public LearnerClient {
  public:
   LearnerProxy(FakeLearner* node, Link link) : node_(node), link_(link) {}
+  absl::Status Check(const std::string&, const std::string& start_adapter,
+                     std::stop_token) override {
+    return link_.Through("learner.Check", [&] { return node_->CheckRun(start_adapter); });
+  }
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token) override {
     return link_.Through("learner.OpenRun", [&] { return node_->OpenRun(call); });
   }

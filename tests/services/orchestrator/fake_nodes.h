@@ -94,6 +94,8 @@ class FakeLearner {
                                      const SftListener& listener, std::stop_token stop);
   absl::StatusOr<SftAnswer> StopSft(const std::string& run_id);
 
+  // Says no to the start adapter "bad".
+  absl::Status CheckRun(const std::string& start_adapter);
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call);
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call);
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version);

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -79,8 +80,14 @@ class MortalLedger : public Ledger {
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override {
     return kill_->Through([&] { return ledger_->NewestAdapterOf(run_id); });
   }
-  absl::StatusOr<std::vector<AdapterRecord>> KeptAdapters() override {
+  absl::StatusOr<std::vector<KeptAdapter>> KeptAdapters() override {
     return kill_->Through([&] { return ledger_->KeptAdapters(); });
+  }
+  absl::StatusOr<std::optional<AdapterRecord>> FindAdapter(int64_t version) override {
+    return kill_->Through([&] { return ledger_->FindAdapter(version); });
+  }
+  absl::StatusOr<std::set<std::string>> DropAdapters(const std::string& run_id, int keep) override {
+    return Write([&] { return ledger_->DropAdapters(run_id, keep); });
   }
   absl::Status AddPromotion(PromotionEvent* event) override {
     return Write([&] { return ledger_->AddPromotion(event); });

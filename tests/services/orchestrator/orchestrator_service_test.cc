@@ -131,8 +131,9 @@ class OrchestratorServiceTest : public ::testing::Test {
                             [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
                               return files.safetensors;
                             }};
-  OrchestratorServiceImpl service_{&runs_, &champions_, &registry_, absl::Seconds(2),
-                                   absl::Hours(1)};
+  AdapterShelf shelf_{parts_};
+  OrchestratorServiceImpl service_{&runs_,     &champions_,      &shelf_,
+                                   &registry_, absl::Seconds(2), absl::Hours(1)};
   std::unique_ptr<rpc::Server> server_ =
       Serve(&service_, v1::OrchestratorService::service_full_name(), &metrics_);
   std::unique_ptr<v1::OrchestratorService::Stub> stub_;
@@ -167,7 +168,7 @@ TEST_F(OrchestratorServiceTest, ARunGoesThroughAllServices) {
   for (const v1::Node& node : nodes.nodes()) {
     EXPECT_EQ(node.state(), v1::NODE_STATE_READY) << node.node_id();
   }
-  EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_ppo_objective_kl 0.5"));
+  EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_ppo_objective_kl{run=\"" + run_id + "\"} 0.5"));
 }
 
 TEST_F(OrchestratorServiceTest, ASupervisedRunIsWatchedLikeAnyOther) {

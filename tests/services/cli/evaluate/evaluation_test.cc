@@ -59,20 +59,31 @@ ClusterAdapters MakeCluster() {
   cluster.newest_run->set_run_id("run-1");
   cluster.newest_run->set_adapter_path("/adapters/5");
   cluster.newest_run->mutable_adapter()->set_version(5);
+  cluster.newest_run->set_committed_steps(5);
+  cluster.kept.runs = {*cluster.newest_run};
+  for (const int version : {4, 5}) {
+    orchestrator::v1::KeptAdapter& adapter = cluster.kept.adapters.emplace_back();
+    adapter.mutable_adapter()->set_version(version);
+    adapter.mutable_adapter()->set_sha256(absl::StrCat("hash", version));
+    adapter.set_run_id("run-1");
+    adapter.set_step(version);
+    adapter.set_learner_path(absl::StrCat("/adapters/", version));
+    adapter.set_has_files(true);
+  }
   return cluster;
 }
 
 TEST(ResolveArmsTest, KnowsWordsVersionsAndFolders) {
   const ClusterAdapters cluster = MakeCluster();
   const std::string folder = SourceTree("/tests/parity/golden/lora-r4-qv");
-  const auto arms = ResolveArms({"base", "newest", "3", folder}, &cluster);
+  const auto arms = ResolveArms({"base", "newest", "3", folder, "run-1@4"}, &cluster);
   ASSERT_TRUE(arms.ok()) << arms.status();
   std::vector<std::string> told;
   for (const ResolvedArm& arm : *arms)
     told.push_back(
         absl::StrCat(arm.arm.name, " ", arm.arm.kind, " ", arm.arm.version, " ", arm.arm.run_id));
   EXPECT_THAT(told, ElementsAre("base base 0 ", "newest version 5 run-1", "3 version 3 ",
-                                "lora-r4-qv folder 0 "));
+                                "lora-r4-qv folder 0 ", "run-1@4 version 4 run-1"));
   EXPECT_EQ((*arms)[1].arm.path, "/adapters/5");
   EXPECT_EQ((*arms)[3].arm.sha256, adapters::ContentHash(ReadGolden("lora-r4-qv")));
   EXPECT_TRUE((*arms)[3].lora.has_value());
@@ -110,9 +121,13 @@ TEST(ResolveArmsTest, SaysWhatIsWrong) {
   const auto error = [&](const std::vector<std::string>& arms, const ClusterAdapters* of) {
     return ResolveArms(arms, of).status();
   };
-  EXPECT_EQ(error({"base", "4"}, &cluster).message(),
-            "arms: 4: no adapter version 4; the cluster in /cluster has 0, 3, 5");
-  EXPECT_TRUE(absl::IsNotFound(error({"base", "4"}, &cluster)));
+  EXPECT_EQ(error({"base", "7"}, &cluster).message(),
+            "arms: 7: no adapter version 7; the cluster in /cluster has 0, 3, 5");
+  EXPECT_TRUE(absl::IsNotFound(error({"base", "7"}, &cluster)));
+  EXPECT_THAT(std::string(error({"base", "run-1@3"}, &cluster).message()),
+              HasSubstr("run-1@3 is not kept; kept are steps 4 to 5 of run-1"));
+  EXPECT_THAT(std::string(error({"base", "run-2@3"}, &cluster).message()),
+              HasSubstr("no such run"));
   EXPECT_THAT(std::string(error({"newest", "5"}, &cluster).message()), HasSubstr("same weights"));
   EXPECT_THAT(std::string(error({"base", "newest"}, nullptr).message()), HasSubstr("of a cluster"));
   EXPECT_THAT(std::string(error({"base", "champion"}, &cluster).message()),

@@ -190,6 +190,51 @@ TEST_F(SqliteLedgerTest, KeepsTheNewestAdapterOfEachRunWithItsCanary) {
   EXPECT_FALSE(ledger_->NewestAdapterOf("none")->has_value());
 }
 
+TEST_F(SqliteLedgerTest, KeepsTheAdapterOfEveryStepUntilItIsDropped) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "a", .spec = "s"}).ok());
+  ASSERT_TRUE(ledger_->SetRunStart("a", {1, "start"}).ok());
+  const auto record = [&](int64_t version, const std::string& sha256, const std::string& folder) {
+    return ledger_->RecordAdapter({.ref = {version, sha256}, .run_id = "a", .folder = folder}).ok();
+  };
+  ASSERT_TRUE(record(1, "start", "/v1"));
+  for (int step = 1; step <= 3; ++step) {
+    const std::string sha256 = absl::StrCat("h", step);
+    ASSERT_TRUE(record(step + 1, sha256, absl::StrCat("/v", step + 1)));
+    ASSERT_TRUE(ledger_
+                    ->CommitStep("a", {.step = step,
+                                       .adapter = {step + 1, sha256},
+                                       .adapter_path = absl::StrCat("/learner/", step)})
+                    .ok());
+  }
+  ASSERT_TRUE(record(9, "h2", "/v3")) << "published again, as another run was in between";
+  ASSERT_TRUE(record(10, "trained", "/v10")) << "not committed yet";
+  Reopen();
+  std::vector<std::string> kept;
+  for (const KeptAdapter& adapter : *ledger_->KeptAdapters())
+    kept.push_back(absl::StrCat(adapter.ref.version, " ", adapter.ref.sha256, " ", adapter.step,
+                                " ", adapter.folder, " ", adapter.learner_path));
+  EXPECT_THAT(kept, ElementsAre("1 start 0 /v1 ", "2 h1 1 /v2 /learner/1", "4 h3 3 /v4 /learner/3",
+                                "9 h2 2 /v3 /learner/2"));
+  EXPECT_EQ((*ledger_->FindAdapter(4))->folder, "/v4");
+  EXPECT_FALSE(ledger_->FindAdapter(77)->has_value());
+
+  EXPECT_THAT(*ledger_->DropAdapters("a", 3), ElementsAre("/v10", "/v3", "/v4"));
+  EXPECT_FALSE(ledger_->FindAdapter(2)->has_value());
+  EXPECT_EQ((*ledger_->FindAdapter(3))->ref.sha256, "h2") << "the folder is still there";
+}
+
+TEST_F(SqliteLedgerTest, ARunHasTheTimesOfItsBeginningAndItsEnd) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "a", .spec = "s"}).ok());
+  const RunRecord run = *ledger_->GetRun("a");
+  EXPECT_GT(run.created_ms, 1'600'000'000'000);
+  EXPECT_EQ(run.ended_ms, 0);
+  ASSERT_TRUE(ledger_->SetRunState("a", RunState::kStopped, "").ok());
+  EXPECT_GE(ledger_->GetRun("a")->ended_ms, run.created_ms);
+  ASSERT_TRUE(ledger_->SetRunState("a", RunState::kRunning, "").ok());
+  EXPECT_EQ(ledger_->GetRun("a")->ended_ms, 0);
+  EXPECT_EQ(ledger_->GetRun("a")->created_ms, run.created_ms);
+}
+
 TEST_F(SqliteLedgerTest, ARunOfEachMethodMayBeRunning) {
   ASSERT_TRUE(ledger_->CreateRun({.run_id = "ppo", .spec = "p"}).ok());
   ASSERT_TRUE(ledger_->CreateRun({.run_id = "sft", .spec = "s", .method = Method::kSft}).ok());

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
+
 namespace mellow::orchestrator {
 namespace {
 
@@ -46,12 +48,43 @@ TEST_F(OrchestratorMetricsTest, ANodeCountsInItsStateAlone) {
 }
 
 TEST_F(OrchestratorMetricsTest, AKlTargetIsOfOneReference) {
-  metrics_.SetKlTarget(6, /*reference_is_start=*/true);
-  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"start\"} 6\n"));
-  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"base\"} 0\n"));
-  metrics_.SetKlTarget(4, /*reference_is_start=*/false);
-  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"start\"} 0\n"));
-  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_kl_target{reference=\"base\"} 4\n"));
+  const auto target = [&](const std::string& run, const std::string& reference) {
+    return "mellow_ppo_kl_target{reference=\"" + reference + "\",run=\"" + run + "\"} ";
+  };
+  metrics_.SetKlTarget("a", 6, /*reference_is_start=*/true);
+  EXPECT_THAT(registry_.Text(), HasSubstr(target("a", "start") + "6\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr(target("a", "base") + "0\n"));
+  metrics_.SetKlTarget("b", 4, /*reference_is_start=*/false);
+  EXPECT_THAT(registry_.Text(), HasSubstr(target("b", "start") + "0\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr(target("b", "base") + "4\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr(target("a", "start") + "6\n"));
+}
+
+TEST_F(OrchestratorMetricsTest, RunsAreShownBesideEachOtherAndTheOldestGo) {
+  StepRecord step{.step = 3, .score_mean = 0.5, .stats = {{"objective/kl", 2}}};
+  for (const char* run : {"a", "b", "c", "d", "e"}) {
+    metrics_.SetRunState(run, RunState::kRunning);
+    metrics_.SetStep(run, step);
+    metrics_.SetRunState(run, RunState::kDone);
+  }
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("run=\"a\"")));
+  for (const char* run : {"b", "c", "d", "e"}) {
+    const std::string label = absl::StrCat("run=\"", run, "\"");
+    EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_objective_kl{" + label + "} 2\n"));
+    EXPECT_THAT(registry_.Text(),
+                HasSubstr("mellow_orchestrator_run_state{" + label + ",state=\"done\"} 1\n"));
+    EXPECT_THAT(registry_.Text(),
+                HasSubstr("mellow_orchestrator_run_state{" + label + ",state=\"running\"} 0\n"));
+    EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_newest_run{" + label +
+                                            (*run == 'e' ? "} 1\n" : "} 0\n")));
+  }
+  metrics_.SetRunState("b", RunState::kRunning);
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_newest_run{run=\"b\"} 1\n"))
+      << "it was resumed";
+  metrics_.SetRunState("a", RunState::kRunning);
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_newest_run{run=\"a\"} 1\n"));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("mellow_ppo_objective_kl{run=\"a\"}")))
+      << "its last step is not known anymore";
 }
 
 TEST_F(OrchestratorMetricsTest, SaysTheAdapterThatNodesMustHave) {

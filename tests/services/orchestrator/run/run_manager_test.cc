@@ -166,9 +166,10 @@ TEST_F(RunManagerTest, AWatcherSeesEveryStepAndTheEnd) {
   EXPECT_EQ(Finish(run_id, /*after_step=*/2).state, RunState::kDone);
   EXPECT_THAT(steps_, ElementsAre(3)) << "one who comes later gets what is missing";
   const std::string metrics = life_->registry_of_metrics.Text();
-  EXPECT_THAT(metrics, HasSubstr("mellow_ppo_returns_mean 1.5"));
-  EXPECT_THAT(metrics, HasSubstr("mellow_ppo_step_seconds{phase=\"train\"}"));
-  EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_step 3"));
+  const std::string of_run = "run=\"" + run_id + "\"";
+  EXPECT_THAT(metrics, HasSubstr("mellow_ppo_returns_mean{" + of_run + "} 1.5"));
+  EXPECT_THAT(metrics, HasSubstr("mellow_ppo_step_seconds{phase=\"train\"," + of_run + "}"));
+  EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_step{" + of_run + "} 3"));
   EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_nodes{device=\"cpu\",role=\"policy\""));
 }
 
@@ -259,7 +260,35 @@ TEST_F(RunManagerTest, ARunThatCannotBeIsRefusedAndNotRecorded) {
               HasSubstr("reward.label: kind"));
   EXPECT_THAT(refused([](RunConfig* c) { c->reward.toxic_label = "rude"; }),
               HasSubstr("reward.toxic_label: rude"));
+  EXPECT_THAT(refused([](RunConfig* c) { c->start_adapter = "bad"; }),
+              HasSubstr("start_adapter: bad: no such folder"))
+      << "the learner was asked";
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              ::testing::Not(HasSubstr("mellow_orchestrator_run_state")))
+      << "nothing for an alert to fire on";
   EXPECT_TRUE(manager_->List()->empty());
+}
+
+TEST_F(RunManagerTest, ARunHasDatesAndItsLastStepAndAfterARestartItsMetrics) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 2; ++i) {
+    ids.push_back(Start(2));
+    Finish(ids.back());
+  }
+  const RunStatus run = *manager_->Get(ids[0]);
+  EXPECT_GT(run.created_ms, 1'600'000'000'000) << "milliseconds since 1970";
+  EXPECT_GE(run.ended_ms, run.created_ms);
+  ASSERT_TRUE(run.last_step.has_value());
+  EXPECT_EQ(run.last_step->step, 2);
+  StartProcess();
+  const std::string metrics = life_->registry_of_metrics.Text();
+  for (const std::string& id : ids) {
+    EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_step{run=\"" + id + "\"} 2"));
+    EXPECT_THAT(metrics,
+                HasSubstr("mellow_orchestrator_run_state{run=\"" + id + "\",state=\"done\"} 1"));
+    EXPECT_THAT(metrics, HasSubstr("mellow_orchestrator_newest_run{run=\"" + id + "\"} " +
+                                   (id == ids.back() ? "1" : "0")));
+  }
 }
 
 TEST_F(RunManagerTest, AFailedRunSaysWhyAndMayBeResumed) {
@@ -306,7 +335,7 @@ TEST_F(RunManagerTest, ARunOfEachMethodMayBeInProgressAndEachIsStoppedByItself) 
   EXPECT_EQ(done.progress, "pairs after 5");
   EXPECT_THAT(steps_, ElementsAre(2, 3, 4, 5));
   EXPECT_THAT(life_->registry_of_metrics.Text(),
-              HasSubstr("mellow_orchestrator_run_state{state=\"running\"} 1"))
+              HasSubstr("mellow_orchestrator_run_state{run=\"" + ppo + "\",state=\"running\"} 1"))
       << "PPO's";
   held_.set_value();
   EXPECT_EQ(Finish(ppo).state, RunState::kDone);

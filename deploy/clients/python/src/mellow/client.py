@@ -18,9 +18,12 @@ from mellow.channels import Channels
 from mellow.commands import Evaluation, Report
 from mellow.connection import Addresses, Connection, Path, Tls
 from mellow.errors import GateFailed
-from mellow.records import Adapter, Gate, Promotion, Records, Run, Score, Step, Summary
+from mellow.records import Adapter, Gate, KeptAdapter, Promotion, Records, Run, Score, Step, Summary
 from mellow.training import Training, persist
 
+LIST_KEPT_ADAPTERS = method(
+    "orchestrator", ORCHESTRATOR, "ListKeptAdapters", orchestrator_pb2.ListKeptAdaptersRequest, orchestrator_pb2.ListKeptAdaptersResponse
+)
 LIST_RUNS = method("orchestrator", ORCHESTRATOR, "ListRuns", orchestrator_pb2.ListRunsRequest, orchestrator_pb2.ListRunsResponse)
 PROMOTE = method("orchestrator", ORCHESTRATOR, "PromoteAdapter", orchestrator_pb2.PromoteAdapterRequest, orchestrator_pb2.PromoteAdapterResponse)
 ROLL_BACK = method("orchestrator", ORCHESTRATOR, "RollBackChampion", orchestrator_pb2.RollBackChampionRequest, orchestrator_pb2.RollBackChampionResponse)
@@ -166,6 +169,11 @@ class Mellow:
         """All runs, the newest first."""
         response = self._channels.call(LIST_RUNS, orchestrator_pb2.ListRunsRequest())
         return Records(Run.of(run) for run in response.runs)
+
+    def adapters(self) -> Records[KeptAdapter]:
+        """The adapters of every step that are kept, and what was promoted from folders; the oldest version first."""
+        response = self._channels.call(LIST_KEPT_ADAPTERS, orchestrator_pb2.ListKeptAdaptersRequest())
+        return Records(KeptAdapter.of(adapter) for adapter in response.adapters)
 
     def evaluate(
         self,

@@ -8,10 +8,14 @@ import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from google.protobuf import json_format
+from google.protobuf import json_format, timestamp_pb2
 
 from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2, reward_pb2
 from mellow.errors import MissingPackage
+
+
+def _time_of(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(timestamp.seconds, datetime.timezone.utc)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +127,14 @@ class Run:
     adapter_path: str
     # The run file.
     spec: Mapping[str, Any]
+    # "ppo" or "sft".
+    method: str
+    # None: not known (it was recorded by an earlier version), or it has not ended.
+    created: datetime.datetime | None
+    ended: datetime.datetime | None
+    # Of the last committed step of PPO.
+    score_mean: float | None
+    objective_kl: float | None
 
     @property
     def running(self) -> bool:
@@ -132,10 +144,33 @@ class Run:
     def of(cls, message: orchestrator_pb2.Run) -> Run:
         state = orchestrator_pb2.RunState.Name(message.state).removeprefix("RUN_STATE_")
         spec = json_format.MessageToDict(message.spec, preserving_proto_field_name=True)
+        supervised = message.spec.HasField("sft")
+        last = message.last_step if message.HasField("last_step") and not supervised else None
         return cls(
-            message.run_id, message.spec.name, state, message.spec.steps, message.committed_steps, message.activity, message.error,
-            Adapter.of(message.adapter), message.adapter_path, spec,
+            message.run_id, message.spec.name, state, message.total_steps, message.committed_steps, message.activity, message.error,
+            Adapter.of(message.adapter), message.adapter_path, spec, "sft" if supervised else "ppo",
+            _time_of(message.created) if message.HasField("created") else None, _time_of(message.ended) if message.HasField("ended") else None,
+            last.score_mean if last is not None else None, last.objective_kl if last is not None else None,
         )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptAdapter:
+    """An adapter of a run's step, or one that was promoted from a folder."""
+
+    adapter: Adapter
+    # Empty: from a folder.
+    run_id: str
+    # 0: what the run started from.
+    step: int
+    # PEFT folder as the learner sees it: what a run may start from.
+    learner_path: str
+    # Its files are kept: it can be promoted by its version.
+    has_files: bool
+
+    @classmethod
+    def of(cls, message: orchestrator_pb2.KeptAdapter) -> KeptAdapter:
+        return cls(Adapter.of(message.adapter), message.run_id, message.step, message.learner_path, message.has_files)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +201,7 @@ class Promotion:
     def of(cls, message: orchestrator_pb2.PromotionEvent) -> Promotion:
         evidence = message.evidence
         return cls(
-            datetime.datetime.fromtimestamp(message.time.seconds, datetime.timezone.utc),
+            _time_of(message.time),
             orchestrator_pb2.PromotionAction.Name(message.action).removeprefix("PROMOTION_ACTION_"),
             Adapter.of(message.champion),
             Adapter.of(message.previous),

@@ -1,0 +1,141 @@
+#include "services/cli/cluster/run_view.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "services/cli/cluster/adapter_json.h"
+#include "services/cli/cluster/run_names.h"
+#include "services/cli/terminal/printable.h"
+#include "services/cli/terminal/table.h"
+
+namespace mellow::cli {
+namespace {
+
+using orchestrator::v1::Run;
+
+constexpr int kWidth = 78;
+// Of ids and names together, beside the other columns.
+constexpr size_t kNames = 31;
+
+// As long as the column may be.
+std::string CutName(const std::string& name, size_t most) {
+  const std::string printable = PrintableLine(name);
+  // Bytes: what is cut is shown anyway as no more than that.
+  if (printable.size() <= most) return printable;
+  size_t end = most - 2;
+  while (end > 0 && (static_cast<unsigned char>(printable[end]) & 0xC0) == 0x80) --end;
+  return printable.substr(0, end) + "..";
+}
+
+// When it was, and what a supervised run reached.
+std::string Circumstances(const Run& run) {
+  std::vector<std::string> parts;
+  if (run.has_created()) {
+    std::string when = TimeText(run.created());
+    if (run.has_ended()) {
+      const std::string end = TimeText(run.ended());
+      // The day once.
+      absl::StrAppend(&when, " to ",
+                      when.substr(0, 10) == end.substr(0, 10) ? end.substr(11) : end);
+    }
+    const double seconds = static_cast<double>(run.ended().seconds() - run.created().seconds());
+    parts.push_back(
+        absl::StrCat(when, " UTC", run.has_ended() ? " (" + ShortDuration(seconds) + ")" : ""));
+  }
+  if (run.sft().has_best_step())
+    parts.push_back(absl::StrCat("lowest dev loss ", ShortNumber(run.sft().best_dev_loss()),
+                                 " after step ", run.sft().best_step()));
+  if (!run.activity().empty()) parts.push_back(run.activity());
+  return absl::StrJoin(parts, ", ");
+}
+
+template <typename Number>
+json::Value OrNull(bool has, Number value) {
+  return has ? json::Value(value) : json::Value();
+}
+
+std::string TimeJson(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()),
+                          absl::UTCTimeZone());
+}
+
+}  // namespace
+
+std::string StateName(const Run& run) {
+  return std::string(absl::StripPrefix(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_"));
+}
+
+const char* MethodName(const Run& run) { return run.spec().has_sft() ? "sft" : "ppo"; }
+
+std::string RoleName(orchestrator::v1::NodeRole role) {
+  const std::string name = orchestrator::v1::NodeRole_Name(role);
+  return absl::AsciiStrToLower(absl::StripPrefix(name, "NODE_ROLE_"));
+}
+
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()),
+                          absl::UTCTimeZone());
+}
+
+json::Value RunJson(const Run& run) {
+  json::Value models = json::Value::MakeArray();
+  for (const orchestrator::v1::PinnedModel& model : run.models())
+    models.Append(
+        {{"role", RoleName(model.role())},
+         {"model_sha256", model.model_sha256()},
+         {"precision", model.precision()},
+         {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
+  const bool ppo = run.has_last_step() && !run.spec().has_sft();
+  return {{"run_id", run.run_id()},
+          {"name", run.spec().name()},
+          {"method", MethodName(run)},
+          {"state", StateName(run)},
+          {"step", run.committed_steps()},
+          {"steps", run.total_steps()},
+          {"score_mean", OrNull(ppo, run.last_step().score_mean())},
+          {"toxicity_mean", OrNull(ppo, run.last_step().toxicity_mean())},
+          {"objective_kl", OrNull(ppo, run.last_step().objective_kl())},
+          {"dev_loss", OrNull(run.sft().has_best_dev_loss(), run.sft().best_dev_loss())},
+          {"created", OrNull(run.has_created(), TimeJson(run.created()))},
+          {"ended", OrNull(run.has_ended(), TimeJson(run.ended()))},
+          {"activity", run.activity()},
+          {"error", run.error()},
+          {"adapter", AdapterJson(run.adapter())},
+          {"path", run.adapter_path()},
+          {"models", std::move(models)}};
+}
+
+std::string RunsText(absl::Span<const Run> runs) {
+  if (runs.empty()) return "no run yet\n";
+  const std::vector<std::string> ids = ShortIds(runs);
+  const size_t most = std::max<size_t>(6, kNames - std::min(kNames - 6, ids.front().size()));
+  std::vector<std::vector<std::string>> rows = {
+      {"RUN", "NAME", "METHOD", "STATE", "STEP", "SCORE", "KL"}};
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const Run& run = runs[i];
+    const bool ppo = run.has_last_step() && !run.spec().has_sft();
+    rows.push_back({ids[i], CutName(run.spec().name(), most), MethodName(run), StateName(run),
+                    absl::StrCat(run.committed_steps(), "/", run.total_steps()),
+                    ppo ? ShortNumber(run.last_step().score_mean()) : "-",
+                    ppo ? ShortNumber(run.last_step().objective_kl()) : "-"});
+  }
+  const std::string table = FormatTable(rows);
+  const std::vector<std::string> lines = absl::StrSplit(table, '\n', absl::SkipEmpty());
+  std::string out = absl::StrCat(lines[0], "\n");
+  for (size_t i = 0; i < runs.size(); ++i) {
+    absl::StrAppend(&out, lines[i + 1], "\n");
+    if (const std::string when = Circumstances(runs[i]); !when.empty())
+      absl::StrAppend(&out, Wrap(when, kWidth, "  "));
+    if (!runs[i].error().empty())
+      absl::StrAppend(&out, Wrap(absl::StrCat("why: ", runs[i].error()), kWidth, "  "));
+  }
+  return out;
+}
+
+}  // namespace mellow::cli

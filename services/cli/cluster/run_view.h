@@ -1,0 +1,30 @@
+#ifndef MELLOW_SERVICES_CLI_CLUSTER_RUN_VIEW_H_
+#define MELLOW_SERVICES_CLI_CLUSTER_RUN_VIEW_H_
+
+// Runs in a terminal and in JSON.
+
+#include <string>
+
+#include "absl/types/span.h"
+#include "common/json/value.h"
+#include "mellow/orchestrator/v1/orchestrator.pb.h"
+
+namespace mellow::cli {
+
+// "RUNNING", "STOPPED", "DONE", "FAILED".
+[[nodiscard]] std::string StateName(const orchestrator::v1::Run& run);
+// "ppo", "sft".
+[[nodiscard]] const char* MethodName(const orchestrator::v1::Run& run);
+// "policy", "reward", "learner".
+[[nodiscard]] std::string RoleName(orchestrator::v1::NodeRole role);
+// "2024-01-31 12:00:05", UTC.
+[[nodiscard]] std::string TimeText(const google::protobuf::Timestamp& time);
+
+[[nodiscard]] json::Value RunJson(const orchestrator::v1::Run& run);
+
+// Two lines for each run, below 80 columns, and more for what went wrong. `runs`: the newest first.
+[[nodiscard]] std::string RunsText(absl::Span<const orchestrator::v1::Run> runs);
+
+}  // namespace mellow::cli
+
+#endif  // MELLOW_SERVICES_CLI_CLUSTER_RUN_VIEW_H_

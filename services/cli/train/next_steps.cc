@@ -1,0 +1,57 @@
+#include "services/cli/train/next_steps.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "services/cli/terminal/command.h"
+
+namespace mellow::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Empty: there is none.
+std::string EvaluationFileOf(const std::string& run_file) {
+  const fs::path path(run_file);
+  const std::string name = path.stem().string();
+  const fs::path file =
+      path.parent_path() / absl::StrCat(absl::StripSuffix(name, "-sft"), "-eval.json");
+  std::error_code ignored;
+  return fs::is_regular_file(file, ignored) ? file.string() : "";
+}
+
+}  // namespace
+
+std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_file,
+                      const std::string& dir) {
+  const bool ppo = !run.spec().has_sft();
+  const std::string adapter =
+      ppo ? absl::StrCat(run.run_id(), "@", run.committed_steps()) : run.adapter_path();
+  const std::string file = EvaluationFileOf(run_file);
+  if (file.empty()) {
+    return absl::StrCat(
+        "next: `", CommandLine({"evaluate"}), "` it by an evaluation file with the arms base and ",
+        adapter, " (deploy/runs/README.md), then `", CommandLine({"promote", adapter}), "` it\n");
+  }
+  const std::string out = absl::StrCat(dir, "/evaluations/", run.run_id());
+  std::string text =
+      absl::StrCat("next, is it less toxic, and then what users get:\n  ",
+                   CommandLine({"evaluate", file, "--set", absl::StrCat("arms=base,", adapter),
+                                "--dir", dir, "--out", out}),
+                   "\n  ",
+                   CommandLine({"promote", adapter, "--evaluation",
+                                absl::StrCat(out, "/evaluation.json"), "--dir", dir}),
+                   "\n");
+  if (ppo && run.committed_steps() > 1) {
+    const std::string every = absl::StrCat((run.committed_steps() + 4) / 5);
+    absl::StrAppend(
+        &text, "or was an earlier step better:\n  ",
+        CommandLine({"evaluate", file, "--steps-of", run.run_id(), "--every", every, "--dir", dir}),
+        "\n");
+  }
+  return text;
+}
+
+}  // namespace mellow::cli
