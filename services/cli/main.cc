@@ -13,6 +13,7 @@
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
 #include "services/wire/client_security.h"
+#include "services/wire/parse_error.h"
 #include "services/wire/tls_flags.h"
 
 namespace {
@@ -51,6 +52,9 @@ int main(int argc, char** argv) {
   mellow::wire::ClientFlags security;
   mellow::wire::AddTlsFlags(&app, &security.files);
   mellow::wire::AddTokenFileFlag(&app, &security.token_file);
+  bool check_syntax = false;
+  app.add_flag("--check-syntax", check_syntax, "Whether the rest is a command; do nothing")
+      ->group("");
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   mellow::cli::AddStatusCommands(&app, &chosen);
@@ -64,17 +68,14 @@ int main(int argc, char** argv) {
   mellow::cli::AddTextCommands(&app, &chosen);
   mellow::cli::AddProbeCommands(&app, &chosen);
   mellow::cli::AddBenchCommands(&app, &chosen);
+  mellow::cli::AddCompletionCommand(&app, &chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    // CLI11 complains of what is missing before it looks at what it does not know; a typing error
-    // explains both.
-    if (const auto unknown = app.remaining(/*recurse=*/true); !unknown.empty()) {
-      return Fail("unknown argument '" + unknown[0] + "' (try --help)", kUsageExitCode);
-    }
-    return Fail(std::string(error.what()) + " (try --help)", kUsageExitCode);
+    return Fail(mellow::wire::ExplainParseError(app, error), kUsageExitCode);
   }
+  if (check_syntax) return 0;
   if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
     return Fail("--tls-ca " + security.files.ca +
                     ": `mellow up` starts a cluster without TLS, which only this machine reaches; "

@@ -54,6 +54,12 @@ std::string FormatReviewSummary(const review::ReviewSummary& s) {
                     FormatTable({{"preference", s.arm, "tie", s.baseline},
                                  PreferenceRow("judgments", s.preference.judgements),
                                  PreferenceRow("dialogues", s.preference.items)}));
+    if (s.less_offensive.has_value()) {
+      absl::StrAppend(&out, "\n",
+                      FormatTable({{"less offensive", s.arm, "neither", s.baseline},
+                                   PreferenceRow("judgments", s.less_offensive->judgements),
+                                   PreferenceRow("dialogues", s.less_offensive->items)}));
+    }
     if (const auto& rate = s.preference.win_rate; rate.has_value()) {
       absl::StrAppend(
           &out, "\n",
