@@ -137,7 +137,9 @@ class NoteWriter {
           kMinSlicePrompts, " prompts each and make no slice.");
     }
     if (e_.slices.empty() || e_.comparisons.empty()) return;
-    Say("There are ", e_.slices.size(), " slices. About ", FalseAlarms(e_.config.confidence),
+    Say(e_.slices.size() == 1 ? "There is 1 slice. About "
+                              : absl::StrCat("There are ", e_.slices.size(), " slices. About "),
+        FalseAlarms(e_.config.confidence),
         " of those without any effect has an interval without 0: a slice is a hint, not a result.");
   }
 

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/nearest_name.h"
 
 namespace mellow::json {
 
@@ -36,9 +37,11 @@ std::vector<std::string> FieldReader::Unknown() const {
 }
 
 void FieldReader::ForbidUnknown() {
+  const std::vector<std::string> known(known_.begin(), known_.end());
   for (const auto& [key, value] : object_.members()) {
     if (!known_.contains(key))
-      problems_.push_back(absl::StrCat(Excerpt(key), " is not a field that Mellow knows"));
+      problems_.push_back(
+          absl::StrCat(Excerpt(key), " is not a field that Mellow knows", DidYouMean(key, known)));
   }
 }
 

@@ -142,7 +142,9 @@ Section LearningSection(const ReportInput& input) {
   }
   for (const SftRun& run : input.cluster->sft) AddSftRun(run, &section);
   for (const PpoRun& run : input.cluster->runs) AddPpoRun(run, &section);
-  if (section.blocks.empty()) section.blocks.push_back(Paragraph{"The cluster has no run."});
+  if (section.blocks.empty())
+    section.blocks.push_back(
+        Paragraph{"No run of the cluster made an adapter of this evaluation."});
   return section;
 }
 
@@ -187,7 +189,7 @@ Section PromotionSection(const ReportInput& input) {
     return section;
   }
   if (input.cluster->promotions.empty()) {
-    section.blocks.push_back(Paragraph{"No adapter has been promoted."});
+    section.blocks.push_back(Paragraph{"No adapter of this evaluation has been promoted."});
     return section;
   }
   Table table{

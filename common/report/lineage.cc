@@ -1,5 +1,7 @@
 #include "common/report/lineage.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <set>
 
@@ -78,6 +80,28 @@ std::vector<ArmLineage> TraceArms(const eval::Evaluation& evaluation,
     lineages.push_back(std::move(lineage));
   }
   return lineages;
+}
+
+ClusterHistory OfArms(const ClusterHistory& cluster, const std::vector<ArmLineage>& arms) {
+  std::set<std::string> runs, weights;
+  for (const ArmLineage& arm : arms) {
+    if (!arm.sha256.empty()) weights.insert(arm.sha256);
+    for (const Origin& origin : arm.origins) {
+      runs.insert(origin.run_id);
+      weights.insert(origin.adapter.sha256);
+    }
+  }
+  ClusterHistory of;
+  const auto keep = [](const auto& all, auto* some, const auto& wanted) {
+    std::copy_if(all.begin(), all.end(), std::back_inserter(*some), wanted);
+  };
+  const auto made_one = [&](const auto& run) { return runs.contains(run.run_id); };
+  keep(cluster.runs, &of.runs, made_one);
+  keep(cluster.sft, &of.sft, made_one);
+  keep(cluster.promotions, &of.promotions, [&](const Promotion& p) {
+    return weights.contains(p.adapter.sha256) || weights.contains(p.previous.sha256);
+  });
+  return of;
 }
 
 }  // namespace mellow::report

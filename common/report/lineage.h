@@ -31,6 +31,11 @@ struct ArmLineage {
 [[nodiscard]] std::vector<ArmLineage> TraceArms(const eval::Evaluation& evaluation,
                                                 const ClusterHistory& cluster);
 
+// What of the cluster has to do with these arms: the runs that made them, and the promotions of and
+// away from what those made.
+[[nodiscard]] ClusterHistory OfArms(const ClusterHistory& cluster,
+                                    const std::vector<ArmLineage>& arms);
+
 }  // namespace mellow::report
 
 #endif  // MELLOW_COMMON_REPORT_LINEAGE_H_

@@ -68,10 +68,12 @@ Document MakeDocument(const ReportInput& input, const Findings& findings,
 
 }  // namespace
 
-Report MakeReport(const ReportInput& input) {
-  const Findings findings = ComputeFindings(input.evaluation);
+Report MakeReport(const ReportInput& given) {
+  const Findings findings = ComputeFindings(given.evaluation);
   const std::vector<ArmLineage> lineage =
-      TraceArms(input.evaluation, input.cluster.value_or(ClusterHistory()));
+      TraceArms(given.evaluation, given.cluster.value_or(ClusterHistory()));
+  ReportInput input = given;
+  if (given.cluster.has_value()) input.cluster = OfArms(*given.cluster, lineage);
   const Document document = MakeDocument(input, findings, lineage);
   return {.html = ToHtml(document),
           .markdown = ToMarkdown(document),

@@ -22,7 +22,8 @@ struct Report {
   std::string json;
 };
 
-// `input.evaluation` keeps what EvaluationFromJson checks.
+// `input.evaluation` keeps what EvaluationFromJson checks. Of `input.cluster` the report has what
+// the evaluation's arms come from, not the other runs of it.
 [[nodiscard]] Report MakeReport(const ReportInput& input);
 
 }  // namespace mellow::report

@@ -61,6 +61,30 @@ Table RatingTable(const ReviewSummary& r) {
   return table;
 }
 
+std::string OffenseWords(const ReviewSummary& r) {
+  const std::optional<stats::Proportion>& rate = r.less_offensive->win_rate;
+  if (!rate.has_value())
+    return absl::StrCat("Nobody has called ", r.arm, " or ", r.baseline, " the more offensive.");
+  const char* verdict = rate->lower > 0.5   ? "people find it less offensive"
+                        : rate->upper < 0.5 ? "people find it more offensive"
+                                            : "which one offends more cannot be told from noise";
+  return absl::StrCat(r.baseline, " is the more offensive one in ", Percent(rate->rate), " of the ",
+                      Plural(rate->trials, "dialogue"), " in which people called one so (",
+                      ConfidenceWords(r.confidence), " Wilson interval ", Percent(rate->lower),
+                      " to ", Percent(rate->upper), "): of ", r.arm, ", ", verdict, ".");
+}
+
+Table OffenseTable(const ReviewSummary& r) {
+  const auto row = [&](const char* name, const review::PreferenceCounts& counts) {
+    return std::vector<Cell>{TextCell(name), NumberCell(Count(counts.losses)),
+                             NumberCell(Count(counts.wins)), NumberCell(Count(counts.ties))};
+  };
+  return {.title = "Which summary is more offensive",
+          .header = {"counted by", r.arm, r.baseline, "neither"},
+          .rows = {row("dialogues, by majority", r.less_offensive->items),
+                   row("judgments", r.less_offensive->judgements)}};
+}
+
 Table PreferenceTable(const ReviewSummary& r) {
   const auto row = [&](const char* name, const review::PreferenceCounts& counts) {
     return std::vector<Cell>{TextCell(name), NumberCell(Count(counts.wins)),
@@ -90,6 +114,10 @@ std::vector<Block> Opening(const ReviewSummary& r) {
   blocks.push_back(RatingTable(r));
   blocks.push_back(PreferenceTable(r));
   blocks.push_back(Paragraph{WinWords(r)});
+  if (r.less_offensive.has_value()) {
+    blocks.push_back(OffenseTable(r));
+    blocks.push_back(Paragraph{OffenseWords(r)});
+  }
   return blocks;
 }
 
@@ -98,6 +126,9 @@ std::vector<Block> Closing(const ReviewSummary& r) {
   for (const review::RatingSummary& rating : r.ratings)
     agreement.items.push_back(absl::StrCat(rating.question, ": ", AlphaWords(rating.agreement)));
   agreement.items.push_back(absl::StrCat("preference: ", AlphaWords(r.preference.agreement)));
+  if (r.less_offensive.has_value())
+    agreement.items.push_back(
+        absl::StrCat("more offensive: ", AlphaWords(r.less_offensive->agreement)));
   std::vector<Block> blocks;
   if (r.judgements > 0) blocks.push_back(std::move(agreement));
   if (!r.notes.empty()) blocks.push_back(Bullets{r.notes});

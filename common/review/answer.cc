@@ -8,8 +8,8 @@ namespace mellow::review {
 
 absl::Span<const Question> AllQuestions() {
   static constexpr Question kAll[] = {Question::kReadabilityFirst, Question::kReadabilitySecond,
-                                      Question::kCoherenceFirst, Question::kCoherenceSecond,
-                                      Question::kPreference};
+                                      Question::kCoherenceFirst,   Question::kCoherenceSecond,
+                                      Question::kPreference,       Question::kMoreOffensive};
   return kAll;
 }
 
@@ -25,6 +25,8 @@ absl::string_view QuestionName(Question question) {
       return "coherence_second";
     case Question::kPreference:
       return "preference";
+    case Question::kMoreOffensive:
+      return "more_offensive";
   }
   return "";
 }
@@ -36,7 +38,7 @@ std::optional<Question> QuestionByName(absl::string_view name) {
 }
 
 absl::Status CheckValue(Question question, int64_t value) {
-  const bool rating = question != Question::kPreference;
+  const bool rating = question != Question::kPreference && question != Question::kMoreOffensive;
   const int low = rating ? kLowestRating : kPreferNeither;
   const int high = rating ? kHighestRating : kPreferSecond;
   if (value >= low && value <= high) return absl::OkStatus();
@@ -61,6 +63,10 @@ absl::string_view PreferenceName(Preference preference) {
   return "";
 }
 
+absl::string_view OffenseName(Preference more_offensive) {
+  return more_offensive == Preference::kNeither ? "neither" : PreferenceName(more_offensive);
+}
+
 Verdicts Unblind(const Sheet& sheet, bool arm_first) {
   const auto value = [&sheet](Question question) {
     return sheet[question].has_value() ? std::optional<int>(sheet[question]->value) : std::nullopt;
@@ -73,12 +79,14 @@ Verdicts Unblind(const Sheet& sheet, bool arm_first) {
     std::swap(verdicts.readability_baseline, verdicts.readability_arm);
     std::swap(verdicts.coherence_baseline, verdicts.coherence_arm);
   }
-  if (const auto preferred = value(Question::kPreference); preferred.has_value()) {
-    const bool arm = (*preferred == kPreferFirst) == arm_first;
-    verdicts.preference = *preferred == kPreferNeither ? Preference::kNeither
-                          : arm                        ? Preference::kArm
-                                                       : Preference::kBaseline;
-  }
+  const auto side = [&](Question question) -> std::optional<Preference> {
+    const std::optional<int> chosen = value(question);
+    if (!chosen.has_value()) return std::nullopt;
+    if (*chosen == kPreferNeither) return Preference::kNeither;
+    return (*chosen == kPreferFirst) == arm_first ? Preference::kArm : Preference::kBaseline;
+  };
+  verdicts.preference = side(Question::kPreference);
+  verdicts.more_offensive = side(Question::kMoreOffensive);
   return verdicts;
 }
 

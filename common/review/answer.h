@@ -20,9 +20,12 @@ enum class Question {
   kReadabilitySecond,
   kCoherenceFirst,
   kCoherenceSecond,
-  kPreference,  // kPreferFirst, kPreferSecond or kPreferNeither
+  kPreference,     // which is better: kPreferFirst, kPreferSecond or kPreferNeither
+  kMoreOffensive,  // the same values: which one offends more
 };
-inline constexpr size_t kQuestions = 5;
+inline constexpr size_t kQuestions = 6;
+// Studies of before the last question ask the first ones alone.
+inline constexpr size_t kQuestionsOfSchema1 = 5;
 inline constexpr int kLowestRating = 1;
 inline constexpr int kHighestRating = 5;
 inline constexpr int kPreferNeither = 0;
@@ -30,7 +33,7 @@ inline constexpr int kPreferFirst = 1;
 inline constexpr int kPreferSecond = 2;
 
 [[nodiscard]] absl::Span<const Question> AllQuestions();
-// "readability_first", ..., "preference".
+// "readability_first", ..., "more_offensive".
 [[nodiscard]] absl::string_view QuestionName(Question question);
 [[nodiscard]] std::optional<Question> QuestionByName(absl::string_view name);
 
@@ -60,7 +63,10 @@ class Sheet {
     return answers_[static_cast<size_t>(q)];
   }
   [[nodiscard]] int answered() const;
-  [[nodiscard]] bool complete() const { return answered() == static_cast<int>(kQuestions); }
+  // `asked`: the study has the first so many questions.
+  [[nodiscard]] bool complete(size_t asked = kQuestions) const {
+    return answered() == static_cast<int>(asked);
+  }
 
  private:
   std::array<std::optional<Answer>, kQuestions> answers_;
@@ -69,6 +75,8 @@ class Sheet {
 enum class Preference { kBaseline, kNeither, kArm };
 // "baseline", "tie", "arm".
 [[nodiscard]] absl::string_view PreferenceName(Preference preference);
+// The same of which one offends more: "baseline", "neither", "arm".
+[[nodiscard]] absl::string_view OffenseName(Preference more_offensive);
 
 // Answers from the arms' side.
 struct Verdicts {
@@ -77,6 +85,7 @@ struct Verdicts {
   std::optional<int> coherence_baseline;
   std::optional<int> coherence_arm;
   std::optional<Preference> preference;
+  std::optional<Preference> more_offensive;
 };
 
 // `arm_first`: the arm's summary was shown first.

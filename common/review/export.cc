@@ -27,7 +27,10 @@ json::Value Record(const ReviewedItem& reviewed, absl::Span<const StudyItem> tex
       {"preference", verdicts.preference.has_value()
                          ? json::Value(PreferenceName(*verdicts.preference))
                          : json::Value()},
-      {"complete", reviewed.sheet.complete()},
+      {"more_offensive", verdicts.more_offensive.has_value()
+                             ? json::Value(OffenseName(*verdicts.more_offensive))
+                             : json::Value()},
+      {"complete", reviewed.complete()},
       {"saved", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", reviewed.saved, absl::UTCTimeZone())}};
   if (!texts.empty()) {
     const StudyItem& item = texts[static_cast<size_t>(reviewed.item)];

@@ -11,8 +11,8 @@ namespace mellow::review {
 // One line for each item and annotator with at least one answer. Columns, in both formats:
 //   annotator, position, item, row, shared, first ("baseline" or "arm": whose summary was shown
 //   first), readability_baseline, readability_arm, coherence_baseline, coherence_arm, preference
-//   ("baseline", "tie", "arm"), complete, saved (UTC), and, with `texts` (the study's items),
-//   dialogue, summary_baseline, summary_arm.
+//   ("baseline", "tie", "arm"), more_offensive ("baseline", "neither", "arm"), complete, saved
+//   (UTC), and, with `texts` (the study's items), dialogue, summary_baseline, summary_arm.
 // An answer that is missing is empty (CSV) or null (JSON).
 
 // RFC 4180 with a header line; lines end in CR LF. A text that begins with =, +, -, @, tab or

@@ -5,9 +5,10 @@
 // dialogues. Plain data, for a report; summarize.h computes it.
 //
 // A judgment is one person's complete answer to one item: two readability ratings, two coherence
-// ratings, one preference. Items are what is independent, not judgments: an item that several
-// people judged counts once in every mean, interval and win rate, with the mean of its ratings and
-// the majority of its preferences.
+// ratings, one preference, and, but in older studies, which summary is the more offensive one.
+// Items are what is independent, not judgments: an item that several people judged counts once in
+// every mean, interval and win rate, with the mean of its ratings and the majority of its
+// preferences.
 
 #include <cstdint>
 #include <optional>
@@ -85,6 +86,9 @@ struct ReviewSummary {
   int32_t resamples = 0;     // of the bootstrap
   std::vector<RatingSummary> ratings;  // readability, coherence
   PreferenceSummary preference;
+  // A win is a judgment that the baseline's summary is the more offensive one, a tie one that
+  // neither is. Absent: the study did not ask.
+  std::optional<PreferenceSummary> less_offensive;
   std::vector<std::string> notes;  // sentences that a report shows beside the numbers
 };
 

@@ -62,6 +62,7 @@ void Fields(F& f, ReviewSummary& x) {
   f("resamples", x.resamples);
   f("ratings", x.ratings);
   f("preference", x.preference);
+  f("less_offensive", x.less_offensive);
   f("notes", x.notes);
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/eval/evaluation.h"
+#include "common/review/answer.h"
 
 namespace mellow::review {
 
@@ -17,8 +18,9 @@ struct StudyInfo {
   std::string arm;
   std::string baseline_sha256;  // eval::Arm::sha256
   std::string arm_sha256;
-  uint64_t seed = 0;        // of the choice of items, orders and sides
-  int64_t equal_pairs = 0;  // rows of the evaluation left out: both summaries are the same
+  uint64_t seed = 0;              // of the choice of items, orders and sides
+  int64_t equal_pairs = 0;        // rows of the evaluation left out: both summaries are the same
+  size_t questions = kQuestions;  // asked of each item: the first of AllQuestions()
 };
 
 struct StudyItem {

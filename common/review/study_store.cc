@@ -19,7 +19,8 @@
 namespace mellow::review {
 namespace {
 
-constexpr int64_t kSchemaVersion = 1;
+// 1: without the last question.
+constexpr int64_t kSchemaVersion = 2;
 constexpr char kRevoked[] = "";  // instead of a hash
 constexpr size_t kLongestName = 100;
 
@@ -160,9 +161,12 @@ absl::StatusOr<std::unique_ptr<StudyStore>> StudyStore::Open(const std::string& 
   auto store = std::unique_ptr<StudyStore>(new StudyStore(std::move(database)));
   MutexLock lock(&store->mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::string version, store->Meta("schema_version"));
-  if (version != absl::StrCat(kSchemaVersion))
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": study schema ", version, ", this program knows ", kSchemaVersion));
+  if (version == "1") {
+    store->questions_ = kQuestionsOfSchema1;
+  } else if (version != absl::StrCat(kSchemaVersion)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": study schema ", version, ", this program knows up to ", kSchemaVersion));
+  }
   return store;
 }
 
@@ -219,6 +223,9 @@ absl::StatusOr<Answer> StudyStore::Save(int64_t annotator, const SaveRequest& re
                                         absl::Time now) {
   const Answer& answer = request.answer;
   MELLOW_RETURN_IF_ERROR(CheckValue(request.question, answer.value));
+  if (static_cast<size_t>(request.question) >= questions_)
+    return absl::InvalidArgumentError(
+        absl::StrCat(QuestionName(request.question), ": this study does not ask that"));
   const std::string name(QuestionName(request.question));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(auto transaction, sqlite::Transaction::Begin(database_.get()));
@@ -281,6 +288,7 @@ absl::StatusOr<StudyInfo> StudyStore::Info() {
   MELLOW_ASSIGN_OR_RETURN(info.seed, MetaNumber("seed"));
   MELLOW_ASSIGN_OR_RETURN(const uint64_t equal_pairs, MetaNumber("equal_pairs"));
   info.equal_pairs = static_cast<int64_t>(equal_pairs);
+  info.questions = questions_;
   return info;
 }
 
@@ -306,8 +314,8 @@ absl::StatusOr<std::vector<AnnotatorStatus>> StudyStore::Annotators() {
   MELLOW_ASSIGN_OR_RETURN(
       auto select,
       database_->Prepare(absl::StrCat(
-          "SELECT name, token_sha256 = '', count(position), total(answered = ", kQuestions,
-          "), total(answered BETWEEN 1 AND ", kQuestions - 1,
+          "SELECT name, token_sha256 = '', count(position), total(answered = ", questions_,
+          "), total(answered BETWEEN 1 AND ", questions_ - 1,
           "), max(saved) FROM annotators LEFT JOIN assignments USING (annotator) LEFT JOIN "
           "(SELECT annotator, position, count(*) AS answered, max(saved_ms) AS saved FROM answers "
           "GROUP BY 1, 2) USING (annotator, position) GROUP BY annotator ORDER BY annotator")));
@@ -331,7 +339,7 @@ absl::StatusOr<std::vector<ItemCoverage>> StudyStore::Coverage() {
       database_->Prepare(absl::StrCat(
           "SELECT shared, (SELECT count(*) FROM assignments s JOIN annotators n USING (annotator) "
           "WHERE s.item = items.item AND (n.token_sha256 <> '' OR ",
-          kQuestions,
+          questions_,
           " = (SELECT count(*) FROM answers a WHERE a.annotator = s.annotator AND a.position = "
           "s.position))) FROM items ORDER BY item")));
   std::vector<ItemCoverage> items;
@@ -439,7 +447,8 @@ absl::StatusOr<std::vector<ReviewedItem>> StudyStore::Reviewed() {
                           .item = select.Int(3),
                           .row = select.Int(4),
                           .shared = select.Int(5) != 0,
-                          .arm_first = select.Int(6) != 0});
+                          .arm_first = select.Int(6) != 0,
+                          .questions = questions_});
       last_annotator = select.Int(0);
     }
     ReviewedItem& item = reviewed.back();

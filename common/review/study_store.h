@@ -62,6 +62,8 @@ struct ReviewedItem {
   bool shared = false;
   bool arm_first = false;
   Sheet sheet;
+  size_t questions = kQuestions;  // that the study asks
+  [[nodiscard]] bool complete() const { return sheet.complete(questions); }
   absl::Time saved = absl::InfinitePast();  // the last of its answers
 };
 
@@ -71,7 +73,8 @@ class StudyStore {
   // Writes a new study, whole or not at all, and invites the annotators.
   [[nodiscard]] static absl::StatusOr<std::vector<Invitation>> Create(
       const std::string& path, const Study& study, absl::Span<const std::string> annotators);
-  // Checks the file's integrity. `path` must exist.
+  // Checks the file's integrity. `path` must exist. A file of an earlier schema is read and goes on
+  // as it is, with the questions that it was made with.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<StudyStore>> Open(const std::string& path);
 
   // For the page. An annotator is the number that Authenticate gives.
@@ -85,6 +88,9 @@ class StudyStore {
   // then. Durable when it returns; may be repeated.
   [[nodiscard]] absl::StatusOr<Answer> Save(int64_t annotator, const SaveRequest& request,
                                             absl::Time now);
+
+  // How many questions each item has: the first of AllQuestions().
+  [[nodiscard]] size_t questions() const { return questions_; }
 
   // For `mellow review`.
 
@@ -116,6 +122,8 @@ class StudyStore {
   absl::StatusOr<uint64_t> MetaNumber(absl::string_view key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status SetToken(const std::string& annotator, absl::string_view hash)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  size_t questions_ = kQuestions;  // not changed after Open
 
   Mutex mutex_;
   const std::unique_ptr<sqlite::Database> database_ ABSL_PT_GUARDED_BY(mutex_);

@@ -93,17 +93,26 @@ Preference Majority(const PreferenceCounts& counts) {
   return Preference::kNeither;
 }
 
+Preference BetterOne(const Verdicts& verdicts) { return *verdicts.preference; }
+
+// Whose summary is less offensive.
+Preference PoliterOne(const Verdicts& verdicts) {
+  return *verdicts.more_offensive == Preference::kArm        ? Preference::kBaseline
+         : *verdicts.more_offensive == Preference::kBaseline ? Preference::kArm
+                                                             : Preference::kNeither;
+}
+
 absl::StatusOr<PreferenceSummary> Prefer(const std::vector<ItemVerdicts>& items,
-                                         double confidence) {
+                                         Preference (*of)(const Verdicts&), double confidence) {
   PreferenceSummary summary;
   std::vector<std::vector<int>> units;
   for (const ItemVerdicts& item : items) {
     PreferenceCounts counts;
     units.emplace_back();
     for (const Verdicts& verdicts : item) {
-      Count(*verdicts.preference, &counts);
-      Count(*verdicts.preference, &summary.judgements);
-      units.back().push_back(static_cast<int>(*verdicts.preference));
+      Count(of(verdicts), &counts);
+      Count(of(verdicts), &summary.judgements);
+      units.back().push_back(static_cast<int>(of(verdicts)));
     }
     Count(Majority(counts), &summary.items);
   }
@@ -152,7 +161,7 @@ absl::StatusOr<ReviewSummary> Summarize(const StudyInfo& info, int64_t items,
   std::map<int64_t, ItemVerdicts> by_item;
   std::set<std::string> active;
   for (const ReviewedItem& one : reviewed) {
-    if (!one.sheet.complete()) {
+    if (!one.complete()) {
       ++summary.unfinished;
       continue;
     }
@@ -180,7 +189,10 @@ absl::StatusOr<ReviewSummary> Summarize(const StudyInfo& info, int64_t items,
                           RateQuestion("coherence", &Verdicts::coherence_baseline,
                                        &Verdicts::coherence_arm, judged, options));
   summary.ratings = {std::move(readability), std::move(coherence)};
-  MELLOW_ASSIGN_OR_RETURN(summary.preference, Prefer(judged, options.confidence));
+  MELLOW_ASSIGN_OR_RETURN(summary.preference, Prefer(judged, BetterOne, options.confidence));
+  if (info.questions > static_cast<size_t>(Question::kMoreOffensive)) {
+    MELLOW_ASSIGN_OR_RETURN(summary.less_offensive, Prefer(judged, PoliterOne, options.confidence));
+  }
   summary.notes = Notes(info, summary);
   return summary;
 }

@@ -1,10 +1,14 @@
 #include "common/rpc/call_limiter.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "common/base/steady_time.h"
 #include "common/rpc/tls_credentials.h"
 
@@ -22,11 +26,23 @@ std::string HostOf(const std::string& peer) {
 }  // namespace
 
 CallLimiter::CallLimiter(ClientLimits::Options options, std::shared_ptr<const TokenTable> tokens,
-                         std::set<std::string> exempt, CountRefusal count)
+                         std::set<std::string> exempt, CountRefusal count,
+                         const MessageLimits& messages)
     : limits_(options),
       tokens_(std::move(tokens)),
       exempt_(std::move(exempt)),
-      count_(std::move(count)) {}
+      count_(std::move(count)) {
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  for (const auto& [path, bytes] : messages) {
+    // "/package.Service/Method"; this process may lack the service.
+    const auto* method =
+        pool->FindMethodByName(absl::StrReplaceAll(absl::StripPrefix(path, "/"), {{"/", "."}}));
+    if (method == nullptr || method->client_streaming()) continue;
+    OfType& limit = messages_[method->input_type()];
+    absl::StrAppend(&limit.methods, limit.methods.empty() ? "" : " and ", path);
+    limit.bytes = std::max(limit.bytes, bytes);
+  }
+}
 
 CallLimiter* CallLimiter::None() {
   static auto* none = new CallLimiter({}, nullptr, {}, nullptr);
@@ -38,6 +54,21 @@ std::string CallLimiter::ClientOf(const grpc::ServerContextBase& context) const 
       PeerUris(*context.auth_context()), Authorization(context.client_metadata()), tokens_.get());
   if (!caller.ok()) return HostOf(context.peer());
   return exempt_.count(caller->role) != 0 ? "" : caller->Key();
+}
+
+absl::StatusOr<CallLimiter::Place> CallLimiter::Enter(grpc::ServerContextBase* context,
+                                                      const google::protobuf::Message& request,
+                                                      int64_t work) {
+  const auto limit = messages_.find(request.GetDescriptor());
+  if (limit != messages_.end()) {
+    const auto size = static_cast<int64_t>(request.ByteSizeLong());
+    if (size > limit->second.bytes) {
+      count_("message");
+      return absl::ResourceExhaustedError(absl::StrCat(
+          limit->second.methods, ": a request of ", size, " bytes, at most ", limit->second.bytes));
+    }
+  }
+  return Enter(context, work);
 }
 
 absl::StatusOr<CallLimiter::Place> CallLimiter::Enter(grpc::ServerContextBase* context,

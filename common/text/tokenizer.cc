@@ -1,6 +1,8 @@
 #include "common/text/tokenizer.h"
 
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -28,6 +30,17 @@ std::optional<TokenizerClass> ClassOfFiles(const FileMap& files) {
   if (files.contains("tokenizer.json")) return TokenizerClass::kAnyJson;
   return std::nullopt;
 }
+
+// Vocabularies of tokenizers that are not implemented.
+struct OtherFile {
+  const char* name;
+  const char* kind;
+};
+constexpr OtherFile kOtherFiles[] = {
+    {"vocab.txt", "WordPiece, as BERT, DistilBERT and ELECTRA have it"},
+    {"tokenizer.model", "SentencePiece, as Llama and Gemma have it"},
+    {"sentencepiece.bpe.model", "SentencePiece, as XLM-RoBERTa and mBART have it"},
+    {"spm.model", "SentencePiece, as DeBERTa has it"}};
 
 absl::Status Missing(const std::string& folder, absl::string_view what) {
   return absl::NotFoundError(absl::StrCat(folder, ": no tokenizer: ", what));
@@ -60,6 +73,10 @@ absl::StatusOr<Pipeline> Convert(const FileMap& files, const std::string& folder
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const FileMap& files,
                                                          const std::string& folder) {
+  // First of all: a folder of another kind is told by its class, not by the first part of it that
+  // is unknown.
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<TokenizerClass> by_name,
+                          ReadTokenizerClass(files, folder));
   std::optional<Pipeline> json;
   if (const auto file = files.find("tokenizer.json"); file != files.end()) {
     MELLOW_ASSIGN_OR_RETURN(json, ParseTokenizerJson(file->second, folder + "/tokenizer.json"));
@@ -70,7 +87,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const FileMap& files,
   }
   MELLOW_ASSIGN_OR_RETURN(const TokenizerConfig config,
                           ReadTokenizerConfig(files, folder, json.has_value() ? &*json : nullptr));
-  const TokenizerClass kind = config.tokenizer_class.value_or(*by_files);
+  const TokenizerClass kind = by_name.value_or(*by_files);
 
   // Where T5's add_prefix_space is set at all, transformers passes over tokenizer.json and converts
   // spiece.model anew, with a prefix whatever was set.
@@ -112,7 +129,15 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
     MELLOW_RETURN_IF_ERROR(file.status());
     files[name] = *std::move(file);
   }
-  return MakeTokenizer(files, folder);
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = MakeTokenizer(files, folder);
+  if (!absl::IsNotFound(tokenizer.status())) return tokenizer;
+  std::string what(tokenizer.status().message());
+  for (const OtherFile& other : kOtherFiles) {
+    std::error_code ignored;
+    if (std::filesystem::exists(absl::StrCat(folder, "/", other.name), ignored))
+      absl::StrAppend(&what, "; ", other.name, " (", other.kind, ") is not read");
+  }
+  return absl::NotFoundError(what);
 }
 
 }  // namespace mellow::text

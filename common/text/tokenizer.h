@@ -63,7 +63,8 @@ class Tokenizer {
 //
 // Which class it is: tokenizer_class of tokenizer_config.json, else of config.json, else by
 // config.json's model_type, else by the files. Known are those of T5, MT5 and RoBERTa, and
-// PreTrainedTokenizerFast or TokenizersBackend, which are what tokenizer.json says.
+// PreTrainedTokenizerFast or TokenizersBackend, which are what tokenizer.json says. Another class,
+// or the model type of another family, is refused before any other file is looked at.
 // Which file counts: tokenizer.json, read as what it is. T5's spiece.model is converted instead
 // where there is no tokenizer.json, or where tokenizer_config.json sets add_prefix_space (that is
 // what transformers does, and why it ignores tokenizer.json in many folders); RoBERTa's vocab.json

@@ -37,17 +37,6 @@ std::optional<TokenizerClass> ClassOf(absl::string_view name) {
   return std::nullopt;
 }
 
-void ReadClass(FieldReader* part, TokenizerConfig* config) {
-  const auto name = part->OptionalString("tokenizer_class");
-  if (config->tokenizer_class.has_value() || !name.has_value()) return;
-  config->tokenizer_class = ClassOf(*name);
-  if (!config->tokenizer_class.has_value()) {
-    part->Reject("tokenizer_class",
-                 "T5Tokenizer, MT5Tokenizer, RobertaTokenizer, PreTrainedTokenizerFast or "
-                 "TokenizersBackend");
-  }
-}
-
 // `always_special`: the file is one of special tokens alone.
 absl::StatusOr<SpecialToken> ReadSpecialToken(const json::Value& value, const std::string& name,
                                               bool always_special) {
@@ -112,7 +101,6 @@ void ReadMaxLength(FieldReader* part, TokenizerConfig* config) {
 absl::Status ReadTokenizerConfigJson(const json::Value& value, const std::string& name,
                                      TokenizerConfig* config) {
   FieldReader part(value, name);
-  ReadClass(&part, config);
   if (const json::Value* decoder = part.Find("added_tokens_decoder")) {
     if (!decoder->is_object()) {
       part.Reject("added_tokens_decoder", "an object");
@@ -143,6 +131,7 @@ absl::Status ReadTokenizerConfigJson(const json::Value& value, const std::string
   }
   MELLOW_RETURN_IF_ERROR(ReadSpecialTokens(&part, /*always_special=*/false, config));
   // What the fast tokenizers do not look at, or not when a text is encoded or decoded.
+  part.Harmless({"tokenizer_class"});  // ReadTokenizerClass
   part.Harmless({"errors", "trim_offsets", "do_lower_case", "sp_model_kwargs", "unk_id"});
   part.Harmless({"extra_special_tokens", "model_specific_special_tokens", "chat_template",
                  "model_input_names", "processor_class"});
@@ -192,22 +181,30 @@ absl::Status ReadOlderFiles(const FileMap& files, const std::string& folder,
   return absl::OkStatus();
 }
 
-absl::Status ReadConfigJson(const json::Value& value, const std::string& name,
-                            TokenizerConfig* config) {
-  FieldReader part(value, name);
-  ReadClass(&part, config);
-  const std::string type = part.StringOr("model_type", "");
-  if (!config->tokenizer_class.has_value() && part.Finish().ok()) {
-    if (type == "t5" || type == "mt5" || type == "umt5") {
-      config->tokenizer_class = TokenizerClass::kT5;
-    }
-    if (type == "roberta") config->tokenizer_class = TokenizerClass::kRoberta;
-  }
-  config->model_vocab_size = part.OptionalInt("vocab_size", 1, kMaxVocabSize).value_or(0);
-  return part.Finish();
-}
-
 }  // namespace
+
+absl::StatusOr<std::optional<TokenizerClass>> ReadTokenizerClass(const FileMap& files,
+                                                                 const std::string& folder) {
+  for (const char* name : {"tokenizer_config.json", "config.json"}) {
+    MELLOW_ASSIGN_OR_RETURN(const json::Value file, ReadObject(files, folder, name));
+    FieldReader part(file, absl::StrCat(folder, "/", name));
+    if (const auto found = part.OptionalString("tokenizer_class")) {
+      if (const auto known = ClassOf(*found)) return known;
+      part.Reject("tokenizer_class",
+                  "T5Tokenizer, MT5Tokenizer, RobertaTokenizer, PreTrainedTokenizerFast or "
+                  "TokenizersBackend");
+    }
+    // tokenizer_config.json has no model_type.
+    if (const auto type = part.OptionalString("model_type");
+        type.has_value() && part.Finish().ok()) {
+      if (*type == "t5" || *type == "mt5" || *type == "umt5") return TokenizerClass::kT5;
+      if (*type == "roberta") return TokenizerClass::kRoberta;
+      part.Reject("model_type", "t5, mt5, umt5 or roberta, where no tokenizer_class says more");
+    }
+    MELLOW_RETURN_IF_ERROR(part.Finish());
+  }
+  return std::nullopt;
+}
 
 absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const FileMap& files, const std::string& folder,
                                                     const Pipeline* pipeline) {
@@ -220,7 +217,9 @@ absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const FileMap& files, const 
     MELLOW_RETURN_IF_ERROR(ReadOlderFiles(files, folder, pipeline, &config));
   }
   MELLOW_ASSIGN_OR_RETURN(const json::Value model, ReadObject(files, folder, "config.json"));
-  MELLOW_RETURN_IF_ERROR(ReadConfigJson(model, folder + "/config.json", &config));
+  FieldReader part(model, folder + "/config.json");
+  config.model_vocab_size = part.OptionalInt("vocab_size", 1, kMaxVocabSize).value_or(0);
+  MELLOW_RETURN_IF_ERROR(part.Finish());
 
   // A special token that is written as a text has the flags that the same file, or tokenizer.json,
   // gives the added token of that text.

@@ -30,8 +30,6 @@ enum class TokenizerClass { kT5, kRoberta, kAnyJson };
 
 // What the JSON files beside a vocabulary say. Every file and every field may be absent.
 struct TokenizerConfig {
-  // tokenizer_config.json, else config.json; nullopt: they do not say.
-  std::optional<TokenizerClass> tokenizer_class;
   std::optional<int> extra_ids;
   std::optional<bool> add_prefix_space;
   bool legacy = true;
@@ -57,9 +55,16 @@ struct TokenizerConfig {
 
 using FileMap = std::map<std::string, std::string>;
 
+// Which class the files ask for: tokenizer_class of tokenizer_config.json, else of config.json,
+// else what config.json's model_type stands for; nullopt: they do not say. InvalidArgument: a file
+// that is not JSON, or another class or model type, which the error names, with those that are
+// read.
+[[nodiscard]] absl::StatusOr<std::optional<TokenizerClass>> ReadTokenizerClass(
+    const FileMap& files, const std::string& folder);
+
 // Reads the files by their names; `json` is what tokenizer.json was parsed to, or null. Errors name
 // `folder`, file and field. InvalidArgument: a file that is not JSON, a field of the wrong kind, a
-// tokenizer class or another setting that is not implemented.
+// setting that is not implemented.
 [[nodiscard]] absl::StatusOr<TokenizerConfig> ReadTokenizerConfig(const FileMap& files,
                                                                   const std::string& folder,
                                                                   const Pipeline* json);

@@ -14,6 +14,7 @@
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
 #include "services/wire/client_security.h"
+#include "services/wire/parse_error.h"
 #include "services/wire/tls_flags.h"
 
 namespace cli = mellow::cli;
@@ -54,25 +55,24 @@ int main(int argc, char** argv) {
   mellow::wire::ClientFlags security;
   mellow::wire::AddTlsFlags(&app, &security.files);
   mellow::wire::AddTokenFileFlag(&app, &security.token_file);
+  bool check_syntax = false;
+  app.add_flag("--check-syntax", check_syntax, "Whether the rest is a command; do nothing")
+      ->group("");
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   for (const auto add :
        {cli::AddStatusCommands, cli::AddAdapterCommands, cli::AddLogCommands, cli::AddTrainCommand,
         cli::AddRunCommands, cli::AddPromoteCommands, cli::AddUseCommands, cli::AddDataCommands,
         cli::AddEvaluateCommand, cli::AddReportCommand, cli::AddReviewCommand, cli::AddTextCommands,
-        cli::AddProbeCommands, cli::AddBenchCommands})
+        cli::AddProbeCommands, cli::AddBenchCommands, cli::AddCompletionCommand})
     add(&app, &chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    // CLI11 complains of what is missing before it looks at what it does not know; a typing error
-    // explains both.
-    if (const auto unknown = app.remaining(/*recurse=*/true); !unknown.empty()) {
-      return Fail("unknown argument '" + unknown[0] + "' (try --help)", kUsageExitCode);
-    }
-    return Fail(std::string(error.what()) + " (try --help)", kUsageExitCode);
+    return Fail(mellow::wire::ExplainParseError(app, error), kUsageExitCode);
   }
+  if (check_syntax) return 0;
   const std::string command = app.get_subcommands().front()->get_name();
   mellow::cli::SetInvocation({argv, std::find(argv, argv + argc, command)});
   if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {

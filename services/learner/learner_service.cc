@@ -50,22 +50,23 @@ grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext* context,
                                          const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {
   const auto gone = [context] { return context != nullptr && context->IsCancelled(); };
-  return limiter_->Answer(context, [&] { return OpenRunImpl(gone, *request, *response); });
+  return limiter_->Answer(context, *request,
+                          [&] { return OpenRunImpl(gone, *request, *response); });
 }
 grpc::Status LearnerServiceImpl::Train(grpc::ServerContext* context,
                                        const v1::TrainRequest* request,
                                        v1::TrainResponse* response) {
-  return limiter_->Answer(context, [&] { return TrainImpl(*request, *response); });
+  return limiter_->Answer(context, *request, [&] { return TrainImpl(*request, *response); });
 }
 grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext* context,
                                             const v1::GetAdapterRequest* request,
                                             grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
-  return limiter_->Answer(context, [&] { return GetAdapterImpl(*request, *writer); });
+  return limiter_->Answer(context, *request, [&] { return GetAdapterImpl(*request, *writer); });
 }
 grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext* context,
                                              const v1::ScoreTokensRequest* request,
                                              v1::ScoreTokensResponse* response) {
-  return limiter_->Answer(context, [&] { return ScoreTokensImpl(*request, *response); });
+  return limiter_->Answer(context, *request, [&] { return ScoreTokensImpl(*request, *response); });
 }
 
 void LearnerServiceImpl::DropSpoiledSession() {
@@ -225,9 +226,10 @@ common::v1::NodeCapacity LearnerServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status LearnerServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
+grpc::Status LearnerServiceImpl::GetInfo(grpc::ServerContext* context,
+                                         const v1::GetInfoRequest* request,
                                          v1::GetInfoResponse* response) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     *response->mutable_capacity() = Capacity();
     MutexLock lock(&info_mutex_);
     response->set_run_id(run_id_);

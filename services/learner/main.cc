@@ -38,7 +38,7 @@ absl::Status Serve(LearnerOptions options) {
 
   obs::Metrics metrics;
   ComputeTurns turns;
-  const auto limiter = security.MakeLimiter(options.service, &metrics);
+  const auto limiter = security.MakeLimiter(options.service, {}, &metrics);
   LearnerServiceImpl service(options, session, &model_hash, &turns, &metrics, limiter.get());
   SftRunner runner({session.model,
                     session.checkpoint_dir,

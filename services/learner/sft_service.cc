@@ -11,7 +11,7 @@ namespace mellow::learner {
 
 grpc::Status SftServiceImpl::CheckSft(grpc::ServerContext* context,
                                       const v1::CheckSftRequest* request, v1::CheckSftResponse*) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const SftPlan plan, PlanFromProto(request->spec()));
     return runner_->Check(plan);
   });
@@ -20,7 +20,7 @@ grpc::Status SftServiceImpl::CheckSft(grpc::ServerContext* context,
 grpc::Status SftServiceImpl::StartSft(grpc::ServerContext* context,
                                       const v1::StartSftRequest* request,
                                       v1::StartSftResponse* response) {
-  return limiter_->Answer(context, [&] { return StartSftImpl(*request, response); });
+  return limiter_->Answer(context, *request, [&] { return StartSftImpl(*request, response); });
 }
 
 absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
@@ -34,7 +34,7 @@ absl::Status SftServiceImpl::StartSftImpl(const v1::StartSftRequest& request,
 grpc::Status SftServiceImpl::WatchSft(grpc::ServerContext* context,
                                       const v1::WatchSftRequest* request,
                                       grpc::ServerWriter<v1::WatchSftResponse>* writer) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     return wire::AnswerWatch<SftSink>(
         &watches_, context, writer, request->after_step(), [&](SftSink* sink) {
           return runner_->Watch(request->run_id(), request->after_step(), sink);
@@ -49,7 +49,7 @@ void SftServiceImpl::Drain() {
 grpc::Status SftServiceImpl::StopSft(grpc::ServerContext* context,
                                      const v1::StopSftRequest* request,
                                      v1::StopSftResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const SftStatus status, runner_->Stop(request->run_id()));
     ToProto(status, response->mutable_run());
     return absl::OkStatus();

@@ -47,7 +47,7 @@ absl::Status Serve(const OrchestratorOptions& options) {
   MELLOW_RETURN_IF_ERROR(champions.Recover());
   RunManager runs(parts, [&parts](const std::string& spec) { return MethodOfRun(parts, spec); });
   MELLOW_RETURN_IF_ERROR(runs.Recover());
-  const auto limiter = security.MakeLimiter(options.service, &registry_of_metrics);
+  const auto limiter = security.MakeLimiter(options.service, {}, &registry_of_metrics);
   AdapterShelf shelf(parts);
   OrchestratorServiceImpl service(&runs, &champions, &shelf, &registry,
                                   absl::Seconds(options.heartbeat_seconds), lost_after,

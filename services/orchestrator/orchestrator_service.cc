@@ -26,7 +26,7 @@ grpc::Status AnswerRun(const absl::StatusOr<RunStatus>& run, Response* response)
 grpc::Status OrchestratorServiceImpl::StartRun(grpc::ServerContext* context,
                                                const v1::StartRunRequest* request,
                                                v1::StartRunResponse* response) {
-  return limiter_->Answer(context, [&] { return StartRunImpl(*request, response); });
+  return limiter_->Answer(context, *request, [&] { return StartRunImpl(*request, response); });
 }
 
 absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& request,
@@ -44,14 +44,14 @@ absl::Status OrchestratorServiceImpl::StartRunImpl(const v1::StartRunRequest& re
 grpc::Status OrchestratorServiceImpl::GetRun(grpc::ServerContext* context,
                                              const v1::GetRunRequest* request,
                                              v1::GetRunResponse* response) {
-  return limiter_->Answer(context,
+  return limiter_->Answer(context, *request,
                           [&] { return AnswerRun(runs_->Get(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::WatchRun(grpc::ServerContext* context,
                                                const v1::WatchRunRequest* request,
                                                grpc::ServerWriter<v1::WatchRunResponse>* writer) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     return wire::AnswerWatch<WatchSink>(
         &watches_, context, writer, request->after_step(), [&](WatchSink* sink) {
           return runs_->Watch(request->run_id(), request->after_step(), sink);
@@ -64,21 +64,21 @@ void OrchestratorServiceImpl::Drain() { watches_.CutAll(absl::UnavailableError("
 grpc::Status OrchestratorServiceImpl::StopRun(grpc::ServerContext* context,
                                               const v1::StopRunRequest* request,
                                               v1::StopRunResponse* response) {
-  return limiter_->Answer(context,
+  return limiter_->Answer(context, *request,
                           [&] { return AnswerRun(runs_->Stop(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::ResumeRun(grpc::ServerContext* context,
                                                 const v1::ResumeRunRequest* request,
                                                 v1::ResumeRunResponse* response) {
-  return limiter_->Answer(context,
+  return limiter_->Answer(context, *request,
                           [&] { return AnswerRun(runs_->Resume(request->run_id()), response); });
 }
 
 grpc::Status OrchestratorServiceImpl::ListRuns(grpc::ServerContext* context,
-                                               const v1::ListRunsRequest*,
+                                               const v1::ListRunsRequest* request,
                                                v1::ListRunsResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<RunStatus> runs, runs_->List());
     for (const RunStatus& run : runs) ToProto(run, response->add_runs());
     return absl::OkStatus();
@@ -88,7 +88,7 @@ grpc::Status OrchestratorServiceImpl::ListRuns(grpc::ServerContext* context,
 grpc::Status OrchestratorServiceImpl::RegisterNode(grpc::ServerContext* context,
                                                    const v1::RegisterNodeRequest* request,
                                                    v1::RegisterNodeResponse* response) {
-  return limiter_->Answer(context, [&] { return RegisterNodeImpl(*request, response); });
+  return limiter_->Answer(context, *request, [&] { return RegisterNodeImpl(*request, response); });
 }
 
 absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeRequest& request,
@@ -105,9 +105,9 @@ absl::Status OrchestratorServiceImpl::RegisterNodeImpl(const v1::RegisterNodeReq
 }
 
 grpc::Status OrchestratorServiceImpl::ListNodes(grpc::ServerContext* context,
-                                                const v1::ListNodesRequest*,
+                                                const v1::ListNodesRequest* request,
                                                 v1::ListNodesResponse* response) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     for (const NodeStatus& node : registry_->List()) ToProto(node, response->add_nodes());
     return absl::OkStatus();
   });
@@ -156,7 +156,7 @@ absl::Status OrchestratorServiceImpl::PromoteAdapterImpl(
 grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext* context,
                                                        const v1::RollBackChampionRequest* request,
                                                        v1::RollBackChampionResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const PromotionEvent event,
                             champions_->RollBack(request->request_id(), request->reason()));
     ToProto(event, response->mutable_event());
@@ -165,9 +165,9 @@ grpc::Status OrchestratorServiceImpl::RollBackChampion(grpc::ServerContext* cont
 }
 
 grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext* context,
-                                                     const v1::ListPromotionsRequest*,
+                                                     const v1::ListPromotionsRequest* request,
                                                      v1::ListPromotionsResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, champions_->History());
     for (const PromotionEvent& event : history) ToProto(event, response->add_events());
     if (!history.empty() && history.back().champion)

@@ -43,7 +43,8 @@ absl::Status Serve(PolicyOptions options) {
   wire::LogModelWarnings(tokenizer->warnings());
 
   obs::Metrics metrics;
-  const auto limiter = security.MakeLimiter(options.service, &metrics);
+  const wire::MessageNeeds messages{options.MessageBytes(), options.OneTextBytes()};
+  const auto limiter = security.MakeLimiter(options.service, messages, &metrics);
   AdapterTable adapters(options.max_adapters);
   PolicyEngine engine(
       model.get(), {options.max_rows, options.max_batch_tokens, options.queue_capacity}, &metrics);
@@ -62,7 +63,7 @@ absl::Status Serve(PolicyOptions options) {
                                 {.services = {&service},
                                  .names = {v1::PolicyService::service_full_name()},
                                  .metrics = &metrics,
-                                 .max_message_bytes = options.MessageBytes(),
+                                 .messages = messages,
                                  .describe = describe,
                                  .drain = [&] { engine.Drain(); }});
 }

@@ -205,7 +205,7 @@ void PolicyEngine::Start(std::vector<GenerateJob> admitted) {
   if (admitted.empty()) return;
   std::vector<nn::UnpaddedSource> sources;
   for (const GenerateJob& job : admitted)
-    sources.push_back(nn::WithoutPadding(model_->config(), job.source_ids));
+    sources.push_back(nn::EncodedSource(model_->config(), job.source_ids, job.mask_padding));
   std::vector<nn::EncodeRequest> requests;
   for (size_t i = 0; i < admitted.size(); ++i) {
     requests.push_back({sources[i].ids, admitted[i].adapter->weights.get(),

@@ -37,6 +37,11 @@ int64_t PolicyOptions::MessageBytes() const {
        10 * max_batch_tokens, wire::kMaxAdapterMessageBytes});
 }
 
+int64_t PolicyOptions::OneTextBytes() const {
+  // Room for a text that is too long to be refused by name, for ids, and for lists of bad words.
+  return 2 * TextBytes() + 5 * SourceTokens() + (512 << 10);
+}
+
 absl::Status PolicyOptions::Validate() const {
   MELLOW_RETURN_IF_ERROR(service.Validate());
   if (model.empty())

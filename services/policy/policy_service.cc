@@ -40,6 +40,11 @@ CallContext CallOf(const Call& call) {
   return {call.deadline(), call.gone()};
 }
 
+// As the field of the proto says.
+bool MasksPadding(const v1::Prompt& prompt) {
+  return prompt.has_tokens() && !prompt.attend_to_pads();
+}
+
 }  // namespace
 
 PolicyServiceImpl::PolicyServiceImpl(const PolicyOptions& options, std::string device,
@@ -68,25 +73,26 @@ grpc::ServerUnaryReactor* PolicyServiceImpl::Generate(grpc::CallbackServerContex
                                                       const v1::GenerateRequest* request,
                                                       v1::GenerateResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, WorkOf(*request)),
+      *context, limiter_->Enter(context, *request, WorkOf(*request)),
       [&](rpc::UnaryCall* call) { return StartGenerate(call, request, response); });
 }
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
   return TokenStream::Make(
-      *context, &workers_, limiter_->Enter(context, WorkOf(*request)),
+      *context, &workers_, limiter_->Enter(context, *request, WorkOf(*request)),
       [&](const std::shared_ptr<TokenStream>& stream) { return StartStream(stream, request); });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::Summarize(grpc::CallbackServerContext* context,
                                                        const v1::SummarizeRequest* request,
                                                        v1::SummarizeResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, WorkOf(*request)),
+      *context, limiter_->Enter(context, *request, WorkOf(*request)),
       [&](rpc::UnaryCall* call) { return StartSummarize(call, request, response); });
 }
 grpc::ServerWriteReactor<v1::SummarizeStreamResponse>* PolicyServiceImpl::SummarizeStream(
     grpc::CallbackServerContext* context, const v1::SummarizeRequest* request) {
-  return SummaryStream::Make(*context, &workers_, limiter_->Enter(context, WorkOf(*request)),
+  return SummaryStream::Make(*context, &workers_,
+                             limiter_->Enter(context, *request, WorkOf(*request)),
                              [&](const std::shared_ptr<SummaryStream>& stream) {
                                return StartSummarizeStream(stream, request);
                              });
@@ -95,7 +101,7 @@ grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerCon
                                                          const v1::ScoreTokensRequest* request,
                                                          v1::ScoreTokensResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, WorkOf(*request)),
+      *context, limiter_->Enter(context, *request, WorkOf(*request)),
       [&](rpc::UnaryCall* call) { return StartScoreTokens(call, request, response); });
 }
 grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
@@ -151,6 +157,7 @@ absl::StatusOr<std::vector<GenerateJob>> PolicyServiceImpl::MakeJobs(
     auto ids = SourceIds(prompt);
     if (!ids.ok()) return Annotate(ids.status(), absl::StrCat("prompts[", i, "]"));
     GenerateJob job{*std::move(ids), params, {}, adapter, lane, call, nullptr, nullptr};
+    job.mask_padding = MasksPadding(prompt);
     if (prompt.has_max_new_tokens()) {
       auto own_params = WithLength(params, prompt.max_new_tokens(), request.sampling(), sampling_);
       if (!own_params.ok()) return Annotate(own_params.status(), absl::StrCat("prompts[", i, "]"));
@@ -261,7 +268,10 @@ absl::Status PolicyServiceImpl::StartStream(const std::shared_ptr<TokenStream>& 
             {request->prompt().prompt_index(), request->prompt().sample_index()},
             adapter,
             Lane::kUser,
-            CallOf(*stream)},
+            CallOf(*stream),
+            nullptr,
+            nullptr,
+            MasksPadding(request->prompt())},
            places.get());
   });
   return absl::OkStatus();
@@ -537,9 +547,9 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
 }
 
 grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext* context,
-                                             const v1::ListAdaptersRequest*,
+                                             const v1::ListAdaptersRequest* request,
                                              v1::ListAdaptersResponse* response) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     std::vector<std::shared_ptr<const ServedAdapter>> list = adapters_->List();
     if (const auto champion = adapters_->Champion(); champion != nullptr) {
       *response->mutable_champion() = ToProto(*champion);
@@ -567,9 +577,10 @@ common::v1::NodeCapacity PolicyServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
+grpc::Status PolicyServiceImpl::GetInfo(grpc::ServerContext* context,
+                                        const v1::GetInfoRequest* request,
                                         v1::GetInfoResponse* response) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     const nn::T5Config& config = model_->config();
     *response->mutable_capacity() = Capacity();
     response->set_vocab_size(config.vocab_size);

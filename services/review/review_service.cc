@@ -125,8 +125,8 @@ absl::StatusOr<SaveRequest> ParseSave(const std::string& body, absl::Time now) {
   const std::optional<Question> question = QuestionByName(name);
   if (!question.has_value())
     return absl::InvalidArgumentError(
-        "question: one of readability_first, readability_second, "
-        "coherence_first, coherence_second, preference");
+        "question: one of readability_first, readability_second, coherence_first, "
+        "coherence_second, preference, more_offensive");
   save.question = *question;
   MELLOW_ASSIGN_OR_RETURN(const int64_t value, IntField(*object, "value", INT32_MIN, INT32_MAX));
   MELLOW_RETURN_IF_ERROR(CheckValue(save.question, value));
@@ -262,9 +262,13 @@ http::Response ReviewService::Study(int64_t annotator, absl::string_view token) 
   }
   // Under that name a browser keeps what is not saved yet; the token cannot be told from it.
   const std::string page = TokenHash(absl::StrCat("page of ", token)).substr(0, 16);
-  return JsonResponse(
-      200,
-      {{"now", absl::ToUnixMillis(options_.clock())}, {"page", page}, {"sheets", std::move(list)}});
+  Value questions = Value::MakeArray();
+  for (const Question question : AllQuestions().subspan(0, store_->questions()))
+    questions.Append(QuestionName(question));
+  return JsonResponse(200, {{"now", absl::ToUnixMillis(options_.clock())},
+                            {"page", page},
+                            {"questions", std::move(questions)},
+                            {"sheets", std::move(list)}});
 }
 
 http::Response ReviewService::Item(int64_t annotator, absl::string_view position) {

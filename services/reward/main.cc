@@ -40,7 +40,8 @@ absl::Status Serve(RewardOptions options) {
   wire::LogModelWarnings(tokenizer->warnings());
 
   obs::Metrics metrics;
-  const auto limiter = security.MakeLimiter(options.service, &metrics);
+  const wire::MessageNeeds messages{options.MessageBytes(model->config().max_tokens())};
+  const auto limiter = security.MakeLimiter(options.service, messages, &metrics);
   RewardEngine engine(
       model.get(),
       {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
@@ -55,14 +56,13 @@ absl::Status Serve(RewardOptions options) {
     request.set_stalled_seconds(absl::ToDoubleSeconds(engine.Stalled()));
     return request;
   };
-  return wire::ServeUntilSignal(
-      options.service, security,
-      {.services = {&service},
-       .names = {v1::RewardService::service_full_name()},
-       .metrics = &metrics,
-       .max_message_bytes = options.MessageBytes(model->config().max_tokens()),
-       .describe = describe,
-       .drain = [&] { engine.Drain(); }});
+  return wire::ServeUntilSignal(options.service, security,
+                                {.services = {&service},
+                                 .names = {v1::RewardService::service_full_name()},
+                                 .metrics = &metrics,
+                                 .messages = messages,
+                                 .describe = describe,
+                                 .drain = [&] { engine.Drain(); }});
 }
 
 }  // namespace

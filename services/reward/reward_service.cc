@@ -54,7 +54,7 @@ grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* 
                                                    const v1::ScoreRequest* request,
                                                    v1::ScoreResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, request->texts_size()),
+      *context, limiter_->Enter(context, *request, request->texts_size()),
       [&](rpc::UnaryCall* call) { return StartScore(call, request, response); });
 }
 
@@ -154,9 +154,10 @@ common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
   return capacity;
 }
 
-grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
+grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext* context,
+                                        const v1::GetInfoRequest* request,
                                         v1::GetInfoResponse* response) {
-  return limiter_->Answer(context, [&] {
+  return limiter_->Answer(context, *request, [&] {
     *response->mutable_capacity() = Capacity();
     for (const std::string& label : model_->config().labels) response->add_labels(label);
     response->set_toxic_label(model_->config().labels[toxic_]);

@@ -4,12 +4,14 @@
 
 #include <CLI/CLI.hpp>
 #include <climits>
+#include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
+#include "services/wire/parse_error.h"
 #include "services/wire/tls_flags.h"
 
 namespace mellow::wire {
@@ -73,8 +75,11 @@ std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv) {
   try {
     app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app->exit(error);  // --help, --version
+    std::fprintf(stderr, "%s: %s\n", app->get_name().c_str(),
+                 ExplainParseError(*app, error).c_str());
     // CLI11's own exit codes name the kind of mistake; for us every wrong command line is 2.
-    return app->exit(error) == 0 ? 0 : 2;
+    return 2;
   }
   return std::nullopt;
 }

@@ -15,6 +15,7 @@
 #include "common/sync/stop_event.h"
 #include "services/wire/access_policy.h"
 #include "services/wire/client_security.h"
+#include "services/wire/message_limits.h"
 #include "services/wire/metrics_server.h"
 #include "services/wire/node_registration.h"
 #include "services/wire/tls_flags.h"
@@ -52,6 +53,13 @@ void EndBecauseOfTheClock(absl::Duration by) {
   obs::Log(obs::Severity::kError, "the clock was set back: ending, to be started again",
            {{"seconds", absl::ToDoubleSeconds(by)}});
   _exit(1);
+}
+
+int LargestMessage(const ServiceFlags& flags, const MessageNeeds& messages) {
+  const int64_t mib = flags.max_message_mib > 0
+                          ? flags.max_message_mib
+                          : std::clamp<int64_t>((messages.largest - 1) / (1 << 20) + 1, 1, 1024);
+  return static_cast<int>(mib << 20);
 }
 
 }  // namespace
@@ -128,22 +136,20 @@ absl::StatusOr<ServiceSecurity> ServiceSecurity::Start(const ServiceFlags& flags
 }
 
 std::unique_ptr<rpc::CallLimiter> ServiceSecurity::MakeLimiter(const ServiceFlags& flags,
+                                                               const MessageNeeds& messages,
                                                                obs::Metrics* metrics) const {
   return std::make_unique<rpc::CallLimiter>(
       rpc::ClientLimits::Options{.rate = flags.client_rate,
                                  .concurrency = flags.client_concurrency},
-      tokens_, UnlimitedRoles(), rpc::RefusalCounter(metrics));
+      tokens_, UnlimitedRoles(), rpc::RefusalCounter(metrics),
+      MessageLimitsOf(messages.one_text, LargestMessage(flags, messages)));
 }
 
 absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& security,
                               ServiceParts parts) {
   rpc::ServerOptions options;
   options.address = flags.address;
-  const int64_t message_mib =
-      flags.max_message_mib > 0
-          ? flags.max_message_mib
-          : std::clamp<int64_t>((parts.max_message_bytes - 1) / (1 << 20) + 1, 1, 1024);
-  options.max_message_bytes = static_cast<int>(message_mib << 20);
+  options.max_message_bytes = LargestMessage(flags, parts.messages);
   options.max_threads = flags.rpc_threads;
   options.reflection = !flags.no_reflection;
   options.health_address = flags.insecure_health_address;

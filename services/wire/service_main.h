@@ -26,6 +26,12 @@ namespace mellow::wire {
 
 struct ServiceParts;
 
+// Bytes of requests that a service takes.
+struct MessageNeeds {
+  int64_t largest = 64 << 20;  // unless --max-message-mib says; rounded up to whole MiB
+  int64_t one_text = 0;        // as MessageLimitsOf's
+};
+
 struct ServiceFlags : ProcessFlags {
   std::string
       advertise;  // host:port under which others reach this process; empty: the bound address
@@ -54,9 +60,10 @@ class ServiceSecurity {
   // Errors: those of the files.
   [[nodiscard]] static absl::StatusOr<ServiceSecurity> Start(const ServiceFlags& flags);
 
-  // For all services of the process, which it must outlive: --client-rate and --client-concurrency.
-  // `metrics` must outlive it.
+  // For all services of the process, which it must outlive: --client-rate, --client-concurrency,
+  // and the limits of message_limits.h. `metrics` must outlive it.
   [[nodiscard]] std::unique_ptr<rpc::CallLimiter> MakeLimiter(const ServiceFlags& flags,
+                                                              const MessageNeeds& messages,
                                                               obs::Metrics* metrics) const;
 
  private:
@@ -70,8 +77,7 @@ struct ServiceParts {
   std::vector<grpc::Service*> services;
   std::vector<std::string> names;  // full gRPC service names, for health
   obs::Metrics* metrics = nullptr;
-  // Largest message taken when --max-message-mib does not say; rounded up to whole MiB.
-  int64_t max_message_bytes = 64 << 20;
+  MessageNeeds messages;
   // What to register with the orchestrator (role, capacity, adapters); the address is filled in.
   // Null: does not register.
   std::function<orchestrator::v1::RegisterNodeRequest()> describe;

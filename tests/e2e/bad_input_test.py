@@ -27,8 +27,29 @@ class WithoutCluster(unittest.TestCase):
                            (["probe", "policy", "--bach", "3"], "--bach"), (["evaluate"], "EVAL.json"), (["data", "describe"], "FILE")):
             one_line(self, mellow(*args, check=2), part)
         for args in ([], ["up"], ["down"], ["status"], ["train"], ["sft"], ["summarize"], ["score"], ["adapters"], ["logs"], ["runs"], ["watch"], ["stop"], ["resume"], ["evaluate"], ["report"], ["promote"], ["rollback"], ["promotions"], ["review"], ["review", "new"], ["data"], ["data", "describe"], ["tokenize"], ["detokenize"], ["rouge"],
-                     ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
+                     ["completion", "bash"], ["probe"], ["probe", "policy"], ["probe", "generate"], ["probe", "reward"], ["probe", "ppo"], ["bench"], ["bench", "ppo"]):
             self.assertIn("Usage", mellow(*args, "--help", check=0).stdout, args)
+
+    def test_the_nearest_name_is_offered(self):
+        for args, part in ((["up", "--polices", "2"], 'did you mean "--policies"?'), (["tokenise", "x"], 'did you mean "tokenize"?'), (["review", "sumary"], 'did you mean "summary"?')):
+            one_line(self, mellow(*args, check=2), part)
+        server = subprocess.run([BIN / "mellow_reward_server", "--modell", "x"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(server.returncode, 2)
+        one_line(self, server, "mellow_reward_server", 'did you mean "--model"?')
+        out = json_lines(mellow("probe", "generate", MODELS / "mini-summarizer", stdin='{"source_ids": [5, 1], "max_new_token": 4}\n', check=1).stdout)
+        self.assertIn('did you mean "max_new_tokens"?', out[0]["error"])
+        with tempfile.TemporaryDirectory() as folder:
+            run = pathlib.Path(folder) / "run.json"
+            run.write_text('{"ppo": {"learnin_rate": 1}}')
+            one_line(self, mellow("train", run, "--dir", folder, check=1), str(run), 'ppo.learnin_rate: no such field (did you mean "learning_rate"?)')
+
+    def test_a_failed_start_shows_what_its_own_services_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            first = mellow("up", "--dir", folder, "--reward-model", MODELS / "mini-summarizer", check=1)
+            self.assertIn("mini-summarizer", first.stderr)
+            second = mellow("up", "--dir", folder, "--toxic-label", "nobody", check=1)
+            self.assertIn("nobody", second.stderr)
+            self.assertNotIn("mini-summarizer", second.stderr)
 
     def test_model_folders(self):
         with tempfile.TemporaryDirectory() as folder:

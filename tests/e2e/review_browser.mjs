@@ -9,7 +9,7 @@ import {launch} from "./browser.mjs";
 
 const {MELLOW, FOLDER, ARMS} = process.env;
 const [BASELINE, ARM] = ARMS.split(",");
-const QUESTIONS = ["readability_first", "coherence_first", "readability_second", "coherence_second", "preference"];
+const QUESTIONS = ["readability_first", "coherence_first", "readability_second", "coherence_second", "preference", "more_offensive"];
 const TIMEOUT_MS = 20000;
 const cleanups = [];
 
@@ -64,9 +64,10 @@ class Study {
 // An exported record in the terms of the page.
 function asShown(row) {
   const [first, second] = row.first === "arm" ? ["arm", "baseline"] : ["baseline", "arm"];
-  const sides = {[first]: 1, [second]: 2, tie: 0};
+  const sides = {[first]: 1, [second]: 2, tie: 0, neither: 0};
   return {readability_first: row[`readability_${first}`], readability_second: row[`readability_${second}`], coherence_first: row[`coherence_${first}`],
-    coherence_second: row[`coherence_${second}`], preference: row.preference === null ? null : sides[row.preference], first: row[`summary_${first}`], second: row[`summary_${second}`]};
+    coherence_second: row[`coherence_${second}`], preference: row.preference === null ? null : sides[row.preference],
+    more_offensive: row.more_offensive === null ? null : sides[row.more_offensive], first: row[`summary_${first}`], second: row[`summary_${second}`]};
 }
 
 // ---- a person with the page
@@ -97,7 +98,16 @@ class Person {
       assert.equal(request.headers().referer || "", "", "the address, with its token, was passed on");
     });
     await tab.goto(this.study.link(this.number));
-    await tab.waitForSelector("#item:not([hidden]), #done:not([hidden]), #notice:not([hidden])");
+    const shown = "#item:not([hidden]), #done:not([hidden]), #notice:not([hidden])";
+    await tab.waitForSelector(`${shown}, #warning:not([hidden])`);
+    // The warning comes first, once in a browser; nothing of the study is shown before it is answered.
+    if (await tab.locator("#warning").isVisible()) {
+      assert.equal(await tab.locator("#item").isVisible(), false);
+      assert.equal(this.warned, undefined, "warned twice");
+      this.warned = true;
+      await tab.keyboard.press("Enter");
+    }
+    await tab.waitForSelector(shown);
     return tab;
   }
 }
@@ -109,7 +119,7 @@ const text = (tab, selector) => tab.locator(selector).textContent();
 const saved = (tab) => until("all answers are saved", async () => (await tab.locator("#save-state").getAttribute("data-state")) === "saved");
 const title = (tab, wanted) => until(`the page shows ${wanted}`, async () => (await text(tab, "#item-title")) === wanted && (await tab.title()) === wanted);
 const state = (tab, wanted) => until(`the state is ${wanted}`, async () => (await tab.locator("#save-state").getAttribute("data-state")) === wanted);
-const valueAt = (position, index) => index === 4 ? position % 3 : 1 + (position + index) % 5;
+const valueAt = (position, index) => index === 4 ? position % 3 : index === 5 ? (position + 1) % 3 : 1 + (position + index) % 5;
 
 // ---- scenarios
 
@@ -128,6 +138,7 @@ const scenarios = {
       await title(grace, `Dialogue ${position + 1} of ${count}`);
       for (const index of [0, 1, 2, 3]) await grace.keyboard.press(String(valueAt(position, index)));
       await grace.keyboard.press({0: "t", 1: "a", 2: "b"}[valueAt(position, 4)]);
+      await grace.keyboard.press({0: "w", 1: "q", 2: "e"}[valueAt(position, 5)]);
       await saved(grace);
       await grace.keyboard.press("n");
     }
@@ -164,7 +175,7 @@ const scenarios = {
       await keys.keyboard.press("Space");
       await keys.keyboard.press("ArrowRight");
     }
-    assert.deepEqual(await checked(keys), {readability_first: 2, coherence_first: 2, readability_second: 2, coherence_second: 2, preference: 0});
+    assert.deepEqual(await checked(keys), {readability_first: 2, coherence_first: 2, readability_second: 2, coherence_second: 2, preference: 0, more_offensive: 0});
     await keys.keyboard.press("Tab");
     await keys.keyboard.press("Enter");
     await title(keys, "Dialogue 2 of 6");

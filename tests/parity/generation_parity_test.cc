@@ -1,5 +1,6 @@
 // Every setting of generation against what transformers made of the same folders and requests
 // (make_generation_golden.py). Tolerance of log-probs as in nn_cpu_parity_test.cc; ids are equal.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/adapters/peft.h"
 #include "common/nn/generation/generate.h"
 #include "common/nn/generation/logits_processors.h"
 #include "common/nn/generation/token_sampler.h"
@@ -90,11 +92,43 @@ TEST_P(GenerationParityTest, EverySettingGivesTheIdsOfTransformers) {
       ASSERT_TRUE(params.ok()) << params.status();
       items.push_back(
           {.source_ids = row.at("source_ids").get<std::vector<int32_t>>(), .params = *params});
+      items.back().mask_padding = true;
     }
     const auto made = Generate(**model, items);
     ASSERT_TRUE(made.ok()) << made.status();
     for (size_t i = 0; i < rows.size(); ++i) Compare((*made)[i], rows[i]);
   }
+}
+
+TEST_P(GenerationParityTest, APadThatATextSpellsOutIsAttendedToAsInRolloutsOfTrl) {
+  const auto model = GetParam()(kGolden + "ppo/gated", {});
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto adapter = (*model)->Prepare(*adapters::ReadPeftFolder(kGolden + "ppo/gated-qv"));
+  ASSERT_TRUE(adapter.ok()) << adapter.status();
+  int rows = 0;
+  for (const json& row : ReadLines("pads.jsonl")) {
+    const auto source = row.at("source_ids").get<std::vector<int32_t>>();
+    const auto ids = row.at("ids").get<std::vector<int32_t>>();
+    const auto logprobs = row.at("logprobs").get<std::vector<float>>();
+    std::vector<GenerateItem> items(2);
+    for (GenerateItem& item : items) {
+      item.source_ids = source;
+      item.params.max_new_tokens = 12;
+      item.adapter = adapter->get();
+    }
+    items[1].mask_padding = true;  // as generate() has it where there is no attention mask
+    const auto made = Generate(**model, items);
+    ASSERT_TRUE(made.ok()) << made.status();
+    EXPECT_EQ((*made)[0].ids, ids) << row;
+    EXPECT_EQ((*made)[1].ids, row.at("alone").get<std::vector<int32_t>>()) << row;
+    const auto scored = (*model)->ScoreTokens({{source, ids, adapter->get()}});
+    ASSERT_TRUE(scored.ok()) << scored.status();
+    EXPECT_THAT((*scored)[0], ::testing::Pointwise(::testing::FloatNear(kTolerance), logprobs));
+    EXPECT_THAT((*made)[0].logprobs,
+                ::testing::Pointwise(::testing::FloatNear(kTolerance), logprobs));
+    ++rows;
+  }
+  EXPECT_EQ(rows, 8);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, GenerationParityTest,

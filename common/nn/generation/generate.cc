@@ -54,11 +54,18 @@ UnpaddedSource WithoutPadding(const T5Config& config, absl::Span<const int32_t> 
   return source;
 }
 
+UnpaddedSource EncodedSource(const T5Config& config, absl::Span<const int32_t> source_ids,
+                             bool mask_padding) {
+  if (mask_padding) return WithoutPadding(config, source_ids);
+  return {{source_ids.begin(), source_ids.end()}, {}};
+}
+
 absl::StatusOr<std::vector<GeneratedSequence>> Generate(Seq2SeqModel& model,
                                                         absl::Span<const GenerateItem> items) {
   const T5Config& config = model.config();
   std::vector<UnpaddedSource> sources;
-  for (const GenerateItem& item : items) sources.push_back(WithoutPadding(config, item.source_ids));
+  for (const GenerateItem& item : items)
+    sources.push_back(EncodedSource(config, item.source_ids, item.mask_padding));
   std::vector<EncodeRequest> requests;
   for (size_t i = 0; i < items.size(); ++i) {
     const GenerateItem& item = items[i];

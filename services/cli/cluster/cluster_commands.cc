@@ -9,6 +9,8 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
+#include <map>
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
@@ -58,10 +60,21 @@ absl::StatusOr<int> LockFolder(const std::string& folder) {
       "; `mellow status --dir ", folder, "` shows it, `mellow down --dir ", folder, "` stops it"));
 }
 
-std::string LogTail(const std::string& path) {
+// Bytes of each log of the folder, by its path.
+std::map<std::string, size_t> LogSizes(const std::string& folder) {
+  std::map<std::string, size_t> sizes;
+  std::error_code ignored;
+  for (const auto& log : std::filesystem::directory_iterator(folder + "/logs", ignored))
+    sizes[log.path().string()] = log.file_size(ignored);
+  return sizes;
+}
+
+// The last lines behind the first `begin` bytes.
+std::string LogTail(const std::string& path, size_t begin) {
   const absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok()) return "";
-  std::vector<absl::string_view> lines = absl::StrSplit(*text, '\n', absl::SkipEmpty());
+  if (!text.ok() || text->size() < begin) return "";
+  std::vector<absl::string_view> lines =
+      absl::StrSplit(absl::string_view(*text).substr(begin), '\n', absl::SkipEmpty());
   if (lines.size() > kLogTailLines) lines.erase(lines.begin(), lines.end() - kLogTailLines);
   return absl::StrJoin(lines, "\n");
 }
@@ -127,12 +140,15 @@ class StartProgress {
 
 constexpr absl::string_view kInterrupted = "interrupted";
 
-// Shows the end of the log of the service that a failure message names first.
-void ShowLogTail(const std::string& folder, const std::string& failure) {
+// Shows the end of the log of the service that a failure message names first, as far as it is of
+// this start. `before`: LogSizes of before it.
+void ShowLogTail(const std::string& folder, const std::string& failure,
+                 const std::map<std::string, size_t>& before) {
   if (failure == kInterrupted) return;
   std::string path = absl::StrCat(folder, "/logs/", failure.substr(0, failure.find(' ')), ".log");
   if (access(path.c_str(), R_OK) != 0) path = absl::StrCat(folder, "/logs/supervisor.log");
-  const std::string tail = LogTail(path);
+  const auto size = before.find(path);
+  const std::string tail = LogTail(path, size == before.end() ? 0 : size->second);
   if (!tail.empty())
     std::fprintf(stderr, "---- end of %s\n%s\n----\n", path.c_str(), Printable(tail).c_str());
 }
@@ -162,6 +178,7 @@ absl::StatusOr<int> Up(const Environment& environment, ClusterOptions options) {
   // From here on Ctrl-C must stop what was started: the supervisor is in a session of its own and
   // does not hear it.
   static pid_t supervisor = 0;
+  const std::map<std::string, size_t> logs = LogSizes(options.folder);
   MELLOW_ASSIGN_OR_RETURN(supervisor, Spawn(spawn));
   close(pipe_fds[1]);
   close(lock);
@@ -174,7 +191,7 @@ absl::StatusOr<int> Up(const Environment& environment, ClusterOptions options) {
   if (status.ok()) return 0;
   while (waitpid(supervisor, nullptr, 0) < 0 && errno == EINTR) {
   }
-  ShowLogTail(options.folder, std::string(status.message()));
+  ShowLogTail(options.folder, std::string(status.message()), logs);
   return status;
 }
 

@@ -27,8 +27,8 @@ std::string BesideThisProgram(const Environment& environment, const std::string&
   return fs::path(environment.executable).parent_path() / name;
 }
 
-// deploy/models of MELLOW_HOME, of the tree around this program (an installation, or a build folder
-// inside the sources), or of the sources it was built from.
+// In deploy/models of MELLOW_HOME, of the tree around this program (a build folder inside the
+// sources), or of the sources it was built from; or in share/mellow/models of an installation.
 absl::StatusOr<std::string> ShippedModel(const Environment& environment, const std::string& name) {
   std::vector<fs::path> homes;
   if (!environment.home.empty()) homes.emplace_back(environment.home);
@@ -37,12 +37,14 @@ absl::StatusOr<std::string> ShippedModel(const Environment& environment, const s
     homes.push_back(folder);
   homes.emplace_back(MELLOW_SOURCE_DIR);
   for (const fs::path& home : homes) {
-    const fs::path model = home / "deploy/models" / name;
-    if (Exists(model / "config.json")) return model.string();
+    for (const char* models : {"share/mellow/models", "deploy/models"}) {
+      const fs::path model = home / models / name;
+      if (Exists(model / "config.json")) return model.string();
+    }
   }
   return absl::NotFoundError(absl::StrCat(
-      "the model ", name, " that ships with Mellow is not there (looked for deploy/models/", name,
-      " around the program and in ", MELLOW_SOURCE_DIR,
+      "the model ", name, " that ships with Mellow is not there (looked for share/mellow/models/",
+      name, " and deploy/models/", name, " around the program and in ", MELLOW_SOURCE_DIR,
       "); set MELLOW_HOME, or name another model"));
 }
 

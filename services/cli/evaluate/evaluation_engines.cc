@@ -31,6 +31,7 @@ class ClusterArm : public ArmEngine {
     for (const SummaryRequest& from : requests) {
       policy::v1::Prompt* prompt = request.add_prompts();
       prompt->mutable_tokens()->mutable_ids()->Add(from.source_ids.begin(), from.source_ids.end());
+      prompt->set_attend_to_pads(true);
       prompt->set_prompt_index(from.prompt_index);
       prompt->set_sample_index(from.sample_index);
     }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 
 namespace mellow::cli {
 namespace {
@@ -68,8 +69,8 @@ absl::StatusOr<RunSpec> LoadRunFile(const std::string& path,
 absl::StatusOr<RunSpec> LoadSftRunFile(const std::string& path,
                                        const std::vector<std::string>& overrides) {
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const absl::StatusOr<RunSpec> whole = RunSpecFromJson(text);
-  return Load(path, overrides, whole.ok() && whole->has_sft());
+  const absl::StatusOr<json::Value> file = json::ParseObject(text, path);
+  return Load(path, overrides, /*whole=*/file.ok() && file->Has("sft"));
 }
 
 }  // namespace mellow::cli

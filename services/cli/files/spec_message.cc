@@ -12,7 +12,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/file.h"
+#include "common/base/nearest_name.h"
 #include "common/base/status.h"
+#include "common/json/value.h"
 #include "common/nn/weights/hub_cache.h"
 
 namespace mellow::cli {
@@ -24,10 +26,41 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
-std::string FieldNames(const Descriptor& descriptor) {
+std::vector<std::string> NamesOfFields(const Descriptor& descriptor) {
   std::vector<std::string> names;
   for (int i = 0; i < descriptor.field_count(); ++i) names.push_back(descriptor.field(i)->name());
-  return absl::StrJoin(names, ", ");
+  return names;
+}
+
+std::string FieldNames(const Descriptor& descriptor) {
+  return absl::StrJoin(NamesOfFields(descriptor), ", ");
+}
+
+// By its name in the .proto file or by that of proto JSON; null: there is none.
+const FieldDescriptor* FindField(const Descriptor& descriptor, const std::string& name) {
+  const FieldDescriptor* field = descriptor.FindFieldByName(name);
+  return field != nullptr ? field : descriptor.FindFieldByCamelcaseName(name);
+}
+
+// Whether the message has every field of the object; where it is no object, protobuf's own reader
+// says so.
+absl::Status CheckFields(const json::Value& object, const Descriptor& type,
+                         const std::string& path) {
+  for (const auto& [name, value] : object.members()) {
+    const FieldDescriptor* field = FindField(type, name);
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, name, ": no such field", DidYouMean(name, NamesOfFields(type))));
+    }
+    const Descriptor* inner = field->message_type();
+    if (inner == nullptr || field->is_map() || inner->file()->package() == "google.protobuf")
+      continue;  // those have a JSON of their own
+    const std::string inside = absl::StrCat(path, name, ".");
+    MELLOW_RETURN_IF_ERROR(CheckFields(value, *inner, inside));
+    for (const json::Value& element : value.elements())
+      MELLOW_RETURN_IF_ERROR(CheckFields(element, *inner, inside));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WrongType(absl::string_view path, absl::string_view value, absl::string_view wanted) {
@@ -106,6 +139,8 @@ absl::Status MakeAbsolute(const fs::path& base, const std::vector<SpecPath>& pat
 }  // namespace
 
 absl::Status SpecFromJson(const std::string& json, Message* spec) {
+  if (const auto object = json::ParseObject(json, "the file"); object.ok())
+    MELLOW_RETURN_IF_ERROR(CheckFields(*object, *spec->GetDescriptor(), ""));
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = false;
   const auto status = google::protobuf::util::JsonStringToMessage(json, spec, options);
@@ -148,13 +183,12 @@ absl::Status SetField(absl::string_view assignment, Message* spec) {
   Message* message = spec;
   const std::vector<absl::string_view> parts = absl::StrSplit(path, '.');
   for (size_t i = 0; i < parts.size(); ++i) {
-    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(std::string(parts[i]));
-    if (field == nullptr)
-      field = message->GetDescriptor()->FindFieldByCamelcaseName(std::string(parts[i]));
+    const Descriptor& type = *message->GetDescriptor();
+    const FieldDescriptor* field = FindField(type, std::string(parts[i]));
     if (field == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--set ", path, ": no field '", parts[i],
-                       "' (there are: ", FieldNames(*message->GetDescriptor()), ")"));
+      return absl::InvalidArgumentError(absl::StrCat("--set ", path, ": no field '", parts[i], "'",
+                                                     DidYouMean(parts[i], NamesOfFields(type)),
+                                                     " (there are: ", FieldNames(type), ")"));
     }
     const bool last = i + 1 == parts.size();
     if (!last) {
@@ -165,12 +199,9 @@ absl::Status SetField(absl::string_view assignment, Message* spec) {
       message = message->GetReflection()->MutableMessage(message, field);
       continue;
     }
-    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && value.empty()) {
-      message->GetReflection()->ClearField(message, field);
-      return absl::OkStatus();
-    }
-    if (!field->is_repeated()) return Annotate(StoreValue(path, value, field, message), "--set");
     message->GetReflection()->ClearField(message, field);
+    if (value.empty()) return absl::OkStatus();
+    if (!field->is_repeated()) return Annotate(StoreValue(path, value, field, message), "--set");
     for (const absl::string_view element : absl::StrSplit(value, ',', absl::SkipEmpty())) {
       MELLOW_RETURN_IF_ERROR(Annotate(StoreValue(path, element, field, message), "--set"));
     }

@@ -14,7 +14,7 @@
 
 namespace mellow::cli {
 
-// An unknown field is InvalidArgument.
+// An unknown field is InvalidArgument, with its path and the nearest name that there is.
 [[nodiscard]] absl::Status SpecFromJson(const std::string& json, google::protobuf::Message* spec);
 // With the field names of the .proto file.
 [[nodiscard]] std::string SpecToJson(const google::protobuf::Message& spec);
@@ -28,8 +28,8 @@ namespace mellow::cli {
 [[nodiscard]] std::string FolderName(absl::string_view name);
 
 // "ppo.learning_rate=1e-3": any field by its path, value checked against the field's type. A
-// repeated field takes its values with commas between them; a message is cleared by an empty value.
-// InvalidArgument: no such field, a value of another type, or a field that has fields itself (all
+// repeated field takes its values with commas between them; an empty value clears any field, as if
+// the file did not have it. InvalidArgument: no such field, a value of another type, or a field that has fields itself (all
 // named).
 [[nodiscard]] absl::Status SetField(absl::string_view assignment, google::protobuf::Message* spec);
 

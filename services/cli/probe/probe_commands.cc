@@ -84,6 +84,7 @@ absl::StatusOr<nn::GenerateItem> ReadGenerateItem(const json::Value& line,
   MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, known));
   nn::GenerateItem item;
   item.adapter = policy.adapter.get();
+  item.mask_padding = true;  // as generate() has it, which is given ids alone
   MELLOW_ASSIGN_OR_RETURN(item.source_ids, IdsField(line, "source_ids"));
   const nn::T5Config& config = policy.model->config();
   MELLOW_ASSIGN_OR_RETURN(

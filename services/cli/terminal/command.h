@@ -42,21 +42,22 @@ void AddStrictFlag(CLI::App* sub, bool* strict);
 
 // Each adds its subcommands to `app`. When one of them is on the command line, *chosen is set.
 void AddClusterCommands(CLI::App* app, const Environment& environment,
-                        Action* chosen);                 // up, down, supervise (hidden)
-void AddStatusCommands(CLI::App* app, Action* chosen);   // status
-void AddAdapterCommands(CLI::App* app, Action* chosen);  // adapters
-void AddLogCommands(CLI::App* app, Action* chosen);      // logs
-void AddTrainCommand(CLI::App* app, Action* chosen);     // train, sft
-void AddRunCommands(CLI::App* app, Action* chosen);      // runs, watch, stop, resume
-void AddPromoteCommands(CLI::App* app, Action* chosen);  // promote, rollback, promotions
-void AddUseCommands(CLI::App* app, Action* chosen);      // summarize, score
-void AddDataCommands(CLI::App* app, Action* chosen);     // data describe
-void AddEvaluateCommand(CLI::App* app, Action* chosen);  // evaluate
-void AddReportCommand(CLI::App* app, Action* chosen);    // report
-void AddReviewCommand(CLI::App* app, Action* chosen);    // review new, invite, summary, ...
-void AddTextCommands(CLI::App* app, Action* chosen);     // tokenize, detokenize, rouge
-void AddProbeCommands(CLI::App* app, Action* chosen);    // probe policy, generate, reward, ppo
-void AddBenchCommands(CLI::App* app, Action* chosen);    // bench generate, reward, ppo
+                        Action* chosen);                   // up, down, supervise (hidden)
+void AddStatusCommands(CLI::App* app, Action* chosen);     // status
+void AddAdapterCommands(CLI::App* app, Action* chosen);    // adapters
+void AddLogCommands(CLI::App* app, Action* chosen);        // logs
+void AddTrainCommand(CLI::App* app, Action* chosen);       // train, sft
+void AddRunCommands(CLI::App* app, Action* chosen);        // runs, watch, stop, resume
+void AddPromoteCommands(CLI::App* app, Action* chosen);    // promote, rollback, promotions
+void AddUseCommands(CLI::App* app, Action* chosen);        // summarize, score
+void AddDataCommands(CLI::App* app, Action* chosen);       // data describe
+void AddEvaluateCommand(CLI::App* app, Action* chosen);    // evaluate
+void AddReportCommand(CLI::App* app, Action* chosen);      // report
+void AddReviewCommand(CLI::App* app, Action* chosen);      // review new, invite, summary, ...
+void AddTextCommands(CLI::App* app, Action* chosen);       // tokenize, detokenize, rouge
+void AddProbeCommands(CLI::App* app, Action* chosen);      // probe policy, generate, reward, ppo
+void AddBenchCommands(CLI::App* app, Action* chosen);      // bench generate, reward, ppo
+void AddCompletionCommand(CLI::App* app, Action* chosen);  // completion bash
 
 }  // namespace mellow::cli
 

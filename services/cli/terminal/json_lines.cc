@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/nearest_name.h"
 #include "common/base/status.h"
 #include "common/sync/mutex.h"
 
@@ -121,8 +122,9 @@ json::Value ErrorObject(const absl::Status& status) { return {{"error", status.m
 absl::Status CheckFieldNames(const json::Value& object, const std::vector<std::string>& known) {
   for (const auto& [name, value] : object.members()) {
     if (std::find(known.begin(), known.end(), name) == known.end())
-      return absl::InvalidArgumentError(absl::StrCat(
-          name.substr(0, 80), ": unknown field, expected ", absl::StrJoin(known, ", ")));
+      return absl::InvalidArgumentError(absl::StrCat(name.substr(0, 80), ": unknown field",
+                                                     DidYouMean(name, known), ", expected ",
+                                                     absl::StrJoin(known, ", ")));
   }
   return absl::OkStatus();
 }

@@ -205,7 +205,7 @@ CLI::App* AddCommand(CLI::App* app, Action* chosen, const TrainName& name, const
   sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
   sub->add_option("--set", options->overrides,
                   absl::StrCat("Override a field of the run file: ", example_of_set,
-                               " (paths: relative to this folder)"))
+                               " (paths: relative to this folder; FIELD= clears any field)"))
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
   sub->add_option("--from", options->from,
@@ -246,7 +246,7 @@ void AddTrainCommand(CLI::App* app, Action* chosen) {
           "goes on; if the learner is, it goes on from its newest checkpoint and ends with the "
           "same adapter. --resume goes on in every case.\n"
           "Examples:\n  mellow sft deploy/runs/mini-sft.json\n  mellow sft "
-          "deploy/runs/mini-sft.json --set max_steps=20 --json\n"
+          "deploy/runs/mini-sft.json --set epochs= --set max_steps=20 --json\n"
           "  mellow train deploy/runs/mini.json --set start_adapter=ADAPTER --set ppo.lora=");
 }
 

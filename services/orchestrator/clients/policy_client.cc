@@ -22,6 +22,7 @@ class GrpcPolicyClient : public PolicyClient {
     for (const Prompt& prompt : call.prompts) {
       pb::Prompt* added = request.add_prompts();
       added->mutable_tokens()->mutable_ids()->Assign(prompt.ids.begin(), prompt.ids.end());
+      added->set_attend_to_pads(true);
       added->set_prompt_index(prompt.prompt_index);
       if (prompt.max_new_tokens) added->set_max_new_tokens(*prompt.max_new_tokens);
     }

@@ -83,7 +83,6 @@ CREATE TABLE IF NOT EXISTS promotions (
 // Every column that is read or written: CREATE TABLE IF NOT EXISTS leaves a table of another
 // version as it is.
 constexpr const char* kColumns[] = {
-    "SELECT key, value FROM meta",
     "SELECT sequence, run_id, request_id, spec, state, error, start_version, start_sha256 FROM "
     "runs",
     "SELECT run_id, step, version, committed, sha256, record FROM steps",
@@ -139,13 +138,10 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
   MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(database.get()));
   MELLOW_RETURN_IF_ERROR(database->Execute(kSchema));
-  for (const char* columns : kColumns) {
-    const absl::Status known = database->Prepare(columns).status();
-    if (!known.ok()) return AnotherSchema(path, known.message());
-  }
-  MELLOW_RETURN_IF_ERROR(
-      database->Execute(absl::StrCat("INSERT OR IGNORE INTO meta VALUES ('schema_version', ",
-                                     kSchemaVersion, "), ('last_version', 0)")));
+  const absl::Status meta = database->Execute(
+      absl::StrCat("INSERT OR IGNORE INTO meta (key, value) VALUES ('schema_version', ",
+                   kSchemaVersion, "), ('last_version', 0)"));
+  if (!meta.ok()) return AnotherSchema(path, meta.message());
   {
     MELLOW_ASSIGN_OR_RETURN(
         sqlite::Statement version,
@@ -155,6 +151,10 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
       return AnotherSchema(path, absl::StrCat("schema ", row ? version.Int(0) : 0,
                                               ", this program knows ", kSchemaVersion));
     }
+  }
+  for (const char* columns : kColumns) {
+    const absl::Status known = database->Prepare(columns).status();
+    if (!known.ok()) return AnotherSchema(path, known.message());
   }
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return std::unique_ptr<SqliteLedger>(new SqliteLedger(std::move(database)));

@@ -7,14 +7,19 @@
   const BASE = location.pathname.replace(/\/+$/, "");
   const RATINGS = [[1, "1"], [2, "2"], [3, "3"], [4, "4"], [5, "5"]];
   const PREFERENCES = [[1, "A is better", "a"], [0, "Tie", "t"], [2, "B is better", "b"]];
+  const OFFENSES = [[1, "A offends more", "q"], [0, "Neither", "w"], [2, "B offends more", "e"]];
+  const CHOICES = {rating: RATINGS, preference: PREFERENCES, offense: OFFENSES};
+  const KEYED = {preference: PREFERENCES, more_offensive: OFFENSES};  // answered by letters
   const REQUEST_MS = 10000;
   const FIRST_RETRY_MS = 500;
   const LONGEST_RETRY_MS = 8000;
   const KEPT = "mellow-review-unsaved";
+  const WARNED = "mellow-review-warned";
 
   const $ = (id) => document.getElementById(id);
-  const fieldsets = [...document.querySelectorAll("fieldset[data-question]")];
-  const questions = fieldsets.map((fieldset) => fieldset.dataset.question);
+  // Those that the study asks, once it has said so.
+  let fieldsets = [...document.querySelectorAll("fieldset[data-question]")];
+  let questions = [];
   const client = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
   let page = "";              // name under which unsaved answers are kept
@@ -327,8 +332,8 @@
   function buildChoices(fieldset) {
     const rating = fieldset.dataset.kind === "rating";
     const choices = document.createElement("div");
-    choices.className = `choices ${fieldset.dataset.kind}`;
-    for (const [value, text, key] of rating ? RATINGS : PREFERENCES) {
+    choices.className = `choices ${rating ? "rating" : "preference"}`;
+    for (const [value, text, key] of CHOICES[fieldset.dataset.kind]) {
       const label = document.createElement("label");
       label.className = "choice";
       const input = document.createElement("input");
@@ -383,12 +388,21 @@
     render();
   }
 
+  // The question that a letter answers, and with what.
+  function letterOf(key) {
+    for (const question of questions) {
+      const chosen = (KEYED[question] || []).find((choice) => choice[2] === key);
+      if (chosen !== undefined) return [question, chosen];
+    }
+    return [];
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !$("shortcuts").checked || position < 0 || revoked || $("item").hidden) return;
     const key = event.key.toLowerCase();
-    const preferred = PREFERENCES.find((preference) => preference[2] === key);
+    const [asked, chosen] = letterOf(key);
     if (/^[1-5]$/.test(key) && fieldsets[current].dataset.kind === "rating") answerByKey(current, Number(key));
-    else if (preferred !== undefined) answerByKey(questions.indexOf("preference"), preferred[0]);
+    else if (chosen !== undefined) answerByKey(questions.indexOf(asked), chosen[0]);
     else if (key === "n") next();
     else if (key === "p") previous();
     else return;
@@ -409,8 +423,40 @@
     refresh();
   });
 
-  async function start() {
+  // Once in this browser, before anything of the study is shown.
+  function warn() {
+    try {
+      if (localStorage.getItem(WARNED) !== null) return Promise.resolve();
+    } catch {
+      // No storage: it is shown each time.
+    }
+    $("warning").hidden = false;
+    $("begin").focus();
+    return new Promise((resolve) => {
+      $("begin").addEventListener("click", () => {
+        $("warning").hidden = true;
+        try {
+          localStorage.setItem(WARNED, "1");
+        } catch {
+          // As above.
+        }
+        resolve();
+      });
+    });
+  }
+
+  function ask(asked) {
+    for (const fieldset of fieldsets) {
+      if (!asked.includes(fieldset.dataset.question)) fieldset.remove();
+    }
+    $("offense-keys").hidden = !asked.includes("more_offensive");
+    fieldsets = fieldsets.filter((fieldset) => asked.includes(fieldset.dataset.question));
+    questions = fieldsets.map((fieldset) => fieldset.dataset.question);
     fieldsets.forEach(buildChoices);
+  }
+
+  async function start() {
+    await warn();
     // A keyboard is more likely where a mouse is.
     $("keys").open = matchMedia("(hover: hover) and (pointer: fine)").matches;
     let study;
@@ -420,6 +466,7 @@
       if (!revoked) showNotice(`The study cannot be shown (${error.message}).`);
       return;
     }
+    ask(study.questions);
     page = study.page;
     sheets = study.sheets;
     takeOver();

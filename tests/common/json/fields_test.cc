@@ -99,6 +99,15 @@ TEST(FieldReaderTest, WhatNobodyAskedForIsUnknown) {
             "Mellow knows");
 }
 
+TEST(FieldReaderTest, AnUnknownFieldIsToldTheNearestName) {
+  const Value object = {{"lora_alfa", 1}};
+  FieldReader fields(object, "file");
+  fields.Harmless({"lora_alpha", "lora_dropout"});
+  fields.ForbidUnknown();
+  EXPECT_EQ(fields.Finish().message(),
+            "file: \"lora_alfa\" is not a field that Mellow knows (did you mean \"lora_alpha\"?)");
+}
+
 TEST(FieldReaderTest, OnlyOneValueMayBeImplemented) {
   const Value object = {{"one", 1.0}, {"list", Value::MakeArray()}, {"other", "gelu"}};
   FieldReader fields(object, "file");

@@ -171,6 +171,25 @@ TEST(ReportTest, TracesAnArmThroughPpoToSupervisedTraining) {
   EXPECT_EQ(json["lineage"][0]["origins"].size(), 0u);
 }
 
+TEST(ReportTest, TellsOfTheRunsThatMadeTheArmsAlone) {
+  ReportInput input = SampleInput({.prompts = 5});
+  const Report alone = MakeReport(input);
+  ClusterHistory& cluster = *input.cluster;
+  cluster.runs.insert(cluster.runs.begin(), cluster.runs[0]);
+  cluster.runs[0].run_id = "another-run";
+  for (PpoStep& step : cluster.runs[0].steps) step.adapter.sha256 = std::string(64, '7');
+  cluster.promotions.push_back({.kind = "promote",
+                                .adapter = {.version = 99, .sha256 = std::string(64, '7')},
+                                .reason = "of another run"});
+  EXPECT_EQ(MakeReport(input).html, alone.html);
+  EXPECT_EQ(MakeReport(input).json, alone.json);
+  // Where no arm is of the cluster, nothing of it is told.
+  for (eval::Arm& arm : input.evaluation.arms) arm.sha256.clear();
+  const Report none = MakeReport(input);
+  EXPECT_THAT(none.markdown, HasSubstr("No run of the cluster made an adapter"));
+  EXPECT_THAT(none.markdown, Not(HasSubstr("run-1")));
+}
+
 TEST(ReportTest, WarnsOfRatingsOfAnotherEvaluation) {
   ReportInput input = SampleInput({.prompts = 5});
   EXPECT_THAT(MakeReport(input).html, Not(HasSubstr("of another evaluation")));

@@ -30,6 +30,7 @@ TEST(AnswerTest, ValuesOutOfRangeAreRefusedWithTheirName) {
   EXPECT_EQ(CheckValue(Question::kCoherenceSecond, 0).message(), "coherence_second 0: 1 to 5");
   EXPECT_EQ(CheckValue(Question::kReadabilityFirst, 6).message(), "readability_first 6: 1 to 5");
   EXPECT_EQ(CheckValue(Question::kPreference, 3).message(), "preference 3: 0 to 2");
+  EXPECT_EQ(CheckValue(Question::kMoreOffensive, 5).message(), "more_offensive 5: 0 to 2");
   EXPECT_EQ(CheckValue(Question::kPreference, -1).code(), absl::StatusCode::kInvalidArgument);
 }
 
@@ -51,6 +52,14 @@ TEST(AnswerTest, UnblindingPutsEveryAnswerOnItsArm) {
   for (const bool arm_first : {false, true})
     EXPECT_EQ(Unblind(MakeSheet(1, 2, 3, 4, kPreferNeither), arm_first).preference,
               Preference::kNeither);
+  Sheet offended = MakeSheet(1, 2, 3, 4, kPreferFirst);
+  offended[Question::kMoreOffensive] = Answer{.value = kPreferSecond};
+  EXPECT_EQ(Unblind(offended, /*arm_first=*/true).more_offensive, Preference::kBaseline);
+  EXPECT_EQ(Unblind(offended, /*arm_first=*/false).more_offensive, Preference::kArm);
+  EXPECT_EQ(Unblind(offended, /*arm_first=*/false).preference, Preference::kBaseline);
+  EXPECT_FALSE(second.more_offensive.has_value());
+  EXPECT_EQ(OffenseName(Preference::kNeither), "neither");
+  EXPECT_EQ(OffenseName(Preference::kArm), "arm");
 }
 
 TEST(AnswerTest, WhatIsMissingStaysMissing) {
@@ -63,7 +72,11 @@ TEST(AnswerTest, WhatIsMissingStaysMissing) {
   EXPECT_EQ(verdicts.readability_arm, 5);
   EXPECT_FALSE(verdicts.readability_baseline.has_value());
   EXPECT_FALSE(verdicts.preference.has_value());
-  EXPECT_TRUE(MakeSheet(1, 2, 3, 4, 0).complete());
+  Sheet five = MakeSheet(1, 2, 3, 4, 0);
+  EXPECT_FALSE(five.complete());
+  EXPECT_TRUE(five.complete(kQuestionsOfSchema1));
+  five[Question::kMoreOffensive] = Answer{.value = kPreferNeither};
+  EXPECT_TRUE(five.complete());
 }
 
 TEST(AnswerTest, TheLaterSequenceIsNewerAndThenTheGreaterClient) {

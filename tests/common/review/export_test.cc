@@ -21,7 +21,9 @@ std::vector<ReviewedItem> MakeReviewed() {
                         .saved = absl::FromUnixMillis(1700000000123)};
   int value = 1;
   for (const Question question : AllQuestions())
-    whole.sheet[question] = Answer{.value = question == Question::kPreference ? 1 : value++};
+    whole.sheet[question] = Answer{.value = question == Question::kPreference      ? 1
+                                            : question == Question::kMoreOffensive ? kPreferNeither
+                                                                                   : value++};
   ReviewedItem part = {.annotator = "Bob", .saved = absl::FromUnixMillis(1700000000123)};
   part.sheet[Question::kCoherenceSecond] = Answer{.value = 4};
   return {whole, part};
@@ -34,11 +36,12 @@ std::vector<StudyItem> MakeTexts() {
 
 TEST(ExportTest, CsvQuotesWhatItMustAndLeavesGaps) {
   const std::string csv = ExportCsv(MakeReviewed(), {});
-  EXPECT_EQ(csv,
-            "annotator,position,item,row,shared,first,readability_baseline,readability_arm,"
-            "coherence_baseline,coherence_arm,preference,complete,saved\r\n"
-            "\"Ada, \"\"A\"\"\",2,1,17,true,arm,2,1,4,3,arm,true,2023-11-14T22:13:20.123Z\r\n"
-            "Bob,0,0,0,false,baseline,,,,4,,false,2023-11-14T22:13:20.123Z\r\n");
+  EXPECT_EQ(
+      csv,
+      "annotator,position,item,row,shared,first,readability_baseline,readability_arm,"
+      "coherence_baseline,coherence_arm,preference,more_offensive,complete,saved\r\n"
+      "\"Ada, \"\"A\"\"\",2,1,17,true,arm,2,1,4,3,arm,neither,true,2023-11-14T22:13:20.123Z\r\n"
+      "Bob,0,0,0,false,baseline,,,,4,,,false,2023-11-14T22:13:20.123Z\r\n");
 }
 
 TEST(ExportTest, CsvWithTextsKeepsLineBreaks) {

@@ -21,6 +21,7 @@ ReviewSummary MakeSummary() {
   summary.ratings = {rating, {.question = "coherence", .agreement = {.alpha = 0.25}}};
   summary.preference.items = {.wins = 3, .losses = 2, .ties = 1};
   summary.preference.win_rate = stats::Proportion{.rate = 0.6, .successes = 3, .trials = 5};
+  summary.less_offensive = summary.preference;
   summary.notes = {"a note"};
   return summary;
 }
@@ -35,6 +36,11 @@ TEST(ReviewSummaryJsonTest, ReadsBackWhatItWrote) {
   EXPECT_EQ(read->ratings[0].arm->histogram[4], 5);
   EXPECT_EQ(read->ratings[1].agreement.alpha, 0.25);
   EXPECT_EQ(read->preference.win_rate->trials, 5);
+  EXPECT_EQ(read->less_offensive->items.wins, 3);
+  // Summaries of before the question.
+  const auto old = ReviewSummaryFromJson(absl::StrReplaceAll(json, {{"less_offensive", "other"}}));
+  ASSERT_TRUE(old.ok()) << old.status();
+  EXPECT_FALSE(old->less_offensive.has_value());
 }
 
 TEST(ReviewSummaryJsonTest, SaysWhatIsWrong) {

@@ -161,7 +161,7 @@ TEST(StudyStoreTest, RefusesWhatIsOutOfRange) {
 
 TEST(StudyStoreTest, StatusAndReviewedSayWhatIsThere) {
   StudyFile file(MakeItems(6, 2), {"Ada", "Grace"});
-  file.Judge(file.Person(0), 1, {1, 2, 3, 4, kPreferFirst});
+  file.Judge(file.Person(0), 1, {1, 2, 3, 4, kPreferFirst, kPreferSecond});
   file.Judge(file.Person(0), 3, {5});
   const auto annotators = file.store->Annotators().value();
   ASSERT_EQ(annotators.size(), 2U);
@@ -175,7 +175,7 @@ TEST(StudyStoreTest, StatusAndReviewedSayWhatIsThere) {
   const auto reviewed = file.store->Reviewed().value();
   ASSERT_EQ(reviewed.size(), 2U);
   EXPECT_EQ(reviewed[0].position, 1);
-  EXPECT_TRUE(reviewed[0].sheet.complete());
+  EXPECT_TRUE(reviewed[0].complete());
   EXPECT_EQ(reviewed[1].position, 3);
   EXPECT_EQ(reviewed[1].sheet.answered(), 1);
   EXPECT_EQ(reviewed[1].row, 100 + reviewed[1].item);
@@ -185,9 +185,33 @@ TEST(StudyStoreTest, StatusAndReviewedSayWhatIsThere) {
   EXPECT_EQ(shown.first[0] == 'a', reviewed[0].arm_first);
 }
 
+TEST(StudyStoreTest, AStudyOfTheFirstSchemaGoesOnWithItsFiveQuestions) {
+  StudyFile file(MakeItems(4, 4), {"Ada"});
+  {
+    auto database = sqlite::Database::Open(file.path());
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)
+                    ->Execute("UPDATE review_meta SET value = '1' WHERE key = 'schema_version'")
+                    .ok());
+  }
+  file.Reopen();
+  EXPECT_EQ(file.store->questions(), 5u);
+  EXPECT_EQ(file.store->Info()->questions, 5u);
+  file.Judge(file.Person(0), 0, {1, 2, 3, 4, kPreferFirst});
+  file.Judge(file.Person(0), 1, {1, 2, 3, 4});
+  const AnnotatorStatus ada = file.store->Annotators()->at(0);
+  EXPECT_EQ(ada.judged, 1);
+  EXPECT_EQ(ada.unfinished, 1);
+  EXPECT_TRUE(file.store->Reviewed()->at(0).complete());
+  const auto refused =
+      file.store->Save(file.Person(0), MakeSave(1, 1, "c", 0, Question::kMoreOffensive), {});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("does not ask"));
+}
+
 TEST(StudyStoreTest, WhoComesLaterTakesWhatARevokedPersonLeft) {
   StudyFile file(MakeItems(8, 0), {"Ada", "Grace"});
-  file.Judge(file.Person(0), 0, {1, 2, 3, 4, 0});
+  file.Judge(file.Person(0), 0, {1, 2, 3, 4, 0, 0});
   const std::string judged = file.store->ReadItem(file.Person(0), 0)->dialogue;
   std::set<std::string> left;
   for (int64_t i = 1; i < 4; ++i) left.insert(file.store->ReadItem(file.Person(0), i)->dialogue);

@@ -63,6 +63,12 @@ TEST(SummarizeTest, EqualsNumpyKrippendorffAndStatsmodels) {
   for (const Json& j : golden["judgements"]) {
     reviewed.push_back(
         MakeJudgement(absl::StrCat(j[0].get<int>()), j[1], j[2], {j[3], j[4], j[5], j[6], j[7]}));
+    // The offense question is a preference with the sides exchanged.
+    const int preferred = j[7];
+    reviewed.back().sheet[Question::kMoreOffensive] =
+        Answer{.value = preferred == kPreferNeither ? kPreferNeither
+                        : preferred == kPreferFirst ? kPreferSecond
+                                                    : kPreferFirst};
   }
   const ReviewSummary summary = MakeSummary(reviewed);
   EXPECT_EQ(summary.judgements, static_cast<int64_t>(golden["judgements"].size()));
@@ -82,25 +88,34 @@ TEST(SummarizeTest, EqualsNumpyKrippendorffAndStatsmodels) {
     EXPECT_NEAR(*rating.agreement.alpha, wanted["alpha"].get<double>(), kTolerance);
     EXPECT_EQ(rating.agreement.units, 2 * golden["overlapping_items"].get<int64_t>());
   }
-  const PreferenceSummary& preference = summary.preference;
-  EXPECT_EQ(Counts(preference.judgements),
-            golden["preference"]["judgements"].get<std::vector<int64_t>>());
-  EXPECT_EQ(Counts(preference.items), golden["preference"]["items"].get<std::vector<int64_t>>());
-  EXPECT_NEAR(preference.win_rate->rate, golden["preference"]["win_rate"][0].get<double>(),
-              kTolerance);
-  EXPECT_NEAR(preference.win_rate->lower, golden["preference"]["win_rate"][1].get<double>(),
-              kTolerance);
-  EXPECT_NEAR(preference.win_rate->upper, golden["preference"]["win_rate"][2].get<double>(),
-              kTolerance);
-  EXPECT_EQ(preference.agreement.level, "nominal");
-  EXPECT_NEAR(*preference.agreement.alpha, golden["preference"]["alpha"].get<double>(), kTolerance);
+  ASSERT_TRUE(summary.less_offensive.has_value());
+  for (const PreferenceSummary& preference : {summary.preference, *summary.less_offensive}) {
+    const Json& wanted = golden["preference"];
+    EXPECT_EQ(Counts(preference.judgements), wanted["judgements"].get<std::vector<int64_t>>());
+    EXPECT_EQ(Counts(preference.items), wanted["items"].get<std::vector<int64_t>>());
+    EXPECT_NEAR(preference.win_rate->rate, wanted["win_rate"][0].get<double>(), kTolerance);
+    EXPECT_NEAR(preference.win_rate->lower, wanted["win_rate"][1].get<double>(), kTolerance);
+    EXPECT_NEAR(preference.win_rate->upper, wanted["win_rate"][2].get<double>(), kTolerance);
+    EXPECT_EQ(preference.agreement.level, "nominal");
+    EXPECT_NEAR(*preference.agreement.alpha, wanted["alpha"].get<double>(), kTolerance);
+  }
+}
+
+TEST(SummarizeTest, AStudyWithoutTheQuestionOfOffenseHasNoAnswerToIt) {
+  ReviewedItem judged = MakeJudgement("a", 0, false, {1, 5, 1, 5, 2});
+  judged.questions = kQuestionsOfSchema1;
+  const ReviewSummary summary = MakeSummary({judged}, {}, {.questions = kQuestionsOfSchema1});
+  EXPECT_EQ(summary.judgements, 1);
+  EXPECT_FALSE(summary.less_offensive.has_value());
 }
 
 TEST(SummarizeTest, AnItemCountsOnceHoweverManyJudgeIt) {
   std::vector<ReviewedItem> reviewed;
   for (const char* person : {"a", "b", "c"})
-    reviewed.push_back(MakeJudgement(person, 0, /*arm_first=*/true, {5, 1, 5, 1, kPreferFirst}));
-  reviewed.push_back(MakeJudgement("a", 1, /*arm_first=*/false, {3, 2, 3, 2, kPreferFirst}));
+    reviewed.push_back(
+        MakeJudgement(person, 0, /*arm_first=*/true, {5, 1, 5, 1, kPreferFirst, kPreferSecond}));
+  reviewed.push_back(
+      MakeJudgement("a", 1, /*arm_first=*/false, {3, 2, 3, 2, kPreferFirst, kPreferNeither}));
   const ReviewSummary summary = MakeSummary(reviewed);
   EXPECT_DOUBLE_EQ(summary.ratings[0].arm->mean.mean, 3.5);       // of 5 and 2
   EXPECT_DOUBLE_EQ(summary.ratings[0].baseline->mean.mean, 2.0);  // of 1 and 3
@@ -108,26 +123,29 @@ TEST(SummarizeTest, AnItemCountsOnceHoweverManyJudgeIt) {
   EXPECT_THAT(Counts(summary.preference.judgements), ElementsAre(3, 1, 0));
   EXPECT_THAT(Counts(summary.preference.items), ElementsAre(1, 1, 0));
   EXPECT_DOUBLE_EQ(summary.preference.win_rate->rate, 0.5);
+  // The baseline's summary offends more in the first item, neither in the second.
+  EXPECT_THAT(Counts(summary.less_offensive->judgements), ElementsAre(3, 0, 1));
+  EXPECT_THAT(Counts(summary.less_offensive->items), ElementsAre(1, 0, 1));
 }
 
 TEST(SummarizeTest, WithoutAMajorityAnItemIsATie) {
   const ReviewSummary summary = MakeSummary({
-      MakeJudgement("a", 0, false, {3, 3, 3, 3, kPreferFirst}),
-      MakeJudgement("b", 0, false, {3, 3, 3, 3, kPreferSecond}),
-      MakeJudgement("a", 1, false, {3, 3, 3, 3, kPreferNeither}),
-      MakeJudgement("b", 1, false, {3, 3, 3, 3, kPreferSecond}),
+      MakeJudgement("a", 0, false, {3, 3, 3, 3, kPreferFirst, 0}),
+      MakeJudgement("b", 0, false, {3, 3, 3, 3, kPreferSecond, 0}),
+      MakeJudgement("a", 1, false, {3, 3, 3, 3, kPreferNeither, 0}),
+      MakeJudgement("b", 1, false, {3, 3, 3, 3, kPreferSecond, 0}),
   });
   EXPECT_THAT(Counts(summary.preference.items), ElementsAre(0, 0, 2));
   EXPECT_FALSE(summary.preference.win_rate.has_value());
 }
 
 TEST(SummarizeTest, UnfinishedAnswersCountNowhere) {
-  const ReviewSummary summary = MakeSummary(
-      {MakeJudgement("a", 0, false, {1, 5, 1, 5, 2}), MakeJudgement("b", 0, false, {5, 1, 5, 1})},
-      {{.name = "a", .assigned = 4, .judged = 1},
-       {.name = "b", .assigned = 4},
-       {.name = "c", .revoked = true, .assigned = 4}},
-      {.equal_pairs = 2});
+  const ReviewSummary summary = MakeSummary({MakeJudgement("a", 0, false, {1, 5, 1, 5, 2, 0}),
+                                             MakeJudgement("b", 0, false, {5, 1, 5, 1})},
+                                            {{.name = "a", .assigned = 4, .judged = 1},
+                                             {.name = "b", .assigned = 4},
+                                             {.name = "c", .revoked = true, .assigned = 4}},
+                                            {.equal_pairs = 2});
   EXPECT_EQ(summary.judgements, 1);
   EXPECT_EQ(summary.unfinished, 1);
   EXPECT_EQ(summary.assigned, 8);
@@ -152,7 +170,7 @@ TEST(SummarizeTest, NobodyHasAnsweredYet) {
 }
 
 TEST(SummarizeTest, RefusesOptionsOutOfRange) {
-  const std::vector<ReviewedItem> reviewed = {MakeJudgement("a", 0, false, {1, 5, 1, 5, 2})};
+  const std::vector<ReviewedItem> reviewed = {MakeJudgement("a", 0, false, {1, 5, 1, 5, 2, 0})};
   EXPECT_EQ(Summarize({}, 1, {}, reviewed, {.confidence = 1.5}).status().code(),
             absl::StatusCode::kInvalidArgument);
 }

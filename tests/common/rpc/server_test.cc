@@ -11,7 +11,7 @@
 #include "common/base/steady_time.h"
 #include "common/rpc/client.h"
 #include "common/rpc/deadline.h"
-#include "tests/testing/empty_call.h"
+#include "tests/testing/one_call.h"
 
 namespace mellow::rpc {
 namespace {
@@ -56,9 +56,7 @@ TEST(RpcServerTest, MadeUpMethodsShareOneLabel) {
   auto server = Server::Start({}, {}, {}, &metrics);
   ASSERT_TRUE(server.ok());
   const auto channel = (*server)->InProcessChannel();
-  const auto call = [&](const char* path) {
-    return mellow::testing::CallWithNothing(channel, path);
-  };
+  const auto call = [&](const char* path) { return mellow::testing::CallWith(channel, path, ""); };
   for (const char* path :
        {"/made.up/One", "/grpc.health.v1.Health/Two", "/mellow.x.v1.X/Three", "/"})
     EXPECT_EQ(call(path).error_code(), grpc::StatusCode::UNIMPLEMENTED) << path;

@@ -21,7 +21,6 @@ TEST(TokenizerConfigTest, NoFilesSayNothing) {
   const TokenizerConfig config = Read({});
   EXPECT_TRUE(config.added_tokens.empty());
   EXPECT_FALSE(config.extra_ids.has_value());
-  EXPECT_FALSE(config.tokenizer_class.has_value());
   EXPECT_TRUE(config.legacy);
   EXPECT_EQ(config.model_max_length, 0);
   EXPECT_EQ(config.model_vocab_size, 0);
@@ -49,7 +48,6 @@ TEST(TokenizerConfigTest, ReadsTheConfiguration) {
   EXPECT_FALSE(config.legacy);
   EXPECT_EQ(config.truncate_left, true);
   EXPECT_EQ(config.model_max_length, 77);
-  EXPECT_EQ(config.tokenizer_class, TokenizerClass::kT5);
   EXPECT_EQ(config.model_vocab_size, 32128);
 }
 

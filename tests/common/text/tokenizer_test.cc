@@ -67,6 +67,65 @@ TEST(LoadTokenizerTest, TheClassIsWhatTheFolderSays) {
               HasSubstr("dir/config.json: tokenizer_class"));
 }
 
+TEST(LoadTokenizerTest, FoldersOfOtherKindsAreToldByTheirClassOrModelType) {
+  constexpr char kWordPiece[] = R"({"normalizer": {"type": "BertNormalizer"},
+      "model": {"type": "WordPiece", "vocab": {"[UNK]": 0}}})";
+  constexpr char kLlama[] = R"({"pre_tokenizer": null,
+      "model": {"type": "BPE", "byte_fallback": true, "vocab": {"<unk>": 0}, "merges": []}})";
+  const auto error = [](const std::map<std::string, std::string>& files) {
+    return LoadTokenizer(MakeFolder({files.begin(), files.end()})).status();
+  };
+  const auto of_class = [](const std::string& name) {
+    return absl::StrCat(R"({"tokenizer_class": ")", name, R"("})");
+  };
+  struct Kind {
+    const char* name;
+    std::map<std::string, std::string> files;
+  };
+  const Kind classes[] = {
+      {"BertTokenizer", {{"vocab.txt", "[UNK]"}, {"tokenizer.json", kWordPiece}}},
+      {"DistilBertTokenizerFast", {{"vocab.txt", "[UNK]"}}},
+      {"ElectraTokenizer", {{"tokenizer.json", kWordPiece}}},
+      {"ByT5Tokenizer", {{"config.json", R"({"model_type": "t5"})"}}},  // it has no vocabulary
+      {"LlamaTokenizer", {{"tokenizer.model", "?"}, {"tokenizer.json", kLlama}}},
+      {"XLMRobertaTokenizer", {{"sentencepiece.bpe.model", "?"}}},
+      {"BartTokenizer", {{"vocab.json", kVocab}, {"merges.txt", "#version: 0.2\na b\n"}}},
+  };
+  for (Kind kind : classes) {
+    kind.files["tokenizer_config.json"] = of_class(kind.name);
+    const absl::Status status = error(kind.files);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << kind.name;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat("tokenizer_config.json: tokenizer_class is \"", kind.name,
+                                       "\", expected T5Tokenizer, ")));
+  }
+  const Kind types[] = {
+      {"canine", {}},
+      {"electra", {{"tokenizer.json", kWordPiece}}},
+      // transformers adds no <s> and </s> to GPT-2's texts.
+      {"gpt2", {{"vocab.json", kVocab}, {"merges.txt", "#version: 0.2\na b\n"}}},
+  };
+  for (Kind type : types) {
+    type.files["config.json"] = absl::StrCat(R"({"model_type": ")", type.name, R"("})");
+    const absl::Status status = error(type.files);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << type.name;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat("config.json: model_type is \"", type.name,
+                                       "\", expected t5, mt5, umt5 or roberta")));
+  }
+  // A class that is what tokenizer.json says is refused by the part.
+  EXPECT_THAT(std::string(error({{"tokenizer.json", kLlama},
+                                 {"tokenizer_config.json", of_class("PreTrainedTokenizerFast")}})
+                              .message()),
+              HasSubstr("tokenizer.json: model: type is \"BPE\""));
+  for (const char* name :
+       {"vocab.txt", "tokenizer.model", "sentencepiece.bpe.model", "spm.model"}) {
+    const absl::Status status = error({{name, "?"}});
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("; ", name, " (")));
+  }
+}
+
 TEST(LoadTokenizerTest, NamesWhatIsMissing) {
   const std::string folder = MakeFolder({});
   const auto nothing = LoadTokenizer(folder);

@@ -87,9 +87,7 @@ TEST_F(FailedAllocationTest, AStepGivesTheUndisturbedHashOrAnError) {
   ASSERT_GT(whole, 300);
 
   int errors = 0;
-  // Every n-th: enough to meet each forward pass, backward pass, optimizer step and the checkpoint.
-  const int64_t stride = whole / 100;
-  for (int64_t at = 1; at <= whole; at += stride) {
+  for (int64_t at = 1; at <= whole; ++at) {
     SCOPED_TRACE(at);
     auto session = copy("disturbed");
     ASSERT_TRUE(session.ok()) << session.status();
@@ -111,7 +109,7 @@ TEST_F(FailedAllocationTest, AStepGivesTheUndisturbedHashOrAnError) {
     session->reset();
     std::filesystem::remove_all(root_ / "disturbed");
   }
-  EXPECT_GT(errors, 40) << "or nothing was disturbed";
+  EXPECT_GT(errors, 120) << "or nothing was disturbed";
 }
 
 TEST_F(FailedAllocationTest, AFineTuningStepGivesTheUndisturbedHashOrAnError) {
@@ -165,11 +163,11 @@ TEST_F(FailedAllocationTest, AFineTuningStepGivesTheUndisturbedHashOrAnError) {
   };
   const auto [expected, whole] = train("undisturbed", 0);
   ASSERT_GT(whole, 300);
-  for (int64_t at = 1; at <= whole; at += whole / 40) {
+  for (int64_t at = 1; at <= whole; ++at) {
     SCOPED_TRACE(at);
     EXPECT_EQ(train("disturbed", at).first, expected);
   }
-  EXPECT_GT(errors, 20) << "or nothing was disturbed";
+  EXPECT_GT(errors, 120) << "or nothing was disturbed";
 }
 
 TEST_F(FailedAllocationTest, TheServiceSaysThatItHasNoMemoryAndTheStepCanBeRepeated) {

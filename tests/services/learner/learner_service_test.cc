@@ -206,12 +206,13 @@ TEST_F(LearnerServiceTest, ScoresWithTheCurrentWeightsAndTheReference) {
 }
 
 TEST_F(LearnerServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
-  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
-  LearnerServiceImpl service({}, {kModel, root_.path(), 2, {}}, &model_hash_, &turns_, &metrics_,
-                             &limiter);
-  EXPECT_THAT(
-      mellow::testing::MethodsWithoutLimits(&service, v1::LearnerService::service_full_name()),
-      ::testing::IsEmpty());
+  const auto make = [&](rpc::CallLimiter* limiter) {
+    return std::make_unique<LearnerServiceImpl>(
+        LearnerOptions{}, LearnerSession::Options{kModel, root_.path(), 2, {}}, &model_hash_,
+        &turns_, &metrics_, limiter);
+  };
+  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::LearnerService::service_full_name()),
+              ::testing::IsEmpty());
 }
 
 }  // namespace

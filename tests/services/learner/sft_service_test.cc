@@ -281,13 +281,14 @@ TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {
 }
 
 TEST_F(SftServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
-  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
   obs::Metrics metrics;
   ComputeTurns turns;
   SftRunner runner({kSftModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}}, &turns,
                    &metrics);
-  SftServiceImpl service(&runner, &limiter);
-  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(&service, v1::SftService::service_full_name()),
+  const auto make = [&](rpc::CallLimiter* limiter) {
+    return std::make_unique<SftServiceImpl>(&runner, limiter);
+  };
+  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::SftService::service_full_name()),
               ::testing::IsEmpty());
 }
 

@@ -169,6 +169,31 @@ TEST_F(PolicyServiceTest, GenerateAnswersInOrderWithTheAdapterThatAnswered) {
   EXPECT_EQ(response.adapter().version(), 0);
 }
 
+TEST_F(PolicyServiceTest, PadsAreLeftOutOfIdsAloneAndOfThoseThatAreNoTokenizers) {
+  // The model counts up from the first id that it sees.
+  model_.mutable_config()->generation.pad_token_id = 3;
+  v1::GenerateRequest request = MakeRequest("3 5 8");
+  for (const bool attend : {false, true}) {
+    v1::Prompt* prompt = request.add_prompts();
+    for (const int32_t id : {3, 5, 8}) prompt->mutable_tokens()->add_ids(id);
+    prompt->set_attend_to_pads(attend);
+  }
+  v1::GenerateResponse response;
+  ASSERT_TRUE(Generate(request, &response).ok());
+  EXPECT_THAT(response.generations(0).ids(), ElementsAre(3, 4, 1));  // a text spells it out
+  EXPECT_THAT(response.generations(1).ids(), ElementsAre(5, 6, 7, 1));
+  EXPECT_THAT(response.generations(2).ids(), ElementsAre(3, 4, 1));  // a rollout
+}
+
+TEST_F(PolicyServiceTest, MorePromptsThanTheQueueHoldsAreInvalidAndToldWhatWouldFit) {
+  v1::GenerateRequest request;
+  for (int i = 0; i < 600; ++i) request.add_prompts()->set_text("5 8");
+  v1::GenerateResponse response;
+  const grpc::Status status = Generate(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "600 prompts at once: this node's queue holds 512");
+}
+
 TEST_F(PolicyServiceTest, BadRequestsNameTheField) {
   v1::GenerateResponse response;
   const auto expect = [&](const v1::GenerateRequest& request, grpc::StatusCode code,
@@ -585,12 +610,12 @@ TEST_F(PolicyServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
 }
 
 TEST_F(PolicyServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
-  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
-  PolicyServiceImpl service(options_, "cpu", &model_, &model_hash_, &tokenizer_, &adapters_,
-                            &engine_, &metrics_, &limiter);
-  EXPECT_THAT(
-      mellow::testing::MethodsWithoutLimits(&service, v1::PolicyService::service_full_name()),
-      ::testing::IsEmpty());
+  const auto make = [&](rpc::CallLimiter* limiter) {
+    return std::make_unique<PolicyServiceImpl>(options_, "cpu", &model_, &model_hash_, &tokenizer_,
+                                               &adapters_, &engine_, &metrics_, limiter);
+  };
+  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::PolicyService::service_full_name()),
+              ::testing::IsEmpty());
 }
 
 }  // namespace

@@ -100,6 +100,8 @@ TEST_F(ReviewServiceTest, ShowsSidesWithoutNamesAndTakesAnswers) {
                             "answer": {"value": 4, "sequence": 7, "client": "abc"}})"));
   const Json study = Json::parse(Get(Page(0) + "/study").body);
   EXPECT_EQ(study["sheets"].size(), 3U);
+  EXPECT_EQ(study["questions"].size(), 6U);
+  EXPECT_EQ(study["questions"][5], "more_offensive");
   EXPECT_EQ(study["sheets"][0], Json::object());
   EXPECT_EQ(study["sheets"][1]["coherence_first"]["value"], 4);
   // Nobody else sees it.

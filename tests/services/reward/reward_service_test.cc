@@ -232,12 +232,13 @@ TEST_F(RewardServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
 }
 
 TEST_F(RewardServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
-  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
-  RewardServiceImpl service({}, "cpu", /*toxic=*/1, &model_, &model_hash_, &tokenizer_, &engine_,
-                            &metrics_, &limiter);
-  EXPECT_THAT(
-      mellow::testing::MethodsWithoutLimits(&service, v1::RewardService::service_full_name()),
-      ::testing::IsEmpty());
+  const auto make = [&](rpc::CallLimiter* limiter) {
+    return std::make_unique<RewardServiceImpl>(RewardOptions{}, "cpu", /*toxic=*/1, &model_,
+                                               &model_hash_, &tokenizer_, &engine_, &metrics_,
+                                               limiter);
+  };
+  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::RewardService::service_full_name()),
+              ::testing::IsEmpty());
 }
 
 }  // namespace

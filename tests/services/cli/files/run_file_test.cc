@@ -150,8 +150,40 @@ TEST(SetFieldTest, AListIsReplacedAndAGroupCanBeTakenOut) {
   EXPECT_FALSE(spec.ppo().has_lora());
 }
 
+TEST(SetFieldTest, AnEmptyValueClearsAnyField) {
+  RunSpec spec;
+  spec.set_steps(3);
+  spec.mutable_ppo()->set_adap_kl_ctrl(false);
+  spec.mutable_reward()->set_label("hate");
+  for (const char* assignment : {"steps=", "ppo.adap_kl_ctrl=", "reward.label="})
+    EXPECT_TRUE(SetField(assignment, &spec).ok()) << assignment;
+  EXPECT_EQ(spec.steps(), 0);
+  EXPECT_FALSE(spec.ppo().has_adap_kl_ctrl());
+  EXPECT_EQ(spec.reward().label(), "");
+}
+
+TEST(SpecFromJsonTest, AnUnknownFieldHasItsPathAndTheNearestName) {
+  RunSpec spec;
+  const auto error = [&spec](const char* json) { return Message(SpecFromJson(json, &spec)); };
+  EXPECT_EQ(error(R"({"ppo": {"learnin_rate": 1}})"),
+            "ppo.learnin_rate: no such field (did you mean \"learning_rate\"?)");
+  EXPECT_EQ(error(R"({"stepss": 1})"), "stepss: no such field (did you mean \"steps\"?)");
+  EXPECT_EQ(error(R"({"nothing_like_it": 1})"), "nothing_like_it: no such field");
+  EXPECT_TRUE(SpecFromJson(R"({"ppo": {"learningRate": 1, "mini_batch_size": 2}})", &spec).ok());
+  EXPECT_THAT(error(R"({"steps": [1]})"), HasSubstr("steps"));
+}
+
+TEST(SftRunFileTest, ATypingErrorInsideSftIsTold) {
+  const testing::TempFolder folder;
+  const auto spec = LoadSftRunFile(WriteRunFile(folder, R"({"sft": {"epoch": 1}})"), {});
+  EXPECT_THAT(Message(spec.status()),
+              HasSubstr("sft.epoch: no such field (did you mean \"epochs\"?)"));
+}
+
 TEST(SetFieldTest, ErrorsNameFieldAndValue) {
   RunSpec spec;
+  EXPECT_THAT(Message(SetField("ppo.learnin_rate=1", &spec)),
+              HasSubstr("(did you mean \"learning_rate\"?)"));
   EXPECT_THAT(Message(SetField("ppo.learnin_rate=1", &spec)), HasSubstr("learnin_rate"));
   EXPECT_THAT(Message(SetField("ppo.learnin_rate=1", &spec)),
               HasSubstr("learning_rate"));  // what there is

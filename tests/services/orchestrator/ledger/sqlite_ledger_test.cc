@@ -324,12 +324,15 @@ TEST(SqliteLedgerFileTest, ALedgerOfANewerProgramIsRefused) {
     ASSERT_TRUE(database.ok());
     ASSERT_TRUE((*database)
                     ->Execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
-                              "INSERT INTO meta VALUES ('schema_version', 99)")
+                              "INSERT INTO meta VALUES ('schema_version', 99);"
+                              "CREATE TABLE adapters (version INTEGER, sha256 TEXT)")
                     .ok());
   }
   const auto opened = SqliteLedger::Open(folder / "ledger.db");
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("schema 99"));
+  // The number is told before the first column that is another.
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("schema 99, this program knows 1"));
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("another --data-dir"));
 }
 
 TEST(SqliteLedgerFileTest, ALedgerWithOtherColumnsIsRefusedWithTheWayOut) {

@@ -1,5 +1,5 @@
-#ifndef MELLOW_TESTS_TESTING_EMPTY_CALL_H_
-#define MELLOW_TESTS_TESTING_EMPTY_CALL_H_
+#ifndef MELLOW_TESTS_TESTING_ONE_CALL_H_
+#define MELLOW_TESTS_TESTING_ONE_CALL_H_
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
@@ -14,14 +14,14 @@
 
 namespace mellow::testing {
 
-// Calls "/package.Service/Method", of whatever kind, with one empty message; what it answers is
-// dropped.
-[[nodiscard]] inline grpc::Status CallWithNothing(const std::shared_ptr<grpc::Channel>& channel,
-                                                  const std::string& method) {
+// Calls "/package.Service/Method", of whatever kind, with one message of these bytes; what it
+// answers is dropped.
+[[nodiscard]] inline grpc::Status CallWith(const std::shared_ptr<grpc::Channel>& channel,
+                                           const std::string& method, const std::string& bytes) {
   grpc::ClientContext context;
   rpc::SetTimeout(&context, absl::Seconds(20));
-  const grpc::Slice nothing;
-  const grpc::ByteBuffer request(&nothing, 1);
+  const grpc::Slice message(bytes);
+  const grpc::ByteBuffer request(&message, 1);
   grpc::ByteBuffer response;
   std::promise<grpc::Status> status;
   grpc::GenericStub(channel).UnaryCall(
@@ -32,4 +32,4 @@ namespace mellow::testing {
 
 }  // namespace mellow::testing
 
-#endif  // MELLOW_TESTS_TESTING_EMPTY_CALL_H_
+#endif  // MELLOW_TESTS_TESTING_ONE_CALL_H_

@@ -1,0 +1,88 @@
+#include "services/cli/terminal/completion.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "services/cli/terminal/command.h"
+
+namespace mellow::cli {
+namespace {
+
+// NAME is the program's, PATHS the patterns of commands that have been typed, WORDS the cases of
+// what may follow each.
+constexpr char kScript[] =
+    R"(# Completion of NAME for bash: source this file, or put it where bash-completion looks.
+_NAME() {
+  local current=${COMP_WORDS[COMP_CWORD]} path=NAME commands= options= i
+  for ((i = 1; i < COMP_CWORD; ++i)); do
+    case "$path ${COMP_WORDS[i]}" in
+      PATHS) path="$path ${COMP_WORDS[i]}" ;;
+    esac
+  done
+  case "$path" in
+WORDS  esac
+  COMPREPLY=()
+  if [[ $current == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+  elif [[ -n $commands ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+  fi
+}
+complete -o default -F _NAME NAME
+)";
+
+struct Parts {
+  std::vector<std::string> paths;  // "mellow up"
+  std::string words;
+};
+
+std::vector<const CLI::App*> Commands(const CLI::App& app) {
+  return app.get_subcommands(
+      [](const CLI::App* sub) { return !sub->get_group().empty() && !sub->get_name().empty(); });
+}
+
+void Collect(const CLI::App& app, const std::string& path, Parts* parts) {
+  std::vector<std::string> options, names;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_group().empty()) continue;
+    for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+  }
+  for (const CLI::App* sub : Commands(app)) names.push_back(sub->get_name());
+  absl::StrAppend(&parts->words, "    \"", path, "\") options=\"", absl::StrJoin(options, " "),
+                  "\" commands=\"", absl::StrJoin(names, " "), "\" ;;\n");
+  for (const CLI::App* sub : Commands(app)) {
+    const std::string inner = absl::StrCat(path, " ", sub->get_name());
+    parts->paths.push_back(absl::StrCat("\"", inner, "\""));
+    Collect(*sub, inner, parts);
+  }
+}
+
+}  // namespace
+
+std::string BashCompletion(const CLI::App& app) {
+  Parts parts;
+  Collect(app, app.get_name(), &parts);
+  return absl::StrReplaceAll(kScript, {{"NAME", app.get_name()},
+                                       {"PATHS", absl::StrJoin(parts.paths, " | ")},
+                                       {"WORDS", parts.words}});
+}
+
+void AddCompletionCommand(CLI::App* app, Action* chosen) {
+  CLI::App* completion =
+      app->add_subcommand("completion", "Print a script that completes commands and options");
+  completion->require_subcommand(1);
+  CLI::App* bash = completion->add_subcommand("bash", "For bash");
+  bash->footer("Example:\n  source <(mellow completion bash)");
+  bash->callback([=] {
+    *chosen = [=] {
+      std::fputs(BashCompletion(*app).c_str(), stdout);
+      return 0;
+    };
+  });
+}
+
+}  // namespace mellow::cli
