@@ -19,13 +19,13 @@ rpc::MessageLimits MessageLimitsOf(int64_t one_text, int64_t largest) {
   add("reward.v1.RewardService", kMaxNameBytes, {"GetInfo"});
   add("reward.v1.RewardService", largest, {"Score"});
   add("learner.v1.LearnerService", kMaxNameBytes, {"GetAdapter", "GetInfo"});
-  add("learner.v1.LearnerService", kMaxSpecBytes, {"OpenRun"});
+  add("learner.v1.LearnerService", kMaxSpecBytes, {"CheckRun", "OpenRun"});
   add("learner.v1.LearnerService", largest, {"ScoreTokens", "Train"});
-  add("learner.v1.SftService", kMaxNameBytes, {"ListSft", "StopSft", "WatchSft"});
+  add("learner.v1.SftService", kMaxNameBytes, {"StopSft", "WatchSft"});
   add("learner.v1.SftService", kMaxSpecBytes, {"CheckSft", "StartSft"});
   add("orchestrator.v1.OrchestratorService", kMaxNameBytes,
-      {"GetRun", "ListNodes", "ListPromotions", "ListRuns", "ResumeRun", "RollBackChampion",
-       "StopRun", "WatchRun"});
+      {"GetRun", "ListKeptAdapters", "ListNodes", "ListPromotions", "ListRuns", "LoadAdapter",
+       "ResumeRun", "RollBackChampion", "StopRun", "WatchRun"});
   add("orchestrator.v1.OrchestratorService", kMaxSpecBytes, {"RegisterNode", "StartRun"});
   add("orchestrator.v1.OrchestratorService", largest, {"PromoteAdapter"});
   return limits;
