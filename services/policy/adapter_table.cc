@@ -12,7 +12,7 @@ AdapterTable::AdapterTable(int capacity) : capacity_(static_cast<size_t>(capacit
 
 AdapterTable::Adapters AdapterTable::AllLocked() const {
   Adapters all = adapters_;
-  for (const auto& adapter : {champion_, candidate_}) {
+  for (const auto& adapter : {champion_, candidate_, reference_}) {
     if (adapter != nullptr) all.emplace(adapter->version, adapter);
   }
   return all;
@@ -54,6 +54,10 @@ absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter,
   if (candidate_ == adapter) candidate_ = nullptr;  // it is kept as what it is now
   if (as == Publication::kChampion) {
     champion_ = std::move(adapter);
+    return absl::OkStatus();
+  }
+  if (as == Publication::kReference) {
+    reference_ = std::move(adapter);
     return absl::OkStatus();
   }
   const int64_t version = adapter->version;

@@ -25,7 +25,7 @@ struct ServedAdapter {
 using wire::Publication;
 
 // The versions that a node can serve: the base model (0), the newest `capacity` adapters, the
-// champion, and the last candidate. Thread-safe; a swap publishes a pointer.
+// champion, the last candidate and the last reference. Thread-safe; a swap publishes a pointer.
 class AdapterTable {
  public:
   explicit AdapterTable(int capacity);
@@ -58,7 +58,7 @@ class AdapterTable {
                                                                    const std::string& sha256,
                                                                    Publication as) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The versions, the champion and the candidate.
+  // The versions, the champion, the candidate and the reference.
   Adapters AllLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t capacity_;
@@ -66,6 +66,7 @@ class AdapterTable {
   Adapters adapters_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ServedAdapter> champion_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ServedAdapter> candidate_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ServedAdapter> reference_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::policy

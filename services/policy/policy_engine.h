@@ -51,6 +51,7 @@ struct GenerateJob {
   // must neither block nor call the engine. `on_token` may be empty.
   std::function<void(const nn::GeneratedSequence& so_far)> on_token;
   std::function<void(absl::StatusOr<nn::GeneratedSequence>)> done;
+  std::shared_ptr<const nn::ValueHead> value_head = nullptr;  // of the model's width
 };
 
 struct ScoreJob {

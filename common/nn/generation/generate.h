@@ -14,6 +14,7 @@ struct GenerateItem {
   SamplingParams params;
   RandomStream stream;
   const PreparedAdapter* adapter = nullptr;
+  const ValueHead* value_head = nullptr;  // gives the sequence values
 };
 
 // A source without its padding. transformers' generate() masks pad ids by itself, wherever they
