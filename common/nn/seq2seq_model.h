@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/nn/t5_config.h"
+#include "common/nn/value_head.h"
 
 namespace mellow::nn {
 
@@ -30,6 +32,13 @@ class DecodeRow {
   virtual ~DecodeRow() = default;
   // Tokens fed so far, the start token included.
   [[nodiscard]] virtual int position() const = 0;
+  // Of the state that predicts the next token, by EncodeRequest::value_head; none without one, and
+  // before the first Step.
+  [[nodiscard]] std::optional<float> value() const { return value_; }
+  void set_value(float value) { value_ = value; }  // by the model
+
+ private:
+  std::optional<float> value_;
 };
 
 struct EncodeRequest {
@@ -39,7 +48,14 @@ struct EncodeRequest {
   // Where each id stands, rising from 0; empty: at 0, 1, 2, ... With gaps where padding was left
   // out.
   absl::Span<const int32_t> positions = {};
+  const ValueHead* value_head = nullptr;  // gives the row values; must outlive it
 };
+
+// Whether the request's value head, if any, is of the model's width.
+[[nodiscard]] inline bool FitsValueHead(const EncodeRequest& request, const T5Config& config) {
+  return request.value_head == nullptr ||
+         static_cast<int64_t>(request.value_head->weight.size()) == config.d_model;
+}
 
 // Whether `positions` are as EncodeRequest says.
 [[nodiscard]] inline bool ArePositions(const EncodeRequest& request) {
@@ -58,7 +74,7 @@ struct ScoreRequest {
 // An encoder-decoder with frozen weights (T5). Rows are independent: a row's numbers do not depend
 // on which rows are computed with it (bit for bit on the CPU backend), and rows may carry different
 // adapters. Thread-safe: concurrent calls take turns. Errors: InvalidArgument for ids outside the
-// vocabulary or empty sources.
+// vocabulary, empty sources, or a value head of another width.
 class Seq2SeqModel {
  public:
   virtual ~Seq2SeqModel() = default;

@@ -1,6 +1,7 @@
 #include "common/rl/ppo_trainer.h"
 
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -32,20 +33,24 @@ absl::Status ValidateRollout(size_t row, const Rollout& r, int vocab_size) {
   if (!std::isfinite(r.score)) return Bad(row, "score is not finite");
   if (r.stale && r.behaviour_logprobs.empty())
     return Bad(row, "stale, but without behaviour_logprobs");
-  if (!r.behaviour_logprobs.empty() && r.behaviour_logprobs.size() != r.response_ids.size()) {
-    return Bad(row, absl::StrCat(r.behaviour_logprobs.size(), " behaviour_logprobs for ",
-                                 r.response_ids.size(), " response_ids"));
-  }
-  for (const float logprob : r.behaviour_logprobs) {
-    if (!std::isfinite(logprob))
-      return Bad(row, "behaviour_logprobs holds a number that is not finite");
+  for (const auto& [field, numbers] :
+       {std::pair("behaviour_logprobs", &r.behaviour_logprobs), std::pair("values", &r.values),
+        std::pair("reference_logprobs", &r.reference_logprobs)}) {
+    if (!numbers->empty() && numbers->size() != r.response_ids.size()) {
+      return Bad(row, absl::StrCat(numbers->size(), " ", field, " for ", r.response_ids.size(),
+                                   " response_ids"));
+    }
+    for (const float number : *numbers) {
+      if (!std::isfinite(number))
+        return Bad(row, absl::StrCat(field, " holds a number that is not finite"));
+    }
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<ValueHead> InitialValueHead(const PpoConfig& config, int64_t d_model) {
   if (!config.value_head_file.empty()) {
-    absl::StatusOr<ValueHead> head = ReadValueHead(config.value_head_file, d_model);
+    absl::StatusOr<ValueHead> head = nn::ReadValueHead(config.value_head_file, d_model);
     if (!head.ok()) return Annotate(head.status(), "value_head_file");
     return head;
   }
@@ -144,7 +149,7 @@ absl::Status PpoTrainer::set_value_head(const ValueHead& head) {
 }
 
 absl::StatusOr<std::vector<std::vector<float>>> PpoTrainer::ScoreTokens(
-    absl::Span<const ScoreRow> rows, Which which) {
+    absl::Span<const ScoreRow> rows, Which which, std::vector<std::vector<float>>* values) {
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].query_ids.empty()) return Bad(i, "query_ids is empty");
     MELLOW_RETURN_IF_ERROR(
@@ -154,7 +159,8 @@ absl::StatusOr<std::vector<std::vector<float>>> PpoTrainer::ScoreTokens(
   }
   return nn::CatchTorch([&]() -> absl::StatusOr<std::vector<std::vector<float>>> {
     const TrainerCore& core = *impl_->core;
-    return impl_->core->Score(rows, which == Which::kCurrent ? core.policy() : core.reference());
+    return impl_->core->Score(rows, which == Which::kCurrent ? core.policy() : core.reference(),
+                              values);
   });
 }
 

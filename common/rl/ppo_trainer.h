@@ -14,10 +14,12 @@
 #include "common/nn/device.h"
 #include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
+#include "common/nn/value_head.h"
 #include "common/rl/ppo_config.h"
-#include "common/rl/value_head.h"
 
 namespace mellow::rl {
+
+using nn::ValueHead;
 
 // One sampled response and its score.
 struct Rollout {
@@ -32,6 +34,13 @@ struct Rollout {
   // weights, and each token's policy loss is multiplied by min(pi_now / pi_behavior,
   // max_importance_weight) (decoupled PPO, Hilton et al. 2022). Needs behaviour_logprobs.
   bool stale = false;
+  // What others have computed with the trainer's weights, value head and reference of before the
+  // step: values of the states that predict the response tokens (not used of stale rollouts), and
+  // log-probs under the reference (not used with KlPenalty::kFull). One per token; empty: computed
+  // by the trainer. A mini-batch whose rollouts all have them needs no pass but those of its
+  // update.
+  std::vector<float> values = {};
+  std::vector<float> reference_logprobs = {};
 };
 
 struct StepResult {
@@ -39,7 +48,9 @@ struct StepResult {
   // "ppo/returns/mean", "tokens/..."), and ours:
   //   objective/kl_k1, objective/kl_k3: estimates of KL(policy, reference) in nats per sequence,
   //   whatever kl_penalty is; ppo/grad_norm: mean over the optimizer steps, before clipping;
-  //   ppo/skipped_mini_batches; ppo/importance_weight: mean over the counted tokens (1 without
+  //   ppo/skipped_mini_batches; ppo/passes_skipped: forward passes that the rollouts' own values
+  //   and reference_logprobs made unnecessary, of two a mini-batch; ppo/importance_weight: mean
+  //   over the counted tokens (1 without
   //   stale rollouts); tokens/counted: response tokens that were trained on;  tokens/processed:
   //   query and response tokens of the batch;
   //   time/ppo/{forward_pass,reference_pass,compute_rewards,optimize_step,total}: seconds.
@@ -92,7 +103,8 @@ class PpoTrainer {
 
   // One PPO step on exactly config.batch_size rollouts.
   // InvalidArgument: another number, an empty query or response, an id outside the vocabulary,
-  // behavior log-probs of another length than the response, a score or log-prob that is not finite.
+  // behavior log-probs, values or reference log-probs of another length than the response, a number
+  // that is not finite.
   // Internal: the numbers of the model are not finite.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
 
@@ -107,8 +119,10 @@ class PpoTrainer {
   // log p of the response tokens under the current weights or the reference; errors as Step. For
   // canaries and self-tests.
   enum class Which { kCurrent, kReference };
+  // `values`, if not null, gets what the value head says of the same states.
   [[nodiscard]] absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
-      absl::Span<const ScoreRow> rows, Which which);
+      absl::Span<const ScoreRow> rows, Which which,
+      std::vector<std::vector<float>>* values = nullptr);
 
   // Everything that the next step depends on: adapter, reference, value head, Adam's moments, KL
   // coefficient, running moments, generator, step. Written into `folder`, which exists (a

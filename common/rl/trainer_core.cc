@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -130,9 +131,11 @@ nn::TeacherForced TrainerCore::Pack(absl::Span<const Rollout> rollouts,
 }
 
 std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> rows,
-                                                   const nn::TorchLora& lora) {
+                                                   const nn::TorchLora& lora,
+                                                   std::vector<std::vector<float>>* values) {
   const at::NoGradGuard no_grad;
   std::vector<std::vector<float>> out(rows.size());
+  if (values != nullptr) values->assign(rows.size(), {});
   std::vector<int> pending;
   std::vector<nn::PairView> ids;
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -148,6 +151,10 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
     const at::Tensor hidden = model_->Hidden(packed, lora);
     const at::Tensor logprobs = model_->ScoreTargets(hidden, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), pending, &out);
+    if (values != nullptr) {
+      const at::Tensor v = Values(hidden, value_weight_, value_bias_);
+      Scatter(ToRows(v, packed.target.lengths), pending, values);
+    }
     pending.clear();
     ids.clear();
   }
@@ -168,11 +175,24 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
 
   // Mini-batches as the first epoch will draw them: then an unmoved policy and its reference see
   // the same packing and their log-probs are equal bit for bit.
+  const bool full_kl = config_.kl_penalty == KlPenalty::kFull;
   for (size_t m = 0; m < plan.size(); ++m) {
-    const nn::TeacherForced packed = Pack(rollouts, plan[m]);
+    const auto any = [&](bool (*lacks)(const Rollout&)) {
+      return std::any_of(plan[m].begin(), plan[m].end(),
+                         [&](int row) { return lacks(rollouts[static_cast<size_t>(row)]); });
+    };
     const bool keep = m == 0;
+    const bool need_head =
+        keep || any([](const Rollout& r) { return r.stale || r.behaviour_logprobs.empty(); });
+    const bool need_states =
+        need_head || full_kl || any([](const Rollout& r) { return r.values.empty(); });
+    const bool need_reference =
+        full_kl || any([](const Rollout& r) { return r.reference_logprobs.empty(); });
+    e.passes_skipped += int{!need_states} + int{!need_reference};
+    if (!need_states && !need_reference) continue;
+    const nn::TeacherForced packed = Pack(rollouts, plan[m]);
     at::Tensor hidden;
-    {
+    if (need_states) {
       const ScopedSeconds timer(&seconds->forward);
       if (keep) {
         kept->pass = model_->Forward(packed, policy_, nullptr);
@@ -182,11 +202,6 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
       }
       const at::Tensor values = Values(hidden, value_weight_, value_bias_);
       Scatter(ToRows(values, packed.target.lengths), plan[m], &e.old_values);
-      bool need_head = keep;
-      for (const int row : plan[m]) {
-        const Rollout& r = rollouts[static_cast<size_t>(row)];
-        need_head = need_head || r.behaviour_logprobs.empty() || r.stale;
-      }
       if (need_head) {
         nn::HeadOutput head =
             model_->ScoreTargets(hidden, packed.labels, {.entropies = keep, .jacobian = keep});
@@ -194,20 +209,23 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
         if (keep) kept->head = std::move(head);
       }
     }
+    if (!need_reference) continue;
     const ScopedSeconds timer(&seconds->reference);
     const at::NoGradGuard no_grad;
     const at::Tensor reference = model_->Hidden(packed, reference_);
     const at::Tensor logprobs = model_->ScoreTargets(reference, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), plan[m], &e.reference_logprobs);
-    if (config_.kl_penalty == KlPenalty::kFull) {
+    if (full_kl) {
       const at::Tensor kl = model_->VocabularyKl(hidden, reference);
       Scatter(ToRows(kl, packed.target.lengths), plan[m], &e.full_kl);
     }
   }
   e.importance_weights = ImportanceWeights(rollouts, e.old_logprobs, config_.max_importance_weight);
   for (size_t i = 0; i < n; ++i) {
-    if (!rollouts[i].stale && !rollouts[i].behaviour_logprobs.empty())
-      e.old_logprobs[i] = rollouts[i].behaviour_logprobs;
+    const Rollout& r = rollouts[i];
+    if (!r.stale && !r.behaviour_logprobs.empty()) e.old_logprobs[i] = r.behaviour_logprobs;
+    if (!r.stale && !r.values.empty()) e.old_values[i] = r.values;
+    if (!r.reference_logprobs.empty()) e.reference_logprobs[i] = r.reference_logprobs;
   }
   return e;
 }
@@ -392,6 +410,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts)
   s["ppo/learning_rate"] = config_.learning_rate;
   s["ppo/grad_norm"] = MeanAndStd(updates.gradient_norms).mean;
   s["ppo/skipped_mini_batches"] = updates.skipped;
+  s["ppo/passes_skipped"] = e.passes_skipped;
   s["ppo/importance_weight"] =
       e.importance_weights.empty() ? 1.0 : MaskedMean(e.importance_weights, e.mask);
   s["tokens/processed"] = static_cast<double>(processed);

@@ -38,6 +38,7 @@ struct Experience {
   Rows reference_logprobs;
   Rows full_kl;             // with KlPenalty::kFull
   Rows importance_weights;  // empty without stale rollouts
+  int passes_skipped = 0;   // because the rollouts have their numbers
 };
 
 // A training forward whose weights have not moved since: computed with the experience, used by the
@@ -53,8 +54,10 @@ class TrainerCore {
               nn::TorchLora reference, const ValueHead& head);
 
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
+  // `values` may be null.
   [[nodiscard]] std::vector<std::vector<float>> Score(absl::Span<const ScoreRow> rows,
-                                                      const nn::TorchLora& lora);
+                                                      const nn::TorchLora& lora,
+                                                      std::vector<std::vector<float>>* values);
 
   [[nodiscard]] ValueHead value_head() const;
   void set_value_head(const ValueHead& head);

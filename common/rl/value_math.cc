@@ -6,23 +6,6 @@
 
 namespace mellow::rl {
 
-at::Tensor Values(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
-  const at::NoGradGuard no_grad;
-  if (!hidden.is_cpu()) return at::mv(hidden, weight).add_(bias);
-  const int64_t n = hidden.size(0), d = hidden.size(1);
-  const at::Tensor states = hidden.contiguous();
-  at::Tensor values = at::empty({n}, at::kFloat);
-  const float* const h = states.const_data_ptr<float>();
-  const float* const w = weight.const_data_ptr<float>();
-  const double b = bias.item<float>();
-  for (int64_t i = 0; i < n; ++i) {
-    double sum = 0;
-    for (int64_t j = 0; j < d; ++j) sum += double{h[i * d + j]} * w[j];
-    values.mutable_data_ptr<float>()[i] = static_cast<float>(sum + b);
-  }
-  return values;
-}
-
 at::Tensor ValueWeightGradient(const at::Tensor& hidden, const at::Tensor& d_values) {
   const at::NoGradGuard no_grad;
   if (!hidden.is_cpu()) return at::mv(hidden.t(), d_values);

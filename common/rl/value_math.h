@@ -6,11 +6,11 @@
 
 #include <ATen/ATen.h>
 
+#include "common/nn/torch/values.h"
+
 namespace mellow::rl {
 
-// [n]. weight: [d_model]; bias: [1].
-[[nodiscard]] at::Tensor Values(const at::Tensor& hidden, const at::Tensor& weight,
-                                const at::Tensor& bias);
+using nn::Values;
 
 // [d_model]: sum_i d_values[i] h[i], the gradient of the weight; that of the bias is their sum.
 [[nodiscard]] at::Tensor ValueWeightGradient(const at::Tensor& hidden, const at::Tensor& d_values);

@@ -36,7 +36,7 @@ LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
 grpc::Status LearnerServiceImpl::CheckRun(grpc::ServerContext* context,
                                           const v1::CheckRunRequest* request,
                                           v1::CheckRunResponse*) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
     v1::OpenRunRequest open;
     *open.mutable_config() = request->config();
@@ -119,6 +119,7 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const std::function<bool()>& gone,
   response.set_trainable_parameters(trainable);
   response.set_total_parameters(session_->trainer().base_parameters() + trainable);
   response.set_adapter_path(session_->AdapterPath());
+  response.set_value_head(session_->ValueHeadBytes());
   last_step_gauge_.Set(static_cast<double>(session_->last_step()));
   MutexLock info_lock(&info_mutex_);
   run_id_ = settings.run_id;
@@ -136,13 +137,14 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
     ToProto(*record, &response);
     response.set_replayed(true);
     response.set_adapter_path(session->AdapterPath());
+    if (request.step() == session->last_step()) response.set_value_head(session->ValueHeadBytes());
     return absl::OkStatus();
   }
-  const int64_t current_version = session->CurrentAdapter().version;
+  const StepWeights current = session->CurrentWeights();
   std::vector<rl::Rollout> rollouts;
   double tokens = 0;
   for (const v1::Rollout& rollout : request.rollouts()) {
-    rollouts.push_back(FromProto(rollout, current_version));
+    rollouts.push_back(FromProto(rollout, current));
     tokens += rollout.query_ids_size() + rollout.response_ids_size();
   }
   absl::StatusOr<StepRecord> record = [&] {
@@ -159,6 +161,7 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
   }
   ToProto(*record, &response);
   response.set_adapter_path(session->AdapterPath());
+  response.set_value_head(session->ValueHeadBytes());
   steps_total_.Increment();
   train_seconds_.Observe(record->seconds);
   last_step_gauge_.Set(static_cast<double>(record->step));
@@ -206,9 +209,14 @@ absl::Status LearnerServiceImpl::ScoreTokensImpl(const v1::ScoreTokensRequest& r
   MELLOW_ASSIGN_OR_RETURN(LearnerSession* const session,
                           OpenSession(request.run_id(), request.epoch()));
   const ComputeTurns::Turn turn(turns_);
-  MELLOW_ASSIGN_OR_RETURN(const auto logprobs, session->ScoreTokens(rows, request.reference()));
+  std::vector<std::vector<float>> values;
+  MELLOW_ASSIGN_OR_RETURN(
+      const auto logprobs,
+      session->ScoreTokens(rows, request.reference(), request.reference() ? nullptr : &values));
   for (const std::vector<float>& row : logprobs)
     response.add_logprobs()->mutable_values()->Add(row.begin(), row.end());
+  for (const std::vector<float>& row : values)
+    response.add_values()->mutable_values()->Add(row.begin(), row.end());
   const LearnerSession::Adapter adapter = session->CurrentAdapter();
   response.mutable_adapter()->set_version(adapter.version);
   response.mutable_adapter()->set_sha256(adapter.sha256);

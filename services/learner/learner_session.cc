@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "services/learner/run_id.h"
@@ -107,6 +108,8 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
     MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(0, nullptr));
   }
   MELLOW_RETURN_IF_ERROR(session->OpenLog(file.records));
+  if (start && settings.config.reference == rl::Reference::kStart)
+    session->reference_sha256_ = adapters::ContentHash(session->trainer_->ReferenceAdapter());
   return session;
 }
 
@@ -210,6 +213,16 @@ LearnerSession::Adapter LearnerSession::CurrentAdapter() const {
   return adapter;
 }
 
+std::string LearnerSession::ValueHeadBytes() const {
+  return nn::SerializeValueHead(trainer_->value_head());
+}
+
+StepWeights LearnerSession::CurrentWeights() const {
+  return {.version = records_.empty() ? settings_.start_version : records_.rbegin()->second.version,
+          .value_head_sha256 = Sha256Hex(ValueHeadBytes()),
+          .reference_sha256 = reference_sha256_};
+}
+
 absl::StatusOr<LearnerSession::Adapter> LearnerSession::AdapterOf(int64_t version) const {
   Adapter current = CurrentAdapter();
   if (version == current.version) return current;
@@ -235,9 +248,10 @@ std::string LearnerSession::AdapterPath() const {
 }
 
 absl::StatusOr<std::vector<std::vector<float>>> LearnerSession::ScoreTokens(
-    absl::Span<const rl::ScoreRow> rows, bool reference) {
+    absl::Span<const rl::ScoreRow> rows, bool reference, std::vector<std::vector<float>>* values) {
   return trainer_->ScoreTokens(
-      rows, reference ? rl::PpoTrainer::Which::kReference : rl::PpoTrainer::Which::kCurrent);
+      rows, reference ? rl::PpoTrainer::Which::kReference : rl::PpoTrainer::Which::kCurrent,
+      values);
 }
 
 }  // namespace mellow::learner

@@ -38,6 +38,13 @@ struct RunSettings {
 // FailedPrecondition naming the first field that differs, and both values.
 [[nodiscard]] absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted);
 
+// What a step begins with: numbers that others computed with the same weights can be taken over.
+struct StepWeights {
+  int64_t version = 0;  // of the adapter
+  std::string value_head_sha256;
+  std::string reference_sha256;  // empty: the base model, or a fresh adapter, which equals it
+};
+
 class StepLog;
 
 // One open run: the trainer, its checkpoints, and the record of its steps. Not thread-safe: the
@@ -92,6 +99,9 @@ class LearnerSession {
     nn::LoraWeights weights;
   };
   [[nodiscard]] Adapter CurrentAdapter() const;
+  // nn::SerializeValueHead of the current one.
+  [[nodiscard]] std::string ValueHeadBytes() const;
+  [[nodiscard]] StepWeights CurrentWeights() const;
   // From the adapters that are kept. NotFound: names the versions that are.
   [[nodiscard]] absl::StatusOr<Adapter> AdapterOf(int64_t version) const;
   // Folder of the current adapter in PEFT's format; it stays when its checkpoint goes, unless
@@ -99,7 +109,8 @@ class LearnerSession {
   [[nodiscard]] std::string AdapterPath() const;
 
   [[nodiscard]] absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
-      absl::Span<const rl::ScoreRow> rows, bool reference);
+      absl::Span<const rl::ScoreRow> rows, bool reference,
+      std::vector<std::vector<float>>* values = nullptr);
 
  private:
   LearnerSession(RunSettings settings, CheckpointStore store);
@@ -115,6 +126,7 @@ class LearnerSession {
   std::unique_ptr<rl::PpoTrainer> trainer_;
   std::map<int64_t, StepRecord> records_;
   std::unique_ptr<StepLog> log_;
+  std::string reference_sha256_;  // as StepWeights'
   bool spoiled_ = false;
 };
 

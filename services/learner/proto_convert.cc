@@ -35,14 +35,24 @@ absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request) {
   return settings;
 }
 
-rl::Rollout FromProto(const v1::Rollout& rollout, int64_t current_version) {
+rl::Rollout FromProto(const v1::Rollout& rollout, const StepWeights& current) {
   rl::Rollout out;
   out.query_ids.assign(rollout.query_ids().begin(), rollout.query_ids().end());
   out.response_ids.assign(rollout.response_ids().begin(), rollout.response_ids().end());
   out.score = rollout.score();
   out.behaviour_logprobs.assign(rollout.behaviour_logprobs().begin(),
                                 rollout.behaviour_logprobs().end());
-  out.stale = rollout.has_adapter() && rollout.adapter().version() < current_version;
+  out.stale = rollout.has_adapter() && rollout.adapter().version() < current.version;
+  if (rollout.has_adapter() && rollout.adapter().version() == current.version &&
+      rollout.value_head_sha256() == current.value_head_sha256)
+    out.values.assign(rollout.values().begin(), rollout.values().end());
+  // The base model is version 0, whatever hash is said with it.
+  const common::v1::AdapterRef& reference = rollout.reference();
+  if (rollout.has_reference() &&
+      (current.reference_sha256.empty() ? reference.version() == 0
+                                        : reference.sha256() == current.reference_sha256))
+    out.reference_logprobs.assign(rollout.reference_logprobs().begin(),
+                                  rollout.reference_logprobs().end());
   return out;
 }
 

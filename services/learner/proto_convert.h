@@ -11,7 +11,8 @@
 namespace mellow::learner {
 
 [[nodiscard]] absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request);
-[[nodiscard]] rl::Rollout FromProto(const v1::Rollout& rollout, int64_t current_version);
+// The numbers of other weights than `current` has are left out: the trainer computes them.
+[[nodiscard]] rl::Rollout FromProto(const v1::Rollout& rollout, const StepWeights& current);
 void ToProto(const StepRecord& record, v1::TrainResponse* response);
 
 }  // namespace mellow::learner

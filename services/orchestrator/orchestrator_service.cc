@@ -177,9 +177,9 @@ grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext* contex
 }
 
 grpc::Status OrchestratorServiceImpl::ListKeptAdapters(grpc::ServerContext* context,
-                                                       const v1::ListKeptAdaptersRequest*,
+                                                       const v1::ListKeptAdaptersRequest* request,
                                                        v1::ListKeptAdaptersResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const std::vector<ShelvedAdapter> adapters, shelf_->List());
     for (const ShelvedAdapter& adapter : adapters) {
       v1::KeptAdapter* kept = response->add_adapters();
@@ -197,7 +197,7 @@ grpc::Status OrchestratorServiceImpl::ListKeptAdapters(grpc::ServerContext* cont
 grpc::Status OrchestratorServiceImpl::LoadAdapter(grpc::ServerContext* context,
                                                   const v1::LoadAdapterRequest* request,
                                                   v1::LoadAdapterResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(const AdapterRef loaded, shelf_->Load(request->version()));
     ToProto(loaded, response->mutable_adapter());
     return absl::OkStatus();

@@ -12,7 +12,9 @@ AdapterTable::AdapterTable(int capacity) : capacity_(static_cast<size_t>(capacit
 
 AdapterTable::Adapters AdapterTable::AllLocked() const {
   Adapters all = adapters_;
-  if (champion_ != nullptr) all.emplace(champion_->version, champion_);
+  for (const auto& adapter : {champion_, reference_}) {
+    if (adapter != nullptr) all.emplace(adapter->version, adapter);
+  }
   for (const auto& adapter : candidates_) all.emplace(adapter->version, adapter);
   return all;
 }
@@ -55,6 +57,10 @@ absl::Status AdapterTable::Publish(std::shared_ptr<const ServedAdapter> adapter,
   }
   if (as == Publication::kChampion) {
     champion_ = std::move(adapter);
+    return absl::OkStatus();
+  }
+  if (as == Publication::kReference) {
+    reference_ = std::move(adapter);
     return absl::OkStatus();
   }
   const int64_t version = adapter->version;

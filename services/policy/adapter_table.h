@@ -26,7 +26,8 @@ struct ServedAdapter {
 using wire::Publication;
 
 // The versions that a node can serve: the base model (0), the newest `capacity` adapters, the
-// champion, and the last few candidates. Thread-safe; a swap publishes a pointer.
+// champion, the last few candidates and the last reference. Thread-safe; a swap publishes a
+// pointer.
 class AdapterTable {
  public:
   // Those whose publication is longest ago go first.
@@ -62,7 +63,7 @@ class AdapterTable {
                                                                    const std::string& sha256,
                                                                    Publication as) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The versions, the champion and the candidates.
+  // The versions, the champion, the candidates and the reference.
   Adapters AllLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t capacity_;
@@ -70,6 +71,7 @@ class AdapterTable {
   Adapters adapters_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const ServedAdapter> champion_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<const ServedAdapter>> candidates_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ServedAdapter> reference_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::policy

@@ -209,7 +209,8 @@ void PolicyEngine::Start(std::vector<GenerateJob> admitted) {
   std::vector<nn::EncodeRequest> requests;
   for (size_t i = 0; i < admitted.size(); ++i) {
     requests.push_back({sources[i].ids, admitted[i].adapter->weights.get(),
-                        admitted[i].params.max_new_tokens, sources[i].positions});
+                        admitted[i].params.max_new_tokens, sources[i].positions,
+                        admitted[i].value_head.get()});
   }
   auto rows = model_->Encode(requests);
   for (size_t i = 0; i < admitted.size(); ++i) {

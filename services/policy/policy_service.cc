@@ -177,6 +177,8 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
   MELLOW_ASSIGN_OR_RETURN(const nn::SamplingParams params,
                           FromProto(request->sampling(), sampling_));
   MELLOW_ASSIGN_OR_RETURN(const Lane lane, FromProto(request->lane()));
+  MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<const nn::ValueHead> value_head,
+                          ValueHeadOf(*request, params, model_->config()));
   MELLOW_ASSIGN_OR_RETURN(auto adapter, Pin(*request, adapters_->Newest()));
   const size_t count = static_cast<size_t>(request->prompts_size());
   MELLOW_ASSIGN_OR_RETURN(auto places, engine_->Reserve(lane, count));
@@ -199,6 +201,7 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
       generation->set_uncut_prompt_tokens(batch->prompt_tokens[i]);
       generation->mutable_ids()->Add(sequence->ids.begin(), sequence->ids.end());
       generation->mutable_logprobs()->Add(sequence->logprobs.begin(), sequence->logprobs.end());
+      generation->mutable_values()->Add(sequence->values.begin(), sequence->values.end());
       generation->set_finish_reason(ToProto(sequence->finish));
       auto text = tokenizer_->Decode(sequence->ids, /*skip_special_tokens=*/true);
       if (!text.ok()) return call->Answer(text.status());
@@ -212,6 +215,7 @@ absl::Status PolicyServiceImpl::StartGenerate(rpc::UnaryCall* call,
                             MakeJobs(*request, params, lane, adapter, CallOf(*call)));
     for (size_t i = 0; i < jobs.size(); ++i) {
       batch->prompt_tokens.push_back(static_cast<int32_t>(jobs[i].source_ids.size()));
+      jobs[i].value_head = value_head;
       jobs[i].done = [this, answer, batch, i](absl::StatusOr<nn::GeneratedSequence> sequence) {
         batch->sequences[i] = std::move(sequence);
         if (batch->open.fetch_sub(1) == 1) workers_.Add(Workers::Urgency::kAnswer, answer);
@@ -542,7 +546,8 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
            {{"version", version},
             {"sha256", hash},
             {"champion", as == Publication::kChampion},
-            {"candidate", as == Publication::kCandidate}});
+            {"candidate", as == Publication::kCandidate},
+            {"reference", as == Publication::kReference}});
   return absl::OkStatus();
 }
 

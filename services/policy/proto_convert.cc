@@ -1,6 +1,8 @@
 #include "services/policy/proto_convert.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -51,6 +53,18 @@ absl::StatusOr<Lane> FromProto(v1::Lane lane) {
   if (!v1::Lane_IsValid(lane))
     return absl::InvalidArgumentError(absl::StrCat("lane: ", static_cast<int>(lane), ": unknown"));
   return lane == v1::LANE_ROLLOUT ? Lane::kRollout : Lane::kUser;
+}
+
+absl::StatusOr<std::shared_ptr<const nn::ValueHead>> ValueHeadOf(const v1::GenerateRequest& request,
+                                                                 const nn::SamplingParams& params,
+                                                                 const nn::T5Config& config) {
+  if (request.value_head().empty()) return nullptr;
+  if (params.num_beams > 1)
+    return absl::InvalidArgumentError(absl::StrCat(
+        "value_head: values are of one path, sampling.num_beams is ", params.num_beams));
+  absl::StatusOr<nn::ValueHead> head = nn::ParseValueHead(request.value_head(), config.d_model);
+  if (!head.ok()) return absl::InvalidArgumentError(head.status().message());
+  return std::make_shared<const nn::ValueHead>(*std::move(head));
 }
 
 v1::FinishReason ToProto(nn::FinishReason reason) {

@@ -1,8 +1,11 @@
 #ifndef MELLOW_SERVICES_POLICY_PROTO_CONVERT_H_
 #define MELLOW_SERVICES_POLICY_PROTO_CONVERT_H_
 
+#include <memory>
+
 #include "absl/status/statusor.h"
 #include "common/nn/generation/sequence_decoder.h"
+#include "common/nn/value_head.h"
 #include "mellow/policy/v1/policy.pb.h"
 #include "services/policy/adapter_table.h"
 #include "services/policy/policy_engine.h"
@@ -28,6 +31,12 @@ struct SamplingContext {
 using wire::ToProto;  // of nn::SamplingParams
 // InvalidArgument: a value that this version does not know. Unspecified is the user's lane.
 [[nodiscard]] absl::StatusOr<Lane> FromProto(v1::Lane lane);
+
+// The request's value head; null: it has none. InvalidArgument: not one of this model, or not one
+// path a prompt.
+[[nodiscard]] absl::StatusOr<std::shared_ptr<const nn::ValueHead>> ValueHeadOf(
+    const v1::GenerateRequest& request, const nn::SamplingParams& params,
+    const nn::T5Config& config);
 
 [[nodiscard]] v1::FinishReason ToProto(nn::FinishReason reason);
 [[nodiscard]] common::v1::AdapterRef ToProto(const ServedAdapter& adapter);

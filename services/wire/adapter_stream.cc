@@ -25,6 +25,7 @@ absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::Peft
   header->set_data_sha256(Sha256Hex(files.safetensors));
   header->set_champion(as == Publication::kChampion);
   header->set_candidate(as == Publication::kCandidate);
+  header->set_reference(as == Publication::kReference);
   if (!write(chunk)) return gone;
   for (size_t at = 0; at < files.safetensors.size(); at += kChunkBytes) {
     chunk.set_data(files.safetensors.substr(at, kChunkBytes));
@@ -42,12 +43,14 @@ absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
   if (header.data_bytes() < 0 || header.data_bytes() > max_bytes)
     return absl::InvalidArgumentError(
         absl::StrCat("header.data_bytes ", header.data_bytes(), ": between 0 and ", max_bytes));
-  if (header.champion() && header.candidate())
-    return absl::InvalidArgumentError("header: an adapter is champion or candidate, not both");
+  if (int{header.champion()} + int{header.candidate()} + int{header.reference()} > 1)
+    return absl::InvalidArgumentError(
+        "header: an adapter is champion, candidate or reference, not several of them");
   ReceivedAdapter received;
   received.ref = header.adapter();
   received.as = header.champion()    ? Publication::kChampion
                 : header.candidate() ? Publication::kCandidate
+                : header.reference() ? Publication::kReference
                                      : Publication::kNewest;
   received.files.config_json = header.config_json();
   std::string& data = received.files.safetensors;

@@ -35,9 +35,9 @@ struct ReceivedAdapter {
     const std::function<bool(const common::v1::AdapterChunk&)>& write,
     Publication as = Publication::kNewest);
 
-// Reads until `read` says false. InvalidArgument: no header, one that is champion and candidate,
-// data before it, a second one, a size that is negative or over `max_bytes`. DataLoss: fewer or
-// more bytes than announced, or a wrong checksum.
+// Reads until `read` says false. InvalidArgument: no header, one that is several of champion,
+// candidate and reference, data before it, a second one, a size that is negative or over
+// `max_bytes`. DataLoss: fewer or more bytes than announced, or a wrong checksum.
 [[nodiscard]] absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
     const std::function<bool(common::v1::AdapterChunk*)>& read, int64_t max_bytes);
 

@@ -13,7 +13,7 @@
 #include "common/adapters/peft.h"
 #include "common/nn/load.h"
 #include "common/nn/torch/torch_models.h"
-#include "common/rl/value_head.h"
+#include "common/nn/value_head.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
@@ -160,12 +160,12 @@ TEST(TrlValueHeadTest, IsReadFromATorchFile) {
   std::ifstream file(kGolden + "adapters/trl-value-head.json");
   const Json want = Json::parse(file);
   const std::vector<float> weight = want.at("weight");
-  const auto head = rl::ReadValueHead(kGolden + "adapters/trl-value-head.bin",
+  const auto head = nn::ReadValueHead(kGolden + "adapters/trl-value-head.bin",
                                       static_cast<int64_t>(weight.size()));
   ASSERT_TRUE(head.ok()) << head.status();
   EXPECT_EQ(head->weight, weight);
   EXPECT_EQ(head->bias, want.at("bias").get<float>());
-  const auto wrong = rl::ReadValueHead(kGolden + "adapters/trl-value-head.bin", 7);
+  const auto wrong = nn::ReadValueHead(kGolden + "adapters/trl-value-head.bin", 7);
   EXPECT_TRUE(absl::IsFailedPrecondition(wrong.status())) << wrong.status();
 }
 

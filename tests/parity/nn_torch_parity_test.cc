@@ -13,6 +13,7 @@
 
 #include "common/adapters/peft.h"
 #include "common/nn/generation/generate.h"
+#include "common/nn/load.h"
 #include "common/nn/torch/torch_models.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/source_tree.h"
@@ -128,6 +129,52 @@ TEST_P(TorchT5ParityTest, StepsOverRowsOfDifferentLengthsAndAdaptersEqualTransfo
     }
   }
   ExpectGoldenLogprobs(logprobs);
+}
+
+// The CPU engine's values are the trainer's bit for bit (trainable_t5_parity_test.cc).
+TEST_P(TorchT5ParityTest, ValuesAreThoseOfTheCpuEngine) {
+  auto other = LoadSeq2SeqModel(std::string(kGolden) + GetParam(), {.threads = 1});
+  ASSERT_TRUE(other.ok()) << other.status();
+  ValueHead head{.weight = std::vector<float>(model_->config().d_model), .bias = 0.5f};
+  for (size_t j = 0; j < head.weight.size(); ++j)
+    head.weight[j] = static_cast<float>(j % 7) / 10 - 0.3f;
+  std::vector<EncodeRequest> mixed, all;  // every second row has the head; every row has it
+  for (size_t i = 0; i < requests_.size(); ++i) {
+    if (requests_[i].adapter != nullptr) continue;  // prepared by one model
+    all.push_back({.source_ids = sources_[i],
+                   .max_target_tokens = static_cast<int>(targets_[i].size()),
+                   .value_head = &head});
+    mixed.push_back(all.back());
+    if (i % 2 == 0) mixed.back().value_head = nullptr;
+  }
+  const auto rows = model_->Encode(mixed);
+  const auto cpu = (*other)->Encode(all);
+  ASSERT_TRUE(rows.ok() && cpu.ok()) << rows.status() << cpu.status();
+  std::vector<float> logits;
+  for (size_t t = 0;; ++t) {
+    std::vector<DecodeRow*> ours, wanted;
+    std::vector<int32_t> tokens;
+    std::vector<size_t> index;
+    for (size_t i = 0; i < rows->size(); ++i) {
+      if (t >= targets_[i].size()) continue;
+      ours.push_back((*rows)[i].get());
+      wanted.push_back((*cpu)[i].get());
+      tokens.push_back(t == 0 ? model_->config().decoder_start_token_id : targets_[i][t - 1]);
+      index.push_back(i);
+    }
+    if (ours.empty()) break;
+    ASSERT_TRUE(model_->Step(ours, tokens, &logits).ok());
+    ASSERT_TRUE((*other)->Step(wanted, tokens, &logits).ok());
+    for (size_t j = 0; j < ours.size(); ++j) {
+      ASSERT_EQ(ours[j]->value().has_value(), index[j] % 2 == 1);
+      if (index[j] % 2 == 1) EXPECT_NEAR(*ours[j]->value(), *wanted[j]->value(), 1e-4);
+    }
+  }
+  const ValueHead narrow{.weight = {1}};
+  for (Seq2SeqModel* model : {model_.get(), other->get()}) {
+    EXPECT_EQ(model->Encode({{.source_ids = sources_[0], .value_head = &narrow}}).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST_P(TorchT5ParityTest, GenerationEqualsTransformers) {

@@ -110,7 +110,7 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
       adapters::ReadPeftFolder(kGolden + "/" + c.name + ".after");
   ASSERT_TRUE(after.ok()) << after.status();
   ExpectWeightsNear((*trainer)->Adapter(), *after, config.learning_rate);
-  const absl::StatusOr<ValueHead> head = ReadValueHead(
+  const absl::StatusOr<ValueHead> head = nn::ReadValueHead(
       kGolden + "/" + c.name + ".after.value_head.safetensors", (*trainer)->model_config().d_model);
   ASSERT_TRUE(head.ok()) << head.status();
   const ValueHead mine = (*trainer)->value_head();

@@ -18,6 +18,7 @@
 #include "common/nn/load.h"
 #include "common/nn/torch/tensors.h"
 #include "common/nn/torch/trainable_t5.h"
+#include "common/nn/torch/values.h"
 #include "common/nn/weights/safetensors.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -268,6 +269,49 @@ TEST_P(TrainableT5ParityTest, LogProbsAreThePolicysBitForBit) {
   for (const std::vector<float>& row : *scores) want.insert(want.end(), row.begin(), row.end());
   const at::Tensor hidden = ours_->Hidden(pairs_, Adapter(*ours_));
   EXPECT_EQ(ToVector(ours_->ScoreTargets(hidden, pairs_.labels, {}).logprobs), want);
+}
+
+TEST_P(TrainableT5ParityTest, ValuesOfTheSamplingPolicyAreOursBitForBit) {
+  LoadOptions options;
+  options.threads = 2;
+  auto policy = LoadSeq2SeqModel(path_, options);
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  const auto adapter = (*policy)->Prepare(lora_);
+  ASSERT_TRUE(adapter.ok()) << adapter.status();
+  const at::Tensor weight = at::randn({ours_->config().d_model});
+  const at::Tensor bias = at::randn({1});
+  const ValueHead head{ToVector(weight), bias.item<float>()};
+  std::vector<EncodeRequest> requests;
+  for (const Ids& ids : ids_) {
+    requests.push_back({.source_ids = ids.source,
+                        .adapter = adapter->get(),
+                        .max_target_tokens = static_cast<int>(ids.target.size()),
+                        .value_head = &head});
+  }
+  const auto rows = (*policy)->Encode(requests);
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  std::vector<std::vector<float>> values(ids_.size());
+  std::vector<float> logits;
+  for (size_t t = 0;; ++t) {
+    std::vector<DecodeRow*> active;
+    std::vector<int32_t> tokens;
+    std::vector<size_t> index;
+    for (size_t i = 0; i < ids_.size(); ++i) {
+      if (t >= ids_[i].target.size()) continue;
+      active.push_back((*rows)[i].get());
+      tokens.push_back(t == 0 ? (*policy)->config().decoder_start_token_id : ids_[i].target[t - 1]);
+      index.push_back(i);
+    }
+    if (active.empty()) break;
+    ASSERT_TRUE((*policy)->Step(active, tokens, &logits).ok());
+    for (size_t j = 0; j < index.size(); ++j) values[index[j]].push_back(*active[j]->value());
+  }
+  std::vector<float> got;
+  for (const std::vector<float>& row : values) got.insert(got.end(), row.begin(), row.end());
+  std::vector<PairView> views;
+  for (const Ids& ids : ids_) views.push_back({ids.source, ids.target});
+  const TeacherForced pairs = PackPairs(views, ours_->config().decoder_start_token_id, at::kCPU);
+  EXPECT_EQ(got, ToVector(Values(ours_->Hidden(pairs, Adapter(*ours_)), weight, bias)));
 }
 
 TEST_P(TrainableT5ParityTest, SmoothedLabelsAndTheVocabularysKl) {

@@ -36,6 +36,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
       row->next = r.source_ids[0];
       row->last = r.source_ids.size() > 1 ? r.source_ids[1] : config_.vocab_size;
       row->spoiled = row->next == spoiled_;
+      row->head = r.value_head;
       rows.push_back(std::move(row));
     }
     MutexLock lock(&mutex_);
@@ -60,6 +61,9 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
       const int token = row.next >= row.last ? config_.eos_token_ids[0] : row.next;
       (*logits)[i * config_.vocab_size + token] = 10;
       if (row.spoiled) (*logits)[(i + 1) * config_.vocab_size - 1] = NAN;
+      // As of a state whose first number is the position.
+      if (row.head != nullptr)
+        row.set_value(row.head->weight[0] * static_cast<float>(row.fed) + row.head->bias);
       ++row.next;
       ++row.fed;
     }
@@ -121,6 +125,7 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
   struct Row : nn::DecodeRow {
     int next = 0, last = 0, fed = 0;
     bool spoiled = false;
+    const nn::ValueHead* head = nullptr;
     int position() const override { return fed; }
   };
   nn::T5Config config_;

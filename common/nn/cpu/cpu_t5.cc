@@ -84,6 +84,11 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(
     MELLOW_RETURN_IF_ERROR(CheckIds(requests[i].source_ids, "source_ids", i));
     if (!ArePositions(requests[i]))
       return absl::InvalidArgumentError(absl::StrCat("request ", i, ": positions do not rise"));
+    if (!FitsValueHead(requests[i], config())) {
+      return absl::InvalidArgumentError(absl::StrCat("request ", i, ": value_head has ",
+                                                     requests[i].value_head->weight.size(),
+                                                     " weights, d_model is ", config().d_model));
+    }
     MELLOW_ASSIGN_OR_RETURN(const CpuAdapter* adapter, CheckAdapter(requests[i].adapter));
     adapters.push_back(adapter);
   }
@@ -168,7 +173,8 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
   for (int i = 0; i < source.sequences(); ++i) {
     caches[i]->Advance(source.length(i));
     rows->push_back(std::make_unique<CpuT5Row>(
-        this, adapters[i], requests[i].max_target_tokens, std::move(caches[i]),
+        this, adapters[i], requests[i].max_target_tokens, requests[i].value_head,
+        std::move(caches[i]),
         kernels::KvCache(&layout_, &chunks_, c.num_decoder_layers, c.num_heads)));
   }
 }
@@ -194,7 +200,8 @@ void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests,
     const float* encoded = RunEncoder(source);
     const float* x = RunDecoder(source, encoded, target);
     float* const input = scratch_.normed.Reserve(static_cast<size_t>(target.rows()) * c.d_model);
-    HeadInput(x, target.rows(), input);
+    Norm(weights_->decoder_norm, x, target.rows(), input);
+    ScaleForHead(target.rows(), input);
     // Logits of a block of positions at a time: never [tokens, vocabulary].
     constexpr int kBlock = kernels::kMaxGemmRows;
     float* const logits = scratch_.logits.Reserve(size_t{kBlock} * c.vocab_size);

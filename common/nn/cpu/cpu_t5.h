@@ -68,8 +68,8 @@ class CpuT5 : public Seq2SeqModel {
   // The decoder's output before the head, teacher-forced over whole targets.
   const float* RunDecoder(const Ragged& source, const float* encoded, const Ragged& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The head's input from the last block's output: final norm, and the scale where there is one.
-  void HeadInput(const float* x, int rows, float* y);
+  // The final states become the head's input: times the scale where there is one.
+  void ScaleForHead(int rows, float* x);
   void EncodePass(absl::Span<const EncodeRequest> requests,
                   absl::Span<const CpuAdapter* const> adapters,
                   std::vector<std::unique_ptr<DecodeRow>>* rows)

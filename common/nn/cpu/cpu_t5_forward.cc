@@ -46,14 +46,12 @@ void CpuT5::Norm(const std::vector<float>& weight, const float* x, int rows, flo
   });
 }
 
-void CpuT5::HeadInput(const float* x, int rows, float* y) {
+void CpuT5::ScaleForHead(int rows, float* x) {
   const T5Config& c = config();
-  Norm(weights_->decoder_norm, x, rows, y);
-  if (c.scale_decoder_outputs) {
-    const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.d_model)));
-    for (int i = 0; i < rows; ++i)
-      backend_->kernels.scale(factor, c.d_model, y + static_cast<size_t>(i) * c.d_model);
-  }
+  if (!c.scale_decoder_outputs) return;
+  const auto factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.d_model)));
+  for (int i = 0; i < rows; ++i)
+    backend_->kernels.scale(factor, c.d_model, x + static_cast<size_t>(i) * c.d_model);
 }
 
 void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const AdapterSpan> spans,
@@ -269,7 +267,14 @@ absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int
     FeedForward(block, n, spans, x);
   }
   float* const input = scratch_.normed.Reserve(static_cast<size_t>(n) * d);
-  HeadInput(x, n, input);
+  Norm(weights_->decoder_norm, x, n, input);
+  for (int i = 0; i < n; ++i) {
+    const ValueHead* const head = states[i]->value_head;
+    if (head == nullptr) continue;
+    states[i]->set_value(
+        ValueOf(head->weight.data(), head->bias, input + static_cast<size_t>(i) * d, d));
+  }
+  ScaleForHead(n, input);
   ApplyLinear(backend_.get(), weights_->lm_head, {input, d}, n, spans,
               {logits->data(), c.vocab_size});
   for (CpuT5Row* state : states) state->self.Advance(1);

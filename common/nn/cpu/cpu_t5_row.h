@@ -14,10 +14,12 @@ namespace mellow::nn::cpu {
 // what it writes to.
 struct CpuT5Row : public DecodeRow {
   CpuT5Row(const void* owner, const CpuAdapter* adapter, int max_target_tokens,
-           std::shared_ptr<const kernels::KvCache> cross, kernels::KvCache self)
+           const ValueHead* value_head, std::shared_ptr<const kernels::KvCache> cross,
+           kernels::KvCache self)
       : owner(owner),
         adapter(adapter),
         max_target_tokens(max_target_tokens),
+        value_head(value_head),
         cross(std::move(cross)),
         self(std::move(self)) {}
   int position() const override { return self.size(); }
@@ -25,6 +27,7 @@ struct CpuT5Row : public DecodeRow {
   const void* owner;  // the model, to refuse another one's rows
   const CpuAdapter* adapter;
   int max_target_tokens;
+  const ValueHead* value_head;  // null: none
   std::shared_ptr<const kernels::KvCache> cross;
   kernels::KvCache self;
 };

@@ -71,8 +71,8 @@ absl::StatusOr<std::vector<GeneratedSequence>> Generate(Seq2SeqModel& model,
     const GenerateItem& item = items[i];
     MELLOW_RETURN_IF_ERROR(
         Annotate(item.params.Validate(config.vocab_size), absl::StrCat("item ", i)));
-    requests.push_back(
-        {sources[i].ids, item.adapter, item.params.max_new_tokens, sources[i].positions});
+    requests.push_back({sources[i].ids, item.adapter, item.params.max_new_tokens,
+                        sources[i].positions, item.value_head});
   }
   MELLOW_ASSIGN_OR_RETURN(auto rows, model.Encode(requests));
   std::vector<std::unique_ptr<SequenceDecoder>> decoders;

@@ -17,6 +17,7 @@ struct GenerateItem {
   // The ids are padded, and pads are not attended to. Ids that a tokenizer gave have none: where a
   // text spells out the pad token, transformers attends to it, and ScoreTokens and trainers do.
   bool mask_padding = false;
+  const ValueHead* value_head = nullptr;  // gives the sequence values
 };
 
 // A source without its padding. transformers' generate() masks pad ids by itself where it is given

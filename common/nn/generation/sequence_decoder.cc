@@ -1,5 +1,6 @@
 #include "common/nn/generation/sequence_decoder.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +35,7 @@ class SingleDecoder : public SequenceDecoder {
 
   absl::Status Advance(Seq2SeqModel&, absl::Span<const float> logits) override {
     const size_t position = sequence_.ids.size();
+    const std::optional<float> value = row_->value();
     absl::Span<const float> scores = logits;
     if (processors_.Active(position)) {
       processed_.assign(logits.begin(), logits.end());
@@ -49,6 +51,7 @@ class SingleDecoder : public SequenceDecoder {
     token_ = sampled.id;
     sequence_.ids.push_back(sampled.id);
     sequence_.logprobs.push_back(sampled.logprob);
+    if (value) sequence_.values.push_back(*value);
     const bool ended = config_.IsEnd(sampled.id);
     if (ended) sequence_.finish = FinishReason::kEos;
     if (ended || static_cast<int>(sequence_.ids.size()) >= params_.max_new_tokens) Finish();

@@ -12,6 +12,7 @@
 #include "common/nn/torch/lm_head.h"
 #include "common/nn/torch/rms_norm.h"
 #include "common/nn/torch/tensors.h"
+#include "common/nn/torch/values.h"
 #include "common/nn/weights/finite.h"
 
 namespace mellow::nn {
@@ -30,6 +31,7 @@ class TorchSeq2Seq::Row : public DecodeRow {
   int position() const override { return static_cast<int>(next); }
 
   const TorchLora* lora = nullptr;
+  const ValueHead* value_head = nullptr;
   std::shared_ptr<KvPool::Slot> cross;  // shared by forks
   std::unique_ptr<KvPool::Slot> self;
   int64_t source_length = 0;
@@ -108,6 +110,11 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> TorchSeq2Seq::Encode(
     if (request.source_ids.empty()) return absl::InvalidArgumentError("source_ids is empty");
     MELLOW_RETURN_IF_ERROR(CheckIds(request.source_ids));
     if (!ArePositions(request)) return absl::InvalidArgumentError("positions do not rise");
+    if (!FitsValueHead(request, config())) {
+      return absl::InvalidArgumentError(absl::StrCat("value_head has ",
+                                                     request.value_head->weight.size(),
+                                                     " weights, d_model is ", config().d_model));
+    }
     MELLOW_ASSIGN_OR_RETURN(const TorchLora* lora, LoraOf(request.adapter));
     loras.push_back(lora);
   }
@@ -134,6 +141,7 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> TorchSeq2Seq::Encode(
       for (const size_t i : group) {
         auto row = std::make_unique<Row>();
         row->lora = &lora;
+        row->value_head = requests[i].value_head;
         row->source_length = static_cast<int64_t>(requests[i].source_ids.size());
         row->cross = KvPool::Take(cross_pool_);
         row->self = KvPool::Take(self_pool_);
@@ -237,9 +245,21 @@ at::Tensor TorchSeq2Seq::RunStep(const StepBatch& batch, const at::Tensor& token
     if (config().gated) inner = inner * Linear(normed, ff.wi_gate, batch.spans);
     x = x + Linear(inner, ff.wo, batch.spans);
   }
-  const at::Tensor input =
-      HeadInput(*weights_, RmsNorm(x, weights_->decoder.final_layer_norm, eps));
-  return Linear(input, {weights_->head, weights_->head_slot()}, batch.spans);
+  return RmsNorm(x, weights_->decoder.final_layer_norm, eps);
+}
+
+void TorchSeq2Seq::SetValues(const std::vector<Row*>& rows, const at::Tensor& hidden) const {
+  std::map<const ValueHead*, std::vector<float>> values;  // of all rows, by head
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const ValueHead* const head = rows[i]->value_head;
+    if (head == nullptr) continue;
+    std::vector<float>& of_head = values[head];
+    if (of_head.empty()) {
+      of_head = ToVector(Values(hidden, FloatTensor(head->weight, weights_->device()),
+                                FloatTensor({head->bias}, weights_->device())));
+    }
+    rows[i]->set_value(of_head[i]);
+  }
 }
 
 absl::Status TorchSeq2Seq::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
@@ -272,7 +292,10 @@ absl::Status TorchSeq2Seq::Step(absl::Span<DecodeRow* const> rows, absl::Span<co
     }
     const StepBatch batch = MakeBatch(ordered);
     self_pool_->Reserve(batch.keys);
-    const at::Tensor out = RunStep(batch, IdTensor(ids, weights_->device()));
+    const at::Tensor hidden = RunStep(batch, IdTensor(ids, weights_->device()));
+    SetValues(ordered, hidden);
+    const at::Tensor out =
+        Linear(HeadInput(*weights_, hidden), {weights_->head, weights_->head_slot()}, batch.spans);
     *logits = ToVector(out.index_select(0, IdTensor(place, weights_->device())));
     for (Row* row : ordered) ++row->next;
     return absl::OkStatus();
@@ -287,6 +310,7 @@ absl::StatusOr<std::unique_ptr<DecodeRow>> TorchSeq2Seq::Fork(const DecodeRow& r
     const at::NoGradGuard no_grad;
     auto copy = std::make_unique<Row>();
     copy->lora = original->lora;
+    copy->value_head = original->value_head;
     copy->cross = original->cross;
     copy->source_length = original->source_length;
     copy->next = original->next;

@@ -66,8 +66,11 @@ class TorchSeq2Seq : public Seq2SeqModel {
   // softmax(q K^T + bias) V of one query per row; q: [rows, inner].
   [[nodiscard]] at::Tensor Attend(const at::Tensor& q, const at::Tensor& keys,
                                   const at::Tensor& values, const at::Tensor& bias) const;
+  // The decoder's final states of the rows.
   [[nodiscard]] at::Tensor RunStep(const StepBatch& batch, const at::Tensor& tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives those of the rows that have a value head the values of their states.
+  void SetValues(const std::vector<Row*>& rows, const at::Tensor& hidden) const;
 
   std::shared_ptr<const T5Weights> weights_;
   const TorchLora no_lora_;

@@ -162,7 +162,8 @@ std::size_t Total(const std::vector<Ids>& rows) {
 }
 
 // One PPO step as the notebook does it: LoRA r = 32 on q and v, sampling to fixed lengths, the
-// classifier's first logit as the score.
+// classifier's first logit as the score; the work is shared as in a cluster: the policy engine
+// gives values while it samples and scores under the reference, the trainer updates.
 absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<int> lengths, ResponseLengths(options));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> prompts, Prompts(options, options.batch));
@@ -191,10 +192,13 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<const nn::PreparedAdapter> adapter,
                           policy.model->Prepare(trainer->Adapter()));
 
+  const nn::ValueHead value_head = trainer->value_head();
   std::vector<nn::GenerateItem> items;
   for (size_t i = 0; i < queries.size(); ++i) {
-    nn::GenerateItem item = {
-        .source_ids = queries[i], .stream = {.prompt_index = i}, .adapter = adapter.get()};
+    nn::GenerateItem item = {.source_ids = queries[i],
+                             .stream = {.prompt_index = i},
+                             .adapter = adapter.get(),
+                             .value_head = &value_head};
     item.params.do_sample = true;
     item.params.min_new_tokens = item.params.max_new_tokens = lengths[i];
     items.push_back(std::move(item));
@@ -221,6 +225,14 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*reward, sequences, options.batch, &scores));
   const double reward_seconds = SecondsSince(reward_start);
 
+  const SteadyTime reference_start = SteadyTime::Now();
+  std::vector<nn::ScoreRequest> under_reference;
+  for (size_t i = 0; i < queries.size(); ++i)
+    under_reference.push_back({queries[i], response_ids[i], /*adapter=*/nullptr});
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::vector<float>> reference,
+                          policy.model->ScoreTokens(under_reference));
+  const double reference_seconds = SecondsSince(reference_start);
+
   const SteadyTime ppo_start = SteadyTime::Now();
   std::vector<rl::Rollout> rollouts;
   for (size_t i = 0; i < queries.size(); ++i) {
@@ -228,6 +240,10 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
                         .response_ids = response_ids[i],
                         .score = scores[i],
                         .behaviour_logprobs = responses[i].logprobs});
+    // As a learner takes them over: only from nodes of its own precision.
+    if (options.model.dtype != "float32") continue;
+    rollouts.back().values = responses[i].values;
+    rollouts.back().reference_logprobs = reference[i];
   }
   MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer->Step(rollouts));
   const double ppo_seconds = SecondsSince(ppo_start);
@@ -238,6 +254,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
          {"response_tokens", Total(response_ids)},
          {"generate_s", generate_seconds},
          {"reward_s", reward_seconds},
+         {"reference_s", reference_seconds},
          {"ppo_s", ppo_seconds},
          {"step_s", SecondsSince(start)},
          {"kl", kl == result.stats.end() ? json::Value() : json::Value(kl->second)}});

@@ -48,7 +48,8 @@ class GrpcLearnerClient : public LearnerClient {
     claim_->epoch = response.epoch();
     return OpenAnswer{response.last_step(),
                       AdapterRefFromProto(response.adapter()),
-                      {response.trainable_parameters(), response.total_parameters()}};
+                      {response.trainable_parameters(), response.total_parameters()},
+                      response.value_head()};
   }
 
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {
@@ -66,6 +67,12 @@ class GrpcLearnerClient : public LearnerClient {
       added->mutable_behaviour_logprobs()->Assign(rollout.logprobs.begin(), rollout.logprobs.end());
       added->set_score(rollout.score ? rollout.score->score : 0);
       ToProto(rollout.adapter, added->mutable_adapter());
+      added->mutable_values()->Assign(rollout.values.begin(), rollout.values.end());
+      added->set_value_head_sha256(rollout.value_head_sha256);
+      if (rollout.reference_logprobs.empty()) continue;
+      added->mutable_reference_logprobs()->Assign(rollout.reference_logprobs.begin(),
+                                                  rollout.reference_logprobs.end());
+      ToProto(rollout.reference, added->mutable_reference());
     }
     // A step may take hours on a CPU: the node's heartbeats say whether it still works on it.
     MELLOW_ASSIGN_OR_RETURN(pb::TrainResponse response,
@@ -75,7 +82,8 @@ class GrpcLearnerClient : public LearnerClient {
                        response.adapter_path(),
                        {response.stats().begin(), response.stats().end()},
                        response.seconds(),
-                       response.replayed()};
+                       response.replayed(),
+                       response.value_head()};
   }
 
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
@@ -113,8 +121,11 @@ class GrpcLearnerClient : public LearnerClient {
     MELLOW_ASSIGN_OR_RETURN(pb::ScoreTokensResponse response,
                             Call(stub_.get(), &pb::LearnerService::Stub::ScoreTokens, request,
                                  kShortCall, std::move(stop), peer_));
-    return PairScores{LogProbsFromProto(response.logprobs()),
+    PairScores scores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
+    for (const pb::Values& row : response.values())
+      scores.values.emplace_back(row.values().begin(), row.values().end());
+    return scores;
   }
 
  private:

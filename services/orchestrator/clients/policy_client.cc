@@ -30,6 +30,7 @@ class GrpcPolicyClient : public PolicyClient {
     request.mutable_sampling()->set_seed(call.seed);
     request.set_adapter_version(call.adapter_version);
     request.set_lane(pb::LANE_ROLLOUT);
+    request.set_value_head(call.value_head);
     MELLOW_ASSIGN_OR_RETURN(pb::GenerateResponse response,
                             Call(stub_.get(), &pb::PolicyService::Stub::Generate, request, timeout,
                                  std::move(stop), peer_));
@@ -39,7 +40,8 @@ class GrpcPolicyClient : public PolicyClient {
       answer.generations.push_back(
           {.ids = {generation.ids().begin(), generation.ids().end()},
            .logprobs = {generation.logprobs().begin(), generation.logprobs().end()},
-           .finished = generation.finish_reason() == pb::FINISH_REASON_EOS});
+           .finished = generation.finish_reason() == pb::FINISH_REASON_EOS,
+           .values = {generation.values().begin(), generation.values().end()}});
     }
     return answer;
   }

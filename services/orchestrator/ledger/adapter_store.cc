@@ -17,11 +17,14 @@ constexpr char kCard[] = "README.md";
 
 }  // namespace
 
+std::string AdapterStore::FolderOf(const std::string& run_id, int64_t version) const {
+  return absl::StrCat(folder_, "/", run_id, "/v", version);
+}
+
 absl::StatusOr<std::string> AdapterStore::Write(const std::string& run_id, int64_t version,
                                                 const adapters::PeftFiles& files) {
-  const std::string run_folder = absl::StrCat(folder_, "/", run_id);
-  MELLOW_RETURN_IF_ERROR(MakeFolders(run_folder));
-  const std::string path = absl::StrCat(run_folder, "/v", version);
+  MELLOW_RETURN_IF_ERROR(MakeFolders(absl::StrCat(folder_, "/", run_id)));
+  const std::string path = FolderOf(run_id, version);
   MELLOW_RETURN_IF_ERROR(adapters::WritePeftFiles(path, files));
   return path;
 }

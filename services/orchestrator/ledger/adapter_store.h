@@ -17,6 +17,8 @@ class AdapterStore {
  public:
   explicit AdapterStore(std::string folder) : folder_(std::move(folder)) {}
 
+  // Where Write puts it.
+  [[nodiscard]] std::string FolderOf(const std::string& run_id, int64_t version) const;
   // Whole or not at all; replaces an equal one. Returns the folder.
   [[nodiscard]] absl::StatusOr<std::string> Write(const std::string& run_id, int64_t version,
                                                   const adapters::PeftFiles& files);

@@ -58,6 +58,11 @@ struct PromptScore {
   Score score;
 };
 
+struct PromptReference {
+  uint64_t prompt_index = 0;
+  std::vector<float> logprobs;  // one per response id
+};
+
 // What survives a crash: every method is one transaction, which is on disk when it returns OK.
 // Thread-safe.
 class Ledger {
@@ -95,6 +100,10 @@ class Ledger {
                                                         absl::Span<const Rollout> rollouts) = 0;
   [[nodiscard]] virtual absl::Status SetScores(const std::string& run_id, int step,
                                                absl::Span<const PromptScore> scores) = 0;
+  // Log-probs of rollouts that are there under `reference`; replaces those that they have.
+  [[nodiscard]] virtual absl::Status SetReference(const std::string& run_id, int step,
+                                                  const AdapterRef& reference,
+                                                  absl::Span<const PromptReference> prompts) = 0;
   // In prompt order.
   [[nodiscard]] virtual absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id,
                                                                       int step) = 0;

@@ -16,7 +16,8 @@ constexpr int64_t kSchemaVersion = 1;
 // as it keeps checkpoints by default, and for people to look at.
 constexpr int kKeptSteps = 3;
 
-// A run without a row in `methods` is PPO's, as all were once.
+// A run without a row in `methods` is PPO's, as all were once; a rollout without one in
+// `rollout_numbers` has neither values nor log-probs under the reference.
 constexpr char kSchema[] = R"(
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (
@@ -48,6 +49,16 @@ CREATE TABLE IF NOT EXISTS rollouts (
   sha256 TEXT NOT NULL,
   score REAL,
   toxicity REAL,
+  PRIMARY KEY (run_id, step, prompt_index)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rollout_numbers (
+  run_id TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  prompt_index INTEGER NOT NULL,
+  token_values BLOB,
+  value_head_sha256 TEXT,
+  reference_logprobs BLOB,
+  reference_version INTEGER,
+  reference_sha256 TEXT,
   PRIMARY KEY (run_id, step, prompt_index)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS adapters (
   version INTEGER NOT NULL,
@@ -88,6 +99,8 @@ constexpr const char* kColumns[] = {
     "SELECT run_id, step, version, committed, sha256, record FROM steps",
     "SELECT run_id, step, prompt_index, query_ids, response_ids, logprobs, finished, version, "
     "sha256, score, toxicity FROM rollouts",
+    "SELECT run_id, step, prompt_index, token_values, value_head_sha256, reference_logprobs, "
+    "reference_version, reference_sha256 FROM rollout_numbers",
     "SELECT version, sha256, run_id, folder, canary FROM adapters",
     "SELECT run_id, method, progress FROM methods",
     "SELECT run_id, created_ms, ended_ms FROM run_times",
@@ -390,7 +403,19 @@ absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int ste
         .Bind(8, rollout.adapter.version)
         .BindText(9, rollout.adapter.sha256);
     MELLOW_RETURN_IF_ERROR(insert.Run());
-    added += database_->Changes();
+    if (database_->Changes() == 0) continue;
+    ++added;
+    if (rollout.values.empty()) continue;
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement numbers,
+        database_->Prepare("INSERT INTO rollout_numbers (run_id, step, prompt_index, "
+                           "token_values, value_head_sha256) VALUES (?, ?, ?, ?, ?)"));
+    numbers.BindText(1, run_id)
+        .Bind(2, int64_t{step})
+        .Bind(3, static_cast<int64_t>(rollout.prompt_index))
+        .BindBlob(4, PackFloats(rollout.values))
+        .BindText(5, rollout.value_head_sha256);
+    MELLOW_RETURN_IF_ERROR(numbers.Run());
   }
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return added;
@@ -416,13 +441,44 @@ absl::Status SqliteLedger::SetScores(const std::string& run_id, int step,
   return transaction.Commit();
 }
 
+absl::Status SqliteLedger::SetReference(const std::string& run_id, int step,
+                                        const AdapterRef& reference,
+                                        absl::Span<const PromptReference> prompts) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(database_.get()));
+  for (const PromptReference& prompt : prompts) {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare(
+            "INSERT INTO rollout_numbers (run_id, step, prompt_index, reference_logprobs, "
+            "reference_version, reference_sha256) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (run_id, step, prompt_index) DO UPDATE SET "
+            "reference_logprobs = excluded.reference_logprobs, "
+            "reference_version = excluded.reference_version, "
+            "reference_sha256 = excluded.reference_sha256"));
+    insert.BindText(1, run_id)
+        .Bind(2, int64_t{step})
+        .Bind(3, static_cast<int64_t>(prompt.prompt_index))
+        .BindBlob(4, PackFloats(prompt.logprobs))
+        .Bind(5, reference.version)
+        .BindText(6, reference.sha256);
+    MELLOW_RETURN_IF_ERROR(insert.Run());
+  }
+  return transaction.Commit();
+}
+
 absl::StatusOr<std::vector<Rollout>> SqliteLedger::Rollouts(const std::string& run_id, int step) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
-      database_->Prepare("SELECT prompt_index, query_ids, response_ids, logprobs, finished, "
-                         "version, sha256, score, toxicity FROM rollouts WHERE run_id = ? AND "
-                         "step = ? ORDER BY prompt_index"));
+      database_->Prepare("SELECT rollouts.prompt_index, query_ids, response_ids, logprobs, "
+                         "finished, version, sha256, score, toxicity, token_values, "
+                         "value_head_sha256, reference_logprobs, reference_version, "
+                         "reference_sha256 FROM rollouts LEFT JOIN rollout_numbers "
+                         "USING (run_id, step, prompt_index) "
+                         "WHERE rollouts.run_id = ? AND rollouts.step = ? "
+                         "ORDER BY rollouts.prompt_index"));
   select.BindText(1, run_id).Bind(2, int64_t{step});
   std::vector<Rollout> rollouts;
   for (;;) {
@@ -438,6 +494,14 @@ absl::StatusOr<std::vector<Rollout>> SqliteLedger::Rollouts(const std::string& r
     if (!select.IsNull(7)) {
       rollout.score =
           Score{static_cast<float>(select.Double(7)), static_cast<float>(select.Double(8))};
+    }
+    if (!select.IsNull(9)) {
+      MELLOW_ASSIGN_OR_RETURN(rollout.values, UnpackFloats(select.Bytes(9)));
+      rollout.value_head_sha256 = select.Bytes(10);
+    }
+    if (!select.IsNull(11)) {
+      MELLOW_ASSIGN_OR_RETURN(rollout.reference_logprobs, UnpackFloats(select.Bytes(11)));
+      rollout.reference = {select.Int(12), select.Bytes(13)};
     }
     rollouts.push_back(std::move(rollout));
   }
@@ -461,10 +525,10 @@ absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecor
         .BindText(5, EncodeStep(step));
     MELLOW_RETURN_IF_ERROR(insert.Run());
   }
-  {
+  for (const char* table : {"rollouts", "rollout_numbers"}) {
     MELLOW_ASSIGN_OR_RETURN(
         sqlite::Statement prune,
-        database_->Prepare("DELETE FROM rollouts WHERE run_id = ? AND step <= ?"));
+        database_->Prepare(absl::StrCat("DELETE FROM ", table, " WHERE run_id = ? AND step <= ?")));
     prune.BindText(1, run_id).Bind(2, int64_t{step.step - kKeptSteps});
     MELLOW_RETURN_IF_ERROR(prune.Run());
   }

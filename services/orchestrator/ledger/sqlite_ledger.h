@@ -35,6 +35,8 @@ class SqliteLedger : public Ledger {
                                   absl::Span<const Rollout> rollouts) override;
   absl::Status SetScores(const std::string& run_id, int step,
                          absl::Span<const PromptScore> scores) override;
+  absl::Status SetReference(const std::string& run_id, int step, const AdapterRef& reference,
+                            absl::Span<const PromptReference> prompts) override;
   absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override;
   absl::Status CommitStep(const std::string& run_id, const StepRecord& step) override;
   absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after,

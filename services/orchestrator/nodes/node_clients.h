@@ -27,6 +27,8 @@ namespace mellow::orchestrator {
 struct PairScores {
   std::vector<std::vector<float>> logprobs;
   AdapterRef adapter;
+  // By the value head, of the learner's current weights alone; empty: not said.
+  std::vector<std::vector<float>> values = {};
 };
 
 struct GenerateCall {
@@ -34,12 +36,15 @@ struct GenerateCall {
   SamplingConfig sampling;
   uint64_t seed = 0;
   int64_t adapter_version = 0;
+  // nn::SerializeValueHead of the one that values are asked of; empty: none are.
+  std::string value_head = {};
 };
 
 struct Generation {
   std::vector<int32_t> ids;
   std::vector<float> logprobs;
   bool finished = false;
+  std::vector<float> values = {};  // one per id; empty: not computed
 };
 
 struct GenerateAnswer {
@@ -95,6 +100,7 @@ struct OpenAnswer {
   int last_step = 0;
   AdapterRef adapter;
   ParameterCounts parameters = {};
+  std::string value_head = {};  // of these weights, as GenerateCall's; empty: not said
 };
 
 struct TrainCall {
@@ -110,6 +116,7 @@ struct TrainAnswer {
   std::map<std::string, double> stats;
   double seconds = 0;
   bool replayed = false;
+  std::string value_head = {};  // as OpenAnswer's
 };
 
 struct AdapterAnswer {

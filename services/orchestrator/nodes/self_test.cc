@@ -12,9 +12,24 @@ namespace {
 // Enough to have different lengths in one batch, few enough to cost seconds on a CPU.
 constexpr size_t kRollouts = 8;
 
-absl::Status TooFar(absl::string_view what, double gap, double bound) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("self-test: ", what, ": log-probs differ by ", gap, ", the bound is ", bound));
+absl::Status TooFar(absl::string_view what, double gap, double bound,
+                    absl::string_view numbers = "log-probs") {
+  return absl::FailedPreconditionError(absl::StrCat("self-test: ", what, ": ", numbers,
+                                                    " differ by ", gap, ", the bound is ", bound));
+}
+
+// Rows of `got` with their counterparts in `wanted`, where there are any.
+absl::StatusOr<double> Gap(const std::vector<std::vector<float>>& got,
+                           const std::vector<std::vector<float>>& wanted) {
+  std::vector<std::vector<float>> a, b;
+  for (size_t i = 0; i < std::min(got.size(), wanted.size()); ++i) {
+    if (got[i].empty()) continue;
+    a.push_back(got[i]);
+    b.push_back(wanted[i]);
+  }
+  const absl::StatusOr<LogProbGap> gap = CompareLogProbs(a, b);
+  if (!gap.ok()) return Annotate(gap.status(), "self-test");
+  return gap->largest;
 }
 
 }  // namespace
@@ -23,10 +38,12 @@ absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
                                          bool reference_is_start, double bound,
                                          const LearnerScorer& score) {
   std::vector<TokenPair> pairs;
-  std::vector<std::vector<float>> sampled;
+  std::vector<std::vector<float>> sampled, values, under_reference;
   for (size_t i = 0; i < std::min(rollouts.size(), kRollouts); ++i) {
     pairs.push_back({rollouts[i].query_ids, rollouts[i].response_ids});
     sampled.push_back(rollouts[i].logprobs);
+    values.push_back(rollouts[i].values);
+    under_reference.push_back(rollouts[i].reference_logprobs);
   }
   SelfTestFigures figures;
 
@@ -37,6 +54,12 @@ absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
   if (!(figures.sampler_gap <= bound)) {
     return TooFar("the sampler and the learner do not have the same model", figures.sampler_gap,
                   bound);
+  }
+
+  MELLOW_ASSIGN_OR_RETURN(figures.value_gap, Gap(values, batch.values));
+  if (!(figures.value_gap <= bound)) {
+    return TooFar("the policy nodes do not have the learner's value head or states",
+                  figures.value_gap, bound, "values");
   }
 
   // The shortest has the most padding in the batch.
@@ -54,8 +77,16 @@ absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
     return TooFar("padding or batch mates change the learner's result", figures.batch_gap, bound);
   }
 
-  if (!reference_is_start) return figures;
+  const bool from_nodes = std::any_of(under_reference.begin(), under_reference.end(),
+                                      [](const auto& row) { return !row.empty(); });
+  if (!reference_is_start && !from_nodes) return figures;
   MELLOW_ASSIGN_OR_RETURN(const PairScores reference, score(pairs, /*reference=*/true));
+  MELLOW_ASSIGN_OR_RETURN(figures.node_reference_gap, Gap(under_reference, reference.logprobs));
+  if (!(figures.node_reference_gap <= bound)) {
+    return TooFar("the policy nodes do not have the learner's reference",
+                  figures.node_reference_gap, bound);
+  }
+  if (!reference_is_start) return figures;
   gap = CompareLogProbs(batch.logprobs, reference.logprobs);
   if (!gap.ok()) return Annotate(gap.status(), "self-test");
   figures.reference_gap = gap->largest;

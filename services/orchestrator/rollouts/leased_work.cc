@@ -80,6 +80,11 @@ SteadyTime LeasedWork::NextEvent(SteadyTime now) const {
   return std::min(scheduler_.NextEvent(now), parts_.registry->NextRetry(role_, now));
 }
 
+bool LeasedWork::Occupies(const std::string& node_id) const {
+  return std::any_of(flights_.begin(), flights_.end(),
+                     [&](const auto& flight) { return flight.second.node.node_id == node_id; });
+}
+
 void LeasedWork::Start(const ShardScheduler::Lease& lease) {
   const NodeHandle& node = ready_.at(lease.node);
   absl::StatusOr<Call> call = make_call_(lease.shard, node);

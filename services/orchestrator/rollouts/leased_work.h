@@ -67,6 +67,8 @@ class LeasedWork {
 
   [[nodiscard]] int remaining() const { return scheduler_.remaining(); }
   [[nodiscard]] bool calling() const { return !flights_.empty(); }
+  // Whether the node has a shard.
+  [[nodiscard]] bool Occupies(const std::string& node_id) const;
   // Why the work cannot be done: no node is left that might, or an answer could not be kept.
   [[nodiscard]] const absl::Status& failure() const { return failure_; }
   // "waiting for a policy node: ...", when it waits for nothing else. Else empty.

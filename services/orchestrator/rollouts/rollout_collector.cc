@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "services/orchestrator/base/mailbox.h"
@@ -22,6 +23,9 @@ constexpr int kCallLeases = 4;
 // Shards that an accelerator gets at once, so that it does not idle between two; a CPU node gets
 // one.
 constexpr int kAcceleratorShards = 4;
+// Waiting for nothing but log-probs under the reference, which the learner can compute too, ends
+// after as long as the sampling took and this.
+constexpr absl::Duration kReferencePatience = absl::Seconds(10);
 // Two at a time keep a reward node busy while the next texts are on their way.
 constexpr int kRewardShards = 2;
 
@@ -37,6 +41,7 @@ class Collector {
       : parts_(parts),
         config_(config),
         task_(task),
+        value_head_sha256_(Sha256Hex(task.value_head)),
         rollouts_(task.prompts.size()),
         sampling_(NodeRole::kPolicy, Doing("generate"), WorkParts(),
                   ShardScheduler(SamplingWork(), config.lease), PolicyShards,
@@ -45,7 +50,16 @@ class Collector {
             NodeRole::kReward, Doing("score"), WorkParts(),
             ShardScheduler(ScoringWork(), config.lease, /*offered=*/false),
             [](const NodeHandle&) { return kRewardShards; },
-            [this](int shard, const NodeHandle& node) { return Score(shard, node); }) {}
+            [this](int shard, const NodeHandle& node) { return Score(shard, node); }) {
+    if (!task.reference) return;
+    reference_.emplace(
+        *task.reference, Doing("score under the reference"), SamplingWork(), config.lease,
+        ReferenceScoring::Parts{parts.registry, parts.clients, &mailbox_},
+        [this](int shard) { return Pairs(shard); },
+        [this](int shard, std::vector<std::vector<float>> logprobs) {
+          return KeepReference(shard, std::move(logprobs));
+        });
+  }
 
   absl::StatusOr<Collected> Run();
 
@@ -74,6 +88,16 @@ class Collector {
   absl::StatusOr<std::vector<Rollout>> CheckAnswer(int shard, GenerateAnswer answer) const;
   absl::Status KeepRollouts(int shard, std::vector<Rollout> rollouts, int64_t tokens);
   absl::Status KeepScores(int shard, const std::vector<orchestrator::Score>& scores);
+  std::vector<TokenPair> Pairs(int shard) const;
+  absl::Status KeepReference(int shard, std::vector<std::vector<float>> logprobs);
+  // Of a shard that is sampled: everything else may begin.
+  void OfferForScoring(int shard);
+  // Lets whoever is ready begin what may begin.
+  absl::Status Advance(SteadyTime now);
+  [[nodiscard]] absl::Status Failure() const;
+  // Whether more than scores may still come, and is worth the time. `since`: when nothing else was
+  // left to do.
+  bool WaitsForReference(SteadyTime now, SteadyTime since) const;
   void ReportActivity();
   bool stopping() const {
     return parts_.signals.stop.stop_requested() || parts_.signals.shutdown.stop_requested();
@@ -82,11 +106,14 @@ class Collector {
   const CollectorParts& parts_;
   const RunConfig& config_;
   const CollectTask& task_;
+  const std::string value_head_sha256_;
   std::vector<Rollout> rollouts_;  // by position; empty response: not there yet
   Collected result_;
   Mailbox mailbox_;
   LeasedWork sampling_;
   LeasedWork scoring_;
+  std::optional<ReferenceScoring> reference_;
+  SteadyTime begin_;
 };
 
 std::vector<double> Collector::SamplingWork() const {
@@ -136,13 +163,26 @@ absl::Status Collector::LoadFromLedger() {
     const auto end = rollouts_.begin() + last;
     if (std::any_of(begin, end, [](const Rollout& r) { return r.response_ids.empty(); })) continue;
     sampling_.MarkDone(shard);
-    if (std::all_of(begin, end, [](const Rollout& r) { return r.score.has_value(); })) {
-      scoring_.MarkDone(shard);
-    } else {
-      scoring_.Offer(shard);
-    }
+    OfferForScoring(shard);
   }
   return absl::OkStatus();
+}
+
+void Collector::OfferForScoring(int shard) {
+  const auto [first, last] = Range(shard);
+  const auto begin = rollouts_.begin() + static_cast<ptrdiff_t>(first);
+  const auto end = rollouts_.begin() + static_cast<ptrdiff_t>(last);
+  if (std::all_of(begin, end, [](const Rollout& r) { return r.score.has_value(); })) {
+    scoring_.MarkDone(shard);
+  } else {
+    scoring_.Offer(shard);
+  }
+  if (!reference_) return;
+  if (std::none_of(begin, end, [](const Rollout& r) { return r.reference_logprobs.empty(); })) {
+    reference_->MarkDone(shard);
+  } else {
+    reference_->Offer(shard);
+  }
 }
 
 LeasedWork::Call Collector::Sample(int shard, const NodeHandle& node) {
@@ -152,6 +192,7 @@ LeasedWork::Call Collector::Sample(int shard, const NodeHandle& node) {
   request.sampling = config_.sampling;
   request.seed = config_.seed;
   request.adapter_version = task_.served.version;
+  request.value_head = task_.value_head;
   return [this, shard, request = std::move(request),
           client = parts_.clients->Policy(node.node_id, node.address)](std::stop_token stop) {
     LeasedWork::Outcome outcome;
@@ -199,10 +240,18 @@ absl::StatusOr<std::vector<Rollout>> Collector::CheckAnswer(int shard,
                                               generation.ids.size(), " ids with ",
                                               generation.logprobs.size(), " log-probs"));
     }
-    for (const float logprob : generation.logprobs) {
-      if (!std::isfinite(logprob)) {
+    // A node of an older version knows of no values.
+    if (!generation.values.empty() && generation.values.size() != generation.ids.size()) {
+      return absl::InternalError(absl::StrCat("prompt ", prompt.prompt_index, ": ",
+                                              generation.ids.size(), " ids with ",
+                                              generation.values.size(), " values"));
+    }
+    for (const auto& [what, numbers] :
+         {std::pair("log-prob", &generation.logprobs), std::pair("value", &generation.values)}) {
+      if (!std::all_of(numbers->begin(), numbers->end(),
+                       [](float x) { return std::isfinite(x); })) {
         return absl::InternalError(
-            absl::StrCat("prompt ", prompt.prompt_index, ": a log-prob is not finite"));
+            absl::StrCat("prompt ", prompt.prompt_index, ": a ", what, " is not finite"));
       }
     }
     rollouts.push_back({.prompt_index = prompt.prompt_index,
@@ -211,6 +260,9 @@ absl::StatusOr<std::vector<Rollout>> Collector::CheckAnswer(int shard,
                         .logprobs = std::move(generation.logprobs),
                         .finished = generation.finished,
                         .adapter = answer.adapter});
+    if (task_.value_head.empty() || generation.values.empty()) continue;
+    rollouts.back().values = std::move(generation.values);
+    rollouts.back().value_head_sha256 = value_head_sha256_;
   }
   return rollouts;
 }
@@ -226,7 +278,7 @@ absl::Status Collector::KeepRollouts(int shard, std::vector<Rollout> rollouts, i
     Rollout& place = rollouts_[first + i];
     if (place.response_ids.empty()) place = std::move(rollouts[i]);
   }
-  scoring_.Offer(shard);
+  OfferForScoring(shard);
   return absl::OkStatus();
 }
 
@@ -277,10 +329,34 @@ absl::Status Collector::KeepScores(int shard, const std::vector<orchestrator::Sc
   return absl::OkStatus();
 }
 
+std::vector<TokenPair> Collector::Pairs(int shard) const {
+  std::vector<TokenPair> pairs;
+  const auto [first, last] = Range(shard);
+  for (size_t i = first; i < last; ++i)
+    pairs.push_back({rollouts_[i].query_ids, rollouts_[i].response_ids});
+  return pairs;
+}
+
+absl::Status Collector::KeepReference(int shard, std::vector<std::vector<float>> logprobs) {
+  std::vector<PromptReference> kept;
+  const size_t first = Range(shard).first;
+  for (size_t i = 0; i < logprobs.size(); ++i) {
+    Rollout& rollout = rollouts_[first + i];
+    rollout.reference = task_.reference->ref;
+    rollout.reference_logprobs = std::move(logprobs[i]);
+    kept.push_back({rollout.prompt_index, rollout.reference_logprobs});
+  }
+  return parts_.ledger->SetReference(task_.run_id, task_.step, task_.reference->ref, kept);
+}
+
 void Collector::ReportActivity() {
   std::string text =
       absl::StrCat(Doing("generate "), ShardCount() - sampling_.remaining(), "/", ShardCount(),
                    ", scored ", ShardCount() - scoring_.remaining(), "/", ShardCount());
+  if (reference_) {
+    absl::StrAppend(&text, ", under the reference ", ShardCount() - reference_->remaining(), "/",
+                    ShardCount());
+  }
   for (const LeasedWork* work : {&sampling_, &scoring_}) {
     if (const std::string waits = work->WaitsFor(); !waits.empty()) {
       absl::StrAppend(&text, "; ", waits);
@@ -289,31 +365,56 @@ void Collector::ReportActivity() {
   parts_.observer->OnActivity(text);
 }
 
+absl::Status Collector::Advance(SteadyTime now) {
+  sampling_.Advance(now, stopping());
+  scoring_.Advance(now, stopping());
+  if (reference_ && !stopping()) {
+    reference_->Advance(now,
+                        [this](const std::string& node_id) { return sampling_.Occupies(node_id); });
+  }
+  return Failure();
+}
+
+absl::Status Collector::Failure() const {
+  MELLOW_RETURN_IF_ERROR(sampling_.failure());
+  MELLOW_RETURN_IF_ERROR(scoring_.failure());
+  return reference_ ? reference_->failure() : absl::OkStatus();
+}
+
+bool Collector::WaitsForReference(SteadyTime now, SteadyTime since) const {
+  return reference_ && reference_->remaining() > 0 && reference_->calling() && !stopping() &&
+         now < since + (std::max(begin_, sampling_.last_done()) - begin_) + kReferencePatience;
+}
+
 absl::StatusOr<Collected> Collector::Run() {
-  const SteadyTime begin = SteadyTime::Now();
+  begin_ = SteadyTime::Now();
   MELLOW_RETURN_IF_ERROR(LoadFromLedger());
   const NodeRegistry::Subscription subscription(parts_.registry, [this] { mailbox_.Wake(); });
   const std::stop_callback on_stop(parts_.signals.stop, [this] { mailbox_.Wake(); });
   const std::stop_callback on_shutdown(parts_.signals.shutdown, [this] { mailbox_.Wake(); });
-  while (scoring_.remaining() > 0) {
+  while (true) {
     const SteadyTime now = SteadyTime::Now();
-    sampling_.Advance(now, stopping());
-    scoring_.Advance(now, stopping());
-    MELLOW_RETURN_IF_ERROR(sampling_.failure());
-    MELLOW_RETURN_IF_ERROR(scoring_.failure());
+    MELLOW_RETURN_IF_ERROR(Advance(now));
+    const SteadyTime scored = std::max({begin_, sampling_.last_done(), scoring_.last_done()});
+    const bool complete = scoring_.remaining() == 0;
+    if (complete && !WaitsForReference(now, scored)) break;
     ReportActivity();
     // What was begun is finished and recorded; a shutdown has cancelled it.
     if (stopping() && !sampling_.calling() && !scoring_.calling()) {
       return absl::CancelledError("the run was asked to stop");
     }
-    mailbox_.RunUntil(std::min(sampling_.NextEvent(now), scoring_.NextEvent(now)));
-    MELLOW_RETURN_IF_ERROR(sampling_.failure());
-    MELLOW_RETURN_IF_ERROR(scoring_.failure());
+    SteadyTime next = std::min(sampling_.NextEvent(now), scoring_.NextEvent(now));
+    if (reference_) next = std::min(next, reference_->NextEvent(now));
+    if (complete) next = std::min(next, now + kReferencePatience);
+    mailbox_.RunUntil(next);
+    MELLOW_RETURN_IF_ERROR(Failure());
   }
-  const SteadyTime sampled = std::max(begin, sampling_.last_done());
+  const SteadyTime sampled = std::max(begin_, sampling_.last_done());
+  const SteadyTime scored = std::max(sampled, scoring_.last_done());
   result_.rollouts = std::move(rollouts_);
-  result_.generate_seconds = absl::ToDoubleSeconds(sampled - begin);
-  result_.reward_seconds = absl::ToDoubleSeconds(SteadyTime::Now() - sampled);
+  result_.generate_seconds = absl::ToDoubleSeconds(sampled - begin_);
+  result_.reward_seconds = absl::ToDoubleSeconds(scored - sampled);
+  result_.reference_seconds = absl::ToDoubleSeconds(SteadyTime::Now() - scored);
   return std::move(result_);
 }
 

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_ROLLOUT_COLLECTOR_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_ROLLOUT_COLLECTOR_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
 #include "services/orchestrator/nodes/orchestrator_metrics.h"
+#include "services/orchestrator/rollouts/reference_scoring.h"
 
 namespace mellow::orchestrator {
 
@@ -35,18 +37,23 @@ struct CollectTask {
   AdapterRef weights;           // whose hash every rollout must have
   AdapterRef served;            // the same weights under the version that the policies know
   double expected_tokens = 0;   // per response, for predictions; 0: as many as allowed
+  // What the nodes compute for the learner. Both only where it would compute the same numbers.
+  std::string value_head;                     // of `weights`, as GenerateCall's; empty: no values
+  std::optional<ReferenceWeights> reference;  // none: no log-probs under the reference
 };
 
 struct Collected {
   std::vector<Rollout> rollouts;  // one per prompt, in order, all scored
   double generate_seconds = 0;    // until the last shard was sampled
   double reward_seconds = 0;      // from then until the last text was scored
+  double reference_seconds = 0;   // from then until the log-probs under the reference were there
   int64_t tokens_sampled = 0;     // in this call, not in an earlier life
 };
 
 // Samples and scores one step: shards are leased to the policy nodes by ShardScheduler, and each
-// shard's texts go to a reward node as soon as the shard is there. What the ledger has is not
-// sampled or scored again; what comes is in the ledger before it counts.
+// shard's texts go to a reward node as soon as the shard is there. Policy nodes with nothing to
+// sample score shards under the reference; where none does, rollouts have no reference log-probs.
+// What the ledger has is not sampled or scored again; what comes is in the ledger before it counts.
 //   Cancelled: the run was asked to end; leases in progress were recorded (stop) or given up
 //   (shutdown). Anything else: no node can ever do it (a wrong label, a request that the policies
 //   refuse), or the ledger failed.

@@ -83,6 +83,10 @@ absl::Status RunDriver::Pin() {
                                                         observer_, stop.token()));
   if (pins != kept) MELLOW_RETURN_IF_ERROR(parts_.ledger->SetPins(run_id_, pins));
   parts_.supervisor->SetPins(pins);
+  const auto policy = pins.models.find(NodeRole::kPolicy);
+  const auto learner = pins.models.find(NodeRole::kLearner);
+  nodes_have_learners_model_ = policy != pins.models.end() && learner != pins.models.end() &&
+                               policy->second == learner->second;
   return absl::OkStatus();
 }
 
@@ -111,6 +115,7 @@ absl::Status RunDriver::Open() {
   MELLOW_ASSIGN_OR_RETURN(const OpenAnswer open, learner_->Open());
   observer_->OnOpened(open.parameters);
   learner_step_ = open.last_step;
+  value_head_ = {open.adapter, open.value_head};
   if (learner_step_ > committed + 1) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the learner has ", learner_step_, " steps of run ", run_id_, " and the ledger ", committed,
@@ -141,12 +146,46 @@ absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step
                      committed, ", and the rollouts of step ", step,
                      " are not kept anymore: the checkpoints or the ledger are of another time"));
   }
-  for (Rollout& rollout : rollouts) rollout.adapter = WeightsFor(step);
-  return TrainedStep{{.run_id = run_id_,
-                      .step = step,
-                      .rollouts = std::move(rollouts),
-                      .new_version = adapter.version},
-                     adapter};
+  return TrainedStep{CallFor(step, std::move(rollouts), adapter.version), adapter};
+}
+
+std::optional<AdapterRef> RunDriver::Reference() const {
+  if (!nodes_have_learners_model_ || config_.full_kl) return std::nullopt;
+  return config_.reference_is_start ? start_ : AdapterRef{};
+}
+
+std::optional<ReferenceWeights> RunDriver::ReferenceFor(const AdapterRef& weights) {
+  const std::optional<AdapterRef> ref = Reference();
+  if (!ref || SameWeights(*ref, weights)) return std::nullopt;
+  if (reference_) return reference_;
+  ReferenceWeights reference{*ref, nullptr};
+  if (ref->version > 0) {
+    absl::StatusOr<adapters::PeftFiles> files =
+        parts_.adapters->Read(parts_.adapters->FolderOf(run_id_, ref->version));
+    if (!files.ok()) {
+      obs::Log(obs::Severity::kWarning,
+               "the policy nodes cannot get the reference; the learner computes its log-probs",
+               {{"run", run_id_}, {"error", files.status().ToString()}});
+      return std::nullopt;
+    }
+    reference.files = std::make_shared<const adapters::PeftFiles>(*std::move(files));
+  }
+  reference_ = std::move(reference);
+  return reference_;
+}
+
+TrainCall RunDriver::CallFor(int step, std::vector<Rollout> rollouts, int64_t new_version) const {
+  const AdapterRef weights = WeightsFor(step);
+  const std::optional<AdapterRef> reference = Reference();
+  const bool sampled_by_reference = reference && SameWeights(*reference, weights);
+  for (Rollout& rollout : rollouts) {
+    rollout.adapter = weights;
+    if (!sampled_by_reference) continue;
+    rollout.reference = *reference;
+    rollout.reference_logprobs = rollout.logprobs;
+  }
+  return {
+      .run_id = run_id_, .step = step, .rollouts = std::move(rollouts), .new_version = new_version};
 }
 
 AdapterRef RunDriver::WeightsFor(int step) const {
@@ -159,6 +198,11 @@ absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
   MELLOW_ASSIGN_OR_RETURN(task.prompts, StepPrompts(*prompts_, config_, step));
   task.served = task.weights;
   task.expected_tokens = response_tokens_mean_;
+  // Values are those of the weights that train; older weights sampled for a step that is ahead.
+  const bool current = lag() == 0 || step == 1;
+  if (nodes_have_learners_model_ && current && SameWeights(value_head_.weights, task.weights))
+    task.value_head = value_head_.bytes;
+  task.reference = ReferenceFor(task.weights);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Rollout> kept, parts_.ledger->Rollouts(run_id_, step));
   if (kept.size() < task.prompts.size()) {
     MELLOW_ASSIGN_OR_RETURN(task.served, Serve(task.weights, task.prompts));
@@ -279,6 +323,8 @@ absl::Status RunDriver::RunSelfTest(const std::vector<Rollout>& rollouts) {
            {{"run", run_id_},
             {"sampler_gap", figures.sampler_gap},
             {"batch_gap", figures.batch_gap},
+            {"value_gap", figures.value_gap},
+            {"node_reference_gap", figures.node_reference_gap},
             {"reference_gap", figures.reference_gap},
             {"reference_tested", figures.reference_tested}});
   return absl::OkStatus();
@@ -315,8 +361,10 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
        .canary = record.canary});
   MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("step ", step, ": publish"), /*first=*/false));
   if (parts_.keep_adapters == 0) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(const std::set<std::string> stay,
+  MELLOW_ASSIGN_OR_RETURN(std::set<std::string> stay,
                           parts_.ledger->DropAdapters(run_id_, parts_.keep_adapters));
+  // Nodes that lack the reference get it from there.
+  if (config_.reference_is_start) stay.insert(parts_.adapters->FolderOf(run_id_, start_.version));
   parts_.adapters->RemoveOthers(run_id_, stay);
   return absl::OkStatus();
 }
@@ -331,11 +379,10 @@ absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> roll
         [&ahead, this, task = std::move(task)] { ahead = Collect(task, activity_.second()); });
   }
   const auto train = [&]() -> absl::StatusOr<TrainAnswer> {
-    TrainCall call{.run_id = run_id_, .step = step, .rollouts = std::move(rollouts)};
-    for (Rollout& rollout : call.rollouts) rollout.adapter = WeightsFor(step);
     MELLOW_ASSIGN_OR_RETURN(
-        call.new_version,
+        const int64_t version,
         parts_.ledger->StepVersion(run_id_, step, parts_.registry->LargestVersion()));
+    const TrainCall call = CallFor(step, std::move(rollouts), version);
     MELLOW_ASSIGN_OR_RETURN(TrainAnswer answer,
                             learner_->Train(call, absl::StrCat("step ", step, ": train")));
     if (answer.adapter.version != call.new_version) {
@@ -345,6 +392,7 @@ absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> roll
     }
     learner_step_ = step;
     trained_ = answer.adapter;
+    value_head_ = {answer.adapter, answer.value_head};
     return answer;
   };
   absl::StatusOr<TrainAnswer> answer = train();
@@ -384,6 +432,7 @@ absl::Status RunDriver::Step(int step) {
   record.staleness = step > 1 ? lag() : 0;
   record.phase_seconds["generate"] = collected.generate_seconds;
   record.phase_seconds["reward"] = collected.reward_seconds;
+  record.phase_seconds["reference"] = collected.reference_seconds;
   record.phase_seconds["canary"] = parts_.supervisor->times().canary_seconds;
   record.phase_seconds["publish"] =
       std::max(0.0, absl::ToDoubleSeconds(SteadyTime::Now() - publish_began) -

@@ -50,6 +50,14 @@ class RunDriver {
     return signals_.stop.stop_requested() || signals_.shutdown.stop_requested();
   }
 
+  // What the KL is measured against, when policy nodes may compute its log-probs; none: the learner
+  // does.
+  std::optional<AdapterRef> Reference() const;
+  // The same with its files, if nodes have to score `weights`' rollouts under it: what it sampled
+  // itself has its log-probs already.
+  std::optional<ReferenceWeights> ReferenceFor(const AdapterRef& weights);
+  // The step as the learner gets it. `rollouts` were sampled by WeightsFor(step).
+  TrainCall CallFor(int step, std::vector<Rollout> rollouts, int64_t new_version) const;
   // What CollectStep needs; the step's adapter is on the nodes when there is something left to
   // sample.
   absl::StatusOr<CollectTask> Prepare(int step);
@@ -77,7 +85,16 @@ class RunDriver {
   const RunSignals signals_;
   std::optional<LearnerRun> learner_;
   AdapterRef start_;
-  std::vector<AdapterRef> adapters_;   // by step - 1, committed ones
+  // Whether the policy nodes have the learner's base model in its precision: then the numbers that
+  // they compute of the same weights are the learner's.
+  bool nodes_have_learners_model_ = false;
+  // The learner's newest value head, and the weights that it goes with.
+  struct {
+    AdapterRef weights;
+    std::string bytes;
+  } value_head_;
+  std::optional<ReferenceWeights> reference_;  // once it was read
+  std::vector<AdapterRef> adapters_;           // by step - 1, committed ones
   std::optional<AdapterRef> trained_;  // of the step after those, once the learner has trained it
   int learner_step_ = 0;               // steps that the learner has recorded
   double response_tokens_mean_ = 0;    // of the last step; 0: none yet

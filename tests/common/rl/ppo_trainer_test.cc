@@ -1,6 +1,7 @@
 #include "common/rl/ppo_trainer.h"
 
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <random>
 
@@ -199,6 +200,117 @@ TEST(PpoTrainerTest, BehaviorLogProbsReplaceTheOldPass) {
     EXPECT_NEAR(a->stats.at(key), b->stats.at(key), 1e-4) << key;
 }
 
+// What a policy engine computes beside sampling: with it the update is the same to the bit, and
+// alone is computed.
+class NumbersOfOthersTest : public ::testing::Test {
+ protected:
+  // Samples `count` responses with the trainer's weights; the rollouts have all numbers.
+  std::vector<Rollout> Sample(const PpoTrainer& trainer, uint32_t seed) {
+    const auto adapter = policy_->Prepare(trainer.Adapter());
+    const auto reference = policy_->Prepare(trainer.ReferenceAdapter());
+    EXPECT_TRUE(adapter.ok() && reference.ok());
+    const ValueHead head = trainer.value_head();
+    std::vector<Rollout> rollouts = MakeRollouts(seed);
+    std::vector<nn::GenerateItem> items;
+    for (const Rollout& r : rollouts) {
+      nn::GenerateItem& item = items.emplace_back();
+      item.source_ids = r.query_ids;
+      item.params.do_sample = true;
+      item.params.max_new_tokens = 10;
+      item.stream.prompt_index = items.size();
+      item.adapter = adapter->get();
+      item.value_head = &head;
+    }
+    const auto sampled = nn::Generate(*policy_, items);
+    EXPECT_TRUE(sampled.ok()) << sampled.status();
+    for (size_t i = 0; i < rollouts.size(); ++i) {
+      rollouts[i].response_ids = (*sampled)[i].ids;
+      rollouts[i].behaviour_logprobs = (*sampled)[i].logprobs;
+      rollouts[i].values = (*sampled)[i].values;
+      const auto scores = policy_->ScoreTokens(
+          {{rollouts[i].query_ids, rollouts[i].response_ids, reference->get()}});
+      EXPECT_TRUE(scores.ok()) << scores.status();
+      rollouts[i].reference_logprobs = (*scores)[0];
+    }
+    return rollouts;
+  }
+  // The same steps with what `keep` leaves of the numbers of a step's rollouts; returns the hash
+  // and the passes that were skipped.
+  std::pair<std::string, std::vector<double>> Run(
+      const PpoConfig& config, const std::function<void(std::vector<Rollout>*)>& keep) {
+    auto trainer = MakeTrainer(config);
+    std::vector<double> skipped;
+    for (uint32_t step = 0; step < 3; ++step) {
+      std::vector<Rollout> rollouts = Sample(*trainer, step);
+      keep(&rollouts);
+      const auto result = trainer->Step(rollouts);
+      EXPECT_TRUE(result.ok()) << result.status();
+      if (!result.ok()) return {};
+      skipped.push_back(result->stats.at("ppo/passes_skipped"));
+    }
+    return {HashOf(*trainer), skipped};
+  }
+
+  std::unique_ptr<nn::Seq2SeqModel> policy_ = *nn::LoadSeq2SeqModel(kModel, {.threads = 2});
+};
+
+TEST_F(NumbersOfOthersTest, TheUpdateIsTheSameWithAllSomeOrNoneOfThem) {
+  for (const bool trl_compat : {false, true}) {
+    PpoConfig config = SmallConfig();
+    config.trl_compat = trl_compat;
+    config.learning_rate = 1e-2;
+    const auto none = Run(config, [](std::vector<Rollout>* rollouts) {
+      for (Rollout& r : *rollouts) r.values = r.reference_logprobs = {};
+    });
+    EXPECT_THAT(none.second, Each(0));
+    const auto all = Run(config, [](auto*) {});
+    EXPECT_EQ(all.first, none.first);
+    // Two mini-batches: the first one's states are needed for its update anyway.
+    EXPECT_THAT(all.second, Each(3));
+    const auto some = Run(config, [](std::vector<Rollout>* rollouts) {
+      (*rollouts)[1].values = {};
+      (*rollouts)[2].reference_logprobs = {};
+    });
+    EXPECT_EQ(some.first, none.first);
+    for (const double passes : some.second) EXPECT_GE(passes, 1);
+  }
+}
+
+TEST_F(NumbersOfOthersTest, FullKlNeedsBothPassesAndGetsThem) {
+  PpoConfig config = SmallConfig();
+  config.kl_penalty = KlPenalty::kFull;
+  const auto none = Run(config, [](std::vector<Rollout>* rollouts) {
+    for (Rollout& r : *rollouts) r.values = r.reference_logprobs = {};
+  });
+  const auto all = Run(config, [](auto*) {});
+  EXPECT_EQ(all.first, none.first);
+  EXPECT_THAT(all.second, Each(0));
+}
+
+TEST_F(NumbersOfOthersTest, TheyAreUsedAsTheyAre) {
+  PpoConfig config = SmallConfig();
+  config.ppo_epochs = 1;
+  const auto wrong = Run(config, [](std::vector<Rollout>* rollouts) {
+    for (Rollout& r : *rollouts) r.values[0] += 0.5f;
+  });
+  EXPECT_NE(wrong.first, Run(config, [](auto*) {}).first);
+  const auto reference = Run(config, [](std::vector<Rollout>* rollouts) {
+    for (Rollout& r : *rollouts) r.reference_logprobs[0] += 0.5f;
+  });
+  EXPECT_NE(reference.first, Run(config, [](auto*) {}).first);
+}
+
+TEST(PpoTrainerTest, ScoresCanComeWithValues) {
+  auto trainer = MakeTrainer(SmallConfig());
+  const std::vector<Rollout> rollouts = MakeRollouts(3);
+  std::vector<ScoreRow> rows = {{.query_ids = {5, 6, 1}, .response_ids = {}}};
+  for (const Rollout& r : rollouts) rows.push_back({r.query_ids, r.response_ids});
+  std::vector<std::vector<float>> values;
+  ASSERT_TRUE(trainer->ScoreTokens(rows, PpoTrainer::Which::kCurrent, &values).ok());
+  ASSERT_EQ(values.size(), rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(values[i].size(), rows[i].response_ids.size());
+}
+
 TEST(PpoTrainerTest, StaleRolloutsAreWeighedByTheTruncatedRatio) {
   auto trainer = MakeTrainer(SmallConfig());
   std::vector<Rollout> rollouts = MakeRollouts(3);
@@ -314,6 +426,11 @@ TEST(PpoTrainerTest, RejectsBadRollouts) {
   EXPECT_THAT(error_of([](auto* r) { (*r)[0].query_ids[0] = 97; }), HasSubstr("id 97"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[0].behaviour_logprobs = {-1}; }),
               HasSubstr("behaviour_logprobs"));
+  EXPECT_THAT(error_of([](auto* r) { (*r)[1].values = {-1}; }), HasSubstr("rollout 1: 1 values"));
+  EXPECT_THAT(error_of([](auto* r) {
+                (*r)[2].reference_logprobs.assign((*r)[2].response_ids.size(), NAN);
+              }),
+              HasSubstr("rollout 2: reference_logprobs holds a number that is not finite"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[3].stale = true; }), HasSubstr("stale"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[0].score = std::numeric_limits<float>::infinity(); }),
               HasSubstr("score"));
@@ -363,20 +480,6 @@ TEST(PpoTrainerTest, RanksAndAlphasOfTheStartAreKept) {
   EXPECT_EQ(kept.config.module_alphas, start.config.module_alphas);
   EXPECT_EQ(kept.config.base_model_name_or_path, kModel);
   EXPECT_EQ(adapters::ContentHash(kept), adapters::ContentHash(start));
-}
-
-TEST(ValueHeadTest, FileRoundTrip) {
-  const testing::TempFolder folder;
-  const ValueHead head{.weight = {1, -2.5f, 3}, .bias = 0.25f};
-  ASSERT_TRUE(WriteValueHead(folder / "head.safetensors", head).ok());
-  const auto read = ReadValueHead(folder / "head.safetensors", 3);
-  ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(read->weight, head.weight);
-  EXPECT_EQ(read->bias, head.bias);
-  EXPECT_EQ(ReadValueHead(folder / "head.safetensors", 4).status().code(),
-            absl::StatusCode::kFailedPrecondition);
-  ASSERT_TRUE(WriteValueHead(folder / "nan", {.weight = {1, NAN}, .bias = 0}).ok());
-  EXPECT_EQ(ReadValueHead(folder / "nan", 2).status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

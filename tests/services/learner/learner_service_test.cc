@@ -6,8 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "common/adapters/peft.h"
+#include "common/base/sha256.h"
+#include "common/nn/generation/generate.h"
+#include "common/nn/load.h"
 #include "common/rl/ppo_config.h"
 #include "common/rpc/server.h"
 #include "services/learner/proto_convert.h"
@@ -128,6 +132,143 @@ TEST_F(LearnerServiceTest, KlToTheReferenceIsExactlyZeroAtTheStart) {
   v1::TrainResponse trained;
   ASSERT_TRUE(Train("run-1", 1, &trained).ok());
   EXPECT_EQ(trained.stats().at("objective/kl"), 0);
+}
+
+// A policy node's part of some steps: samples with the learner's adapter, and gives the numbers
+// that the learner can take over.
+class PolicyNode {
+ public:
+  // The request of a step; the weights are those that the learner has now.
+  v1::TrainRequest Sample(v1::LearnerService::Stub* learner, const std::string& run_id, int step,
+                          const common::v1::AdapterRef& weights, const std::string& value_head) {
+    v1::TrainRequest request;
+    request.set_run_id(run_id);
+    request.set_step(step);
+    request.set_new_version(step);
+    v1::GetAdapterRequest get;
+    get.set_run_id(run_id);
+    grpc::ClientContext context;
+    auto reader = learner->GetAdapter(&context, get);
+    const auto received = wire::ReceiveAdapter(
+        [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, 1 << 30);
+    EXPECT_TRUE(reader->Finish().ok() && received.ok());
+    const auto adapter = model_->Prepare(*adapters::ParsePeft(received->files));
+    const auto head = nn::ParseValueHead(value_head, model_->config().d_model);
+    EXPECT_TRUE(adapter.ok() && head.ok()) << head.status();
+    std::vector<nn::GenerateItem> items;
+    for (const rl::Rollout& rollout : MakeRollouts(step)) {
+      nn::GenerateItem& item = items.emplace_back();
+      item.source_ids = rollout.query_ids;
+      item.params.do_sample = true;
+      item.params.max_new_tokens = 6;
+      item.stream.prompt_index = items.size();
+      item.adapter = adapter->get();
+      item.value_head = &*head;
+    }
+    const auto sampled = nn::Generate(*model_, items);
+    EXPECT_TRUE(sampled.ok()) << sampled.status();
+    for (size_t i = 0; i < items.size(); ++i) {
+      const nn::GeneratedSequence& sequence = (*sampled)[i];
+      v1::Rollout* out = request.add_rollouts();
+      out->mutable_query_ids()->Add(items[i].source_ids.begin(), items[i].source_ids.end());
+      out->mutable_response_ids()->Add(sequence.ids.begin(), sequence.ids.end());
+      out->mutable_behaviour_logprobs()->Add(sequence.logprobs.begin(), sequence.logprobs.end());
+      out->set_score(static_cast<float>(i) - 1.5f);
+      *out->mutable_adapter() = weights;
+      out->mutable_values()->Add(sequence.values.begin(), sequence.values.end());
+      out->set_value_head_sha256(Sha256Hex(value_head));
+      const auto scores = model_->ScoreTokens({{items[i].source_ids, sequence.ids, nullptr}});
+      EXPECT_TRUE(scores.ok()) << scores.status();
+      out->mutable_reference_logprobs()->Add((*scores)[0].begin(), (*scores)[0].end());
+      out->mutable_reference();  // the base model: a fresh adapter equals it
+    }
+    return request;
+  }
+
+ private:
+  std::unique_ptr<nn::Seq2SeqModel> model_ = *nn::LoadSeq2SeqModel(kModel, {.threads = 1});
+};
+
+// Runs of three steps with what `change` makes of the rollouts.
+class NumbersOfNodesTest : public LearnerServiceTest {
+ protected:
+  struct Result {
+    std::vector<std::string> hashes;
+    std::vector<double> skipped;
+    bool operator==(const Result&) const = default;
+  };
+  Result Run(const std::string& run_id, const std::function<void(v1::Rollout*)>& change) {
+    v1::OpenRunResponse opened;
+    EXPECT_TRUE(Open(MakeOpen(run_id), &opened).ok());
+    common::v1::AdapterRef weights = opened.adapter();
+    std::string value_head = opened.value_head();
+    Result result;
+    for (int step = 1; step <= 3; ++step) {
+      v1::TrainRequest request = node_.Sample(stub_.get(), run_id, step, weights, value_head);
+      for (v1::Rollout& rollout : *request.mutable_rollouts()) change(&rollout);
+      v1::TrainResponse response;
+      grpc::ClientContext context;
+      const grpc::Status status = stub_->Train(&context, request, &response);
+      EXPECT_TRUE(status.ok()) << status.error_message();
+      weights = response.adapter();
+      value_head = response.value_head();
+      result.hashes.push_back(weights.sha256());
+      result.skipped.push_back(response.stats().at("ppo/passes_skipped"));
+      v1::TrainResponse again;
+      grpc::ClientContext second;
+      EXPECT_TRUE(stub_->Train(&second, request, &again).ok());
+      EXPECT_EQ(again.value_head(), value_head) << "also of a step that is recorded";
+    }
+    return result;
+  }
+  PolicyNode node_;
+};
+
+TEST_F(NumbersOfNodesTest, AreTakenOverToTheSameHash) {
+  const Result none = Run("none", [](v1::Rollout* rollout) {
+    rollout->clear_values();
+    rollout->clear_reference_logprobs();
+  });
+  EXPECT_THAT(none.skipped, ::testing::Each(0));
+  const Result all = Run("all", [](v1::Rollout*) {});
+  EXPECT_THAT(all.skipped, ::testing::Each(3));
+  EXPECT_EQ(all.hashes, none.hashes);
+
+  // What is not of this step's weights is not looked at.
+  const Result others = Run("others", [](v1::Rollout* rollout) {
+    for (float& value : *rollout->mutable_values()) value += 1;
+    rollout->set_value_head_sha256("of another step");
+    for (float& value : *rollout->mutable_reference_logprobs()) value += 1;
+    rollout->mutable_reference()->set_version(7);
+    rollout->mutable_reference()->set_sha256("of another adapter");
+  });
+  EXPECT_EQ(others, none);
+  const Result silent = Run("silent", [](v1::Rollout* rollout) {
+    rollout->clear_value_head_sha256();
+    rollout->clear_reference();
+  });
+  EXPECT_EQ(silent, none);
+}
+
+TEST_F(NumbersOfNodesTest, ScoresOfTheCurrentWeightsComeWithValues) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run"), &opened).ok());
+  const v1::TrainRequest step =
+      node_.Sample(stub_.get(), "run", 1, opened.adapter(), opened.value_head());
+  v1::ScoreTokensRequest request;
+  request.set_run_id("run");
+  for (const v1::Rollout& rollout : step.rollouts()) {
+    *request.add_pairs()->mutable_source_ids() = rollout.query_ids();
+    *request.mutable_pairs()->rbegin()->mutable_target_ids() = rollout.response_ids();
+  }
+  v1::ScoreTokensResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub_->ScoreTokens(&context, request, &response).ok());
+  ASSERT_EQ(response.values_size(), step.rollouts_size());
+  for (int i = 0; i < step.rollouts_size(); ++i) {
+    EXPECT_THAT(response.values(i).values(),
+                ::testing::ElementsAreArray(step.rollouts(i).values()));
+  }
 }
 
 TEST_F(LearnerServiceTest, TheStreamedAdapterHasTheAnnouncedHash) {

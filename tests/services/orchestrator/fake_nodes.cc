@@ -21,6 +21,8 @@ absl::Status Down(const std::string& node) {
   return absl::UnavailableError(absl::StrCat(node, ": connection refused"));
 }
 
+std::string ValueHeadOf(const AdapterRef& weights) { return "head of " + weights.sha256; }
+
 void SetModel(const ModelPin& model, NodeReport* report) {
   report->capacity.model_sha256 = model.sha256;
   report->capacity.precision = model.precision;
@@ -37,6 +39,12 @@ std::vector<float> FakeLogProbs(const std::string& sha256, const std::vector<int
     logprobs.push_back(-0.1f - static_cast<float>(HashOf(text) % 1000) / 100.0f);
   }
   return logprobs;
+}
+
+std::vector<float> FakeValues(const std::string& sha256, const std::string& value_head,
+                              const std::vector<int32_t>& source,
+                              const std::vector<int32_t>& target) {
+  return FakeLogProbs(sha256 + value_head, source, target);
 }
 
 absl::StatusOr<GenerateAnswer> FakePolicy::Generate(const GenerateCall& call,
@@ -65,6 +73,8 @@ absl::StatusOr<GenerateAnswer> FakePolicy::Generate(const GenerateCall& call,
     generation.ids.push_back(1);
     generation.finished = true;
     generation.logprobs = FakeLogProbs(real, prompt.ids, generation.ids);
+    if (!call.value_head.empty())
+      generation.values = FakeValues(real, call.value_head, prompt.ids, generation.ids);
     answer.generations.push_back(std::move(generation));
     ++generated;
   }
@@ -72,13 +82,17 @@ absl::StatusOr<GenerateAnswer> FakePolicy::Generate(const GenerateCall& call,
 }
 
 absl::StatusOr<PairScores> FakePolicy::ScoreTokens(absl::Span<const TokenPair> pairs,
-                                                   int64_t version) {
+                                                   int64_t version, std::stop_token stop) {
+  if (on_score_tokens) MELLOW_RETURN_IF_ERROR(on_score_tokens(version, std::move(stop)));
   MutexLock lock(&mutex_);
   if (down_) return Down(node_id_);
   PairScores scores;
   std::string real;
-  if (version > 0 && (version == champion_.version || version == candidate_.version)) {
-    scores.adapter = version == champion_.version ? champion_ : candidate_;
+  if (version > 0 && (version == champion_.version || version == candidate_.version ||
+                      version == reference_.version)) {
+    scores.adapter = version == champion_.version    ? champion_
+                     : version == candidate_.version ? candidate_
+                                                     : reference_;
     real = keeps_old_weights ? "" : scores.adapter.sha256;
   } else if (version > 0) {
     if (!said_.contains(version)) return absl::NotFoundError(absl::StrCat("no adapter ", version));
@@ -110,6 +124,11 @@ absl::Status FakePolicy::PublishAdapter(const AdapterRef& ref, const adapters::P
   if (as == wire::Publication::kChampion) {
     champion_ = ref;
     champions_.push_back(ref);
+    return absl::OkStatus();
+  }
+  if (as == wire::Publication::kReference) {
+    reference_ = ref;
+    ++references;
     return absl::OkStatus();
   }
   if (said_.contains(ref.version)) {
@@ -156,6 +175,7 @@ void FakePolicy::Kill() {
   real_.clear();
   champion_ = {};
   candidate_ = {};
+  reference_ = {};
 }
 
 void FakePolicy::Restart() {
@@ -201,7 +221,8 @@ absl::StatusOr<OpenAnswer> FakeLearner::OpenRun(const OpenCall& call) {
   opened_ = call.run_id;
   return OpenAnswer{static_cast<int>(run.adapters.size()) - 1,
                     run.adapters.back(),
-                    {.trainable = 7, .total = 70}};
+                    {.trainable = 7, .total = 70},
+                    ValueHeadOf(run.adapters.back())};
 }
 
 absl::StatusOr<FakeLearner::Run*> FakeLearner::OpenedRun(const std::string& run_id) {
@@ -210,6 +231,27 @@ absl::StatusOr<FakeLearner::Run*> FakeLearner::OpenedRun(const std::string& run_
     return absl::FailedPreconditionError(absl::StrCat("run ", run_id, " is not open"));
   }
   return &runs_[run_id];
+}
+
+absl::Status FakeLearner::CheckNumbers(const Run& run, const Rollout& rollout) {
+  const AdapterRef& current = run.adapters.back();
+  const std::string head = ValueHeadOf(current);
+  if (!rollout.values.empty() &&
+      (rollout.value_head_sha256 != Sha256Hex(head) || rollout.adapter.version != current.version ||
+       rollout.values !=
+           FakeValues(current.sha256, head, rollout.query_ids, rollout.response_ids))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rollout ", rollout.prompt_index, ": values of other weights"));
+  }
+  const AdapterRef& reference = run.adapters.front();
+  if (!rollout.reference_logprobs.empty() &&
+      (rollout.reference != reference ||
+       rollout.reference_logprobs !=
+           FakeLogProbs(reference.sha256, rollout.query_ids, rollout.response_ids))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rollout ", rollout.prompt_index, ": another reference's log-probs"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
@@ -226,6 +268,9 @@ absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
     std::string text = run->adapters.back().sha256;
     for (const Rollout& rollout : call.rollouts) {
       if (!rollout.score) return absl::InvalidArgumentError("a rollout without score");
+      MELLOW_RETURN_IF_ERROR(CheckNumbers(*run, rollout));
+      given_values += rollout.values.empty() ? 0 : 1;
+      given_references += rollout.reference_logprobs.empty() ? 0 : 1;
       absl::StrAppend(&text, "/", rollout.prompt_index, "/", rollout.adapter.sha256, "/",
                       PackInts(rollout.query_ids), PackInts(rollout.response_ids),
                       PackFloats(rollout.logprobs), rollout.score->score);
@@ -237,6 +282,7 @@ absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
   answer.adapter_path = absl::StrCat("/ckpt/", call.run_id, "/", call.step);
   answer.stats = {{"objective/kl", 0.5}, {"ppo/returns/mean", 1.5}};
   answer.seconds = 1;
+  answer.value_head = ValueHeadOf(answer.adapter);
   return answer;
 }
 
@@ -260,6 +306,10 @@ absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
   PairScores scores{.adapter = ref};
   for (const TokenPair& pair : pairs) {
     scores.logprobs.push_back(FakeLogProbs(weights, pair.source_ids, pair.target_ids));
+    if (!reference) {
+      scores.values.push_back(
+          FakeValues(weights, ValueHeadOf(ref), pair.source_ids, pair.target_ids));
+    }
   }
   return scores;
 }
@@ -410,8 +460,9 @@ class PolicyProxy : public PolicyClient {
     return link_.Through("policy.Generate", [&] { return node_->Generate(call, stop); });
   }
   absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version,
-                                         std::stop_token) override {
-    return link_.Through("policy.ScoreTokens", [&] { return node_->ScoreTokens(pairs, version); });
+                                         std::stop_token stop) override {
+    return link_.Through("policy.ScoreTokens",
+                         [&] { return node_->ScoreTokens(pairs, version, stop); });
   }
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
                               wire::Publication as, std::stop_token) override {

@@ -23,13 +23,19 @@ namespace mellow::orchestrator {
 std::vector<float> FakeLogProbs(const std::string& sha256, const std::vector<int32_t>& source,
                                 const std::vector<int32_t>& target);
 
+// Values of the same tokens by this value head.
+std::vector<float> FakeValues(const std::string& sha256, const std::string& value_head,
+                              const std::vector<int32_t>& source,
+                              const std::vector<int32_t>& target);
+
 // A policy process. Kill loses its adapters and its incarnation.
 class FakePolicy {
  public:
   explicit FakePolicy(std::string node_id) : node_id_(std::move(node_id)) {}
 
   absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, std::stop_token stop);
-  absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version);
+  absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t version,
+                                         std::stop_token stop = {});
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
                               wire::Publication as);
   // Version 0: none.
@@ -44,10 +50,13 @@ class FakePolicy {
   // Called at the start of Generate without a lock held: a test decides here when, or whether, the
   // node answers.
   std::function<absl::Status(const GenerateCall&, std::stop_token)> on_generate;
+  // The same of ScoreTokens: the version.
+  std::function<absl::Status(int64_t version, std::stop_token)> on_score_tokens;
   // "The generator silently kept the old weights": says the new version, computes with the old one.
   std::atomic<bool> keeps_old_weights{false};
   std::atomic<int> generated{0};  // prompts
   std::atomic<int> published{0};
+  std::atomic<int> references{0};  // publications of a reference
   double tokens_per_second = 100;
   int max_new_tokens = 0;  // that it says; 0: nothing
   ModelPin model{"base", "float32"};
@@ -61,6 +70,7 @@ class FakePolicy {
   std::map<int64_t, std::string> real_ ABSL_GUARDED_BY(mutex_);  // version -> weights in use
   AdapterRef champion_ ABSL_GUARDED_BY(mutex_);
   AdapterRef candidate_ ABSL_GUARDED_BY(mutex_);
+  AdapterRef reference_ ABSL_GUARDED_BY(mutex_);
   std::vector<AdapterRef> champions_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -115,6 +125,10 @@ class FakeLearner {
   // Said to a spec of this text.
   absl::Status bad_spec = absl::InvalidArgumentError("data.path: no such file");
   std::atomic<int> trained{0};  // steps computed, not replayed
+  // Rollouts that came with values, and with log-probs under the reference. Train refuses numbers
+  // that are not those of its weights.
+  std::atomic<int> given_values{0};
+  std::atomic<int> given_references{0};
   std::atomic<bool> other_model{false};
   std::atomic<bool> wrong_reference{false};
   ModelPin model{"base", "float32"};
@@ -124,6 +138,8 @@ class FakeLearner {
     OpenCall open;
     std::vector<AdapterRef> adapters;  // [0]: the start
   };
+  // What is wrong with the numbers that a rollout came with.
+  static absl::Status CheckNumbers(const Run& run, const Rollout& rollout);
   struct SftRun {
     std::string spec;
     SftState state = SftState::kRunning;

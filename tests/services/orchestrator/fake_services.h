@@ -46,7 +46,8 @@ class FakePolicyService : public policy::v1::PolicyService::Service {
   grpc::Status Generate(grpc::ServerContext*, const policy::v1::GenerateRequest* request,
                         policy::v1::GenerateResponse* response) override {
     GenerateCall call{.seed = request->sampling().seed(),
-                      .adapter_version = request->adapter_version()};
+                      .adapter_version = request->adapter_version(),
+                      .value_head = request->value_head()};
     for (const auto& prompt : request->prompts()) {
       call.prompts.push_back({prompt.prompt_index(),
                               {prompt.tokens().ids().begin(), prompt.tokens().ids().end()},
@@ -60,6 +61,7 @@ class FakePolicyService : public policy::v1::PolicyService::Service {
       policy::v1::Generation* added = response->add_generations();
       added->mutable_ids()->Assign(generation.ids.begin(), generation.ids.end());
       added->mutable_logprobs()->Assign(generation.logprobs.begin(), generation.logprobs.end());
+      added->mutable_values()->Assign(generation.values.begin(), generation.values.end());
       added->set_finish_reason(policy::v1::FINISH_REASON_EOS);
     }
     ToProto(answer->adapter, response->mutable_adapter());
@@ -127,6 +129,7 @@ class FakeLearnerService : public learner::v1::LearnerService::Service {
     if (!answer.ok()) return rpc::ToGrpcStatus(answer.status());
     response->set_last_step(answer->last_step);
     ToProto(answer->adapter, response->mutable_adapter());
+    response->set_value_head(answer->value_head);
     return grpc::Status::OK;
   }
   grpc::Status Train(grpc::ServerContext*, const learner::v1::TrainRequest* request,
@@ -141,13 +144,19 @@ class FakeLearnerService : public learner::v1::LearnerService::Service {
            .response_ids = {rollout.response_ids().begin(), rollout.response_ids().end()},
            .logprobs = {rollout.behaviour_logprobs().begin(), rollout.behaviour_logprobs().end()},
            .adapter = AdapterRefFromProto(rollout.adapter()),
-           .score = Score{rollout.score(), 0}});
+           .score = Score{rollout.score(), 0},
+           .values = {rollout.values().begin(), rollout.values().end()},
+           .value_head_sha256 = rollout.value_head_sha256(),
+           .reference_logprobs = {rollout.reference_logprobs().begin(),
+                                  rollout.reference_logprobs().end()},
+           .reference = AdapterRefFromProto(rollout.reference())});
     }
     const auto answer = node_->Train(call);
     if (!answer.ok()) return rpc::ToGrpcStatus(answer.status());
     ToProto(answer->adapter, response->mutable_adapter());
     response->set_adapter_path(answer->adapter_path);
     response->mutable_stats()->insert(answer->stats.begin(), answer->stats.end());
+    response->set_value_head(answer->value_head);
     return grpc::Status::OK;
   }
   grpc::Status GetAdapter(grpc::ServerContext*, const learner::v1::GetAdapterRequest* request,
@@ -162,9 +171,12 @@ class FakeLearnerService : public learner::v1::LearnerService::Service {
   }
   grpc::Status ScoreTokens(grpc::ServerContext*, const learner::v1::ScoreTokensRequest* request,
                            learner::v1::ScoreTokensResponse* response) override {
-    return AnswerScores(node_->ScoreTokens(request->run_id(), PairsFromProto(request->pairs()),
-                                           request->reference()),
-                        response);
+    const auto scores = node_->ScoreTokens(request->run_id(), PairsFromProto(request->pairs()),
+                                           request->reference());
+    if (!scores.ok()) return rpc::ToGrpcStatus(scores.status());
+    for (const std::vector<float>& row : scores->values)
+      response->add_values()->mutable_values()->Assign(row.begin(), row.end());
+    return AnswerScores(scores, response);
   }
 
  private:

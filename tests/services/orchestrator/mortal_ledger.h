@@ -58,6 +58,10 @@ class MortalLedger : public Ledger {
                          absl::Span<const PromptScore> scores) override {
     return Write([&] { return ledger_->SetScores(run_id, step, scores); });
   }
+  absl::Status SetReference(const std::string& run_id, int step, const AdapterRef& reference,
+                            absl::Span<const PromptReference> prompts) override {
+    return Write([&] { return ledger_->SetReference(run_id, step, reference, prompts); });
+  }
   absl::StatusOr<std::vector<Rollout>> Rollouts(const std::string& run_id, int step) override {
     return kill_->Through([&] { return ledger_->Rollouts(run_id, step); });
   }

@@ -592,6 +592,63 @@ TEST_F(PolicyServiceTest, ACandidateAnswersByItsVersionAndIsServedToNobody) {
       << "champion and candidate";
 }
 
+TEST_F(PolicyServiceTest, AValueHeadOfTheRequestGivesEveryTokenItsValue) {
+  nn::ValueHead head{.weight = std::vector<float>(model_.config().d_model), .bias = 0.5f};
+  head.weight[0] = 2;
+  v1::GenerateRequest request = MakeRequest("5 8");
+  v1::GenerateResponse response;
+  ASSERT_TRUE(Generate(request, &response).ok());
+  EXPECT_THAT(response.generations(0).values(), ::testing::IsEmpty()) << "nobody asked";
+  request.set_value_head(nn::SerializeValueHead(head));
+  ASSERT_TRUE(Generate(request, &response).ok());
+  EXPECT_THAT(response.generations(0).ids(), ElementsAre(5, 6, 7, 1));
+  EXPECT_THAT(response.generations(0).values(), ElementsAre(0.5f, 2.5f, 4.5f, 6.5f));
+
+  const auto expect = [&](const std::string& part) {
+    const grpc::Status status = Generate(request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr(part));
+  };
+  request.mutable_sampling()->set_num_beams(2);
+  expect("value_head: values are of one path, sampling.num_beams is 2");
+  request.clear_sampling();
+  request.set_value_head("no file");
+  expect("value_head");
+  head.weight.pop_back();
+  request.set_value_head(nn::SerializeValueHead(head));
+  expect("v_head.summary.weight");
+}
+
+TEST_F(PolicyServiceTest, AReferenceIsKeptBesideNewerVersionsAndServedToNobody) {
+  const auto score = [&](int64_t version) {
+    v1::ScoreTokensRequest request;
+    request.add_pairs()->add_source_ids(5);
+    request.mutable_pairs(0)->add_target_ids(6);
+    request.set_adapter_version(version);
+    v1::ScoreTokensResponse response;
+    grpc::ClientContext context;
+    return stub_->ScoreTokens(&context, request, &response).ok() ? response.adapter().version()
+                                                                 : -1;
+  };
+  const auto publish = [&](int64_t version) {
+    return Publish(version, MakeLora(version), nullptr, wire::Publication::kReference);
+  };
+  ASSERT_TRUE(Publish(3, MakeLora(3)).ok());
+  ASSERT_TRUE(publish(3).ok()) << "what is there already";
+  for (int version = 4; version <= 6; ++version)
+    ASSERT_TRUE(Publish(version, MakeLora(version)).ok());
+  EXPECT_EQ(score(3), 3);
+  EXPECT_EQ(score(4), -1);
+  ASSERT_TRUE(publish(1).ok()) << "older than the newest";
+  EXPECT_EQ(score(1), 1);
+  EXPECT_EQ(score(3), -1) << "one reference is kept";
+  EXPECT_EQ(ServedToUsers(), 0);
+  int64_t champion = 0;
+  EXPECT_THAT(Listed(&champion), ElementsAre(0, 5, 6));
+  EXPECT_EQ(Publish(1, MakeLora(2), nullptr, wire::Publication::kReference).error_code(),
+            grpc::StatusCode::ALREADY_EXISTS);
+}
+
 TEST_F(PolicyServiceTest, InfoTellsTheHashOfTheModelsFiles) {
   grpc::ClientContext context;
   v1::GetInfoResponse response;

@@ -42,6 +42,25 @@ TEST(AdapterStreamTest, WhatIsSentArrives) {
   }
 }
 
+TEST(AdapterStreamTest, SaysWhatItIsPublishedAsAndThatIsOneThing) {
+  for (const Publication as : {Publication::kNewest, Publication::kCandidate,
+                               Publication::kChampion, Publication::kReference}) {
+    std::vector<common::v1::AdapterChunk> chunks;
+    ASSERT_TRUE(SendAdapter(
+                    {}, {"{}", "x"},
+                    [&](const common::v1::AdapterChunk& chunk) {
+                      chunks.push_back(chunk);
+                      return true;
+                    },
+                    as)
+                    .ok());
+    EXPECT_EQ(Receive(chunks)->as, as);
+    chunks[0].mutable_header()->set_reference(true);
+    const bool another = as == Publication::kCandidate || as == Publication::kChampion;
+    EXPECT_EQ(absl::IsInvalidArgument(Receive(chunks).status()), another);
+  }
+}
+
 TEST(AdapterStreamTest, ChunksAreAtMostOneMebibyte) {
   for (const auto& chunk : Chunks(5 << 20)) EXPECT_LE(chunk.data().size(), size_t{1} << 20);
 }

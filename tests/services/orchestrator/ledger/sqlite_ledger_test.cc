@@ -67,6 +67,50 @@ TEST_F(SqliteLedgerTest, TheFirstScoreStays) {
   EXPECT_FALSE((*kept)[1].score.has_value());
 }
 
+TEST_F(SqliteLedgerTest, KeepsWhatThePolicyNodesComputedForTheLearner) {
+  Rollout with_values = MakeRollout(0, 10);
+  with_values.values = {0.25f, -1e-30f};
+  with_values.value_head_sha256 = "head";
+  ASSERT_TRUE(ledger_->AddRollouts("run", 1, {with_values, MakeRollout(1, 11)}).ok());
+  Rollout other = with_values;
+  other.values = {7, 7};
+  ASSERT_TRUE(ledger_->AddRollouts("run", 1, {other}).ok());
+  ASSERT_TRUE(ledger_->SetReference("run", 1, {2, "ref"}, {{0, {-3, -4}}, {1, {-5, -6}}}).ok());
+  ASSERT_TRUE(ledger_->SetReference("run", 1, {2, "ref"}, {{1, {-7, -8}}}).ok());
+  ASSERT_TRUE(ledger_->AddRollouts("run", 2, {MakeRollout(8, 12)}).ok());
+  Reopen();
+  const auto kept = ledger_->Rollouts("run", 1);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  ASSERT_EQ(kept->size(), 2u);
+  EXPECT_THAT((*kept)[0].values, ElementsAre(0.25f, -1e-30f)) << "the first delivery's, as its ids";
+  EXPECT_EQ((*kept)[0].value_head_sha256, "head");
+  EXPECT_THAT((*kept)[0].reference_logprobs, ElementsAre(-3, -4));
+  EXPECT_EQ((*kept)[0].reference, (AdapterRef{2, "ref"}));
+  EXPECT_TRUE((*kept)[1].values.empty());
+  EXPECT_THAT((*kept)[1].reference_logprobs, ElementsAre(-7, -8));
+  EXPECT_TRUE(ledger_->Rollouts("run", 2)->at(0).reference_logprobs.empty());
+  for (int step = 1; step <= 4; ++step)
+    ASSERT_TRUE(ledger_->CommitStep("run", {.step = step}).ok());
+  ASSERT_TRUE(ledger_->AddRollouts("run", 1, {MakeRollout(0, 10)}).ok());
+  EXPECT_TRUE(ledger_->Rollouts("run", 1)->at(0).reference_logprobs.empty()) << "dropped with it";
+}
+
+TEST_F(SqliteLedgerTest, ALedgerFromBeforeNodesComputedForTheLearnerIsReadAndGoesOn) {
+  ASSERT_TRUE(ledger_->AddRollouts("run", 1, {MakeRollout(0, 10)}).ok());
+  ledger_.reset();
+  {
+    auto database = sqlite::Database::Open(folder_ / "ledger.db");
+    ASSERT_TRUE(database.ok()) << database.status();
+    ASSERT_TRUE((*database)->Execute("DROP TABLE rollout_numbers").ok());
+  }
+  Reopen();
+  const auto kept = ledger_->Rollouts("run", 1);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_THAT(kept->at(0).response_ids, ElementsAre(10, 1));
+  EXPECT_TRUE(kept->at(0).values.empty() && kept->at(0).reference_logprobs.empty());
+  EXPECT_TRUE(ledger_->SetReference("run", 1, {}, {{0, {-3, -4}}}).ok());
+}
+
 TEST_F(SqliteLedgerTest, VersionsAreNeverGivenTwice) {
   EXPECT_EQ(*ledger_->StepVersion("a", 1, 0), 1);
   EXPECT_EQ(*ledger_->StepVersion("a", 2, 0), 2);

@@ -29,6 +29,8 @@ LearnerScorer MakeScorer(float batch_error = 0, float reference_error = 0) {
       scores.logprobs.push_back(FakeLogProbs("", pair.source_ids, pair.target_ids));
       if (pairs.size() > 1) scores.logprobs.back()[0] += batch_error;
       if (reference) scores.logprobs.back()[0] += reference_error;
+      if (!reference)
+        scores.values.push_back(FakeValues("", "head", pair.source_ids, pair.target_ids));
     }
     return scores;
   };
@@ -64,6 +66,31 @@ TEST(SelfTestTest, AReferenceThatIsNotTheStartFailsOnlyWhenItShouldBe) {
   EXPECT_THAT(std::string(SelfTest(MakeRollouts(), true, 1e-3, scorer).status().message()),
               HasSubstr("reference"));
   EXPECT_TRUE(SelfTest(MakeRollouts(), /*reference_is_start=*/false, 1e-3, scorer).ok());
+}
+
+TEST(SelfTestTest, WhatTheNodesComputedForTheLearnerMustBeTheLearners) {
+  std::vector<Rollout> rollouts = MakeRollouts();
+  for (size_t i = 1; i < rollouts.size(); ++i) {  // the first has none
+    rollouts[i].values = FakeValues("", "head", {5, 1}, rollouts[i].response_ids);
+    rollouts[i].reference_logprobs = rollouts[i].logprobs;
+  }
+  const auto figures = SelfTest(rollouts, false, 1e-3, MakeScorer());
+  ASSERT_TRUE(figures.ok()) << figures.status();
+  EXPECT_EQ(figures->value_gap, 0);
+  EXPECT_EQ(figures->node_reference_gap, 0);
+  EXPECT_FALSE(figures->reference_tested);
+  const auto message = [](const std::vector<Rollout>& tested) {
+    return std::string(SelfTest(tested, false, 1e-3, MakeScorer()).status().message());
+  };
+  std::vector<Rollout> wrong = rollouts;
+  wrong[2].values[1] += 0.25f;
+  EXPECT_THAT(message(wrong), HasSubstr("values differ by 0.25"));
+  wrong = rollouts;
+  wrong[1].reference_logprobs[0] += 0.5f;
+  EXPECT_THAT(message(wrong), HasSubstr("learner's reference: log-probs differ by 0.5"));
+  wrong = rollouts;
+  wrong[1].values.pop_back();
+  EXPECT_THAT(message(wrong), HasSubstr("self-test"));
 }
 
 TEST(SelfTestTest, AnErrorOfTheLearnerIsHandedOn) {

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <optional>
 #include <set>
 
+#include "common/base/sha256.h"
 #include "common/base/steady_time.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -64,6 +66,8 @@ class RolloutCollectorTest : public ::testing::Test {
   CollectTask MakeTask() {
     CollectTask task{.run_id = "run", .step = 1};
     task.prompts = *StepPrompts(FakePromptSource(), config_, 1);
+    task.value_head = value_head_;
+    task.reference = reference_;
     return task;
   }
   absl::StatusOr<Collected> Collect() {
@@ -106,6 +110,8 @@ class RolloutCollectorTest : public ::testing::Test {
   testing::TempFolder folder_;
   FakeCluster cluster_;
   RunConfig config_;
+  std::string value_head_;
+  std::optional<ReferenceWeights> reference_;
   std::unique_ptr<Life> life_;
 };
 
@@ -184,6 +190,129 @@ TEST_F(RolloutCollectorTest, ALateShardGoesToAnotherNodeAndCountsOnce) {
   EXPECT_EQ(LeasesWith("done"), 8);
   EXPECT_EQ(cluster_.policies[1]->generated, 32);
   EXPECT_EQ(life_->ledger->Rollouts("run", 1)->size(), 32u);
+}
+
+// Rollouts that have the right log-probs under the reference "old".
+int UnderTheReference(const std::vector<Rollout>& rollouts) {
+  int count = 0;
+  for (const Rollout& rollout : rollouts) {
+    if (rollout.reference_logprobs.empty()) continue;
+    EXPECT_EQ(rollout.reference, (AdapterRef{3, "old"}));
+    EXPECT_EQ(rollout.reference_logprobs,
+              FakeLogProbs("old", rollout.query_ids, rollout.response_ids));
+    ++count;
+  }
+  return count;
+}
+
+ReferenceWeights MakeReference() {
+  return {{3, "old"},
+          std::make_shared<const adapters::PeftFiles>(adapters::PeftFiles{"{}", "old", ""})};
+}
+
+TEST_F(RolloutCollectorTest, NodesGiveValuesWhenTheyAreAsked) {
+  ExpectComplete(Collect(), 32);
+  EXPECT_TRUE(life_->ledger->Rollouts("run", 1)->at(0).values.empty());
+  ASSERT_TRUE(life_->ledger->CommitStep("run", {.step = 4}).ok());  // forgets them
+  value_head_ = "head";
+  const auto collected = Collect();
+  ExpectComplete(collected, 32);
+  for (const std::vector<Rollout>& rollouts :
+       {collected->rollouts, *life_->ledger->Rollouts("run", 1)}) {
+    for (const Rollout& rollout : rollouts) {
+      EXPECT_EQ(rollout.values, FakeValues("", "head", rollout.query_ids, rollout.response_ids));
+      EXPECT_EQ(rollout.value_head_sha256, Sha256Hex("head"));
+    }
+  }
+}
+
+TEST_F(RolloutCollectorTest, ShardsAreScoredUnderTheReferenceWhichNodesAreGivenWhenTheyLackIt) {
+  reference_ = MakeReference();
+  const auto collected = Collect();
+  ExpectComplete(collected, 32);
+  EXPECT_EQ(UnderTheReference(collected->rollouts), 32);
+  EXPECT_EQ(UnderTheReference(*life_->ledger->Rollouts("run", 1)), 32);
+  const int published = cluster_.policies[0]->references + cluster_.policies[1]->references;
+  EXPECT_GE(published, 1);
+  EXPECT_LE(published, 2) << "once a node";
+
+  // Nothing is left to do: also after a restart.
+  for (auto& policy : cluster_.policies) {
+    policy->on_score_tokens = [](int64_t, std::stop_token) {
+      ADD_FAILURE() << "scored again";
+      return absl::OkStatus();
+    };
+  }
+  EXPECT_EQ(UnderTheReference(Collect()->rollouts), 32);
+}
+
+TEST_F(RolloutCollectorTest, ARestartScoresWhatIsMissingAlone) {
+  ExpectComplete(Collect(), 32);
+  reference_ = MakeReference();
+  const auto collected = Collect();
+  ExpectComplete(collected, 32);
+  EXPECT_EQ(UnderTheReference(collected->rollouts), 32);
+  EXPECT_EQ(cluster_.policies[0]->generated + cluster_.policies[1]->generated, 32);
+}
+
+TEST_F(RolloutCollectorTest, ANodeThatSamplesIsNotAskedForTheReference) {
+  reference_ = MakeReference();
+  // The first node samples its first shard until the other is asked for the reference.
+  Gate gate;
+  cluster_.policies[0]->on_generate = [&](const GenerateCall&, std::stop_token stop) {
+    return gate.Pass(stop);
+  };
+  cluster_.policies[0]->on_score_tokens = [&](int64_t, std::stop_token) {
+    EXPECT_GT(cluster_.policies[0]->generated, 0) << "asked while it sampled";
+    return absl::OkStatus();
+  };
+  cluster_.policies[1]->on_score_tokens = [&](int64_t, std::stop_token) {
+    gate.Open();
+    return absl::OkStatus();
+  };
+  const auto collected = Collect();
+  ExpectComplete(collected, 32);
+  EXPECT_EQ(UnderTheReference(collected->rollouts), 32);
+}
+
+TEST_F(RolloutCollectorTest, AReferenceThatNoNodeCanScoreIsLeftToTheLearner) {
+  reference_ = MakeReference();
+  for (const absl::Status& status :
+       {absl::InternalError("out of memory"), absl::UnavailableError("draining"),
+        absl::InvalidArgumentError("pairs: 9 tokens together, at most 8 a request")}) {
+    ASSERT_TRUE(life_->ledger->CommitStep("run", {.step = 4}).ok());  // forgets the last round
+    for (auto& policy : cluster_.policies)
+      policy->on_score_tokens = [status](int64_t, std::stop_token) { return status; };
+    const auto collected = Collect();
+    ExpectComplete(collected, 32);
+    EXPECT_EQ(UnderTheReference(collected->rollouts), 0);
+  }
+  for (const NodeStatus& node : life_->registry.List()) {
+    EXPECT_EQ(node.state, NodeState::kReady) << node.reason;
+    EXPECT_EQ(node.leases_lost, 0);
+  }
+}
+
+TEST_F(RolloutCollectorTest, WhatOneNodeDoesNotScoreUnderTheReferenceAnotherDoes) {
+  reference_ = MakeReference();
+  cluster_.policies[0]->on_score_tokens = [](int64_t, std::stop_token) {
+    return absl::InternalError("out of memory");
+  };
+  const auto collected = Collect();
+  ExpectComplete(collected, 32);
+  EXPECT_EQ(UnderTheReference(collected->rollouts), 32);
+}
+
+TEST_F(RolloutCollectorTest, ANodeWithAnotherReferenceIsNotBelieved) {
+  reference_ = MakeReference();
+  // They have that version, of other weights.
+  for (auto& policy : cluster_.policies) {
+    ASSERT_TRUE(
+        policy->PublishAdapter({3, "new"}, {"{}", "new", ""}, wire::Publication::kReference).ok());
+  }
+  const auto collected = Collect();
+  ExpectComplete(collected, 32);
+  EXPECT_EQ(UnderTheReference(collected->rollouts), 0);
 }
 
 // Who was quarantined why, seen as it happens: who passes its canary is ready again soon.

@@ -79,6 +79,66 @@ TEST_F(RunDriverTest, TheNumberOfNodesChangesNothing) {
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
 }
 
+TEST_F(RunDriverTest, TheLearnerGetsEveryNumberThatTheNodesCanCompute) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(cluster_.learner.given_values, kSteps * config.batch_size);
+  EXPECT_EQ(cluster_.learner.given_references, kSteps * config.batch_size);
+}
+
+TEST_F(RunDriverTest, NodesOfAnotherPrecisionComputeNothingForTheLearner) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  for (auto& policy : cluster_.policies) policy->model.precision = "bfloat16";
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(cluster_.learner.given_values, 0);
+  EXPECT_EQ(cluster_.learner.given_references, 0);
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+TEST_F(RunDriverTest, ANodeOfAnotherPrecisionAmongOthersChangesNothing) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  cluster_.policies[0]->model.precision = "bfloat16";
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(cluster_.policies[0]->generated, 0);
+  EXPECT_EQ(cluster_.learner.given_values, kSteps * config.batch_size);
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+TEST_F(RunDriverTest, FullKlIsLeftToTheLearner) {
+  RunConfig config = MakeRunConfig(kSteps);
+  config.full_kl = true;
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(cluster_.learner.given_values, kSteps * config.batch_size);
+  EXPECT_EQ(cluster_.learner.given_references, 0);
+}
+
+// The nodes keep the adapter that the run started from, also those that restart.
+TEST_F(RunDriverTest, AStartAdapterIsTheReferenceToTheEnd) {
+  RunConfig config = MakeRunConfig(4);
+  config.start_adapter = "/peft";
+  FakeCluster cluster(1, 1);
+  FakePolicy& policy = *cluster.policies[0];
+  {
+    Life life(&cluster, folder_.path());
+    cluster.learner.on_train = [&](const TrainCall& call) {
+      if (call.step == 2) life.stop.request_stop();
+    };
+    EXPECT_EQ(life.Drive("run", config).code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(policy.references, 0) << "it still has that version";
+    cluster.learner.on_train = nullptr;
+  }
+  policy.Restart();
+  Life life(&cluster, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(policy.references, 1);
+  EXPECT_EQ(cluster.learner.given_values, 4 * config.batch_size);
+  EXPECT_EQ(cluster.learner.given_references, 4 * config.batch_size);
+}
+
 TEST_F(RunDriverTest, AnotherSeedGivesOtherAdapters) {
   RunConfig config = MakeRunConfig(1);
   const auto hashes = UndisturbedHashes(config);
@@ -258,6 +318,8 @@ TEST_F(RunDriverTest, WithStalenessEachStepIsSampledByTheWeightsBeforeTheLast) {
       EXPECT_EQ(rollout.adapter.version, sampled_by) << "step " << step;
     }
   }
+  EXPECT_EQ(cluster_.learner.given_values, config.batch_size) << "of what is not stale";
+  EXPECT_EQ(cluster_.learner.given_references, kSteps * config.batch_size);
   EXPECT_EQ(life.observer.steps()[0].staleness, 0);
   EXPECT_EQ(life.observer.steps()[2].staleness, 1);
 }
