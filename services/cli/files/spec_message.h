@@ -29,8 +29,8 @@ namespace mellow::cli {
 
 // "ppo.learning_rate=1e-3": any field by its path, value checked against the field's type. A
 // repeated field takes its values with commas between them; an empty value clears any field, as if
-// the file did not have it. InvalidArgument: no such field, a value of another type, or a field that has fields itself (all
-// named).
+// the file did not have it. InvalidArgument: no such field, a value of another type, or a field
+// that has fields itself (all named).
 [[nodiscard]] absl::Status SetField(absl::string_view assignment, google::protobuf::Message* spec);
 
 // A spec's field that holds a path and is not empty.

@@ -12,19 +12,19 @@
 namespace mellow::cli {
 namespace {
 
-// NAME is the program's, PATHS the patterns of commands that have been typed, WORDS the cases of
-// what may follow each.
+// With the program's name, the patterns of commands that have been typed, and the cases of what may
+// follow each.
 constexpr char kScript[] =
-    R"(# Completion of NAME for bash: source this file, or put it where bash-completion looks.
-_NAME() {
-  local current=${COMP_WORDS[COMP_CWORD]} path=NAME commands= options= i
+    R"(# Completion of @name@ for bash: source this file, or put it where bash-completion looks.
+_@name@() {
+  local current=${COMP_WORDS[COMP_CWORD]} path=@name@ commands= options= i
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case "$path ${COMP_WORDS[i]}" in
-      PATHS) path="$path ${COMP_WORDS[i]}" ;;
+      @paths@) path="$path ${COMP_WORDS[i]}" ;;
     esac
   done
   case "$path" in
-WORDS  esac
+@words@  esac
   COMPREPLY=()
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -32,7 +32,7 @@ WORDS  esac
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
   fi
 }
-complete -o default -F _NAME NAME
+complete -o default -F _@name@ @name@
 )";
 
 struct Parts {
@@ -66,9 +66,9 @@ void Collect(const CLI::App& app, const std::string& path, Parts* parts) {
 std::string BashCompletion(const CLI::App& app) {
   Parts parts;
   Collect(app, app.get_name(), &parts);
-  return absl::StrReplaceAll(kScript, {{"NAME", app.get_name()},
-                                       {"PATHS", absl::StrJoin(parts.paths, " | ")},
-                                       {"WORDS", parts.words}});
+  return absl::StrReplaceAll(kScript, {{"@name@", app.get_name()},
+                                       {"@paths@", absl::StrJoin(parts.paths, " | ")},
+                                       {"@words@", parts.words}});
 }
 
 void AddCompletionCommand(CLI::App* app, Action* chosen) {
