@@ -97,7 +97,7 @@ struct StepRecord {
   double tokens_per_second = 0;
   double staleness = 0;                         // versions between sampling and training
   std::map<std::string, double> stats;          // the learner's, by TRL's names
-  std::map<std::string, double> phase_seconds;  // generate, reward, train, publish, canary
+  std::map<std::string, double> phase_seconds;  // as Step.phase_seconds of the proto
   std::string sft;  // learner's SftStep, serialized: this service only passes it on
 
   // A scalar of the learner's, or 0 when it did not report it.
