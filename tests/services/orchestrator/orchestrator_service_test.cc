@@ -336,8 +336,8 @@ TEST_F(OrchestratorServiceTest, AWatcherThatCancelsIsLetGoAndStopAndResumeWork) 
 
 TEST_F(OrchestratorServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
   rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
-  OrchestratorServiceImpl service(&runs_, &champions_, &registry_, absl::Seconds(2), absl::Hours(1),
-                                  &limiter);
+  OrchestratorServiceImpl service(&runs_, &champions_, &shelf_, &registry_, absl::Seconds(2),
+                                  absl::Hours(1), &limiter);
   EXPECT_THAT(
       mellow::testing::MethodsWithoutLimits(&service, v1::OrchestratorService::service_full_name()),
       ::testing::IsEmpty());
