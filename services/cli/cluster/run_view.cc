@@ -45,8 +45,8 @@ std::string Circumstances(const Run& run) {
                       when.substr(0, 10) == end.substr(0, 10) ? end.substr(11) : end);
     }
     const double seconds = static_cast<double>(run.ended().seconds() - run.created().seconds());
-    parts.push_back(
-        absl::StrCat(when, " UTC", run.has_ended() ? " (" + ShortDuration(seconds) + ")" : ""));
+    parts.push_back(absl::StrCat(
+        when, " UTC", run.has_ended() ? absl::StrCat(" (", ShortDuration(seconds), ")") : ""));
   }
   if (run.sft().has_best_step())
     parts.push_back(absl::StrCat("lowest dev loss ", ShortNumber(run.sft().best_dev_loss()),

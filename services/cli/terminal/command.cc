@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 
@@ -29,12 +30,10 @@ std::string Quoted(const std::string& word) {
 void SetInvocation(std::vector<std::string> words) { Invocation() = std::move(words); }
 
 std::string CommandLine(const std::vector<std::string>& words) {
-  std::string line;
-  for (const auto* part : {&Invocation(), &words}) {
-    for (const std::string& word : *part)
-      absl::StrAppend(&line, line.empty() ? "" : " ", Quoted(word));
-  }
-  return line;
+  std::vector<std::string> line = Invocation();
+  line.insert(line.end(), words.begin(), words.end());
+  for (std::string& word : line) word = Quoted(word);
+  return absl::StrJoin(line, " ");
 }
 
 void AddStrictFlag(CLI::App* sub, bool* strict) {

@@ -336,7 +336,7 @@ TEST_F(OrchestratorServiceTest, AWatcherThatCancelsIsLetGoAndStopAndResumeWork) 
 
 TEST_F(OrchestratorServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
   const auto make = [&](rpc::CallLimiter* limiter) {
-    return std::make_unique<OrchestratorServiceImpl>(&runs_, &champions_, &registry_,
+    return std::make_unique<OrchestratorServiceImpl>(&runs_, &champions_, &shelf_, &registry_,
                                                      absl::Seconds(2), absl::Hours(1), limiter);
   };
   EXPECT_THAT(
