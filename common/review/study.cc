@@ -56,7 +56,7 @@ absl::StatusOr<Study> MakeStudy(const eval::Evaluation& evaluation, const StudyO
                 .arm_sha256 = arm.sha256,
                 .seed = options.seed};
   std::vector<StudyItem> rows;
-  for (const eval::Row& row : evaluation.rows) {
+  for (const eval::PromptRow& row : evaluation.rows) {
     if (row.arms[arms.first].samples.empty() || row.arms[arms.second].samples.empty())
       return absl::InvalidArgumentError(absl::StrCat("row ", row.index, " has no summaries"));
     StudyItem item = {.row = row.index,

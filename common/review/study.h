@@ -24,7 +24,7 @@ struct StudyInfo {
 };
 
 struct StudyItem {
-  int64_t row = 0;  // eval::Row::index
+  int64_t row = 0;  // eval::PromptRow::index
   bool shared = false;
   std::string dialogue;
   std::string baseline;  // summary

@@ -58,7 +58,7 @@ struct ReviewedItem {
   std::string annotator;
   int64_t position = 0;
   int64_t item = 0;  // index of the study's item
-  int64_t row = 0;   // eval::Row::index
+  int64_t row = 0;   // eval::PromptRow::index
   bool shared = false;
   bool arm_first = false;
   Sheet sheet;
