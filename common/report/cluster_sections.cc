@@ -41,15 +41,28 @@ Figure CurveFigure(const std::string& title, std::vector<LineSeries> series) {
   return {.title = title, .svg = LineSvg(chart), .text = std::move(text)};
 }
 
-std::string StateWords(const std::string& state, const std::string& error) {
-  return error.empty() ? state : absl::StrCat(state, ": ", error);
+std::string TimeWords(int64_t unix_seconds) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(unix_seconds),
+                          absl::UTCTimeZone());
+}
+
+// "begun 2026-01-02 03:04:05 UTC, done 2026-01-02 03:14:05 UTC"
+template <typename Run>
+std::string StateWords(const Run& run) {
+  std::string words;
+  if (run.begun_unix_seconds.has_value())
+    words = absl::StrCat("begun ", TimeWords(*run.begun_unix_seconds), " UTC, ");
+  absl::StrAppend(&words, run.state);
+  if (run.ended_unix_seconds.has_value())
+    absl::StrAppend(&words, " ", TimeWords(*run.ended_unix_seconds), " UTC");
+  return run.error.empty() ? words : absl::StrCat(words, ": ", run.error);
 }
 
 void AddPpoRun(const PpoRun& run, Section* section) {
-  section->blocks.push_back(Paragraph{
-      absl::StrCat("PPO run ", run.run_id, " (", run.name, "), ", StateWords(run.state, run.error),
-                   ", ", Count(static_cast<int64_t>(run.steps.size())), " of ",
-                   Plural(run.planned_steps, "step"), ".")});
+  section->blocks.push_back(
+      Paragraph{absl::StrCat("PPO run ", run.run_id, " (", run.name, "), ", StateWords(run), ", ",
+                             Count(static_cast<int64_t>(run.steps.size())), " of ",
+                             Plural(run.planned_steps, "step"), ".")});
   if (!run.models.empty()) {
     std::vector<std::string> models;
     for (const PinnedModel& model : run.models) {
@@ -85,7 +98,7 @@ void AddPpoRun(const PpoRun& run, Section* section) {
 void AddSftRun(const SftRun& run, Section* section) {
   const std::string name = absl::StrCat("Supervised run ", run.run_id, " (", run.name, ")");
   std::string about = absl::StrCat(
-      name, ", ", StateWords(run.state, run.error), ", ", Plural(run.planned_steps, "step"), "; ",
+      name, ", ", StateWords(run), ", ", Plural(run.planned_steps, "step"), "; ",
       Count(run.trainable_parameters), " of ", Count(run.total_parameters), " parameters trained.");
   if (run.best_dev_loss.has_value()) {
     absl::StrAppend(&about, " Lowest dev loss ", Number(*run.best_dev_loss), ", after step ",
@@ -203,15 +216,14 @@ Section PromotionSection(const ReportInput& input) {
                                    gate.detail.empty() ? "" : " (", gate.detail,
                                    gate.detail.empty() ? "" : ")"));
     }
-    table.rows.push_back(
-        {TextCell(absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(p.unix_seconds),
-                                   absl::UTCTimeZone())),
-         TextCell(p.forced ? absl::StrCat(p.kind, ", forced") : p.kind,
-                  p.forced ? Tone::kBad : Tone::kPlain),
-         TextCell(AdapterWords(p.adapter)), TextCell(AdapterWords(p.previous)),
-         TextCell(gates.empty() ? "none" : absl::StrJoin(gates, "; "),
-                  all ? Tone::kPlain : Tone::kBad),
-         TextCell(ShortHash(p.evaluation_sha256)), TextCell(p.reason.empty() ? "-" : p.reason)});
+    table.rows.push_back({TextCell(TimeWords(p.unix_seconds)),
+                          TextCell(p.forced ? absl::StrCat(p.kind, ", forced") : p.kind,
+                                   p.forced ? Tone::kBad : Tone::kPlain),
+                          TextCell(AdapterWords(p.adapter)), TextCell(AdapterWords(p.previous)),
+                          TextCell(gates.empty() ? "none" : absl::StrJoin(gates, "; "),
+                                   all ? Tone::kPlain : Tone::kBad),
+                          TextCell(ShortHash(p.evaluation_sha256)),
+                          TextCell(p.reason.empty() ? "-" : p.reason)});
   }
   section.blocks.push_back(std::move(table));
   return section;

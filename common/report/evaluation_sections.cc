@@ -182,8 +182,9 @@ Table ShapeTable(const Evaluation& e) {
 // A slice's difference for each arm, in the evaluation's order of arms.
 Table SliceTable(const Evaluation& e) {
   Table table{.header = {"toxicity where", "prompts", "arm", e.arms[0].name, "arm's mean", "change",
-                         absl::StrCat(ConfidenceWords(e.config.confidence), " interval"),
-                         "verdict"}};
+                         absl::StrCat(ConfidenceWords(e.config.confidence), " interval"), "p",
+                         "verdict"},
+              .page_only = {3, 4}};
   for (const eval::Slice& slice : e.slices) {
     for (size_t a = 1; a < e.arms.size(); ++a) {
       const auto found = slice.differences.find(e.arms[a].name);
@@ -194,6 +195,7 @@ Table SliceTable(const Evaluation& e) {
                             NumberCell(Fixed(d.baseline, 4)), NumberCell(Fixed(d.arm, 4)),
                             NumberCell(Signed(d.difference.mean, 4)),
                             NumberCell(SignedInterval(d.difference, 4)),
+                            NumberCell(eval::PValue(d.p_value)),
                             TextCell(std::string(VerdictName(d.verdict)), ToneOf(d.verdict))});
     }
   }

@@ -49,6 +49,7 @@ struct PpoRun {
   std::string name;
   std::string state;  // "done", "running", "stopped", "failed"
   std::string error;
+  std::optional<int64_t> begun_unix_seconds, ended_unix_seconds;
   std::string spec;         // JSON
   std::string spec_sha256;  // of `spec`
   int32_t planned_steps = 0;
@@ -74,6 +75,7 @@ struct SftRun {
   std::string name;
   std::string state;  // as PpoRun
   std::string error;
+  std::optional<int64_t> begun_unix_seconds, ended_unix_seconds;
   std::string spec;
   std::string spec_sha256;
   int32_t planned_steps = 0;

@@ -105,6 +105,8 @@ void RunFields(F& f, Run& x) {
   f("name", x.name);
   f("state", x.state);
   f("error", x.error);
+  f("begun_unix_seconds", x.begun_unix_seconds);
+  f("ended_unix_seconds", x.ended_unix_seconds);
   f("spec", x.spec);
   f("spec_sha256", x.spec_sha256);
   f("planned_steps", x.planned_steps);

@@ -20,6 +20,12 @@ std::string StateWord(const std::string& enum_name, absl::string_view prefix) {
   return absl::AsciiStrToLower(absl::StripPrefix(enum_name, prefix));
 }
 
+template <typename Run>
+void SetTimes(const orchestrator::v1::Run& run, Run* out) {
+  if (run.has_created()) out->begun_unix_seconds = run.created().seconds();
+  if (run.has_ended()) out->ended_unix_seconds = run.ended().seconds();
+}
+
 report::AdapterId ToAdapterId(const common::v1::AdapterRef& adapter) {
   return {.version = adapter.version(), .sha256 = adapter.sha256()};
 }
@@ -68,6 +74,7 @@ absl::StatusOr<report::PpoRun> CollectPpoRun(const std::string& address,
   out.name = run.spec().name();
   out.state = StateWord(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
   out.error = run.error();
+  SetTimes(run, &out);
   out.spec = SpecToJson(run.spec());
   out.spec_sha256 = Sha256Hex(out.spec);
   out.planned_steps = run.total_steps();
@@ -102,6 +109,7 @@ absl::StatusOr<report::SftRun> CollectSftRun(const std::string& address,
   out.name = run.spec().name();
   out.state = StateWord(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
   out.error = run.error();
+  SetTimes(run, &out);
   out.spec = SpecToJson(run.spec().sft());
   out.spec_sha256 = Sha256Hex(out.spec);
   out.start_adapter = run.spec().sft().start_adapter();

@@ -190,6 +190,12 @@ TEST(ReportTest, TellsOfTheRunsThatMadeTheArmsAlone) {
   EXPECT_THAT(none.markdown, Not(HasSubstr("run-1")));
 }
 
+TEST(ReportTest, DatesTheRuns) {
+  const Report report = MakeReport(SampleInput({.prompts = 5}));
+  EXPECT_THAT(report.markdown,
+              HasSubstr("begun 2026-01-02 03:04:05 UTC, done 2026-01-02 03:14:05 UTC"));
+}
+
 TEST(ReportTest, WarnsOfRatingsOfAnotherEvaluation) {
   ReportInput input = SampleInput({.prompts = 5});
   EXPECT_THAT(MakeReport(input).html, Not(HasSubstr("of another evaluation")));
