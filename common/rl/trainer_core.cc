@@ -258,8 +258,9 @@ bool TrainerCore::Accumulate(absl::Span<const Rollout> rollouts, const Experienc
     at::Tensor& sum = parameter.mutable_grad();
     sum = sum.defined() ? sum + gradient : gradient;
   };
-  add(value_weight_, ValueWeightGradient(hidden, d_values));
-  add(value_bias_, ValueBiasGradient(d_values));
+  const at::Tensor value_gradient = ValueGradient(hidden, d_values, lengths);
+  add(value_weight_, value_gradient.slice(0, 0, value_weight_.size(0)));
+  add(value_bias_, value_gradient.slice(0, value_weight_.size(0)));
   kept.pass->Backward(
       HiddenGradient(std::move(kept.head.jacobian), d_logprobs, d_values, value_weight_));
   return true;
