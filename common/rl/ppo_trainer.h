@@ -14,6 +14,7 @@
 #include "common/nn/device.h"
 #include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
+#include "common/rl/group_work.h"
 #include "common/rl/ppo_config.h"
 #include "common/rl/value_head.h"
 
@@ -90,8 +91,10 @@ class PpoTrainer {
   // One PPO step on exactly config.batch_size rollouts.
   // InvalidArgument: another number, an empty query or response, an id outside the vocabulary,
   // behavior log-probs of another length than the response, a score or log-prob that is not finite.
-  // Internal: the numbers of the model are not finite.
-  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
+  // Internal: the numbers of the model are not finite. And errors of `source`, with which other
+  // nodes do a part of the work (null: this one does all); the result does not depend on it.
+  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts,
+                                                GroupSource* source = nullptr);
 
   // A copy of the trained adapter.
   [[nodiscard]] nn::LoraWeights Adapter() const;
