@@ -8,10 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
-#include "services/orchestrator/base/mailbox.h"
+#include "common/leases/shard_scheduler.h"
+#include "common/sync/mailbox.h"
 #include "services/orchestrator/rollouts/leased_work.h"
 #include "services/orchestrator/rollouts/reward_text.h"
-#include "services/orchestrator/rollouts/shard_scheduler.h"
 
 namespace mellow::orchestrator {
 namespace {
