@@ -15,6 +15,7 @@ struct LearnerOptions {
   int threads = 0;  // 0: all cores
   std::string checkpoint_dir;
   int keep_checkpoints = 3;  // newest ones of a run
+  bool worker = false;       // computes gradients for the learner, and nothing else
 
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;
