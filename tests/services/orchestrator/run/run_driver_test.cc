@@ -79,6 +79,22 @@ TEST_F(RunDriverTest, TheNumberOfNodesChangesNothing) {
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
 }
 
+TEST_F(RunDriverTest, TheLearnerIsToldOfTheWorkersThatAreThereInEachStep) {
+  Life life(&cluster_, folder_.path());
+  std::vector<size_t> workers;
+  cluster_.learner.on_train = [&](const TrainCall& call) {
+    workers.push_back(call.workers.size());
+    NodeReport report = cluster_.learner.Report();
+    report.node_id = absl::StrCat("learner-worker-", workers.size());
+    report.role = NodeRole::kLearnerWorker;
+    // The second has another model.
+    if (workers.size() == 2) report.capacity.model_sha256 = "another";
+    EXPECT_TRUE(life.registry.Register(report, SteadyTime::Now()).ok());
+  };
+  ASSERT_TRUE(life.Drive("run", MakeRunConfig(kSteps)).ok());
+  EXPECT_THAT(workers, ::testing::ElementsAre(0, 1, 1));
+}
+
 TEST_F(RunDriverTest, AnotherSeedGivesOtherAdapters) {
   RunConfig config = MakeRunConfig(1);
   const auto hashes = UndisturbedHashes(config);
