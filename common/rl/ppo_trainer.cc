@@ -125,14 +125,15 @@ int64_t PpoTrainer::step() const { return impl_->core->step(); }
 double PpoTrainer::kl_coef() const { return impl_->core->kl_coef(); }
 int64_t PpoTrainer::base_parameters() const { return impl_->core->model().parameter_count(); }
 
-absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts) {
+absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts,
+                                            GroupSource* source) {
   if (static_cast<int64_t>(rollouts.size()) != config().batch_size) {
     return absl::InvalidArgumentError(
         absl::StrCat(rollouts.size(), " rollouts, batch_size is ", config().batch_size));
   }
   for (size_t i = 0; i < rollouts.size(); ++i)
     MELLOW_RETURN_IF_ERROR(ValidateRollout(i, rollouts[i], model_config().vocab_size));
-  return nn::CatchTorch([&] { return impl_->core->Step(rollouts); });
+  return nn::CatchTorch([&] { return impl_->core->Step(rollouts, source); });
 }
 
 nn::LoraWeights PpoTrainer::Adapter() const { return impl_->core->policy().ToHost(); }

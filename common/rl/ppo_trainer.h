@@ -15,6 +15,7 @@
 #include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
 #include "common/nn/value_head.h"
+#include "common/rl/group_work.h"
 #include "common/rl/ppo_config.h"
 
 namespace mellow::rl {
@@ -104,9 +105,11 @@ class PpoTrainer {
   // One PPO step on exactly config.batch_size rollouts.
   // InvalidArgument: another number, an empty query or response, an id outside the vocabulary,
   // behavior log-probs, values or reference log-probs of another length than the response, a number
-  // that is not finite.
-  // Internal: the numbers of the model are not finite.
-  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
+  // that is not finite. Internal: the numbers of the model are not finite. And errors of `source`,
+  // with which other nodes do a part of the work (null: this one does all); the result does not
+  // depend on it.
+  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts,
+                                                GroupSource* source = nullptr);
 
   // A copy of the trained adapter.
   [[nodiscard]] nn::LoraWeights Adapter() const;

@@ -5,13 +5,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/torch/tensors.h"
 #include "common/rl/masked.h"
+#include "common/rl/mini_batches.h"
 #include "common/rl/rewards.h"
-#include "common/rl/value_math.h"
 
 namespace mellow::rl {
 namespace {
@@ -49,16 +50,23 @@ void Scatter(Rows packed, const std::vector<int>& chosen, Rows* rows) {
     (*rows)[static_cast<size_t>(chosen[i])] = std::move(packed[i]);
 }
 
-std::vector<std::pair<std::string, at::Tensor>> NamedParameters(const nn::TorchLora& policy,
-                                                                const at::Tensor& value_weight,
-                                                                const at::Tensor& value_bias) {
+std::vector<std::pair<std::string, at::Tensor>> NamedParameters(const DeviceWeights& weights) {
   std::vector<std::pair<std::string, at::Tensor>> out;
-  for (const nn::TorchLora::Named& p : policy.parameters()) {
+  for (const nn::TorchLora::Named& p : weights.policy.parameters()) {
     out.emplace_back(p.module + ".lora_A.weight", p.a);
     out.emplace_back(p.module + ".lora_B.weight", p.b);
   }
-  out.emplace_back("v_head.summary.weight", value_weight);
-  out.emplace_back("v_head.summary.bias", value_bias);
+  out.emplace_back("v_head.summary.weight", weights.value_weight);
+  out.emplace_back("v_head.summary.bias", weights.value_bias);
+  return out;
+}
+
+Sequences SequencesOf(absl::Span<const Rollout> rollouts, const std::vector<int>& rows) {
+  Sequences out;
+  for (const int row : rows) {
+    out.query_ids.push_back(rollouts[static_cast<size_t>(row)].query_ids);
+    out.response_ids.push_back(rollouts[static_cast<size_t>(row)].response_ids);
+  }
   return out;
 }
 
@@ -95,39 +103,44 @@ TrainerCore::TrainerCore(const PpoConfig& config, std::unique_ptr<nn::TrainableT
                          nn::TorchLora policy, nn::TorchLora reference, const ValueHead& head)
     : config_(config),
       model_(std::move(model)),
-      policy_(std::move(policy)),
+      weights_{std::move(policy), nn::FloatTensor(head.weight, model_->device()),
+               nn::FloatTensor({head.bias}, model_->device())},
       reference_(std::move(reference)),
-      value_weight_(nn::FloatTensor(head.weight, model_->device())),
-      value_bias_(nn::FloatTensor({head.bias}, model_->device())),
-      adam_(NamedParameters(policy_, value_weight_, value_bias_), {}),
+      adam_(NamedParameters(weights_), {}),
       kl_(config),
       random_(config.seed) {}
 
 ValueHead TrainerCore::value_head() const {
-  return {nn::ToVector(value_weight_), nn::ToVector(value_bias_)[0]};
+  return {nn::ToVector(weights_.value_weight), nn::ToVector(weights_.value_bias)[0]};
 }
 
 void TrainerCore::set_value_head(const ValueHead& head) {
-  value_weight_.copy_(nn::FloatTensor(head.weight, value_weight_.device()));
-  value_bias_.fill_(head.bias);
+  weights_.value_weight.copy_(nn::FloatTensor(head.weight, model_->device()));
+  weights_.value_bias.fill_(head.bias);
 }
 
-std::vector<TrainerCore::MiniBatch> TrainerCore::DrawMiniBatches(NumpyRandom* random) const {
+Evaluation TrainerCore::Evaluate(const EvaluationTask& task) {
+  return EvaluateGroup(model_.get(), weights_, reference_, task);
+}
+GradientAnswer TrainerCore::Gradient(const GradientTask& task) {
+  return ComputeGradient(model_.get(), weights_, task);
+}
+TrainedWeights TrainerCore::Current() const { return {weights_.policy.ToHost(), value_head()}; }
+TrainedWeights TrainerCore::Reference() const { return {reference_.ToHost(), {}}; }
+size_t TrainerCore::parameters() const {
+  size_t count = 0;
+  for (const nn::AdamW::Parameter& p : adam_.parameters())
+    count += static_cast<size_t>(p.value.numel());
+  return count;
+}
+
+std::vector<TrainerCore::MiniBatch> TrainerCore::DrawMiniBatches(const StepWork& work,
+                                                                 NumpyRandom* random) const {
   const std::vector<int> order = random->Permutation(config_.batch_size);
   std::vector<MiniBatch> out;
   for (auto begin = order.begin(); begin != order.end(); begin += config_.mini_batch_size)
-    out.emplace_back(begin, begin + config_.mini_batch_size);
+    out.push_back(BalancedOrder({begin, begin + config_.mini_batch_size}, work.tokens));
   return out;
-}
-
-nn::TeacherForced TrainerCore::Pack(absl::Span<const Rollout> rollouts,
-                                    const MiniBatch& rows) const {
-  std::vector<nn::PairView> ids;
-  for (const int row : rows) {
-    const Rollout& r = rollouts[static_cast<size_t>(row)];
-    ids.push_back({r.query_ids, r.response_ids});
-  }
-  return nn::PackPairs(ids, model_->config().decoder_start_token_id, model_->device());
 }
 
 std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> rows,
@@ -162,9 +175,20 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
   return out;
 }
 
-Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
-                                const std::vector<MiniBatch>& plan, KeptForward* kept,
-                                Seconds* seconds) {
+absl::StatusOr<std::vector<Evaluation>> TrainerCore::EvaluateAll(
+    const std::vector<EvaluationTask>& tasks, StepWork* work, bool keep) {
+  if (work->source != nullptr) return work->source->Evaluate(this, tasks);
+  std::vector<Evaluation> out;
+  for (const EvaluationTask& task : tasks) {
+    out.push_back(EvaluateGroup(model_.get(), weights_, reference_, task,
+                                keep && out.empty() ? &work->kept : nullptr));
+  }
+  return out;
+}
+
+absl::StatusOr<Experience> TrainerCore::Collect(const std::vector<MiniBatch>& plan, StepWork* work,
+                                                Seconds* seconds) {
+  const absl::Span<const Rollout> rollouts = work->rollouts;
   Experience e;
   const size_t n = rollouts.size();
   for (Rows* rows : {&e.old_logprobs, &e.old_values, &e.reference_logprobs, &e.full_kl})
@@ -174,50 +198,49 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
   e.mask = ResponseMask(lengths, /*skip_first_token=*/config_.trl_compat);
 
   // Mini-batches as the first epoch will draw them: then an unmoved policy and its reference see
-  // the same packing and their log-probs are equal bit for bit.
-  const bool full_kl = config_.kl_penalty == KlPenalty::kFull;
+  // the same packing and their log-probs are equal bit for bit, on CUDA too.
+  const bool full = config_.kl_penalty == KlPenalty::kFull;
+  std::vector<EvaluationTask> current, reference;
+  std::vector<size_t> current_of, reference_of;  // their mini-batches
   for (size_t m = 0; m < plan.size(); ++m) {
-    const auto any = [&](bool (*lacks)(const Rollout&)) {
-      return std::any_of(plan[m].begin(), plan[m].end(),
-                         [&](int row) { return lacks(rollouts[static_cast<size_t>(row)]); });
-    };
-    const bool keep = m == 0;
-    const bool need_head =
-        keep || any([](const Rollout& r) { return r.stale || r.behaviour_logprobs.empty(); });
-    const bool need_states =
-        need_head || full_kl || any([](const Rollout& r) { return r.values.empty(); });
-    const bool need_reference =
-        full_kl || any([](const Rollout& r) { return r.reference_logprobs.empty(); });
-    e.passes_skipped += int{!need_states} + int{!need_reference};
-    if (!need_states && !need_reference) continue;
-    const nn::TeacherForced packed = Pack(rollouts, plan[m]);
-    at::Tensor hidden;
-    if (need_states) {
-      const ScopedSeconds timer(&seconds->forward);
-      if (keep) {
-        kept->pass = model_->Forward(packed, policy_, nullptr);
-        hidden = kept->pass->hidden();
-      } else {
-        hidden = model_->Hidden(packed, policy_);
-      }
-      const at::Tensor values = Values(hidden, value_weight_, value_bias_);
-      Scatter(ToRows(values, packed.target.lengths), plan[m], &e.old_values);
-      if (need_head) {
-        nn::HeadOutput head =
-            model_->ScoreTargets(hidden, packed.labels, {.entropies = keep, .jacobian = keep});
-        Scatter(ToRows(head.logprobs, packed.target.lengths), plan[m], &e.old_logprobs);
-        if (keep) kept->head = std::move(head);
-      }
+    EvaluationTask states{.sequences = SequencesOf(rollouts, plan[m])};
+    EvaluationTask scores{.full_kl = full};
+    for (const int row : plan[m]) {
+      const Rollout& r = rollouts[static_cast<size_t>(row)];
+      states.values = states.values || r.values.empty() || r.stale;
+      states.logprobs = states.logprobs || r.behaviour_logprobs.empty() || r.stale;
+      scores.reference_logprobs = scores.reference_logprobs || r.reference_logprobs.empty();
     }
-    if (!need_reference) continue;
+    if (scores.reference_logprobs || full) {
+      scores.sequences = states.sequences;
+      reference.push_back(std::move(scores));
+      reference_of.push_back(m);
+    }
+    if (states.values || states.logprobs) {
+      current.push_back(std::move(states));
+      current_of.push_back(m);
+    }
+  }
+  e.passes_skipped = static_cast<int>(2 * plan.size() - current.size() - reference.size());
+  {
+    const ScopedSeconds timer(&seconds->forward);
+    const bool first = !current_of.empty() && current_of[0] == 0;
+    MELLOW_ASSIGN_OR_RETURN(std::vector<Evaluation> got, EvaluateAll(current, work, first));
+    for (size_t i = 0; i < got.size(); ++i) {
+      const MiniBatch& rows = plan[current_of[i]];
+      if (current[i].values) Scatter(std::move(got[i].values), rows, &e.old_values);
+      if (current[i].logprobs) Scatter(std::move(got[i].logprobs), rows, &e.old_logprobs);
+    }
+  }
+  {
     const ScopedSeconds timer(&seconds->reference);
-    const at::NoGradGuard no_grad;
-    const at::Tensor reference = model_->Hidden(packed, reference_);
-    const at::Tensor logprobs = model_->ScoreTargets(reference, packed.labels, {}).logprobs;
-    Scatter(ToRows(logprobs, packed.target.lengths), plan[m], &e.reference_logprobs);
-    if (full_kl) {
-      const at::Tensor kl = model_->VocabularyKl(hidden, reference);
-      Scatter(ToRows(kl, packed.target.lengths), plan[m], &e.full_kl);
+    MELLOW_ASSIGN_OR_RETURN(std::vector<Evaluation> got,
+                            EvaluateAll(reference, work, /*keep=*/false));
+    for (size_t i = 0; i < got.size(); ++i) {
+      const MiniBatch& rows = plan[reference_of[i]];
+      if (reference[i].reference_logprobs)
+        Scatter(std::move(got[i].reference_logprobs), rows, &e.reference_logprobs);
+      if (full) Scatter(std::move(got[i].full_kl), rows, &e.full_kl);
     }
   }
   e.importance_weights = ImportanceWeights(rollouts, e.old_logprobs, config_.max_importance_weight);
@@ -230,83 +253,76 @@ Experience TrainerCore::Collect(absl::Span<const Rollout> rollouts,
   return e;
 }
 
-bool TrainerCore::Accumulate(absl::Span<const Rollout> rollouts, const Experience& experience,
-                             const Advantages& advantages, const MiniBatch& rows, double scale,
-                             KeptForward kept, LossStats* stats) {
-  const nn::TeacherForced packed = Pack(rollouts, rows);
-  if (kept.pass == nullptr) {
-    kept.pass = model_->Forward(packed, policy_, nullptr);
-    kept.head = model_->ScoreTargets(kept.pass->hidden(), packed.labels,
-                                     {.entropies = true, .jacobian = true});
+absl::StatusOr<bool> TrainerCore::Accumulate(const Experience& experience,
+                                             const Advantages& advantages, const MiniBatch& rows,
+                                             double scale, StepWork* work, LossStats* stats,
+                                             std::vector<float>* gradient) {
+  GradientTask task{.sequences = SequencesOf(work->rollouts, rows),
+                    .mask = Select(experience.mask, rows),
+                    .old_logprobs = Select(experience.old_logprobs, rows),
+                    .old_values = Select(advantages.values, rows),
+                    .advantages = Select(advantages.advantages, rows),
+                    .returns = Select(advantages.returns, rows),
+                    .loss = {.cliprange = config_.cliprange,
+                             .cliprange_value = config_.cliprange_value,
+                             .vf_coef = config_.vf_coef},
+                    .scale = scale};
+  if (!experience.importance_weights.empty())
+    task.importance_weights = Select(experience.importance_weights, rows);
+  GradientAnswer answer;
+  if (work->source != nullptr) {
+    MELLOW_ASSIGN_OR_RETURN(answer, work->source->Gradient(this, task));
+  } else {
+    answer = ComputeGradient(model_.get(), weights_, task, std::exchange(work->kept, {}));
   }
-  const at::Tensor& hidden = kept.pass->hidden();
-  const std::vector<int64_t>& lengths = packed.target.lengths;
-  const MaskRows mask = Select(experience.mask, rows);
-  const Rows old_logprobs = Select(experience.old_logprobs, rows);
-  const Rows new_logprobs = ToRows(kept.head.logprobs, lengths);
-  const Rows old_values = Select(advantages.values, rows);
-  const Rows new_values = ToRows(Values(hidden, value_weight_, value_bias_), lengths);
-  const Rows chosen_advantages = Select(advantages.advantages, rows);
-  const Rows returns = Select(advantages.returns, rows);
-  const Rows entropies = ToRows(kept.head.entropies, lengths);
-  const Rows importance =
-      experience.importance_weights.empty() ? Rows() : Select(experience.importance_weights, rows);
-  Losses losses = ComputeLosses({.mask = &mask,
-                                 .old_logprobs = &old_logprobs,
-                                 .new_logprobs = &new_logprobs,
-                                 .old_values = &old_values,
-                                 .new_values = &new_values,
-                                 .advantages = &chosen_advantages,
-                                 .returns = &returns,
-                                 .entropies = &entropies,
-                                 .importance_weights = importance.empty() ? nullptr : &importance},
-                                {.cliprange = config_.cliprange,
-                                 .cliprange_value = config_.cliprange_value,
-                                 .vf_coef = config_.vf_coef});
-  *stats = losses.stats;
+  *stats = LossesOf(task, answer).stats;
   const bool finite = std::isfinite(stats->total_loss) && std::isfinite(stats->ratio_mean);
   if (!finite || stats->ratio_mean > config_.ratio_threshold) {
     stats->policy_loss = stats->value_loss = stats->total_loss = 0;
     return false;
   }
-  const at::NoGradGuard no_grad;
-  const at::Tensor d_logprobs = FromRows(losses.d_logprobs, model_->device()).mul_(scale);
-  const at::Tensor d_values = FromRows(losses.d_values, model_->device()).mul_(scale);
-  const auto add = [](const at::Tensor& parameter, const at::Tensor& gradient) {
-    at::Tensor& sum = parameter.mutable_grad();
-    sum = sum.defined() ? sum + gradient : gradient;
-  };
-  add(value_weight_, ValueWeightGradient(hidden, d_values));
-  add(value_bias_, ValueBiasGradient(d_values));
-  kept.pass->Backward(
-      HiddenGradient(std::move(kept.head.jacobian), d_logprobs, d_values, value_weight_));
+  if (gradient->empty()) {
+    *gradient = std::move(answer.gradient);
+  } else {
+    for (size_t i = 0; i < gradient->size(); ++i) (*gradient)[i] += answer.gradient[i];
+  }
   return true;
 }
 
-void TrainerCore::OptimizerStep(Updates* updates) {
+void TrainerCore::OptimizerStep(absl::Span<const float> gradient, double factor, Updates* updates) {
+  adam_.ZeroGradients();
+  for (const nn::AdamW::Parameter& p : adam_.parameters()) {
+    if (gradient.empty()) break;
+    const auto count = static_cast<size_t>(p.value.numel());
+    p.value.mutable_grad() =
+        nn::FloatTensor(gradient.first(count), p.value.device()).view(p.value.sizes());
+    gradient.remove_prefix(count);
+  }
+  if (factor != 1) adam_.ScaleGradients(factor);
   const double norm = adam_.GradientNorm();
   if (!std::isfinite(norm)) {
     ++updates->skipped;
-    return;
+  } else {
+    updates->gradient_norms.push_back(norm);
+    // TRL's list of parameters to clip is an iterator that the first step uses up.
+    const bool clips = config_.max_grad_norm && (!config_.trl_compat || adam_.steps() == 0);
+    if (clips) {
+      const double shrink = *config_.max_grad_norm / (norm + 1e-6);
+      if (shrink < 1) adam_.ScaleGradients(shrink);
+    }
+    adam_.Step(config_.learning_rate);
   }
-  updates->gradient_norms.push_back(norm);
-  // TRL's list of parameters to clip is an iterator that the first step uses up.
-  const bool clips = config_.max_grad_norm && (!config_.trl_compat || adam_.steps() == 0);
-  if (clips) {
-    const double factor = *config_.max_grad_norm / (norm + 1e-6);
-    if (factor < 1) adam_.ScaleGradients(factor);
-  }
-  adam_.Step(config_.learning_rate);
+  adam_.ZeroGradients();
 }
 
-TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts,
-                                        const Experience& experience, const Advantages& advantages,
-                                        std::vector<MiniBatch> plan, NumpyRandom* random,
-                                        KeptForward kept) {
+absl::StatusOr<TrainerCore::Updates> TrainerCore::Train(const Experience& experience,
+                                                        const Advantages& advantages,
+                                                        std::vector<MiniBatch> plan,
+                                                        NumpyRandom* random, StepWork* work) {
   Updates updates;
   const auto group_size = static_cast<size_t>(config_.gradient_accumulation_steps);
   for (int epoch = 0; epoch < config_.ppo_epochs; ++epoch) {
-    if (epoch > 0) plan = DrawMiniBatches(random);
+    if (epoch > 0) plan = DrawMiniBatches(*work, random);
     for (size_t begin = 0; begin < plan.size(); begin += group_size) {
       std::vector<double> tokens;  // counted, of each mini-batch of the group
       double planned = 0;
@@ -315,34 +331,33 @@ TrainerCore::Updates TrainerCore::Train(absl::Span<const Rollout> rollouts,
             std::max<double>(1, static_cast<double>(CountMask(Select(experience.mask, plan[m])))));
         planned += tokens.back();
       }
-      adam_.ZeroGradients();
+      std::vector<float> gradient;
       double trained = 0;
       for (size_t m = 0; m < group_size; ++m) {
         const double scale =
             config_.trl_compat ? 1 / (tokens[m] * static_cast<double>(group_size)) : 1 / planned;
         LossStats stats;
-        const bool used = Accumulate(rollouts, experience, advantages, plan[begin + m], scale,
-                                     std::exchange(kept, {}), &stats);
+        MELLOW_ASSIGN_OR_RETURN(const bool used, Accumulate(experience, advantages, plan[begin + m],
+                                                            scale, work, &stats, &gradient));
         updates.losses.push_back(stats);
         if (used) trained += tokens[m];
         if (!used) ++updates.skipped;
       }
       if (config_.trl_compat) {
-        OptimizerStep(&updates);
+        OptimizerStep(gradient, 1, &updates);
       } else if (trained > 0) {
         // The mean over the tokens that were really trained on.
-        if (trained < planned) adam_.ScaleGradients(planned / trained);
-        OptimizerStep(&updates);
+        OptimizerStep(gradient, trained < planned ? planned / trained : 1, &updates);
       }
     }
     if (config_.early_stopping && updates.losses.back().policy_kl > 1.5 * config_.target_kl) break;
   }
-  adam_.ZeroGradients();
   model_->ReleaseMemory();
   return updates;
 }
 
-absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts) {
+absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts,
+                                             GroupSource* source) {
   const Clock::time_point start = Clock::now();
   Seconds seconds;
   RunningMoments moments = moments_;
@@ -354,9 +369,11 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts)
       scores[i] -= static_cast<float>(config_.missing_eos_penalty);
   }
 
-  const std::vector<MiniBatch> plan = DrawMiniBatches(&random);
-  KeptForward kept;
-  const Experience e = Collect(rollouts, plan, &kept, &seconds);
+  StepWork work{.rollouts = rollouts, .source = source};
+  for (const Rollout& r : rollouts)
+    work.tokens.push_back(r.query_ids.size() + r.response_ids.size());
+  const std::vector<MiniBatch> plan = DrawMiniBatches(work, &random);
+  MELLOW_ASSIGN_OR_RETURN(const Experience e, Collect(plan, &work, &seconds));
   for (const Rows* rows : {&e.old_logprobs, &e.reference_logprobs, &e.old_values}) {
     if (!std::isfinite(MaskedSum(e.mask, [&](size_t i, size_t t) { return (*rows)[i][t]; })))
       return absl::InternalError("log-probs or values of the model are not finite");
@@ -403,7 +420,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts)
   Updates updates;
   {
     const ScopedSeconds timer(&seconds.optimize);
-    updates = Train(rollouts, e, advantages, plan, &random, std::move(kept));
+    MELLOW_ASSIGN_OR_RETURN(updates, Train(e, advantages, plan, &random, &work));
   }
   Stats& s = result.stats;
   AddLossStats(updates.losses, &s);

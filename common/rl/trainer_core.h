@@ -15,10 +15,11 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/nn/torch/adamw.h"
-#include "common/nn/torch/teacher_forcing.h"
 #include "common/nn/torch/torch_lora.h"
 #include "common/nn/torch/trainable_t5.h"
 #include "common/rl/advantages.h"
+#include "common/rl/group_engine.h"
+#include "common/rl/group_work.h"
 #include "common/rl/kl_controller.h"
 #include "common/rl/losses.h"
 #include "common/rl/numpy_random.h"
@@ -41,19 +42,14 @@ struct Experience {
   int passes_skipped = 0;   // because the rollouts have their numbers
 };
 
-// A training forward whose weights have not moved since: computed with the experience, used by the
-// first update.
-struct KeptForward {
-  std::unique_ptr<nn::TrainableT5::Pass> pass;
-  nn::HeadOutput head;
-};
-
-class TrainerCore {
+class TrainerCore : public LocalGroups {
  public:
   TrainerCore(const PpoConfig& config, std::unique_ptr<nn::TrainableT5> model, nn::TorchLora policy,
               nn::TorchLora reference, const ValueHead& head);
 
-  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts);
+  // `source`: where the work is done; null: here.
+  [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts,
+                                                GroupSource* source);
   // `values` may be null.
   [[nodiscard]] std::vector<std::vector<float>> Score(absl::Span<const ScoreRow> rows,
                                                       const nn::TorchLora& lora,
@@ -67,7 +63,7 @@ class TrainerCore {
 
   [[nodiscard]] const PpoConfig& config() const { return config_; }
   [[nodiscard]] const nn::TrainableT5& model() const { return *model_; }
-  [[nodiscard]] const nn::TorchLora& policy() const { return policy_; }
+  [[nodiscard]] const nn::TorchLora& policy() const { return weights_.policy; }
   [[nodiscard]] const nn::TorchLora& reference() const { return reference_; }
   [[nodiscard]] int64_t step() const { return step_; }
   [[nodiscard]] double kl_coef() const { return kl_.value(); }
@@ -87,30 +83,46 @@ class TrainerCore {
     std::vector<double> gradient_norms;
     int skipped = 0;
   };
+  // What a step is computed from and with.
+  struct StepWork {
+    absl::Span<const Rollout> rollouts;
+    std::vector<size_t> tokens;  // of each rollout, query and response
+    GroupSource* source = nullptr;
+    KeptForward kept;  // of the first mini-batch, until the first update
+  };
 
-  [[nodiscard]] std::vector<MiniBatch> DrawMiniBatches(NumpyRandom* random) const;
-  [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Rollout> rollouts,
-                                       const MiniBatch& rows) const;
+  Evaluation Evaluate(const EvaluationTask& task) override;
+  GradientAnswer Gradient(const GradientTask& task) override;
+  TrainedWeights Current() const override;
+  TrainedWeights Reference() const override;
+  size_t parameters() const override;
 
-  [[nodiscard]] Experience Collect(absl::Span<const Rollout> rollouts,
-                                   const std::vector<MiniBatch>& plan, KeptForward* kept,
-                                   Seconds* seconds);
-  [[nodiscard]] Updates Train(absl::Span<const Rollout> rollouts, const Experience& experience,
-                              const Advantages& advantages, std::vector<MiniBatch> plan,
-                              NumpyRandom* random, KeptForward kept);
-  // Adds the mini-batch's gradient, times `scale`, to the parameters'. False when it is skipped.
-  [[nodiscard]] bool Accumulate(absl::Span<const Rollout> rollouts, const Experience& experience,
-                                const Advantages& advantages, const MiniBatch& rows, double scale,
-                                KeptForward kept, LossStats* stats);
-  void OptimizerStep(Updates* updates);
+  // Each in BalancedOrder.
+  [[nodiscard]] std::vector<MiniBatch> DrawMiniBatches(const StepWork& work,
+                                                       NumpyRandom* random) const;
+  // Here or at the source. `keep`: the first task's forward, when that is here.
+  [[nodiscard]] absl::StatusOr<std::vector<Evaluation>> EvaluateAll(
+      const std::vector<EvaluationTask>& tasks, StepWork* work, bool keep);
+  [[nodiscard]] absl::StatusOr<Experience> Collect(const std::vector<MiniBatch>& plan,
+                                                   StepWork* work, Seconds* seconds);
+  [[nodiscard]] absl::StatusOr<Updates> Train(const Experience& experience,
+                                              const Advantages& advantages,
+                                              std::vector<MiniBatch> plan, NumpyRandom* random,
+                                              StepWork* work);
+  // Adds the mini-batch's gradient, times `scale`, to *gradient (empty: zero). False when it is
+  // skipped.
+  [[nodiscard]] absl::StatusOr<bool> Accumulate(const Experience& experience,
+                                                const Advantages& advantages, const MiniBatch& rows,
+                                                double scale, StepWork* work, LossStats* stats,
+                                                std::vector<float>* gradient);
+  // `gradient`: of all parameters one after the other; empty: zero.
+  void OptimizerStep(absl::Span<const float> gradient, double factor, Updates* updates);
 
   const PpoConfig config_;
   const std::unique_ptr<nn::TrainableT5> model_;
-  nn::TorchLora policy_;
+  DeviceWeights weights_;
   nn::TorchLora reference_;
-  at::Tensor value_weight_;  // [d_model], gradient by hand
-  at::Tensor value_bias_;    // [1]
-  nn::AdamW adam_;
+  nn::AdamW adam_;  // in the order of GradientAnswer
   KlController kl_;
   RunningMoments moments_;
   NumpyRandom random_;

@@ -98,7 +98,7 @@ absl::StatusOr<Numbers> ParseNumbers(const std::string& path, const Value& state
 absl::Status TrainerCore::SaveState(const std::string& folder) const {
   const Value state = {
       {"format", kFormat},
-      {"made_with", Fingerprint(config_, policy_.config())},
+      {"made_with", Fingerprint(config_, policy().config())},
       {"step", step_},
       {"adam_steps", adam_.steps()},
       {"kl_coef", kl_.value()},
@@ -129,7 +129,7 @@ absl::Status TrainerCore::RestoreState(const std::string& folder) {
   const absl::StatusOr<Value> state = json::ParseObject(text, path);
   if (!state.ok()) return absl::DataLossError(state.status().message());
   MELLOW_ASSIGN_OR_RETURN(const Numbers numbers,
-                          ParseNumbers(path, *state, Fingerprint(config_, policy_.config())));
+                          ParseNumbers(path, *state, Fingerprint(config_, policy().config())));
 
   // Everything is read and checked before anything is overwritten.
   MELLOW_ASSIGN_OR_RETURN(const nn::TensorMap tensors, nn::ReadSafetensors(folder + kTensors));

@@ -6,16 +6,20 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "common/nn/torch/values.h"
 
 namespace mellow::rl {
 
 using nn::Values;
 
-// [d_model]: sum_i d_values[i] h[i], the gradient of the weight; that of the bias is their sum.
-[[nodiscard]] at::Tensor ValueWeightGradient(const at::Tensor& hidden, const at::Tensor& d_values);
-// [1].
-[[nodiscard]] at::Tensor ValueBiasGradient(const at::Tensor& d_values);
+// [d_model + 1]: sum_i d_values[i] h[i], the gradient of the weight, and sum_i d_values[i], that of
+// the bias. On the CPU `lengths` cut the rows into sequences; each is summed by itself, and the
+// sums as sum_tree.h has it.
+[[nodiscard]] at::Tensor ValueGradient(const at::Tensor& hidden, const at::Tensor& d_values,
+                                       const std::vector<int64_t>& lengths);
 
 // [n, d_model]: d_logprobs[i] jacobian[i] + d_values[i] w, the gradient of the hidden states. In
 // place of the jacobian.

@@ -12,8 +12,10 @@ absl::Status LearnerOptions::Validate() const {
   MELLOW_RETURN_IF_ERROR(service.Validate());
   if (model.empty())
     return absl::InvalidArgumentError("--model: a Hugging Face T5 folder is needed");
-  if (checkpoint_dir.empty())
-    return absl::InvalidArgumentError("--checkpoint-dir: a folder is needed");
+  if (worker != checkpoint_dir.empty())
+    return absl::InvalidArgumentError(
+        worker ? absl::StrCat("--checkpoint-dir ", checkpoint_dir, ": a --worker keeps none")
+               : "--checkpoint-dir: a folder is needed");
   if (threads < 0 || threads > 1024)
     return absl::InvalidArgumentError(absl::StrCat("--threads ", threads, ": between 0 and 1024"));
   if (keep_checkpoints < 1)
@@ -33,8 +35,9 @@ void AddLearnerFlags(CLI::App* app, LearnerOptions* options) {
       ->transform(wire::ModelFolder())
       ->required();
   app->add_option("--checkpoint-dir", options->checkpoint_dir,
-                  "Where runs keep their checkpoints and adapters")
-      ->required();
+                  "Where runs keep their checkpoints and adapters (but for a --worker)");
+  app->add_flag("--worker", options->worker,
+                "Compute gradients for the learner, which asks for them; keeps nothing");
   app->add_option("--device", options->device, "auto, cpu or cuda:N");
   app->add_option("--threads", options->threads, "Threads that compute (0: all cores)");
   app->add_option("--keep-checkpoints", options->keep_checkpoints,

@@ -16,6 +16,7 @@ struct LearnerOptions {
   std::string checkpoint_dir;
   int keep_checkpoints = 3;  // newest ones of a run
   int keep_adapters = 0;     // newest ones of a PPO run; 0: all
+  bool worker = false;       // computes gradients for the learner, and nothing else
 
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;

@@ -14,12 +14,14 @@ namespace mellow::learner {
 LearnerServiceImpl::LearnerServiceImpl(const LearnerOptions& options,
                                        LearnerSession::Options session_options,
                                        const nn::ModelHash* model_hash, ComputeTurns* turns,
-                                       obs::Metrics* metrics, rpc::CallLimiter* limiter)
+                                       obs::Metrics* metrics, rpc::CallLimiter* limiter,
+                                       DataParallel::Connect connect)
     : options_(options),
       session_options_(std::move(session_options)),
       model_hash_(model_hash),
       turns_(turns),
       limiter_(limiter),
+      data_parallel_(std::move(connect), !session_options_.trainer.device.cuda, metrics),
       owner_(session_options_.checkpoint_dir) {
   steps_total_ =
       metrics->AddCounter("mellow_learner_steps_total", "PPO steps trained and recorded.");
@@ -147,9 +149,11 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
     rollouts.push_back(FromProto(rollout, current));
     tokens += rollout.query_ids_size() + rollout.response_ids_size();
   }
+  const bool helped = data_parallel_.Begin(request.run_id(), WorkersFromProto(request));
   absl::StatusOr<StepRecord> record = [&] {
     const ComputeTurns::Turn turn(turns_);
-    return session->Train(request.step(), rollouts, request.new_version());
+    return session->Train(request.step(), rollouts, request.new_version(),
+                          helped ? &data_parallel_ : nullptr);
   }();
   if (!record.ok()) {
     if (absl::IsResourceExhausted(record.status())) checkpoint_failures_.Increment();

@@ -13,6 +13,8 @@
 #include "common/sync/mutex.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
 #include "services/learner/compute_turns.h"
+#include "services/learner/data_parallel.h"
+#include "services/learner/gradient_client.h"
 #include "services/learner/learner_options.h"
 #include "services/learner/learner_session.h"
 #include "services/learner/owner_epoch.h"
@@ -24,10 +26,12 @@ namespace mellow::learner {
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
   // `session_options.trainer.device` is resolved. `model_hash`, `turns` (whoever computes in this
-  // process takes one), `metrics` and `limiter` must outlive the service.
+  // process takes one), `metrics` and `limiter` must outlive the service. `connect`: how it reaches
+  // the learner workers that a request names.
   LearnerServiceImpl(const LearnerOptions& options, LearnerSession::Options session_options,
                      const nn::ModelHash* model_hash, ComputeTurns* turns, obs::Metrics* metrics,
-                     rpc::CallLimiter* limiter = rpc::CallLimiter::None());
+                     rpc::CallLimiter* limiter = rpc::CallLimiter::None(),
+                     DataParallel::Connect connect = ConnectToWorker);
 
   grpc::Status CheckRun(grpc::ServerContext* context, const v1::CheckRunRequest* request,
                         v1::CheckRunResponse* response) override;
@@ -76,6 +80,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
 
   Mutex compute_mutex_;  // held while the trainer computes
   std::unique_ptr<LearnerSession> session_ ABSL_GUARDED_BY(compute_mutex_);
+  DataParallel data_parallel_ ABSL_GUARDED_BY(compute_mutex_);
 
   OwnerEpoch owner_ ABSL_GUARDED_BY(compute_mutex_);
 

@@ -144,7 +144,7 @@ const StepRecord* LearnerSession::Recorded(int64_t step) const {
 
 absl::StatusOr<StepRecord> LearnerSession::Train(int64_t step,
                                                  absl::Span<const rl::Rollout> rollouts,
-                                                 int64_t new_version) {
+                                                 int64_t new_version, rl::GroupSource* source) {
   if (step != last_step() + 1)
     return absl::FailedPreconditionError(absl::StrCat("step ", step, " of run ", settings_.run_id,
                                                       ": the next one is ", last_step() + 1));
@@ -160,7 +160,7 @@ absl::StatusOr<StepRecord> LearnerSession::Train(int64_t step,
 
   const auto start = std::chrono::steady_clock::now();
   spoiled_ = true;
-  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts);
+  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts, source);
   if (!result.ok()) {
     // Rollouts are looked at before anything moves.
     spoiled_ = !absl::IsInvalidArgument(result.status());

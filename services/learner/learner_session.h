@@ -89,9 +89,11 @@ class LearnerSession {
   // nothing is recorded; see spoiled() for what may be done next. FailedPrecondition: another step,
   // or the session is spoiled.
   // InvalidArgument: the rollouts, or a version that is not newer. ResourceExhausted: disk full.
+  // `source`: as PpoTrainer::Step.
   [[nodiscard]] absl::StatusOr<StepRecord> Train(int64_t step,
                                                  absl::Span<const rl::Rollout> rollouts,
-                                                 int64_t new_version);
+                                                 int64_t new_version,
+                                                 rl::GroupSource* source = nullptr);
 
   struct Adapter {
     int64_t version = 0;

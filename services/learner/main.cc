@@ -10,6 +10,7 @@
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/learner/learner_service.h"
+#include "services/learner/serve_worker.h"
 #include "services/learner/sft_service.h"
 #include "services/wire/models.h"
 
@@ -25,6 +26,7 @@ absl::Status CheckModel(const std::string& folder) {
 
 absl::Status Serve(LearnerOptions options) {
   MELLOW_RETURN_IF_ERROR(options.Validate());
+  if (options.worker) return ServeWorker(options);
   MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
   // Before anything is written: two learners would each cut off what the other one records.
   MELLOW_ASSIGN_OR_RETURN(const auto checkpoints, FolderLock::Acquire(options.checkpoint_dir));

@@ -56,6 +56,13 @@ rl::Rollout FromProto(const v1::Rollout& rollout, const StepWeights& current) {
   return out;
 }
 
+std::vector<WorkerNode> WorkersFromProto(const v1::TrainRequest& request) {
+  std::vector<WorkerNode> workers;
+  for (const v1::LearnerWorker& worker : request.workers())
+    workers.push_back({worker.node_id(), worker.address(), worker.incarnation(), worker.device()});
+  return workers;
+}
+
 void ToProto(const StepRecord& record, v1::TrainResponse* response) {
   response->mutable_adapter()->set_version(record.version);
   response->mutable_adapter()->set_sha256(record.sha256);

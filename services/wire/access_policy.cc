@@ -33,6 +33,8 @@ rpc::AccessTable MakePolicy() {
       {"CheckRun", "GetAdapter", "OpenRun", "ScoreTokens", "Train"});
   add("learner.v1.LearnerService", evaluation, {"GetInfo"});
   add("learner.v1.SftService", orchestrator, {"CheckSft", "StartSft", "StopSft", "WatchSft"});
+  add("learner.v1.GradientService", {kNode, kOrchestrator},
+      {"ComputeGradient", "Evaluate", "PutWeights"});
   add("orchestrator.v1.OrchestratorService", nodes, {"RegisterNode"});
   add("orchestrator.v1.OrchestratorService", operators,
       {"GetRun", "ListKeptAdapters", "ListNodes", "ListPromotions", "ListRuns", "LoadAdapter",

@@ -1,7 +1,8 @@
 // PPO's update alone, on made-up rollouts: wall and CPU seconds of each step, and the hash of the
 // adapter after it. CPU seconds are what to compare on a machine that others use too.
-// usage: trainer_bench T5 BATCH MINI_BATCH EPOCHS QUERY RESPONSE R THREADS STEPS
-// QUERY and RESPONSE are mean lengths; single ones lie within half of it to either side.
+// usage: trainer_bench T5 BATCH MINI_BATCH EPOCHS QUERY RESPONSE R THREADS STEPS [HOST:PORT...]
+// QUERY and RESPONSE are mean lengths; single ones lie within half of it to either side. HOST:PORT:
+// learner workers that share the updates (mellow_learner_server --worker --model T5).
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +14,8 @@
 #include "common/adapters/peft.h"
 #include "common/base/steady_time.h"
 #include "common/rl/ppo_trainer.h"
+#include "services/learner/data_parallel.h"
+#include "services/learner/gradient_client.h"
 
 namespace mellow::rl {
 namespace {
@@ -26,7 +29,8 @@ std::vector<int32_t> Ids(std::mt19937* random, int mean, int vocabulary) {
   return ids;
 }
 
-int Main(const std::string& model, const std::vector<int>& numbers) {
+int Main(const std::string& model, const std::vector<int>& numbers,
+         const std::vector<learner::WorkerNode>& workers) {
   const auto& n = numbers;
   PpoConfig config;
   config.batch_size = n[0];
@@ -40,6 +44,8 @@ int Main(const std::string& model, const std::vector<int>& numbers) {
     std::fprintf(stderr, "%s\n", trainer.status().ToString().c_str());
     return 1;
   }
+  obs::Metrics metrics;
+  learner::DataParallel source(learner::ConnectToWorker, /*on_cpu=*/true, &metrics);
   std::mt19937 random(1);
   const int vocabulary = (*trainer)->model_config().vocab_size;
   for (int step = 0; step < n[7]; ++step) {
@@ -56,9 +62,10 @@ int Main(const std::string& model, const std::vector<int>& numbers) {
     if (!logprobs.ok()) return 1;
     for (int i = 0; i < n[0]; ++i)
       rollouts[static_cast<size_t>(i)].behaviour_logprobs = (*logprobs)[static_cast<size_t>(i)];
+    const bool helped = source.Begin("bench", workers);
     const SteadyTime start = SteadyTime::Now();
     const double cpu = CpuSeconds();
-    const auto result = (*trainer)->Step(rollouts);
+    const auto result = (*trainer)->Step(rollouts, helped ? &source : nullptr);
     if (!result.ok()) {
       std::fprintf(stderr, "%s\n", result.status().ToString().c_str());
       return 1;
@@ -80,12 +87,16 @@ int Main(const std::string& model, const std::vector<int>& numbers) {
 }  // namespace mellow::rl
 
 int main(int argc, char** argv) {
+  constexpr int kNumbers = 8;
   std::vector<int> numbers;
-  for (int i = 2; i < argc; ++i) numbers.push_back(std::atoi(argv[i]));
-  if (numbers.size() != 8) {
-    std::fprintf(
-        stderr, "usage: trainer_bench T5 BATCH MINI_BATCH EPOCHS QUERY RESPONSE R THREADS STEPS\n");
+  for (int i = 2; i < argc && i < 2 + kNumbers; ++i) numbers.push_back(std::atoi(argv[i]));
+  if (numbers.size() != kNumbers) {
+    std::fprintf(stderr,
+                 "usage: trainer_bench T5 BATCH MINI_BATCH EPOCHS QUERY RESPONSE R THREADS STEPS "
+                 "[HOST:PORT...]\n");
     return 2;
   }
-  return mellow::rl::Main(argv[1], numbers);
+  std::vector<mellow::learner::WorkerNode> workers;
+  for (int i = 2 + kNumbers; i < argc; ++i) workers.push_back({argv[i], argv[i], "", "cpu"});
+  return mellow::rl::Main(argv[1], numbers, workers);
 }

@@ -13,6 +13,7 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__)
 # common/<area> may include itself and these areas.
 COMMON = {
     "base": set(),
+    "leases": {"base"},
     "json": {"base"},
     "sync": {"base"},
     "obs": {"base", "json", "sync"},

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__)
 BIN = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "build/release/bin").resolve()
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = [KUBERNETES / "overlays" / name for name in ("cpu", "gpu", "mixed")]
-COMPONENTS = [KUBERNETES / "components" / name for name in ("grafana-dashboards", "prometheus-operator", "queue-depth-autoscaling", "review", "image-pull-secret", "tls")]
+COMPONENTS = [KUBERNETES / "components" / name for name in ("learner-workers", "grafana-dashboards", "prometheus-operator", "queue-depth-autoscaling", "review", "image-pull-secret", "tls")]
 TRAIN = KUBERNETES / "train"
 TLS = KUBERNETES / "components/tls"
 # What deploy/tools/make_certs.sh writes, and so what the secret mellow-tls holds.
@@ -371,6 +371,8 @@ class KubernetesTest(unittest.TestCase):
             self.assertIsNotNone(rendered.find(target["kind"], target["name"]))
             self.assertIn(target["kind"], ("Deployment",), "the singletons do not scale")
             by_queue = "gpu" in rendered.name or "mixed" in rendered.name or "everything" in rendered.name or "queue" in rendered.name
+            # A learner worker has no queue.
+            by_queue = by_queue and target["name"] != "mellow-learner-worker"
             self.assertEqual([m["type"] for m in scaler["spec"]["metrics"]], ["Pods" if by_queue else "Resource"])
             for metric in scaler["spec"]["metrics"]:
                 if metric["type"] == "Pods":
@@ -422,9 +424,11 @@ class KubernetesTest(unittest.TestCase):
         for rendered in self.each_rendering():
             policies = rendered.of("NetworkPolicy")
             pods = {w["metadata"]["name"]: rendered.labels(w) for w in rendered.workloads()}
-            nodes = [n for n in pods if n.startswith(("mellow-policy", "mellow-reward", "mellow-learner"))]
+            workers = [n for n in pods if n == "mellow-learner-worker"]
+            nodes = [n for n in pods if n.startswith(("mellow-policy", "mellow-reward", "mellow-learner")) and n not in workers]
             callers = {"mellow-cli", "mellow-train"}
             wanted = {(n, "mellow-orchestrator") for n in nodes} | {("mellow-orchestrator", n) for n in nodes}
+            wanted |= {(w, "mellow-orchestrator") for w in workers} | {("mellow-learner", w) for w in workers}
             wanted |= {(c, n) for c in callers for n in [*nodes, "mellow-orchestrator"]}
             for source in pods:
                 for target in pods:

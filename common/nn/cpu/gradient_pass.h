@@ -29,8 +29,8 @@ class GradientPass {
   const float* hidden() const { return decoder_end_.hidden; }
   int target_rows() const { return batch_.targets.rows(); }
 
-  // Adds the adapter's gradients, given that of hidden(), to what is there, by module. Once, of a
-  // pass that was made for it.
+  // Adds the adapter's gradients, given that of hidden(), to what is there, by module. Those of the
+  // sequences are summed first, as sum_tree.h has it. Once, of a pass that was made for it.
   void Backward(const float* d_hidden, absl::Span<const LoraGradients> gradients);
 
  private:

@@ -88,6 +88,7 @@ void Forward(PassContext* context, const TrainedLinear& layer, ConstRows x,
 }
 
 // With t = s drop(x) A^T and g = s dy B:  dB = dy^T t;  dA = g^T drop(x);  dx = dy W + drop(g A).
+// dA and dB are summed over the sequences as sum_tree.h has it; all else is row by row.
 void Backward(PassContext* context, const TrainedLinear& layer, const Sequences& sequences,
               const LinearTape& tape, const LinearGradients& args,
               absl::Span<const LoraGradients> gradients) {
@@ -111,11 +112,11 @@ void Backward(PassContext* context, const TrainedLinear& layer, const Sequences&
     float* const g = context->scratch->Take(static_cast<size_t>(rows) * r);
     MatMul(k, &backend->pool, pair->b_transposed, dy, rows, {g, r});
     k.scale(pair->scaling, rows * r, g);
-    MatMulTransposed(k, &backend->pool, dy, place.out, {part.t, r}, r, rows,
-                     {gradients[module].b, r}, /*accumulate=*/true);
+    MatMulTransposed(k, &backend->pool, dy, place.out, {part.t, r}, r, sequences.offsets,
+                     {gradients[module].b, r});
     MatMulTransposed(k, &backend->pool, {g, r}, r,
-                     Dropped(context, args.x, sequences, layer.in(), part.place), layer.in(), rows,
-                     {gradients[module].a, layer.in()}, /*accumulate=*/true);
+                     Dropped(context, args.x, sequences, layer.in(), part.place), layer.in(),
+                     sequences.offsets, {gradients[module].a, layer.in()});
     if (args.dx.data == nullptr) continue;
     if (context->lora_rate() <= 0) {
       MatMul(k, &backend->pool, pair->a_transposed, {g, r}, rows, args.dx, {.accumulate = true});

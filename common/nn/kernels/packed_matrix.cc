@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "common/base/sum_tree.h"
+
 namespace mellow::nn::kernels {
 namespace {
 
@@ -204,10 +206,11 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
 }
 
 void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a, int rows,
-                      ConstRows b, int cols, int n, Rows c, bool accumulate) {
-  // Parts of c, large enough that copying their share of a and b is small beside the product.
+                      ConstRows b, int cols, const std::vector<int>& offsets, Rows c) {
+  // Parts of c, large enough that copying their share of a and b is small beside the product, and
+  // small enough that those of all slots stay in the second-level cache.
   constexpr int kLeastRows = 48, kLeastColumns = 64;
-  int part_rows = 2 * kMaxGemmRows, part_columns = 256;
+  int part_rows = kMaxGemmRows, part_columns = 256;
   int row_parts, column_parts;
   while (true) {
     row_parts = (rows + part_rows - 1) / part_rows;
@@ -221,23 +224,36 @@ void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a,
       break;
     }
   }
+  const auto sequences = static_cast<int>(offsets.size()) - 1;
   pool->Run(row_parts * column_parts, [&](int task) {
     const int row = task / column_parts * part_rows;
     const int column = task % column_parts * part_columns;
     GemmRowsArgs args;
-    args.a = a.data + row;
-    args.lda = a.stride;
     args.a_transposed = true;
+    args.lda = a.stride;
     args.rows = std::min(part_rows, rows - row);
-    args.k = n;
-    args.b = b.data + column;
     args.ldb = b.stride;
     args.cols = std::min(part_columns, cols - column);
-    args.accumulate = accumulate;
-    args.c = c.data + row * c.stride + column;
-    args.ldc = c.stride;
+    args.ldc = args.cols;
     args.workspace = GemmWorkspace();
-    kernels.gemm_rows(args);
+    const size_t part = (static_cast<size_t>(args.rows) * args.cols + 15) / 16 * 16;
+    static thread_local FloatBuffer buffer;
+    float* const slots = buffer.Reserve(part * SumTreeSlots(static_cast<size_t>(sequences)));
+    const auto product = [&](int first, int last, int slot) {
+      if (last - first > 1) return false;
+      args.a = a.data + offsets[first] * a.stride + row;
+      args.b = b.data + offsets[first] * b.stride + column;
+      args.k = offsets[last] - offsets[first];
+      args.c = slots + slot * part;
+      kernels.gemm_rows(args);
+      return true;
+    };
+    const auto add = [&](int slot) {
+      kernels.add(slots + (slot + 1) * part, args.rows * args.cols, slots + slot * part);
+    };
+    SumTree(0, sequences, 0, product, add);
+    for (int i = 0; i < args.rows; ++i)
+      kernels.add(slots + i * args.cols, args.cols, c.data + (row + i) * c.stride + column);
   });
 }
 

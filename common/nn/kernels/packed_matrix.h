@@ -76,10 +76,12 @@ struct MatMulOptions {
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
             int rows, Rows y, const MatMulOptions& options = {});
 
-// c[rows, cols] (+)= a^T b, the sum over n of outer products of rows of a [n, rows] and b [n,
-// cols]: the gradient of a weight. Spread over the pool by rows and columns of c.
+// c[rows, cols] += a^T b, the sum over n of outer products of rows of a [n, rows] and b [n, cols]:
+// the gradient of a weight. Sequence i is the rows [offsets[i], offsets[i + 1]) of a and b; each is
+// summed by itself, and the sums as sum_tree.h has it. Spread over the pool by rows and columns of
+// c.
 void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a, int rows,
-                      ConstRows b, int cols, int n, Rows c, bool accumulate);
+                      ConstRows b, int cols, const std::vector<int>& offsets, Rows c);
 
 // This thread's workspace for GemmArgs.
 float* GemmWorkspace();

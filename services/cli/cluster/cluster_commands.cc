@@ -242,6 +242,9 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
   sub->add_option("--policies", o->policies, "Policy servers (they generate)")
       ->capture_default_str();
   sub->add_option("--rewards", o->rewards, "Reward servers (they score)")->capture_default_str();
+  sub->add_option("--learners", o->learners,
+                  "Processes that train: the learner, and workers that compute gradients for it")
+      ->capture_default_str();
   sub->add_option("--policy-model", o->policy_model,
                   "Hugging Face T5 folder, or ORG/NAME[@REVISION] of the Hub's cache "
                   "[the mini-summarizer that ships]")
@@ -251,7 +254,7 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
       ->transform(wire::ModelFolder());
   sub->add_option("--threads", o->threads,
                   "Cores to share out: policies get an equal part each, rewards half, the learner "
-                  "all; 0: all of the machine")
+                  "and its workers an equal part each of all; 0: all of the machine")
       ->capture_default_str();
   sub->add_option("--device", o->device, "cpu, cuda, cuda:N, or auto: CUDA where there is one")
       ->capture_default_str();

@@ -76,6 +76,8 @@ absl::Status ClusterOptions::Validate() const {
     return absl::InvalidArgumentError(absl::StrCat("--policies ", policies, ": 1 to 64"));
   if (rewards < 1 || rewards > 64)
     return absl::InvalidArgumentError(absl::StrCat("--rewards ", rewards, ": 1 to 64"));
+  if (learners < 1 || learners > 64)
+    return absl::InvalidArgumentError(absl::StrCat("--learners ", learners, ": 1 to 64"));
   if (threads < 0 || threads > 1024)
     return absl::InvalidArgumentError(
         absl::StrCat("--threads ", threads, ": 0 (all cores) to 1024"));
@@ -92,8 +94,10 @@ absl::Status ClusterOptions::Validate() const {
 }
 
 std::vector<std::string> ClusterOptions::ToFlags() const {
-  std::vector<std::string> flags = {
-      "--dir", folder, "--policies", absl::StrCat(policies), "--rewards", absl::StrCat(rewards)};
+  std::vector<std::string> flags = {"--dir",      folder,
+                                    "--policies", absl::StrCat(policies),
+                                    "--rewards",  absl::StrCat(rewards),
+                                    "--learners", absl::StrCat(learners)};
   const auto add = [&flags](const char* flag, const std::string& value) {
     flags.insert(flags.end(), {flag, value});
   };
@@ -134,10 +138,12 @@ std::vector<ServicePlan> PlanServices(const Environment& environment,
                         : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const auto make = [&](const std::string& role, const std::string& name,
                         std::vector<std::string> flags) {
+    // A learner's worker is the same program.
+    const std::string program = role == "learner_worker" ? "learner" : role;
     ServicePlan plan = {
         .name = name,
         .role = role,
-        .arguments = {BesideThisProgram(environment, absl::StrCat("mellow_", role, "_server"))}};
+        .arguments = {BesideThisProgram(environment, absl::StrCat("mellow_", program, "_server"))}};
     plan.arguments.insert(plan.arguments.end(), flags.begin(), flags.end());
     for (const std::string& flag :
          {std::string("--node-id"), name, std::string("--log-level"), options.log_level,
@@ -156,10 +162,15 @@ std::vector<ServicePlan> PlanServices(const Environment& environment,
       make("orchestrator", "orchestrator",
            {"--data-dir", absl::StrCat(options.folder, "/ledger"), "--policy-model",
             options.policy_model, "--keep-adapters", absl::StrCat(options.keep_adapters)}));
-  std::vector<std::string> learner = computing(options.policy_model, cores);
+  std::vector<std::string> learner = computing(options.policy_model, cores / options.learners);
   learner.insert(learner.end(), {"--checkpoint-dir", absl::StrCat(options.folder, "/checkpoints"),
                                  "--keep-adapters", absl::StrCat(options.keep_adapters)});
   plans.push_back(make("learner", "learner", learner));
+  for (int i = 0; i + 1 < options.learners; ++i) {
+    std::vector<std::string> worker = computing(options.policy_model, cores / options.learners);
+    worker.push_back("--worker");
+    plans.push_back(make("learner_worker", absl::StrCat("learner-worker-", i), worker));
+  }
   for (int i = 0; i < options.rewards; ++i) {
     std::vector<std::string> reward = computing(options.reward_model, cores / 2);
     if (!options.toxic_label.empty())

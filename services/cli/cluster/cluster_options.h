@@ -16,6 +16,7 @@ struct ClusterOptions {
   std::string folder = ".mellow";
   int policies = 1;
   int rewards = 1;
+  int learners = 1;          // the learner and its workers
   std::string policy_model;  // empty: the one that ships
   std::string reward_model;
   int threads = 0;  // cores to share out; 0: all of the machine

@@ -10,6 +10,8 @@ absl::string_view ToString(NodeRole role) {
       return "reward";
     case NodeRole::kLearner:
       return "learner";
+    case NodeRole::kLearnerWorker:
+      return "learner_worker";
   }
   return "unknown";
 }

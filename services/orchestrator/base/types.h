@@ -107,7 +107,7 @@ struct StepRecord {
   }
 };
 
-enum class NodeRole { kPolicy = 1, kReward = 2, kLearner = 3 };
+enum class NodeRole { kPolicy = 1, kReward = 2, kLearner = 3, kLearnerWorker = 4 };
 enum class NodeState { kReady = 1, kQuarantined = 2, kLost = 3 };
 
 absl::string_view ToString(NodeRole role);

@@ -74,6 +74,13 @@ class GrpcLearnerClient : public LearnerClient {
                                                   rollout.reference_logprobs.end());
       ToProto(rollout.reference, added->mutable_reference());
     }
+    for (const NodeHandle& worker : call.workers) {
+      pb::LearnerWorker* added = request.add_workers();
+      added->set_node_id(worker.node_id);
+      added->set_address(worker.address);
+      added->set_incarnation(worker.incarnation);
+      added->set_device(worker.device);
+    }
     // A step may take hours on a CPU: the node's heartbeats say whether it still works on it.
     MELLOW_ASSIGN_OR_RETURN(pb::TrainResponse response,
                             Call(stub_.get(), &pb::LearnerService::Stub::Train, request,

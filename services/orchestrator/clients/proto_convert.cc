@@ -146,6 +146,9 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
     case v1::NODE_ROLE_LEARNER:
       report.role = NodeRole::kLearner;
       break;
+    case v1::NODE_ROLE_LEARNER_WORKER:
+      report.role = NodeRole::kLearnerWorker;
+      break;
     default:
       return absl::InvalidArgumentError(
           absl::StrCat("role: ", static_cast<int>(request.role()), ": unknown"));

@@ -19,6 +19,7 @@
 #include "common/adapters/peft.h"
 #include "services/orchestrator/base/run_config.h"
 #include "services/orchestrator/base/types.h"
+#include "services/orchestrator/nodes/node_registry.h"
 #include "services/wire/publication.h"
 
 namespace mellow::orchestrator {
@@ -108,6 +109,7 @@ struct TrainCall {
   int step = 0;
   std::vector<Rollout> rollouts;  // in prompt order, all scored
   int64_t new_version = 0;
+  std::vector<NodeHandle> workers;  // that may help the learner
 };
 
 struct TrainAnswer {

@@ -27,9 +27,14 @@ NodeRegistry::~NodeRegistry() {
   for (auto& [id, node] : nodes_) node.life.request_stop();
 }
 
+const ModelPin* NodeRegistry::PinFor(NodeRole role) const {
+  const auto pin = pins_.find(role == NodeRole::kLearnerWorker ? NodeRole::kLearner : role);
+  return pin == pins_.end() ? nullptr : &pin->second;
+}
+
 bool NodeRegistry::OtherModel(const Node& node) const {
-  const auto pin = pins_.find(node.report.role);
-  return pin != pins_.end() && PinOf(node.report) != pin->second;
+  const ModelPin* const pin = PinFor(node.report.role);
+  return pin != nullptr && PinOf(node.report) != *pin;
 }
 
 const NodeRegistry::Requirement& NodeRegistry::RequirementOf(NodeRole role) const {
@@ -195,7 +200,7 @@ std::vector<NodeStatus> NodeRegistry::List() const {
       }
       if (status.other_model) {
         status.reason = absl::StrCat("its model is ", ToString(PinOf(node.report)),
-                                     ", the run pins ", ToString(pins_.at(node.report.role)));
+                                     ", the run pins ", ToString(*PinFor(node.report.role)));
       }
       if (status.state == NodeState::kLost) status.reason = "no heartbeat";
       list.push_back(std::move(status));

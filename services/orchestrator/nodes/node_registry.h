@@ -84,7 +84,8 @@ class NodeRegistry {
   // with it.
   void ReportFailure(const NodeHandle& node, SteadyTime now, bool lease);
 
-  // The models that nodes must have to get work; a role that is not there may have any.
+  // The models that nodes must have to get work; a role that is not there may have any. A learner
+  // worker must have the learner's.
   void SetPins(std::map<NodeRole, ModelPin> pins);
   // Every node of the role (policy or reward) must be verified again.
   void RequireVerification(NodeRole role, const std::string& reason);
@@ -152,6 +153,8 @@ class NodeRegistry {
   // engine is stuck.
   bool Unfit(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool OtherModel(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Null: any model will do.
+  const ModelPin* PinFor(NodeRole role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   NodeState StateOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Requirement& RequirementOf(NodeRole role) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Alive, not verified and claimed by nobody. Of nodes with another model only policies, which

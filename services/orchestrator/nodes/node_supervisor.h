@@ -10,9 +10,9 @@
 
 #include "absl/time/time.h"
 #include "common/adapters/peft.h"
+#include "common/sync/mailbox.h"
 #include "common/sync/mutex.h"
 #include "services/orchestrator/base/canary.h"
-#include "services/orchestrator/base/mailbox.h"
 #include "services/orchestrator/nodes/model_pins.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"

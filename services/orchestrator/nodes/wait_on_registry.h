@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "common/base/steady_time.h"
-#include "services/orchestrator/base/mailbox.h"
+#include "common/sync/mailbox.h"
 #include "services/orchestrator/nodes/node_registry.h"
 
 namespace mellow::orchestrator {

@@ -12,10 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
-#include "services/orchestrator/base/mailbox.h"
+#include "common/leases/shard_scheduler.h"
+#include "common/sync/mailbox.h"
 #include "services/orchestrator/nodes/node_registry.h"
 #include "services/orchestrator/nodes/orchestrator_metrics.h"
-#include "services/orchestrator/rollouts/shard_scheduler.h"
 
 namespace mellow::orchestrator {
 

@@ -9,10 +9,10 @@
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
-#include "services/orchestrator/base/mailbox.h"
+#include "common/leases/shard_scheduler.h"
+#include "common/sync/mailbox.h"
 #include "services/orchestrator/rollouts/leased_work.h"
 #include "services/orchestrator/rollouts/reward_text.h"
-#include "services/orchestrator/rollouts/shard_scheduler.h"
 
 namespace mellow::orchestrator {
 namespace {

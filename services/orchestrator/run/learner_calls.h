@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "services/orchestrator/base/mailbox.h"
+#include "common/sync/mailbox.h"
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/nodes/node_registry.h"
 

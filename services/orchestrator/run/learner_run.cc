@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 
 namespace mellow::orchestrator {
@@ -12,9 +13,16 @@ LearnerRun::LearnerRun(OpenCall open, History history, NodeRegistry* registry, N
                        RunObserver* observer, RunSignals signals)
     : open_(std::move(open)),
       history_(std::move(history)),
+      registry_(registry),
       clients_(clients),
       observer_(observer),
       calls_(registry, observer, std::move(signals)) {}
+
+absl::StatusOr<TrainAnswer> LearnerRun::TrainOn(LearnerClient* client, TrainCall call,
+                                                std::stop_token stop) {
+  call.workers = registry_->Ready(NodeRole::kLearnerWorker, SteadyTime::Now());
+  return client->Train(call, std::move(stop));
+}
 
 absl::Status LearnerRun::OpenOn(const NodeHandle& node, LearnerClient* client,
                                 std::stop_token stop) {
@@ -26,7 +34,7 @@ absl::Status LearnerRun::OpenOn(const NodeHandle& node, LearnerClient* client,
     obs::Log(obs::Severity::kWarning, "the learner has lost a step and trains it again",
              {{"run", open_.run_id}, {"step", lost->call.step}, {"node", node.node_id}});
     observer_->OnActivity(absl::StrCat("step ", lost->call.step, ": train again"));
-    MELLOW_ASSIGN_OR_RETURN(const TrainAnswer again, client->Train(lost->call, stop));
+    MELLOW_ASSIGN_OR_RETURN(const TrainAnswer again, TrainOn(client, lost->call, stop));
     if (!SameWeights(again.adapter, lost->adapter)) {
       return absl::FailedPreconditionError(absl::StrCat(
           "step ", lost->call.step, " trained again gives adapter ", ToString(again.adapter),
@@ -63,7 +71,7 @@ absl::StatusOr<OpenAnswer> LearnerRun::Open() {
 
 absl::StatusOr<TrainAnswer> LearnerRun::Train(const TrainCall& call, const std::string& prefix) {
   return Call<TrainAnswer>(prefix, [&](LearnerClient* client, std::stop_token stop) {
-    return client->Train(call, std::move(stop));
+    return TrainOn(client, call, std::move(stop));
   });
 }
 

@@ -49,11 +49,14 @@ class LearnerRun {
   absl::StatusOr<Answer> Call(
       const std::string& doing,
       const std::function<absl::StatusOr<Answer>(LearnerClient*, std::stop_token)>& call);
+  // With the learner workers that are there now.
+  absl::StatusOr<TrainAnswer> TrainOn(LearnerClient* client, TrainCall call, std::stop_token stop);
   // OpenRun, when this process of the learner was not asked yet, and whatever it has lost.
   absl::Status OpenOn(const NodeHandle& node, LearnerClient* client, std::stop_token stop);
 
   const OpenCall open_;
   const History history_;
+  NodeRegistry* const registry_;
   NodeClients* const clients_;
   RunObserver* const observer_;
   LearnerCalls calls_;

@@ -61,7 +61,9 @@ class PpoMethod : public RunMethod {
   absl::Status CheckNodes() const {
     std::map<NodeRole, absl::Status> refusals;
     for (const NodeStatus& node : parts_.registry->List()) {
-      if (node.state == NodeState::kLost || node.report.role == NodeRole::kLearner) continue;
+      const bool samples =
+          node.report.role == NodeRole::kPolicy || node.report.role == NodeRole::kReward;
+      if (node.state == NodeState::kLost || !samples) continue;
       const absl::Status fits = config_.CheckFits(node.report);
       const auto it = refusals.emplace(node.report.role, fits).first;
       if (fits.ok()) it->second = fits;

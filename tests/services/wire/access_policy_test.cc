@@ -71,6 +71,12 @@ TEST(AccessPolicyTest, WhatEachRoleMay) {
   EXPECT_TRUE(may(kNode, "orchestrator.v1.OrchestratorService/RegisterNode"));
   for (const std::string role : {kOperator, kOrchestrator, kUser})
     EXPECT_FALSE(may(role, "orchestrator.v1.OrchestratorService/RegisterNode")) << role;
+  for (const std::string method : {"PutWeights", "ComputeGradient", "Evaluate"}) {
+    const std::string name = "learner.v1.GradientService/" + method;
+    EXPECT_TRUE(may(kNode, name)) << "the learner is a node";
+    EXPECT_TRUE(may(kOrchestrator, name));
+    for (const std::string role : {kOperator, kUser}) EXPECT_FALSE(may(role, name)) << role;
+  }
   EXPECT_FALSE(may(kUser, "policy.v1.PolicyService/Generate"));
   EXPECT_FALSE(may(kNode, "policy.v1.PolicyService/Summarize"));
   for (const std::string role : {kOperator, kUser}) {

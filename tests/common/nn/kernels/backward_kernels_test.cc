@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/sum_tree.h"
 #include "common/nn/kernels/attention.h"
 #include "common/nn/kernels/kernel_table.h"
 #include "common/nn/kernels/packed_matrix.h"
@@ -184,7 +185,7 @@ TEST_P(BackwardKernelsTest, ProductsOfRowsAndTheTransposedMatrix) {
       ExpectNear(Result([&](const KernelTable& k) {
                    Floats c(want.size(), 0.5f);
                    MatMulTransposed(k, &pool, {transposed.data(), s.rows}, s.rows,
-                                    {b.data(), s.cols}, s.cols, s.k, {c.data(), s.cols}, true);
+                                    {b.data(), s.cols}, s.cols, {0, s.k}, {c.data(), s.cols});
                    return c;
                  }),
                  want, 2e-6, "a^T b of " + name);
@@ -208,6 +209,40 @@ TEST_P(BackwardKernelsTest, ProductsOfRowsAndTheTransposedMatrix) {
                  }),
                  want, 2e-6, "a b of " + name);
     }
+  }
+}
+
+TEST_P(BackwardKernelsTest, TheGradientOfAWeightIsTheTreeOfItsSequences) {
+  constexpr int kRows = 20, kCols = 70;
+  ThreadPool pool(2);
+  for (int sequences = 1; sequences <= 17; ++sequences) {
+    std::vector<int> offsets = {0};
+    for (int i = 0; i < sequences; ++i) offsets.push_back(offsets.back() + 1 + (37 * i) % 300);
+    const Floats a = Random(static_cast<size_t>(offsets.back()) * kRows, 3),
+                 b = Random(static_cast<size_t>(offsets.back()) * kCols, 4);
+    const auto sum_of = [&](const KernelTable& k, int first, int last) {
+      std::vector<int> part;
+      for (int i = first; i <= last; ++i) part.push_back(offsets[i] - offsets[first]);
+      Floats c(size_t{kRows} * kCols);
+      MatMulTransposed(k, &pool, {a.data() + offsets[first] * kRows, kRows}, kRows,
+                       {b.data() + offsets[first] * kCols, kCols}, kCols, part, {c.data(), kCols});
+      return c;
+    };
+    // Every node of the tree from its two halves.
+    (void)Result([&](const KernelTable& k) {
+      const std::function<Floats(int, int)> check = [&](int first, int last) {
+        const Floats whole = sum_of(k, first, last);
+        if (last - first == 1) return whole;
+        const int middle = MiddleOf(first, last);
+        Floats sum = check(first, middle);
+        const Floats rest = check(middle, last);
+        for (size_t i = 0; i < sum.size(); ++i) sum[i] += rest[i];
+        EXPECT_EQ(0, std::memcmp(sum.data(), whole.data(), sizeof(float) * sum.size()))
+            << first << " to " << last << " of " << sequences;
+        return whole;
+      };
+      return check(0, sequences);
+    });
   }
 }
 

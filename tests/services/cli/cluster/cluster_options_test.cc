@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace mellow::cli {
 namespace {
 
@@ -37,6 +39,24 @@ TEST(PlanServicesTest, SharesTheCoresOut) {
   EXPECT_EQ(FlagOf(plans[6], "--node-id"), "policy-2");
 }
 
+TEST(PlanServicesTest, LearnersShareTheLearnersCores) {
+  const ClusterOptions options = {
+      .folder = "/c", .learners = 3, .policy_model = "/p", .reward_model = "/r", .threads = 7};
+  const auto plans = PlanServices({.executable = "/bin/mellow"}, options);
+  ASSERT_EQ(plans.size(), 6U);
+  EXPECT_EQ(plans[1].role, "learner");
+  EXPECT_EQ(FlagOf(plans[1], "--threads"), "2");
+  for (int i : {2, 3}) {
+    EXPECT_EQ(plans[i].role, "learner_worker");
+    EXPECT_EQ(plans[i].name, absl::StrCat("learner-worker-", i - 2));
+    EXPECT_EQ(plans[i].arguments[0], "/bin/mellow_learner_server");
+    EXPECT_EQ(std::count(plans[i].arguments.begin(), plans[i].arguments.end(), "--worker"), 1);
+    EXPECT_EQ(FlagOf(plans[i], "--checkpoint-dir"), "");
+    EXPECT_EQ(FlagOf(plans[i], "--threads"), "2");
+  }
+  EXPECT_THAT(options.ToFlags(), ::testing::IsSupersetOf({"--learners", "3"}));
+}
+
 TEST(PlanServicesTest, NobodyGetsNoThread) {
   const ClusterOptions options = {.policies = 4, .threads = 1};
   for (const ServicePlan& plan : PlanServices({}, options)) {
@@ -51,6 +71,8 @@ TEST(ClusterOptionsTest, BadValuesAreNamedWithTheirFlag) {
               HasSubstr("--policies 0"));
   EXPECT_THAT(std::string(ClusterOptions{.rewards = -1}.Validate().message()),
               HasSubstr("--rewards -1"));
+  EXPECT_THAT(std::string(ClusterOptions{.learners = 0}.Validate().message()),
+              HasSubstr("--learners 0"));
   EXPECT_THAT(std::string(ClusterOptions{.threads = -2}.Validate().message()),
               HasSubstr("--threads -2"));
   EXPECT_TRUE(ClusterOptions{}.Validate().ok());

@@ -66,6 +66,27 @@ TEST(NodeRegistryTest, ASecondLearnerIsRefusedWhileTheFirstLives) {
       registry.Register(MakeReport("learner-1", NodeRole::kLearner), kStart + kLostAfter)));
 }
 
+TEST(NodeRegistryTest, ALearnerWorkerHasToHaveTheLearnersModel) {
+  NodeRegistry registry(kLostAfter);
+  for (const std::string name : {"right", "wrong"}) {
+    NodeReport report = MakeReport(name, NodeRole::kLearnerWorker);
+    report.capacity.model_sha256 = name;
+    report.capacity.precision = "float32";
+    Register(&registry, report);
+  }
+  EXPECT_EQ(registry.Ready(NodeRole::kLearnerWorker, kStart).size(), 2u) << "no run has begun";
+  EXPECT_TRUE(registry.Ready(NodeRole::kLearner, kStart).empty());
+  registry.SetPins({{NodeRole::kLearner, {"right", "float32"}}});
+  const std::vector<NodeHandle> ready = registry.Ready(NodeRole::kLearnerWorker, kStart);
+  ASSERT_EQ(ready.size(), 1u);
+  EXPECT_EQ(ready[0].node_id, "right");
+  EXPECT_EQ(StateOf(registry, "wrong"), NodeState::kQuarantined);
+  for (const NodeStatus& node : registry.List()) {
+    if (node.report.node_id != "wrong") continue;
+    EXPECT_THAT(node.reason, HasSubstr("the run pins right"));
+  }
+}
+
 TEST(NodeRegistryTest, ASilentNodeIsLostAndItsCallsAreGivenUp) {
   NodeRegistry registry(kLostAfter);
   Register(&registry, MakeReport("r", NodeRole::kReward));

@@ -139,6 +139,22 @@ TEST_F(RunDriverTest, AStartAdapterIsTheReferenceToTheEnd) {
   EXPECT_EQ(cluster.learner.given_references, 4 * config.batch_size);
 }
 
+TEST_F(RunDriverTest, TheLearnerIsToldOfTheWorkersThatAreThereInEachStep) {
+  Life life(&cluster_, folder_.path());
+  std::vector<size_t> workers;
+  cluster_.learner.on_train = [&](const TrainCall& call) {
+    workers.push_back(call.workers.size());
+    NodeReport report = cluster_.learner.Report();
+    report.node_id = absl::StrCat("learner-worker-", workers.size());
+    report.role = NodeRole::kLearnerWorker;
+    // The second has another model.
+    if (workers.size() == 2) report.capacity.model_sha256 = "another";
+    EXPECT_TRUE(life.registry.Register(report, SteadyTime::Now()).ok());
+  };
+  ASSERT_TRUE(life.Drive("run", MakeRunConfig(kSteps)).ok());
+  EXPECT_THAT(workers, ::testing::ElementsAre(0, 1, 1));
+}
+
 TEST_F(RunDriverTest, AnotherSeedGivesOtherAdapters) {
   RunConfig config = MakeRunConfig(1);
   const auto hashes = UndisturbedHashes(config);

@@ -1,4 +1,4 @@
-#include "services/orchestrator/rollouts/shard_scheduler.h"
+#include "common/leases/shard_scheduler.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 
 #include "common/base/steady_time.h"
 
-namespace mellow::orchestrator {
+namespace mellow {
 namespace {
 
 const SteadyTime kStart = SteadyTime(absl::Seconds(1000));
@@ -198,4 +198,4 @@ TEST(ShardSchedulerTest, TheNextEventIsTheEarliestDeadlineWhenNothingIsPending) 
 }
 
 }  // namespace
-}  // namespace mellow::orchestrator
+}  // namespace mellow

@@ -1,11 +1,11 @@
-#include "services/orchestrator/rollouts/shard_scheduler.h"
+#include "common/leases/shard_scheduler.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "common/base/steady_time.h"
 
-namespace mellow::orchestrator {
+namespace mellow {
 
 ShardScheduler::ShardScheduler(std::vector<double> work, absl::Duration lease, bool offered)
     : work_(std::move(work)),
@@ -166,4 +166,4 @@ SteadyTime ShardScheduler::NextEvent(SteadyTime now) const {
   return next;
 }
 
-}  // namespace mellow::orchestrator
+}  // namespace mellow

@@ -1,5 +1,5 @@
-#ifndef MELLOW_SERVICES_ORCHESTRATOR_BASE_MAILBOX_H_
-#define MELLOW_SERVICES_ORCHESTRATOR_BASE_MAILBOX_H_
+#ifndef MELLOW_COMMON_SYNC_MAILBOX_H_
+#define MELLOW_COMMON_SYNC_MAILBOX_H_
 
 #include <functional>
 #include <utility>
@@ -8,7 +8,7 @@
 #include "common/base/steady_time.h"
 #include "common/sync/mutex.h"
 
-namespace mellow::orchestrator {
+namespace mellow {
 
 // Closures from any thread, run by the one thread that owns the state they touch: so that state
 // needs no lock.
@@ -45,6 +45,6 @@ class Mailbox {
   std::vector<std::function<void()>> closures_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace mellow::orchestrator
+}  // namespace mellow
 
-#endif  // MELLOW_SERVICES_ORCHESTRATOR_BASE_MAILBOX_H_
+#endif  // MELLOW_COMMON_SYNC_MAILBOX_H_

@@ -1,5 +1,5 @@
-#ifndef MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_SHARD_SCHEDULER_H_
-#define MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_SHARD_SCHEDULER_H_
+#ifndef MELLOW_COMMON_LEASES_SHARD_SCHEDULER_H_
+#define MELLOW_COMMON_LEASES_SHARD_SCHEDULER_H_
 
 #include <cstdint>
 #include <deque>
@@ -11,7 +11,7 @@
 #include "absl/time/time.h"
 #include "common/base/steady_time.h"
 
-namespace mellow::orchestrator {
+namespace mellow {
 
 // Who computes which shard of one step. Pure: no threads, no clock of its own, same calls give same
 // answers. Not thread-safe.
@@ -108,6 +108,6 @@ class ShardScheduler {
   int64_t next_lease_ = 1;
 };
 
-}  // namespace mellow::orchestrator
+}  // namespace mellow
 
-#endif  // MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_SHARD_SCHEDULER_H_
+#endif  // MELLOW_COMMON_LEASES_SHARD_SCHEDULER_H_
