@@ -426,6 +426,8 @@ class KubernetesTest(unittest.TestCase):
             callers = {"mellow-cli", "mellow-train"}
             wanted = {(n, "mellow-orchestrator") for n in nodes} | {("mellow-orchestrator", n) for n in nodes}
             wanted |= {(c, n) for c in callers for n in [*nodes, "mellow-orchestrator"]}
+            givers = [n for n in nodes if n.startswith("mellow-policy")]
+            wanted |= {(a, b) for a in givers for b in givers}
             for source in pods:
                 for target in pods:
                     self.at(f"{rendered.name}: {source} -> {target}")

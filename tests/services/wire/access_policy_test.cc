@@ -71,6 +71,9 @@ TEST(AccessPolicyTest, WhatEachRoleMay) {
   EXPECT_TRUE(may(kNode, "orchestrator.v1.OrchestratorService/RegisterNode"));
   for (const std::string role : {kOperator, kOrchestrator, kUser})
     EXPECT_FALSE(may(role, "orchestrator.v1.OrchestratorService/RegisterNode")) << role;
+  EXPECT_TRUE(may(kNode, "policy.v1.PolicyService/FetchAdapter"));
+  for (const std::string role : {kOperator, kOrchestrator, kUser})
+    EXPECT_FALSE(may(role, "policy.v1.PolicyService/FetchAdapter")) << role;
   EXPECT_FALSE(may(kUser, "policy.v1.PolicyService/Generate"));
   EXPECT_FALSE(may(kNode, "policy.v1.PolicyService/Summarize"));
   for (const std::string role : {kOperator, kUser}) {
