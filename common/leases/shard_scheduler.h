@@ -82,6 +82,8 @@ class ShardScheduler {
     bool measured = false;
     int capacity = 1;
     bool eligible = true;
+    std::vector<int64_t> flights;
+    int late = 0;  // of those
   };
   struct Flight {
     Lease lease;
@@ -89,12 +91,15 @@ class ShardScheduler {
     bool expired = false;
   };
 
-  double SpeedOf(const Node& node) const;
+  // What a node is taken for whose speed is not known.
+  double MeanSpeed() const;
   // How long the node may take for the shard before another one gets it too.
   absl::Duration LeaseOf(const Node& node, int shard) const;
   // When a flight is expected to end: by its node's speed; once overdue, as much later as it is
   // overdue.
-  SteadyTime ExpectedEnd(const Flight& flight, SteadyTime now) const;
+  SteadyTime ExpectedEnd(const Flight& flight, double speed, SteadyTime now) const;
+  Lease Launch(std::deque<int>::iterator shard, const std::string& name, SteadyTime now);
+  void Land(std::map<int64_t, Flight>::iterator flight);
   // Puts a shard back in order, unless it is done or somebody else still has a valid lease.
   void Requeue(int shard);
 

@@ -181,10 +181,10 @@ Table ShapeTable(const Evaluation& e) {
 
 // A slice's difference for each arm, in the evaluation's order of arms.
 Table SliceTable(const Evaluation& e) {
-  Table table{.header = {"toxicity where", "prompts", "arm", e.arms[0].name, "arm's mean", "change",
-                         absl::StrCat(ConfidenceWords(e.config.confidence), " interval"), "p",
-                         "verdict"},
-              .page_only = {3, 4}};
+  Table table{
+      .header = {"toxicity where", "prompts", "arm", e.arms[0].name, "arm's mean", "change",
+                 absl::StrCat(ConfidenceWords(e.config.confidence), " interval"), "p", "verdict"},
+      .page_only = {3, 4}};
   for (const eval::Slice& slice : e.slices) {
     for (size_t a = 1; a < e.arms.size(); ++a) {
       const auto found = slice.differences.find(e.arms[a].name);

@@ -12,11 +12,13 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/nn/lora.h"
+#include "common/nn/value_head.h"
 #include "common/rl/losses.h"
 #include "common/rl/rows.h"
-#include "common/nn/value_head.h"
 
 namespace mellow::rl {
+
+using nn::ValueHead;
 
 // The weights that work is done with.
 struct TrainedWeights {

@@ -20,8 +20,6 @@
 
 namespace mellow::rl {
 
-using nn::ValueHead;
-
 // One sampled response and its score.
 struct Rollout {
   std::vector<int32_t> query_ids;  // encoder input, with its </s>

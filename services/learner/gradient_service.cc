@@ -63,7 +63,7 @@ grpc::Status GradientServiceImpl::PutWeights(grpc::ServerContext* context,
 grpc::Status GradientServiceImpl::ComputeGradient(
     grpc::ServerContext* context, const v1::ComputeGradientRequest* request,
     grpc::ServerWriter<v1::ComputeGradientResponse>* writer) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     const rl::GradientTask task = FromProto(*request);
     MELLOW_ASSIGN_OR_RETURN(const rl::GradientAnswer answer,
                             Compute(context, &task.sequences, [&](rl::GroupWorker* worker) {
@@ -78,7 +78,7 @@ grpc::Status GradientServiceImpl::ComputeGradient(
 grpc::Status GradientServiceImpl::Evaluate(grpc::ServerContext* context,
                                            const v1::EvaluateRequest* request,
                                            v1::EvaluateResponse* response) {
-  return limiter_->Answer(context, [&]() -> absl::Status {
+  return limiter_->Answer(context, *request, [&]() -> absl::Status {
     const rl::EvaluationTask task = FromProto(*request);
     MELLOW_ASSIGN_OR_RETURN(const rl::Evaluation answer,
                             Compute(context, &task.sequences, [&](rl::GroupWorker* worker) {

@@ -51,7 +51,7 @@ struct GenerateJob {
   // must neither block nor call the engine. `on_token` may be empty.
   std::function<void(const nn::GeneratedSequence& so_far)> on_token;
   std::function<void(absl::StatusOr<nn::GeneratedSequence>)> done;
-  bool mask_padding = false;  // as GenerateItem's
+  bool mask_padding = false;                                  // as GenerateItem's
   std::shared_ptr<const nn::ValueHead> value_head = nullptr;  // of the model's width
 };
 

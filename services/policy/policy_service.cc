@@ -11,6 +11,7 @@
 #include "common/adapters/peft.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "common/rpc/client.h"
 #include "common/rpc/deadline.h"
 #include "common/rpc/status.h"
 #include "common/text/fitted_prompt.h"
@@ -25,6 +26,32 @@ constexpr char kChampionHelp[] =
     "What users get when they ask for no version; none: the base model.";
 
 constexpr int kWorkers = 2;
+
+// The newest adapter and a champion.
+constexpr size_t kGivenAdapters = 2;
+// Of one transfer between nodes; the orchestrator sends the adapter itself to a node that could not
+// get it.
+constexpr absl::Duration kFetchTimeout = absl::Seconds(10);
+
+// The adapter as the policy node at `address` has it. The errors of the call and of the stream.
+absl::StatusOr<wire::ReceivedAdapter> FetchFrom(const std::string& address,
+                                                const common::v1::AdapterRef& ref,
+                                                grpc::ServerContext* parent) {
+  const auto stub = v1::PolicyService::NewStub(rpc::MakeChannel(address));
+  const auto context = grpc::ClientContext::FromServerContext(*parent);  // ends with its caller
+  rpc::SetTimeout(context.get(), kFetchTimeout);
+  v1::FetchAdapterRequest request;
+  *request.mutable_adapter() = ref;
+  const auto reader = stub->FetchAdapter(context.get(), request);
+  auto received = wire::ReceiveAdapter(
+      [&](common::v1::AdapterChunk* chunk) { return reader->Read(chunk); }, wire::kMaxAdapterBytes);
+  // A peer that refused says why: that is worth more than "the stream is too short".
+  for (common::v1::AdapterChunk rest; reader->Read(&rest);) {
+  }
+  if (const grpc::Status status = reader->Finish(); !status.ok())
+    return rpc::FromGrpcStatus(status, address);
+  return received;
+}
 
 // What `text` adds to what was sent of it, which grows by that; nothing where it does not go on.
 std::string TakeNew(absl::string_view text, std::string* sent) {
@@ -108,7 +135,7 @@ grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                grpc::ServerReader<common::v1::AdapterChunk>* reader,
                                                v1::PublishAdapterResponse* response) {
   return limiter_->Answer(context, [&] {
-    return rpc::Answer(*context, [&] { return PublishAdapterImpl(*reader, *response); });
+    return rpc::Answer(*context, [&] { return PublishAdapterImpl(context, *reader, *response); });
   });
 }
 
@@ -492,16 +519,23 @@ int64_t PolicyServiceImpl::WorkOf(const v1::ScoreTokensRequest& request) const {
 }
 
 absl::Status PolicyServiceImpl::PublishAdapterImpl(
-    grpc::ServerReader<common::v1::AdapterChunk>& reader, v1::PublishAdapterResponse& response) {
+    grpc::ServerContext* context, grpc::ServerReader<common::v1::AdapterChunk>& reader,
+    v1::PublishAdapterResponse& response) {
   MELLOW_ASSIGN_OR_RETURN(
-      const wire::ReceivedAdapter received,
+      wire::ReceivedAdapter received,
       wire::ReceiveAdapter(
           [&reader](common::v1::AdapterChunk* chunk) { return reader.Read(chunk); },
           wire::kMaxAdapterBytes));
+  if (!received.fetch_from.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(wire::ReceivedAdapter fetched,
+                            FetchFrom(received.fetch_from, received.ref, context));
+    received.files = std::move(fetched.files);
+  }
   if (received.as == Publication::kChampion && received.ref.version() == 0) {
     ClearChampion();
   } else {
     MELLOW_RETURN_IF_ERROR(Adopt(received));
+    KeepForOthers(std::move(received));
   }
   *response.mutable_newest() = ToProto(*adapters_->Newest());
   return absl::OkStatus();
@@ -549,6 +583,42 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
             {"candidate", as == Publication::kCandidate},
             {"reference", as == Publication::kReference}});
   return absl::OkStatus();
+}
+
+grpc::Status PolicyServiceImpl::FetchAdapter(grpc::ServerContext* context,
+                                             const v1::FetchAdapterRequest* request,
+                                             grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
+  return limiter_->Answer(context, [&] { return FetchAdapterImpl(*request, writer); });
+}
+
+absl::Status PolicyServiceImpl::FetchAdapterImpl(
+    const v1::FetchAdapterRequest& request, grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
+  const common::v1::AdapterRef& wanted = request.adapter();
+  std::shared_ptr<const wire::ReceivedAdapter> given;
+  {
+    MutexLock lock(&given_mutex_);
+    for (const auto& each : given_) {
+      if (each->ref.version() == wanted.version() && each->ref.sha256() == wanted.sha256())
+        given = each;
+    }
+  }
+  if (given == nullptr)
+    return absl::NotFoundError(absl::StrCat("the files of adapter version ", wanted.version(), " (",
+                                            wanted.sha256(), ") are not on this node"));
+  return wire::SendAdapter(given->ref, given->files, [&](const common::v1::AdapterChunk& chunk) {
+    return writer->Write(chunk);
+  });
+}
+
+void PolicyServiceImpl::KeepForOthers(wire::ReceivedAdapter received) {
+  const auto given = std::make_shared<const wire::ReceivedAdapter>(std::move(received));
+  MutexLock lock(&given_mutex_);
+  // Adopt has looked at the bytes when the version came first, and then never again.
+  for (const auto& each : given_) {
+    if (each->ref.version() == given->ref.version()) return;
+  }
+  given_.push_front(given);
+  if (given_.size() > kGivenAdapters) given_.pop_back();
 }
 
 grpc::Status PolicyServiceImpl::ListAdapters(grpc::ServerContext* context,

@@ -1,6 +1,7 @@
 #ifndef MELLOW_SERVICES_POLICY_POLICY_SERVICE_H_
 #define MELLOW_SERVICES_POLICY_POLICY_SERVICE_H_
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/metrics.h"
 #include "common/rpc/callback_call.h"
+#include "common/sync/mutex.h"
 #include "common/sync/workers.h"
 #include "common/text/tokenizer.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
@@ -56,6 +58,8 @@ class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Gen
   grpc::Status PublishAdapter(grpc::ServerContext* context,
                               grpc::ServerReader<common::v1::AdapterChunk>* reader,
                               v1::PublishAdapterResponse* response) override;
+  grpc::Status FetchAdapter(grpc::ServerContext* context, const v1::FetchAdapterRequest* request,
+                            grpc::ServerWriter<common::v1::AdapterChunk>* writer) override;
   grpc::Status ListAdapters(grpc::ServerContext* context, const v1::ListAdaptersRequest* request,
                             v1::ListAdaptersResponse* response) override;
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
@@ -93,7 +97,10 @@ class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Gen
 
   // What prompts that may have so many tokens and beams (0: the defaults) count as.
   [[nodiscard]] int64_t WorkOf(int64_t max_new_tokens, int64_t beams) const;
-  absl::Status PublishAdapterImpl(grpc::ServerReader<common::v1::AdapterChunk>& reader,
+  absl::Status FetchAdapterImpl(const v1::FetchAdapterRequest& request,
+                                grpc::ServerWriter<common::v1::AdapterChunk>* writer);
+  absl::Status PublishAdapterImpl(grpc::ServerContext* context,
+                                  grpc::ServerReader<common::v1::AdapterChunk>& reader,
                                   v1::PublishAdapterResponse& response);
 
   absl::StatusOr<std::vector<GenerateJob>> MakeJobs(
@@ -101,6 +108,8 @@ class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Gen
       const std::shared_ptr<const ServedAdapter>& adapter, const CallContext& call) const;
   // Keeps what came, and makes it what it was published as.
   absl::Status Adopt(const wire::ReceivedAdapter& received);
+  // Has the files for other nodes from now on, in place of the oldest.
+  void KeepForOthers(wire::ReceivedAdapter received);
   void ClearChampion();
   // Has the engine feed the stream, or ends it with the error of `status` or of the engine.
   template <typename Response>
@@ -136,6 +145,9 @@ class PolicyServiceImpl final : public v1::PolicyService::WithCallbackMethod_Gen
   rpc::CallLimiter* const limiter_;
   const SamplingContext sampling_;
   obs::Gauge adapter_version_;
+  Mutex given_mutex_;
+  // The adapters that came last, newest first: bytes that nobody but another node needs.
+  std::deque<std::shared_ptr<const wire::ReceivedAdapter>> given_ ABSL_GUARDED_BY(given_mutex_);
   // Texts to tokens and back, outside gRPC's threads and the engine's. Last: what it still does
   // needs the rest.
   Workers workers_;

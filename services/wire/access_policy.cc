@@ -23,6 +23,7 @@ rpc::AccessTable MakePolicy() {
     for (const std::string& method : methods) table["/mellow." + service + "/" + method] = roles;
   };
   add("policy.v1.PolicyService", orchestrator, {"PublishAdapter"});
+  add("policy.v1.PolicyService", nodes, {"FetchAdapter"});
   add("policy.v1.PolicyService", evaluation,
       {"Generate", "GenerateStream", "ListAdapters", "ScoreTokens"});
   add("policy.v1.PolicyService", users, {"Summarize", "SummarizeStream"});

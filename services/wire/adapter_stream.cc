@@ -14,7 +14,7 @@ constexpr size_t kChunkBytes = 1 << 20;
 
 absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
                          const std::function<bool(const common::v1::AdapterChunk&)>& write,
-                         Publication as) {
+                         Publication as, const std::string& fetch_from) {
   const absl::Status gone = absl::UnavailableError(
       absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
   common::v1::AdapterChunk chunk;
@@ -26,6 +26,7 @@ absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::Peft
   header->set_champion(as == Publication::kChampion);
   header->set_candidate(as == Publication::kCandidate);
   header->set_reference(as == Publication::kReference);
+  header->set_fetch_from(fetch_from);
   if (!write(chunk)) return gone;
   for (size_t at = 0; at < files.safetensors.size(); at += kChunkBytes) {
     chunk.set_data(files.safetensors.substr(at, kChunkBytes));
@@ -52,6 +53,7 @@ absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
                 : header.candidate() ? Publication::kCandidate
                 : header.reference() ? Publication::kReference
                                      : Publication::kNewest;
+  received.fetch_from = header.fetch_from();
   received.files.config_json = header.config_json();
   std::string& data = received.files.safetensors;
   while (read(&chunk)) {

@@ -25,15 +25,17 @@ inline constexpr int64_t kMaxAdapterMessageBytes = (1 << 20) + (256 << 10);
 struct ReceivedAdapter {
   common::v1::AdapterRef ref;
   Publication as = Publication::kNewest;
+  // Of a policy node that has the adapter; then `files` are empty.
+  std::string fetch_from;
   adapters::PeftFiles files;
 };
 
 // Calls `write` with the header and then the data; false from `write` ends it with Unavailable (the
-// peer is gone).
+// peer is gone). `fetch_from` stands for the files, which are empty.
 [[nodiscard]] absl::Status SendAdapter(
     const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
     const std::function<bool(const common::v1::AdapterChunk&)>& write,
-    Publication as = Publication::kNewest);
+    Publication as = Publication::kNewest, const std::string& fetch_from = "");
 
 // Reads until `read` says false. InvalidArgument: no header, one that is several of champion,
 // candidate and reference, data before it, a second one, a size that is negative or over

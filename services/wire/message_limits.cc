@@ -13,7 +13,7 @@ rpc::MessageLimits MessageLimitsOf(int64_t one_text, int64_t largest) {
     for (const std::string& method : methods)
       limits["/mellow." + service + "/" + method] = std::min(bytes, largest);
   };
-  add("policy.v1.PolicyService", kMaxNameBytes, {"GetInfo", "ListAdapters"});
+  add("policy.v1.PolicyService", kMaxNameBytes, {"FetchAdapter", "GetInfo", "ListAdapters"});
   add("policy.v1.PolicyService", one_text, {"GenerateStream", "Summarize", "SummarizeStream"});
   add("policy.v1.PolicyService", largest, {"Generate", "PublishAdapter", "ScoreTokens"});
   add("reward.v1.RewardService", kMaxNameBytes, {"GetInfo"});
@@ -21,6 +21,7 @@ rpc::MessageLimits MessageLimitsOf(int64_t one_text, int64_t largest) {
   add("learner.v1.LearnerService", kMaxNameBytes, {"GetAdapter", "GetInfo"});
   add("learner.v1.LearnerService", kMaxSpecBytes, {"CheckRun", "OpenRun"});
   add("learner.v1.LearnerService", largest, {"ScoreTokens", "Train"});
+  add("learner.v1.GradientService", largest, {"ComputeGradient", "Evaluate", "PutWeights"});
   add("learner.v1.SftService", kMaxNameBytes, {"StopSft", "WatchSft"});
   add("learner.v1.SftService", kMaxSpecBytes, {"CheckSft", "StartSft"});
   add("orchestrator.v1.OrchestratorService", kMaxNameBytes,

@@ -158,6 +158,8 @@ class SimulatedPolicy : public PolicyClient {
                                          std::stop_token stop) override;
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
                               wire::Publication as, std::stop_token stop) override;
+  absl::Status FetchAdapter(const AdapterRef& ref, const std::string& source, wire::Publication as,
+                            std::stop_token stop) override;
 
  private:
   SimulatedCluster* const cluster_;
@@ -334,6 +336,18 @@ absl::Status SimulatedPolicy::PublishAdapter(const AdapterRef& ref,
   --traffic.sends;
   traffic.bytes += static_cast<int64_t>(files.safetensors.size());
   MELLOW_RETURN_IF_ERROR(sent);
+  process.Keep(ref);
+  return absl::OkStatus();
+}
+
+absl::Status SimulatedPolicy::FetchAdapter(const AdapterRef& ref, const std::string& source,
+                                           wire::Publication, std::stop_token stop) {
+  MELLOW_RETURN_IF_ERROR(
+      cluster_->policies[std::stoul(source.substr(7))]->Find(ref.version).status());
+  Process& process = *cluster_->policies[static_cast<size_t>(index_)];
+  bool died = false;
+  MELLOW_RETURN_IF_ERROR(process.Work(cluster_->options.send_ms, static_cast<uint64_t>(index_),
+                                      std::move(stop), &died));
   process.Keep(ref);
   return absl::OkStatus();
 }

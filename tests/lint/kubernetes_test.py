@@ -430,6 +430,8 @@ class KubernetesTest(unittest.TestCase):
             wanted = {(n, "mellow-orchestrator") for n in nodes} | {("mellow-orchestrator", n) for n in nodes}
             wanted |= {(w, "mellow-orchestrator") for w in workers} | {("mellow-learner", w) for w in workers}
             wanted |= {(c, n) for c in callers for n in [*nodes, "mellow-orchestrator"]}
+            givers = [n for n in nodes if n.startswith("mellow-policy")]
+            wanted |= {(a, b) for a in givers for b in givers}
             for source in pods:
                 for target in pods:
                     self.at(f"{rendered.name}: {source} -> {target}")

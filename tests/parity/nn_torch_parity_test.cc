@@ -1,4 +1,5 @@
-// The libtorch backend, on libtorch's CPU device (the code that runs on CUDA devices), against what
+// The libtorch backend, on libtorch's CPU device (the code that runs on CUDA devices) or on
+// MELLOW_TEST_DEVICE, against what
 // transformers and PEFT computed for the models in golden/ (make_golden.py). Tolerances as in
 // nn_cpu_parity_test.cc.
 #include <gtest/gtest.h>
@@ -17,6 +18,7 @@
 #include "common/nn/torch/torch_models.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/source_tree.h"
+#include "tests/testing/test_device.h"
 
 namespace mellow::nn {
 namespace {
@@ -24,8 +26,8 @@ namespace {
 using Json = nlohmann::json;
 
 const std::string kGolden = mellow::SourceTree("/tests/parity/golden/");
-constexpr double kTolerance = 2e-5;
-constexpr double kAdapterTolerance = 2e-4;
+const double kTolerance = OnTestDevice(2e-5);
+const double kAdapterTolerance = OnTestDevice(2e-4);
 
 std::vector<Json> ReadLines(const std::string& name) {
   std::ifstream file(kGolden + name);
@@ -38,7 +40,7 @@ std::vector<Json> ReadLines(const std::string& name) {
 class TorchT5ParityTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    auto model = LoadTorchSeq2SeqModel(std::string(kGolden) + GetParam(), {});
+    auto model = LoadTorchSeq2SeqModel(std::string(kGolden) + GetParam(), {.device = TestDevice()});
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = std::move(*model);
     rows_ = ReadLines(std::string(GetParam()) + ".logprobs.jsonl");
@@ -233,9 +235,9 @@ INSTANTIATE_TEST_SUITE_P(Golden, TorchT5ParityTest, testing::Values("t5-gated", 
 
 TEST(TorchT5WeightTypeTest, HalfWeightsStayNearFloat32) {
   const std::vector<Json> rows = ReadLines("t5-gated.logprobs.jsonl");
-  auto exact = LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {});
-  auto half =
-      LoadTorchSeq2SeqModel(std::string(kGolden) + "t5-gated", {.weights = WeightType::kBFloat16});
+  auto exact = LoadTorchSeq2SeqModel(kGolden + "t5-gated", {.device = TestDevice()});
+  auto half = LoadTorchSeq2SeqModel(kGolden + "t5-gated",
+                                    {.device = TestDevice(), .weights = WeightType::kBFloat16});
   ASSERT_TRUE(exact.ok() && half.ok()) << half.status();
   const auto source = rows[3].at("source_ids").get<std::vector<int32_t>>();
   const auto target = rows[3].at("target_ids").get<std::vector<int32_t>>();
@@ -256,7 +258,7 @@ TEST(TorchT5WeightTypeTest, HalfWeightsStayNearFloat32) {
 class TorchRobertaParityTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(TorchRobertaParityTest, LogitsEqualTransformers) {
-  auto model = LoadTorchSequenceClassifier(std::string(kGolden) + GetParam(), {});
+  auto model = LoadTorchSequenceClassifier(kGolden + GetParam(), {.device = TestDevice()});
   ASSERT_TRUE(model.ok()) << model.status();
   const std::vector<Json> rows = ReadLines(std::string(GetParam()) + ".logits.jsonl");
   std::vector<std::vector<int32_t>> sequences;

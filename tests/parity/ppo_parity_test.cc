@@ -15,6 +15,7 @@
 #include "nlohmann/json.hpp"
 #include "services/wire/ppo_config.h"
 #include "tests/testing/source_tree.h"
+#include "tests/testing/test_device.h"
 
 namespace mellow::rl {
 namespace {
@@ -85,7 +86,8 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
   const PpoConfig config = ReadConfig(c);
   const absl::StatusOr<nn::LoraWeights> start = adapters::ReadPeftFolder(kGolden + "/" + c.adapter);
   ASSERT_TRUE(start.ok()) << start.status();
-  auto trainer = PpoTrainer::Create(kGolden + "/" + c.model, config, *start, {.threads = 2});
+  auto trainer = PpoTrainer::Create(kGolden + "/" + c.model, config, *start,
+                                    {.device = TestDevice(), .threads = 2});
   ASSERT_TRUE(trainer.ok()) << trainer.status();
 
   const std::vector<Json> steps = ReadLines(kGolden + "/" + c.name + ".steps.jsonl");
@@ -101,8 +103,8 @@ TEST_P(PpoParityTest, StatisticsAndWeightsAreThoseOfTrl) {
       if (std::isnan(want)) continue;
       const double error = std::abs(result->stats.at(key) - want) / std::max(std::abs(want), 0.1);
       worst = std::max(worst, error);
-      EXPECT_LT(error, 1e-4) << "step " << s << " " << key << ": " << result->stats.at(key)
-                             << ", TRL " << want;
+      EXPECT_LT(error, OnTestDevice(1e-4))
+          << "step " << s << " " << key << ": " << result->stats.at(key) << ", TRL " << want;
     }
   }
   RecordProperty("worst_relative_error", std::to_string(worst));

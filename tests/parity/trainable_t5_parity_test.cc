@@ -24,6 +24,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
+#include "tests/testing/test_device.h"
 
 namespace mellow::nn {
 namespace {
@@ -139,7 +140,7 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
     } else {
       path_ = mellow::SourceTree(absl::StrCat("/tests/parity/golden/families/", s.name));
     }
-    auto weights = LoadT5Weights(path_, at::kCPU, at::kFloat);
+    auto weights = LoadT5Weights(path_, TorchDevice(TestDevice()), at::kFloat);
     ASSERT_TRUE(weights.ok()) << weights.status();
     torch_ = TrainableT5::OnTorch(std::make_shared<const T5Weights>(*std::move(weights)));
     ours_ = Kernels(2);
@@ -155,6 +156,7 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
     std::vector<PairView> views;
     for (const Ids& ids : ids_) views.push_back({ids.source, ids.target});
     pairs_ = PackPairs(views, 0, at::kCPU);
+    torch_pairs_ = PackPairs(views, 0, torch_->device());
     LoraConfig config{.r = s.r, .lora_alpha = 2.0 * s.r, .target_modules = s.targets};
     lora_ = *FreshLora(ours_->modules(), config, 5);
     // B too, or half of the gradients would be zero.
@@ -183,21 +185,24 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
   };
   Results Run(TrainableT5* model) {
     const TorchLora lora = Adapter(*model);
-    const auto pass = model->Forward(pairs_, lora, &dropout_);
+    const TeacherForced& pairs = model == torch_.get() ? torch_pairs_ : pairs_;
+    const at::Tensor d_hidden = d_hidden_.to(model->device());
+    const auto pass = model->Forward(pairs, lora, &dropout_);
     Results out;
     out.hidden = pass->hidden().clone();
     HeadOutput head =
-        model->ScoreTargets(out.hidden, pairs_.labels, {.entropies = true, .jacobian = true});
-    out.logprobs = head.logprobs;
-    out.entropies = head.entropies;
-    out.jacobian = head.jacobian;
+        model->ScoreTargets(out.hidden, pairs.labels, {.entropies = true, .jacobian = true});
+    out.hidden = out.hidden.cpu();
+    out.logprobs = head.logprobs.cpu();
+    out.entropies = head.entropies.cpu();
+    out.jacobian = head.jacobian.cpu();
     for (int i = 0; i < 2; ++i) {  // gradients add up
-      const auto again = i == 0 ? nullptr : model->Forward(pairs_, lora, &dropout_);
-      (i == 0 ? pass : again)->Backward(d_hidden_);
+      const auto again = i == 0 ? nullptr : model->Forward(pairs, lora, &dropout_);
+      (i == 0 ? pass : again)->Backward(d_hidden);
     }
     for (const TorchLora::Named& p : lora.parameters()) {
-      out.gradients.push_back(p.a.grad());
-      out.gradients.push_back(p.b.grad());
+      out.gradients.push_back(p.a.grad().cpu());
+      out.gradients.push_back(p.b.grad().cpu());
     }
     return out;
   }
@@ -211,7 +216,7 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
   std::string path_;
   std::unique_ptr<TrainableT5> torch_, ours_;
   std::vector<Ids> ids_;
-  TeacherForced pairs_;
+  TeacherForced pairs_, torch_pairs_;  // the same, on the CPU and on torch_'s device
   LoraWeights lora_;
   at::Tensor d_hidden_;
   DropoutOptions dropout_;
@@ -223,7 +228,7 @@ TEST_P(TrainableT5ParityTest, ValuesAndGradientsAreThoseOfLibtorch) {
   double worst = 0;
   const auto check = [&](const at::Tensor& a, const at::Tensor& b, const std::string& what) {
     const double error = Error(a, b);
-    EXPECT_LT(error, 1e-5) << what;
+    EXPECT_LT(error, OnTestDevice(1e-5)) << what;
     worst = std::max(worst, error);
   };
   check(got.hidden, want.hidden, "hidden");
@@ -319,11 +324,13 @@ TEST_P(TrainableT5ParityTest, SmoothedLabelsAndTheVocabularysKl) {
   const at::Tensor other = hidden + 0.2 * at::randn_like(hidden);
   const at::Tensor labels = pairs_.labels.narrow(0, 0, 40);
   const HeadOptions options = {.jacobian = true, .label_smoothing = 0.2};
-  const HeadOutput want = torch_->ScoreTargets(hidden, labels, options);
+  const at::Device device = torch_->device();
+  const HeadOutput want = torch_->ScoreTargets(hidden.to(device), labels.to(device), options);
   const HeadOutput got = ours_->ScoreTargets(hidden, labels, options);
-  EXPECT_LT(Error(got.logprobs, want.logprobs), 1e-5);
-  EXPECT_LT(Error(got.jacobian, want.jacobian), 1e-5);
-  EXPECT_LT(Error(ours_->VocabularyKl(hidden, other), torch_->VocabularyKl(hidden, other)), 1e-4);
+  EXPECT_LT(Error(got.logprobs, want.logprobs.cpu()), OnTestDevice(1e-5));
+  EXPECT_LT(Error(got.jacobian, want.jacobian.cpu()), OnTestDevice(1e-5));
+  const at::Tensor kl = torch_->VocabularyKl(hidden.to(device), other.to(device)).cpu();
+  EXPECT_LT(Error(ours_->VocabularyKl(hidden, other), kl), OnTestDevice(1e-4));
   EXPECT_EQ(ours_->VocabularyKl(hidden, hidden).abs().max().item<float>(), 0);
 }
 

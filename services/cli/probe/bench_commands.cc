@@ -16,6 +16,7 @@
 #include "common/text/tokenizer.h"
 #include "services/cli/models/model_loading.h"
 #include "services/cli/probe/dialogue_file.h"
+#include "services/cli/probe/hardware_bench.h"
 #include "services/cli/probe/python_random.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
@@ -41,17 +42,27 @@ struct BenchOptions {
   int max_new = 400;
   std::vector<int> lengths;
   std::string reward_model;
+  bool any_length = false;  // of the dialogues
+  int epochs = 1;           // ppo
+  int lora_r = 32;
+  bool until_eos = false;
+  bool response_only = false;
+  int steps = 1;
+  int step = 0;  // of those
 };
 
 absl::StatusOr<std::vector<std::string>> Prompts(const BenchOptions& options, int count) {
-  MELLOW_ASSIGN_OR_RETURN(
-      const std::vector<Dialogue> rows,
-      ReadDialogues(options.data, {.limit = count, .min_chars = 200, .max_chars = 1000}));
-  if (static_cast<int>(rows.size()) < count)
+  const int first = options.step * count;  // every step has prompts of its own
+  DialogueFilter filter = {.limit = first + count};
+  if (!options.any_length) filter.min_chars = 200, filter.max_chars = 1000;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Dialogue> rows, ReadDialogues(options.data, filter));
+  if (static_cast<int>(rows.size()) < filter.limit)
     return absl::InvalidArgumentError(
-        absl::StrCat(options.data, ": only ", rows.size(), " dialogues of 201 to 1000 characters"));
+        absl::StrCat(options.data, ": only ", rows.size(), " dialogues",
+                     options.any_length ? "" : " of 201 to 1000 characters"));
   std::vector<std::string> prompts;
-  for (const Dialogue& row : rows) prompts.push_back(NotebookPrompt(row.dialogue));
+  for (size_t i = static_cast<size_t>(first); i < rows.size(); ++i)
+    prompts.push_back(NotebookPrompt(rows[i].dialogue));
   return prompts;
 }
 
@@ -181,9 +192,9 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   rl::PpoConfig config;
   config.batch_size = options.batch;
   config.mini_batch_size = options.mini_batch;
-  config.ppo_epochs = 1;
+  config.ppo_epochs = options.epochs;
   config.reference = rl::Reference::kBase;
-  config.lora = nn::LoraConfig{.r = 32, .lora_alpha = 32, .target_modules = {"q", "v"}};
+  config.lora = nn::LoraConfig{.r = options.lora_r, .lora_alpha = 32, .target_modules = {"q", "v"}};
   rl::PpoTrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
   MELLOW_ASSIGN_OR_RETURN(trainer_options.device, nn::ResolveDevice(options.model.device));
   MELLOW_ASSIGN_OR_RETURN(
@@ -201,6 +212,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
                              .value_head = &value_head};
     item.params.do_sample = true;
     item.params.min_new_tokens = item.params.max_new_tokens = lengths[i];
+    if (options.until_eos) item.params.min_new_tokens = 0;
     items.push_back(std::move(item));
   }
   const SteadyTime start = SteadyTime::Now();
@@ -216,7 +228,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
                             tokenizer->Decode(queries[i], /*skip_special_tokens=*/false));
     MELLOW_ASSIGN_OR_RETURN(const std::string response,
                             tokenizer->Decode(responses[i].ids, /*skip_special_tokens=*/false));
-    texts.push_back(query + response);
+    texts.push_back(options.response_only ? response : query + response);
     response_ids.push_back(responses[i].ids);
   }
   std::vector<float> scores;
@@ -249,6 +261,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   const double ppo_seconds = SecondsSince(ppo_start);
   const auto kl = result.stats.find("objective/kl");
   Print({{"peer", EngineName(options)},
+         {"step", options.steps > 1 ? json::Value(options.step + 1) : json::Value()},
          {"batch", options.batch},
          {"query_tokens", Total(queries)},
          {"response_tokens", Total(response_ids)},
@@ -258,6 +271,13 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
          {"ppo_s", ppo_seconds},
          {"step_s", SecondsSince(start)},
          {"kl", kl == result.stats.end() ? json::Value() : json::Value(kl->second)}});
+  return 0;
+}
+
+// Each with prompts and a fresh adapter of its own.
+absl::StatusOr<int> BenchPpoSteps(const BenchOptions& options) {
+  BenchOptions one = options;
+  for (; one.step < options.steps; ++one.step) MELLOW_RETURN_IF_ERROR(BenchPpo(one).status());
   return 0;
 }
 
@@ -276,6 +296,7 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
                     "DialogSum JSONL; the first dialogues of 201 to 1000 characters are used, in "
                     "the notebook's template")
         ->required();
+    sub->add_flag("--any-length", options->any_length, "Dialogues of every length");
     sub->callback([=] { *chosen = [=] { return run(*options); }; });
     return std::make_pair(sub, options.get());
   };
@@ -308,9 +329,8 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
         "2");
   }
   {
-    auto [sub, o] =
-        add("ppo", "One PPO step with LoRA r = 32: sampling, scoring and update, seconds each",
-            BenchPpo);
+    auto [sub, o] = add("ppo", "PPO steps with LoRA: sampling, scoring and update, seconds each",
+                        BenchPpoSteps);
     sub->add_option("--reward-model", o->reward_model, "Hugging Face RoBERTa classifier folder")
         ->transform(wire::ModelFolder())
         ->required();
@@ -324,9 +344,51 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
                     "Tokens of each response [as Python's random.Random(0).randint(min-new, "
                     "max-new) draws them]")
         ->delimiter(',');
+    sub->add_option("--epochs", o->epochs, "PPO's epochs")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->add_option("--lora-r", o->lora_r, "Rank of the adapter")
+        ->capture_default_str()
+        ->check(at_least_one);
+    sub->add_flag("--until-eos", o->until_eos,
+                  "A response ends where the model ends it, at its length at the latest");
+    sub->add_flag("--response-only", o->response_only, "Score the response without its prompt");
+    sub->add_option("--steps", o->steps, "Steps, one line each")
+        ->capture_default_str()
+        ->check(at_least_one);
     sub->footer(
-        "Example:\n  mellow bench ppo T5 --reward-model ROBERTA --data dialogsum.train.jsonl "
-        "--batch 16 --threads 2");
+        "Examples:\n  mellow bench ppo T5 --reward-model ROBERTA --data dialogsum.train.jsonl "
+        "--batch 16 --threads 2\n"
+        "As deploy/runs/mini.json trains the small models:\n  mellow bench ppo "
+        "deploy/models/mini-summarizer --reward-model deploy/models/mini-toxicity --data "
+        "deploy/runs/mini/train.jsonl --any-length --batch 64 --mini-batch 16 --epochs 2 --lora-r "
+        "16 --min-new 64 --max-new 64 --until-eos --response-only --steps 5 --threads 2");
+  }
+  {
+    CLI::App* sub = bench->add_subcommand(
+        "hardware", "Products of matrices and memory bandwidth: what the machine can do at most");
+    auto model = std::make_shared<ModelOptions>();
+    auto options = std::make_shared<HardwareBenchOptions>();
+    sub->add_option("--device", model->device, "auto, cpu or cuda:N")->capture_default_str();
+    sub->add_option("--threads", model->threads, "CPU threads; 0: all cores")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 1024));
+    sub->add_option("--size", options->size, "Rows and columns of the matrices")
+        ->capture_default_str()
+        ->check(CLI::Range(16, 1 << 15));
+    sub->add_option("--seconds", options->seconds, "Of each measurement, about")
+        ->capture_default_str()
+        ->check(CLI::Range(0.001, 3600.0));
+    sub->footer("Example:\n  mellow bench hardware --device cpu --threads 2");
+    sub->callback([=] {
+      *chosen = [=]() -> absl::StatusOr<int> {
+        HardwareBenchOptions resolved = *options;
+        resolved.threads = ThreadsOf(*model);
+        MELLOW_ASSIGN_OR_RETURN(resolved.device, nn::ResolveDevice(model->device));
+        MELLOW_RETURN_IF_ERROR(BenchHardware(resolved, Print));
+        return 0;
+      };
+    });
   }
 }
 

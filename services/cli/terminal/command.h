@@ -56,7 +56,7 @@ void AddReportCommand(CLI::App* app, Action* chosen);      // report
 void AddReviewCommand(CLI::App* app, Action* chosen);      // review new, invite, summary, ...
 void AddTextCommands(CLI::App* app, Action* chosen);       // tokenize, detokenize, rouge
 void AddProbeCommands(CLI::App* app, Action* chosen);      // probe policy, generate, reward, ppo
-void AddBenchCommands(CLI::App* app, Action* chosen);      // bench generate, reward, ppo
+void AddBenchCommands(CLI::App* app, Action* chosen);      // bench generate, reward, ppo, hardware
 void AddCompletionCommand(CLI::App* app, Action* chosen);  // completion bash
 
 }  // namespace mellow::cli

@@ -31,7 +31,7 @@ class GrpcNodeClients : public NodeClients {
  private:
   // Addresses come and go with their nodes; a cache that grew this large starts anew (calls keep
   // their channels).
-  static constexpr size_t kMaxChannels = 1024;
+  static constexpr size_t kMaxChannels = 8192;
 
   static std::string Peer(const std::string& node_id, const std::string& address) {
     return absl::StrCat(node_id, " at ", address);

@@ -60,6 +60,17 @@ class GrpcPolicyClient : public PolicyClient {
 
   absl::Status PublishAdapter(const AdapterRef& ref, const adapters::PeftFiles& files,
                               wire::Publication as, std::stop_token stop) override {
+    return Send(ref, files, "", as, std::move(stop));
+  }
+
+  absl::Status FetchAdapter(const AdapterRef& ref, const std::string& source, wire::Publication as,
+                            std::stop_token stop) override {
+    return Send(ref, {}, source, as, std::move(stop));
+  }
+
+ private:
+  absl::Status Send(const AdapterRef& ref, const adapters::PeftFiles& files,
+                    const std::string& fetch_from, wire::Publication as, std::stop_token stop) {
     CallContext context(kShortCall, std::move(stop));
     pb::PublishAdapterResponse response;
     auto writer = stub_->PublishAdapter(context.get(), &response);
@@ -67,7 +78,7 @@ class GrpcPolicyClient : public PolicyClient {
     ToProto(ref, &proto);
     const absl::Status sent = wire::SendAdapter(
         proto, files, [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); },
-        as);
+        as, fetch_from);
     if (sent.ok()) writer->WritesDone();
     // When the peer ended the stream, its status says why; that is worth more than "the peer is
     // gone".
@@ -76,7 +87,6 @@ class GrpcPolicyClient : public PolicyClient {
     return sent;
   }
 
- private:
   std::unique_ptr<pb::PolicyService::Stub> stub_;
   std::string peer_;
 };

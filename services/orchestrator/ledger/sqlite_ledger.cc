@@ -130,6 +130,24 @@ absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(sqlite::Statement* stat
   return std::optional<AdapterRecord>(std::move(record));
 }
 
+// The transactions of a scope are not waited for until they are on disk; the next one outside of it
+// is, and with it they are. A step has hundreds of rollouts' and scores', which a power cut may
+// take: they are sampled and scored again to the same numbers. What depends on them comes after a
+// transaction that is waited for (StepVersion, before the learner gets them).
+class Unsynced {
+ public:
+  explicit Unsynced(sqlite::Database* database) : database_(database) { Set("NORMAL"); }
+  ~Unsynced() { Set("FULL"); }
+  Unsynced(const Unsynced&) = delete;
+  Unsynced& operator=(const Unsynced&) = delete;
+
+ private:
+  void Set(const char* level) {
+    database_->Execute(absl::StrCat("PRAGMA synchronous=", level)).IgnoreError();
+  }
+  sqlite::Database* const database_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::string& path) {
@@ -385,6 +403,7 @@ absl::StatusOr<int64_t> SqliteLedger::StepVersion(const std::string& run_id, int
 absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int step,
                                               absl::Span<const Rollout> rollouts) {
   MutexLock lock(&mutex_);
+  const Unsynced unsynced(database_.get());
   MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(database_.get()));
   int added = 0;
@@ -424,6 +443,7 @@ absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int ste
 absl::Status SqliteLedger::SetScores(const std::string& run_id, int step,
                                      absl::Span<const PromptScore> scores) {
   MutexLock lock(&mutex_);
+  const Unsynced unsynced(database_.get());
   MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(database_.get()));
   for (const PromptScore& score : scores) {

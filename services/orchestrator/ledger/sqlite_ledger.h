@@ -13,7 +13,8 @@
 namespace mellow::orchestrator {
 
 // The ledger in one SQLite file, in WAL mode with synchronous=FULL: a transaction that returned OK
-// is on disk.
+// is on disk. AddRollouts and SetScores survive the end of the process, and a power cut as soon as
+// anything else was written.
 class SqliteLedger : public Ledger {
  public:
   // Creates the file when it is not there. DataLoss: corrupt, with SQLite's finding.

@@ -66,6 +66,9 @@ class PolicyClient {
   [[nodiscard]] virtual absl::Status PublishAdapter(const AdapterRef& ref,
                                                     const adapters::PeftFiles& files,
                                                     wire::Publication as, std::stop_token stop) = 0;
+  // As PublishAdapter, but the node gets the files from the policy node at `source`.
+  [[nodiscard]] virtual absl::Status FetchAdapter(const AdapterRef& ref, const std::string& source,
+                                                  wire::Publication as, std::stop_token stop) = 0;
 };
 
 struct TextScore {

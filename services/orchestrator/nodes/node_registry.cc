@@ -69,7 +69,7 @@ NodeHandle NodeRegistry::HandleOf(const Node& node) const {
           node.report.capacity.device,
           node.measured_speed > 0 ? node.measured_speed : said,
           node.measured_speed > 0,
-          node.report.adapters,
+          /*adapters=*/{},
           node.life.get_token(),
           RequirementOf(node.report.role).round,
           node.report.role,
@@ -102,10 +102,8 @@ absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
           absl::StrCat("node_id: ", report.node_id, ": ", kMaxNodes, " nodes are registered"));
     }
     for (const auto& [id, other] : nodes_) {
-      if (other.lost || other.report.role != NodeRole::kLearner ||
-          report.role != NodeRole::kLearner || id == report.node_id) {
-        continue;
-      }
+      if (report.role != NodeRole::kLearner) break;  // heartbeats of the others are many
+      if (other.lost || other.report.role != NodeRole::kLearner || id == report.node_id) continue;
       return absl::AlreadyExistsError(absl::StrCat("node_id: ", report.node_id, ": the learner is ",
                                                    id, " at ", other.report.address,
                                                    ", and a cluster has one"));
@@ -144,6 +142,10 @@ absl::Status NodeRegistry::Register(const NodeReport& report, SteadyTime now) {
     changed = fresh || fit == Unfit(node);
   }
   ended.request_stop();
+  if (changed) {
+    MutexLock lock(&mutex_);
+    Changed(report.role);  // who looks because of it sees the stop too
+  }
   if (changed) Notify();
   return absl::OkStatus();
 }
@@ -153,13 +155,14 @@ void NodeRegistry::Leave(const std::string& node_id, const std::string& incarnat
     MutexLock lock(&mutex_);
     const auto it = nodes_.find(node_id);
     if (it == nodes_.end() || it->second.report.incarnation != incarnation) return;
+    Changed(it->second.report.role);
     nodes_.erase(it);
   }
   Notify();
 }
 
 SteadyTime NodeRegistry::Sweep(SteadyTime now) {
-  std::vector<std::stop_source> ended;
+  std::vector<std::pair<std::stop_source, NodeRole>> ended;
   SteadyTime next = SteadyTime::InfiniteFuture();
   {
     MutexLock lock(&mutex_);
@@ -172,13 +175,17 @@ SteadyTime NodeRegistry::Sweep(SteadyTime now) {
       }
       if (!node.lost && lost_at <= now) {
         node.lost = true;
-        ended.push_back(node.life);
+        ended.emplace_back(node.life, node.report.role);
       }
       next = std::min(next, node.lost ? node.last_seen + kForgetAfter : lost_at);
       ++it;
     }
   }
-  for (std::stop_source& source : ended) source.request_stop();
+  for (auto& [life, role] : ended) {
+    life.request_stop();
+    MutexLock lock(&mutex_);
+    Changed(role);
+  }
   if (!ended.empty()) Notify();
   return next;
 }
@@ -260,6 +267,12 @@ int64_t NodeRegistry::LargestVersion() const {
   return largest;
 }
 
+int64_t NodeRegistry::Changes(NodeRole role) const {
+  MutexLock lock(&mutex_);
+  const auto it = changes_.find(role);
+  return it == changes_.end() ? 0 : it->second;
+}
+
 void NodeRegistry::ReportLease(const std::string& node_id, double work, absl::Duration took) {
   MutexLock lock(&mutex_);
   const auto it = nodes_.find(node_id);
@@ -269,6 +282,7 @@ void NodeRegistry::ReportLease(const std::string& node_id, double work, absl::Du
   node.failures = 0;
   const double seconds = absl::ToDoubleSeconds(took);
   if (work <= 0 || seconds <= 0) return;
+  Changed(node.report.role);
   const double speed = work / seconds;
   node.measured_speed = node.measured_speed == 0
                             ? speed
@@ -287,6 +301,7 @@ void NodeRegistry::ReportFailure(const NodeHandle& handle, SteadyTime now, bool 
   if (lease) ++it->second.leases_lost;
   Node* node = Find(handle);
   if (node == nullptr) return;  // it restarted since; the new process has done nothing wrong
+  Changed(node->report.role);
   node->failures = std::min(node->failures + 1, 16);
   node->rest_until = now + std::min(kLongestRest, kFirstRest * (1 << (node->failures - 1)));
 }
@@ -298,6 +313,8 @@ void NodeRegistry::SetPins(std::map<NodeRole, ModelPin> pins) {
     std::map<std::string, bool> before;
     for (const auto& [id, node] : nodes_) before[id] = OtherModel(node);
     pins_ = std::move(pins);
+    for (const NodeRole role : {NodeRole::kPolicy, NodeRole::kReward, NodeRole::kLearner})
+      Changed(role);
     // A node that is kept out was verified for less than one that may work.
     for (auto& [id, node] : nodes_) {
       if (OtherModel(node) != before[id]) Unverify(&node, RequirementOf(node.report.role).reason);
@@ -311,6 +328,7 @@ void NodeRegistry::RequireVerification(NodeRole role, const std::string& reason)
     MutexLock lock(&mutex_);
     Requirement& requirement = requirements_[role];
     requirement = {requirement.round + 1, /*required=*/true, reason};
+    Changed(role);
     for (auto& [id, node] : nodes_) {
       if (node.report.role == role) Unverify(&node, reason);
     }
@@ -324,6 +342,7 @@ void NodeRegistry::DropVerification(NodeRole role) {
     Requirement& requirement = requirements_[role];
     if (!requirement.required) return;
     requirement = {requirement.round + 1, /*required=*/false, ""};
+    Changed(role);
   }
   Notify();
 }
@@ -335,6 +354,7 @@ std::vector<NodeHandle> NodeRegistry::ClaimUnverified(SteadyTime now) {
     if (!Unverified(node) || node.verify_at > now) continue;
     node.claimed = true;
     due.push_back(HandleOf(node));
+    due.back().adapters = node.report.adapters;
   }
   return due;
 }
@@ -357,6 +377,7 @@ void NodeRegistry::MarkVerified(const NodeHandle& handle) {
     node->tried = true;
     node->verified = true;
     node->reason.clear();
+    Changed(handle.role);
   }
   Notify();
 }
@@ -372,6 +393,7 @@ void NodeRegistry::Quarantine(const NodeHandle& handle, const std::string& reaso
     node->verified = false;
     node->mismatch = mismatch;
     node->reason = reason;
+    Changed(handle.role);
     node->verify_at = retry_at;
   }
   Notify();

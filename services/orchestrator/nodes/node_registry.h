@@ -37,7 +37,7 @@ struct NodeHandle {
   // measured it, what the policy says of itself; 0 of other roles.
   double speed = 0;
   bool measured = false;
-  std::vector<AdapterRef> adapters;  // as last reported
+  std::vector<AdapterRef> adapters;  // as last reported; of ClaimUnverified
   std::stop_token life;              // stops when the node is lost or restarts: give up the call
   int64_t verification = 0;          // the round of verification in which the handle was made
   NodeRole role = NodeRole::kPolicy;
@@ -76,6 +76,9 @@ class NodeRegistry {
   [[nodiscard]] std::string WhyNoneReady(NodeRole role) const;
   // The largest adapter version that any node has.
   [[nodiscard]] int64_t LargestVersion() const;
+
+  // Grows with every change of what Ready says of the role, except with time.
+  [[nodiscard]] int64_t Changes(NodeRole role) const;
 
   // Outcomes of calls. `work` of a lease updates the speed (exponential moving average).
   void ReportLease(const std::string& node_id, double work, absl::Duration took);
@@ -160,10 +163,12 @@ class NodeRegistry {
   // Alive, not verified and claimed by nobody. Of nodes with another model only policies, which
   // serve the champion all the same.
   bool Unverified(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Without its adapters.
   NodeHandle HandleOf(const Node& node) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The node if it is still the process that `handle` was made for; else null.
   Node* Find(const NodeHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unverify(Node* node, const std::string& reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Changed(NodeRole role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { ++changes_[role]; }
   void Notify();
 
   const absl::Duration lost_after_;
@@ -171,6 +176,7 @@ class NodeRegistry {
   std::map<std::string, Node> nodes_ ABSL_GUARDED_BY(mutex_);
   std::map<NodeRole, ModelPin> pins_ ABSL_GUARDED_BY(mutex_);
   std::map<NodeRole, Requirement> requirements_ ABSL_GUARDED_BY(mutex_);
+  std::map<NodeRole, int64_t> changes_ ABSL_GUARDED_BY(mutex_);
   Mutex listeners_mutex_;
   std::map<int64_t, std::function<void()>> listeners_ ABSL_GUARDED_BY(listeners_mutex_);
   int64_t next_listener_ ABSL_GUARDED_BY(listeners_mutex_) = 1;

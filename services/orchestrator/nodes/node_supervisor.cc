@@ -94,13 +94,18 @@ absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient
       return absl::OkStatus();
   }
   while (true) {
-    const adapters::PeftFiles none;
     const bool any = champion->files != nullptr;
-    if (any) MELLOW_RETURN_IF_ERROR(TryCandidate(client, *champion, stop, wrong_weights));
-    MELLOW_RETURN_IF_ERROR(
-        Annotate(client->PublishAdapter(champion->ref, any ? *champion->files : none,
-                                        wire::Publication::kChampion, stop),
-                 absl::StrCat("publishing champion ", ToString(champion->ref))));
+    if (any) {
+      MELLOW_RETURN_IF_ERROR(
+          Annotate(Deliver(node, client, *champion, wire::Publication::kCandidate, stop),
+                   absl::StrCat("publishing candidate ", ToString(champion->ref))));
+      MELLOW_RETURN_IF_ERROR(
+          Annotate(RunCanary(client, *champion, stop, wrong_weights), "candidate"));
+    }
+    MELLOW_RETURN_IF_ERROR(Annotate(
+        any ? Deliver(node, client, *champion, wire::Publication::kChampion, stop)
+            : client->PublishAdapter(champion->ref, {}, wire::Publication::kChampion, stop),
+        absl::StrCat("publishing champion ", ToString(champion->ref))));
     MutexLock lock(&mutex_);
     delivered_[node.node_id] = {node.incarnation, champion};
     // A slow delivery may arrive after that of a newer champion by another verification of the same
@@ -108,6 +113,24 @@ absl::Status NodeSupervisor::VerifyChampion(const NodeHandle& node, PolicyClient
     if (champion == champion_) return absl::OkStatus();
     champion = champion_;
   }
+}
+
+absl::Status NodeSupervisor::Deliver(const NodeHandle& node, PolicyClient* client,
+                                     const AdapterTarget& adapter, wire::Publication as,
+                                     std::stop_token stop) {
+  for (const bool direct : {false, true}) {
+    MELLOW_ASSIGN_OR_RETURN(const AdapterSources::Place place,
+                            sources_.Take(adapter.ref, node.address, direct, stop));
+    const bool from_node = !place.address.empty();
+    const absl::Status status = from_node
+                                    ? client->FetchAdapter(adapter.ref, place.address, as, stop)
+                                    : client->PublishAdapter(adapter.ref, *adapter.files, as, stop);
+    sources_.Done(place, node.address, status.ok());
+    if (status.ok() || !from_node || stop.stop_requested()) return status;
+    obs::Log(obs::Severity::kWarning, "a node could not get the adapter from another one",
+             {{"node", node.node_id}, {"from", place.address}, {"error", status.ToString()}});
+  }
+  return absl::InternalError("not reached: the second try is direct");
 }
 
 std::shared_ptr<const AdapterTarget> NodeSupervisor::target() const {
@@ -138,10 +161,17 @@ std::vector<std::string> NodeSupervisor::WithoutChampion() const {
 
 void NodeSupervisor::Loop() {
   const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
+  SteadyTime count_at = SteadyTime::InfinitePast();
   while (!stop_.stop_requested()) {
     const SteadyTime now = SteadyTime::Now();
     const SteadyTime sweep_at = registry_->Sweep(now);
-    metrics_->SetNodes(registry_->List());
+    // In a large cluster every node that passes wakes this thread: it counts for a twentieth of the
+    // time at most.
+    const bool counts = count_at <= now;
+    if (counts) {
+      metrics_->SetNodes(registry_->List());
+      count_at = now + 20 * (SteadyTime::Now() - now);
+    }
     for (const NodeHandle& node : registry_->ClaimUnverified(now)) {
       // What was asked of it before has been overtaken: on a node that hangs, they would pile up.
       for (auto& [id, older] : verifications_) {
@@ -156,7 +186,8 @@ void NodeSupervisor::Loop() {
             mailbox_.Post([this, id] { verifications_.erase(id); });
           });
     }
-    mailbox_.RunUntil(std::min(sweep_at, registry_->NextVerification()));
+    mailbox_.RunUntil(std::min({sweep_at, registry_->NextVerification(),
+                                counts ? SteadyTime::InfiniteFuture() : count_at}));
   }
   verifications_.clear();
 }
@@ -189,9 +220,10 @@ absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_toke
                                   [&](const AdapterRef& ref) { return ref == target->ref; });
   absl::Status status;
   if (target->files != nullptr && !has_it) {
-    status = Annotate(
-        client->PublishAdapter(target->ref, *target->files, wire::Publication::kNewest, stop),
-        absl::StrCat("publishing adapter ", ToString(target->ref)));
+    status = Annotate(Deliver(node, client.get(), *target, wire::Publication::kNewest, stop),
+                      absl::StrCat("publishing adapter ", ToString(target->ref)));
+  } else if (target->files != nullptr) {
+    sources_.Add(target->ref, node.address);
   }
   const SteadyTime published = SteadyTime::Now();
   if (status.ok()) status = RunCanary(client.get(), *target, stop, wrong_weights);

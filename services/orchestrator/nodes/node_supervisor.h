@@ -13,6 +13,7 @@
 #include "common/sync/mailbox.h"
 #include "common/sync/mutex.h"
 #include "services/orchestrator/base/canary.h"
+#include "services/orchestrator/nodes/adapter_sources.h"
 #include "services/orchestrator/nodes/model_pins.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
@@ -71,6 +72,9 @@ class NodeSupervisor {
   void Verify(const NodeHandle& node, std::stop_token give_up);
   absl::Status VerifyPolicy(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
   absl::Status VerifyReward(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
+  // Has the node get the adapter: from another node where one has room, else from this process.
+  absl::Status Deliver(const NodeHandle& node, PolicyClient* client, const AdapterTarget& adapter,
+                       wire::Publication as, std::stop_token stop);
   // What the node has to do with the champion before it may work.
   absl::Status VerifyChampion(const NodeHandle& node, PolicyClient* client, std::stop_token stop,
                               bool* wrong_weights);
@@ -91,6 +95,7 @@ class NodeSupervisor {
     std::shared_ptr<const AdapterTarget> champion;
   };
   std::map<std::string, Delivery> delivered_ ABSL_GUARDED_BY(mutex_);
+  AdapterSources sources_;
   Mailbox mailbox_;  // of thread_
   std::stop_source stop_;
   struct Verification {

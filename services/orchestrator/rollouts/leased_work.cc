@@ -36,6 +36,12 @@ bool LeasedWork::Refused(const std::string& node_id, const std::string& incarnat
 }
 
 void LeasedWork::UpdateNodes(SteadyTime now) {
+  const int64_t changes = parts_.registry->Changes(role_);
+  const bool anything_new = changes != seen_changes_ || retry_at_ <= now;
+  if (!failed_since_ && (!anything_new || now < update_at_)) return;
+  failed_since_ = false;
+  seen_changes_ = changes;
+  const SteadyTime began = SteadyTime::Now();
   ready_.clear();
   for (NodeHandle& node : parts_.registry->Ready(role_, now)) {
     if (Refused(node.node_id, node.incarnation)) continue;
@@ -54,6 +60,8 @@ void LeasedWork::UpdateNodes(SteadyTime now) {
   for (const std::string& known : known_) {
     if (!ready_.contains(known)) scheduler_.PauseNode(known);
   }
+  retry_at_ = parts_.registry->NextRetry(role_, now);
+  update_at_ = now + 20 * (SteadyTime::Now() - began);
 }
 
 void LeasedWork::Advance(SteadyTime now, bool start_none) {
@@ -77,7 +85,9 @@ void LeasedWork::Advance(SteadyTime now, bool start_none) {
 }
 
 SteadyTime LeasedWork::NextEvent(SteadyTime now) const {
-  return std::min(scheduler_.NextEvent(now), parts_.registry->NextRetry(role_, now));
+  const bool changed = parts_.registry->Changes(role_) != seen_changes_;
+  return std::min(scheduler_.NextEvent(now),
+                  changed ? update_at_ : std::max(update_at_, retry_at_));
 }
 
 bool LeasedWork::Occupies(const std::string& node_id) const {
@@ -124,6 +134,7 @@ void LeasedWork::OnDone(const ShardScheduler::Lease& lease, absl::Duration took,
   last_done_ = SteadyTime::Now();
   for (const auto& [id, other] : flights_) {
     if (other.shard != lease.shard || !other.late || other.lost) continue;
+    failed_since_ = true;
     parts_.registry->ReportFailure(other.node, last_done_, /*lease=*/true);
     parts_.registry->Quarantine(
         other.node,
@@ -138,6 +149,7 @@ void LeasedWork::OnFailure(const NodeHandle& node, int shard, const Outcome& out
   // A call of a node that went away may end before UpdateNodes sees that it did.
   Count(node.life.stop_requested() ? "lost" : "failed");
   parts_.registry->ReportFailure(node, now, /*lease=*/true);
+  failed_since_ = true;
   obs::Log(obs::Severity::kWarning, "lease failed, the shard goes to another node",
            {{"node", node.node_id},
             {"doing", doing_},

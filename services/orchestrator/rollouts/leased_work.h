@@ -90,6 +90,8 @@ class LeasedWork {
     absl::Status status;
   };
 
+  // Only when the registry has something new, and in a large cluster for a twentieth of the time at
+  // most: there is something new with every answer.
   void UpdateNodes(SteadyTime now);
   void Start(const ShardScheduler::Lease& lease);
   void OnDone(const ShardScheduler::Lease& lease, absl::Duration took, Outcome outcome);
@@ -111,7 +113,11 @@ class LeasedWork {
   const MakeCall make_call_;
   std::set<std::string> known_;  // nodes that the scheduler was told of
   std::map<std::string, NodeHandle> ready_;
-  std::map<std::string, Refusal> refusals_;  // by node id: who cannot do this work
+  bool failed_since_ = true;  // since UpdateNodes looked; at first there is nothing to go by
+  int64_t seen_changes_ = 0;
+  SteadyTime update_at_;                                // not before, unless something failed
+  SteadyTime retry_at_ = SteadyTime::InfiniteFuture();  // when the first resting node may work
+  std::map<std::string, Refusal> refusals_;             // by node id: who cannot do this work
   // By node id and incarnation, in a row.
   std::map<std::pair<std::string, std::string>, int> defects_;
   absl::Status failure_;

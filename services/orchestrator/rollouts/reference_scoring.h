@@ -15,10 +15,10 @@
 #include "absl/status/statusor.h"
 #include "common/adapters/peft.h"
 #include "common/base/steady_time.h"
+#include "common/leases/shard_scheduler.h"
 #include "common/sync/mailbox.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
-#include "common/leases/shard_scheduler.h"
 
 namespace mellow::orchestrator {
 

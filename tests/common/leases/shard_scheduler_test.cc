@@ -54,6 +54,22 @@ TEST(ShardSchedulerTest, SharesAreProportionalToSpeed) {
   EXPECT_EQ(played.took, absl::Seconds(6)) << "24 shards of 100 at 400 per second";
 }
 
+TEST(ShardSchedulerTest, AThousandNodesOfManySpeedsShareTheWork) {
+  ShardScheduler scheduler = MakeScheduler(3000);
+  std::map<std::string, double> speeds;
+  double sum = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string node = "node-" + std::to_string(i);
+    speeds[node] = i % 10 == 0 ? 1000 + i : 100 + i / 100.0;
+    sum += speeds[node];
+    scheduler.SetNode(node, speeds[node], /*measured=*/true, 1);
+  }
+  const Played played = Play(&scheduler, speeds, 100);
+  // The slow ones take a second for a shard: nobody begins one that a fast node would end sooner.
+  EXPECT_LT(absl::ToDoubleSeconds(played.took), 3000 * 100 / sum + 1.0);
+  EXPECT_GT(played.shares["node-990"], 5 * played.shares["node-991"]);
+}
+
 TEST(ShardSchedulerTest, ASlowNodeLeavesTheLastShardToABusyFasterOne) {
   ShardScheduler scheduler = MakeScheduler(2);
   scheduler.SetNode("fast", 1000, /*measured=*/false, 1);

@@ -469,6 +469,17 @@ class PolicyProxy : public PolicyClient {
     return link_.Through("policy.PublishAdapter",
                          [&] { return node_->PublishAdapter(ref, files, as); });
   }
+  absl::Status FetchAdapter(const AdapterRef& ref, const std::string& source, wire::Publication as,
+                            std::stop_token) override {
+    return link_.Through("policy.FetchAdapter", [&]() -> absl::Status {
+      const std::vector<AdapterRef> there =
+          link_.cluster->policies[std::stoi(source.substr(7))]->Report().adapters;
+      if (std::find(there.begin(), there.end(), ref) == there.end())
+        return absl::NotFoundError(absl::StrCat(source, " does not have the files"));
+      ++node_->fetched;
+      return node_->PublishAdapter(ref, {.safetensors = ref.sha256}, as);
+    });
+  }
 
  private:
   FakePolicy* node_;

@@ -57,6 +57,7 @@ class FakePolicy {
   std::atomic<int> generated{0};  // prompts
   std::atomic<int> published{0};
   std::atomic<int> references{0};  // publications of a reference
+  std::atomic<int> fetched{0};     // from another node
   double tokens_per_second = 100;
   int max_new_tokens = 0;  // that it says; 0: nothing
   ModelPin model{"base", "float32"};

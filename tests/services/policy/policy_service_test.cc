@@ -458,6 +458,71 @@ TEST_F(PolicyServiceTest, PublishedAdapterIsServedAndOlderOnesAreRefused) {
   EXPECT_EQ(response.adapter().sha256(), adapters::ContentHash(MakeLora(1)));
 }
 
+class PolicyPeersTest : public PolicyServiceTest {
+ protected:
+  void SetUp() override {
+    PolicyServiceTest::SetUp();
+    auto server = rpc::Server::Start({}, {&other_service_},
+                                     {v1::PolicyService::service_full_name()}, &other_metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    other_server_ = *std::move(server);
+    other_ = v1::PolicyService::NewStub(other_server_->InProcessChannel());
+  }
+  // Has the other node get the version from the first one.
+  grpc::Status Fetch(int64_t version, const nn::LoraWeights& lora,
+                     wire::Publication as = wire::Publication::kNewest) {
+    common::v1::AdapterRef ref;
+    ref.set_version(version);
+    ref.set_sha256(adapters::ContentHash(lora));
+    grpc::ClientContext context;
+    v1::PublishAdapterResponse response;
+    auto writer = other_->PublishAdapter(&context, &response);
+    (void)wire::SendAdapter(
+        ref, {}, [&](const common::v1::AdapterChunk& chunk) { return writer->Write(chunk); }, as,
+        server_->address());
+    writer->WritesDone();
+    return writer->Finish();
+  }
+
+  obs::Metrics other_metrics_;
+  AdapterTable other_adapters_{2};
+  PolicyEngine other_engine_{&model_, {}, &other_metrics_};
+  PolicyServiceImpl other_service_{options_,       "cpu",          &model_,
+                                   &model_hash_,   &tokenizer_,    &other_adapters_,
+                                   &other_engine_, &other_metrics_};
+  std::unique_ptr<rpc::Server> other_server_;
+  std::unique_ptr<v1::PolicyService::Stub> other_;
+};
+
+TEST_F(PolicyPeersTest, ANodeGetsAnAdapterFromAnotherOne) {
+  ASSERT_TRUE(Publish(3, MakeLora(1)).ok());
+  const grpc::Status fetched = Fetch(3, MakeLora(1));
+  ASSERT_TRUE(fetched.ok()) << fetched.error_message();
+  EXPECT_EQ(other_adapters_.Newest()->sha256, adapters::ContentHash(MakeLora(1)));
+  ASSERT_TRUE(Fetch(3, MakeLora(1), wire::Publication::kChampion).ok());
+  EXPECT_EQ(other_adapters_.Champion()->version, 3) << "what it is published as, the caller says";
+}
+
+TEST_F(PolicyPeersTest, WhatTheOtherNodeHasNotIsRefusedWithItsReason) {
+  const grpc::Status unknown = Fetch(3, MakeLora(1));
+  EXPECT_EQ(unknown.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(unknown.error_message(), ::testing::HasSubstr(server_->address()));
+  // The newest two are kept for others.
+  for (int version = 1; version <= 3; ++version)
+    ASSERT_TRUE(Publish(version, MakeLora(static_cast<float>(version))).ok());
+  EXPECT_EQ(Fetch(1, MakeLora(1)).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_TRUE(Fetch(2, MakeLora(2)).ok());
+  EXPECT_EQ(Fetch(3, MakeLora(9)).error_code(), grpc::StatusCode::NOT_FOUND) << "another hash";
+  EXPECT_EQ(other_adapters_.Newest()->version, 2);
+}
+
+TEST_F(PolicyPeersTest, ANodeThatIsNotThereIsUnavailable) {
+  ASSERT_TRUE(Publish(3, MakeLora(1)).ok());
+  server_->Shutdown(absl::ZeroDuration());
+  EXPECT_EQ(Fetch(3, MakeLora(1)).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(other_adapters_.Newest()->version, 0);
+}
+
 TEST_F(PolicyServiceTest, TheTableKeepsTheNewestAndTheBase) {
   for (int version = 1; version <= 4; ++version)
     ASSERT_TRUE(Publish(version, MakeLora(version)).ok());

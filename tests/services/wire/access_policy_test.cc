@@ -77,6 +77,9 @@ TEST(AccessPolicyTest, WhatEachRoleMay) {
     EXPECT_TRUE(may(kOrchestrator, name));
     for (const std::string role : {kOperator, kUser}) EXPECT_FALSE(may(role, name)) << role;
   }
+  EXPECT_TRUE(may(kNode, "policy.v1.PolicyService/FetchAdapter"));
+  for (const std::string role : {kOperator, kOrchestrator, kUser})
+    EXPECT_FALSE(may(role, "policy.v1.PolicyService/FetchAdapter")) << role;
   EXPECT_FALSE(may(kUser, "policy.v1.PolicyService/Generate"));
   EXPECT_FALSE(may(kNode, "policy.v1.PolicyService/Summarize"));
   for (const std::string role : {kOperator, kUser}) {

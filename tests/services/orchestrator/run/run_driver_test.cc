@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <future>
 #include <set>
 
@@ -153,6 +154,38 @@ TEST_F(RunDriverTest, TheLearnerIsToldOfTheWorkersThatAreThereInEachStep) {
   };
   ASSERT_TRUE(life.Drive("run", MakeRunConfig(kSteps)).ok());
   EXPECT_THAT(workers, ::testing::ElementsAre(0, 1, 1));
+}
+
+bool AllHave(const FakeCluster& cluster, int64_t version) {
+  return std::all_of(cluster.policies.begin(), cluster.policies.end(), [&](const auto& policy) {
+    const std::vector<AdapterRef> adapters = policy->Report().adapters;
+    return !adapters.empty() && adapters.back().version == version;
+  });
+}
+
+TEST_F(RunDriverTest, OfManyNodesMostGetTheAdapterFromAnotherOne) {
+  FakeCluster many(60, 1);
+  Life life(&many, folder_.path());
+  ASSERT_TRUE(life.Drive("run", MakeRunConfig(kSteps)).ok());
+  EXPECT_TRUE(testing::WaitUntil([&] { return AllHave(many, kSteps); }));
+  int fetched = 0;
+  int direct = 0;
+  for (const auto& policy : many.policies) {
+    fetched += policy->fetched;
+    direct += policy->published - policy->fetched;
+  }
+  EXPECT_LE(direct, kSteps * AdapterSources::kDirect);
+  EXPECT_GE(fetched, 60 - AdapterSources::kDirect) << "of the last version alone";
+}
+
+TEST_F(RunDriverTest, WhereNodesCannotReachEachOtherAllGetTheAdapterAnyway) {
+  FakeCluster many(20, 1);
+  many.on_call = [](const std::string& name) {
+    return name == "policy.FetchAdapter" ? absl::UnavailableError("no route") : absl::OkStatus();
+  };
+  Life life(&many, folder_.path());
+  ASSERT_TRUE(life.Drive("run", MakeRunConfig(kSteps)).ok());
+  EXPECT_TRUE(testing::WaitUntil([&] { return AllHave(many, kSteps); }));
 }
 
 TEST_F(RunDriverTest, AnotherSeedGivesOtherAdapters) {
