@@ -588,7 +588,7 @@ absl::Status PolicyServiceImpl::Adopt(const wire::ReceivedAdapter& received) {
 grpc::Status PolicyServiceImpl::FetchAdapter(grpc::ServerContext* context,
                                              const v1::FetchAdapterRequest* request,
                                              grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
-  return limiter_->Answer(context, [&] { return FetchAdapterImpl(*request, writer); });
+  return limiter_->Answer(context, *request, [&] { return FetchAdapterImpl(*request, writer); });
 }
 
 absl::Status PolicyServiceImpl::FetchAdapterImpl(
