@@ -13,6 +13,7 @@
 #include "common/rl/masked.h"
 #include "common/rl/mini_batches.h"
 #include "common/rl/rewards.h"
+#include "common/rl/value_math.h"
 
 namespace mellow::rl {
 namespace {
@@ -165,7 +166,7 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
     const at::Tensor logprobs = model_->ScoreTargets(hidden, packed.labels, {}).logprobs;
     Scatter(ToRows(logprobs, packed.target.lengths), pending, &out);
     if (values != nullptr) {
-      const at::Tensor v = Values(hidden, value_weight_, value_bias_);
+      const at::Tensor v = Values(hidden, weights_.value_weight, weights_.value_bias);
       Scatter(ToRows(v, packed.target.lengths), pending, values);
     }
     pending.clear();
