@@ -28,7 +28,7 @@ absl::Status ServeWorker(const LearnerOptions& options) {
             {"threads", trainer.threads}});
 
   obs::Metrics metrics;
-  const auto limiter = security.MakeLimiter(options.service, &metrics);
+  const auto limiter = security.MakeLimiter(options.service, {}, &metrics);
   GradientServiceImpl service(std::move(worker), &metrics, limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
