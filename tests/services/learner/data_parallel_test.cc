@@ -197,11 +197,27 @@ TEST_F(DataParallelTest, AWorkerWithWrongNumbersIsNotAskedAgainBeforeItRestarts)
   ASSERT_TRUE(session->Train(1, EightRollouts(1), 1, &source_).ok());
   EXPECT_EQ(peers_[0]->gradients, 1) << "the first answer is compared";
   EXPECT_EQ(Groups("wrong"), 1);
-  EXPECT_EQ(Groups("done"), 0);
   EXPECT_FALSE(source_.Begin("run", {node}));
   EXPECT_FALSE(source_.Begin("another run", {node}));
   node.incarnation = "life-2";
   EXPECT_TRUE(source_.Begin("run", {node}));
+}
+
+TEST_F(DataParallelTest, AWorkerThatBecomesWrongFailsTheStepInWhichThatIsFound) {
+  const WorkerNode node = AddWorker(Trouble::kWrongNumber, /*after=*/1);
+  const auto session = OpenSession("run");
+  // Three gradients a step.
+  absl::Status status;
+  int step = 0;
+  while (status.ok() && step < 2 + DataParallel::kCheckEvery / 3) {
+    ++step;
+    ASSERT_TRUE(source_.Begin("run", {node}));
+    status = session->Train(step, EightRollouts(step), step, &source_).status();
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("worker-0"));
+  EXPECT_TRUE(session->spoiled()) << "it goes on from the checkpoint";
+  EXPECT_FALSE(source_.Begin("run", {node}));
 }
 
 TEST_F(DataParallelTest, AWorkerWithOtherBaseWeightsIsFoundBeforeItCounts) {
