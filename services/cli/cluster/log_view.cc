@@ -84,7 +84,7 @@ absl::StatusOr<std::vector<LogLine>> LogReader::Read(int lines) {
     begin = end + 1;
     if (line.text.empty()) continue;
     const json::Value record = json::Parse(line.text, "").value_or(json::Value());
-    if (record.is_object()) record.Get("time", &time_);
+    if (std::string time; record.is_object() && record.Get("time", &time)) time_ = std::move(time);
     line.time = time_;
     found.push_back(std::move(line));
   }

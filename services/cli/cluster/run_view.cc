@@ -21,7 +21,8 @@ using orchestrator::v1::Run;
 
 constexpr int kWidth = 78;
 // Of ids and names together, beside the other columns.
-constexpr size_t kNames = 31;
+constexpr size_t kNames = 29;
+constexpr size_t kShortestName = 4;
 
 // As long as the column may be.
 std::string CutName(const std::string& name, size_t most) {
@@ -114,7 +115,7 @@ json::Value RunJson(const Run& run) {
 std::string RunsText(absl::Span<const Run> runs) {
   if (runs.empty()) return "no run yet\n";
   const std::vector<std::string> ids = ShortIds(runs);
-  const size_t most = std::max<size_t>(6, kNames - std::min(kNames - 6, ids.front().size()));
+  const size_t most = kNames - std::min(kNames - kShortestName, ids.front().size());
   std::vector<std::vector<std::string>> rows = {
       {"RUN", "NAME", "METHOD", "STATE", "STEP", "SCORE", "KL"}};
   for (size_t i = 0; i < runs.size(); ++i) {

@@ -79,7 +79,7 @@ std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
   return rows;
 }
 
-std::string StateName(const orchestrator::v1::Node& node) {
+std::string NodeStateName(const orchestrator::v1::Node& node) {
   return std::string(
       absl::StripPrefix(orchestrator::v1::NodeState_Name(node.state()), "NODE_STATE_"));
 }
@@ -116,7 +116,7 @@ json::Value ToJson(const Report& report) {
   for (const orchestrator::v1::Node& n : report.nodes) {
     nodes.Append({{"node_id", n.node_id()},
                   {"role", RoleName(n.role())},
-                  {"state", StateName(n)},
+                  {"state", NodeStateName(n)},
                   {"reason", n.reason()},
                   {"address", n.address()},
                   {"device", n.capacity().device()},
@@ -204,7 +204,7 @@ void Print(const Report& report) {
   std::printf("%s\n", FormatTable(rows).c_str());
   rows = {{"NODE", "STATE", "THREADS", "TOKENS/S", "LEASES", "LOST", "ADAPTER", "REASON"}};
   for (const orchestrator::v1::Node& n : report.nodes) {
-    rows.push_back({n.node_id(), StateName(n), absl::StrCat(n.capacity().threads()),
+    rows.push_back({n.node_id(), NodeStateName(n), absl::StrCat(n.capacity().threads()),
                     ShortNumber(n.capacity().tokens_per_second()), absl::StrCat(n.leases_done()),
                     absl::StrCat(n.leases_lost()), absl::StrCat(n.newest().version()), n.reason()});
   }

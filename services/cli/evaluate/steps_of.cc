@@ -132,7 +132,7 @@ absl::StatusOr<StepFindings> JudgeSteps(const eval::Evaluation& evaluation,
 
 std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, double confidence) {
   std::vector<std::vector<std::string>> rows = {
-      {"step", "toxicity", "difference", "interval", "rougeL", "KL", "words", "gates"}};
+      {"step", "toxicity", "difference", "interval", "rougeL", "KL", "gates"}};
   for (size_t i = 0; i < findings.steps.size(); ++i) {
     const eval::Comparison& c = e.comparisons[i];
     const auto difference = [&c](const char* measure) {
@@ -144,7 +144,7 @@ std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, d
         {StepOf(c.arm), ShortNumber(toxicity.arm), Signed(toxicity.difference.mean),
          absl::StrCat("[", Signed(toxicity.difference.lower), ", ",
                       Signed(toxicity.difference.upper), "]"),
-         difference("rougeL"), difference("kl_per_sequence"), difference("words"),
+         difference("rougeL"), difference("kl_per_sequence"),
          absl::StrCat(FirstFailure(findings.steps[i]), findings.best == i ? "  best" : "")});
   }
   const double baseline = e.comparisons.empty() ? 0 : Toxicity(e.comparisons[0]).baseline;
@@ -154,7 +154,7 @@ std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, d
       "), all with the same random numbers. Each interval is one of ",
       absl::StrFormat("%.4g %%", 100 * e.config.confidence), ", so that all hold at once with ",
       eval::Percent(confidence),
-      " whichever step is chosen (Bonferroni). rougeL, KL and words: differences; gates: the first "
+      " whichever step is chosen (Bonferroni). rougeL and KL: differences; gates: the first "
       "of `promote`'s that fails.");
   return absl::StrCat(Wrap(about, kWidth, ""), "\n", FormatTable(rows));
 }

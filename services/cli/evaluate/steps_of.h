@@ -13,7 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/eval/evaluation.h"
-#include "common/eval/gates.h"
+#include "common/eval/promotion_gates.h"
 #include "common/json/value.h"
 #include "services/cli/cluster/run_names.h"
 #include "services/cli/evaluate/evaluation_session.h"

@@ -29,7 +29,7 @@ Run MakeRun() {
 
 TEST(RunsTextTest, ShowsEachRunBelowEightyColumns) {
   Run failed = MakeRun();
-  failed.set_run_id("run-20240131-115959-deadbee0");
+  failed.set_run_id("run-20240131-115959-0eadbeef");
   failed.set_state(orchestrator::v1::RUN_STATE_FAILED);
   failed.set_committed_steps(0);
   failed.clear_last_step();

@@ -254,7 +254,8 @@ TEST_F(SqliteLedgerTest, KeepsTheAdapterOfEveryStepUntilItIsDropped) {
   ASSERT_TRUE(record(10, "trained", "/v10")) << "not committed yet";
   Reopen();
   std::vector<std::string> kept;
-  for (const KeptAdapter& adapter : *ledger_->KeptAdapters())
+  const std::vector<KeptAdapter> adapters = *ledger_->KeptAdapters();
+  for (const KeptAdapter& adapter : adapters)
     kept.push_back(absl::StrCat(adapter.ref.version, " ", adapter.ref.sha256, " ", adapter.step,
                                 " ", adapter.folder, " ", adapter.learner_path));
   EXPECT_THAT(kept, ElementsAre("1 start 0 /v1 ", "2 h1 1 /v2 /learner/1", "4 h3 3 /v4 /learner/3",
