@@ -67,7 +67,7 @@ TEST(ShardSchedulerTest, AThousandNodesOfManySpeedsShareTheWork) {
   const Played played = Play(&scheduler, speeds, 100);
   // The slow ones take a second for a shard: nobody begins one that a fast node would end sooner.
   EXPECT_LT(absl::ToDoubleSeconds(played.took), 3000 * 100 / sum + 1.0);
-  EXPECT_GT(played.shares["node-990"], 5 * played.shares["node-991"]);
+  EXPECT_GT(played.shares.at("node-990"), 5 * played.shares.at("node-991"));
 }
 
 TEST(ShardSchedulerTest, ASlowNodeLeavesTheLastShardToABusyFasterOne) {
