@@ -184,6 +184,9 @@ class SimulatedReward : public RewardClient {
 class SimulatedLearner : public LearnerClient {
  public:
   explicit SimulatedLearner(SimulatedCluster* cluster) : cluster_(cluster) {}
+  absl::Status Check(const std::string&, const std::string&, std::stop_token) override {
+    return absl::OkStatus();
+  }
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall&, std::stop_token) override {
     return OpenAnswer{};
   }
