@@ -160,7 +160,7 @@ class WithCluster(unittest.TestCase):
                 status = json.loads(mellow("status", "--dir", folder, "--json", check=0).stdout)
                 self.assertEqual({s["health"] for s in status["services"]}, {"NOT_SERVING"})
                 result = mellow("adapters", "--dir", folder, check=1)
-                one_line(self, result, "no policy server")
+                one_line(self, result, "orchestrator at 127.0.0.1:")
                 out = json_lines(mellow("summarize", "--dir", folder, "--patience", "1", stdin='{"dialogue": "A: Hi."}\nno JSON\n', check=1).stdout)
                 self.assertIn(address, out[0]["error"])
 
