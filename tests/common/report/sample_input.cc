@@ -348,9 +348,11 @@ Evaluation SampleEvaluation(const SampleOptions& options) {
               .prompt_template = absl::StrCat("Summarize:\n{dialogue}\nSummary: ", options.hostile),
               .reference_column = options.references ? "summary" : "",
               .policy_model = "mini-summarizer",
-              .sampling = {.max_new_tokens = 64, .seed = 1, .samples = options.samples},
               .resamples = 400,
               .permutations = 999};
+  e.config.sampling.max_new_tokens = 64;
+  e.config.sampling.seed = 1;
+  e.config.sampling.samples = options.samples;
   e.judges = {{.name = absl::StrCat("reward", options.hostile),
                .model = "mini-toxicity",
                .label = "nothate",
