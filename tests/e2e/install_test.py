@@ -34,7 +34,7 @@ class Install(unittest.TestCase):
         summary = self.run_installed("summarize", "--text", stdin="Anna: Is the car ready?\nTom: On Friday.\n")
         self.assertTrue(summary.strip())
         run = self.prefix / "share/mellow/runs/mini.json"
-        self.assertIn("1500", self.run_installed("data", "describe", "--run", run))
+        self.assertIn("1,500 rows", self.run_installed("data", "describe", "--run", run))
         self.run_installed("down")
 
     def test_bash_completes(self):

@@ -325,7 +325,7 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
         ->capture_default_str()
         ->check(at_least_one);
     sub->footer(
-        "Example:\n  mellow bench reward MODEL --data dialogsum.train.jsonl --texts 64 --threads "
+        "Example:\n  mellow bench reward ROBERTA --data dialogsum.train.jsonl --texts 64 --threads "
         "2");
   }
   {
@@ -357,9 +357,9 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
         ->capture_default_str()
         ->check(at_least_one);
     sub->footer(
+        "The second example is a step as deploy/runs/mini.json trains the small models.\n"
         "Examples:\n  mellow bench ppo T5 --reward-model ROBERTA --data dialogsum.train.jsonl "
-        "--batch 16 --threads 2\n"
-        "As deploy/runs/mini.json trains the small models:\n  mellow bench ppo "
+        "--batch 16 --threads 2\n  mellow bench ppo "
         "deploy/models/mini-summarizer --reward-model deploy/models/mini-toxicity --data "
         "deploy/runs/mini/train.jsonl --any-length --batch 64 --mini-batch 16 --epochs 2 --lora-r "
         "16 --min-new 64 --max-new 64 --until-eos --response-only --steps 5 --threads 2");
