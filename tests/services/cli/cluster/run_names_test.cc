@@ -6,13 +6,13 @@
 namespace mellow::cli {
 namespace {
 
-using orchestrator::v1::Run;
+using RunMessage = orchestrator::v1::Run;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Run MakeRun(const std::string& id, const std::string& name, orchestrator::v1::RunState state,
-            int steps = 5) {
-  Run run;
+RunMessage MakeRun(const std::string& id, const std::string& name, orchestrator::v1::RunState state,
+                   int steps = 5) {
+  RunMessage run;
   run.set_run_id(id);
   run.mutable_spec()->set_name(name);
   run.set_state(state);
@@ -20,14 +20,14 @@ Run MakeRun(const std::string& id, const std::string& name, orchestrator::v1::Ru
   return run;
 }
 
-std::vector<Run> MakeRuns() {
+std::vector<RunMessage> MakeRuns() {
   return {MakeRun("run-20240103-000000-aaaa0001", "mini", orchestrator::v1::RUN_STATE_FAILED, 0),
           MakeRun("run-20240102-000000-bbbb0001", "mini", orchestrator::v1::RUN_STATE_STOPPED),
           MakeRun("run-20240102-000000-bbbb0002", "other", orchestrator::v1::RUN_STATE_DONE)};
 }
 
 TEST(FindRunTest, TakesAnIdItsBeginningANameOrTheNewest) {
-  const std::vector<Run> runs = MakeRuns();
+  const std::vector<RunMessage> runs = MakeRuns();
   const auto found = [&](const std::string& name) {
     const auto run = FindRun(runs, name);
     return run.ok() ? run->run_id() : std::string(run.status().message());
@@ -37,11 +37,12 @@ TEST(FindRunTest, TakesAnIdItsBeginningANameOrTheNewest) {
   EXPECT_EQ(found("run-20240103"), runs[0].run_id());
   EXPECT_EQ(found("other"), runs[2].run_id());
   EXPECT_EQ(FindRun(runs, "newest", HasSteps)->run_id(), runs[1].run_id());
-  EXPECT_EQ(FindRun(runs, "newest", [](const Run&) { return false; })->run_id(), runs[0].run_id());
+  EXPECT_EQ(FindRun(runs, "newest", [](const RunMessage&) { return false; })->run_id(),
+            runs[0].run_id());
 }
 
 TEST(FindRunTest, NamesTheCandidatesOfWhatIsAmbiguousOrUnknown) {
-  const std::vector<Run> runs = MakeRuns();
+  const std::vector<RunMessage> runs = MakeRuns();
   for (const char* name : {"run-20240102", "mini"}) {
     const absl::Status status = FindRun(runs, name).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << name;
@@ -54,7 +55,7 @@ TEST(FindRunTest, NamesTheCandidatesOfWhatIsAmbiguousOrUnknown) {
 }
 
 TEST(ShortIdsTest, AreAsLongAsTheyMustBe) {
-  const std::vector<Run> runs = MakeRuns();
+  const std::vector<RunMessage> runs = MakeRuns();
   EXPECT_THAT(ShortIds(runs),
               ElementsAre("run-20240103-000000-aaaa0001", "run-20240102-000000-bbbb0001",
                           "run-20240102-000000-bbbb0002"));
