@@ -326,11 +326,12 @@ TEST_F(GradientServiceTest, DrainingItTakesNoWork) {
 
 TEST(GradientServiceLimitsTest, EveryMethodIsLimited) {
   obs::Metrics metrics;
-  rpc::CallLimiter limiter({.rate = 1e-6}, nullptr, {}, [](const std::string&) {});
-  GradientServiceImpl service(*rl::GroupWorker::Create(kModel, {.threads = 1}), &metrics, &limiter);
-  EXPECT_THAT(
-      mellow::testing::MethodsWithoutLimits(&service, v1::GradientService::service_full_name()),
-      ::testing::IsEmpty());
+  const auto make = [&](rpc::CallLimiter* limiter) {
+    return std::make_unique<GradientServiceImpl>(*rl::GroupWorker::Create(kModel, {.threads = 1}),
+                                                 &metrics, limiter);
+  };
+  EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::GradientService::service_full_name()),
+              ::testing::IsEmpty());
 }
 
 }  // namespace

@@ -10,11 +10,11 @@
 namespace mellow::cli {
 namespace {
 
-using orchestrator::v1::Run;
+using RunMessage = orchestrator::v1::Run;
 using ::testing::HasSubstr;
 
-Run MakeRun() {
-  Run run;
+RunMessage MakeRun() {
+  RunMessage run;
   run.set_run_id("run-20240131-115959-deadbeef");
   run.mutable_spec()->set_name("a-name-of-some-length");
   run.set_state(orchestrator::v1::RUN_STATE_DONE);
@@ -28,14 +28,14 @@ Run MakeRun() {
 }
 
 TEST(RunsTextTest, ShowsEachRunBelowEightyColumns) {
-  Run failed = MakeRun();
+  RunMessage failed = MakeRun();
   failed.set_run_id("run-20240131-115959-0eadbeef");
   failed.set_state(orchestrator::v1::RUN_STATE_FAILED);
   failed.set_committed_steps(0);
   failed.clear_last_step();
   failed.set_error(
       "start_adapter: /nowhere: no such folder, and more words than fit into one line");
-  Run supervised = MakeRun();
+  RunMessage supervised = MakeRun();
   supervised.set_run_id("run-20240130-115959-deadbee1");
   supervised.mutable_spec()->mutable_sft();
   supervised.mutable_sft()->set_best_step(40);
@@ -62,7 +62,7 @@ TEST(RunJsonTest, HasNullForWhatIsNotKnown) {
   EXPECT_EQ(json::Write(done["ended"]), "\"2024-01-31T12:00:05Z\"");
   EXPECT_EQ(json::Write(done["score_mean"]), "-12345.6");
   EXPECT_EQ(json::Write(done["dev_loss"]), "null");
-  const json::Value fresh = RunJson(Run());
+  const json::Value fresh = RunJson(RunMessage());
   for (const char* field : {"created", "ended", "score_mean", "objective_kl"})
     EXPECT_TRUE(fresh.Has(field) && fresh[field].is_null()) << field;
 }
