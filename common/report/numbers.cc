@@ -11,6 +11,7 @@ namespace {
 
 constexpr char kNotFinite[] = "n/a";
 constexpr double kLargestFixed = 1e15;
+constexpr double kRounding = 1e-12;  // less is what sums of doubles leave of 0
 constexpr size_t kShortHashDigits = 12;
 
 // The bound of an interval: how near to 0 it is matters less than on which side.
@@ -34,6 +35,7 @@ int DecimalsFor(std::initializer_list<double> values) {
 
 std::string Fixed(double value, int decimals) {
   if (!std::isfinite(value)) return kNotFinite;
+  if (std::fabs(value) < kRounding) value = 0;
   const double size = std::fabs(value);
   const double unit = std::pow(10.0, -decimals);
   if (size >= kLargestFixed || (size > 0 && size < unit / 2)) return absl::StrFormat("%.1e", value);
@@ -41,7 +43,7 @@ std::string Fixed(double value, int decimals) {
 }
 
 std::string Signed(double value, int decimals) {
-  return absl::StrCat(value > 0 ? "+" : "", Fixed(value, decimals));
+  return absl::StrCat(value >= kRounding ? "+" : "", Fixed(value, decimals));
 }
 
 std::string Number(double value) { return Fixed(value, DecimalsFor({value})); }

@@ -222,7 +222,9 @@ absl::StatusOr<Experience> TrainerCore::Collect(const std::vector<MiniBatch>& pl
       current_of.push_back(m);
     }
   }
-  e.passes_skipped = static_cast<int>(2 * plan.size() - current.size() - reference.size());
+  // The KL over the vocabulary is of both passes.
+  if (!full)
+    e.passes_skipped = static_cast<int>(2 * plan.size() - current.size() - reference.size());
   {
     const ScopedSeconds timer(&seconds->forward);
     const bool first = !current_of.empty() && current_of[0] == 0;

@@ -265,8 +265,8 @@ TEST_F(NumbersOfOthersTest, TheUpdateIsTheSameWithAllSomeOrNoneOfThem) {
     EXPECT_THAT(none.second, Each(0));
     const auto all = Run(config, [](auto*) {});
     EXPECT_EQ(all.first, none.first);
-    // Two mini-batches: the first one's states are needed for its update anyway.
-    EXPECT_THAT(all.second, Each(3));
+    // Two passes of two mini-batches.
+    EXPECT_THAT(all.second, Each(4));
     const auto some = Run(config, [](std::vector<Rollout>* rollouts) {
       (*rollouts)[1].values = {};
       (*rollouts)[2].reference_logprobs = {};

@@ -97,19 +97,19 @@ TEST(SamplingFromProtoTest, EveryFieldOfTheWireArrives) {
 TEST(SamplingFromProtoTest, BadFieldsAreNamed) {
   v1::SamplingParams proto;
   proto.set_repetition_penalty(0);
-  ExpectRefused(proto, "repetition_penalty 0");
+  ExpectRefused(proto, "repetition_penalty: 0");
   proto.Clear();
   proto.set_no_repeat_ngram_size(-1);
-  ExpectRefused(proto, "no_repeat_ngram_size -1");
+  ExpectRefused(proto, "no_repeat_ngram_size: -1");
   proto.Clear();
   proto.mutable_suppress_tokens()->add_ids(64);
-  ExpectRefused(proto, "suppress_tokens 64");
+  ExpectRefused(proto, "suppress_tokens: 64");
   proto.Clear();
   proto.mutable_bad_words_ids()->add_sequences();
   ExpectRefused(proto, "bad_words_ids");
   proto.Clear();
   proto.set_forced_bos_token_id(99);
-  ExpectRefused(proto, "forced_bos_token_id 99");
+  ExpectRefused(proto, "forced_bos_token_id: 99");
   proto.Clear();
   proto.set_early_stopping(static_cast<v1::EarlyStopping>(9));
   ExpectRefused(proto, "early_stopping: 9");

@@ -76,7 +76,7 @@ TEST(SamplingParamsTest, BadTokenCountsAreNamed) {
   ExpectRefused({.max_new_tokens = 0}, "max_new_tokens", "0");
   ExpectRefused({.max_new_tokens = -7}, "max_new_tokens", "-7");
   ExpectRefused({.min_new_tokens = -1}, "min_new_tokens", "-1");
-  ExpectRefused({.max_new_tokens = 5, .min_new_tokens = 6}, "min_new_tokens 6", "5");
+  ExpectRefused({.max_new_tokens = 5, .min_new_tokens = 6}, "min_new_tokens: 6", "5");
 }
 
 SamplingParams With(LogitsRules rules) {
