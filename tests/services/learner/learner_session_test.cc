@@ -25,8 +25,8 @@ class LearnerSessionTest : public ::testing::Test {
                                                        const std::string& config = kConfig) {
     MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, MakeSettings(run_id, config));
     // One thread: what a busy machine does to more of them takes minutes.
-    return LearnerSession::Open({kModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}},
-                                settings);
+    return LearnerSession::Open(
+        {kModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}, keep_adapters_}, settings);
   }
   // The hashes of the adapters after each of `steps` steps from where the session is.
   std::vector<std::string> TrainOn(LearnerSession& session, int steps) {
@@ -44,6 +44,7 @@ class LearnerSessionTest : public ::testing::Test {
     return session.Train(step, MakeRollouts(step), step);
   }
   testing::TempFolder root_;
+  int keep_adapters_ = 0;
 };
 
 TEST_F(LearnerSessionTest, AResumedRunEndsWithTheSameHashes) {
@@ -199,6 +200,15 @@ TEST_F(LearnerSessionTest, BadSettingsAreNamed) {
   EXPECT_TRUE(absl::IsFailedPrecondition(other.status())) << other.status();
 }
 
+TEST_F(LearnerSessionTest, AdaptersAreBoundedWhereThatIsAskedFor) {
+  keep_adapters_ = 3;
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  TrainOn(**session, 5);
+  EXPECT_TRUE(absl::IsNotFound((*session)->AdapterOf(2).status()));
+  EXPECT_TRUE((*session)->AdapterOf(3).ok());
+}
+
 TEST_F(LearnerSessionTest, KeptVersionsAreServedAndOthersAreNamed) {
   auto session = Open();
   ASSERT_TRUE(session.ok());
@@ -206,9 +216,12 @@ TEST_F(LearnerSessionTest, KeptVersionsAreServedAndOthersAreNamed) {
   const auto kept = (*session)->AdapterOf(2);
   ASSERT_TRUE(kept.ok()) << kept.status();
   EXPECT_EQ(adapters::ContentHash(kept->weights), hashes[1]);
-  const auto pruned = (*session)->AdapterOf(1);
-  EXPECT_TRUE(absl::IsNotFound(pruned.status()));
-  EXPECT_THAT(std::string(pruned.status().message()), HasSubstr("3, 2"));
+  const auto first = (*session)->AdapterOf(1);
+  ASSERT_TRUE(first.ok()) << "its checkpoint is gone, the adapter stays: " << first.status();
+  EXPECT_EQ(adapters::ContentHash(first->weights), hashes[0]);
+  const auto unknown = (*session)->AdapterOf(9);
+  EXPECT_TRUE(absl::IsNotFound(unknown.status()));
+  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("3, 1, 2"));
   const auto card = ReadFile((*session)->AdapterPath() + "/README.md");
   ASSERT_TRUE(card.ok()) << card.status();
   EXPECT_THAT(*card, HasSubstr("- method: PPO\n"));
