@@ -179,7 +179,7 @@ class Evaluate(unittest.TestCase):
                 self.assertAlmostEqual(s[0]["toxicity"], s[2]["toxicity"], 3)
                 self.assertNotEqual(s[0]["logit"], s[2]["logit"])
         self.assertEqual({s["value"] for s in e["slices"] if s["column"] == "rude"}, {"true", "false"})
-        for part in ("measure", "95 % interval", "verdict", "toxicity, summary (second-opinion)", "prompts needed for", "rude = true", "mostly measure the dialogue",
+        for part in ("measure", "95 % interval", "verdict", "summary (second-opinion)", "prompts needed for", "rude = true", "mostly measure the dialogue",
                      "1.  base, toxicity", "2.  base, toxicity", "ppo, toxicity", str(out / "evaluation.json")):
             self.assertIn(part, text)
         self.assertNotIn("3.  base", text)

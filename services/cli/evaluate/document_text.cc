@@ -1,17 +1,53 @@
 #include "services/cli/evaluate/document_text.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "services/cli/terminal/table.h"
 
 namespace mellow::cli {
 namespace {
 
 constexpr int kWidth = 78;
+constexpr size_t kTerminal = 80;
 constexpr size_t kMostRows = 20;
+constexpr int kGroup = 3;  // rows that are worth a line of their own for what they share
+
+using Rows = std::vector<std::vector<std::string>>;
+
+bool FitsTerminal(absl::string_view table) {
+  const std::vector<absl::string_view> lines = absl::StrSplit(table, '\n');
+  return std::all_of(lines.begin(), lines.end(),
+                     [](absl::string_view line) { return line.size() <= kTerminal; });
+}
+
+// What stands behind the comma of a row's name, when that is said of several rows, goes into a line
+// above them: "toxicity, summary" and "logit, summary" are "summary", "  toxicity" and "  logit".
+Rows GroupNames(const Rows& rows) {
+  const auto split = [](const std::vector<std::string>& row) {
+    return std::pair<std::string, std::string>(absl::StrSplit(row[0], absl::MaxSplits(", ", 1)));
+  };
+  std::map<std::string, int> shared;
+  for (size_t r = 1; r < rows.size(); ++r) ++shared[split(rows[r]).second];
+  Rows out = {rows[0]};
+  std::string group;
+  for (size_t r = 1; r < rows.size(); ++r) {
+    const auto [name, of] = split(rows[r]);
+    const bool grouped = !of.empty() && shared[of] >= kGroup;
+    if (grouped && of != group) out.push_back({of});
+    group = grouped ? of : "";
+    out.push_back(rows[r]);
+    if (grouped) out.back()[0] = absl::StrCat("  ", name);
+  }
+  return out;
+}
 
 // Blocks have a blank line between them.
 class Writer {
@@ -33,7 +69,7 @@ class Writer {
     const auto shown = [&t](size_t column) {
       return std::find(t.page_only.begin(), t.page_only.end(), column) == t.page_only.end();
     };
-    std::vector<std::vector<std::string>> rows(1);
+    Rows rows(1);
     for (size_t c = 0; c < t.header.size(); ++c) {
       if (shown(c)) rows[0].push_back(t.header[c]);
     }
@@ -44,7 +80,9 @@ class Writer {
         if (shown(c)) rows.back().push_back(row[c].text);
       }
     }
-    Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kWidth, ""), FormatTable(rows),
+    std::string table = FormatTable(rows);
+    if (!FitsTerminal(table)) table = FormatTable(GroupNames(rows));
+    Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kWidth, ""), table,
                         t.rows.size() > kMostRows
                             ? absl::StrCat("(and ", t.rows.size() - kMostRows, " more)\n")
                             : ""));

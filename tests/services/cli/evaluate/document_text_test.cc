@@ -1,0 +1,50 @@
+#include "services/cli/evaluate/document_text.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace mellow::cli {
+namespace {
+
+report::Table MakeTable(const std::string& interval) {
+  report::Table table{.header = {"measure", "change", "95 % interval", "p"}, .page_only = {3}};
+  for (const char* name : {"toxicity, summary", "logit, summary", "toxic share, summary", "ROUGE-1",
+                           "KL per token, nats"})
+    table.rows.push_back({{.text = name}, {.text = "-0.5"}, {.text = interval}, {.text = "0.1"}});
+  return table;
+}
+
+TEST(DocumentTextTest, AColumnForPagesIsLeftOut) {
+  EXPECT_EQ(DocumentText({MakeTable("[-1, 0]")}),
+            "measure               change  95 % interval\n"
+            "toxicity, summary       -0.5  [-1, 0]\n"
+            "logit, summary          -0.5  [-1, 0]\n"
+            "toxic share, summary    -0.5  [-1, 0]\n"
+            "ROUGE-1                 -0.5  [-1, 0]\n"
+            "KL per token, nats      -0.5  [-1, 0]\n");
+}
+
+TEST(DocumentTextTest, WhatIsTooWideForATerminalHasTheNamesInGroups) {
+  const std::string wide(51, 'x');
+  EXPECT_EQ(DocumentText({MakeTable(wide)}),
+            "measure             change  95 % interval\n"
+            "summary\n"
+            "  toxicity            -0.5  " +
+                wide +
+                "\n"
+                "  logit               -0.5  " +
+                wide +
+                "\n"
+                "  toxic share         -0.5  " +
+                wide +
+                "\n"
+                "ROUGE-1               -0.5  " +
+                wide +
+                "\n"
+                "KL per token, nats    -0.5  " +
+                wide + "\n");
+}
+
+}  // namespace
+}  // namespace mellow::cli
