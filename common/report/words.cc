@@ -22,7 +22,7 @@ std::string MeasureName(const std::string& measure) {
       {"tokens", "tokens"},
       {"repetition", "repeated 3-grams"},
       {"kl_per_token", "KL per token, nats"},
-      {"kl_per_sequence", "KL per summary, nats"}};
+      {"kl_per_sequence", "KL per text, nats"}};
   for (const auto& [name, words] : kNames) {
     if (name == measure) return std::string(words);
   }
