@@ -64,8 +64,9 @@ absl::StatusOr<CallLimiter::Place> CallLimiter::Enter(grpc::ServerContextBase* c
     const auto size = static_cast<int64_t>(request.ByteSizeLong());
     if (size > limit->second.bytes) {
       count_("message");
-      return absl::ResourceExhaustedError(absl::StrCat(
-          limit->second.methods, ": a request of ", size, " bytes, at most ", limit->second.bytes));
+      // No later try could be smaller.
+      return absl::InvalidArgumentError(absl::StrCat(limit->second.methods, ": a request of ", size,
+                                                     " bytes, at most ", limit->second.bytes));
     }
   }
   return Enter(context, work);

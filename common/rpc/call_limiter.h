@@ -64,7 +64,7 @@ class CallLimiter {
   [[nodiscard]] static CallLimiter* None();
 
   // For a handler, before it does anything. `work`: what the call counts as; less than 1 is 1.
-  // ResourceExhausted names the method, the request's size and the limit.
+  // InvalidArgument names the method, the request's size and the limit.
   [[nodiscard]] absl::StatusOr<Place> Enter(grpc::ServerContextBase* context,
                                             const google::protobuf::Message& request,
                                             int64_t work = 1);

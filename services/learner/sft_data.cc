@@ -26,8 +26,10 @@ absl::StatusOr<data::SelectedRows> ReadRows(const data::DataSpec& spec, const ch
       data::SelectedRows rows,
       data::SelectRows(spec, {{spec.summary_column, "data.summary_column"}}, path_field));
   if (rows.filtered_rows == 0) return data::NoRowsLeft(path_field, rows, "min_chars and max_chars");
-  for (const std::string& column : rows.train.columns())
-    MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty(path_field, rows.train, column));
+  for (const data::Dataset* part : {&rows.train, &rows.held_out}) {
+    for (const std::string& column : part->columns())
+      MELLOW_RETURN_IF_ERROR(data::CheckNotEmpty(path_field, *part, column));
+  }
   return rows;
 }
 

@@ -201,7 +201,7 @@ class Evaluate(unittest.TestCase):
         self.assertIn("a loss above 0.9900 is excluded: holds", self.local(out, "data.limit=6", flags=["--max-rouge-loss", "0.99"]).stdout)
         for bad in (["--require-drop", "1"], ["--require-drop", "-1"], ["--max-rouge-loss", "-1"]):
             self.assertIn(bad[0], self.local(out, "data.limit=6", flags=bad, check=2).stderr)
-        one_line_last = self.local(self.folder / "no-references", "data.limit=6", "data.reference_columns=", flags=["--max-rouge-loss", "1"], check=1)
+        one_line_last = self.local(self.folder / "no-references", "data.limit=6", 'data.reference_columns=""', flags=["--max-rouge-loss", "1"], check=1)
         self.assertIn("no references", one_line_last.stderr)
 
     def test_cluster_errors_and_default_folder(self):

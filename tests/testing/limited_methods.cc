@@ -43,8 +43,9 @@ std::vector<std::string> MethodsWithoutLimits(
 
   std::vector<std::string> unlimited;
   const auto check = [&](const std::string& method, const grpc::Status& status,
-                         const std::vector<std::string>& says) {
-    const bool refused = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+                         const std::vector<std::string>& says,
+                         grpc::StatusCode code = grpc::StatusCode::RESOURCE_EXHAUSTED) {
+    const bool refused = status.error_code() == code &&
                          std::all_of(says.begin(), says.end(), [&](const std::string& part) {
                            return absl::StrContains(status.error_message(), part);
                          });
@@ -72,7 +73,8 @@ std::vector<std::string> MethodsWithoutLimits(
       } else {
         const int64_t limit = sizes.at(path(i));
         check(path(i), CallWith(channel, path(i), Padding(limit)),
-              {path(i), absl::StrCat("at most ", limit), "a request of"});
+              {path(i), absl::StrCat("at most ", limit), "a request of"},
+              grpc::StatusCode::INVALID_ARGUMENT);
       }
     }
   }

@@ -117,9 +117,14 @@ absl::Status TakeSteps(const EvaluateOptions& options, evaluation::v1::Evaluatio
     return absl::InvalidArgumentError("--steps-of: the steps are those of a cluster's run");
   const ClusterCalls calls(CanonicalFolder(options.dir), absl::Minutes(2));
   MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, calls.AskKept());
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> arms,
-                          ArmsOfSteps(kept, options.steps_of, options.every));
   const std::string baseline = spec->arms_size() > 0 ? spec->arms(0) : "base";
+  std::string baseline_sha256;
+  if (baseline == "champion") {
+    MELLOW_ASSIGN_OR_RETURN(const policy::v1::ListAdaptersResponse adapters, calls.ListAdapters());
+    baseline_sha256 = adapters.champion().sha256();
+  }
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> arms,
+                          ArmsOfSteps(kept, options.steps_of, options.every, baseline_sha256));
   spec->clear_arms();
   spec->add_arms(baseline);
   for (const std::string& arm : arms) spec->add_arms(arm);
@@ -173,8 +178,11 @@ absl::StatusOr<int> EvaluateSteps(const EvaluateOptions& options, EvaluationSess
     return kDemandMissedExitCode;
   }
   const std::string& best = findings.steps[*findings.best].arm;
-  std::printf("best: %s; to promote it:\n  %s\n", best.c_str(),
-              CommandLine({"promote", best, "--evaluation", path, "--dir", options.dir}).c_str());
+  std::vector<std::string> promote = {"promote", best, "--evaluation", path, "--dir", options.dir};
+  if (options.demands.max_rouge_loss)
+    promote.insert(promote.end(),
+                   {"--max-rouge-loss", absl::StrCat(*options.demands.max_rouge_loss)});
+  std::printf("best: %s; to promote it:\n  %s\n", best.c_str(), CommandLine(promote).c_str());
   return 0;
 }
 

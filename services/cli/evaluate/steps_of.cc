@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -45,7 +47,8 @@ std::string FirstFailure(const StepFinding& step) {
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> ArmsOfSteps(const KeptAdapters& kept,
-                                                     const std::string& run_name, int every) {
+                                                     const std::string& run_name, int every,
+                                                     const std::string& baseline_sha256) {
   MELLOW_ASSIGN_OR_RETURN(const orchestrator::v1::Run run,
                           FindRun(kept.runs, run_name, [](const orchestrator::v1::Run& each) {
                             return HasSteps(each) && !each.spec().has_sft();
@@ -54,20 +57,23 @@ absl::StatusOr<std::vector<std::string>> ArmsOfSteps(const KeptAdapters& kept,
     return absl::InvalidArgumentError(absl::StrCat(
         "--steps-of ", run_name, ": ", run.run_id(),
         " is a supervised run, which keeps its result alone: name its folder as an arm"));
-  std::vector<int> steps;
+  std::map<int, std::string> steps;  // their hashes
   for (const orchestrator::v1::KeptAdapter& adapter : kept.adapters) {
     if (adapter.run_id() == run.run_id() && adapter.step() > 0 && adapter.has_files())
-      steps.push_back(adapter.step());
+      steps[adapter.step()] = adapter.adapter().sha256();
   }
   if (steps.empty())
     return absl::FailedPreconditionError(
         absl::StrCat("--steps-of ", run_name, ": no step of ", run.run_id(), " is kept"));
-  std::sort(steps.begin(), steps.end());
+  std::set<std::string> seen = {baseline_sha256};
   std::vector<std::string> arms;
-  for (const int step : steps) {
-    if (step % every == 0 || step == steps.back())
+  for (const auto& [step, sha256] : steps) {
+    if ((step % every == 0 || step == steps.rbegin()->first) && seen.insert(sha256).second)
       arms.push_back(absl::StrCat(run.run_id(), "@", step));
   }
+  if (arms.empty())
+    return absl::FailedPreconditionError(
+        absl::StrCat("--steps-of ", run_name, ": every step has the weights of the baseline"));
   return arms;
 }
 

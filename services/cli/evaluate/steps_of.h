@@ -21,10 +21,11 @@
 namespace mellow::cli {
 
 // The arms of a run's kept steps, "RUN_ID@STEP" in their order: those that `every` divides, and the
-// newest. As FindRun; InvalidArgument: a supervised run; FailedPrecondition: no step is kept.
-[[nodiscard]] absl::StatusOr<std::vector<std::string>> ArmsOfSteps(const KeptAdapters& kept,
-                                                                   const std::string& run,
-                                                                   int every);
+// newest; without those whose weights are the baseline's or an earlier step's. As FindRun;
+// InvalidArgument: a supervised run; FailedPrecondition: no step is kept.
+[[nodiscard]] absl::StatusOr<std::vector<std::string>> ArmsOfSteps(
+    const KeptAdapters& kept, const std::string& run, int every,
+    const std::string& baseline_sha256);
 
 // Makes the intervals and tests of `arms` comparisons hold all at once with the confidence that one
 // of them had: Bonferroni's correction (each gets 1 - (1 - confidence) / arms, and alpha / arms),

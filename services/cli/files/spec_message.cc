@@ -201,6 +201,11 @@ absl::Status SetField(absl::string_view assignment, Message* spec) {
     }
     message->GetReflection()->ClearField(message, field);
     if (value.empty()) return absl::OkStatus();
+    if (value == "\"\"" && !field->is_repeated() &&
+        field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+      message->GetReflection()->SetString(message, field, "");  // set, to nothing
+      return absl::OkStatus();
+    }
     if (!field->is_repeated()) return Annotate(StoreValue(path, value, field, message), "--set");
     for (const absl::string_view element : absl::StrSplit(value, ',', absl::SkipEmpty())) {
       MELLOW_RETURN_IF_ERROR(Annotate(StoreValue(path, element, field, message), "--set"));

@@ -54,7 +54,9 @@ absl::StatusOr<int> RunFollower::Follow(const v1::Run& started, int shown, Follo
   while (!interrupts_.interrupted() && (run.state() == v1::RUN_STATE_RUNNING || !ended_)) {
     MELLOW_ASSIGN_OR_RETURN(run, WatchOnce());
   }
-  return run.state() == v1::RUN_STATE_RUNNING ? Interrupted() : Finish(run);
+  if (run.state() == v1::RUN_STATE_RUNNING) return Interrupted();
+  if (!ended_ && interrupts_.interrupted()) return kInterruptedExitCode;  // of a run that is over
+  return Finish(run);
 }
 
 absl::StatusOr<v1::Run> RunFollower::WatchOnce() {

@@ -20,10 +20,15 @@ int Busy(const std::map<int64_t, SteadyTime>& transfers, SteadyTime now, SteadyT
 
 }  // namespace
 
-AdapterSources::Spread* AdapterSources::Find(const AdapterRef& ref) {
+AdapterSources::Spread* AdapterSources::Known(const AdapterRef& ref) {
   for (Spread& spread : spreads_) {
     if (spread.ref == ref) return &spread;
   }
+  return nullptr;
+}
+
+AdapterSources::Spread* AdapterSources::Find(const AdapterRef& ref) {
+  if (Spread* const known = Known(ref); known != nullptr) return known;
   spreads_.push_back({.ref = ref});
   if (spreads_.size() > kSpreads) spreads_.pop_front();
   return &spreads_.back();
@@ -89,23 +94,25 @@ absl::StatusOr<AdapterSources::Place> AdapterSources::Take(const AdapterRef& ref
   return absl::CancelledError("waiting for somebody to get the adapter from");
 }
 
-void AdapterSources::Done(const Place& place, const std::string& receiver, bool arrived) {
+void AdapterSources::Done(const Place& place, const std::string& receiver,
+                          const absl::Status& status) {
   MutexLock lock(&mutex_);
-  Spread* const spread = Find(place.ref);
+  Spread* const spread = Known(place.ref);
+  if (spread == nullptr) return;
   if (place.address.empty()) {
     spread->direct.erase(place.id);
-  } else if (arrived) {
-    failures_ = 0;
+  } else if (status.ok() || absl::IsCancelled(status)) {
+    if (status.ok()) failures_ = 0;
     if (const auto it = spread->nodes.find(place.address); it != spread->nodes.end())
       it->second.erase(place.id);
   } else {
     spread->nodes.erase(place.address);
-    if (++failures_ >= kMaxFailures) {
+    if (!absl::IsNotFound(status) && ++failures_ >= kMaxFailures) {
       failures_ = 0;
       direct_until_ = SteadyTime::Now() + kDirectOnly;
     }
   }
-  if (arrived) spread->nodes.try_emplace(receiver);
+  if (status.ok()) spread->nodes.try_emplace(receiver);
   Grant();
 }
 

@@ -43,8 +43,10 @@ class AdapterSources {
   [[nodiscard]] absl::StatusOr<Place> Take(const AdapterRef& ref, const std::string& receiver,
                                            bool direct, std::stop_token stop);
   // The transfer to the node at `receiver` has ended. One that failed is not the fault of this
-  // process, but maybe of the node that sent: nobody gets it from there again.
-  void Done(const Place& place, const std::string& receiver, bool arrived);
+  // process, but maybe of the node that sent: nobody gets it from there again, and NotFound, which
+  // says that it has it no more, is no failure of the network. Cancelled, which is given up here,
+  // is nobody's fault.
+  void Done(const Place& place, const std::string& receiver, const absl::Status& status);
   // The node at this address has it already.
   void Add(const AdapterRef& ref, const std::string& address);
 
@@ -66,6 +68,8 @@ class AdapterSources {
   // Spreads of older adapters are forgotten.
   static constexpr size_t kSpreads = 4;
 
+  // Null where it is forgotten.
+  Spread* Known(const AdapterRef& ref) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Spread* Find(const AdapterRef& ref) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The address of a source with room; null: there is none before *retry_at, or before a change.
   static const std::string* Free(Spread* spread, bool direct, SteadyTime now, SteadyTime* retry_at);

@@ -125,7 +125,8 @@ absl::Status NodeSupervisor::Deliver(const NodeHandle& node, PolicyClient* clien
     const absl::Status status = from_node
                                     ? client->FetchAdapter(adapter.ref, place.address, as, stop)
                                     : client->PublishAdapter(adapter.ref, *adapter.files, as, stop);
-    sources_.Done(place, node.address, status.ok());
+    const bool given_up = !status.ok() && stop.stop_requested();
+    sources_.Done(place, node.address, given_up ? absl::CancelledError("given up") : status);
     if (status.ok() || !from_node || stop.stop_requested()) return status;
     obs::Log(obs::Severity::kWarning, "a node could not get the adapter from another one",
              {{"node", node.node_id}, {"from", place.address}, {"error", status.ToString()}});

@@ -27,19 +27,29 @@ KeptAdapters MakeKept() {
     adapter.set_run_id("run-1");
     adapter.set_step(step);
     adapter.set_has_files(step != 6);
+    adapter.mutable_adapter()->set_sha256(absl::StrCat("sha256-", step));
   }
   return kept;
 }
 
 TEST(ArmsOfStepsTest, AreThoseThatTheNumberDividesAndTheNewest) {
-  EXPECT_THAT(*ArmsOfSteps(MakeKept(), "mini", 3), ElementsAre("run-1@3", "run-1@9", "run-1@11"));
-  EXPECT_EQ(ArmsOfSteps(MakeKept(), "newest", 1)->size(), 10u);
-  EXPECT_TRUE(absl::IsNotFound(ArmsOfSteps(MakeKept(), "x", 1).status()));
+  EXPECT_THAT(*ArmsOfSteps(MakeKept(), "mini", 3, ""),
+              ElementsAre("run-1@3", "run-1@9", "run-1@11"));
+  EXPECT_EQ(ArmsOfSteps(MakeKept(), "newest", 1, "")->size(), 10u);
+  EXPECT_TRUE(absl::IsNotFound(ArmsOfSteps(MakeKept(), "x", 1, "").status()));
   KeptAdapters none = MakeKept();
   none.adapters.clear();
-  EXPECT_TRUE(absl::IsFailedPrecondition(ArmsOfSteps(none, "mini", 1).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(ArmsOfSteps(none, "mini", 1, "").status()));
   none.runs[0].mutable_spec()->mutable_sft();
-  EXPECT_TRUE(absl::IsInvalidArgument(ArmsOfSteps(none, "mini", 1).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(ArmsOfSteps(none, "mini", 1, "").status()));
+}
+
+TEST(ArmsOfStepsTest, WhatHasTheWeightsOfAnotherArmIsNone) {
+  KeptAdapters kept = MakeKept();
+  kept.adapters[3].mutable_adapter()->set_sha256("sha256-2");
+  EXPECT_THAT(*ArmsOfSteps(kept, "mini", 1, "sha256-5"),
+              ElementsAre("run-1@1", "run-1@2", "run-1@4", "run-1@7", "run-1@8", "run-1@9",
+                          "run-1@10", "run-1@11"));
 }
 
 TEST(CorrectForChoosingTest, IsBonferronisWithDrawsEnough) {

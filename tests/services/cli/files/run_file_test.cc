@@ -162,6 +162,13 @@ TEST(SetFieldTest, AnEmptyValueClearsAnyField) {
   EXPECT_EQ(spec.reward().label(), "");
 }
 
+TEST(SetFieldTest, TwoQuotesAreAnEmptyTextThatIsSet) {
+  RunSpec spec;
+  ASSERT_TRUE(SetField("data.filter_column=\"\"", &spec).ok());
+  EXPECT_TRUE(spec.data().has_filter_column());
+  EXPECT_EQ(spec.data().filter_column(), "");
+}
+
 TEST(SpecFromJsonTest, AnUnknownFieldHasItsPathAndTheNearestName) {
   RunSpec spec;
   const auto error = [&spec](const char* json) { return Message(SpecFromJson(json, &spec)); };

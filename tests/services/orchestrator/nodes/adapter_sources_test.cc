@@ -36,10 +36,10 @@ TEST_F(AdapterSourcesTest, TheFirstGetItFromThisProcessAndTheOthersFromThem) {
   std::vector<Place> direct;
   for (int i = 0; i < AdapterSources::kDirect; ++i) direct.push_back(Take());
   for (const Place& place : direct) EXPECT_EQ(place.address, "");
-  sources_.Done(direct[0], "a", /*arrived=*/true);
+  sources_.Done(direct[0], "a", absl::OkStatus());
   EXPECT_EQ(Take().address, "a") << "this process has room, and a node can send";
   EXPECT_EQ(Take().address, "a");
-  sources_.Done(direct[1], "b", /*arrived=*/true);
+  sources_.Done(direct[1], "b", absl::OkStatus());
   EXPECT_EQ(Take().address, "b") << "two at a time each";
 }
 
@@ -53,7 +53,7 @@ TEST_F(AdapterSourcesTest, AThousandNodesGetItInAFewRoundsAndFewFromHere) {
     for (int i = 0; i < std::min(room, 1000 - arrived); ++i) round.push_back(Take());
     for (const Place& place : round) {
       direct += place.address.empty();
-      sources_.Done(place, absl::StrCat("node-", arrived++), /*arrived=*/true);
+      sources_.Done(place, absl::StrCat("node-", arrived++), absl::OkStatus());
     }
     ++rounds;
   }
@@ -65,7 +65,7 @@ TEST_F(AdapterSourcesTest, WhoFindsNoRoomWaitsForIt) {
   std::vector<Place> direct;
   for (int i = 0; i < AdapterSources::kDirect; ++i) direct.push_back(Take());
   auto waiting = TakeLater();
-  sources_.Done(direct[0], "a", /*arrived=*/true);
+  sources_.Done(direct[0], "a", absl::OkStatus());
   EXPECT_EQ(waiting.get()->address, "a");
 }
 
@@ -88,7 +88,7 @@ TEST_F(AdapterSourcesTest, NobodyIsSentToANodeThatCouldNotGiveIt) {
   sources_.Add(kRef, "b");
   const Place place = Take();
   EXPECT_EQ(place.address, "a");
-  sources_.Done(place, "c", /*arrived=*/false);
+  sources_.Done(place, "c", absl::UnavailableError("no route"));
   EXPECT_EQ(Take().address, "b");
   EXPECT_EQ(Take(/*direct=*/true).address, "") << "who asked in vain gets it from this process";
 }
@@ -99,11 +99,21 @@ TEST_F(AdapterSourcesTest, WhereNodesCannotReachEachOtherAllGetItFromHere) {
     sources_.Add(kRef, address);
     const Place place = Take();
     EXPECT_EQ(place.address, address);
-    sources_.Done(place, "c", /*arrived=*/false);
+    sources_.Done(place, "c", absl::UnavailableError("no route"));
   }
   sources_.Add(kRef, "another");
   EXPECT_EQ(Take().address, "");
   EXPECT_EQ(Take(false, {4, "def"}).address, "") << "for other adapters too";
+}
+
+TEST_F(AdapterSourcesTest, WhoHasItNoMoreOrWasGivenUpSaysNothingOfTheNetwork) {
+  sources_.Add(kRef, "z");
+  for (int i = 0; i < AdapterSources::kMaxFailures; ++i) {
+    sources_.Add(kRef, "a");
+    sources_.Done(Take(), "c", absl::NotFoundError("not here"));
+    sources_.Done(Take(), "c", absl::CancelledError("given up"));
+  }
+  EXPECT_EQ(Take().address, "z");
 }
 
 TEST_F(AdapterSourcesTest, ANodeThatRestartedIsNotSentToItself) {
