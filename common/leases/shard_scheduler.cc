@@ -195,7 +195,7 @@ SteadyTime ShardScheduler::NextEvent(SteadyTime now) const {
   SteadyTime next = SteadyTime::InfiniteFuture();
   const double mean = pending_.empty() ? 1 : MeanSpeed();
   for (const auto& [id, flight] : flights_) {
-    if (!flight.expired) next = std::min(next, flight.lease.deadline);
+    if (!flight.expired && !done_[flight.lease.shard]) next = std::min(next, flight.lease.deadline);
     // A node that turns out slower than thought changes who should take what is pending.
     if (!pending_.empty()) {
       const double known = nodes_.at(flight.lease.node).speed;

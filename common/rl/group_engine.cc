@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/torch/tensors.h"
@@ -80,6 +81,13 @@ GradientAnswer ComputeGradient(nn::TrainableT5* model, const DeviceWeights& weig
   const at::NoGradGuard no_grad;
   const at::Tensor d_logprobs = FromRows(losses.d_logprobs, model->device()).mul_(task.scale);
   const at::Tensor d_values = FromRows(losses.d_values, model->device()).mul_(task.scale);
+  // What a failure leaves must not be added to the next gradient of these weights.
+  const absl::Cleanup forget = [&weights] {
+    for (const nn::TorchLora::Named& p : weights.policy.parameters()) {
+      p.a.mutable_grad() = at::Tensor();
+      p.b.mutable_grad() = at::Tensor();
+    }
+  };
   kept.pass->Backward(
       HiddenGradient(std::move(kept.head.jacobian), d_logprobs, d_values, weights.value_weight));
   for (const nn::TorchLora::Named& p : weights.policy.parameters()) {

@@ -17,6 +17,9 @@ absl::Status Bad(absl::string_view field, size_t row, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": row ", row, " ", what));
 }
 
+// More than any mini-batch, and less than what memory is granted for and then not there.
+constexpr size_t kMostTokens = size_t{1} << 20;
+
 absl::Status CheckIds(absl::string_view field, const std::vector<std::vector<int32_t>>& rows,
                       int vocab_size) {
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -35,6 +38,11 @@ absl::Status CheckSequences(const Sequences& sequences, int vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat("sequences: ", sequences.query_ids.size(),
                                                    " queries and ", sequences.response_ids.size(),
                                                    " responses"));
+  size_t tokens = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) tokens += sequences.tokens(i);
+  if (tokens > kMostTokens)
+    return absl::InvalidArgumentError(
+        absl::StrCat("sequences: ", tokens, " tokens, at most ", kMostTokens));
   MELLOW_RETURN_IF_ERROR(CheckIds("query_ids", sequences.query_ids, vocab_size));
   return CheckIds("response_ids", sequences.response_ids, vocab_size);
 }

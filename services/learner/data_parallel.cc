@@ -17,6 +17,7 @@
 #include "common/base/sum_tree.h"
 #include "common/leases/shard_scheduler.h"
 #include "common/obs/log.h"
+#include "common/rl/group_worker.h"
 #include "common/sync/mailbox.h"
 #include "services/learner/group_plan.h"
 
@@ -27,6 +28,9 @@ namespace {
 constexpr char kLocal[] = "";
 // A node whose speed nobody knows may take that long.
 constexpr absl::Duration kLongestLease = absl::Minutes(30);
+// Where this node's own speed is known, as many times as long as it would take itself, and this.
+constexpr double kLeaseFactor = 8;
+constexpr absl::Duration kShortestLease = absl::Seconds(30);
 // A check may take as many times as long as it took here, and at least this.
 constexpr double kCheckFactor = 4;
 constexpr absl::Duration kShortestCheck = absl::Seconds(2);
@@ -118,6 +122,8 @@ absl::StatusOr<Result> CallWith(GradientPeer* peer, std::set<std::string>* has,
       const PackedWeights& packed = each->Get();
       if (packed.sha256.empty() || has->contains(packed.sha256)) continue;
       MELLOW_RETURN_IF_ERROR(peer->PutWeights(packed, stop));
+      // It has forgotten the oldest by itself, and says so when it is asked with them.
+      if (has->size() >= 2 * rl::GroupWorker::kKept) has->clear();
       has->insert(packed.sha256);
     }
     absl::StatusOr<Result> result = call();
@@ -146,7 +152,7 @@ class DataParallel::Round {
         remote_(std::move(remote)),
         pieces_(PlanPieces(tokens, Speeds())),
         answers_(pieces_.size()),
-        scheduler_(Work(), kLongestLease) {
+        scheduler_(Work(), LongestLease()) {
     const double speed = owner_->local_speed_[kind_];
     scheduler_.SetNode(kLocal, speed, speed > 0, 1);
     for (auto& [id, worker] : owner_->workers_) {
@@ -471,7 +477,12 @@ absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::Evaluate(
     MELLOW_ASSIGN_OR_RETURN(
         rl::Evaluation answer,
         CallWith<rl::Evaluation>(worker->peer.get(), &worker->has, weights, stop, [&] {
-          return worker->peer->Evaluate(current.Get().sha256, reference.Get().sha256, task, stop);
+          // What no part of the task needs is not packed.
+          const auto hash = [&](LazyWeights* each) {
+            const bool needed = std::find(weights.begin(), weights.end(), each) != weights.end();
+            return needed ? each->Get().sha256 : std::string();
+          };
+          return worker->peer->Evaluate(hash(&current), hash(&reference), task, stop);
         }));
     MELLOW_RETURN_IF_ERROR(CheckAnswer(task, answer));
     return answer;

@@ -427,7 +427,7 @@ absl::StatusOr<int> SqliteLedger::AddRollouts(const std::string& run_id, int ste
     if (rollout.values.empty()) continue;
     MELLOW_ASSIGN_OR_RETURN(
         sqlite::Statement numbers,
-        database_->Prepare("INSERT INTO rollout_numbers (run_id, step, prompt_index, "
+        database_->Prepare("INSERT OR REPLACE INTO rollout_numbers (run_id, step, prompt_index, "
                            "token_values, value_head_sha256) VALUES (?, ?, ?, ?, ?)"));
     numbers.BindText(1, run_id)
         .Bind(2, int64_t{step})
@@ -465,6 +465,7 @@ absl::Status SqliteLedger::SetReference(const std::string& run_id, int step,
                                         const AdapterRef& reference,
                                         absl::Span<const PromptReference> prompts) {
   MutexLock lock(&mutex_);
+  const Unsynced unsynced(database_.get());
   MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(database_.get()));
   for (const PromptReference& prompt : prompts) {

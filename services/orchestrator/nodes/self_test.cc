@@ -1,6 +1,7 @@
 #include "services/orchestrator/nodes/self_test.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -57,9 +58,14 @@ absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
   }
 
   MELLOW_ASSIGN_OR_RETURN(figures.value_gap, Gap(values, batch.values));
-  if (!(figures.value_gap <= bound)) {
+  // Values are as large as returns are.
+  double size = 1;
+  for (const std::vector<float>& row : batch.values) {
+    for (const float value : row) size = std::max(size, std::fabs(double{value}));
+  }
+  if (!(figures.value_gap <= bound * size)) {
     return TooFar("the policy nodes do not have the learner's value head or states",
-                  figures.value_gap, bound, "values");
+                  figures.value_gap, bound * size, "values");
   }
 
   // The shortest has the most padding in the batch.

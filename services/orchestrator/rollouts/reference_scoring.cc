@@ -89,6 +89,14 @@ ReferenceScoring::~ReferenceScoring() {
 
 void ReferenceScoring::Advance(SteadyTime now,
                                const std::function<bool(const std::string& node_id)>& busy) {
+  for (const auto& [id, flight] : flights_) {
+    if (flight.node.life.stop_requested()) scheduler_.Fail(id);
+  }
+  (void)scheduler_.Expire(now);
+  for (const int64_t id : scheduler_.Obsolete()) {
+    if (const auto it = flights_.find(id); it != flights_.end()) it->second.give_up.request_stop();
+  }
+  if (scheduler_.pending() == 0) return;  // who is free does not matter, and costs a look at all
   std::map<std::string, NodeHandle> free;
   for (NodeHandle& node : parts_.registry->Ready(NodeRole::kPolicy, now)) {
     if (failed_.contains({node.node_id, node.incarnation}) || busy(node.node_id)) continue;
@@ -99,13 +107,6 @@ void ReferenceScoring::Advance(SteadyTime now,
   }
   for (const std::string& known : known_) {
     if (!free.contains(known)) scheduler_.PauseNode(known);
-  }
-  for (const auto& [id, flight] : flights_) {
-    if (flight.node.life.stop_requested()) scheduler_.Fail(id);
-  }
-  (void)scheduler_.Expire(now);
-  for (const int64_t id : scheduler_.Obsolete()) {
-    if (const auto it = flights_.find(id); it != flights_.end()) it->second.give_up.request_stop();
   }
   while (const std::optional<ShardScheduler::Lease> lease = scheduler_.Next(now))
     Start(*lease, free.at(lease->node));

@@ -36,12 +36,15 @@ absl::Status LearnerRun::OpenOn(const NodeHandle& node, LearnerClient* client,
     observer_->OnActivity(absl::StrCat("step ", lost->call.step, ": train again"));
     MELLOW_ASSIGN_OR_RETURN(const TrainAnswer again, TrainOn(client, lost->call, stop));
     if (!SameWeights(again.adapter, lost->adapter)) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "step ", lost->call.step, " trained again gives adapter ", ToString(again.adapter),
-          ", and gave ", ToString(lost->adapter), ": another machine type or thread count?"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("step ", lost->call.step, " trained again gives adapter ",
+                       ToString(again.adapter), ", and gave ", ToString(lost->adapter),
+                       ": another machine type, or (with CUDA) learner workers, whose sums are not "
+                       "repeatable; restore the learner's checkpoint"));
     }
     state_.last_step = lost->call.step;
     state_.adapter = again.adapter;
+    state_.value_head = again.value_head;
   }
   opened_ = node.incarnation;
   return absl::OkStatus();
