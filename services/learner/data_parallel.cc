@@ -228,6 +228,14 @@ class DataParallel::Round {
     for (const Piece& piece : pieces_) work.push_back(std::max(1.0, piece.tokens));
     return work;
   }
+  // Of a worker whose speed nobody knows.
+  absl::Duration LongestLease() const {
+    const std::vector<double> work = Work();
+    const double speed = owner_->local_speed_[kind_];
+    if (speed <= 0 || work.empty()) return kLongestLease;
+    const double alone = *std::max_element(work.begin(), work.end()) / speed;
+    return std::min(kLongestLease, kShortestLease + absl::Seconds(kLeaseFactor * alone));
+  }
   void Hire(Worker* worker) {
     hired_[worker->node.node_id] = worker;
     scheduler_.SetNode(worker->node.node_id, worker->speed[kind_], worker->speed[kind_] > 0, 1);
