@@ -115,7 +115,7 @@ absl::Status TakeSteps(const EvaluateOptions& options, evaluation::v1::Evaluatio
         "--steps-of: not together with --require-drop or --sort; its gates are those of `promote`");
   if (!NeedsCluster(*spec))
     return absl::InvalidArgumentError("--steps-of: the steps are those of a cluster's run");
-  const ClusterCalls calls(CanonicalFolder(options.dir), absl::Minutes(2));
+  ClusterCalls calls(CanonicalFolder(options.dir), absl::Minutes(2));
   MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, calls.AskKept());
   const std::string baseline = spec->arms_size() > 0 ? spec->arms(0) : "base";
   std::string baseline_sha256;
