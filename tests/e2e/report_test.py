@@ -90,12 +90,12 @@ class Report(unittest.TestCase):
 
     def test_a_cluster_with_its_runs(self):
         with cluster() as c:
-            steps, end = c.train([*SMALL, "name=first"])
             spec = json.loads((SOURCE / "deploy/runs/mini-sft.json").read_text())
             spec["data"].update(path=str(SOURCE / "deploy/runs" / spec["data"]["path"]), max_chars=300, dev_fraction=0.02)
             del spec["epochs"]
             spec.update(max_steps=4, eval_every=2)
             sft = json_lines(mellow("sft", self.write(spec, "sft.json"), "--dir", c.folder, "--json", check=0).stdout)
+            steps, end = c.train([*SMALL, "name=first", f"start_adapter={sft[-1]['path']}"])
             evaluation = self.write(sample_evaluation.evaluation(measured(c, end["adapter"], 30)))
             mellow("promote", end["adapter"]["version"], "--dir", c.folder, "--force", "--reason", "a <b>test</b>", check=0)
             self.assertEqual(self.report(evaluation, "--dir", c.folder).stdout.split(), [str(self.folder / "out" / n) for n in NAMES])
@@ -122,14 +122,13 @@ class Report(unittest.TestCase):
             self.assertIn("mark", page.tags)
             self.assertGreaterEqual(len(drawings), 12)
 
-            # A run in progress is told as far as it has come, and goes on.
+            # A run that made none of the arms is not told, and goes on.
             run = c.start_train([*SMALL, "steps=60", "name=second"])
             wait_until(lambda: (lambda r: r["name"] == "second" and r["step"] >= 1)(c.status()["run"]), "the second run has committed a step")
             self.report(evaluation, "--dir", c.folder, "--no-spans", out="during")
             during = json.loads((self.folder / "during/report.json").read_text())
             self.assertIsNone(during["spans_judge"])
-            self.assertEqual([r["spec"].count("second") for r in during["cluster"]["runs"]], [1, 0])
-            self.assertGreaterEqual(len(during["cluster"]["runs"][0]["steps"]), 1)
+            self.assertEqual([r["name"] for r in during["cluster"]["runs"]], ["first"])
             self.assertIsNone(run.poll())
             run.send_signal(signal.SIGINT)
             run.communicate(timeout=300)
