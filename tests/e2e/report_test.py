@@ -95,7 +95,7 @@ class Report(unittest.TestCase):
             del spec["epochs"]
             spec.update(max_steps=4, eval_every=2)
             sft = json_lines(mellow("sft", self.write(spec, "sft.json"), "--dir", c.folder, "--json", check=0).stdout)
-            steps, end = c.train([*SMALL, "name=first", f"start_adapter={sft[-1]['path']}"])
+            steps, end = c.train([*SMALL, "name=first", f"start_adapter={sft[-1]['path']}", "ppo.lora="])
             evaluation = self.write(sample_evaluation.evaluation(measured(c, end["adapter"], 30)))
             mellow("promote", end["adapter"]["version"], "--dir", c.folder, "--force", "--reason", "a <b>test</b>", check=0)
             self.assertEqual(self.report(evaluation, "--dir", c.folder).stdout.split(), [str(self.folder / "out" / n) for n in NAMES])
