@@ -289,9 +289,14 @@ class ClusterTest(unittest.TestCase):
         self.assertIn("<td", many._repr_html_())
 
     def test_streams(self):
-        pieces = list(self.client.stream(DIALOGUE, adapter="base"))
-        self.assertGreater(len(pieces), 1)
-        self.assertEqual("".join(pieces), self.client.summarize(DIALOGUE, adapter="base").text)
+        text = self.client.summarize(DIALOGUE, adapter="base").text
+        # Words that come faster than they are read come together; on a busy machine all of them may.
+        for _ in range(20):
+            pieces = list(self.client.stream(DIALOGUE, adapter="base"))
+            self.assertEqual("".join(pieces), text)
+            if len(pieces) > 1:
+                return
+        self.fail("no stream came in pieces")
 
     def test_with_asyncio(self):
         async def use():
