@@ -21,9 +21,8 @@ nn::TeacherForced Pack(const nn::TrainableT5& model, const Sequences& sequences)
   return nn::PackPairs(ids, model.config().decoder_start_token_id, model.device());
 }
 
-// Appends the parameter's gradient, and forgets it.
-void TakeGradient(const at::Tensor& parameter, std::vector<float>* all) {
-  const at::Tensor gradient = std::exchange(parameter.mutable_grad(), at::Tensor());
+void AppendGradient(const at::Tensor& parameter, std::vector<float>* all) {
+  const at::Tensor& gradient = parameter.grad();
   const auto count = static_cast<size_t>(parameter.numel());
   if (!gradient.defined()) return all->resize(all->size() + count);
   const at::Tensor host = gradient.to(at::kCPU, at::kFloat).contiguous();
@@ -43,7 +42,7 @@ Evaluation EvaluateGroup(nn::TrainableT5* model, const DeviceWeights& weights,
   if (keep != nullptr) {
     keep->pass = model->Forward(packed, weights.policy, nullptr);
     hidden = keep->pass->hidden();
-  } else if (task.values || task.logprobs || task.full_kl) {
+  } else if (task.needs_current()) {
     hidden = model->Hidden(packed, weights.policy);
   }
   const at::NoGradGuard no_grad;
@@ -55,7 +54,7 @@ Evaluation EvaluateGroup(nn::TrainableT5* model, const DeviceWeights& weights,
     if (task.logprobs) out.logprobs = ToRows(head.logprobs, lengths);
     if (keep != nullptr) keep->head = std::move(head);
   }
-  if (!task.reference_logprobs && !task.full_kl) return out;
+  if (!task.needs_reference()) return out;
   const at::Tensor base = model->Hidden(packed, reference);
   if (task.reference_logprobs)
     out.reference_logprobs = ToRows(model->ScoreTargets(base, packed.labels, {}).logprobs, lengths);
@@ -81,7 +80,7 @@ GradientAnswer ComputeGradient(nn::TrainableT5* model, const DeviceWeights& weig
   const at::NoGradGuard no_grad;
   const at::Tensor d_logprobs = FromRows(losses.d_logprobs, model->device()).mul_(task.scale);
   const at::Tensor d_values = FromRows(losses.d_values, model->device()).mul_(task.scale);
-  // What a failure leaves must not be added to the next gradient of these weights.
+  // Also of what a failure leaves: it must not be added to the next gradient of these weights.
   const absl::Cleanup forget = [&weights] {
     for (const nn::TorchLora::Named& p : weights.policy.parameters()) {
       p.a.mutable_grad() = at::Tensor();
@@ -91,8 +90,8 @@ GradientAnswer ComputeGradient(nn::TrainableT5* model, const DeviceWeights& weig
   kept.pass->Backward(
       HiddenGradient(std::move(kept.head.jacobian), d_logprobs, d_values, weights.value_weight));
   for (const nn::TorchLora::Named& p : weights.policy.parameters()) {
-    TakeGradient(p.a, &out.gradient);
-    TakeGradient(p.b, &out.gradient);
+    AppendGradient(p.a, &out.gradient);
+    AppendGradient(p.b, &out.gradient);
   }
   const std::vector<float> value = nn::ToVector(ValueGradient(hidden, d_values, lengths));
   out.gradient.insert(out.gradient.end(), value.begin(), value.end());

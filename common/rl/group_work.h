@@ -36,6 +36,12 @@ struct Sequences {
   [[nodiscard]] size_t tokens(size_t row) const {
     return query_ids[row].size() + response_ids[row].size();
   }
+  // Of all rows.
+  [[nodiscard]] size_t tokens() const {
+    size_t all = 0;
+    for (size_t row = 0; row < size(); ++row) all += tokens(row);
+    return all;
+  }
 };
 
 // What is computed of each response token; what is not asked for stays empty.
@@ -45,6 +51,10 @@ struct EvaluationTask {
   bool logprobs = false;            // of the current weights
   bool reference_logprobs = false;  // of the reference
   bool full_kl = false;             // KL(current, reference) over the vocabulary
+
+  // Whose pass it takes.
+  [[nodiscard]] bool needs_current() const { return values || logprobs || full_kl; }
+  [[nodiscard]] bool needs_reference() const { return reference_logprobs || full_kl; }
 };
 struct Evaluation {
   Rows values, logprobs, reference_logprobs, full_kl;

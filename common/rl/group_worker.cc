@@ -38,11 +38,9 @@ absl::Status CheckSequences(const Sequences& sequences, int vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat("sequences: ", sequences.query_ids.size(),
                                                    " queries and ", sequences.response_ids.size(),
                                                    " responses"));
-  size_t tokens = 0;
-  for (size_t i = 0; i < sequences.size(); ++i) tokens += sequences.tokens(i);
-  if (tokens > kMostTokens)
+  if (sequences.tokens() > kMostTokens)
     return absl::InvalidArgumentError(
-        absl::StrCat("sequences: ", tokens, " tokens, at most ", kMostTokens));
+        absl::StrCat("sequences: ", sequences.tokens(), " tokens, at most ", kMostTokens));
   MELLOW_RETURN_IF_ERROR(CheckIds("query_ids", sequences.query_ids, vocab_size));
   return CheckIds("response_ids", sequences.response_ids, vocab_size);
 }
@@ -136,12 +134,10 @@ absl::StatusOr<Evaluation> GroupWorker::Evaluate(const std::string& current,
                                                  const EvaluationTask& task) {
   MELLOW_RETURN_IF_ERROR(CheckSequences(task.sequences, model_config().vocab_size));
   return nn::CatchTorch([&]() -> absl::StatusOr<Evaluation> {
-    const bool needs_current = task.values || task.logprobs || task.full_kl;
-    const bool needs_reference = task.reference_logprobs || task.full_kl;
     MELLOW_ASSIGN_OR_RETURN(const DeviceWeights* const base,
-                            impl_->Find(needs_reference ? reference : ""));
+                            impl_->Find(task.needs_reference() ? reference : ""));
     MELLOW_ASSIGN_OR_RETURN(const DeviceWeights* const weights,
-                            impl_->Find(needs_current ? current : ""));
+                            impl_->Find(task.needs_current() ? current : ""));
     if (task.values && !weights->value_weight.defined())
       return absl::InvalidArgumentError("values: the weights have no value head");
     Evaluation out = EvaluateGroup(&impl_->model(), *weights, base->policy, task);

@@ -13,7 +13,6 @@
 #include "common/rl/masked.h"
 #include "common/rl/mini_batches.h"
 #include "common/rl/rewards.h"
-#include "common/rl/value_math.h"
 
 namespace mellow::rl {
 namespace {
@@ -150,27 +149,23 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
   const at::NoGradGuard no_grad;
   std::vector<std::vector<float>> out(rows.size());
   if (values != nullptr) values->assign(rows.size(), {});
-  std::vector<int> pending;
-  std::vector<nn::PairView> ids;
+  const DeviceWeights weights{lora, weights_.value_weight, weights_.value_bias};
+  EvaluationTask task{.values = values != nullptr, .logprobs = true};
+  std::vector<int> pending;  // the rows of the task
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!rows[i].response_ids.empty()) {
       pending.push_back(static_cast<int>(i));
-      ids.push_back({rows[i].query_ids, rows[i].response_ids});
+      task.sequences.query_ids.push_back(rows[i].query_ids);
+      task.sequences.response_ids.push_back(rows[i].response_ids);
     }
     const bool last = i + 1 == rows.size();
     if (pending.empty() || (!last && static_cast<int>(pending.size()) < config_.mini_batch_size))
       continue;
-    const nn::TeacherForced packed =
-        nn::PackPairs(ids, model_->config().decoder_start_token_id, model_->device());
-    const at::Tensor hidden = model_->Hidden(packed, lora);
-    const at::Tensor logprobs = model_->ScoreTargets(hidden, packed.labels, {}).logprobs;
-    Scatter(ToRows(logprobs, packed.target.lengths), pending, &out);
-    if (values != nullptr) {
-      const at::Tensor v = Values(hidden, weights_.value_weight, weights_.value_bias);
-      Scatter(ToRows(v, packed.target.lengths), pending, values);
-    }
+    Evaluation got = EvaluateGroup(model_.get(), weights, reference_, task);
+    Scatter(std::move(got.logprobs), pending, &out);
+    if (values != nullptr) Scatter(std::move(got.values), pending, values);
     pending.clear();
-    ids.clear();
+    task.sequences = {};
   }
   model_->ReleaseMemory();
   return out;

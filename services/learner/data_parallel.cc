@@ -479,18 +479,16 @@ absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::Evaluate(
   const auto remote = [&](Worker* worker, const Piece& piece,
                           std::stop_token stop) -> absl::StatusOr<rl::Evaluation> {
     const rl::EvaluationTask task = slice(piece);
+    // What no part of the task needs is neither packed nor sent.
     std::vector<LazyWeights*> weights;
-    if (task.values || task.logprobs || task.full_kl) weights.push_back(&current);
-    if (task.reference_logprobs || task.full_kl) weights.push_back(&reference);
+    if (task.needs_current()) weights.push_back(&current);
+    if (task.needs_reference()) weights.push_back(&reference);
     MELLOW_ASSIGN_OR_RETURN(
         rl::Evaluation answer,
         CallWith<rl::Evaluation>(worker->peer.get(), &worker->has, weights, stop, [&] {
-          // What no part of the task needs is not packed.
-          const auto hash = [&](LazyWeights* each) {
-            const bool needed = std::find(weights.begin(), weights.end(), each) != weights.end();
-            return needed ? each->Get().sha256 : std::string();
-          };
-          return worker->peer->Evaluate(hash(&current), hash(&reference), task, stop);
+          return worker->peer->Evaluate(task.needs_current() ? current.Get().sha256 : "",
+                                        task.needs_reference() ? reference.Get().sha256 : "", task,
+                                        stop);
         }));
     MELLOW_RETURN_IF_ERROR(CheckAnswer(task, answer));
     return answer;

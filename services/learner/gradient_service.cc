@@ -33,12 +33,11 @@ auto GradientServiceImpl::Compute(const grpc::ServerContext* context,
   auto answer = body(worker_.get());
   if (sequences == nullptr || !answer.ok()) return answer;
   const double seconds = absl::ToDoubleSeconds(SteadyTime::Now() - start);
-  size_t tokens = 0;
-  for (size_t i = 0; i < sequences->size(); ++i) tokens += sequences->tokens(i);
+  const auto tokens = static_cast<double>(sequences->tokens());
   groups_.Increment();
-  tokens_.Increment(static_cast<double>(tokens));
+  tokens_.Increment(tokens);
   seconds_.Observe(seconds);
-  tokens_per_second_.store(static_cast<double>(tokens) / std::max(seconds, 1e-9));
+  tokens_per_second_.store(tokens / std::max(seconds, 1e-9));
   return answer;
 }
 
