@@ -8,9 +8,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/base/status.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 
@@ -38,6 +40,19 @@ class CallContext {
   const std::stop_token stop_;
   std::stop_callback<std::function<void()>> on_stop_;
 };
+
+// One unary call in such a context: Call(stub, &Stub::Train, request, timeout, stop, peer). Errors
+// as Translate. Blocks; any thread.
+template <typename Stub, typename Request, typename Response>
+[[nodiscard]] absl::StatusOr<Response> Call(
+    Stub* stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const Request& request, absl::Duration timeout, std::stop_token stop, absl::string_view peer) {
+  CallContext context(timeout, std::move(stop));
+  Response response;
+  MELLOW_RETURN_IF_ERROR(
+      context.Translate((stub->*method)(context.get(), request, &response), peer));
+  return response;
+}
 
 }  // namespace mellow::rpc
 

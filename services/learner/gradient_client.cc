@@ -35,10 +35,9 @@ class GrpcGradientPeer : public GradientPeer {
     ToProto(task, &request);
     request.set_weights_sha256(current);
     request.set_reference_sha256(reference);
-    rpc::CallContext context(absl::InfiniteDuration(), std::move(stop));
-    v1::EvaluateResponse response;
-    MELLOW_RETURN_IF_ERROR(
-        context.Translate(stub_->Evaluate(context.get(), request, &response), peer_));
+    MELLOW_ASSIGN_OR_RETURN(const v1::EvaluateResponse response,
+                            rpc::Call(stub_.get(), &v1::GradientService::Stub::Evaluate, request,
+                                      absl::InfiniteDuration(), std::move(stop), peer_));
     return FromProto(task, response);
   }
 

@@ -20,19 +20,8 @@ namespace mellow::orchestrator {
 // Calls that are expected within seconds get this long, so that a peer that hangs is noticed.
 inline constexpr absl::Duration kShortCall = absl::Minutes(2);
 
+using rpc::Call;
 using rpc::CallContext;
-
-// One unary call: Call(stub, &Stub::Train, request, timeout, stop, peer).
-template <typename Stub, typename Request, typename Response>
-[[nodiscard]] absl::StatusOr<Response> Call(
-    Stub* stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-    const Request& request, absl::Duration timeout, std::stop_token stop, absl::string_view peer) {
-  CallContext context(timeout, std::move(stop));
-  Response response;
-  MELLOW_RETURN_IF_ERROR(
-      context.Translate((stub->*method)(context.get(), request, &response), peer));
-  return response;
-}
 
 // The clients over gRPC. Channels are kept per address.
 [[nodiscard]] std::unique_ptr<NodeClients> MakeGrpcNodeClients();
