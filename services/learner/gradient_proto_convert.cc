@@ -8,13 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
+#include "services/wire/chunks.h"
 
 namespace mellow::learner {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "gradients travel as they are in memory");
-
-constexpr size_t kChunkBytes = 1 << 20;
 
 template <typename Repeated, typename T>
 void Assign(const std::vector<T>& values, Repeated* out) {
@@ -25,37 +24,22 @@ auto ToVector(const Repeated& values) {
   return std::vector<std::decay_t<decltype(*values.begin())>>(values.begin(), values.end());
 }
 
-// `message` has a header and data, `bytes` is what follows the header that it has now.
+// As wire::WriteChunks.
 template <typename Message>
 absl::Status Send(absl::string_view bytes, Message* message,
                   const std::function<bool(const Message&)>& write) {
-  const absl::Status gone = absl::UnavailableError("the peer closed the stream");
-  if (!write(*message)) return gone;
-  for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
-    message->set_data(std::string(bytes.substr(at, kChunkBytes)));
-    if (!write(*message)) return gone;
-  }
-  return absl::OkStatus();
+  if (wire::WriteChunks(bytes, message, write)) return absl::OkStatus();
+  return absl::UnavailableError("the peer closed the stream");
 }
 
-// Gives `take` each chunk of the bytes that follow the header in `message`.
+// As wire::ReadChunks, of bytes that fit into memory.
 template <typename Message>
-absl::Status Receive(int64_t announced, Message* message, const std::function<bool(Message*)>& read,
-                     const std::function<void(const std::string&)>& take) {
+absl::Status Receive(int64_t announced, const std::function<bool(Message*)>& read,
+                     std::string* bytes) {
   if (announced < 0 || announced > kMaxWeightBytes)
     return absl::InvalidArgumentError(
         absl::StrCat("header: ", announced, " bytes: between 0 and ", kMaxWeightBytes));
-  int64_t came = 0;
-  while (read(message)) {
-    if (message->has_header()) return absl::InvalidArgumentError("stream: a second header");
-    came += static_cast<int64_t>(message->data().size());
-    if (came > announced) break;
-    take(message->data());
-  }
-  if (came != announced)
-    return absl::DataLossError(
-        absl::StrCat("stream: ", came, " bytes came, announced were ", announced));
-  return absl::OkStatus();
+  return wire::ReadChunks("stream", announced, read, bytes);
 }
 
 std::string HashOf(const std::vector<float>& gradient) {
@@ -179,9 +163,7 @@ absl::StatusOr<PackedWeights> ReceiveWeights(
   weights.sha256 = header.sha256();
   weights.adapter.config_json = header.adapter_config_json();
   weights.value_head = {ToVector(header.value_head_weight()), header.value_head_bias()};
-  MELLOW_RETURN_IF_ERROR(Receive<v1::PutWeightsRequest>(
-      header.adapter_bytes(), &message, read,
-      [&](const std::string& chunk) { weights.adapter.safetensors += chunk; }));
+  MELLOW_RETURN_IF_ERROR(Receive(header.adapter_bytes(), read, &weights.adapter.safetensors));
   return weights;
 }
 
@@ -218,8 +200,7 @@ absl::StatusOr<rl::GradientAnswer> ReceiveGradient(
     return absl::InvalidArgumentError(
         absl::StrCat("header.gradient_bytes ", header.gradient_bytes(), ": not whole numbers"));
   std::string bytes;
-  MELLOW_RETURN_IF_ERROR(Receive<v1::ComputeGradientResponse>(
-      header.gradient_bytes(), &message, read, [&](const std::string& chunk) { bytes += chunk; }));
+  MELLOW_RETURN_IF_ERROR(Receive(header.gradient_bytes(), read, &bytes));
   answer.gradient.resize(bytes.size() / sizeof(float));
   if (!bytes.empty()) std::memcpy(answer.gradient.data(), bytes.data(), bytes.size());
   if (HashOf(answer.gradient) != header.gradient_sha256())

@@ -4,19 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
+#include "common/base/status.h"
+#include "services/wire/chunks.h"
 
 namespace mellow::wire {
-namespace {
-
-constexpr size_t kChunkBytes = 1 << 20;
-
-}  // namespace
 
 absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::PeftFiles& files,
                          const std::function<bool(const common::v1::AdapterChunk&)>& write,
                          Publication as, const std::string& fetch_from) {
-  const absl::Status gone = absl::UnavailableError(
-      absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
   common::v1::AdapterChunk chunk;
   auto* header = chunk.mutable_header();
   *header->mutable_adapter() = ref;
@@ -27,11 +22,9 @@ absl::Status SendAdapter(const common::v1::AdapterRef& ref, const adapters::Peft
   header->set_candidate(as == Publication::kCandidate);
   header->set_reference(as == Publication::kReference);
   header->set_fetch_from(fetch_from);
-  if (!write(chunk)) return gone;
-  for (size_t at = 0; at < files.safetensors.size(); at += kChunkBytes) {
-    chunk.set_data(files.safetensors.substr(at, kChunkBytes));
-    if (!write(chunk)) return gone;
-  }
+  if (!WriteChunks(files.safetensors, &chunk, write))
+    return absl::UnavailableError(
+        absl::StrCat("adapter version ", ref.version(), ": the peer closed the stream"));
   return absl::OkStatus();
 }
 
@@ -56,16 +49,7 @@ absl::StatusOr<ReceivedAdapter> ReceiveAdapter(
   received.fetch_from = header.fetch_from();
   received.files.config_json = header.config_json();
   std::string& data = received.files.safetensors;
-  while (read(&chunk)) {
-    if (chunk.has_header()) return absl::InvalidArgumentError("adapter stream: a second header");
-    if (static_cast<int64_t>(data.size() + chunk.data().size()) > header.data_bytes())
-      return absl::DataLossError(
-          absl::StrCat("adapter stream: more than the announced ", header.data_bytes(), " bytes"));
-    data += chunk.data();
-  }
-  if (static_cast<int64_t>(data.size()) != header.data_bytes())
-    return absl::DataLossError(
-        absl::StrCat("adapter stream: ", data.size(), " of ", header.data_bytes(), " bytes came"));
+  MELLOW_RETURN_IF_ERROR(ReadChunks("adapter stream", header.data_bytes(), read, &data));
   if (const std::string sha = Sha256Hex(data); sha != header.data_sha256())
     return absl::DataLossError(absl::StrCat("adapter stream: sha256 of the data is ", sha,
                                             ", announced was ", header.data_sha256()));
