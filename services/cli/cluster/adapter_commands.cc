@@ -26,17 +26,15 @@ struct AdaptersOptions {
 absl::StatusOr<int> Adapters(const AdaptersOptions& options) {
   const std::string folder = CanonicalFolder(options.dir);
   MELLOW_ASSIGN_OR_RETURN(const ClusterFile cluster, FindCluster(folder));
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                          ServicesOfRole(folder, "orchestrator"));
-  OrchestratorClient orchestrator(found[0].address);
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, ConnectOrchestrator(folder));
   const AdapterRows served = CollectAdapters(cluster);
-  const absl::StatusOr<KeptAdapters> kept = ListKept(&orchestrator);
+  const absl::StatusOr<KeptAdapters> kept = ListKept(orchestrator.get());
   if (served.empty() && !kept.ok()) return kept.status();
   if (!kept.ok())
     std::fprintf(stderr, "mellow: what is kept is not shown: %s\n",
                  std::string(kept.status().message()).c_str());
   int64_t champion = 0;
-  if (const auto history = orchestrator.ListPromotions(); history.ok()) {
+  if (const auto history = orchestrator->ListPromotions(); history.ok()) {
     champion = history->champion().version();
   } else {
     for (const auto& [version, row] : served) {

@@ -16,7 +16,6 @@ namespace {
 using PolicyStub = policy::v1::PolicyService::Stub;
 
 constexpr absl::Duration kTimeout = absl::Seconds(3);
-constexpr size_t kHashDigits = 12;
 
 std::string Origin(const AdapterOrigin& adapter, const std::map<std::string, std::string>& ids) {
   if (adapter.version == 0) return "base model";
@@ -35,6 +34,10 @@ std::string Marks(const AdapterOrigin& adapter) {
 }
 
 }  // namespace
+
+std::string ShortHash(const std::string& sha256) {
+  return sha256.empty() ? "-" : sha256.substr(0, 12);
+}
 
 AdapterRows CollectAdapters(const ClusterFile& cluster) {
   AdapterRows rows;
@@ -127,10 +130,8 @@ std::string AdaptersText(absl::Span<const AdapterOrigin> adapters,
   std::vector<std::vector<std::string>> rows = {
       {"ADAPTER", "SHA256", "FROM", "FILES", "NODES", "WHAT"}};
   for (const AdapterOrigin& adapter : adapters) {
-    const std::string& sha256 = adapter.served.sha256;
-    rows.push_back({absl::StrCat(adapter.version),
-                    sha256.empty() ? "-" : sha256.substr(0, kHashDigits), Origin(adapter, ids),
-                    adapter.has_files ? "kept" : "gone",
+    rows.push_back({absl::StrCat(adapter.version), ShortHash(adapter.served.sha256),
+                    Origin(adapter, ids), adapter.has_files ? "kept" : "gone",
                     absl::StrCat(adapter.served.nodes.size(), "/", policies), Marks(adapter)});
   }
   return FormatTable(rows);

@@ -102,9 +102,8 @@ absl::Status ClusterCalls::Load(int64_t version, int64_t loads_seen) {
   MutexLock lock(&load_mutex_);
   // Another call has loaded something meanwhile: most likely the same.
   if (loads_ != loads_seen) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                          ServicesOfRole(folder_, "orchestrator"));
-  MELLOW_RETURN_IF_ERROR(OrchestratorClient(found[0].address).LoadAdapter(version));
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, ConnectOrchestrator(folder_));
+  MELLOW_RETURN_IF_ERROR(orchestrator->LoadAdapter(version));
   ++loads_;
   return absl::OkStatus();
 }
@@ -175,10 +174,8 @@ absl::StatusOr<policy::v1::ListAdaptersResponse> ClusterCalls::ListAdapters() {
 }
 
 absl::StatusOr<KeptAdapters> ClusterCalls::AskKept() const {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                          ServicesOfRole(folder_, "orchestrator"));
-  OrchestratorClient orchestrator(found[0].address);
-  return ListKept(&orchestrator);
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, ConnectOrchestrator(folder_));
+  return ListKept(orchestrator.get());
 }
 
 absl::StatusOr<std::optional<int64_t>> ClusterCalls::FindAdapter(const std::string& name) {

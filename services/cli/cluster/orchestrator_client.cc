@@ -11,6 +11,7 @@
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
 #include "mellow/orchestrator/v1/orchestrator.grpc.pb.h"
+#include "services/cli/cluster/cluster_file.h"
 #include "services/wire/adapter_stream.h"
 
 namespace mellow::cli {
@@ -34,6 +35,12 @@ OrchestratorClient::OrchestratorClient(std::string address)
     : address_(std::move(address)),
       peer_(absl::StrCat("orchestrator at ", address_)),
       channel_(rpc::MakeChannel(address_)) {}
+
+absl::StatusOr<std::unique_ptr<OrchestratorClient>> ConnectOrchestrator(const std::string& folder) {
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
+                          ServicesOfRole(folder, "orchestrator"));
+  return std::make_unique<OrchestratorClient>(found[0].address);
+}
 
 absl::StatusOr<std::string> OrchestratorClient::StartRun(const v1::RunSpec& spec,
                                                          const std::string& request_id) {

@@ -60,6 +60,10 @@ class OrchestratorClient {
   rpc::Watch watch_;
 };
 
+// The orchestrator of the cluster in `folder`, where it is now. Errors of ServicesOfRole.
+[[nodiscard]] absl::StatusOr<std::unique_ptr<OrchestratorClient>> ConnectOrchestrator(
+    const std::string& folder);
+
 }  // namespace mellow::cli
 
 #endif  // MELLOW_SERVICES_CLI_CLUSTER_ORCHESTRATOR_CLIENT_H_

@@ -142,10 +142,6 @@ json::Value ToJson(const Report& report) {
           {"runs", runs}};
 }
 
-std::string ShortHash(const std::string& sha256) {
-  return sha256.empty() ? "-" : sha256.substr(0, 12);
-}
-
 void PrintAdapters(const AdapterRows& adapters) {
   std::vector<std::vector<std::string>> rows = {{"ADAPTER", "SHA256", "NODES", "CHAMPION OF"}};
   for (const auto& [version, row] : adapters) {

@@ -209,15 +209,9 @@ void PrintChange(const v1::PromotionEvent& event, bool json) {
               name(event.has_previous(), event.previous()).c_str());
 }
 
-absl::StatusOr<std::unique_ptr<OrchestratorClient>> Connect(const std::string& dir) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                          ServicesOfRole(CanonicalFolder(dir), "orchestrator"));
-  return std::make_unique<OrchestratorClient>(found[0].address);
-}
-
 absl::StatusOr<int> Promote(const PromoteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
-                          Connect(options.dir));
+                          ConnectOrchestrator(CanonicalFolder(options.dir)));
   MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, ListKept(orchestrator.get()));
   MELLOW_ASSIGN_OR_RETURN(Subject subject, ReadSubject(options.adapter, kept));
   MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
@@ -256,7 +250,7 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
 
 absl::StatusOr<int> RollBack(const PromoteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
-                          Connect(options.dir));
+                          ConnectOrchestrator(CanonicalFolder(options.dir)));
   MELLOW_ASSIGN_OR_RETURN(const v1::PromotionEvent event,
                           orchestrator->RollBackChampion(NewRequestId(), options.reason));
   PrintChange(event, options.json);
@@ -275,7 +269,7 @@ std::string ActionOf(const v1::PromotionEvent& event) {
 
 absl::StatusOr<int> Promotions(const PromoteOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<OrchestratorClient> orchestrator,
-                          Connect(options.dir));
+                          ConnectOrchestrator(CanonicalFolder(options.dir)));
   MELLOW_ASSIGN_OR_RETURN(const v1::ListPromotionsResponse history, orchestrator->ListPromotions());
   if (options.json) {
     json::Value events = json::Value::MakeArray();

@@ -39,21 +39,17 @@ bool CanGoOn(const v1::Run& run) {
   return run.state() == v1::RUN_STATE_STOPPED || run.state() == v1::RUN_STATE_FAILED;
 }
 
-absl::StatusOr<std::unique_ptr<OrchestratorClient>> Connect(const std::string& dir) {
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                          ServicesOfRole(CanonicalFolder(dir), "orchestrator"));
-  return std::make_unique<OrchestratorClient>(found[0].address);
-}
-
 absl::StatusOr<v1::Run> Find(const RunOptions& options,
                              const std::function<bool(const v1::Run&)>& prefer) {
-  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator,
+                          ConnectOrchestrator(CanonicalFolder(options.dir)));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
   return FindRun(runs, options.run, prefer);
 }
 
 absl::StatusOr<int> Runs(const RunOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator,
+                          ConnectOrchestrator(CanonicalFolder(options.dir)));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs, orchestrator->ListRuns());
   if (options.json) {
     json::Value list = json::Value::MakeArray();
@@ -84,7 +80,8 @@ absl::StatusOr<int> Watch(const RunOptions& options) {
 
 absl::StatusOr<int> Stop(const RunOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const v1::Run found, Find(options, IsRunning));
-  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, Connect(options.dir));
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator,
+                          ConnectOrchestrator(CanonicalFolder(options.dir)));
   MELLOW_ASSIGN_OR_RETURN(const v1::Run run,
                           StopRun(orchestrator.get(), found.run_id(), /*wait=*/!options.detach));
   if (options.json) {

@@ -107,10 +107,8 @@ absl::StatusOr<int> RunFollower::Interrupted() {
                  CommandLine({"stop", run_id_, "--dir", dir_}).c_str());
     return kInterruptedExitCode;
   }
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                          ServicesOfRole(folder_, "orchestrator"));
-  OrchestratorClient client(found[0].address);
-  MELLOW_ASSIGN_OR_RETURN(const v1::Run run, StopRun(&client, run_id_, /*wait=*/true));
+  MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, ConnectOrchestrator(folder_));
+  MELLOW_ASSIGN_OR_RETURN(const v1::Run run, StopRun(orchestrator.get(), run_id_, /*wait=*/true));
   std::fprintf(stderr, "mellow: stopped after step %d of %d; go on with: %s\n",
                run.committed_steps(), run.total_steps(), plan_.go_on.c_str());
   return kInterruptedExitCode;

@@ -119,10 +119,8 @@ void ShowData(const v1::RunSpec& spec, TrainView* view) {
 absl::Status StartFrom(const std::string& from, const std::string& folder, v1::RunSpec* spec) {
   std::string path = from;
   if (const std::optional<StepName> step = ParseStepName(from)) {
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<ServiceEntry> found,
-                            ServicesOfRole(folder, "orchestrator"));
-    OrchestratorClient orchestrator(found[0].address);
-    MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, ListKept(&orchestrator));
+    MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, ConnectOrchestrator(folder));
+    MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, ListKept(orchestrator.get()));
     MELLOW_ASSIGN_OR_RETURN(const v1::KeptAdapter adapter, FindKept(kept, *step));
     path = adapter.learner_path();
     if (path.empty())
