@@ -84,13 +84,12 @@ absl::Status RunManager::ShowNewest(const std::vector<RunRecord>& runs) {
     if (shown.size() < OrchestratorMetrics::kShownRuns) shown.push_back(&run);
   }
   // The newest one comes first in the list, and last here.
-  while (!shown.empty()) {
-    const RunRecord& run = *shown.back();
-    shown.pop_back();
+  for (size_t i = shown.size(); i-- > 0;) {
+    const RunRecord& run = *shown[i];
     MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                             parts_.ledger->LastStep(run.run_id));
     if (last) parts_.metrics->SetStep(run.run_id, *last);
-    if (shown.empty()) parts_.metrics->SetRunState(run.run_id, RunState::kRunning);
+    if (i == 0) parts_.metrics->SetRunState(run.run_id, RunState::kRunning);
     parts_.metrics->SetRunState(run.run_id, run.state);
   }
   return absl::OkStatus();
