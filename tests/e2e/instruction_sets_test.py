@@ -26,11 +26,14 @@ class InstructionSets(unittest.TestCase):
         prompts = [{"source_ids": [draw.randrange(5, 300) for _ in range(length)] + [1], "max_new_tokens": 24, "do_sample": True, "seed": length}
                    for length in (1, 17, 64, 300)]
         texts = [{"text": "You are a stupid idiot. " * n} for n in (1, 7)]
-        generic = probe("generic", "generate", "mini-summarizer", prompts), probe("generic", "reward", "mini-toxicity", texts)
-        # A set that the CPU lacks is not taken, and then this compares the generic one with itself.
-        for isa in ("avx2", "avx512"):
-            self.assertEqual(probe(isa, "generate", "mini-summarizer", prompts), generic[0], isa)
-            self.assertEqual(probe(isa, "reward", "mini-toxicity", texts), generic[1], isa)
+        for dtype in ("float32", "bfloat16", "int8"):
+            def answers(isa):
+                return (probe(isa, "generate", "mini-summarizer", prompts, "--dtype", dtype), probe(isa, "reward", "mini-toxicity", texts, "--dtype", dtype))
+
+            generic = answers("generic")
+            # A set that the CPU lacks is not taken, and then this compares a lesser one with the generic.
+            for isa in ("avx2", "avx512", "avx512_bf16"):
+                self.assertEqual(answers(isa), generic, f"{isa}, {dtype}")
 
     def test_training_is_the_same_to_the_bit_with_any_kernels_and_threads(self):
         draw = random.Random(8)
@@ -48,7 +51,7 @@ class InstructionSets(unittest.TestCase):
                 return [(out / name).read_bytes() for name in ("adapter_model.safetensors", "value_head.safetensors")]
 
             generic = train("generic", 1)
-            for isa, threads in (("generic", 2), ("avx2", 1), ("avx2", 3), ("avx512", 2)):
+            for isa, threads in (("generic", 2), ("avx2", 1), ("avx2", 3), ("avx512", 2), ("avx512_bf16", 2)):
                 self.assertEqual(train(isa, threads), generic, f"{isa}, {threads} threads")
 
 

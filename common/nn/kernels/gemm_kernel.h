@@ -8,6 +8,8 @@
 #ifndef MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
 #define MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
 
+#include <type_traits>
+
 #include "common/nn/kernels/kernel_table.h"
 
 namespace mellow::nn::kernels {
@@ -73,6 +75,26 @@ inline __attribute__((always_inline)) void Finish(const Vec (&acc)[R][2 * P],
   }
 }
 
+#if defined(__AVX512BF16__)
+template <class Panel>
+constexpr bool kPairs = std::is_same_v<Panel, BFloat16PairPanel>;
+#else
+template <class Panel>
+constexpr bool kPairs = false;
+#endif
+// Lines of a panel that are summed from zero: kBlockK numbers of k.
+template <class Panel>
+constexpr int kBlockLines = kPairs<Panel> ? kBlockK / 2 : kBlockK;
+
+// acc + a w, by pairs where the panel has pairs.
+template <class Panel>
+inline __attribute__((always_inline)) Vec MultiplyAdd(Vec a, Vec w, Vec acc) {
+#if defined(__AVX512BF16__)
+  if constexpr (kPairs<Panel>) return DotPairs(a, w, acc);
+#endif
+  return Fma(a, w, acc);
+}
+
 // acc = x[R, k] * panels[k, P * kPanelWidth]. Touches `step` further bytes from `prefetch` on for
 // every k.
 template <int R, int P, class Panel>
@@ -101,7 +123,7 @@ inline __attribute__((always_inline)) void Multiply(TileInput x,
     for (int r = 0; r < R; ++r) {
       const Vec a = Set1(x.data[r * x.row + kk * x.column]);
 #pragma GCC unroll 8
-      for (int j = 0; j < 2 * P; ++j) acc[r][j] = Fma(a, w[j], acc[r][j]);
+      for (int j = 0; j < 2 * P; ++j) acc[r][j] = MultiplyAdd<Panel>(a, w[j], acc[r][j]);
     }
   }
 }
@@ -118,8 +140,9 @@ inline __attribute__((always_inline)) void NarrowStep(const GemmArgs& args, int 
   const ptrdiff_t stride = args.panel_bytes / static_cast<ptrdiff_t>(sizeof(Element));
   const Element* panel = static_cast<const Element*>(args.panels) + first_panel * stride;
   const int column = first_panel * kPanelWidth;
-  for (int k0 = 0; k0 < args.k; k0 += kBlockK) {
-    const int kc = args.k - k0 < kBlockK ? args.k - k0 : kBlockK;
+  constexpr int kBlock = kBlockLines<Panel>;
+  for (int k0 = 0; k0 < args.k; k0 += kBlock) {
+    const int kc = args.k - k0 < kBlock ? args.k - k0 : kBlock;
     const Element* block = panel + ptrdiff_t{k0} * kPanelWidth;
     Vec acc[R][2 * P];
     Multiply<R, P, Panel>({args.a + k0, args.lda, 1}, block, stride, kc,
@@ -161,33 +184,33 @@ void Narrow(const GemmArgs& args) {
 // --- many rows
 // ------------------------------------------------------------------------------------------------
 
-template <int R>
+template <int R, class Panel>
 __attribute__((noinline)) void WideTile(const TileInput& x, const float* block, int k,
                                         const char* prefetch, ptrdiff_t step,
                                         const TileOutput& out) {
   Vec acc[R][2];
-  Multiply<R, 1, Float32Panel>(x, block, 0, k, prefetch, step, acc);
+  Multiply<R, 1, Panel>(x, block, 0, k, prefetch, step, acc);
   Finish<R, 1>(acc, out);
 }
 // With R rows of x interleaved: constant strides.
-template <int R>
+template <int R, class Panel>
 __attribute__((noinline)) void WidePackedTile(const float* x, const float* block, int k,
                                               const char* prefetch, ptrdiff_t step,
                                               const TileOutput& out) {
   Vec acc[R][2];
-  Multiply<R, 1, Float32Panel>({x, 1, R}, block, 0, k, prefetch, step, acc);
+  Multiply<R, 1, Panel>({x, 1, R}, block, 0, k, prefetch, step, acc);
   Finish<R, 1>(acc, out);
 }
 
-template <int R = kTileRows>
+template <class Panel, int R = kTileRows>
 inline void RunWideTile(int rows, const TileInput& x, bool packed, const float* block, int k,
                         const char* prefetch, ptrdiff_t step, const TileOutput& out) {
   if constexpr (R > 0) {
     if (rows == R) {
-      if (packed) return WidePackedTile<R>(x.data, block, k, prefetch, step, out);
-      return WideTile<R>(x, block, k, prefetch, step, out);
+      if (packed) return WidePackedTile<R, Panel>(x.data, block, k, prefetch, step, out);
+      return WideTile<R, Panel>(x, block, k, prefetch, step, out);
     }
-    RunWideTile<R - 1>(rows, x, packed, block, k, prefetch, step, out);
+    RunWideTile<Panel, R - 1>(rows, x, packed, block, k, prefetch, step, out);
   }
 }
 
@@ -207,9 +230,10 @@ inline void PackTile(const float* a, ptrdiff_t lda, int rows, int k, float* pack
 }
 
 // packed: for each block of k, for each tile, [k][rows of the tile].
-inline void PackRows(const float* a, ptrdiff_t lda, int rows, int tiles, int k, float* packed) {
-  for (int k0 = 0; k0 < k; k0 += kBlockK) {
-    const int kc = k - k0 < kBlockK ? k - k0 : kBlockK;
+inline void PackRows(const float* a, ptrdiff_t lda, int rows, int tiles, int k, int block,
+                     float* packed) {
+  for (int k0 = 0; k0 < k; k0 += block) {
+    const int kc = k - k0 < block ? k - k0 : block;
     for (int t = 0; t < tiles; ++t) {
       const int start = TileStart(t, rows, tiles);
       const int count = TileStart(t + 1, rows, tiles) - start;
@@ -223,6 +247,8 @@ template <class Panel>
 void Wide(const GemmArgs& args) {
   using Element = typename Panel::Element;
   constexpr bool kDecode = sizeof(Element) != sizeof(float);
+  using TilePanel = std::conditional_t<kDecode, Float32Panel, Panel>;
+  constexpr int kBlock = kBlockLines<Panel>;
   const int tiles = (args.rows + kTileRows - 1) / kTileRows;
   const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
   const bool pack = args.rows >= kPackRows && panels >= kPackPanels;
@@ -233,14 +259,16 @@ void Wide(const GemmArgs& args) {
   const ptrdiff_t step = line / tiles;
   for (int super = 0; super < args.k; super += kPackedK) {
     const int super_k = args.k - super < kPackedK ? args.k - super : kPackedK;
-    if (pack) PackRows(args.a + super, args.lda, args.rows, tiles, super_k, packed);
+    if (pack) {
+      PackRows(args.a + super, args.lda, args.rows, tiles, super_k, kBlock, packed);
+    }
     for (int p = 0; p < panels; ++p) {
       const Element* panel = static_cast<const Element*>(args.panels) +
                              p * (args.panel_bytes / static_cast<ptrdiff_t>(sizeof(Element))) +
                              ptrdiff_t{super} * kPanelWidth;
       const int column = p * kPanelWidth;
-      for (int k0 = 0; k0 < super_k; k0 += kBlockK) {
-        const int kc = super_k - k0 < kBlockK ? super_k - k0 : kBlockK;
+      for (int k0 = 0; k0 < super_k; k0 += kBlock) {
+        const int kc = super_k - k0 < kBlock ? super_k - k0 : kBlock;
         const Element* encoded = panel + ptrdiff_t{k0} * kPanelWidth;
         const float* block;
         if constexpr (kDecode) {
@@ -264,7 +292,7 @@ void Wide(const GemmArgs& args) {
                                args.scales == nullptr ? nullptr : args.scales + column,
                                args.bias == nullptr || !first ? nullptr : args.bias + column,
                                args.accumulate || !first};
-          RunWideTile(count, x, pack, block, kc, next + kc * step * t, step, out);
+          RunWideTile<TilePanel>(count, x, pack, block, kc, next + kc * step * t, step, out);
         }
       }
     }
@@ -272,24 +300,11 @@ void Wide(const GemmArgs& args) {
 }
 
 template <class Panel>
-inline void GemmWith(const GemmArgs& args) {
+void GemmWith(const GemmArgs& args) {
   if (args.rows <= kTileRows) {
     Narrow<Panel>(args);
   } else {
     Wide<Panel>(args);
-  }
-}
-
-void Gemm(const GemmArgs& args) {
-  switch (args.format) {
-    case PanelFormat::kFloat32:
-      return GemmWith<Float32Panel>(args);
-    case PanelFormat::kBFloat16:
-      return GemmWith<BFloat16Panel>(args);
-    case PanelFormat::kFloat16:
-      return GemmWith<Float16Panel>(args);
-    case PanelFormat::kInt8:
-      return GemmWith<Int8Panel>(args);
   }
 }
 
@@ -354,7 +369,8 @@ void GemmRows(const GemmRowsArgs& args) {
             args.accumulate || k0 > 0};
         const TileInput a = pack ? TileInput{packed + ptrdiff_t{start} * kc, 1, count}
                                  : TileInput{args.a + start * args.lda + k0, args.lda, 1};
-        RunWideTile(count, a, pack, block, kc, reinterpret_cast<const char*>(block), 0, out);
+        RunWideTile<Float32Panel>(count, a, pack, block, kc, reinterpret_cast<const char*>(block),
+                                  0, out);
       }
     }
   }

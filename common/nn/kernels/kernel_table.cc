@@ -4,10 +4,16 @@
 #include <cpuid.h>
 #endif
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "common/nn/kernels/isa_tables.h"
+#include "common/nn/kernels/packed_matrix.h"
+#include "common/nn/kernels/thread_pool.h"
 
 namespace mellow::nn::kernels {
 
@@ -23,17 +29,62 @@ bool HasF16c() {
 }  // namespace
 #endif
 
+#if defined(__x86_64__)
+namespace {
+
+bool HasAvx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+// VDPBF16PS is described by its makers, not by a standard, and a wrong bit here is a run that
+// cannot be repeated: the instructions are tried against the generic path before they are used.
+bool SameBitsAsGeneric(const KernelTable& table) {
+  constexpr int kOut = 32, kIn = 600, kRows = 3;
+  ThreadPool pool(1);
+  uint32_t state = 1;
+  const auto number = [&state] {  // of many magnitudes, so that sums are rounded
+    state = state * 1664525u + 1013904223u;
+    const auto mantissa = static_cast<float>(static_cast<int32_t>(state >> 8) - (1 << 23));
+    return std::ldexp(mantissa, -23 - static_cast<int>(state >> 4 & 15));
+  };
+  std::vector<float> w(kOut * kIn), x(kRows * kIn);
+  for (float& value : w) value = number();
+  for (float& value : x) value = number();
+  for (const PanelFormat format : {PanelFormat::kBFloat16, PanelFormat::kInt8}) {
+    std::vector<float> products[2];
+    const KernelTable* const tables[] = {&table, &kGenericKernels};
+    for (int i = 0; i < 2; ++i) {
+      const PackedMatrix packed(
+          *tables[i], kOut, kIn, format,
+          [&](int64_t row, float* to) { std::copy_n(w.data() + row * kIn, kIn, to); }, &pool);
+      products[i].resize(kRows * kOut);
+      MatMul(*tables[i], &pool, packed, {x.data(), kIn}, kRows, {products[i].data(), kOut});
+    }
+    if (std::memcmp(products[0].data(), products[1].data(), sizeof(float) * kRows * kOut) != 0)
+      return false;
+  }
+  return true;
+}
+
+bool HasAvx512Bf16() {
+  static const bool has = HasAvx512() && __builtin_cpu_supports("avx512vnni") &&
+                          __builtin_cpu_supports("avx512bf16") &&
+                          SameBitsAsGeneric(kAvx512Bf16Kernels);
+  return has;
+}
+
+}  // namespace
+#endif
+
 const KernelTable* KernelsFor(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       HasF16c()) {
     return &kAvx2Kernels;
   }
-  if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return &kAvx512Kernels;
-  }
+  if (isa == Isa::kAvx512 && HasAvx512()) return &kAvx512Kernels;
+  if (isa == Isa::kAvx512Bf16 && HasAvx512Bf16()) return &kAvx512Bf16Kernels;
 #endif
   return isa == Isa::kGeneric ? &kGenericKernels : nullptr;
 }
@@ -43,7 +94,7 @@ namespace {
 const KernelTable& Choose() {
   const char* const wish = std::getenv("MELLOW_ISA");
   const std::string_view name = wish == nullptr ? "" : wish;
-  for (Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
+  for (const Isa isa : {Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2}) {
     const KernelTable* const table = KernelsFor(isa);
     if (table != nullptr && (name.empty() || name == table->name)) return *table;
   }

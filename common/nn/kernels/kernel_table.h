@@ -3,10 +3,11 @@
 
 // The arithmetic of CPU inference, compiled once per instruction set and chosen at run time.
 //
-// The same source (gemm_kernel.h, row_kernels.h) is compiled into kernels_generic.cc,
-// kernels_avx2.cc and kernels_avx512.cc with different flags, everything in it with internal
-// linkage, so that no AVX code leaks into the rest of the program. This header is included by those
-// files: it must stay free of inline functions and of the standard library's templates.
+// The same source (gemm_kernel.h, int8_kernel.h, row_kernels.h) is compiled into
+// kernels_generic.cc, kernels_avx2.cc, kernels_avx512.cc and kernels_avx512_bf16.cc with different
+// flags, everything in it with internal linkage, so that no AVX code leaks into the rest of the
+// program. This header is included by those files: it must stay free of inline functions and of the
+// standard library's templates.
 //
 // Numbers: every output element is computed in an order that depends on K alone, never on the other
 // rows, the row's position, how the work is cut, or the instruction set. So a row's result is the
@@ -17,9 +18,14 @@
 
 namespace mellow::nn::kernels {
 
-enum class Isa { kGeneric, kAvx2, kAvx512 };
+// kAvx512Bf16 has VNNI and BF16 beside the rest of AVX-512.
+enum class Isa { kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
 enum class Activation { kRelu, kGeluTanh, kGeluErf, kSilu };
-// How a packed matrix stores its elements. int8 has a scale per output column.
+// How a packed matrix stores its elements, and what a product with it computes.
+//   kFloat32, kFloat16: fp32 products and sums; 16-bit weights are widened.
+//   kBFloat16: x is rounded to bfloat16 as the weights are; products are exact, sums are fp32.
+//   kInt8: each row of x gets a scale, max|x| / 127, as each output column of the weights has one;
+//     products and sums are integers, exact, and times both scales at the end.
 enum class PanelFormat { kFloat32, kBFloat16, kFloat16, kInt8 };
 
 // Products are summed in blocks of this many k, each from zero, and the blocks are added in order.
@@ -31,19 +37,28 @@ inline constexpr int kPackedK = 1024;
 // Floats of workspace that Gemm needs: packed rows of x, and one decoded panel block.
 inline constexpr size_t kGemmWorkspace = size_t{kMaxGemmRows} * kPackedK + size_t{kBlockK} * 64;
 
+// k of one column that lie side by side in an int8 panel; k is padded to whole groups by zeros.
+inline constexpr int kInt8GroupSize = 4;
+
 // c[rows, cols] (+)= a[rows, k] * W^T (+ bias), W packed in panels of panel_width columns, each
 // panel k-major: element (column p * panel_width + j, kk) is at panels + p * panel_bytes + (kk *
-// panel_width + j) * element size.
+// panel_width + j) * element size. Two formats differ:
+//   kInt8: groups of k instead of single k, and a in int8 (from quantize_row).
+//   kBFloat16: a is rounded (by round_row); where the table has bfloat16_pairs, two k are one
+//     element of a and of W, as round_row writes them, and k and lda count pairs.
 struct GemmArgs {
-  const float* a = nullptr;
-  ptrdiff_t lda = 0;
-  int rows = 0;  // at most kMaxGemmRows
+  const float* a = nullptr;        // null with kInt8
+  const int8_t* a_int8 = nullptr;  // kInt8 only
+  ptrdiff_t lda = 0;               // elements from a row of a to the next
+  int rows = 0;                    // at most kMaxGemmRows
   int k = 0;
   const void* panels = nullptr;
   ptrdiff_t panel_bytes = 0;
   PanelFormat format = PanelFormat::kFloat32;
-  const float* scales = nullptr;  // [cols], kInt8 only
-  const float* bias = nullptr;    // [cols] or null
+  const float* row_scales = nullptr;     // [rows], kInt8 only
+  const float* scales = nullptr;         // [cols], kInt8 only
+  const int32_t* column_sums = nullptr;  // [cols up to whole panels], kInt8 only: of W over k
+  const float* bias = nullptr;           // [cols] or null
   int cols = 0;
   bool accumulate = false;  // add to what c holds
   float* c = nullptr;
@@ -75,7 +90,14 @@ struct KernelTable {
   int panel_width;  // columns of a panel
   int tile_rows;    // rows of the largest register tile
 
+  bool bfloat16_pairs;  // see GemmArgs
+
   void (*gemm)(const GemmArgs& args);
+  // q[n] = x / scale to the nearest integer, scale = max|x| / 127, which is returned: 0 for a row
+  // of zeros, NaN where an element of x is not finite.
+  float (*quantize_row)(const float* x, int n, int8_t* q);
+  // x[n] rounded to bfloat16: y[n], or y[(n + 1) / 2] with bfloat16_pairs.
+  void (*round_row)(const float* x, int n, float* y);
   void (*gemm_rows)(const GemmRowsArgs& args);
   // y = x / sqrt(mean(x^2) + eps) * weight (T5's layer norm).
   void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* y);
@@ -113,10 +135,11 @@ struct KernelTable {
   double (*probabilities)(double log_sum, int n, float* x);
 };
 
-// The best that this CPU runs. MELLOW_ISA=generic|avx2|avx512 in the environment picks a lesser one
-// (for comparison).
+// The best that this CPU runs. MELLOW_ISA=generic|avx2|avx512|avx512_bf16 in the environment picks
+// a lesser one (for comparison).
 const KernelTable& Kernels();
-// Null when this CPU or this build lacks it.
+// Null when this CPU or this build lacks it, or when its bfloat16 and int8 instructions do not give
+// the bits of the generic path (tried once, on a small product).
 const KernelTable* KernelsFor(Isa isa);
 
 }  // namespace mellow::nn::kernels

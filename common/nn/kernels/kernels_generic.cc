@@ -3,7 +3,9 @@
 // clang-format off
 #include "common/nn/kernels/simd_generic.h"
 #include "common/nn/kernels/vector_math.h"
+#include "common/nn/kernels/bfloat16_rows.h"
 #include "common/nn/kernels/gemm_kernel.h"
+#include "common/nn/kernels/int8_kernel.h"
 #include "common/nn/kernels/row_kernels.h"
 // clang-format on
 
@@ -14,7 +16,10 @@ const KernelTable kGenericKernels = {
     .name = "generic",
     .panel_width = kPanelWidth,
     .tile_rows = kTileRows,
+    .bfloat16_pairs = false,
     .gemm = Gemm,
+    .quantize_row = QuantizeRow,
+    .round_row = RoundRow,
     .gemm_rows = GemmRows,
     .rms_norm = RmsNorm,
     .layer_norm = LayerNorm,

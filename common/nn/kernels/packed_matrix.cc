@@ -22,6 +22,14 @@ size_t ElementBytes(PanelFormat format) {
   return 4;
 }
 
+// Numbers of k that lie side by side for each column of a panel.
+int GroupSize(const KernelTable& kernels, PanelFormat format) {
+  if (format == PanelFormat::kInt8) return kInt8GroupSize;
+  return format == PanelFormat::kBFloat16 && kernels.bfloat16_pairs ? 2 : 1;
+}
+
+int GroupsOf(int k, int group) { return (k + group - 1) / group; }
+
 uint32_t FloatBits(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof(bits));
@@ -31,6 +39,7 @@ uint32_t FloatBits(float x) {
 uint16_t ToBFloat16(float x) {
   const uint32_t bits = FloatBits(x);
   if (std::isnan(x)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  if (std::fabs(x) < 0x1p-40f) return 0;
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
@@ -52,6 +61,34 @@ template <class Element, class Convert>
 void Scatter(const float* row, int k, int width, int column, void* panel, Convert convert) {
   auto* out = static_cast<Element*>(panel) + column;
   for (int kk = 0; kk < k; ++kk) out[static_cast<size_t>(kk) * width] = convert(row[kk]);
+}
+
+// The same by pairs of k: the first of a pair is the upper half of its 32 bits.
+void ScatterPairs(const float* row, int k, int width, int column, void* panel) {
+  auto* out = static_cast<uint32_t*>(panel) + column;
+  for (int kk = 0; kk < k; ++kk)
+    out[static_cast<size_t>(kk / 2) * width] |= uint32_t{ToBFloat16(row[kk])} << (kk % 2 ? 0 : 16);
+}
+
+struct QuantizedColumn {
+  float scale = 0;
+  int32_t sum = 0;
+};
+// The same in int8, by groups of k.
+QuantizedColumn ScatterInt8(const float* row, int k, int width, int column, void* panel) {
+  float largest = 0;
+  for (int kk = 0; kk < k; ++kk) largest = std::max(largest, std::fabs(row[kk]));
+  QuantizedColumn quantized = {.scale = largest / 127.0f};
+  const float inverse = quantized.scale > 0 ? 1.0f / quantized.scale : 0.0f;
+  auto* out = static_cast<int8_t*>(panel) + column * kInt8GroupSize;
+  for (int kk = 0; kk < k; ++kk) {
+    const auto value =
+        static_cast<int8_t>(std::clamp(std::nearbyint(row[kk] * inverse), -127.0f, 127.0f));
+    out[static_cast<size_t>(kk / kInt8GroupSize) * width * kInt8GroupSize + kk % kInt8GroupSize] =
+        value;
+    quantized.sum += value;
+  }
+  return quantized;
 }
 
 // to[i][j] = from[j][i] for i < rows, j < count, and zeros behind; lines of both are `width` long.
@@ -86,10 +123,15 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
     : out_(out), in_(in), width_(kernels.panel_width), format_(format) {
   const int width = kernels.panel_width;
   const int panels = (out + width - 1) / width;
-  const size_t bytes = static_cast<size_t>(in) * width * ElementBytes(format);
+  const int group = GroupSize(kernels, format);
+  const size_t bytes =
+      static_cast<size_t>(GroupsOf(in, group)) * group * width * ElementBytes(format);
   panel_bytes_ = static_cast<ptrdiff_t>((bytes + 63) / 64 * 64);
   panels_ = AlignedBytes(panels * static_cast<size_t>(panel_bytes_));
-  if (format == PanelFormat::kInt8) scales_.assign(out, 0.0f);
+  if (format == PanelFormat::kInt8) {
+    scales_.assign(out, 0.0f);
+    sums_.assign(static_cast<size_t>(panels) * width, 0);
+  }
   pool->Run(panels, [&](int p) {
     std::vector<float> row(in);
     auto* panel = static_cast<uint8_t*>(panels_.data()) + p * panel_bytes_;
@@ -102,20 +144,19 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
           Scatter<float>(row.data(), in, width, j, panel, [](float x) { return x; });
           break;
         case PanelFormat::kBFloat16:
-          Scatter<uint16_t>(row.data(), in, width, j, panel, ToBFloat16);
+          if (group == 2) {
+            ScatterPairs(row.data(), in, width, j, panel);
+          } else {
+            Scatter<uint16_t>(row.data(), in, width, j, panel, ToBFloat16);
+          }
           break;
         case PanelFormat::kFloat16:
           Scatter<uint16_t>(row.data(), in, width, j, panel, ToFloat16);
           break;
         case PanelFormat::kInt8: {
-          float largest = 0;
-          for (float x : row) largest = std::max(largest, std::fabs(x));
-          const float scale = largest / 127.0f;
-          scales_[index] = scale;
-          const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-          Scatter<int8_t>(row.data(), in, width, j, panel, [inverse](float x) {
-            return static_cast<int8_t>(std::clamp(std::nearbyint(x * inverse), -127.0f, 127.0f));
-          });
+          const QuantizedColumn quantized = ScatterInt8(row.data(), in, width, j, panel);
+          scales_[index] = quantized.scale;
+          sums_[index] = quantized.sum;
           break;
         }
       }
@@ -129,6 +170,7 @@ void PackedMatrix::TransposeInto(PackedMatrix* to, ThreadPool* pool) const {
   to->width_ = width_;
   to->format_ = PanelFormat::kFloat32;
   to->scales_.clear();
+  to->sums_.clear();
   const int panels = (in_ + width_ - 1) / width_;
   const size_t line = static_cast<size_t>(width_) * sizeof(float);
   to->panel_bytes_ = static_cast<ptrdiff_t>((out_ * line + 63) / 64 * 64);
@@ -162,9 +204,59 @@ float* GemmWorkspace() {
   return buffer.data();
 }
 
+namespace {
+
+// x as the weights' format multiplies it.
+struct RoundedRows {
+  const float* floats = nullptr;
+  const int8_t* bytes = nullptr;
+  const float* scales = nullptr;  // of each row of bytes
+  ptrdiff_t stride = 0;           // elements
+};
+
+// In a buffer of the calling thread, until its next call. fp32 and fp16 weights take x as it is.
+RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
+                     ConstRows x, int rows) {
+  const bool int8 = w.format() == PanelFormat::kInt8;
+  if (!int8 && w.format() != PanelFormat::kBFloat16) return {.floats = x.data, .stride = x.stride};
+  static thread_local FloatBuffer buffer;
+  const int group = GroupSize(kernels, w.format());
+  const int groups = GroupsOf(w.in(), group);
+  // A row is its groups; those of int8 are one float long, and their scales follow the last row.
+  const ptrdiff_t stride = int8 || group == 2 ? groups : w.in();
+  float* const floats = buffer.Reserve(static_cast<size_t>(rows) * (stride + (int8 ? 1 : 0)));
+  float* const scales = floats + rows * stride;
+  const auto round = [&](int row) {
+    float* const to = floats + row * stride;
+    const float* const from = x.data + row * x.stride;
+    if (!int8) return kernels.round_row(from, w.in(), to);
+    auto* const bytes = reinterpret_cast<int8_t*>(to);
+    scales[row] = kernels.quantize_row(from, w.in(), bytes);
+    std::memset(bytes + w.in(), 0, static_cast<size_t>(groups) * group - w.in());
+  };
+  constexpr int kChunk = 16;  // rows: microseconds, more than handing them out costs
+  const int chunks = (rows + kChunk - 1) / kChunk;
+  const auto run = [&](int chunk) {
+    const int end = std::min((chunk + 1) * kChunk, rows);
+    for (int row = chunk * kChunk; row < end; ++row) round(row);
+  };
+  if (chunks == 1) {
+    run(0);
+  } else {
+    pool->Run(chunks, run);
+  }
+  if (!int8) return {.floats = floats, .stride = stride};
+  return {.bytes = reinterpret_cast<const int8_t*>(floats),
+          .scales = scales,
+          .stride = stride * static_cast<ptrdiff_t>(sizeof(float))};
+}
+
+}  // namespace
+
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
             int rows, Rows y, const MatMulOptions& options) {
   if (rows <= 0) return;
+  const RoundedRows rounded = RoundFor(kernels, pool, w, x, rows);
   const int width = kernels.panel_width;
   const int panels = (w.out() + width - 1) / width;
   // Row blocks: whole tiles, evenly filled.
@@ -186,10 +278,17 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
     const int start = block * block_rows;
     const int column = first * width;
     GemmArgs args;
-    args.a = x.data + start * x.stride;
-    args.lda = x.stride;
+    if (rounded.bytes != nullptr) {
+      args.a_int8 = rounded.bytes + start * rounded.stride;
+      args.row_scales = rounded.scales + start;
+      args.column_sums = w.column_sums() + column;
+    } else {
+      args.a = rounded.floats + start * rounded.stride;
+    }
+    args.lda = rounded.stride;
     args.rows = std::min(block_rows, rows - start);
-    args.k = w.in();
+    args.k = w.format() == PanelFormat::kBFloat16 && kernels.bfloat16_pairs ? GroupsOf(w.in(), 2)
+                                                                            : w.in();
     args.panels = w.panel(first);
     args.panel_bytes = w.panel_bytes();
     args.format = w.format();

@@ -19,7 +19,8 @@ class PackedMatrix {
   using RowReader = std::function<void(int64_t index, float* row)>;
 
   PackedMatrix() = default;
-  // int8: symmetric, scale max|w| / 127 per output; bf16 and fp16 round to nearest even.
+  // int8: symmetric, scale max|w| / 127 per output; bf16 and fp16 round to nearest even, and bf16
+  // takes what is under 2^-40 for zero.
   PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                const RowReader& reader, ThreadPool* pool);
 
@@ -46,6 +47,7 @@ class PackedMatrix {
   PanelFormat format() const { return format_; }
   // Null unless int8.
   const float* scales() const { return scales_.empty() ? nullptr : scales_.data(); }
+  const int32_t* column_sums() const { return sums_.empty() ? nullptr : sums_.data(); }
 
  private:
   int out_ = 0;
@@ -55,6 +57,7 @@ class PackedMatrix {
   ptrdiff_t panel_bytes_ = 0;
   AlignedBytes panels_;
   std::vector<float> scales_;
+  std::vector<int32_t> sums_;  // of each column's int8, whole panels
 };
 
 // Rows of floats in memory: row r starts at data + r * stride.
@@ -72,7 +75,8 @@ struct MatMulOptions {
   bool accumulate = false;      // y += instead of y =
 };
 
-// y[rows, out] (+)= x[rows, in] W^T (+ bias), spread over the pool. y may not overlap x.
+// y[rows, out] (+)= x[rows, in] W^T (+ bias), spread over the pool. y may not overlap x. With bf16
+// and int8 weights x is rounded first: see PanelFormat.
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
             int rows, Rows y, const MatMulOptions& options = {});
 

@@ -69,6 +69,33 @@ inline float ReduceMax(Vec v) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
 
+// Integers: of int8 products. A vector of them is the sums of kLanes columns.
+using IntVec = __m256i;
+constexpr int kInt8TileRows = 4;  // 4 x 2 sums, 2 of the panel, 3 of x, a constant and a term
+
+inline IntVec LoadInt8Groups(const int8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline IntVec FirstSum(const int32_t*) { return _mm256_setzero_si256(); }
+inline Vec ToFloat(IntVec v) { return _mm256_cvtepi32_ps(v); }
+// One group of a row of x, for all columns.
+struct Int8Group {
+  __m256i value;
+  __m256i magnitude;
+};
+inline Int8Group Broadcast(const int8_t* p) {
+  int32_t group;
+  __builtin_memcpy(&group, p, sizeof(group));
+  const __m256i value = _mm256_set1_epi32(group);
+  return {value, _mm256_abs_epi8(value)};
+}
+// sum + the dot product of x with each column's group. The multiplication wants one side without a
+// sign: x's goes to w. A pair of products is at most 2 * 127 * 127 and fits its 16 bits.
+inline IntVec Dot(const Int8Group& x, IntVec w, IntVec sum) {
+  const __m256i pairs = _mm256_maddubs_epi16(x.magnitude, _mm256_sign_epi8(w, x.value));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
 struct Float32Panel {
   using Element = float;
   static inline Vec Get(const float* p) { return Load(p); }
@@ -84,13 +111,6 @@ struct Float16Panel {
   using Element = uint16_t;
   static inline Vec Get(const uint16_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
-};
-struct Int8Panel {
-  using Element = int8_t;
-  static inline Vec Get(const int8_t* p) {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
 };
 

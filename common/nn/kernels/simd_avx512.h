@@ -1,4 +1,6 @@
-// Vectors of 16 floats with AVX-512 F, BW, DQ and VL. Included only by kernels_avx512.cc.
+// Vectors of 16 floats with AVX-512 F, BW, DQ and VL, and dot products of bytes and of bfloat16
+// where the compiler may use VNNI and BF16. Included only by kernels_avx512.cc and
+// kernels_avx512_bf16.cc.
 #ifndef MELLOW_COMMON_NN_KERNELS_SIMD_AVX512_H_
 #define MELLOW_COMMON_NN_KERNELS_SIMD_AVX512_H_
 
@@ -65,10 +67,69 @@ inline float ReduceAdd(Vec v) {
 }
 inline float ReduceMax(Vec v) { return _mm512_reduce_max_ps(v); }
 
+// Integers: of int8 products. A vector of them is the sums of kLanes columns.
+using IntVec = __m512i;
+constexpr int kInt8TileRows = 12;  // 12 x 2 sums, 2 of the panel, 2 of x, a constant and a term
+
+inline IntVec LoadInt8Groups(const int8_t* p) { return _mm512_loadu_si512(p); }
+inline Vec ToFloat(IntVec v) { return _mm512_cvtepi32_ps(v); }
+#if defined(__AVX512VNNI__)
+// VPDPBUSD wants x without a sign: it is shifted by 128, and the sums start 128 columns' sums
+// lower.
+inline IntVec FirstSum(const int32_t* column_sums) {
+  return _mm512_slli_epi32(
+      _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(column_sums)), 7);
+}
+struct Int8Group {
+  __m512i shifted;
+};
+inline Int8Group Broadcast(const int8_t* p) {
+  int32_t group;
+  __builtin_memcpy(&group, p, sizeof(group));
+  return {_mm512_set1_epi32(group ^ static_cast<int32_t>(0x80808080u))};
+}
+// sum + the dot product of x with each column's group.
+inline IntVec Dot(const Int8Group& x, IntVec w, IntVec sum) {
+  return _mm512_dpbusd_epi32(sum, x.shifted, w);
+}
+#else
+inline IntVec FirstSum(const int32_t*) { return _mm512_setzero_si512(); }
+// One group of a row of x, for all columns.
+struct Int8Group {
+  __m512i magnitude;
+  __mmask64 negative;
+};
+inline Int8Group Broadcast(const int8_t* p) {
+  int32_t group;
+  __builtin_memcpy(&group, p, sizeof(group));
+  const __m512i value = _mm512_set1_epi32(group);
+  return {_mm512_abs_epi8(value), _mm512_movepi8_mask(value)};
+}
+// sum + the dot product of x with each column's group. The multiplication wants one side without a
+// sign: x's goes to w. A pair of products is at most 2 * 127 * 127 and fits its 16 bits.
+inline IntVec Dot(const Int8Group& x, IntVec w, IntVec sum) {
+  const __m512i signed_w = _mm512_mask_sub_epi8(w, x.negative, _mm512_setzero_si512(), w);
+  const __m512i pairs = _mm512_maddubs_epi16(x.magnitude, signed_w);
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+#endif
+
 struct Float32Panel {
   using Element = float;
   static inline Vec Get(const float* p) { return Load(p); }
 };
+#if defined(__AVX512BF16__)
+// Lanes are pairs of bfloat16 in the place of one float: only moved until DotPairs takes them.
+struct BFloat16PairPanel {
+  using Element = float;
+  static inline Vec Get(const float* p) { return Load(p); }
+};
+// acc + the products of the upper halves, + those of the lower halves; both exact, both sums
+// rounded to nearest even.
+inline Vec DotPairs(Vec a, Vec w, Vec acc) {
+  return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(w));
+}
+#endif
 struct BFloat16Panel {
   using Element = uint16_t;
   static inline Vec Get(const uint16_t* p) {
@@ -80,13 +141,6 @@ struct Float16Panel {
   using Element = uint16_t;
   static inline Vec Get(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
-};
-struct Int8Panel {
-  using Element = int8_t;
-  static inline Vec Get(const int8_t* p) {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
 };
 

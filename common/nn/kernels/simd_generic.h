@@ -89,6 +89,28 @@ inline float ReduceMax(Vec v) {
   return a > b ? a : b;
 }
 
+// int8 products. A vector of integers is the sums of kLanes columns.
+constexpr int kInt8TileRows = 2;
+struct Int8Groups {
+  int8_t of[kLanes][4];
+};
+inline Int8Groups LoadInt8Groups(const int8_t* p) {
+  Int8Groups groups;
+  std::memcpy(&groups, p, sizeof(groups));
+  return groups;
+}
+inline IntVec FirstSum(const int32_t*) { return IntVec{0, 0, 0, 0}; }
+inline Vec ToFloat(IntVec v) { return __builtin_convertvector(v, Vec); }
+// One group of a row of x, for all columns.
+using Int8Group = const int8_t*;
+inline Int8Group Broadcast(const int8_t* p) { return p; }
+// sum + the dot product of x with each column's group.
+inline IntVec Dot(Int8Group x, const Int8Groups& w, IntVec sum) {
+  for (int j = 0; j < kLanes; ++j)
+    sum[j] += x[0] * w.of[j][0] + x[1] * w.of[j][1] + x[2] * w.of[j][2] + x[3] * w.of[j][3];
+  return sum;
+}
+
 struct Float32Panel {
   using Element = float;
   static inline Vec Get(const float* p) { return Load(p); }
@@ -118,13 +140,6 @@ struct Float16Panel {
   }
   static inline Vec Get(const uint16_t* p) {
     return Vec{One(p[0]), One(p[1]), One(p[2]), One(p[3])};
-  }
-};
-struct Int8Panel {
-  using Element = int8_t;
-  static inline Vec Get(const int8_t* p) {
-    return Vec{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
-               static_cast<float>(p[3])};
   }
 };
 

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/common/nn/kernels/isa_names.h"
+
 namespace mellow::nn::kernels {
 namespace {
 
@@ -160,13 +162,7 @@ TEST_P(AttentionTest, ACopyOfACacheGoesItsOwnWay) {
   }
 }
 
-std::string IsaName(const testing::TestParamInfo<Isa>& info) {
-  const char* const names[] = {"Generic", "Avx2", "Avx512"};
-  return names[static_cast<int>(info.param)];
-}
-
-INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
-                         testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512), IsaName);
+INSTANTIATE_TEST_SUITE_P(All, AttentionTest, testing::ValuesIn(kEveryIsa), IsaName);
 
 }  // namespace
 }  // namespace mellow::nn::kernels

@@ -14,6 +14,7 @@
 #include "common/nn/kernels/attention.h"
 #include "common/nn/kernels/kernel_table.h"
 #include "common/nn/kernels/packed_matrix.h"
+#include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
 namespace {
@@ -325,13 +326,7 @@ TEST_P(BackwardKernelsTest, Attention) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, BackwardKernelsTest,
-                         ::testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512),
-                         [](const auto& info) {
-                           return info.param == Isa::kGeneric ? "Generic"
-                                  : info.param == Isa::kAvx2  ? "Avx2"
-                                                              : "Avx512";
-                         });
+INSTANTIATE_TEST_SUITE_P(On, BackwardKernelsTest, testing::ValuesIn(kEveryIsa), IsaName);
 
 }  // namespace
 }  // namespace mellow::nn::kernels

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "common/nn/kernels/packed_matrix.h"
+#include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
 namespace {
@@ -86,13 +88,106 @@ TEST_P(GemmTest, EqualsTheSumsInDoublePrecision) {
                 magnitude += std::fabs(x[r * ldx + k]);
               }
             }
-            const double bound = magnitude * (FormatError(GetParam().format) + 3e-7);
+            // bf16 and int8 round x as well, |w| <= 1 and |x| <= 1.
+            const PanelFormat format = GetParam().format;
+            if (format == PanelFormat::kBFloat16 || format == PanelFormat::kInt8) magnitude += in;
+            const double bound = magnitude * (FormatError(format) + 3e-7);
             ASSERT_NEAR(y[r * ldy + c], sum, bound)
                 << "in " << in << " out " << out << " rows " << rows << " at " << r << "," << c;
           }
         }
       }
     }
+  }
+}
+
+// By the definitions in kernel_table.h, written out once more.
+int Quantized(float x, float largest) {
+  return static_cast<int>(std::nearbyint(x * (127.0f / largest)));
+}
+float Largest(const float* x, int n) {
+  float largest = 0;
+  for (int i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
+  return largest;
+}
+
+TEST_P(GemmTest, AnInt8ProductIsTheExactSumTimesBothScales) {
+  if (GetParam().format != PanelFormat::kInt8) GTEST_SKIP() << "not int8";
+  ThreadPool pool(2);
+  for (const int in : {1, 3, 4, 5, 64, 770, 2049}) {
+    const int out = 37, rows = 13;
+    std::vector<float> w = Random(static_cast<size_t>(in) * out, in);
+    std::vector<float> x = Random(static_cast<size_t>(rows) * in, in + 1);
+    // The largest sums there are: every product 127 * 127, of both signs.
+    std::fill_n(w.begin(), in, -1.0f);
+    std::fill_n(x.begin(), in, 1.0f);
+    std::fill_n(x.begin() + in, in, -3.0f);
+    std::fill_n(x.begin() + 2 * in, in, 0.0f);
+    const PackedMatrix packed = Pack(w, out, in);
+    std::vector<float> y(static_cast<size_t>(rows) * out);
+    MatMul(*kernels_, &pool, packed, {x.data(), in}, rows, {y.data(), out});
+    for (int r = 0; r < rows; ++r) {
+      const float x_largest = Largest(&x[r * in], in);
+      for (int c = 0; c < out; ++c) {
+        const float w_largest = Largest(&w[static_cast<size_t>(c) * in], in);
+        int64_t sum = 0;
+        for (int k = 0; k < in && x_largest > 0; ++k) {
+          // The inverse of the scale, as weights are packed.
+          const float inverse = 1.0f / (w_largest / 127.0f);
+          sum += Quantized(x[r * in + k], x_largest) *
+                 static_cast<int>(std::nearbyint(w[static_cast<size_t>(c) * in + k] * inverse));
+        }
+        const float expected =
+            static_cast<float>(sum) * (x_largest / 127.0f) * (w_largest / 127.0f);
+        ASSERT_EQ(y[r * out + c], expected) << in << " at " << r << "," << c;
+      }
+    }
+  }
+}
+
+TEST_P(GemmTest, ABFloat16ProductRoundsBothSides) {
+  if (GetParam().format != PanelFormat::kBFloat16) GTEST_SKIP() << "not bfloat16";
+  const auto rounded = [](float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    std::memcpy(&x, &bits, sizeof(bits));
+    return std::fabs(x) < 0x1p-40f ? 0.0 : double{x};
+  };
+  ThreadPool pool(2);
+  for (const int in : {1, 2, 255, 770}) {
+    const int out = 19, rows = 29;
+    const std::vector<float> w = Random(static_cast<size_t>(in) * out, in);
+    std::vector<float> x = Random(static_cast<size_t>(rows) * in, in + 1);
+    x[0] = 1e-13f;
+    const PackedMatrix packed = Pack(w, out, in);
+    std::vector<float> y(static_cast<size_t>(rows) * out);
+    MatMul(*kernels_, &pool, packed, {x.data(), in}, rows, {y.data(), out});
+    for (int r = 0; r < rows; ++r) {
+      for (int c = 0; c < out; ++c) {
+        double sum = 0, magnitude = 0;
+        for (int k = 0; k < in; ++k) {
+          const double term = rounded(x[r * in + k]) * rounded(w[static_cast<size_t>(c) * in + k]);
+          sum += term;
+          magnitude += std::fabs(term);
+        }
+        ASSERT_NEAR(y[r * out + c], sum, magnitude * 3e-7) << in << " at " << r << "," << c;
+      }
+    }
+  }
+}
+
+TEST_P(GemmTest, WhatIsNotFiniteStaysSo) {
+  ThreadPool pool(1);
+  const int in = 70, out = 20;
+  const PackedMatrix packed = Pack(Random(in * out, 1), out, in);
+  for (const float bad : {NAN, -NAN, INFINITY, -INFINITY}) {
+    std::vector<float> x = Random(3 * in, 2);
+    x[in + 33] = bad;
+    std::vector<float> y(3 * out);
+    MatMul(*kernels_, &pool, packed, {x.data(), in}, 3, {y.data(), out});
+    for (int i = 0; i < 3 * out; ++i)
+      EXPECT_EQ(std::isfinite(y[i]), i / out != 1) << bad << ", " << i;
   }
 }
 
@@ -133,7 +228,7 @@ TEST_P(GemmTest, WritesNothingBesideItsColumns) {
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
-  for (Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kEveryIsa) {
     for (PanelFormat format : {PanelFormat::kFloat32, PanelFormat::kBFloat16, PanelFormat::kFloat16,
                                PanelFormat::kInt8}) {
       cases.push_back({isa, format});
@@ -143,10 +238,8 @@ std::vector<Case> Cases() {
 }
 
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  const char* const isas[] = {"Generic", "Avx2", "Avx512"};
   const char* const formats[] = {"Float32", "BFloat16", "Float16", "Int8"};
-  return std::string(isas[static_cast<int>(info.param.isa)]) +
-         formats[static_cast<int>(info.param.format)];
+  return NameOf(info.param.isa) + formats[static_cast<int>(info.param.format)];
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GemmTest, testing::ValuesIn(Cases()), CaseName);

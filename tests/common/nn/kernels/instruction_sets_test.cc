@@ -10,6 +10,7 @@
 #include "common/nn/kernels/attention.h"
 #include "common/nn/kernels/kernel_table.h"
 #include "common/nn/kernels/packed_matrix.h"
+#include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
 namespace {
@@ -151,10 +152,8 @@ TEST_P(InstructionSetsTest, Attention) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Against, InstructionSetsTest, ::testing::Values(Isa::kAvx2, Isa::kAvx512),
-                         [](const auto& info) {
-                           return info.param == Isa::kAvx2 ? "Avx2" : "Avx512";
-                         });
+INSTANTIATE_TEST_SUITE_P(Against, InstructionSetsTest,
+                         testing::Values(Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16), IsaName);
 
 }  // namespace
 }  // namespace mellow::nn::kernels

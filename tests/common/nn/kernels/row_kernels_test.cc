@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/nn/kernels/kernel_table.h"
+#include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
 namespace {
@@ -166,13 +167,7 @@ TEST_P(RowKernelsTest, AddAndScaleTouchOnlyTheirRow) {
   }
 }
 
-std::string IsaName(const testing::TestParamInfo<Isa>& info) {
-  const char* const names[] = {"Generic", "Avx2", "Avx512"};
-  return names[static_cast<int>(info.param)];
-}
-
-INSTANTIATE_TEST_SUITE_P(All, RowKernelsTest,
-                         testing::Values(Isa::kGeneric, Isa::kAvx2, Isa::kAvx512), IsaName);
+INSTANTIATE_TEST_SUITE_P(All, RowKernelsTest, testing::ValuesIn(kEveryIsa), IsaName);
 
 }  // namespace
 }  // namespace mellow::nn::kernels
