@@ -14,6 +14,13 @@ absl::StatusOr<WeightType> ParseWeightType(absl::string_view text) {
                    "\": expected float32 (fp32), bfloat16 (bf16), float16 (fp16) or int8"));
 }
 
+absl::StatusOr<WeightType> ParseTrainingPrecision(absl::string_view text) {
+  const absl::StatusOr<WeightType> type = ParseWeightType(text);
+  if (type.ok() && (*type == WeightType::kFloat32 || *type == WeightType::kBFloat16)) return type;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "precision: \"", text, "\": training runs in float32 (fp32) or bfloat16 (bf16)"));
+}
+
 absl::string_view WeightTypeName(WeightType type) {
   switch (type) {
     case WeightType::kFloat32:

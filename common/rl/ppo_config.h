@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/nn/lora_config.h"
+#include "common/nn/weight_type.h"
 
 namespace mellow::rl {
 
@@ -60,6 +61,9 @@ struct PpoConfig {
   // whitened rewards leak out of the padding, response lengths include the start token.
   bool trl_compat = false;
 
+  // Of the frozen products, forward and backward: fp32 or bf16. What is trained, losses and the
+  // optimizer are fp32.
+  nn::WeightType precision = nn::WeightType::kFloat32;
   Reference reference = Reference::kStart;
   std::optional<nn::LoraConfig> lora;  // of a fresh adapter, when none is given to start from
   std::string value_head_file;  // TRL's v_head.summary.{weight,bias} (value_head.h); empty: random

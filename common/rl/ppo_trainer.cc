@@ -85,8 +85,9 @@ absl::StatusOr<std::unique_ptr<PpoTrainer>> PpoTrainer::Create(
     const std::optional<nn::LoraWeights>& start, const PpoTrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<PpoTrainer>> {
-    MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
-                            nn::TrainableT5::Load(model_folder, options.device, options.threads));
+    MELLOW_ASSIGN_OR_RETURN(
+        std::unique_ptr<nn::TrainableT5> model,
+        nn::TrainableT5::Load(model_folder, options.device, options.threads, config.precision));
     MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter,
                             StartingAdapter(model->modules(), config, start));
     nn::NameBaseModel(model_folder, &adapter.config);

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "common/nn/lora_config.h"
+#include "common/nn/weight_type.h"
 
 namespace mellow::sft {
 
@@ -27,7 +28,8 @@ struct SftConfig {
   int batch_size =
       8;  // pairs of a forward and backward: bounds the memory, changes nothing but rounding
   double label_smoothing = 0;
-  std::optional<double> model_dropout;  // absent: dropout_rate of config.json
+  nn::WeightType precision = nn::WeightType::kFloat32;  // of the frozen products: fp32 or bf16
+  std::optional<double> model_dropout;                  // absent: dropout_rate of config.json
 
   // InvalidArgument naming field and value.
   [[nodiscard]] absl::Status Validate() const;

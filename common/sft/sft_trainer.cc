@@ -45,8 +45,9 @@ absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(
     const std::optional<nn::LoraWeights>& start, const SftTrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<SftTrainer>> {
-    MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
-                            nn::TrainableT5::Load(model_folder, options.device, options.threads));
+    MELLOW_ASSIGN_OR_RETURN(
+        std::unique_ptr<nn::TrainableT5> model,
+        nn::TrainableT5::Load(model_folder, options.device, options.threads, config.precision));
     nn::LoraWeights adapter;
     if (start) {
       if (start->modules.empty())

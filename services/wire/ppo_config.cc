@@ -53,6 +53,9 @@ absl::StatusOr<rl::PpoConfig> PpoConfigFromProto(const learner::v1::PpoConfig& m
   if (message.has_reference()) {
     MELLOW_ASSIGN_OR_RETURN(config.reference, rl::ParseReference(message.reference()));
   }
+  if (message.has_precision()) {
+    MELLOW_ASSIGN_OR_RETURN(config.precision, nn::ParseTrainingPrecision(message.precision()));
+  }
   if (message.has_lora()) {
     config.lora = nn::LoraConfig{.r = 8, .lora_alpha = 8, .target_modules = {"q", "v"}};
     ReadLora(message.lora(), &*config.lora);

@@ -8,9 +8,7 @@
 namespace mellow::nn::cpu {
 
 absl::StatusOr<std::unique_ptr<GradientT5>> GradientT5::Load(const std::string& folder,
-                                                             int threads) {
-  LoadOptions options;
-  options.threads = threads;
+                                                             const LoadOptions& options) {
   auto backend = std::make_unique<CpuBackend>(options);
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<T5Weights> weights, LoadT5Weights(folder, backend.get()));
   return std::unique_ptr<GradientT5>(new GradientT5(std::move(backend), std::move(weights)));

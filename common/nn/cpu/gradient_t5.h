@@ -17,13 +17,15 @@ namespace mellow::nn::cpu {
 class GradientPass;
 
 // T5 on our own kernels, teacher-forced, with the gradients of a LoRA adapter. Forward passes have
-// the bits of CpuT5; gradients are the same bits for any thread count and instruction set. fp32.
-// Not thread-safe; outlives its passes.
+// the bits of CpuT5 with the same weights; gradients are the same bits for any thread count and
+// instruction set. With bf16 weights the products with frozen matrices, forward and backward, round
+// their inputs to bf16 as well; the adapter, attention, norms and all sums are fp32. Not
+// thread-safe; outlives its passes.
 class GradientT5 {
  public:
-  // Errors as LoadSeq2SeqModel.
+  // `options.weights` is fp32 or bf16. Errors as LoadSeq2SeqModel.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<GradientT5>> Load(const std::string& folder,
-                                                                        int threads);
+                                                                        const LoadOptions& options);
 
   const T5Config& config() const { return weights_->config; }
   int64_t parameter_count() const { return weights_->parameters; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "common/base/sum_tree.h"
 
@@ -92,8 +93,8 @@ QuantizedColumn ScatterInt8(const float* row, int k, int width, int column, void
 }
 
 // to[i][j] = from[j][i] for i < rows, j < count, and zeros behind; lines of both are `width` long.
-template <int kWidth>
-void TransposeTile(const float* from, int count, int rows, float* to) {
+template <int kWidth, class Element>
+void TransposeTile(const Element* from, int count, int rows, Element* to) {
   if (count == kWidth && rows == kWidth) {
     for (int i = 0; i < kWidth; ++i) {
 #pragma GCC unroll 32
@@ -102,10 +103,12 @@ void TransposeTile(const float* from, int count, int rows, float* to) {
     return;
   }
   for (int i = 0; i < rows; ++i) {
-    for (int j = 0; j < kWidth; ++j) to[i * kWidth + j] = j < count ? from[j * kWidth + i] : 0.0f;
+    for (int j = 0; j < kWidth; ++j)
+      to[i * kWidth + j] = j < count ? from[j * kWidth + i] : Element{};
   }
 }
-void TransposeTile(const float* from, int width, int count, int rows, float* to) {
+template <class Element>
+void TransposeTile(const Element* from, int width, int count, int rows, Element* to) {
   switch (width) {
     case 8:
       return TransposeTile<8>(from, count, rows, to);
@@ -116,16 +119,32 @@ void TransposeTile(const float* from, int width, int count, int rows, float* to)
   }
 }
 
+// The same of pairs: `from` has pairs of its `count` lines, `to` of its `rows` lines. The width is
+// even, so that no pair lies in two tiles.
+void TransposePairs(const uint32_t* from, int width, int count, int rows, uint32_t* to) {
+  const auto half = [&](int j, int i) -> uint32_t {  // number k = j of column i
+    if (j >= count || i >= rows) return 0;
+    const uint32_t pair = from[j / 2 * width + i];
+    return j % 2 == 0 ? pair >> 16 : pair & 0xffff;
+  };
+  for (int i = 0; i < rows; i += 2) {
+    for (int j = 0; j < width; ++j) to[i / 2 * width + j] = half(j, i) << 16 | half(j, i + 1);
+  }
+}
+
 }  // namespace
 
 PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                            const RowReader& reader, ThreadPool* pool)
-    : out_(out), in_(in), width_(kernels.panel_width), format_(format) {
+    : out_(out),
+      in_(in),
+      width_(kernels.panel_width),
+      group_(GroupSize(kernels, format)),
+      format_(format) {
   const int width = kernels.panel_width;
   const int panels = (out + width - 1) / width;
-  const int group = GroupSize(kernels, format);
   const size_t bytes =
-      static_cast<size_t>(GroupsOf(in, group)) * group * width * ElementBytes(format);
+      static_cast<size_t>(GroupsOf(in, group_)) * group_ * width * ElementBytes(format);
   panel_bytes_ = static_cast<ptrdiff_t>((bytes + 63) / 64 * 64);
   panels_ = AlignedBytes(panels * static_cast<size_t>(panel_bytes_));
   if (format == PanelFormat::kInt8) {
@@ -144,7 +163,7 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
           Scatter<float>(row.data(), in, width, j, panel, [](float x) { return x; });
           break;
         case PanelFormat::kBFloat16:
-          if (group == 2) {
+          if (group_ == 2) {
             ScatterPairs(row.data(), in, width, j, panel);
           } else {
             Scatter<uint16_t>(row.data(), in, width, j, panel, ToBFloat16);
@@ -168,35 +187,60 @@ void PackedMatrix::TransposeInto(PackedMatrix* to, ThreadPool* pool) const {
   to->out_ = in_;
   to->in_ = out_;
   to->width_ = width_;
-  to->format_ = PanelFormat::kFloat32;
+  to->format_ = format_;
+  to->group_ = group_;
   to->scales_.clear();
   to->sums_.clear();
   const int panels = (in_ + width_ - 1) / width_;
-  const size_t line = static_cast<size_t>(width_) * sizeof(float);
-  to->panel_bytes_ = static_cast<ptrdiff_t>((out_ * line + 63) / 64 * 64);
+  const size_t element = ElementBytes(format_);
+  const size_t line = static_cast<size_t>(width_) * group_ * element;
+  to->panel_bytes_ = static_cast<ptrdiff_t>((GroupsOf(out_, group_) * line + 63) / 64 * 64);
   const size_t bytes = panels * static_cast<size_t>(to->panel_bytes_);
   if (to->panels_.size() < bytes) {
     to->panels_ = AlignedBytes();  // first, so that there is never room for both
     to->panels_ = AlignedBytes(bytes);
   }
+  // Columns [p * width, ...) of this one are a panel of `to`; tile by tile of width x width.
   pool->Run(panels, [&](int p) {
     const int first = p * width_;
     const int count = std::min(width_, in_ - first);
-    auto* const out =
-        reinterpret_cast<float*>(static_cast<uint8_t*>(to->panels_.data()) + p * to->panel_bytes_);
-    for (int o = 0; o < out_; o += width_) {
-      const float* const tile =
-          static_cast<const float*>(panel(o / width_)) + static_cast<size_t>(first) * width_;
-      TransposeTile(tile, width_, count, std::min(width_, out_ - o),
-                    out + static_cast<size_t>(o) * width_);
-    }
+    auto* const out = static_cast<uint8_t*>(to->panels_.data()) + p * to->panel_bytes_;
+    const auto transpose = [&]<class Element>(Element*) {
+      for (int o = 0; o < out_; o += width_) {
+        const auto* const tile = static_cast<const Element*>(panel(o / width_)) +
+                                 static_cast<size_t>(first / group_) * width_;
+        auto* const place =
+            reinterpret_cast<Element*>(out) + static_cast<size_t>(o / group_) * width_;
+        const int rows = std::min(width_, out_ - o);
+        if constexpr (std::is_same_v<Element, uint32_t>) {
+          TransposePairs(tile, width_, count, rows, place);
+        } else {
+          TransposeTile(tile, width_, count, rows, place);
+        }
+      }
+    };
+    if (group_ == 2) return transpose(static_cast<uint32_t*>(nullptr));
+    if (element == sizeof(uint16_t)) return transpose(static_cast<uint16_t*>(nullptr));
+    transpose(static_cast<float*>(nullptr));
   });
 }
 
 void PackedMatrix::Row(int64_t index, float* row) const {
-  const auto* const first =
-      static_cast<const float*>(panel(static_cast<int>(index / width_))) + index % width_;
-  for (int k = 0; k < in_; ++k) row[k] = first[static_cast<size_t>(k) * width_];
+  const auto* const lines = static_cast<const uint8_t*>(panel(static_cast<int>(index / width_)));
+  const auto column = static_cast<size_t>(index % width_);
+  for (int k = 0; k < in_; ++k) {
+    const size_t at = static_cast<size_t>(k / group_) * width_ + column;
+    if (format_ == PanelFormat::kFloat32) {
+      std::memcpy(row + k, lines + at * sizeof(float), sizeof(float));
+      continue;
+    }
+    // The second of a pair comes first in memory.
+    const size_t half = at * group_ + (group_ == 2 ? 1 - k % 2 : 0);
+    uint16_t upper;
+    std::memcpy(&upper, lines + half * sizeof(upper), sizeof(upper));
+    const uint32_t bits = uint32_t{upper} << 16;
+    std::memcpy(row + k, &bits, sizeof(bits));
+  }
 }
 
 float* GemmWorkspace() {

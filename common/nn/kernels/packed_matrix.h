@@ -24,15 +24,15 @@ class PackedMatrix {
   PackedMatrix(const KernelTable& kernels, int out, int in, PanelFormat format,
                const RowReader& reader, ThreadPool* pool);
 
-  // Makes `to` the W^T of this one, which is fp32: for x W, the gradient of an input. Uses the
-  // memory that `to` has where it is enough.
+  // Makes `to` the W^T of this one, which is fp32 or bf16: for x W, the gradient of an input. Uses
+  // the memory that `to` has where it is enough.
   void TransposeInto(PackedMatrix* to, ThreadPool* pool) const;
   // Becomes empty; as AlignedBytes::Discard.
   void Discard() {
     out_ = in_ = 0;
     panels_.Discard();
   }
-  // W[index, 0..in) of fp32, as it was read.
+  // W[index, 0..in) of fp32 or bf16, as it is multiplied.
   void Row(int64_t index, float* row) const;
 
   int out() const { return out_; }
@@ -53,6 +53,7 @@ class PackedMatrix {
   int out_ = 0;
   int in_ = 0;
   int width_ = 1;  // of a panel
+  int group_ = 1;  // numbers of k that lie side by side
   PanelFormat format_ = PanelFormat::kFloat32;
   ptrdiff_t panel_bytes_ = 0;
   AlignedBytes panels_;

@@ -182,8 +182,11 @@ std::unique_ptr<TrainableT5> TrainableT5::OnTorch(const std::shared_ptr<const T5
 }
 
 absl::StatusOr<std::unique_ptr<TrainableT5>> TrainableT5::Load(const std::string& folder,
-                                                               const Device& device, int threads) {
+                                                               const Device& device, int threads,
+                                                               WeightType precision) {
   if (device.cuda) {
+    if (precision != WeightType::kFloat32)
+      return absl::UnimplementedError("precision: bfloat16 training runs on the CPU only");
     if (threads > 0) at::set_num_threads(threads);
     MELLOW_ASSIGN_OR_RETURN(T5Weights weights,
                             LoadT5Weights(folder, TorchDevice(device), at::kFloat));
@@ -193,7 +196,8 @@ absl::StatusOr<std::unique_ptr<TrainableT5>> TrainableT5::Load(const std::string
   at::set_num_threads(1);
   const int all = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<cpu::GradientT5> model,
-                          cpu::GradientT5::Load(folder, threads > 0 ? threads : all));
+                          cpu::GradientT5::Load(folder, {.weights = precision,
+                                                         .threads = threads > 0 ? threads : all}));
   return std::make_unique<KernelTrainableT5>(folder, std::move(model));
 }
 

@@ -17,6 +17,7 @@
 #include "common/nn/torch/t5_weights.h"
 #include "common/nn/torch/teacher_forcing.h"
 #include "common/nn/torch/torch_lora.h"
+#include "common/nn/weight_type.h"
 
 namespace mellow::nn {
 
@@ -28,10 +29,12 @@ class TrainableT5 {
  public:
   virtual ~TrainableT5() = default;
 
-  // Errors as LoadT5Weights. `threads` of the CPU's own pool; 0: all cores.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<TrainableT5>> Load(const std::string& folder,
-                                                                         const Device& device,
-                                                                         int threads);
+  // `precision`, fp32 or bf16 (on the CPU only: Unimplemented on CUDA), of the frozen products;
+  // what is trained is fp32. `threads` of the CPU's own pool; 0: all cores. Errors as
+  // LoadT5Weights.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<TrainableT5>> Load(
+      const std::string& folder, const Device& device, int threads,
+      WeightType precision = WeightType::kFloat32);
   // libtorch on any device: what the kernels are held against.
   [[nodiscard]] static std::unique_ptr<TrainableT5> OnTorch(
       const std::shared_ptr<const T5Weights>& weights);

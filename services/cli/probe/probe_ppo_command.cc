@@ -95,7 +95,7 @@ absl::Status WriteResult(const rl::PpoTrainer& trainer, const std::string& confi
 absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
   if (options.model.dtype != "float32")
     return absl::InvalidArgumentError(
-        absl::StrCat("--dtype ", options.model.dtype, ": PPO computes in float32"));
+        absl::StrCat("--dtype ", options.model.dtype, ": say it as `precision` in --config"));
   MELLOW_ASSIGN_OR_RETURN(const rl::PpoConfig config, ReadConfig(options.config));
   std::optional<nn::LoraWeights> start;
   if (!options.model.adapter.empty()) {

@@ -177,6 +177,36 @@ TEST_P(GemmTest, ABFloat16ProductRoundsBothSides) {
   }
 }
 
+TEST_P(GemmTest, ATransposeIsWhatPackingTheTransposeGives) {
+  const PanelFormat format = GetParam().format;
+  if (format == PanelFormat::kFloat16 || format == PanelFormat::kInt8)
+    GTEST_SKIP() << "not trained with";
+  ThreadPool pool(2);
+  PackedMatrix transposed;  // its memory is used again
+  for (const auto& [in, out] : {std::pair{1, 1}, {33, 70}, {96, 64}, {257, 31}, {30, 129}}) {
+    const std::vector<float> w = Random(static_cast<size_t>(in) * out, in);
+    std::vector<float> w_transposed(w.size());
+    for (int o = 0; o < out; ++o) {
+      for (int i = 0; i < in; ++i)
+        w_transposed[static_cast<size_t>(i) * out + o] = w[static_cast<size_t>(o) * in + i];
+    }
+    const PackedMatrix packed = Pack(w, out, in);
+    const PackedMatrix expected = Pack(w_transposed, in, out);
+    packed.TransposeInto(&transposed, &pool);
+    const int rows = 5;
+    const std::vector<float> x = Random(static_cast<size_t>(rows) * out, 3);
+    std::vector<float> a(static_cast<size_t>(rows) * in), b = a;
+    MatMul(*kernels_, &pool, transposed, {x.data(), out}, rows, {a.data(), in});
+    MatMul(*kernels_, &pool, expected, {x.data(), out}, rows, {b.data(), in});
+    ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << in << ", " << out;
+    std::vector<float> row(in), identity(out, 0.0f), product(in);
+    packed.Row(out / 2, row.data());
+    identity[out / 2] = 1;
+    MatMul(*kernels_, &pool, transposed, {identity.data(), out}, 1, {product.data(), in});
+    ASSERT_EQ(row, product) << in << ", " << out;
+  }
+}
+
 TEST_P(GemmTest, WhatIsNotFiniteStaysSo) {
   ThreadPool pool(1);
   const int in = 70, out = 20;
