@@ -7,7 +7,7 @@
 #include "common/base/status.h"
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/log.h"
-#include "services/learner/gradient_service.h"
+#include "services/learner/rpc/gradient_service.h"
 #include "services/wire/models.h"
 
 namespace mellow::learner {

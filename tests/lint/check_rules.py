@@ -35,6 +35,7 @@ COMMON = {
 # The rooms of these folders, lowest first: a room may include itself and those before it.
 ROOMS = {
     "services/orchestrator": ("base", "ledger", "nodes", "rollouts", "run", "clients"),
+    "services/learner": ("base", "workers", "ppo", "sft", "rpc"),
     "services/cli": ("terminal", "files", "cluster", "train", "models", "probe", "evaluate", "data"),
     "common/eval": ("text",),
 }
