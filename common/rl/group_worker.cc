@@ -109,8 +109,8 @@ class GroupWorker::Impl {
 GroupWorker::GroupWorker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GroupWorker::~GroupWorker() = default;
 
-absl::StatusOr<std::unique_ptr<GroupWorker>> GroupWorker::Create(const std::string& model_folder,
-                                                                 const PpoTrainerOptions& options) {
+absl::StatusOr<std::unique_ptr<GroupWorker>> GroupWorker::Create(
+    const std::string& model_folder, const train::TrainerOptions& options) {
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<GroupWorker>> {
     MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
                             nn::TrainableT5::Load(model_folder, options.device, options.threads));

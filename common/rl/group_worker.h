@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/nn/t5_config.h"
 #include "common/rl/group_work.h"
-#include "common/rl/ppo_trainer.h"
+#include "common/train/trainer_options.h"
 
 namespace mellow::rl {
 
@@ -25,7 +25,7 @@ class GroupWorker {
 
   // Errors: those of the model folder.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<GroupWorker>> Create(
-      const std::string& model_folder, const PpoTrainerOptions& options);
+      const std::string& model_folder, const train::TrainerOptions& options);
   ~GroupWorker();
   GroupWorker(const GroupWorker&) = delete;
   GroupWorker& operator=(const GroupWorker&) = delete;

@@ -14,7 +14,7 @@ namespace mellow::learner {
 
 absl::Status ServeWorker(const LearnerOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
-  rl::PpoTrainerOptions trainer;
+  train::TrainerOptions trainer;
   MELLOW_ASSIGN_OR_RETURN(trainer.device, nn::ResolveDevice(options.device));
   trainer.threads = options.threads > 0
                         ? options.threads

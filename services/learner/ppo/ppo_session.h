@@ -35,7 +35,7 @@ class PpoSession {
     std::string model;
     std::string checkpoint_dir;
     int keep_checkpoints = 3;
-    rl::PpoTrainerOptions trainer;
+    train::TrainerOptions trainer;
     int keep_adapters = 0;  // newest ones of the run; 0: that of every step
   };
 

@@ -110,14 +110,11 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const std::function<bool()>& gone,
     MELLOW_RETURN_IF_ERROR(CheckSameSettings(session_->settings(), settings));
   }
   const PpoSession::Adapter adapter = session_->CurrentAdapter();
-  int64_t trainable = session_->trainer().model_config().d_model + 1;  // the value head
-  for (const auto& [name, pair] : adapter.weights.modules)
-    trainable += pair.a.elements() + pair.b.elements();
   response.set_last_step(static_cast<int32_t>(session_->last_step()));
   response.mutable_adapter()->set_version(adapter.version);
   response.mutable_adapter()->set_sha256(adapter.sha256);
-  response.set_trainable_parameters(trainable);
-  response.set_total_parameters(session_->trainer().base_parameters() + trainable);
+  response.set_trainable_parameters(session_->trainer().trainable_parameters());
+  response.set_total_parameters(session_->trainer().total_parameters());
   response.set_adapter_path(session_->AdapterPath());
   response.set_value_head(session_->ValueHeadBytes());
   last_step_gauge_.Set(static_cast<double>(session_->last_step()));

@@ -41,7 +41,7 @@ class SftSession {
     std::string model;
     std::string checkpoint_dir;
     int keep_checkpoints = 3;
-    sft::SftTrainerOptions trainer;
+    train::TrainerOptions trainer;
   };
 
   // Starts a run or continues it. InvalidArgument: run id, plan, data. FailedPrecondition: the run
