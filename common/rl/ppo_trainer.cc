@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/nn/linear_shape.h"
 #include "common/nn/torch/tensors.h"
 #include "common/rl/trainer_core.h"
 
@@ -98,14 +97,8 @@ absl::Status PpoTrainer::Check(const std::string& model_folder, const PpoConfig&
   MELLOW_RETURN_IF_ERROR(config.Validate());
   MELLOW_ASSIGN_OR_RETURN(const nn::T5Config model, nn::ReadT5Config(model_folder));
   MELLOW_RETURN_IF_ERROR(InitialValueHead(config, model.d_model).status());
-  const std::vector<nn::LinearShape> modules = nn::LinearLayers(model);
-  return nn::CatchTorch([&]() -> absl::Status {
-    MELLOW_ASSIGN_OR_RETURN(
-        const nn::LoraWeights adapter,
-        train::StartingAdapter(modules, FreshConfig(config), config.seed, start));
-    MELLOW_RETURN_IF_ERROR(nn::CheckBaseCopies(model_folder, adapter));
-    return nn::TorchLora::Create(modules, at::kCPU, adapter, /*trainable=*/true).status();
-  });
+  return nn::CatchTorch(
+      [&] { return train::CheckToTrain(model_folder, FreshConfig(config), config.seed, start); });
 }
 
 PpoTrainer::PpoTrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -53,6 +53,13 @@ absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(
   });
 }
 
+absl::Status SftTrainer::Check(const std::string& model_folder, const SftConfig& config,
+                               const std::optional<nn::LoraWeights>& start) {
+  MELLOW_RETURN_IF_ERROR(config.Validate());
+  return nn::CatchTorch(
+      [&] { return train::CheckToTrain(model_folder, config.lora, config.seed, start); });
+}
+
 SftTrainer::SftTrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SftTrainer::~SftTrainer() = default;
 

@@ -51,6 +51,9 @@ class SftTrainer {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftTrainer>> Create(
       const std::string& model_folder, const SftConfig& config,
       const std::optional<nn::LoraWeights>& start, const train::TrainerOptions& options);
+  // Whether Create could make one, as far as it can be told without the model's weights.
+  [[nodiscard]] static absl::Status Check(const std::string& model_folder, const SftConfig& config,
+                                          const std::optional<nn::LoraWeights>& start);
   ~SftTrainer();
   SftTrainer(const SftTrainer&) = delete;
   SftTrainer& operator=(const SftTrainer&) = delete;

@@ -77,6 +77,16 @@ absl::StatusOr<AdaptedModel> LoadToTrain(const std::string& model_folder,
   return AdaptedModel{std::move(model), std::move(lora)};
 }
 
+absl::Status CheckToTrain(const std::string& model_folder, const nn::LoraConfig& fresh,
+                          uint64_t seed, const std::optional<nn::LoraWeights>& start) {
+  MELLOW_ASSIGN_OR_RETURN(const nn::T5Config model, nn::ReadT5Config(model_folder));
+  const std::vector<nn::LinearShape> modules = nn::LinearLayers(model);
+  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights adapter,
+                          StartingAdapter(modules, fresh, seed, start));
+  MELLOW_RETURN_IF_ERROR(nn::CheckBaseCopies(model_folder, adapter));
+  return nn::TorchLora::Create(modules, at::kCPU, adapter, /*trainable=*/true).status();
+}
+
 LoraTrainer::NamedTensors NamedParameters(const nn::TorchLora& lora, absl::string_view prefix) {
   LoraTrainer::NamedTensors out;
   for (const nn::TorchLora::Named& p : lora.parameters()) {

@@ -7,37 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/adapters/peft.h"
-#include "common/base/file.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "services/learner/base/run_checkpoint.h"
 #include "services/learner/base/run_id.h"
 
 namespace mellow::learner {
 namespace {
 
-constexpr char kRunFile[] = "/run.json";
 constexpr char kStepLog[] = "/steps.jsonl";
-constexpr char kAdapterPart[] = "adapter";
-constexpr char kAdapterFolder[] = "/adapter";
-constexpr char kTrainerFolder[] = "/trainer";
-
-absl::StatusOr<PpoRunFile> ReadRunFile(const std::string& folder) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));
-  auto file = ParsePpoRunFile(text);
-  if (!file.ok()) return Annotate(file.status(), folder);
-  return file;
-}
-
-// `folder`: empty: a fresh adapter.
-absl::StatusOr<std::optional<nn::LoraWeights>> ReadStart(const std::string& folder) {
-  std::optional<nn::LoraWeights> start;
-  if (folder.empty()) return start;
-  auto read = adapters::ReadPeftFolder(folder);
-  if (!read.ok()) return Annotate(read.status(), "start_adapter");
-  start = *std::move(read);
-  return start;
-}
 
 // The data are the orchestrator's business: the learner sees rollouts.
 adapters::ModelCard CardOf(const RunSettings& settings, int64_t step) {
@@ -52,7 +31,7 @@ adapters::ModelCard CardOf(const RunSettings& settings, int64_t step) {
 
 absl::Status PpoSession::Check(const std::string& model, const RunSettings& settings) {
   MELLOW_ASSIGN_OR_RETURN(const std::optional<nn::LoraWeights> start,
-                          ReadStart(settings.start_adapter));
+                          ReadStart(settings.start_adapter, "start_adapter"));
   const absl::Status fits = rl::PpoTrainer::Check(model, settings.config, start);
   return start ? Annotate(fits, "start_adapter") : fits;
 }
@@ -67,19 +46,16 @@ absl::StatusOr<std::unique_ptr<PpoSession>> PpoSession::Open(const Options& opti
       auto store,
       CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
                             {options.keep_checkpoints, kAdapterPart, options.keep_adapters}));
-  std::vector<std::string> damaged;
-  MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
-  for (const std::string& problem : damaged)
-    obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
+  MELLOW_ASSIGN_OR_RETURN(const auto newest, NewestCheckpoint(store));
 
   auto session = std::unique_ptr<PpoSession>(new PpoSession(settings, std::move(store)));
   PpoRunFile file;
   if (newest.has_value()) {
-    MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
+    MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder, ParsePpoRunFile));
     MELLOW_RETURN_IF_ERROR(CheckSameSettings(file.settings, settings));
   }
   MELLOW_ASSIGN_OR_RETURN(const std::optional<nn::LoraWeights> start,
-                          ReadStart(settings.start_adapter));
+                          ReadStart(settings.start_adapter, "start_adapter"));
   MELLOW_ASSIGN_OR_RETURN(session->trainer_, rl::PpoTrainer::Create(options.model, settings.config,
                                                                     start, options.trainer));
   if (newest.has_value()) {
@@ -107,14 +83,10 @@ absl::Status PpoSession::OpenLog(const std::map<int64_t, PpoStepRecord>& known) 
 }
 
 absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) const {
-  return store_.Save(step, [&](const std::string& folder) -> absl::Status {
-    MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
-    MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
-    MELLOW_RETURN_IF_ERROR(adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter(),
-                                                     CardOf(settings_, step)));
-    PpoRunFile file{settings_, {}};
-    if (record != nullptr) file.records[record->step] = *record;
-    return WriteFileSynced(folder + kRunFile, SerializePpoRunFile(file));
+  PpoRunFile file{settings_, {}};
+  if (record != nullptr) file.records[record->step] = *record;
+  return store_.Save(step, [&](const std::string& folder) {
+    return WriteCheckpoint(folder, *trainer_, CardOf(settings_, step), SerializePpoRunFile(file));
   });
 }
 

@@ -53,7 +53,7 @@ absl::Status SftRunner::Check(const SftPlan& plan) {
     MutexLock lock(&mutex_);
     if (draining_) return Draining();
   }
-  return SftSession::Check(options_, plan);
+  return SftSession::Check(options_.model, plan);
 }
 
 absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {

@@ -6,40 +6,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/adapters/peft.h"
-#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/sft/parameter_counts.h"
+#include "services/learner/base/run_checkpoint.h"
 #include "services/learner/base/run_id.h"
 
 namespace mellow::learner {
 namespace {
 
-constexpr char kRunFile[] = "/run.json";
-constexpr char kAdapterFolder[] = "/adapter";
 constexpr char kBestFolder[] = "/best";
-constexpr char kTrainerFolder[] = "/trainer";
-
-absl::StatusOr<SftRunFile> ReadRunFile(const std::string& folder) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + kRunFile));
-  auto file = ParseSftRunFile(text);
-  if (!file.ok()) return Annotate(file.status(), folder);
-  return file;
-}
-
-absl::StatusOr<std::optional<nn::LoraWeights>> StartingAdapter(const SftPlan& plan,
-                                                               const std::string& checkpoint) {
-  std::optional<nn::LoraWeights> start;
-  // A run that goes on needs the shapes only, and has them itself.
-  const std::string folder = checkpoint.empty() ? plan.start_adapter : checkpoint + kAdapterFolder;
-  if (folder.empty()) return start;
-  auto read = adapters::ReadPeftFolder(folder);
-  if (!read.ok())
-    return Annotate(read.status(), checkpoint.empty() ? "start_adapter" : "checkpoint");
-  start = *std::move(read);
-  return start;
-}
 
 }  // namespace
 
@@ -57,13 +33,10 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   const std::string root = absl::StrCat(options.checkpoint_dir, "/", settings.run_id);
   auto session = std::unique_ptr<SftSession>(new SftSession(settings, root));
   MELLOW_ASSIGN_OR_RETURN(session->store_, CheckpointStore::Open(root, {options.keep_checkpoints}));
-  std::vector<std::string> damaged;
-  MELLOW_ASSIGN_OR_RETURN(const auto newest, session->store_->Newest(&damaged));
-  for (const std::string& problem : damaged)
-    obs::Log(obs::Severity::kWarning, "damaged checkpoint skipped", {{"problem", problem}});
+  MELLOW_ASSIGN_OR_RETURN(const auto newest, NewestCheckpoint(*session->store_));
   SftRunFile file;
   if (newest.has_value()) {
-    MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder));
+    MELLOW_ASSIGN_OR_RETURN(file, ReadRunFile(newest->folder, ParseSftRunFile));
     MELLOW_RETURN_IF_ERROR(CheckSameSft(settings.run_id, file.spec_json, settings.spec_json));
   }
   MELLOW_RETURN_IF_ERROR(session->LoadData(options.model));
@@ -72,16 +45,24 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
         absl::StrCat("run ", settings.run_id, ": ", settings.plan.data.path,
                      " or the model's tokenizer has changed since the run began"));
   }
-  MELLOW_RETURN_IF_ERROR(session->MakeTrainer(options, newest ? newest->folder : ""));
+  // A run that goes on needs the adapter's shapes only, and has them itself.
+  MELLOW_ASSIGN_OR_RETURN(const auto start,
+                          newest.has_value()
+                              ? ReadStart(newest->folder + kAdapterFolder, "checkpoint")
+                              : ReadStart(settings.plan.start_adapter, "start_adapter"));
+  MELLOW_ASSIGN_OR_RETURN(
+      session->trainer_,
+      sft::SftTrainer::Create(options.model, session->TrainerConfig(), start, options.trainer));
   if (newest.has_value()) MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder, std::move(file)));
   return session;
 }
 
-absl::Status SftSession::Check(const Options& options, const SftPlan& plan) {
+absl::Status SftSession::Check(const std::string& model, const SftPlan& plan) {
   MELLOW_RETURN_IF_ERROR(plan.Validate());
   SftSession session({.plan = plan}, /*root=*/"");
-  MELLOW_RETURN_IF_ERROR(session.LoadData(options.model));
-  return session.MakeTrainer(options, /*checkpoint=*/"");
+  MELLOW_RETURN_IF_ERROR(session.LoadData(model));
+  MELLOW_ASSIGN_OR_RETURN(const auto start, ReadStart(plan.start_adapter, "start_adapter"));
+  return sft::SftTrainer::Check(model, session.TrainerConfig(), start);
 }
 
 absl::Status SftSession::LoadData(const std::string& model) {
@@ -100,14 +81,11 @@ absl::Status SftSession::LoadData(const std::string& model) {
   return absl::OkStatus();
 }
 
-absl::Status SftSession::MakeTrainer(const Options& options, const std::string& checkpoint) {
-  MELLOW_ASSIGN_OR_RETURN(const auto start, StartingAdapter(settings_.plan, checkpoint));
+sft::SftConfig SftSession::TrainerConfig() const {
   sft::SftConfig config = settings_.plan.trainer;
   config.total_steps = length_.total_steps;
   config.warmup_steps = length_.warmup_steps;
-  MELLOW_ASSIGN_OR_RETURN(trainer_,
-                          sft::SftTrainer::Create(options.model, config, start, options.trainer));
-  return absl::OkStatus();
+  return config;
 }
 
 absl::Status SftSession::Restore(const std::string& folder, SftRunFile file) {
@@ -167,14 +145,10 @@ absl::Status SftSession::Checkpoint() {
   if (saved_step_ == trainer_->step()) return absl::OkStatus();
   MELLOW_RETURN_IF_ERROR(
       store_->Save(trainer_->step(), [&](const std::string& folder) -> absl::Status {
-        MELLOW_RETURN_IF_ERROR(MakeFolders(folder + kTrainerFolder));
-        MELLOW_RETURN_IF_ERROR(trainer_->SaveState(folder + kTrainerFolder));
-        MELLOW_RETURN_IF_ERROR(
-            adapters::WritePeftFolder(folder + kAdapterFolder, trainer_->Adapter(), Card(nullptr)));
         if (best_weights_)
           MELLOW_RETURN_IF_ERROR(
               adapters::WritePeftFolder(folder + kBestFolder, *best_weights_, Card(best())));
-        return WriteFileSynced(folder + kRunFile, SerializeSftRunFile(run_file()));
+        return WriteCheckpoint(folder, *trainer_, Card(nullptr), SerializeSftRunFile(run_file()));
       }));
   saved_step_ = trainer_->step();
   return absl::OkStatus();

@@ -50,8 +50,9 @@ class SftSession {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftSession>> Open(
       const Options& options, const SftSettings& settings);
 
-  // Whether Open could start the plan's run: reads everything that it would. Writes nothing.
-  [[nodiscard]] static absl::Status Check(const Options& options, const SftPlan& plan);
+  // Whether Open could start the plan's run, as far as it can be told without the model's weights:
+  // reads the data and the adapter that it would. Writes nothing.
+  [[nodiscard]] static absl::Status Check(const std::string& model, const SftPlan& plan);
 
   [[nodiscard]] const SftLength& length() const { return length_; }
   [[nodiscard]] const SftData& data() const { return data_; }
@@ -86,8 +87,8 @@ class SftSession {
   SftSession(SftSettings settings, std::string root)
       : settings_(std::move(settings)), root_(std::move(root)) {}
   [[nodiscard]] absl::Status LoadData(const std::string& model);
-  // `checkpoint`: whose adapter it starts from; empty: the plan's.
-  [[nodiscard]] absl::Status MakeTrainer(const Options& options, const std::string& checkpoint);
+  // With the steps that the data make. Precondition: they are loaded.
+  [[nodiscard]] sft::SftConfig TrainerConfig() const;
   [[nodiscard]] absl::Status Restore(const std::string& folder, SftRunFile file);
   [[nodiscard]] absl::Status Measure(SftStepRecord* record,
                                      const std::function<void(const std::string&)>& say,
