@@ -46,8 +46,8 @@ struct AdaptedModel {
                                                        const std::optional<nn::LoraWeights>& start,
                                                        const TrainerOptions& options);
 
-// Whether LoadToTrain would succeed, as far as it can be told without the model's weights. Errors as
-// LoadToTrain's.
+// Whether LoadToTrain would succeed, as far as it can be told without the model's weights. Errors
+// as LoadToTrain's.
 [[nodiscard]] absl::Status CheckToTrain(const std::string& model_folder,
                                         const nn::LoraConfig& fresh, uint64_t seed,
                                         const std::optional<nn::LoraWeights>& start);
