@@ -17,8 +17,12 @@ Sequences SliceOf(const Sequences& sequences, size_t first, size_t last) {
 }  // namespace
 
 EvaluationTask SliceOf(const EvaluationTask& task, size_t first, size_t last) {
-  return {SliceOf(task.sequences, first, last), task.values, task.logprobs, task.reference_logprobs,
-          task.full_kl};
+  return {SliceOf(task.sequences, first, last),
+          task.values,
+          task.logprobs,
+          task.reference_logprobs,
+          task.full_kl,
+          task.precision};
 }
 
 GradientTask SliceOf(const GradientTask& task, size_t first, size_t last) {
@@ -30,7 +34,8 @@ GradientTask SliceOf(const GradientTask& task, size_t first, size_t last) {
           .returns = SliceOf(task.returns, first, last),
           .importance_weights = SliceOf(task.importance_weights, first, last),
           .loss = task.loss,
-          .scale = task.scale};
+          .scale = task.scale,
+          .precision = task.precision};
 }
 
 Losses LossesOf(const GradientTask& task, const GradientAnswer& answer) {

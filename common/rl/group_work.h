@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "common/nn/lora.h"
 #include "common/nn/value_head.h"
+#include "common/nn/weight_type.h"
 #include "common/rl/losses.h"
 #include "common/rl/rows.h"
 
@@ -51,6 +52,8 @@ struct EvaluationTask {
   bool logprobs = false;            // of the current weights
   bool reference_logprobs = false;  // of the reference
   bool full_kl = false;             // KL(current, reference) over the vocabulary
+  // PpoConfig::precision: of the model that computes it.
+  nn::WeightType precision = nn::WeightType::kFloat32;
 
   // Whose pass it takes.
   [[nodiscard]] bool needs_current() const { return values || logprobs || full_kl; }
@@ -70,6 +73,7 @@ struct GradientTask {
   Rows importance_weights;  // empty: all 1
   LossOptions loss;
   double scale = 1;  // of the gradient: 1 / counted positions makes it that of the mean
+  nn::WeightType precision = nn::WeightType::kFloat32;  // as EvaluationTask's
 };
 struct GradientAnswer {
   Rows logprobs, values, entropies;  // of the new policy, before its update

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <list>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -75,9 +76,24 @@ absl::Status CheckTask(const GradientTask& task) {
 
 class GroupWorker::Impl {
  public:
-  explicit Impl(std::unique_ptr<nn::TrainableT5> model)
-      : model_(std::move(model)), base_{nn::TorchLora(model_->modules()), {}, {}} {}
+  Impl(std::string folder, const train::TrainerOptions& options)
+      : folder_(std::move(folder)), options_(options) {}
 
+  // Without weights, the base model in this precision.
+  absl::Status Load(nn::WeightType precision) {
+    if (model_ != nullptr && precision == options_.precision) return absl::OkStatus();
+    kept_.clear();
+    base_.reset();
+    model_.reset();
+    options_.precision = precision;
+    MELLOW_ASSIGN_OR_RETURN(
+        model_, nn::TrainableT5::Load(folder_, options_.device, options_.threads, precision));
+    base_.emplace(DeviceWeights{nn::TorchLora(model_->modules()), {}, {}});
+    config_ = model_->config();
+    return absl::OkStatus();
+  }
+  absl::Status Load() { return Load(options_.precision); }
+  const nn::T5Config& config() const { return config_; }
   nn::TrainableT5& model() { return *model_; }
   bool Has(const std::string& name) const {
     return std::any_of(kept_.begin(), kept_.end(),
@@ -90,7 +106,7 @@ class GroupWorker::Impl {
   }
   // Makes it the newest.
   absl::StatusOr<const DeviceWeights*> Find(const std::string& name) {
-    if (name.empty()) return &base_;
+    if (name.empty()) return &*base_;
     for (auto it = kept_.begin(); it != kept_.end(); ++it) {
       if (it->first != name) continue;
       kept_.splice(kept_.begin(), kept_, it);
@@ -101,28 +117,32 @@ class GroupWorker::Impl {
   }
 
  private:
-  const std::unique_ptr<nn::TrainableT5> model_;
-  const DeviceWeights base_;
+  const std::string folder_;
+  train::TrainerOptions options_;
+  std::unique_ptr<nn::TrainableT5> model_;  // null after a failed Load
+  std::optional<DeviceWeights> base_;
+  nn::T5Config config_;
   std::list<std::pair<std::string, DeviceWeights>> kept_;  // the newest first
 };
 
 GroupWorker::GroupWorker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GroupWorker::~GroupWorker() = default;
 
-absl::StatusOr<std::unique_ptr<GroupWorker>> GroupWorker::Create(const std::string& model_folder,
-                                                                 const PpoTrainerOptions& options) {
+absl::StatusOr<std::unique_ptr<GroupWorker>> GroupWorker::Create(
+    const std::string& model_folder, const train::TrainerOptions& options) {
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<GroupWorker>> {
-    MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<nn::TrainableT5> model,
-                            nn::TrainableT5::Load(model_folder, options.device, options.threads));
-    return std::unique_ptr<GroupWorker>(new GroupWorker(std::make_unique<Impl>(std::move(model))));
+    auto impl = std::make_unique<Impl>(model_folder, options);
+    MELLOW_RETURN_IF_ERROR(impl->Load(options.precision));
+    return std::unique_ptr<GroupWorker>(new GroupWorker(std::move(impl)));
   });
 }
 
-const nn::T5Config& GroupWorker::model_config() const { return impl_->model().config(); }
+const nn::T5Config& GroupWorker::model_config() const { return impl_->config(); }
 bool GroupWorker::Has(const std::string& name) const { return impl_->Has(name); }
 
 absl::Status GroupWorker::PutWeights(const std::string& name, const TrainedWeights& weights) {
   return nn::CatchTorch([&]() -> absl::Status {
+    MELLOW_RETURN_IF_ERROR(impl_->Load());
     MELLOW_ASSIGN_OR_RETURN(DeviceWeights on_device, ToDevice(impl_->model(), weights));
     impl_->Put(name, std::move(on_device));
     return absl::OkStatus();
@@ -134,6 +154,7 @@ absl::StatusOr<Evaluation> GroupWorker::Evaluate(const std::string& current,
                                                  const EvaluationTask& task) {
   MELLOW_RETURN_IF_ERROR(CheckSequences(task.sequences, model_config().vocab_size));
   return nn::CatchTorch([&]() -> absl::StatusOr<Evaluation> {
+    MELLOW_RETURN_IF_ERROR(impl_->Load(task.precision));
     MELLOW_ASSIGN_OR_RETURN(const DeviceWeights* const base,
                             impl_->Find(task.needs_reference() ? reference : ""));
     MELLOW_ASSIGN_OR_RETURN(const DeviceWeights* const weights,
@@ -153,6 +174,7 @@ absl::StatusOr<GradientAnswer> GroupWorker::Gradient(const std::string& current,
   MELLOW_RETURN_IF_ERROR(CheckSequences(task.sequences, model_config().vocab_size));
   MELLOW_RETURN_IF_ERROR(CheckTask(task));
   return nn::CatchTorch([&]() -> absl::StatusOr<GradientAnswer> {
+    MELLOW_RETURN_IF_ERROR(impl_->Load(task.precision));
     MELLOW_ASSIGN_OR_RETURN(const DeviceWeights* const weights, impl_->Find(current));
     if (!weights->value_weight.defined())
       return absl::InvalidArgumentError("gradient: the weights have no value head");

@@ -8,13 +8,16 @@
 #include "absl/status/statusor.h"
 #include "common/nn/t5_config.h"
 #include "common/rl/group_work.h"
-#include "common/rl/ppo_trainer.h"
+#include "common/train/trainer_options.h"
 
 namespace mellow::rl {
 
 // Computes groups for a trainer elsewhere, with the weights that it is given, each under a name
 // that stands for its content. Keeps no other state: whatever is asked again has the same answer,
 // and nothing is missing after a restart but the weights. Not thread-safe.
+//
+// The base model is in the precision of the last task; a task of another one loads it again and
+// forgets the weights.
 //
 // Memory: the base model, kKept sets of weights, and for one group its activations, its gradient
 // and its answer.
@@ -25,7 +28,7 @@ class GroupWorker {
 
   // Errors: those of the model folder.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<GroupWorker>> Create(
-      const std::string& model_folder, const PpoTrainerOptions& options);
+      const std::string& model_folder, const train::TrainerOptions& options);
   ~GroupWorker();
   GroupWorker(const GroupWorker&) = delete;
   GroupWorker& operator=(const GroupWorker&) = delete;
@@ -36,10 +39,10 @@ class GroupWorker {
   // not fit the model.
   [[nodiscard]] absl::Status PutWeights(const std::string& name, const TrainedWeights& weights);
 
-  // An empty name is the base model. FailedPrecondition, with the name: these weights are not here.
-  // InvalidArgument: rows without ids or of other lengths than their responses, ids outside the
-  // vocabulary, values or gradients of weights without a value head. Internal: the numbers of the
-  // model are not finite.
+  // An empty name is the base model. Errors: those of the model folder; FailedPrecondition, with
+  // the name: these weights are not here. InvalidArgument: rows without ids or of other lengths
+  // than their responses, ids outside the vocabulary, values or gradients of weights without a
+  // value head. Internal: the numbers of the model are not finite.
   [[nodiscard]] absl::StatusOr<Evaluation> Evaluate(const std::string& current,
                                                     const std::string& reference,
                                                     const EvaluationTask& task);

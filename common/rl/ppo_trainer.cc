@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/nn/linear_shape.h"
 #include "common/nn/torch/tensors.h"
 #include "common/rl/trainer_core.h"
 
@@ -60,16 +59,9 @@ absl::StatusOr<ValueHead> InitialValueHead(const PpoConfig& config, int64_t d_mo
                    nn::UniformWeights(config.seed, "v_head.summary.bias", 1, bound)[0]};
 }
 
-absl::StatusOr<nn::LoraWeights> StartingAdapter(absl::Span<const nn::LinearShape> modules,
-                                                const PpoConfig& config,
-                                                const std::optional<nn::LoraWeights>& start) {
-  if (start) {
-    if (start->modules.empty())
-      return absl::InvalidArgumentError("the starting adapter has no modules");
-    return *start;
-  }
+nn::LoraConfig FreshConfig(const PpoConfig& config) {
   const nn::LoraConfig peft_default{.r = 8, .lora_alpha = 8, .target_modules = {"q", "v"}};
-  return nn::FreshLora(modules, config.lora.value_or(peft_default), config.seed);
+  return config.lora.value_or(peft_default);
 }
 
 }  // namespace
@@ -82,25 +74,22 @@ class PpoTrainer::Impl {
 
 absl::StatusOr<std::unique_ptr<PpoTrainer>> PpoTrainer::Create(
     const std::string& model_folder, const PpoConfig& config,
-    const std::optional<nn::LoraWeights>& start, const PpoTrainerOptions& options) {
+    const std::optional<nn::LoraWeights>& start, const train::TrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<PpoTrainer>> {
     MELLOW_ASSIGN_OR_RETURN(
-        std::unique_ptr<nn::TrainableT5> model,
-        nn::TrainableT5::Load(model_folder, options.device, options.threads, config.precision));
-    MELLOW_ASSIGN_OR_RETURN(nn::LoraWeights adapter,
-                            StartingAdapter(model->modules(), config, start));
-    nn::NameBaseModel(model_folder, &adapter.config);
-    MELLOW_ASSIGN_OR_RETURN(nn::TorchLora policy, model->Adapt(adapter, /*trainable=*/true));
-    nn::TorchLora reference(model->modules());
+        train::AdaptedModel policy,
+        train::LoadToTrain(model_folder, FreshConfig(config), config.seed, start,
+                           {options.device, options.threads, config.precision}));
+    nn::TorchLora reference(policy.model->modules());
     if (config.reference == Reference::kStart) {
-      MELLOW_ASSIGN_OR_RETURN(reference, model->Adapt(adapter, /*trainable=*/false));
+      MELLOW_ASSIGN_OR_RETURN(reference,
+                              policy.model->Adapt(policy.lora.ToHost(), /*trainable=*/false));
     }
     MELLOW_ASSIGN_OR_RETURN(const ValueHead head,
-                            InitialValueHead(config, model->config().d_model));
-    return std::unique_ptr<PpoTrainer>(
-        new PpoTrainer(std::make_unique<Impl>(std::make_unique<TrainerCore>(
-            config, std::move(model), std::move(policy), std::move(reference), head))));
+                            InitialValueHead(config, policy.model->config().d_model));
+    return std::unique_ptr<PpoTrainer>(new PpoTrainer(std::make_unique<Impl>(
+        std::make_unique<TrainerCore>(config, std::move(policy), std::move(reference), head))));
   });
 }
 
@@ -109,12 +98,8 @@ absl::Status PpoTrainer::Check(const std::string& model_folder, const PpoConfig&
   MELLOW_RETURN_IF_ERROR(config.Validate());
   MELLOW_ASSIGN_OR_RETURN(const nn::T5Config model, nn::ReadT5Config(model_folder));
   MELLOW_RETURN_IF_ERROR(InitialValueHead(config, model.d_model).status());
-  const std::vector<nn::LinearShape> modules = nn::LinearLayers(model);
-  return nn::CatchTorch([&]() -> absl::Status {
-    MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights adapter, StartingAdapter(modules, config, start));
-    MELLOW_RETURN_IF_ERROR(nn::CheckBaseCopies(model_folder, adapter));
-    return nn::TorchLora::Create(modules, at::kCPU, adapter, /*trainable=*/true).status();
-  });
+  return nn::CatchTorch(
+      [&] { return train::CheckToTrain(model_folder, FreshConfig(config), config.seed, start); });
 }
 
 PpoTrainer::PpoTrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -124,7 +109,10 @@ const PpoConfig& PpoTrainer::config() const { return impl_->core->config(); }
 const nn::T5Config& PpoTrainer::model_config() const { return impl_->core->model().config(); }
 int64_t PpoTrainer::step() const { return impl_->core->step(); }
 double PpoTrainer::kl_coef() const { return impl_->core->kl_coef(); }
-int64_t PpoTrainer::base_parameters() const { return impl_->core->model().parameter_count(); }
+int64_t PpoTrainer::trainable_parameters() const { return impl_->core->trainable_parameters(); }
+int64_t PpoTrainer::total_parameters() const {
+  return impl_->core->model().parameter_count() + trainable_parameters();
+}
 
 absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts,
                                             GroupSource* source) {

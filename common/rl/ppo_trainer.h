@@ -11,12 +11,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/nn/device.h"
 #include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
 #include "common/nn/value_head.h"
 #include "common/rl/group_work.h"
 #include "common/rl/ppo_config.h"
+#include "common/train/trainer_options.h"
 
 namespace mellow::rl {
 
@@ -29,9 +29,10 @@ struct Rollout {
   // log p of each response token under the raw distribution of the policy that sampled it. Empty:
   // the trainer computes them with the current weights (one more pass of the head).
   std::vector<float> behaviour_logprobs;
-  // Sampled by older weights than the trainer's. The ratio of PPO is then taken against the current
-  // weights, and each token's policy loss is multiplied by min(pi_now / pi_behavior,
-  // max_importance_weight) (decoupled PPO, Hilton et al. 2022). Needs behaviour_logprobs.
+  // Sampled by older weights than the trainer's, or in another precision. The ratio of PPO is then
+  // taken against the current weights, and each token's policy loss is multiplied by min(pi_now /
+  // pi_behavior, max_importance_weight) (decoupled PPO, Hilton et al. 2022). Needs
+  // behaviour_logprobs.
   bool stale = false;
   // What others have computed with the trainer's weights, value head and reference of before the
   // step: values of the states that predict the response tokens (not used of stale rollouts), and
@@ -57,11 +58,6 @@ struct StepResult {
   int64_t step = 0;  // steps done, this one included
 };
 
-struct PpoTrainerOptions {
-  nn::Device device;
-  int threads = 0;  // 0: all cores (on CUDA: libtorch's pool is left as it is)
-};
-
 struct ScoreRow {
   std::vector<int32_t> query_ids;
   std::vector<int32_t> response_ids;
@@ -85,7 +81,7 @@ class PpoTrainer {
   // folder and of the value head's file; InvalidArgument when the adapter does not fit the model.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoTrainer>> Create(
       const std::string& model_folder, const PpoConfig& config,
-      const std::optional<nn::LoraWeights>& start, const PpoTrainerOptions& options);
+      const std::optional<nn::LoraWeights>& start, const train::TrainerOptions& options);
   // What Create would say of everything but the model's weights, which it does not read.
   [[nodiscard]] static absl::Status Check(const std::string& model_folder, const PpoConfig& config,
                                           const std::optional<nn::LoraWeights>& start);
@@ -97,8 +93,8 @@ class PpoTrainer {
   [[nodiscard]] const nn::T5Config& model_config() const;
   [[nodiscard]] int64_t step() const;
   [[nodiscard]] double kl_coef() const;
-  // Counts the frozen base model; neither the adapter nor the value head is in it.
-  [[nodiscard]] int64_t base_parameters() const;
+  [[nodiscard]] int64_t trainable_parameters() const;  // adapter and value head
+  [[nodiscard]] int64_t total_parameters() const;      // with the frozen base model
 
   // One PPO step on exactly config.batch_size rollouts.
   // InvalidArgument: another number, an empty query or response, an id outside the vocabulary,

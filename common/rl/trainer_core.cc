@@ -50,17 +50,6 @@ void Scatter(Rows packed, const std::vector<int>& chosen, Rows* rows) {
     (*rows)[static_cast<size_t>(chosen[i])] = std::move(packed[i]);
 }
 
-std::vector<std::pair<std::string, at::Tensor>> NamedParameters(const DeviceWeights& weights) {
-  std::vector<std::pair<std::string, at::Tensor>> out;
-  for (const nn::TorchLora::Named& p : weights.policy.parameters()) {
-    out.emplace_back(p.module + ".lora_A.weight", p.a);
-    out.emplace_back(p.module + ".lora_B.weight", p.b);
-  }
-  out.emplace_back("v_head.summary.weight", weights.value_weight);
-  out.emplace_back("v_head.summary.bias", weights.value_bias);
-  return out;
-}
-
 Sequences SequencesOf(absl::Span<const Rollout> rollouts, const std::vector<int>& rows) {
   Sequences out;
   for (const int row : rows) {
@@ -99,14 +88,16 @@ Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, 
 
 }  // namespace
 
-TrainerCore::TrainerCore(const PpoConfig& config, std::unique_ptr<nn::TrainableT5> model,
-                         nn::TorchLora policy, nn::TorchLora reference, const ValueHead& head)
+TrainerCore::TrainerCore(const PpoConfig& config, train::AdaptedModel policy,
+                         nn::TorchLora reference, const ValueHead& head)
     : config_(config),
-      model_(std::move(model)),
-      weights_{std::move(policy), nn::FloatTensor(head.weight, model_->device()),
-               nn::FloatTensor({head.bias}, model_->device())},
+      weights_{policy.lora, nn::FloatTensor(head.weight, policy.model->device()),
+               nn::FloatTensor({head.bias}, policy.model->device())},
+      trainer_(std::move(policy),
+               {{"v_head.summary.weight", weights_.value_weight},
+                {"v_head.summary.bias", weights_.value_bias}},
+               {}),
       reference_(std::move(reference)),
-      adam_(NamedParameters(weights_), {}),
       kl_(config),
       random_(config.seed) {}
 
@@ -115,24 +106,18 @@ ValueHead TrainerCore::value_head() const {
 }
 
 void TrainerCore::set_value_head(const ValueHead& head) {
-  weights_.value_weight.copy_(nn::FloatTensor(head.weight, model_->device()));
+  weights_.value_weight.copy_(nn::FloatTensor(head.weight, model().device()));
   weights_.value_bias.fill_(head.bias);
 }
 
 Evaluation TrainerCore::Evaluate(const EvaluationTask& task) {
-  return EvaluateGroup(model_.get(), weights_, reference_, task);
+  return EvaluateGroup(trainer_.model(), weights_, reference_, task);
 }
 GradientAnswer TrainerCore::Gradient(const GradientTask& task) {
-  return ComputeGradient(model_.get(), weights_, task);
+  return ComputeGradient(trainer_.model(), weights_, task);
 }
 TrainedWeights TrainerCore::Current() const { return {weights_.policy.ToHost(), value_head()}; }
 TrainedWeights TrainerCore::Reference() const { return {reference_.ToHost(), {}}; }
-size_t TrainerCore::parameters() const {
-  size_t count = 0;
-  for (const nn::AdamW::Parameter& p : adam_.parameters())
-    count += static_cast<size_t>(p.value.numel());
-  return count;
-}
 
 std::vector<TrainerCore::MiniBatch> TrainerCore::DrawMiniBatches(const StepWork& work,
                                                                  NumpyRandom* random) const {
@@ -150,7 +135,8 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
   std::vector<std::vector<float>> out(rows.size());
   if (values != nullptr) values->assign(rows.size(), {});
   const DeviceWeights weights{lora, weights_.value_weight, weights_.value_bias};
-  EvaluationTask task{.values = values != nullptr, .logprobs = true};
+  EvaluationTask task{
+      .values = values != nullptr, .logprobs = true, .precision = config_.precision};
   std::vector<int> pending;  // the rows of the task
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!rows[i].response_ids.empty()) {
@@ -161,13 +147,13 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
     const bool last = i + 1 == rows.size();
     if (pending.empty() || (!last && static_cast<int>(pending.size()) < config_.mini_batch_size))
       continue;
-    Evaluation got = EvaluateGroup(model_.get(), weights, reference_, task);
+    Evaluation got = EvaluateGroup(trainer_.model(), weights, reference_, task);
     Scatter(std::move(got.logprobs), pending, &out);
     if (values != nullptr) Scatter(std::move(got.values), pending, values);
     pending.clear();
     task.sequences = {};
   }
-  model_->ReleaseMemory();
+  trainer_.model()->ReleaseMemory();
   return out;
 }
 
@@ -176,7 +162,7 @@ absl::StatusOr<std::vector<Evaluation>> TrainerCore::EvaluateAll(
   if (work->source != nullptr) return work->source->Evaluate(this, tasks);
   std::vector<Evaluation> out;
   for (const EvaluationTask& task : tasks) {
-    out.push_back(EvaluateGroup(model_.get(), weights_, reference_, task,
+    out.push_back(EvaluateGroup(trainer_.model(), weights_, reference_, task,
                                 keep && out.empty() ? &work->kept : nullptr));
   }
   return out;
@@ -199,8 +185,9 @@ absl::StatusOr<Experience> TrainerCore::Collect(const std::vector<MiniBatch>& pl
   std::vector<EvaluationTask> current, reference;
   std::vector<size_t> current_of, reference_of;  // their mini-batches
   for (size_t m = 0; m < plan.size(); ++m) {
-    EvaluationTask states{.sequences = SequencesOf(rollouts, plan[m])};
-    EvaluationTask scores{.full_kl = full};
+    EvaluationTask states{.sequences = SequencesOf(rollouts, plan[m]),
+                          .precision = config_.precision};
+    EvaluationTask scores{.full_kl = full, .precision = config_.precision};
     for (const int row : plan[m]) {
       const Rollout& r = rollouts[static_cast<size_t>(row)];
       states.values = states.values || r.values.empty() || r.stale;
@@ -264,14 +251,15 @@ absl::StatusOr<bool> TrainerCore::Accumulate(const Experience& experience,
                     .loss = {.cliprange = config_.cliprange,
                              .cliprange_value = config_.cliprange_value,
                              .vf_coef = config_.vf_coef},
-                    .scale = scale};
+                    .scale = scale,
+                    .precision = config_.precision};
   if (!experience.importance_weights.empty())
     task.importance_weights = Select(experience.importance_weights, rows);
   GradientAnswer answer;
   if (work->source != nullptr) {
     MELLOW_ASSIGN_OR_RETURN(answer, work->source->Gradient(this, task));
   } else {
-    answer = ComputeGradient(model_.get(), weights_, task, std::exchange(work->kept, {}));
+    answer = ComputeGradient(trainer_.model(), weights_, task, std::exchange(work->kept, {}));
   }
   *stats = LossesOf(task, answer).stats;
   const bool finite = std::isfinite(stats->total_loss) && std::isfinite(stats->ratio_mean);
@@ -288,29 +276,25 @@ absl::StatusOr<bool> TrainerCore::Accumulate(const Experience& experience,
 }
 
 void TrainerCore::OptimizerStep(absl::Span<const float> gradient, double factor, Updates* updates) {
-  adam_.ZeroGradients();
-  for (const nn::AdamW::Parameter& p : adam_.parameters()) {
+  nn::AdamW& adam = *trainer_.adam();
+  adam.ZeroGradients();
+  for (const nn::AdamW::Parameter& p : adam.parameters()) {
     if (gradient.empty()) break;
     const auto count = static_cast<size_t>(p.value.numel());
     p.value.mutable_grad() =
         nn::FloatTensor(gradient.first(count), p.value.device()).view(p.value.sizes());
     gradient.remove_prefix(count);
   }
-  if (factor != 1) adam_.ScaleGradients(factor);
-  const double norm = adam_.GradientNorm();
+  if (factor != 1) adam.ScaleGradients(factor);
+  const double norm = adam.GradientNorm();
   if (!std::isfinite(norm)) {
     ++updates->skipped;
-  } else {
-    updates->gradient_norms.push_back(norm);
-    // TRL's list of parameters to clip is an iterator that the first step uses up.
-    const bool clips = config_.max_grad_norm && (!config_.trl_compat || adam_.steps() == 0);
-    if (clips) {
-      const double shrink = *config_.max_grad_norm / (norm + 1e-6);
-      if (shrink < 1) adam_.ScaleGradients(shrink);
-    }
-    adam_.Step(config_.learning_rate);
+    return adam.ZeroGradients();
   }
-  adam_.ZeroGradients();
+  updates->gradient_norms.push_back(norm);
+  // TRL's list of parameters to clip is an iterator that the first step uses up.
+  const bool clips = !config_.trl_compat || adam.steps() == 0;
+  trainer_.Step(config_.learning_rate, norm, clips ? config_.max_grad_norm : std::nullopt);
 }
 
 absl::StatusOr<TrainerCore::Updates> TrainerCore::Train(const Experience& experience,
@@ -350,7 +334,7 @@ absl::StatusOr<TrainerCore::Updates> TrainerCore::Train(const Experience& experi
     }
     if (config_.early_stopping && updates.losses.back().policy_kl > 1.5 * config_.target_kl) break;
   }
-  model_->ReleaseMemory();
+  trainer_.model()->ReleaseMemory();
   return updates;
 }
 
@@ -363,7 +347,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts,
   MELLOW_ASSIGN_OR_RETURN(std::vector<float> scores,
                           ProcessScores(ScoresOf(rollouts), config_, &moments));
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    if (!model_->config().IsEnd(rollouts[i].response_ids.back()))
+    if (!model().config().IsEnd(rollouts[i].response_ids.back()))
       scores[i] -= static_cast<float>(config_.missing_eos_penalty);
   }
 

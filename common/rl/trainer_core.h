@@ -14,7 +14,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/nn/torch/adamw.h"
 #include "common/nn/torch/torch_lora.h"
 #include "common/nn/torch/trainable_t5.h"
 #include "common/rl/advantages.h"
@@ -28,6 +27,7 @@
 #include "common/rl/ppo_trainer.h"
 #include "common/rl/running_moments.h"
 #include "common/rl/step_stats.h"
+#include "common/train/lora_trainer.h"
 
 namespace mellow::rl {
 
@@ -44,8 +44,8 @@ struct Experience {
 
 class TrainerCore : public LocalGroups {
  public:
-  TrainerCore(const PpoConfig& config, std::unique_ptr<nn::TrainableT5> model, nn::TorchLora policy,
-              nn::TorchLora reference, const ValueHead& head);
+  TrainerCore(const PpoConfig& config, train::AdaptedModel policy, nn::TorchLora reference,
+              const ValueHead& head);
 
   // `source`: where the work is done; null: here.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts,
@@ -62,11 +62,12 @@ class TrainerCore : public LocalGroups {
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);
 
   [[nodiscard]] const PpoConfig& config() const { return config_; }
-  [[nodiscard]] const nn::TrainableT5& model() const { return *model_; }
+  [[nodiscard]] const nn::TrainableT5& model() const { return *trainer_.model(); }
   [[nodiscard]] const nn::TorchLora& policy() const { return weights_.policy; }
   [[nodiscard]] const nn::TorchLora& reference() const { return reference_; }
   [[nodiscard]] int64_t step() const { return step_; }
   [[nodiscard]] double kl_coef() const { return kl_.value(); }
+  [[nodiscard]] int64_t trainable_parameters() const { return trainer_.parameters(); }
 
  private:
   using MiniBatch = std::vector<int>;  // rows of the batch
@@ -95,7 +96,7 @@ class TrainerCore : public LocalGroups {
   GradientAnswer Gradient(const GradientTask& task) override;
   TrainedWeights Current() const override;
   TrainedWeights Reference() const override;
-  size_t parameters() const override;
+  size_t parameters() const override { return static_cast<size_t>(trainer_.parameters()); }
 
   // Each in BalancedOrder.
   [[nodiscard]] std::vector<MiniBatch> DrawMiniBatches(const StepWork& work,
@@ -119,10 +120,9 @@ class TrainerCore : public LocalGroups {
   void OptimizerStep(absl::Span<const float> gradient, double factor, Updates* updates);
 
   const PpoConfig config_;
-  const std::unique_ptr<nn::TrainableT5> model_;
-  DeviceWeights weights_;
+  DeviceWeights weights_;       // the trainer's
+  train::LoraTrainer trainer_;  // its parameters are in the order of GradientAnswer
   nn::TorchLora reference_;
-  nn::AdamW adam_;  // in the order of GradientAnswer
   KlController kl_;
   RunningMoments moments_;
   NumpyRandom random_;

@@ -12,18 +12,18 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/nn/torch/adamw.h"
 #include "common/nn/torch/teacher_forcing.h"
 #include "common/nn/torch/torch_lora.h"
 #include "common/nn/torch/trainable_t5.h"
 #include "common/sft/sft_config.h"
 #include "common/sft/sft_trainer.h"
+#include "common/train/lora_trainer.h"
 
 namespace mellow::sft {
 
 class SftCore {
  public:
-  SftCore(const SftConfig& config, std::unique_ptr<nn::TrainableT5> model, nn::TorchLora lora);
+  SftCore(const SftConfig& config, train::AdaptedModel adapted);
 
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Pair> pairs,
                                                 const std::function<void()>& between = {});
@@ -38,17 +38,16 @@ class SftCore {
   [[nodiscard]] absl::Status RestoreState(const std::string& folder);
 
   [[nodiscard]] const SftConfig& config() const { return config_; }
-  [[nodiscard]] const nn::TrainableT5& model() const { return *model_; }
-  [[nodiscard]] const nn::TorchLora& lora() const { return lora_; }
-  [[nodiscard]] int64_t step() const { return adam_.steps(); }
+  [[nodiscard]] const nn::TrainableT5& model() const { return *trainer_.model(); }
+  [[nodiscard]] const nn::TorchLora& lora() const { return trainer_.lora(); }
+  [[nodiscard]] int64_t step() const { return trainer_.adam().steps(); }
+  [[nodiscard]] int64_t trainable_parameters() const { return trainer_.parameters(); }
 
  private:
   [[nodiscard]] nn::TeacherForced Pack(absl::Span<const Pair> pairs) const;
 
   const SftConfig config_;
-  const std::unique_ptr<nn::TrainableT5> model_;
-  nn::TorchLora lora_;
-  nn::AdamW adam_;  // its step count is the run's
+  train::LoraTrainer trainer_;  // its optimizer's count of steps is the run's
 };
 
 }  // namespace mellow::sft

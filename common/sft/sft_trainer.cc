@@ -42,25 +42,23 @@ class SftTrainer::Impl {
 
 absl::StatusOr<std::unique_ptr<SftTrainer>> SftTrainer::Create(
     const std::string& model_folder, const SftConfig& config,
-    const std::optional<nn::LoraWeights>& start, const SftTrainerOptions& options) {
+    const std::optional<nn::LoraWeights>& start, const train::TrainerOptions& options) {
   MELLOW_RETURN_IF_ERROR(config.Validate());
   return nn::CatchTorch([&]() -> absl::StatusOr<std::unique_ptr<SftTrainer>> {
     MELLOW_ASSIGN_OR_RETURN(
-        std::unique_ptr<nn::TrainableT5> model,
-        nn::TrainableT5::Load(model_folder, options.device, options.threads, config.precision));
-    nn::LoraWeights adapter;
-    if (start) {
-      if (start->modules.empty())
-        return absl::InvalidArgumentError("the starting adapter has no modules");
-      adapter = *start;
-    } else {
-      MELLOW_ASSIGN_OR_RETURN(adapter, nn::FreshLora(model->modules(), config.lora, config.seed));
-    }
-    nn::NameBaseModel(model_folder, &adapter.config);
-    MELLOW_ASSIGN_OR_RETURN(nn::TorchLora lora, model->Adapt(adapter, /*trainable=*/true));
-    return std::unique_ptr<SftTrainer>(new SftTrainer(std::make_unique<Impl>(
-        std::make_unique<SftCore>(config, std::move(model), std::move(lora)))));
+        train::AdaptedModel adapted,
+        train::LoadToTrain(model_folder, config.lora, config.seed, start,
+                           {options.device, options.threads, config.precision}));
+    return std::unique_ptr<SftTrainer>(new SftTrainer(
+        std::make_unique<Impl>(std::make_unique<SftCore>(config, std::move(adapted)))));
   });
+}
+
+absl::Status SftTrainer::Check(const std::string& model_folder, const SftConfig& config,
+                               const std::optional<nn::LoraWeights>& start) {
+  MELLOW_RETURN_IF_ERROR(config.Validate());
+  return nn::CatchTorch(
+      [&] { return train::CheckToTrain(model_folder, config.lora, config.seed, start); });
 }
 
 SftTrainer::SftTrainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -70,12 +68,7 @@ const SftConfig& SftTrainer::config() const { return impl_->core->config(); }
 const nn::T5Config& SftTrainer::model_config() const { return impl_->core->model().config(); }
 int64_t SftTrainer::step() const { return impl_->core->step(); }
 
-int64_t SftTrainer::trainable_parameters() const {
-  int64_t count = 0;
-  for (const nn::TorchLora::Named& p : impl_->core->lora().parameters())
-    count += p.a.numel() + p.b.numel();
-  return count;
-}
+int64_t SftTrainer::trainable_parameters() const { return impl_->core->trainable_parameters(); }
 int64_t SftTrainer::total_parameters() const {
   return impl_->core->model().parameter_count() + trainable_parameters();
 }

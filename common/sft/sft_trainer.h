@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "common/nn/device.h"
 #include "common/nn/lora.h"
 #include "common/nn/t5_config.h"
 #include "common/sft/sft_config.h"
+#include "common/train/trainer_options.h"
 
 namespace mellow::sft {
 
@@ -29,11 +29,6 @@ struct StepResult {
   double learning_rate = 0;
   double gradient_norm = 0;  // global L2, before clipping
   int64_t tokens = 0;        // source and target
-};
-
-struct SftTrainerOptions {
-  nn::Device device;
-  int threads = 0;  // 0: all cores (on CUDA: libtorch's pool is left as it is)
 };
 
 // Teacher-forced training of LoRA weights on a frozen T5 in fp32: one object is one run's optimizer
@@ -55,7 +50,10 @@ class SftTrainer {
   // InvalidArgument when the adapter does not fit the model.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SftTrainer>> Create(
       const std::string& model_folder, const SftConfig& config,
-      const std::optional<nn::LoraWeights>& start, const SftTrainerOptions& options);
+      const std::optional<nn::LoraWeights>& start, const train::TrainerOptions& options);
+  // Whether Create could make one, as far as it can be told without the model's weights.
+  [[nodiscard]] static absl::Status Check(const std::string& model_folder, const SftConfig& config,
+                                          const std::optional<nn::LoraWeights>& start);
   ~SftTrainer();
   SftTrainer(const SftTrainer&) = delete;
   SftTrainer& operator=(const SftTrainer&) = delete;

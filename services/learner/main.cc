@@ -9,9 +9,9 @@
 #include "common/nn/pretrained.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
-#include "services/learner/learner_service.h"
+#include "services/learner/rpc/learner_service.h"
+#include "services/learner/rpc/sft_service.h"
 #include "services/learner/serve_worker.h"
-#include "services/learner/sft_service.h"
 #include "services/wire/models.h"
 
 namespace mellow::learner {
@@ -31,7 +31,7 @@ absl::Status Serve(LearnerOptions options) {
   // Before anything is written: two learners would each cut off what the other one records.
   MELLOW_ASSIGN_OR_RETURN(const auto checkpoints, FolderLock::Acquire(options.checkpoint_dir));
   if (options.threads == 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
-  LearnerSession::Options session{
+  PpoSession::Options session{
       options.model, options.checkpoint_dir, options.keep_checkpoints, {}, options.keep_adapters};
   MELLOW_ASSIGN_OR_RETURN(session.trainer.device, nn::ResolveDevice(options.device));
   session.trainer.threads = options.threads;
@@ -41,7 +41,7 @@ absl::Status Serve(LearnerOptions options) {
   obs::Metrics metrics;
   ComputeTurns turns;
   const auto limiter = security.MakeLimiter(options.service, {}, &metrics);
-  LearnerServiceImpl service(options, session, &model_hash, &turns, &metrics, limiter.get());
+  LearnerServiceImpl service(session, &model_hash, &turns, &metrics, limiter.get());
   SftRunner runner({session.model,
                     session.checkpoint_dir,
                     session.keep_checkpoints,

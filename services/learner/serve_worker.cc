@@ -7,14 +7,14 @@
 #include "common/base/status.h"
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/log.h"
-#include "services/learner/gradient_service.h"
+#include "services/learner/rpc/gradient_service.h"
 #include "services/wire/models.h"
 
 namespace mellow::learner {
 
 absl::Status ServeWorker(const LearnerOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const auto security, wire::ServiceSecurity::Start(options.service));
-  rl::PpoTrainerOptions trainer;
+  train::TrainerOptions trainer;
   MELLOW_ASSIGN_OR_RETURN(trainer.device, nn::ResolveDevice(options.device));
   trainer.threads = options.threads > 0
                         ? options.threads

@@ -14,8 +14,8 @@
 #include "common/adapters/peft.h"
 #include "common/base/steady_time.h"
 #include "common/rl/ppo_trainer.h"
-#include "services/learner/data_parallel.h"
-#include "services/learner/gradient_client.h"
+#include "services/learner/rpc/gradient_client.h"
+#include "services/learner/workers/data_parallel.h"
 
 namespace mellow::rl {
 namespace {

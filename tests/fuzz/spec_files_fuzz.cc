@@ -7,7 +7,7 @@
 #include "mellow/evaluation/v1/evaluation_spec.pb.h"
 #include "services/cli/evaluate/evaluation_plan.h"
 #include "services/cli/files/spec_message.h"
-#include "services/learner/sft_proto_convert.h"
+#include "services/learner/rpc/sft_proto_convert.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mellow;  // NOLINT: a whole program

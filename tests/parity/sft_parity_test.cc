@@ -59,7 +59,8 @@ class SftParityTest : public ::testing::TestWithParam<const char*> {
     start->config.lora_dropout = case_["config"].value("lora_dropout", 0.0);
     auto lora = (*model)->Adapt(*start, /*trainable=*/true);
     ASSERT_TRUE(lora.ok()) << lora.status();
-    core_ = std::make_unique<SftCore>(config, *std::move(model), *std::move(lora));
+    core_ =
+        std::make_unique<SftCore>(config, train::AdaptedModel{*std::move(model), *std::move(lora)});
   }
 
   Json case_;

@@ -195,7 +195,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   config.ppo_epochs = options.epochs;
   config.reference = rl::Reference::kBase;
   config.lora = nn::LoraConfig{.r = options.lora_r, .lora_alpha = 32, .target_modules = {"q", "v"}};
-  rl::PpoTrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
+  train::TrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
   MELLOW_ASSIGN_OR_RETURN(trainer_options.device, nn::ResolveDevice(options.model.device));
   MELLOW_ASSIGN_OR_RETURN(
       const std::unique_ptr<rl::PpoTrainer> trainer,

@@ -101,7 +101,7 @@ absl::StatusOr<int> ProbePpo(const ProbePpoOptions& options) {
   if (!options.model.adapter.empty()) {
     MELLOW_ASSIGN_OR_RETURN(start, adapters::ReadPeftFolder(options.model.adapter));
   }
-  rl::PpoTrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
+  train::TrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
   MELLOW_ASSIGN_OR_RETURN(trainer_options.device, nn::ResolveDevice(options.model.device));
   MELLOW_ASSIGN_OR_RETURN(
       const std::unique_ptr<rl::PpoTrainer> trainer,

@@ -17,6 +17,9 @@ namespace mellow::orchestrator {
 // Largest |node - learner| per token. Both compute in fp32 and differ only by the order of their
 // sums: about 1e-5 in practice.
 inline constexpr double kDefaultCanaryBound = 1e-3;
+// The same between two precisions of the same weights: of single, unlikely tokens. Other weights
+// differ by tens.
+inline constexpr double kOtherPrecisionBound = 3;
 
 struct CanarySuite {
   std::vector<TokenPair> pairs;

@@ -58,6 +58,7 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_step(call.step);
     request.set_new_version(call.new_version);
     request.set_epoch(claim_->epoch);
+    request.set_sampler_precision(call.sampler_precision);
     for (const Rollout& rollout : call.rollouts) {
       pb::Rollout* added = request.add_rollouts();
       added->set_prompt_index(rollout.prompt_index);

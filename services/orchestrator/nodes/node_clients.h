@@ -113,6 +113,7 @@ struct TrainCall {
   std::vector<Rollout> rollouts;  // in prompt order, all scored
   int64_t new_version = 0;
   std::vector<NodeHandle> workers;  // that may help the learner
+  std::string sampler_precision;    // of the policies that sampled; empty: the run's
 };
 
 struct TrainAnswer {

@@ -37,7 +37,7 @@ absl::StatusOr<double> Gap(const std::vector<std::vector<float>>& got,
 
 absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
                                          bool reference_is_start, double bound,
-                                         const LearnerScorer& score) {
+                                         double sampler_bound, const LearnerScorer& score) {
   std::vector<TokenPair> pairs;
   std::vector<std::vector<float>> sampled, values, under_reference;
   for (size_t i = 0; i < std::min(rollouts.size(), kRollouts); ++i) {
@@ -52,9 +52,9 @@ absl::StatusOr<SelfTestFigures> SelfTest(const std::vector<Rollout>& rollouts,
   absl::StatusOr<LogProbGap> gap = CompareLogProbs(batch.logprobs, sampled);
   if (!gap.ok()) return Annotate(gap.status(), "self-test");
   figures.sampler_gap = gap->largest;
-  if (!(figures.sampler_gap <= bound)) {
+  if (!(figures.sampler_gap <= sampler_bound)) {
     return TooFar("the sampler and the learner do not have the same model", figures.sampler_gap,
-                  bound);
+                  sampler_bound);
   }
 
   MELLOW_ASSIGN_OR_RETURN(figures.value_gap, Gap(values, batch.values));

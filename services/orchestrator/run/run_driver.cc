@@ -85,9 +85,26 @@ absl::Status RunDriver::Pin() {
   parts_.supervisor->SetPins(pins);
   const auto policy = pins.models.find(NodeRole::kPolicy);
   const auto learner = pins.models.find(NodeRole::kLearner);
-  nodes_have_learners_model_ = policy != pins.models.end() && learner != pins.models.end() &&
-                               policy->second == learner->second;
+  const bool known = policy != pins.models.end() && learner != pins.models.end();
+  other_sampler_precision_.clear();
+  if (known && !policy->second.precision.empty() && policy->second.precision != config_.precision)
+    other_sampler_precision_ = policy->second.precision;
+  nodes_have_learners_model_ =
+      known && policy->second.sha256 == learner->second.sha256 && other_sampler_precision_.empty();
+  if (!other_sampler_precision_.empty()) {
+    obs::Log(obs::Severity::kInfo,
+             "the policies sample in another precision than the run trains in; their rollouts are "
+             "corrected by importance weights (ppo.max_importance_weight)",
+             {{"run", run_id_},
+              {"policies", other_sampler_precision_},
+              {"training", config_.precision}});
+  }
   return absl::OkStatus();
+}
+
+double RunDriver::PolicyBound() const {
+  return other_sampler_precision_.empty() ? parts_.canary_bound
+                                          : std::max(parts_.canary_bound, kOtherPrecisionBound);
 }
 
 absl::Status RunDriver::Open() {
@@ -184,8 +201,11 @@ TrainCall RunDriver::CallFor(int step, std::vector<Rollout> rollouts, int64_t ne
     rollout.reference = *reference;
     rollout.reference_logprobs = rollout.logprobs;
   }
-  return {
-      .run_id = run_id_, .step = step, .rollouts = std::move(rollouts), .new_version = new_version};
+  return {.run_id = run_id_,
+          .step = step,
+          .rollouts = std::move(rollouts),
+          .new_version = new_version,
+          .sampler_precision = other_sampler_precision_};
 }
 
 AdapterRef RunDriver::WeightsFor(int step) const {
@@ -252,7 +272,7 @@ absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
                             parts_.adapters->Write(run_id_, weights.version, adapter.files));
   }
   made.canary.pairs = CanaryPairs(prompts);
-  made.canary.bound = parts_.canary_bound;
+  made.canary.bound = PolicyBound();
   MELLOW_ASSIGN_OR_RETURN(PairScores scores,
                           learner_->ScoreTokens(made.canary.pairs, /*reference=*/false));
   if (!SameWeights(scores.adapter, weights)) {
@@ -314,11 +334,12 @@ absl::Status RunDriver::WaitSettled(const std::string& doing, bool first) {
 
 absl::Status RunDriver::RunSelfTest(const std::vector<Rollout>& rollouts) {
   observer_->OnActivity("self-test");
-  MELLOW_ASSIGN_OR_RETURN(const SelfTestFigures figures,
-                          SelfTest(rollouts, config_.reference_is_start, parts_.canary_bound,
-                                   [this](const std::vector<TokenPair>& pairs, bool reference) {
-                                     return learner_->ScoreTokens(pairs, reference);
-                                   }));
+  MELLOW_ASSIGN_OR_RETURN(
+      const SelfTestFigures figures,
+      SelfTest(rollouts, config_.reference_is_start, parts_.canary_bound, PolicyBound(),
+               [this](const std::vector<TokenPair>& pairs, bool reference) {
+                 return learner_->ScoreTokens(pairs, reference);
+               }));
   obs::Log(obs::Severity::kInfo, "self-test passed",
            {{"run", run_id_},
             {"sampler_gap", figures.sampler_gap},
@@ -353,7 +374,10 @@ absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
   std::vector<std::vector<float>> before;
   for (size_t i = 0; i < record.canary.pairs.size(); ++i) before.push_back(rollouts[i].logprobs);
   record.canary.expected = std::move(scores.logprobs);
-  record.canary.bound = CanaryBound(before, record.canary.expected, parts_.canary_bound);
+  // Between two precisions the pairs move less by a step than they differ anyway.
+  record.canary.bound = other_sampler_precision_.empty()
+                            ? CanaryBound(before, record.canary.expected, parts_.canary_bound)
+                            : PolicyBound();
   MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(record));
   parts_.supervisor->SetTarget(
       {.ref = served,

@@ -74,6 +74,8 @@ class RunDriver {
   // Until one policy node passed. FailedPrecondition with `first`: every one was tried and none
   // passed the canary, so it is not the nodes that are wrong.
   absl::Status WaitSettled(const std::string& doing, bool first);
+  // Largest difference between a policy's log-probs and the learner's.
+  double PolicyBound() const;
   absl::Status RunSelfTest(const std::vector<Rollout>& rollouts);
 
   const DriverParts parts_;
@@ -88,6 +90,8 @@ class RunDriver {
   // Whether the policy nodes have the learner's base model in its precision: then the numbers that
   // they compute of the same weights are the learner's.
   bool nodes_have_learners_model_ = false;
+  // The policies' precision where it is not that of the run, else empty.
+  std::string other_sampler_precision_;
   // The learner's newest value head, and the weights that it goes with.
   struct {
     AdapterRef weights;

@@ -15,8 +15,8 @@
 #include <new>
 
 #include "absl/base/attributes.h"
-#include "services/learner/learner_service.h"
-#include "services/learner/proto_convert.h"
+#include "services/learner/rpc/learner_service.h"
+#include "services/learner/rpc/proto_convert.h"
 #include "tests/services/learner/learner_fixture.h"
 #include "tests/services/learner/sft_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -53,10 +53,10 @@ namespace {
 
 class FailedAllocationTest : public ::testing::Test {
  protected:
-  static absl::StatusOr<std::unique_ptr<LearnerSession>> Open(const std::string& folder) {
+  static absl::StatusOr<std::unique_ptr<PpoSession>> Open(const std::string& folder) {
     // One thread: all of a step's allocations are in the thread that arms the failure.
-    return LearnerSession::Open(
-        {kModel, folder, /*keep_checkpoints=*/2, /*trainer=*/{.threads = 1}}, *MakeSettings("run"));
+    return PpoSession::Open({kModel, folder, /*keep_checkpoints=*/2, /*trainer=*/{.threads = 1}},
+                            *MakeSettings("run"));
   }
 
   testing::TempFolder root_;
@@ -174,8 +174,7 @@ TEST_F(FailedAllocationTest, TheServiceSaysThatItHasNoMemoryAndTheStepCanBeRepea
   obs::Metrics metrics;
   ComputeTurns turns;
   const nn::ModelHash hash(kModel);
-  LearnerServiceImpl service({}, {kModel, root_.path(), 2, {.threads = 1}}, &hash, &turns,
-                             &metrics);
+  LearnerServiceImpl service({kModel, root_.path(), 2, {.threads = 1}}, &hash, &turns, &metrics);
   const auto open = [&](const std::string& run) {
     v1::OpenRunRequest request;
     request.set_run_id(run);

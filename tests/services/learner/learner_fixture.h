@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "services/learner/learner_session.h"
-#include "services/learner/proto_convert.h"
+#include "services/learner/ppo/ppo_session.h"
+#include "services/learner/rpc/proto_convert.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::learner {

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <string>
 
-#include "services/learner/sft_session.h"
+#include "services/learner/sft/sft_session.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::learner {

@@ -37,7 +37,8 @@ LearnerScorer MakeScorer(float batch_error = 0, float reference_error = 0) {
 }
 
 TEST(SelfTestTest, PassesWhenSamplerLearnerAndReferenceAgree) {
-  const auto figures = SelfTest(MakeRollouts(), /*reference_is_start=*/true, 1e-3, MakeScorer());
+  const auto figures =
+      SelfTest(MakeRollouts(), /*reference_is_start=*/true, 1e-3, 1e-3, MakeScorer());
   ASSERT_TRUE(figures.ok()) << figures.status();
   EXPECT_EQ(figures->sampler_gap, 0);
   EXPECT_TRUE(figures->reference_tested);
@@ -46,7 +47,7 @@ TEST(SelfTestTest, PassesWhenSamplerLearnerAndReferenceAgree) {
 TEST(SelfTestTest, ASamplerWithAnotherModelIsToldWithTheFigure) {
   std::vector<Rollout> rollouts = MakeRollouts();
   rollouts[1].logprobs[0] += 0.5f;
-  const auto figures = SelfTest(rollouts, true, 1e-3, MakeScorer());
+  const auto figures = SelfTest(rollouts, true, 1e-3, 1e-3, MakeScorer());
   EXPECT_EQ(figures.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(figures.status().message()), HasSubstr("sampler"));
   EXPECT_THAT(std::string(figures.status().message()), HasSubstr("0.5"));
@@ -57,15 +58,15 @@ TEST(SelfTestTest, ALearnerWhoseResultDependsOnTheBatchFails) {
   // the other way.
   std::vector<Rollout> rollouts = MakeRollouts();
   for (Rollout& rollout : rollouts) rollout.logprobs[0] += 0.0015f;
-  const auto figures = SelfTest(rollouts, true, 1e-3, MakeScorer(/*batch_error=*/0.002f));
+  const auto figures = SelfTest(rollouts, true, 1e-3, 1e-3, MakeScorer(/*batch_error=*/0.002f));
   EXPECT_THAT(std::string(figures.status().message()), HasSubstr("batch mates"));
 }
 
 TEST(SelfTestTest, AReferenceThatIsNotTheStartFailsOnlyWhenItShouldBe) {
   const LearnerScorer scorer = MakeScorer(0, /*reference_error=*/0.01f);
-  EXPECT_THAT(std::string(SelfTest(MakeRollouts(), true, 1e-3, scorer).status().message()),
+  EXPECT_THAT(std::string(SelfTest(MakeRollouts(), true, 1e-3, 1e-3, scorer).status().message()),
               HasSubstr("reference"));
-  EXPECT_TRUE(SelfTest(MakeRollouts(), /*reference_is_start=*/false, 1e-3, scorer).ok());
+  EXPECT_TRUE(SelfTest(MakeRollouts(), /*reference_is_start=*/false, 1e-3, 1e-3, scorer).ok());
 }
 
 TEST(SelfTestTest, WhatTheNodesComputedForTheLearnerMustBeTheLearners) {
@@ -74,7 +75,7 @@ TEST(SelfTestTest, WhatTheNodesComputedForTheLearnerMustBeTheLearners) {
     rollouts[i].values = FakeValues("", "head", {5, 1}, rollouts[i].response_ids);
     rollouts[i].reference_logprobs = rollouts[i].logprobs;
   }
-  const auto figures = SelfTest(rollouts, false, 1e-3, MakeScorer());
+  const auto figures = SelfTest(rollouts, false, 1e-3, 1e-3, MakeScorer());
   ASSERT_TRUE(figures.ok()) << figures.status();
   EXPECT_EQ(figures->value_gap, 0);
   EXPECT_EQ(figures->node_reference_gap, 0);
@@ -94,10 +95,10 @@ TEST(SelfTestTest, WhatTheNodesComputedForTheLearnerMustBeTheLearners) {
 }
 
 TEST(SelfTestTest, AnErrorOfTheLearnerIsHandedOn) {
-  const auto figures =
-      SelfTest(MakeRollouts(), true, 1e-3, [](const auto&, bool) -> absl::StatusOr<PairScores> {
-        return absl::CancelledError("stopped");
-      });
+  const auto figures = SelfTest(MakeRollouts(), true, 1e-3, 1e-3,
+                                [](const auto&, bool) -> absl::StatusOr<PairScores> {
+                                  return absl::CancelledError("stopped");
+                                });
   EXPECT_EQ(figures.status().code(), absl::StatusCode::kCancelled);
 }
 
