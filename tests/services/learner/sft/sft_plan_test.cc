@@ -107,7 +107,7 @@ TEST(SftPlanTest, ErrorsNameFieldAndValue) {
       {R"({"data": {"path": "x"}, "gradient_accumulation_steps": 0})",
        "gradient_accumulation_steps: 0"},
       {R"({"data": {"path": "x"}, "batch_size": 0})", "batch_size: 0"},
-      {R"({"data": {"path": "x"}, "precision": "bf16"})", "precision: 'bf16'"},
+      {R"({"data": {"path": "x"}, "precision": "int8"})", "precision: \"int8\""},
       {R"({"data": {"path": "x"}, "start_adapter": "/a", "lora": {"r": 4}})",
        "lora: not together with start_adapter"},
       {R"({"data": {"path": "x"}, "lora": {"r": 0}})", "lora.r: 0"},

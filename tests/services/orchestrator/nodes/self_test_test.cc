@@ -81,7 +81,7 @@ TEST(SelfTestTest, WhatTheNodesComputedForTheLearnerMustBeTheLearners) {
   EXPECT_EQ(figures->node_reference_gap, 0);
   EXPECT_FALSE(figures->reference_tested);
   const auto message = [](const std::vector<Rollout>& tested) {
-    return std::string(SelfTest(tested, false, 1e-3, MakeScorer()).status().message());
+    return std::string(SelfTest(tested, false, 1e-3, 1e-3, MakeScorer()).status().message());
   };
   std::vector<Rollout> wrong = rollouts;
   wrong[2].values[1] += 0.25f;
