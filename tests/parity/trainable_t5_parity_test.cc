@@ -171,8 +171,8 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
     dropout_ = {.model_rate = s.model_dropout, .lora_rate = s.lora_dropout, .seed = 3, .step = 2};
   }
 
-  std::unique_ptr<TrainableT5> Kernels(int threads) {
-    auto model = TrainableT5::Load(path_, {}, threads);
+  std::unique_ptr<TrainableT5> Kernels(int threads, WeightType precision = WeightType::kFloat32) {
+    auto model = TrainableT5::Load(path_, {}, threads, precision);
     EXPECT_TRUE(model.ok()) << model.status();
     return *std::move(model);
   }
@@ -205,6 +205,22 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
       out.gradients.push_back(p.b.grad().cpu());
     }
     return out;
+  }
+
+  void ExpectLogProbsOfThePolicy(WeightType precision) {
+    auto policy = LoadSeq2SeqModel(path_, {.threads = 2, .weights = precision});
+    ASSERT_TRUE(policy.ok()) << policy.status();
+    const auto adapter = (*policy)->Prepare(lora_);
+    ASSERT_TRUE(adapter.ok()) << adapter.status();
+    std::vector<ScoreRequest> requests;
+    for (const Ids& ids : ids_) requests.push_back({ids.source, ids.target, adapter->get()});
+    const auto scores = (*policy)->ScoreTokens(requests);
+    ASSERT_TRUE(scores.ok()) << scores.status();
+    std::vector<float> want;
+    for (const std::vector<float>& row : *scores) want.insert(want.end(), row.begin(), row.end());
+    const auto ours = Kernels(2, precision);
+    const at::Tensor hidden = ours->Hidden(pairs_, Adapter(*ours));
+    EXPECT_EQ(ToVector(ours->ScoreTargets(hidden, pairs_.labels, {}).logprobs), want);
   }
 
   // Of all numbers together: |got - want| / |want|.
@@ -259,21 +275,28 @@ TEST_P(TrainableT5ParityTest, TheSameBitsForAnyThreadCountAndWithoutGradients) {
   EXPECT_TRUE(ours_->Forward(pairs_, lora, nullptr)->hidden().equal(ours_->Hidden(pairs_, lora)));
 }
 
+// bfloat16 has 8 bits: an input or a weight is off by at most 2^-9 of itself, a sum of many by
+// less, and layers add up.
+TEST_P(TrainableT5ParityTest, BFloat16IsNearLibtorchsFp32AndTheSameBitsForAnyThreadCount) {
+  const Results want = Run(torch_.get());
+  const Results got = Run(Kernels(1, WeightType::kBFloat16).get());
+  const Results again = Run(Kernels(3, WeightType::kBFloat16).get());
+  const auto check = [&](const at::Tensor& a, const at::Tensor& b, const at::Tensor& c) {
+    EXPECT_GT(Error(a, b), 1e-5);  // it is not fp32
+    EXPECT_LT(Error(a, b), 0.05);
+    EXPECT_TRUE(a.equal(c));
+  };
+  check(got.hidden, want.hidden, again.hidden);
+  check(got.logprobs, want.logprobs, again.logprobs);
+  check(got.jacobian, want.jacobian, again.jacobian);
+  ASSERT_EQ(got.gradients.size(), want.gradients.size());
+  for (size_t i = 0; i < want.gradients.size(); ++i)
+    check(got.gradients[i], want.gradients[i], again.gradients[i]);
+}
+
 TEST_P(TrainableT5ParityTest, LogProbsAreThePolicysBitForBit) {
-  LoadOptions options;
-  options.threads = 2;
-  auto policy = LoadSeq2SeqModel(path_, options);
-  ASSERT_TRUE(policy.ok()) << policy.status();
-  const auto adapter = (*policy)->Prepare(lora_);
-  ASSERT_TRUE(adapter.ok()) << adapter.status();
-  std::vector<ScoreRequest> requests;
-  for (const Ids& ids : ids_) requests.push_back({ids.source, ids.target, adapter->get()});
-  const auto scores = (*policy)->ScoreTokens(requests);
-  ASSERT_TRUE(scores.ok()) << scores.status();
-  std::vector<float> want;
-  for (const std::vector<float>& row : *scores) want.insert(want.end(), row.begin(), row.end());
-  const at::Tensor hidden = ours_->Hidden(pairs_, Adapter(*ours_));
-  EXPECT_EQ(ToVector(ours_->ScoreTargets(hidden, pairs_.labels, {}).logprobs), want);
+  for (const WeightType precision : {WeightType::kFloat32, WeightType::kBFloat16})
+    ExpectLogProbsOfThePolicy(precision);
 }
 
 TEST_P(TrainableT5ParityTest, ValuesOfTheSamplingPolicyAreOursBitForBit) {
