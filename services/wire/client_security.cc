@@ -7,7 +7,7 @@
 #include "common/base/status.h"
 #include "common/rpc/client.h"
 #include "common/rpc/tls_credentials.h"
-#include "services/wire/access_policy.h"
+#include "services/wire/methods.h"
 #include "services/wire/tls_flags.h"
 
 namespace mellow::wire {

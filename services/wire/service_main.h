@@ -61,7 +61,7 @@ class ServiceSecurity {
   [[nodiscard]] static absl::StatusOr<ServiceSecurity> Start(const ServiceFlags& flags);
 
   // For all services of the process, which it must outlive: --client-rate, --client-concurrency,
-  // and the limits of message_limits.h. `metrics` must outlive it.
+  // and the limits of methods.h. `metrics` must outlive it.
   [[nodiscard]] std::unique_ptr<rpc::CallLimiter> MakeLimiter(const ServiceFlags& flags,
                                                               const MessageNeeds& messages,
                                                               obs::Metrics* metrics) const;

@@ -345,13 +345,13 @@ class KubernetesTest(unittest.TestCase):
         route, = objects_of_yaml((KUBERNETES / "examples/grpc-route.yaml").read_text())
         self.assertEqual((route["apiVersion"], route["kind"], route["metadata"]["namespace"]), ("gateway.networking.k8s.io/v1", "GRPCRoute", "mellow"))
         rendered = self.all[0]
-        access = (ROOT / "services/wire/access_policy.cc").read_text()
+        access = (ROOT / "services/wire/methods.cc").read_text()
         for rule in route["spec"]["rules"]:
             role, = {match["method"]["service"].split(".")[1] for match in rule["matches"]}
             for match in rule["matches"]:
                 method = match["method"]
                 self.assertRegex((ROOT / f"proto/mellow/{role}/v1/{role}.proto").read_text(), rf"rpc {method['method']}\(")
-                self.assertRegex(access, rf'add\("{method["service"].removeprefix("mellow.")}", (users|Everybody\(\)), {{[^}}]*"{method["method"]}"')
+                self.assertRegex(access, rf'{{{role}, (users|everybody), k\w+, {{[^}}]*"{method["method"]}"')
             for backend in rule["backendRefs"]:
                 self.assertEqual(backend["name"], f"mellow-{role}")
                 self.assertIn(backend["port"], [p["port"] for p in rendered.find("Service", backend["name"])["spec"]["ports"]])

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "services/wire/message_limits.h"
+#include "services/wire/methods.h"
 #include "tests/testing/one_call.h"
 
 namespace mellow::testing {

@@ -1,20 +1,15 @@
 #ifndef MELLOW_SERVICES_LEARNER_WORKERS_DATA_PARALLEL_H_
 #define MELLOW_SERVICES_LEARNER_WORKERS_DATA_PARALLEL_H_
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "common/obs/metrics.h"
 #include "common/rl/group_work.h"
-#include "services/learner/workers/gradient_peer.h"
+#include "services/learner/workers/worker_pool.h"
 
 namespace mellow::learner {
 
@@ -36,15 +31,17 @@ namespace mellow::learner {
 // ended when a call returns.
 class DataParallel : public rl::GroupSource {
  public:
-  using Connect = std::function<std::shared_ptr<GradientPeer>(const WorkerNode& node)>;
-  static constexpr int kCheckEvery = 64;
+  using Connect = WorkerPool::Connect;
+  static constexpr int kCheckEvery = WorkerPool::kCheckEvery;
 
   // `on_cpu`: this learner computes there. `metrics` must outlive it.
-  DataParallel(Connect connect, bool on_cpu, obs::Metrics* metrics);
-  ~DataParallel() override;
+  DataParallel(Connect connect, bool on_cpu, obs::Metrics* metrics)
+      : pool_(std::move(connect), on_cpu, metrics) {}
 
   // The workers that there are for a step of this run. False: none of them may help.
-  [[nodiscard]] bool Begin(const std::string& run_id, absl::Span<const WorkerNode> nodes);
+  [[nodiscard]] bool Begin(const std::string& run_id, absl::Span<const WorkerNode> nodes) {
+    return pool_.Begin(run_id, nodes);
+  }
 
   // Throw what `local` throws.
   [[nodiscard]] absl::StatusOr<std::vector<rl::Evaluation>> Evaluate(
@@ -53,35 +50,7 @@ class DataParallel : public rl::GroupSource {
                                                             const rl::GradientTask& task) override;
 
  private:
-  enum Kind { kEvaluation, kGradient, kKinds };
-  struct Worker {
-    WorkerNode node;
-    std::shared_ptr<GradientPeer> peer;
-    bool usable = false;        // in this step
-    bool failed = false;        // in this step
-    int failures = 0;           // steps in a row
-    int rest = 0;               // steps that it is left out
-    std::string refused;        // why it is not asked before it restarts
-    double speed[kKinds] = {};  // tokens per second; 0: not measured
-    bool checked[kKinds] = {};  // in this run
-    int rounds[kKinds] = {};    // since it was checked
-    std::set<std::string> has;  // weights, of the thread that calls it
-  };
-  template <typename Answer>
-  class Round;
-
-  [[nodiscard]] bool SameBits(const Worker& worker) const;
-  void Drop(Worker* worker, absl::string_view why);
-  void Refuse(Worker* worker, absl::string_view why);
-  void Count(const char* result);
-
-  const Connect connect_;
-  const bool on_cpu_;
-  obs::Metrics* const metrics_;
-  obs::Gauge workers_gauge_;
-  std::string run_id_;
-  std::map<std::string, Worker> workers_;  // by node id
-  double local_speed_[kKinds] = {};
+  WorkerPool pool_;
 };
 
 }  // namespace mellow::learner

@@ -13,21 +13,23 @@
 namespace mellow::orchestrator {
 
 LeasedWork::LeasedWork(NodeRole role, std::string doing, Parts parts, ShardScheduler scheduler,
-                       std::function<int(const NodeHandle&)> capacity, MakeCall make_call)
+                       std::function<int(const NodeHandle&)> capacity, MakeCall make_call,
+                       Need need)
     : role_(role),
       doing_(std::move(doing)),
       parts_(std::move(parts)),
       scheduler_(std::move(scheduler)),
       capacity_(std::move(capacity)),
-      make_call_(std::move(make_call)) {}
+      make_call_(std::move(make_call)),
+      need_(need) {}
 
 LeasedWork::~LeasedWork() {
   for (auto& [id, flight] : flights_) flight.give_up.request_stop();
 }
 
-// The metric is of rollouts: of scores, the log and the nodes' own counts tell.
+// The metric is of rollouts: of the rest, the log and the nodes' own counts tell.
 void LeasedWork::Count(const char* result) const {
-  if (role_ == NodeRole::kPolicy) parts_.metrics->CountLease(result);
+  if (role_ == NodeRole::kPolicy && !spare()) parts_.metrics->CountLease(result);
 }
 
 bool LeasedWork::Refused(const std::string& node_id, const std::string& incarnation) const {
@@ -38,14 +40,16 @@ bool LeasedWork::Refused(const std::string& node_id, const std::string& incarnat
 void LeasedWork::UpdateNodes(SteadyTime now) {
   const int64_t changes = parts_.registry->Changes(role_);
   const bool anything_new = changes != seen_changes_ || retry_at_ <= now;
-  if (!failed_since_ && (!anything_new || now < update_at_)) return;
+  if (!spare() && !failed_since_ && (!anything_new || now < update_at_)) return;
   failed_since_ = false;
   seen_changes_ = changes;
   const SteadyTime began = SteadyTime::Now();
   ready_.clear();
   for (NodeHandle& node : parts_.registry->Ready(role_, now)) {
     if (Refused(node.node_id, node.incarnation)) continue;
-    scheduler_.SetNode(node.node_id, node.speed, node.measured, capacity_(node));
+    const int capacity = capacity_(node);
+    if (capacity == 0) continue;
+    scheduler_.SetNode(node.node_id, node.speed, node.measured, capacity);
     known_.insert(node.node_id);
     ready_.emplace(node.node_id, std::move(node));
   }
@@ -55,7 +59,7 @@ void LeasedWork::UpdateNodes(SteadyTime now) {
     flight.lost = true;
     scheduler_.Fail(id);
     Count("lost");
-    parts_.registry->ReportFailure(flight.node, now, /*lease=*/true);
+    if (!spare()) parts_.registry->ReportFailure(flight.node, now, /*lease=*/true);
   }
   for (const std::string& known : known_) {
     if (!ready_.contains(known)) scheduler_.PauseNode(known);
@@ -65,9 +69,10 @@ void LeasedWork::UpdateNodes(SteadyTime now) {
 }
 
 void LeasedWork::Advance(SteadyTime now, bool start_none) {
-  UpdateNodes(now);
+  if (!spare()) UpdateNodes(now);
   for (const ShardScheduler::Lease& late : scheduler_.Expire(now)) {
     if (const auto it = flights_.find(late.id); it != flights_.end()) it->second.late = true;
+    if (spare()) continue;
     Count("late");
     obs::Log(obs::Severity::kWarning, "lease is late, the shard goes to another node",
              {{"node", late.node}, {"doing", doing_}, {"shard", late.shard}});
@@ -75,6 +80,8 @@ void LeasedWork::Advance(SteadyTime now, bool start_none) {
   for (const int64_t id : scheduler_.Obsolete()) {
     if (const auto it = flights_.find(id); it != flights_.end()) it->second.give_up.request_stop();
   }
+  // Who is free for spare work matters only while a shard waits, as a late one does again.
+  if (spare() && scheduler_.pending() > 0) UpdateNodes(now);
   if (start_none) return;
   if (ready_.empty() && flights_.empty()) CheckAnybodyLeft();
   while (failure_.ok()) {
@@ -85,6 +92,7 @@ void LeasedWork::Advance(SteadyTime now, bool start_none) {
 }
 
 SteadyTime LeasedWork::NextEvent(SteadyTime now) const {
+  if (spare()) return scheduler_.NextEvent(now);
   const bool changed = parts_.registry->Changes(role_) != seen_changes_;
   return std::min(scheduler_.NextEvent(now),
                   changed ? update_at_ : std::max(update_at_, retry_at_));
@@ -125,13 +133,14 @@ void LeasedWork::OnDone(const ShardScheduler::Lease& lease, absl::Duration took,
     return OnFailure(node, lease.shard, outcome);
   }
   defects_.erase({node.node_id, node.incarnation});
-  parts_.registry->ReportLease(node.node_id, outcome.work, took);
+  if (!spare()) parts_.registry->ReportLease(node.node_id, outcome.work, took);
   if (scheduler_.Complete(lease) == ShardScheduler::Completion::kDuplicate) {
     return Count("duplicate");
   }
   if (const absl::Status recorded = outcome.record(); !recorded.ok()) return Fail(recorded);
   Count("done");
   last_done_ = SteadyTime::Now();
+  if (spare()) return;
   for (const auto& [id, other] : flights_) {
     if (other.shard != lease.shard || !other.late || other.lost) continue;
     failed_since_ = true;
@@ -145,16 +154,20 @@ void LeasedWork::OnDone(const ShardScheduler::Lease& lease, absl::Duration took,
 }
 
 void LeasedWork::OnFailure(const NodeHandle& node, int shard, const Outcome& outcome) {
+  if (spare() && node.life.stop_requested()) return;
+  obs::Log(obs::Severity::kWarning,
+           spare() ? "a node failed at what nobody depends on, and is not asked again"
+                   : "lease failed, the shard goes to another node",
+           {{"node", node.node_id},
+            {"doing", doing_},
+            {"shard", shard},
+            {"error", outcome.status.ToString()}});
+  if (spare()) return Refuse(node, outcome.status);
   const SteadyTime now = SteadyTime::Now();
   // A call of a node that went away may end before UpdateNodes sees that it did.
   Count(node.life.stop_requested() ? "lost" : "failed");
   parts_.registry->ReportFailure(node, now, /*lease=*/true);
   failed_since_ = true;
-  obs::Log(obs::Severity::kWarning, "lease failed, the shard goes to another node",
-           {{"node", node.node_id},
-            {"doing", doing_},
-            {"shard", shard},
-            {"error", outcome.status.ToString()}});
   const std::string reason(outcome.status.message());
   if (outcome.wrong_weights) {
     parts_.metrics->CountCanaryFailure(node.node_id);
@@ -180,7 +193,7 @@ void LeasedWork::Refuse(const NodeHandle& node, const absl::Status& status) {
 }
 
 void LeasedWork::CheckAnybodyLeft() {
-  if (refusals_.empty()) return;
+  if (refusals_.empty() || spare()) return;
   // A node that is lost or quarantined now may come back and do it.
   for (const NodeStatus& other : parts_.registry->List()) {
     if (other.report.role == role_ && !other.other_model &&

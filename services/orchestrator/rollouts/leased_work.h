@@ -21,12 +21,21 @@ namespace mellow::orchestrator {
 
 // The shards of one kind of work (sampling, scoring), leased to the nodes of one role until each is
 // done once. A node that is lost, late, busy, broken or not able to do it costs time, never the
-// work: RemedyFor says what happens to it. A node that is left behind (late, and another one did
-// its shard meanwhile) is quarantined until it passes its canary.
+// work; what follows for it depends on the need.
 //
 // Belongs to one thread, which runs `mailbox`; calls run in threads of their own.
 class LeasedWork {
  public:
+  enum class Need {
+    // RemedyFor says what happens to a node that fails. One that is left behind (late, and another
+    // one did its shard meanwhile) is quarantined until it passes its canary. Calls measure a
+    // node's speed. The work fails when no node is left that might do it.
+    kNeeded,
+    // Nobody depends on it. A node that fails is not asked again for it, and nothing else happens
+    // to it.
+    kSpare,
+  };
+
   // What a call brought, made in the call's thread.
   struct Outcome {
     absl::Status status;
@@ -48,9 +57,11 @@ class LeasedWork {
   };
 
   // `parts` must outlive it. `doing`: for messages ("step 3: generate"). `capacity`: shards that a
-  // node may have at once.
+  // node may have at once; 0: none for now. It may change with more than the registry only for
+  // spare work.
   LeasedWork(NodeRole role, std::string doing, Parts parts, ShardScheduler scheduler,
-             std::function<int(const NodeHandle&)> capacity, MakeCall make_call);
+             std::function<int(const NodeHandle&)> capacity, MakeCall make_call,
+             Need need = Need::kNeeded);
   // Gives up the calls in progress and joins them.
   ~LeasedWork();
   LeasedWork(const LeasedWork&) = delete;
@@ -90,13 +101,14 @@ class LeasedWork {
     absl::Status status;
   };
 
-  // Only when the registry has something new, and in a large cluster for a twentieth of the time at
-  // most: there is something new with every answer.
+  // For needed work only when the registry has something new, and in a large cluster for a
+  // twentieth of the time at most: there is something new with every answer.
   void UpdateNodes(SteadyTime now);
   void Start(const ShardScheduler::Lease& lease);
   void OnDone(const ShardScheduler::Lease& lease, absl::Duration took, Outcome outcome);
   void OnFailure(const NodeHandle& node, int shard, const Outcome& outcome);
   void Count(const char* result) const;
+  [[nodiscard]] bool spare() const { return need_ == Need::kSpare; }
   [[nodiscard]] bool Refused(const std::string& node_id, const std::string& incarnation) const;
   void Refuse(const NodeHandle& node, const absl::Status& status);
   // Fails when every node that is known has refused.
@@ -111,6 +123,7 @@ class LeasedWork {
   ShardScheduler scheduler_;
   const std::function<int(const NodeHandle&)> capacity_;
   const MakeCall make_call_;
+  const Need need_;
   std::set<std::string> known_;  // nodes that the scheduler was told of
   std::map<std::string, NodeHandle> ready_;
   bool failed_since_ = true;  // since UpdateNodes looked; at first there is nothing to go by

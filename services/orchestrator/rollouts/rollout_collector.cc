@@ -52,13 +52,14 @@ class Collector {
             [](const NodeHandle&) { return kRewardShards; },
             [this](int shard, const NodeHandle& node) { return Score(shard, node); }) {
     if (!task.reference) return;
+    // At nodes that have nothing to sample. Scoring a text takes a node no longer than sampling it
+    // did; what no node does, the learner computes.
     reference_.emplace(
-        *task.reference, Doing("score under the reference"), SamplingWork(), config.lease,
-        ReferenceScoring::Parts{parts.registry, parts.clients, &mailbox_},
-        [this](int shard) { return Pairs(shard); },
-        [this](int shard, std::vector<std::vector<float>> logprobs) {
-          return KeepReference(shard, std::move(logprobs));
-        });
+        NodeRole::kPolicy, Doing("score under the reference"), WorkParts(),
+        ShardScheduler(SamplingWork(), config.lease, /*offered=*/false),
+        [this](const NodeHandle& node) { return sampling_.Occupies(node.node_id) ? 0 : 1; },
+        [this](int shard, const NodeHandle& node) { return ScoreReference(shard, node); },
+        LeasedWork::Need::kSpare);
   }
 
   absl::StatusOr<Collected> Run();
@@ -88,7 +89,7 @@ class Collector {
   absl::StatusOr<std::vector<Rollout>> CheckAnswer(int shard, GenerateAnswer answer) const;
   absl::Status KeepRollouts(int shard, std::vector<Rollout> rollouts, int64_t tokens);
   absl::Status KeepScores(int shard, const std::vector<orchestrator::Score>& scores);
-  std::vector<TokenPair> Pairs(int shard) const;
+  LeasedWork::Call ScoreReference(int shard, const NodeHandle& node);
   absl::Status KeepReference(int shard, std::vector<std::vector<float>> logprobs);
   // Of a shard that is sampled: everything else may begin.
   void OfferForScoring(int shard);
@@ -112,7 +113,7 @@ class Collector {
   Mailbox mailbox_;
   LeasedWork sampling_;
   LeasedWork scoring_;
-  std::optional<ReferenceScoring> reference_;
+  std::optional<LeasedWork> reference_;
   SteadyTime begin_;
 };
 
@@ -329,12 +330,23 @@ absl::Status Collector::KeepScores(int shard, const std::vector<orchestrator::Sc
   return absl::OkStatus();
 }
 
-std::vector<TokenPair> Collector::Pairs(int shard) const {
+LeasedWork::Call Collector::ScoreReference(int shard, const NodeHandle& node) {
   std::vector<TokenPair> pairs;
   const auto [first, last] = Range(shard);
   for (size_t i = first; i < last; ++i)
     pairs.push_back({rollouts_[i].query_ids, rollouts_[i].response_ids});
-  return pairs;
+  return [this, shard, pairs = std::move(pairs),
+          client = parts_.clients->Policy(node.node_id, node.address)](std::stop_token stop) {
+    LeasedWork::Outcome outcome;
+    absl::StatusOr<std::vector<std::vector<float>>> logprobs =
+        ScoreUnderReference(client.get(), pairs, *task_.reference, std::move(stop));
+    outcome.status = logprobs.status();
+    if (!logprobs.ok()) return outcome;
+    outcome.record = [this, shard, logprobs = *std::move(logprobs)]() mutable {
+      return KeepReference(shard, std::move(logprobs));
+    };
+    return outcome;
+  };
 }
 
 absl::Status Collector::KeepReference(int shard, std::vector<std::vector<float>> logprobs) {
@@ -368,10 +380,7 @@ void Collector::ReportActivity() {
 absl::Status Collector::Advance(SteadyTime now) {
   sampling_.Advance(now, stopping());
   scoring_.Advance(now, stopping());
-  if (reference_ && !stopping()) {
-    reference_->Advance(now,
-                        [this](const std::string& node_id) { return sampling_.Occupies(node_id); });
-  }
+  if (reference_ && !stopping()) reference_->Advance(now, /*start_none=*/false);
   return Failure();
 }
 

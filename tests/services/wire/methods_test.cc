@@ -1,4 +1,4 @@
-#include "services/wire/access_policy.h"
+#include "services/wire/methods.h"
 
 #include <gtest/gtest.h>
 
@@ -87,6 +87,21 @@ TEST(AccessPolicyTest, WhatEachRoleMay) {
     EXPECT_TRUE(may(role, "reward.v1.RewardService/Score"));
     EXPECT_TRUE(may(role, "policy.v1.PolicyService/GetInfo"));
   }
+}
+
+TEST(MessageLimitsTest, EveryMethodHasOneAndNoneIsBeyondTheServers) {
+  const rpc::MessageLimits limits = MessageLimitsOf(/*one_text=*/700000, /*largest=*/2 << 20);
+  ASSERT_EQ(limits.size(), AccessPolicy().size());
+  for (const auto& [method, roles] : AccessPolicy()) {
+    ASSERT_TRUE(limits.contains(method)) << method;
+    EXPECT_LE(limits.at(method), 2 << 20) << method;
+  }
+  EXPECT_EQ(limits.at("/mellow.policy.v1.PolicyService/Summarize"), 700000);
+  EXPECT_EQ(limits.at("/mellow.policy.v1.PolicyService/Generate"), 2 << 20);
+  EXPECT_EQ(limits.at("/mellow.learner.v1.LearnerService/Train"), 2 << 20);
+  EXPECT_EQ(limits.at("/mellow.orchestrator.v1.OrchestratorService/StartRun"), kMaxSpecBytes);
+  EXPECT_EQ(limits.at("/mellow.orchestrator.v1.OrchestratorService/GetRun"), kMaxNameBytes);
+  for (const auto& [method, bytes] : MessageLimitsOf(700000, 4096)) EXPECT_EQ(bytes, 4096);
 }
 
 }  // namespace
