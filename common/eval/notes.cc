@@ -98,7 +98,8 @@ class NoteWriter {
 
   void OnKl() {
     const SamplingConfig& s = e_.config.sampling;
-    if (s.do_sample && s.temperature == 1 && s.top_k == 0 && s.top_p == 1) return;
+    if (s.do_sample && s.temperature == 1 && s.top_k == 0 && s.top_p == 1 && s.num_beams == 1)
+      return;
     Say("KL is estimated from texts that were not sampled from the model's own distribution "
         "(greedy, beams, temperature, top-k or top-p): it is no unbiased estimate.");
   }

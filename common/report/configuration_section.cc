@@ -12,14 +12,15 @@ namespace {
 std::string HashOrNone(const std::string& sha256) { return sha256.empty() ? "-" : sha256; }
 
 std::string SamplingWords(const eval::SamplingConfig& s) {
-  const std::string how = s.num_beams > 1 ? absl::StrCat("beam search, ", s.num_beams, " beams")
-                          : s.do_sample   ? absl::StrFormat(
-                                                "sampling, temperature %g, top-k %d, "
-                                                  "top-p %g, seed %d",
-                                                s.temperature, s.top_k, s.top_p, s.seed)
-                                        : "greedy";
-  return absl::StrCat(how, "; ", s.min_new_tokens, " to ", Plural(s.max_new_tokens, "token"), "; ",
-                      Plural(s.samples, "sample"), " per prompt");
+  const std::string beams =
+      s.num_beams > 1 ? absl::StrCat("beam search, ", s.num_beams, " beams") : "";
+  const std::string how =
+      s.do_sample ? absl::StrFormat("sampling, temperature %g, top-k %d, top-p %g, seed %d",
+                                    s.temperature, s.top_k, s.top_p, s.seed)
+                  : std::string(beams.empty() ? "greedy" : "");
+  return absl::StrCat(beams, beams.empty() || how.empty() ? "" : ", ", how, "; ", s.min_new_tokens,
+                      " to ", Plural(s.max_new_tokens, "token"), "; ", Plural(s.samples, "sample"),
+                      " per prompt");
 }
 
 }  // namespace

@@ -11,19 +11,11 @@
 namespace mellow::policy {
 namespace {
 
-// Names what the request did not say itself, where a refusal would surprise it.
-absl::Status Check(const nn::SamplingParams& params, const v1::SamplingParams& proto,
-                   const SamplingContext& context) {
+absl::Status Check(const nn::SamplingParams& params, const SamplingContext& context) {
   if (params.max_new_tokens > context.max_new_tokens)
     return absl::InvalidArgumentError(absl::StrCat("sampling.max_new_tokens ",
                                                    params.max_new_tokens, ": at most ",
                                                    context.max_new_tokens, " on this node"));
-  if (params.do_sample && params.num_beams > 1 && proto.has_do_sample() != proto.has_num_beams()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        proto.has_do_sample() ? "sampling.num_beams" : "sampling.do_sample", ": is ",
-        proto.has_do_sample() ? absl::StrCat(params.num_beams) : "true",
-        " by the model's generation_config.json, and beams do not sample; set it in the request"));
-  }
   return wire::CheckSampling(params, context.vocab_size);
 }
 
@@ -44,7 +36,7 @@ absl::StatusOr<nn::SamplingParams> WithLength(const nn::SamplingParams& params, 
   // A model's usual least length gives way to a shorter answer that is asked for.
   if (!proto.has_min_new_tokens())
     own.min_new_tokens = std::min(context.defaults.min_new_tokens, std::max(max_new_tokens, 0));
-  MELLOW_RETURN_IF_ERROR(Check(own, proto, context));
+  MELLOW_RETURN_IF_ERROR(Check(own, context));
   return own;
 }
 

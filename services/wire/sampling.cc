@@ -23,7 +23,8 @@ bool HasRules(const policy::v1::SamplingParams& proto) {
   return proto.has_repetition_penalty() || proto.has_no_repeat_ngram_size() ||
          proto.has_encoder_no_repeat_ngram_size() || proto.has_bad_words_ids() ||
          proto.has_suppress_tokens() || proto.has_forced_bos_token_id() ||
-         proto.has_forced_eos_token_id();
+         proto.has_forced_eos_token_id() || proto.has_min_p() || proto.has_typical_p() ||
+         proto.has_epsilon_cutoff() || proto.has_eta_cutoff();
 }
 
 // `rules` with what the message sets.
@@ -42,6 +43,10 @@ nn::LogitsRules RulesOf(const policy::v1::SamplingParams& proto, nn::LogitsRules
   if (proto.has_forced_eos_token_id())
     rules.forced_eos_token_id =
         proto.forced_eos_token_id() == -1 ? Ids() : Ids{proto.forced_eos_token_id()};
+  if (proto.has_min_p()) rules.min_p = proto.min_p();
+  if (proto.has_typical_p()) rules.typical_p = proto.typical_p();
+  if (proto.has_epsilon_cutoff()) rules.epsilon_cutoff = proto.epsilon_cutoff();
+  if (proto.has_eta_cutoff()) rules.eta_cutoff = proto.eta_cutoff();
   return rules;
 }
 
@@ -127,6 +132,10 @@ policy::v1::SamplingParams ToProto(const nn::SamplingParams& params) {
   if (rules.forced_bos_token_id >= 0) proto.set_forced_bos_token_id(rules.forced_bos_token_id);
   if (!rules.forced_eos_token_id.empty())
     proto.set_forced_eos_token_id(rules.forced_eos_token_id[0]);
+  proto.set_min_p(rules.min_p);
+  proto.set_typical_p(rules.typical_p);
+  proto.set_epsilon_cutoff(rules.epsilon_cutoff);
+  proto.set_eta_cutoff(rules.eta_cutoff);
   return proto;
 }
 

@@ -84,13 +84,19 @@ class WithoutCluster(unittest.TestCase):
             self.assertEqual(result.stderr, "mellow: 9 of 10 lines failed\n")
             out = json_lines(result.stdout)
             self.assertEqual([list(o) for o in out], [["error"]] * 9 + [["logprobs"]])
-        bad = [{"max_new_tokens": 0}, {"max_new_tokens": -1}, {"temperature": 0}, {"top_p": 0}, {"top_p": 2}, {"top_k": -1}, {"num_beams": 0}, {"num_beams": 2, "do_sample": True},
+        bad = [{"max_new_tokens": 0}, {"max_new_tokens": -1}, {"temperature": 0}, {"top_p": 0}, {"top_p": 2}, {"top_k": -1}, {"num_beams": 0}, {"min_p": 2},
                {"seed": -1}, {"max_new_tokens": 1e9}, {"do_sample": 1}]
         rows = [json.dumps({"source_ids": [5, 1], "max_new_tokens": 4, "do_sample": "top" in next(iter(b)) or "temp" in next(iter(b)), **b}) for b in bad]
         # Every line failed, so the filter did.
         out = json_lines(mellow("probe", "generate", MODELS / "mini-summarizer", stdin="\n".join(rows) + "\n", check=1).stdout)
         for b, o in zip(bad, out):
             self.assertIn(next(iter(b)), o.get("error", "no error"), b)
+
+    def test_unknown_fields_of_lines(self):
+        for command, line in ((["tokenize", MODELS / "mini-toxicity"], {"text": "a", "text_pairs": "b"}), (["detokenize", MODELS / "mini-toxicity"], {"ids": [5], "id": [6]}),
+                              (["rouge"], {"prediction": "a", "references": ["a"], "stemmer": True}), (["probe", "reward", MODELS / "mini-toxicity"], {"text": "a", "pair": "b"})):
+            out = json_lines(mellow(*command, stdin=json.dumps(line) + "\n", check=1).stdout)
+            self.assertIn(f"{list(line)[-1]}: unknown field", out[0]["error"], command)
 
     def test_ports_in_use_and_wrong_addresses(self):
         with socket.socket() as taken:

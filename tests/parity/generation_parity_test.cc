@@ -135,9 +135,14 @@ INSTANTIATE_TEST_SUITE_P(Backends, GenerationParityTest,
                          ::testing::Values(&LoadSeq2SeqModel, &LoadTorchSeq2SeqModel),
                          [](const auto& info) { return info.index == 0 ? "Cpu" : "Torch"; });
 
-// Processors come before temperature, top-k and top-p. Pearson's chi-square over 20,000 draws
-// against transformers' distribution; the bound is the 99.99 % quantile by the approximation of
-// Wilson and Hilferty, and the seed is fixed.
+// The 99.99 % quantile of chi-square by the approximation of Wilson and Hilferty.
+double ChiSquareBound(int degrees) {
+  const double spread = 2.0 / (9 * degrees);
+  return degrees * std::pow(1 - spread + 3.719 * std::sqrt(spread), 3);
+}
+
+// Processors come before temperature and the other warpers. Pearson's chi-square over 20,000 draws
+// against transformers' distribution; the seed is fixed.
 TEST(SamplingParityTest, SamplesFollowTheDistributionOfTransformers) {
   constexpr int kDraws = 20000;
   int lines = 0;
@@ -173,12 +178,59 @@ TEST(SamplingParityTest, SamplesFollowTheDistributionOfTransformers) {
       chi2 += (counts[i] - p[i] * kDraws) * (counts[i] - p[i] * kDraws) / (p[i] * kDraws);
     }
     ASSERT_GE(cells, 2);
-    const double spread = 2.0 / (9 * (cells - 1));
-    EXPECT_LT(chi2, (cells - 1) * std::pow(1 - spread + 3.719 * std::sqrt(spread), 3))
-        << row.at("request");
+    EXPECT_LT(chi2, ChiSquareBound(cells - 1)) << row.at("request");
     ++lines;
   }
-  EXPECT_GT(lines, 5);
+  EXPECT_EQ(lines, 17);
+}
+
+// How often each output of beam sampling comes, against how often it came of transformers: the
+// chi-square of two samples, what is rare in one bin.
+TEST(SamplingParityTest, BeamsAreDrawnAsOftenAsByTransformers) {
+  constexpr int kDraws = 4000;
+  int lines = 0;
+  for (const json& row : ReadLines("beam_sampling.jsonl")) {
+    const auto model = LoadSeq2SeqModel(kGolden + row.at("model").get<std::string>(), {});
+    ASSERT_TRUE(model.ok()) << model.status();
+    const auto params = ReadSampling(*mellow::json::Parse(row.at("request").dump(), "request"), {},
+                                     (*model)->config().vocab_size);
+    ASSERT_TRUE(params.ok()) << params.status();
+    std::map<std::vector<int32_t>, double> theirs, ours;
+    double rest = row.at("draws").get<double>(), ours_rest = kDraws;
+    for (const json& pair : row.at("counts")) {
+      theirs[pair[0].get<std::vector<int32_t>>()] = pair[1].get<double>();
+      rest -= pair[1].get<double>();
+    }
+    std::vector<GenerateItem> items;
+    for (uint64_t i = 0; i < kDraws; ++i) {
+      items.push_back({.source_ids = row.at("source_ids").get<std::vector<int32_t>>(),
+                       .params = *params,
+                       .stream = {.prompt_index = i}});
+      if (items.size() < 200) continue;
+      const auto made = Generate(**model, items);
+      ASSERT_TRUE(made.ok()) << made.status();
+      for (const GeneratedSequence& sequence : *made) {
+        if (theirs.count(sequence.ids) == 0) continue;
+        ++ours[sequence.ids];
+        --ours_rest;
+      }
+      items.clear();
+    }
+    double chi2 = 0;
+    int bins = 0;
+    const double ratio = std::sqrt(row.at("draws").get<double>() / kDraws);
+    const auto add = [&](double n, double m) {
+      if (n + m == 0) return;
+      ++bins;
+      chi2 += (n * ratio - m / ratio) * (n * ratio - m / ratio) / (n + m);
+    };
+    for (const auto& [ids, count] : theirs) add(ours[ids], count);
+    add(ours_rest, rest);
+    ASSERT_GE(bins, 3);
+    EXPECT_LT(chi2, ChiSquareBound(bins - 1)) << row.at("model") << row.at("request");
+    ++lines;
+  }
+  EXPECT_EQ(lines, 10);
 }
 
 }  // namespace

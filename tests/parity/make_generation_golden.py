@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes golden/generation.jsonl and golden/sampling.jsonl: what generate() of transformers 4.45.2 (torch 2.10) makes of the models of
+"""Writes golden/generation.jsonl, golden/sampling.jsonl and golden/beam_sampling.jsonl: what generate() of transformers 4.45.2 (torch 2.10) makes of the models of
 golden/ under every setting of generation that Mellow implements.
 
 generation.jsonl, per line: {"model", "config": fields that config.json gets besides, "generation_config": that file's content or null,
 "request": fields of the call, "source_ids", "ids", "logprobs" (raw, teacher-forced), "finish"}. A row is kept only when the ids do not hang on
 rounding: greedy steps have margins of MIN_MARGIN between the two best scores after the processors, and beams of fp64 give the same ids.
 sampling.jsonl, per line: {"logits", "generated", "source_ids", "request", "probabilities": after processors and warpers}.
+beam_sampling.jsonl, per line: {"model", "source_ids", "request", "draws", "counts": [[ids, how often it was the result], ...]}.
 """
 
 import json
@@ -216,6 +217,15 @@ def make_sampling():
         {"exponential_decay_length_penalty": [1, 1.3], "top_p": 0.9},
         {"encoder_repetition_penalty": 2.0, "top_k": 8, "top_p": 0.9, "temperature": 1.3},
         {"forced_eos_token_id": [9, 4], "temperature": 0.5},
+        {"min_p": 0.1},
+        {"min_p": 0.3, "temperature": 2.0, "top_k": 12},
+        {"typical_p": 0.4},
+        {"typical_p": 0.9, "temperature": 1.5, "top_p": 0.95},
+        {"epsilon_cutoff": 0.03},
+        {"eta_cutoff": 0.1},
+        {"eta_cutoff": 0.5, "temperature": 3.0},
+        {"min_p": 0.02, "typical_p": 0.95, "epsilon_cutoff": 0.01, "eta_cutoff": 0.02, "temperature": 1.4, "top_k": 20, "top_p": 0.98,
+         "repetition_penalty": 1.2, "renormalize_logits": True},
     ]:
         logits = (torch.randn(1, 30, generator=generator) * 2).float()
         generated = [rng.randint(2, 29) for _ in range(4)]
@@ -231,6 +241,37 @@ def make_sampling():
     return rows
 
 
+DRAWS = 20000
+BEAM_SAMPLING = [
+    {"num_beams": 2, "top_k": 6, "temperature": 2.0, "max_new_tokens": 3},
+    {"num_beams": 2, "top_k": 5, "temperature": 3.0, "max_new_tokens": 3, "length_penalty": 0.0},
+    {"num_beams": 3, "top_p": 0.7, "temperature": 2.5, "max_new_tokens": 2, "no_repeat_ngram_size": 1},
+    {"num_beams": 2, "top_k": 5, "temperature": 2.0, "max_new_tokens": 4, "renormalize_logits": True, "early_stopping": True, "min_new_tokens": 2},
+    {"num_beams": 2, "min_p": 0.05, "typical_p": 0.9, "temperature": 2.0, "max_new_tokens": 3},
+]
+
+
+def make_beam_sampling():
+    """The random numbers of torch are not ours, so what is compared is how often each output comes."""
+    rows = []
+    for model, seed in (("t5-gated", 15), ("t5-tied", 16)):
+        rng = random.Random(seed)
+        torch.manual_seed(seed)
+        folder = Folder(model, {}, None)
+        for request in BEAM_SAMPLING:
+            source = [rng.randint(2, VOCAB - 1) for _ in range(6)] + [1]
+            counts = {}
+            for _ in range(DRAWS // 1000):
+                out = folder.model.generate(input_ids=torch.tensor([source] * 1000), do_sample=True, **{"top_k": 0, **request})
+                for ids in out[:, 1:].tolist():
+                    ids = ids[: ids.index(1) + 1] if 1 in ids else ids
+                    counts[tuple(ids)] = counts.get(tuple(ids), 0) + 1
+            rows.append({"model": model, "source_ids": source, "request": {"do_sample": True, **request}, "draws": DRAWS,
+                         "counts": sorted(([list(ids), n] for ids, n in counts.items() if n >= 20), key=lambda pair: (-pair[1], pair[0]))})
+            print(f"{model}: {request}: {len(counts)} outputs, {len(rows[-1]['counts'])} kept", flush=True)
+    return rows
+
+
 def write(name, rows):
     (GOLDEN / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     print(f"{name}: {len(rows)} rows, {(GOLDEN / name).stat().st_size / 1e3:.0f} kB")
@@ -241,6 +282,7 @@ def main():
     torch.set_num_threads(1)
     write("generation.jsonl", make_generation())
     write("sampling.jsonl", make_sampling())
+    write("beam_sampling.jsonl", make_beam_sampling())
 
 
 if __name__ == "__main__":

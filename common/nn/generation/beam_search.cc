@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "common/base/status.h"
 #include "common/nn/generation/logits_processors.h"
+#include "common/nn/generation/token_sampler.h"
+#include "common/nn/generation/warpers.h"
 #include "common/nn/kernels/kernel_table.h"
 
 namespace mellow::nn {
@@ -21,6 +24,7 @@ struct Beam {
 };
 
 struct Candidate {
+  double rank;  // the highest of a step are kept
   float score;
   int beam;
   int32_t token;
@@ -36,13 +40,20 @@ struct Hypothesis {
 // at the first step.
 constexpr float kUnused = -1e9f;
 
+// The k highest of score + noise are k draws without replacement by exp(score): the Gumbel-max
+// trick, as Kool, van Hoof and Welling have it for beams, "Stochastic Beams and Where to Find Them"
+// (ICML 2019).
+double Gumbel(double uniform) { return -std::log(-std::log(uniform)); }
+
 class BeamSearch : public SequenceDecoder {
  public:
-  BeamSearch(const T5Config& config, const SamplingParams& params,
+  BeamSearch(const T5Config& config, const SamplingParams& params, const RandomStream& stream,
              absl::Span<const int32_t> source_ids, std::unique_ptr<DecodeRow> row)
       : config_(config),
         vocab_(config.vocab_size),
+        ends_(std::max(1, static_cast<int>(config.eos_token_ids.size()))),
         params_(params),
+        stream_(stream),
         processors_(config, params, source_ids) {
     beams_.resize(1);
     beams_[0].row = std::move(row);
@@ -81,31 +92,50 @@ class BeamSearch : public SequenceDecoder {
   }
 
  private:
-  // The best continuations over all beams, best first: as many that num_beams of them are none of
-  // the end tokens.
+  // The scores of a beam's continuations, or null: they are its log-probs, row[token] - lse. Empty:
+  // there are none.
+  std::optional<absl::Span<const float>> Processed(const Beam& beam, const float* row, float lse) {
+    const bool active = processors_.Active(beam.ids.size());
+    if (!active && !params_.do_sample) return std::nullopt;
+    processed_.resize(static_cast<size_t>(vocab_));
+    for (int32_t token = 0; token < vocab_; ++token) processed_[token] = row[token] - lse;
+    const absl::Span<float> scores = absl::MakeSpan(processed_);
+    if (active && !processors_.Apply(beam.ids, scores)) return absl::Span<const float>();
+    if (params_.do_sample) Warp(params_, ends_ + 1, scores);
+    if (params_.rules != nullptr && params_.rules->renormalize_logits) {
+      const auto sum = static_cast<float>(kernels::Kernels().log_sum_exp(scores.data(), vocab_));
+      for (float& score : scores) score -= sum;
+    }
+    return scores;
+  }
+
+  // The best continuations over all beams, or the drawn ones, best first: as many that num_beams of
+  // them are none of the end tokens.
   std::vector<Candidate> BestCandidates(absl::Span<const float> logits) {
-    const size_t keep = std::max<size_t>(2, 1 + config_.eos_token_ids.size()) *
-                        static_cast<size_t>(params_.num_beams);
+    const size_t keep = static_cast<size_t>(ends_ + 1) * static_cast<size_t>(params_.num_beams);
     const auto better = [](const Candidate& a, const Candidate& b) {
-      if (a.score != b.score) return a.score > b.score;
+      if (a.rank != b.rank) return a.rank > b.rank;
       return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
     };
+    // Each candidate of a step has a number of its own: this key, at (beam, token).
+    const PhiloxCounter root =
+        Philox4x32(CounterOf(stream_, static_cast<int>(beams_[0].ids.size())), KeyOf(params_.seed));
+    const PhiloxKey key = {root[2], root[3]};
     std::vector<Candidate> heap;  // the worst of the kept ones on top
     for (size_t b = 0; b < beams_.size(); ++b) {
       const float* row = logits.data() + b * vocab_;
       const auto lse = static_cast<float>(kernels::Kernels().log_sum_exp(row, vocab_));
-      const float* processed = nullptr;
-      if (processors_.Active(beams_[b].ids.size())) {
-        processed_.resize(static_cast<size_t>(vocab_));
-        for (int32_t token = 0; token < vocab_; ++token) processed_[token] = row[token] - lse;
-        if (!processors_.Apply(beams_[b].ids, absl::MakeSpan(processed_))) continue;
-        processed = processed_.data();
-      }
+      const std::optional<absl::Span<const float>> processed = Processed(beams_[b], row, lse);
+      if (processed && processed->empty()) continue;
       for (int32_t token = 0; token < vocab_; ++token) {
         const float logprob = row[token] - lse;
-        const float score = processed == nullptr ? logprob : processed[token];
+        const float score = processed ? (*processed)[token] : logprob;
         if (score == -std::numeric_limits<float>::infinity()) continue;
-        const Candidate candidate{beams_[b].score + score, static_cast<int>(b), token, logprob};
+        Candidate candidate{0, beams_[b].score + score, static_cast<int>(b), token, logprob};
+        candidate.rank = candidate.score;
+        if (params_.do_sample)
+          candidate.rank += Gumbel(
+              PhiloxUniform({static_cast<uint32_t>(b), static_cast<uint32_t>(token), 0, 0}, key));
         if (heap.size() == keep) {
           if (!better(candidate, heap.front())) continue;
           std::pop_heap(heap.begin(), heap.end(), better);
@@ -115,6 +145,7 @@ class BeamSearch : public SequenceDecoder {
         std::push_heap(heap.begin(), heap.end(), better);
       }
     }
+    for (Candidate& candidate : heap) candidate.rank = candidate.score;
     std::sort(heap.begin(), heap.end(), better);
     return heap;
   }
@@ -198,7 +229,9 @@ class BeamSearch : public SequenceDecoder {
 
   const T5Config& config_;
   const int vocab_;
+  const int ends_;  // end tokens, at least 1
   const SamplingParams params_;
+  const RandomStream stream_;
   const LogitsProcessors processors_;
   size_t generated_ = 0;  // tokens of each beam before the last step
   std::vector<Beam> beams_;
@@ -215,9 +248,10 @@ class BeamSearch : public SequenceDecoder {
 
 std::unique_ptr<SequenceDecoder> MakeBeamSearch(const T5Config& config,
                                                 const SamplingParams& params,
+                                                const RandomStream& stream,
                                                 absl::Span<const int32_t> source_ids,
                                                 std::unique_ptr<DecodeRow> row) {
-  return std::make_unique<BeamSearch>(config, params, source_ids, std::move(row));
+  return std::make_unique<BeamSearch>(config, params, stream, source_ids, std::move(row));
 }
 
 }  // namespace mellow::nn

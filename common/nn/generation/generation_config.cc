@@ -23,10 +23,6 @@ const std::vector<Unsupported>& UnsupportedFields() {
                                                             {"diversity_penalty", 0},
                                                             {"penalty_alpha", 0},
                                                             {"num_return_sequences", 1},
-                                                            {"min_p", 0},
-                                                            {"typical_p", 1},
-                                                            {"epsilon_cutoff", 0},
-                                                            {"eta_cutoff", 0},
                                                             {"top_h", nullptr},
                                                             {"guidance_scale", 1},
                                                             {"token_healing", false},
@@ -190,6 +186,10 @@ void ReadRules(json::FieldReader* fields, LogitsRules* rules) {
     ReadIds(fields, "forced_eos_token_id", /*one=*/true, &rules->forced_eos_token_id);
   }
   ReadExponentialDecay(fields, rules);
+  fields->Number("min_p", -kMost, kMost, &rules->min_p);
+  fields->Number("typical_p", -kMost, kMost, &rules->typical_p);
+  fields->Number("epsilon_cutoff", -kMost, kMost, &rules->epsilon_cutoff);
+  fields->Number("eta_cutoff", -kMost, kMost, &rules->eta_cutoff);
   fields->Bool("renormalize_logits", &rules->renormalize_logits);
 }
 
@@ -324,6 +324,10 @@ const std::vector<std::string>& SamplingFieldNames() {
                                                            "forced_bos_token_id",
                                                            "forced_eos_token_id",
                                                            "exponential_decay_length_penalty",
+                                                           "min_p",
+                                                           "typical_p",
+                                                           "epsilon_cutoff",
+                                                           "eta_cutoff",
                                                            "renormalize_logits"};
   return names;
 }

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "common/nn/kernels/kernel_table.h"
-
 namespace mellow::nn {
 namespace {
 
@@ -83,14 +81,7 @@ bool LogitsProcessors::Apply(absl::Span<const int32_t> generated, absl::Span<flo
   } else if (static_cast<int>(generated.size()) < min_new_tokens_) {
     Forbid(eos_ids_, scores);
   }
-  if (std::none_of(scores.begin(), scores.end(), [](float x) { return x > kForbidden; }))
-    return false;
-  if (rules_ != nullptr && rules_->renormalize_logits) {
-    const auto lse = static_cast<float>(
-        kernels::Kernels().log_sum_exp(scores.data(), static_cast<int>(scores.size())));
-    for (float& score : scores) score -= lse;
-  }
-  return true;
+  return std::any_of(scores.begin(), scores.end(), [](float x) { return x > kForbidden; });
 }
 
 void LogitsProcessors::ApplyRules(absl::Span<const int32_t> generated,

@@ -11,8 +11,9 @@
 namespace mellow::nn {
 
 // What the rules and the lengths of one request do to the scores of the next token, as the logits
-// processors of transformers 4.45 and in their order, which ends before temperature, top-k and
-// top-p. Scores are raw logits in greedy search and sampling, log-probs in beam search. Immutable.
+// processors of transformers 4.45 and in their order, which ends before temperature and the other
+// warpers. renormalize_logits, which is last of all and changes beam search alone, is left to it.
+// Scores are raw logits in greedy search and sampling, log-probs in beam search. Immutable.
 class LogitsProcessors {
  public:
   // `params`: valid for this model. `source_ids`: as the caller gave them, with padding; copied

@@ -69,6 +69,14 @@ absl::Status CheckRules(const LogitsRules& rules, int vocab_size) {
       !(rules.exponential_decay_factor > 0 && rules.exponential_decay_factor <= kMaxPenalty))
     return Bad("exponential_decay_length_penalty", rules.exponential_decay_factor,
                absl::StrCat("must be [0 or more, in (0, ", kMaxPenalty, "]]"));
+  if (!(rules.min_p >= 0 && rules.min_p <= 1))
+    return Bad("min_p", rules.min_p, "must be in [0, 1]");
+  if (!(rules.typical_p > 0 && rules.typical_p <= 1))
+    return Bad("typical_p", rules.typical_p, "must be in (0, 1]");
+  for (const auto& [field, value] : {std::pair("epsilon_cutoff", rules.epsilon_cutoff),
+                                     std::pair("eta_cutoff", rules.eta_cutoff)}) {
+    if (!(value >= 0 && value < 1)) return Bad(field, value, "must be in [0, 1)");
+  }
   return absl::OkStatus();
 }
 
@@ -84,7 +92,9 @@ absl::Status SamplingParams::Validate(int vocab_size) const {
   if (top_k < 0) return Bad("top_k", top_k, "must be 0 (off) or more");
   if (!(top_p > 0 && top_p <= 1)) return Bad("top_p", top_p, "must be in (0, 1]");
   if (num_beams < 1 || num_beams > 64) return Bad("num_beams", num_beams, "must be in [1, 64]");
-  if (do_sample && num_beams > 1) return Bad("num_beams", num_beams, "must be 1 with do_sample");
+  if (do_sample && num_beams > 1 && temperature < kMinBeamTemperature)
+    return Bad("temperature", temperature,
+               absl::StrCat("must be at least ", kMinBeamTemperature, " with num_beams"));
   if (!(std::abs(length_penalty) <= kMaxLengthPenalty))
     return Bad("length_penalty", length_penalty,
                absl::StrCat("must be in [", -kMaxLengthPenalty, ", ", kMaxLengthPenalty, "]"));

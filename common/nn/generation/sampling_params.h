@@ -14,6 +14,8 @@ namespace mellow::nn {
 // Beyond these a logit divided by the temperature, or a length to the power of the penalty, is no
 // number anymore.
 inline constexpr double kMaxTemperature = 1e6;
+// With beams, which compare scores of different beams: below it they would be no numbers in fp32.
+inline constexpr double kMinBeamTemperature = 1e-6;
 inline constexpr double kMaxLengthPenalty = 32;
 // The most ids in all lists of one request together: bounds its memory and what a step looks at.
 inline constexpr size_t kMaxRuleIds = 65536;
@@ -41,6 +43,11 @@ struct LogitsRules {
   std::vector<int32_t> forced_eos_token_id;    // one of them is the last at the longest length
   int exponential_decay_start = 0;             // tokens after which the end grows likelier
   double exponential_decay_factor = 1;         // 1: off
+  // Of sampling, after temperature, top-k and top-p. Tokens are dropped that are
+  double min_p = 0;           // less likely than min_p times the likeliest; 0: off
+  double typical_p = 1;       // less typical than a set of this mass; 1: off
+  double epsilon_cutoff = 0;  // less likely than this; 0: off
+  double eta_cutoff = 0;      // less likely than min(eta, sqrt(eta) exp(-entropy)); 0: off
   bool renormalize_logits = false;
 
   bool operator==(const LogitsRules&) const = default;
@@ -48,11 +55,11 @@ struct LogitsRules {
 
 // How to choose tokens; names and meaning as in transformers' GenerationConfig.
 struct SamplingParams {
-  bool do_sample = false;     // else greedy, or beam search when num_beams > 1
+  bool do_sample = false;     // else the likeliest token, or the likeliest beams, are taken
   double temperature = 1;     // in (0, kMaxTemperature]
   int top_k = 0;              // 0: off
   double top_p = 1;           // (0, 1]
-  int num_beams = 1;          // 1 with do_sample
+  int num_beams = 1;          // above 1: beam search
   double length_penalty = 1;  // in [-kMaxLengthPenalty, kMaxLengthPenalty]
   EarlyStopping early_stopping = EarlyStopping::kFalse;
   int max_new_tokens = 128;

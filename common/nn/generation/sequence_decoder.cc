@@ -90,7 +90,8 @@ std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(const T5Config& config,
                                                      const RandomStream& stream,
                                                      absl::Span<const int32_t> source_ids,
                                                      std::unique_ptr<DecodeRow> row) {
-  if (params.num_beams > 1) return MakeBeamSearch(config, params, source_ids, std::move(row));
+  if (params.num_beams > 1)
+    return MakeBeamSearch(config, params, stream, source_ids, std::move(row));
   return std::make_unique<SingleDecoder>(config, params, stream, source_ids, std::move(row));
 }
 

@@ -47,8 +47,8 @@ class SequenceDecoder {
   absl::Status status_;
 };
 
-// Greedy search, sampling or beam search, as `params` (valid) say; `row` is fresh from Encode of
-// `source_ids` (with their padding). `config` outlives it.
+// Greedy search, sampling or beam search (which may sample), as `params` (valid) say; `row` is
+// fresh from Encode of `source_ids` (with their padding). `config` outlives it.
 [[nodiscard]] std::unique_ptr<SequenceDecoder> MakeSequenceDecoder(
     const T5Config& config, const SamplingParams& params, const RandomStream& stream,
     absl::Span<const int32_t> source_ids, std::unique_ptr<DecodeRow> row);

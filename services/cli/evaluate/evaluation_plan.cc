@@ -38,7 +38,11 @@ absl::StatusOr<eval::SamplingConfig> SamplingOf(const EvaluationSpec& spec) {
            {from.has_suppress_tokens(), "suppress_tokens"},
            {from.early_stopping() != policy::v1::EARLY_STOPPING_UNSPECIFIED, "early_stopping"},
            {from.has_forced_bos_token_id(), "forced_bos_token_id"},
-           {from.has_forced_eos_token_id(), "forced_eos_token_id"}}) {
+           {from.has_forced_eos_token_id(), "forced_eos_token_id"},
+           {from.has_min_p(), "min_p"},
+           {from.has_typical_p(), "typical_p"},
+           {from.has_epsilon_cutoff(), "epsilon_cutoff"},
+           {from.has_eta_cutoff(), "eta_cutoff"}}) {
     if (has)
       return absl::InvalidArgumentError(absl::StrCat(
           "sampling.", name, ": evaluations take it from the model's generation_config.json only"));

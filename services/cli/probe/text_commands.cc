@@ -44,8 +44,12 @@ absl::StatusOr<int> Tokenize(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model));
   return AnswerLines(options, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
+    MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text", "text_pair"}));
     MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text));
+    MELLOW_ASSIGN_OR_RETURN(const std::string pair, TextField(line, "text_pair", ""));
+    MELLOW_ASSIGN_OR_RETURN(
+        const std::vector<int32_t> ids,
+        pair.empty() ? tokenizer->Encode(text) : tokenizer->EncodePair(text, pair));
     return json::Value{{"ids", ids}};
   });
 }
@@ -54,6 +58,7 @@ absl::StatusOr<int> Detokenize(const TextOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                           text::LoadTokenizer(options.model));
   return AnswerLines(options, [&](const json::Value& line) -> absl::StatusOr<json::Value> {
+    MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"ids"}));
     MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, IdsField(line, "ids"));
     MELLOW_ASSIGN_OR_RETURN(const std::string text,
                             tokenizer->Decode(ids, /*skip_special_tokens=*/!options.keep_special));
@@ -72,6 +77,7 @@ absl::StatusOr<std::vector<std::string>> ReferencesField(const json::Value& line
 }
 
 absl::StatusOr<eval::RougeScores> RougeOfLine(const json::Value& line, bool stemmer) {
+  MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"prediction", "references"}));
   MELLOW_ASSIGN_OR_RETURN(const std::string prediction, TextField(line, "prediction"));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<std::string> references, ReferencesField(line));
   return eval::ScoreRouge(prediction, references, stemmer);
@@ -132,7 +138,8 @@ absl::StatusOr<int> Rouge(const TextOptions& options) {
 void AddTextCommands(CLI::App* app, Action* chosen) {
   auto options = std::make_shared<TextOptions>();
   CLI::App* tokenize = app->add_subcommand(
-      "tokenize", "Texts to token ids: JSON lines {\"text\": ...} on standard input");
+      "tokenize",
+      "Texts to token ids: JSON lines {\"text\": ..., \"text_pair\"?: ...} on standard input");
   tokenize->add_option("MODEL", options->model, "Hugging Face model folder")
       ->transform(wire::ModelFolder())
       ->required();

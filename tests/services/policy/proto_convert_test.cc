@@ -80,6 +80,10 @@ TEST(SamplingFromProtoTest, EveryFieldOfTheWireArrives) {
   proto.mutable_suppress_tokens()->add_ids(8);
   proto.set_forced_bos_token_id(9);
   proto.set_forced_eos_token_id(10);
+  proto.set_min_p(0.25);
+  proto.set_typical_p(0.75);
+  proto.set_epsilon_cutoff(0.125);
+  proto.set_eta_cutoff(0.0625);
   const auto params = FromProto(proto, Context());
   ASSERT_TRUE(params.ok()) << params.status();
   EXPECT_EQ(*params->rules, nn::LogitsRules({.repetition_penalty = 1.25,
@@ -88,7 +92,11 @@ TEST(SamplingFromProtoTest, EveryFieldOfTheWireArrives) {
                                              .bad_words_ids = {{5}, {6, 7}},
                                              .suppress_tokens = {8},
                                              .forced_bos_token_id = 9,
-                                             .forced_eos_token_id = {10}}));
+                                             .forced_eos_token_id = {10},
+                                             .min_p = 0.25,
+                                             .typical_p = 0.75,
+                                             .epsilon_cutoff = 0.125,
+                                             .eta_cutoff = 0.0625}));
   // And goes back as it came.
   const v1::SamplingParams back = ToProto(*params);
   EXPECT_EQ(*FromProto(back, Context())->rules, *params->rules);
@@ -111,6 +119,9 @@ TEST(SamplingFromProtoTest, BadFieldsAreNamed) {
   proto.set_forced_bos_token_id(99);
   ExpectRefused(proto, "forced_bos_token_id: 99");
   proto.Clear();
+  proto.set_min_p(2);
+  ExpectRefused(proto, "min_p: 2");
+  proto.Clear();
   proto.set_early_stopping(static_cast<v1::EarlyStopping>(9));
   ExpectRefused(proto, "early_stopping: 9");
 }
@@ -121,13 +132,13 @@ TEST(SamplingFromProtoTest, ListsAreBoundedBeforeTheyAreCopied) {
   ExpectRefused(proto, "at most 65536");
 }
 
-TEST(SamplingFromProtoTest, BeamsOfTheModelAndSamplesOfTheRequestAreToldApart) {
+TEST(SamplingFromProtoTest, BeamsOfTheModelAreSampledWhereTheRequestSamples) {
   v1::SamplingParams samples;
   samples.set_do_sample(true);
-  const SamplingContext beams = Context({.num_beams = 4, .max_new_tokens = 16});
-  ExpectRefused(samples, "num_beams: is 4 by the model's generation_config.json", beams);
-  samples.set_num_beams(1);
-  EXPECT_TRUE(FromProto(samples, beams).ok());
+  const auto params = FromProto(samples, Context({.num_beams = 4, .max_new_tokens = 16}));
+  ASSERT_TRUE(params.ok()) << params.status();
+  EXPECT_TRUE(params->do_sample);
+  EXPECT_EQ(params->num_beams, 4);
 }
 
 TEST(SamplingFromProtoTest, APromptsOwnLengthKeepsTheRest) {

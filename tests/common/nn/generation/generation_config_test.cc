@@ -97,6 +97,10 @@ TEST(GenerationConfigTest, EveryFieldIsRead) {
                              {"forced_eos_token_id", {1, 11}},
                              {"sequence_bias", {{{12, 13}, -2.5}}},
                              {"exponential_decay_length_penalty", {4, 1.1}},
+                             {"min_p", 0.05},
+                             {"typical_p", 0.9},
+                             {"epsilon_cutoff", 0.001},
+                             {"eta_cutoff", 0.002},
                              {"renormalize_logits", true},
                              {"max_new_tokens", 40},
                              {"max_length", 9},
@@ -121,6 +125,10 @@ TEST(GenerationConfigTest, EveryFieldIsRead) {
                                    .forced_eos_token_id = {1, 11},
                                    .exponential_decay_start = 4,
                                    .exponential_decay_factor = 1.1,
+                                   .min_p = 0.05,
+                                   .typical_p = 0.9,
+                                   .epsilon_cutoff = 0.001,
+                                   .eta_cutoff = 0.002,
                                    .renormalize_logits = true}));
   EXPECT_EQ(config->max_new_tokens, 40);  // it counts, not max_length
   EXPECT_EQ(config->min_new_tokens, 3);
@@ -139,17 +147,11 @@ TEST(GenerationConfigTest, AFileThatSamplesMeansTopK50) {
 }
 
 TEST(GenerationConfigTest, WhatIsNotImplementedIsRefusedByNameUnlessItIsOff) {
-  const json off = {{"eos_token_id", 1},
-                    {"num_beam_groups", 1},
-                    {"diversity_penalty", 0.0},
-                    {"penalty_alpha", nullptr},
-                    {"num_return_sequences", 1},
-                    {"typical_p", 1.0},
-                    {"guidance_scale", 1.0},
-                    {"max_time", nullptr},
-                    {"use_cache", false},
-                    {"output_scores", true},
-                    {"transformers_version", "4.45.2"}};
+  const json off = {{"eos_token_id", 1},         {"num_beam_groups", 1},
+                    {"diversity_penalty", 0.0},  {"penalty_alpha", nullptr},
+                    {"num_return_sequences", 1}, {"guidance_scale", 1.0},
+                    {"max_time", nullptr},       {"use_cache", false},
+                    {"output_scores", true},     {"transformers_version", "4.45.2"}};
   const auto fine = Parse(off);
   ASSERT_TRUE(fine.ok()) << fine.status();
   EXPECT_THAT(fine->warnings, IsEmpty());
@@ -157,10 +159,7 @@ TEST(GenerationConfigTest, WhatIsNotImplementedIsRefusedByNameUnlessItIsOff) {
                                                          {"diversity_penalty", 0.5},
                                                          {"penalty_alpha", 0.6},
                                                          {"num_return_sequences", 3},
-                                                         {"typical_p", 0.9},
-                                                         {"min_p", 0.1},
-                                                         {"epsilon_cutoff", 0.01},
-                                                         {"eta_cutoff", 0.01},
+                                                         {"top_h", 0.4},
                                                          {"guidance_scale", 1.5},
                                                          {"max_time", 3},
                                                          {"stop_strings", {"x"}},

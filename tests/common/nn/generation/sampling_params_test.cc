@@ -63,8 +63,29 @@ TEST(SamplingParamsTest, BadNumBeamsIsNamed) {
   ExpectRefused({.num_beams = 65}, "num_beams", "65");
 }
 
-TEST(SamplingParamsTest, BeamsDoNotSample) {
-  ExpectRefused({.do_sample = true, .num_beams = 2}, "num_beams", "do_sample");
+TEST(SamplingParamsTest, BeamsAreSampledAtTemperaturesThatKeepTheirScoresNumbers) {
+  EXPECT_TRUE(
+      SamplingParams({.do_sample = true, .temperature = 1e-6, .num_beams = 2}).Validate().ok());
+  EXPECT_TRUE(SamplingParams({.temperature = 1e-7, .num_beams = 2}).Validate().ok()) << "not used";
+  ExpectRefused({.do_sample = true, .temperature = 1e-7, .num_beams = 2}, "temperature",
+                "num_beams");
+}
+
+TEST(SamplingParamsTest, BadCutsAreNamed) {
+  const auto with = [](LogitsRules rules) {
+    SamplingParams params{.do_sample = true};
+    params.SetRules(rules);
+    return params;
+  };
+  EXPECT_TRUE(with({.min_p = 1, .typical_p = 1e-9, .epsilon_cutoff = 0.999, .eta_cutoff = 1e-9})
+                  .Validate()
+                  .ok());
+  ExpectRefused(with({.min_p = 1.5}), "min_p", "1.5");
+  ExpectRefused(with({.min_p = kNan}), "min_p", "nan");
+  ExpectRefused(with({.typical_p = 0}), "typical_p", "0");
+  ExpectRefused(with({.typical_p = 1.25}), "typical_p", "1.25");
+  ExpectRefused(with({.epsilon_cutoff = 1}), "epsilon_cutoff", "1");
+  ExpectRefused(with({.eta_cutoff = -0.5}), "eta_cutoff", "-0.5");
 }
 
 TEST(SamplingParamsTest, BadLengthPenaltyIsNamed) {
