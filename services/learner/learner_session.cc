@@ -1,5 +1,6 @@
 #include "services/learner/learner_session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <utility>
@@ -29,6 +30,11 @@ absl::StatusOr<RunFile> ReadRunFile(const std::string& folder) {
   auto file = ParseRunFile(text);
   if (!file.ok()) return Annotate(file.status(), folder);
   return file;
+}
+
+std::string ToString(const ForkPoint& fork) {
+  return absl::StrCat(fork.run_id, " at step ", fork.step, ", after step ", fork.after_step,
+                      ", learning rate times ", fork.learning_rate_factor);
 }
 
 // `folder`: empty: a fresh adapter.
@@ -71,6 +77,9 @@ absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted
   if (had.start_version != wanted.start_version)
     return differs("start_version", absl::StrCat(had.start_version),
                    absl::StrCat(wanted.start_version));
+  if (had.fork != wanted.fork)
+    return differs("fork", had.fork ? ToString(*had.fork) : "none",
+                   wanted.fork ? ToString(*wanted.fork) : "none");
   return absl::OkStatus();
 }
 
@@ -85,7 +94,8 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
   MELLOW_ASSIGN_OR_RETURN(
       auto store,
       CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
-                            {options.keep_checkpoints, kAdapterPart, options.keep_adapters}));
+                            {std::max(options.keep_checkpoints, settings.keep_checkpoints),
+                             kAdapterPart, options.keep_adapters}));
   std::vector<std::string> damaged;
   MELLOW_ASSIGN_OR_RETURN(const auto newest, store.Newest(&damaged));
   for (const std::string& problem : damaged)
@@ -104,13 +114,23 @@ absl::StatusOr<std::unique_ptr<LearnerSession>> LearnerSession::Open(const Optio
   if (newest.has_value()) {
     MELLOW_RETURN_IF_ERROR(session->trainer_->RestoreState(newest->folder + kTrainerFolder));
   } else {
+    if (settings.fork) MELLOW_RETURN_IF_ERROR(session->BeginAtFork(options.checkpoint_dir));
     // Something to go back to when the first step cannot be recorded.
-    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(0, nullptr));
+    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(session->last_step(), nullptr));
   }
   MELLOW_RETURN_IF_ERROR(session->OpenLog(file.records));
   if (start && settings.config.reference == rl::Reference::kStart)
     session->reference_sha256_ = adapters::ContentHash(session->trainer_->ReferenceAdapter());
   return session;
+}
+
+absl::Status LearnerSession::BeginAtFork(const std::string& checkpoint_dir) {
+  const ForkPoint& fork = *settings_.fork;
+  MELLOW_RETURN_IF_ERROR(CheckRunId(fork.run_id));
+  const std::string folder =
+      CheckpointStore::FolderOf(absl::StrCat(checkpoint_dir, "/", fork.run_id), fork.step);
+  MELLOW_RETURN_IF_ERROR(Annotate(VerifyManifest(folder), "the checkpoint to go back to"));
+  return trainer_->RestoreState(folder + kTrainerFolder);
 }
 
 absl::Status LearnerSession::OpenLog(const std::map<int64_t, StepRecord>& known) {

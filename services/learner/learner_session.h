@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,25 @@ struct StepRecord {
   double seconds = 0;
 };
 
+// A checkpoint of another run of the same settings, to begin at.
+struct ForkPoint {
+  std::string run_id;
+  int64_t step = 0;
+  int64_t after_step = 0;  // the first step of the fork is the one after this
+  double learning_rate_factor = 1;
+  bool operator==(const ForkPoint&) const = default;
+};
+
 struct RunSettings {
   std::string run_id;         // letters, digits, '-' and '_'
   std::string config_json;    // the PpoConfig message, as it is recorded
   std::string start_adapter;  // PEFT folder, or empty
   int64_t start_version = 0;
-  rl::PpoConfig config;  // what config_json says; not read back from a record
+  std::optional<ForkPoint> fork;
+  // What config_json says, with the factor of `fork`. This and the next are not read back from a
+  // record.
+  rl::PpoConfig config;
+  int keep_checkpoints = 0;  // at least
 };
 
 // FailedPrecondition naming the first field that differs, and both values.
@@ -65,15 +79,18 @@ class LearnerSession {
   // it can be told without the model's weights. Errors as Open's.
   [[nodiscard]] static absl::Status Check(const std::string& model, const RunSettings& settings);
 
-  // Starts a run, with a checkpoint of step 0, or continues it from its newest whole checkpoint.
-  // InvalidArgument: run id or config. FailedPrecondition: the run exists with other settings.
+  // Starts a run, with a checkpoint of step 0 (of a fork: of its after_step), or continues it from
+  // its newest whole checkpoint. InvalidArgument: run id or config. FailedPrecondition: the run
+  // exists with other settings. NotFound, DataLoss: the checkpoint to begin at is not kept, or
+  // damaged.
   // Errors of the adapter folder and the disk.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<LearnerSession>> Open(
       const Options& options, const RunSettings& settings);
 
   [[nodiscard]] const RunSettings& settings() const { return settings_; }
   [[nodiscard]] int64_t last_step() const {
-    return records_.empty() ? 0 : records_.rbegin()->first;
+    if (!records_.empty()) return records_.rbegin()->first;
+    return settings_.fork ? settings_.fork->after_step : 0;
   }
   [[nodiscard]] const rl::PpoTrainer& trainer() const { return *trainer_; }
 
@@ -116,8 +133,10 @@ class LearnerSession {
 
  private:
   LearnerSession(RunSettings settings, CheckpointStore store);
-  // `record`: of the step; null for step 0.
+  // `record`: of the step; null for what the run begins with.
   [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const StepRecord* record) const;
+  // The trainer at the checkpoint that the run's fork names.
+  [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
   // The records up to those that the checkpoint has.
   [[nodiscard]] absl::Status OpenLog(const std::map<int64_t, StepRecord>& known);
   // Writes the step's record and its checkpoint.

@@ -42,11 +42,18 @@ absl::StatusOr<StepRecord> ParseRecord(const std::string& text) {
 std::string SerializeRunFile(const RunFile& file) {
   Value records = Value::MakeArray();
   for (const auto& [step, record] : file.records) records.Append(ToJson(record));
-  const Value object = {{"run_id", file.settings.run_id},
-                        {"config", file.settings.config_json},
-                        {"start_adapter", file.settings.start_adapter},
-                        {"start_version", file.settings.start_version},
-                        {"records", records}};
+  Value object = {{"run_id", file.settings.run_id},
+                  {"config", file.settings.config_json},
+                  {"start_adapter", file.settings.start_adapter},
+                  {"start_version", file.settings.start_version},
+                  {"records", records}};
+  if (file.settings.fork) {
+    const ForkPoint& fork = *file.settings.fork;
+    object.Add("fork", Value{{"run_id", fork.run_id},
+                             {"step", fork.step},
+                             {"after_step", fork.after_step},
+                             {"learning_rate_factor", fork.learning_rate_factor}});
+  }
   return json::Write(object, {.indentation = 1, .sorted = true});
 }
 
@@ -59,6 +66,13 @@ absl::StatusOr<RunFile> ParseRunFile(const std::string& text) {
       !object.Get("start_adapter", &file.settings.start_adapter) ||
       !object.Get("start_version", &file.settings.start_version) || !object["records"].is_array())
     return bad;
+  if (const Value* const fork = object.Find("fork"); fork != nullptr) {
+    ForkPoint& read = file.settings.fork.emplace();
+    if (!fork->Get("run_id", &read.run_id) || !fork->Get("step", &read.step) ||
+        !fork->Get("after_step", &read.after_step) ||
+        !json::ReadNumber(*fork, "learning_rate_factor", &read.learning_rate_factor))
+      return bad;
+  }
   for (const Value& item : object["records"].elements()) {
     StepRecord record;
     if (!ReadRecord(item, &record)) return bad;
