@@ -189,6 +189,7 @@ grpc::Status OrchestratorServiceImpl::ListKeptAdapters(grpc::ServerContext* cont
       kept->set_learner_path(adapter.learner_path);
       kept->set_has_files(adapter.has_files);
       kept->set_promotion(adapter.promotion);
+      kept->set_withdrawn(adapter.withdrawn);
     }
     return absl::OkStatus();
   });

@@ -51,7 +51,8 @@ absl::Status Serve(RewardOptions options) {
                             tokenizer.get(), &engine, &metrics, limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
-    request.set_role(orchestrator::v1::NODE_ROLE_REWARD);
+    request.set_role(options.judge ? orchestrator::v1::NODE_ROLE_JUDGE
+                                   : orchestrator::v1::NODE_ROLE_REWARD);
     *request.mutable_capacity() = service.Capacity();
     request.set_stalled_seconds(absl::ToDoubleSeconds(engine.Stalled()));
     return request;

@@ -61,6 +61,9 @@ void AddRewardFlags(CLI::App* app, RewardOptions* options) {
                   "Longest text that is tokenized, in bytes; longer ones are refused (0: 128 for "
                   "each token that the model reads, at least 65536)");
   app->add_option("--linger-ms", options->linger_ms, "Longest wait for batch mates");
+  app->add_flag("--judge", options->judge,
+                "Judge a share of the rollouts of runs that ask for it (guard.judge), and give no "
+                "rewards");
 }
 
 }  // namespace mellow::reward

@@ -20,6 +20,7 @@ struct RewardOptions {
   int queue_capacity = 2048;         // texts that wait, of users and as many of rollouts
   int64_t max_text_bytes = 0;        // of one text; 0: follows from the model's window
   double linger_ms = 2;              // longest wait for batch mates
+  bool judge = false;                // for the guards of runs, and no reward
 
   // What max_text_bytes means with a model that reads `max_tokens`.
   [[nodiscard]] int64_t TextBytes(int max_tokens) const;

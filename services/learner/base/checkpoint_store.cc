@@ -92,8 +92,8 @@ absl::StatusOr<CheckpointStore> CheckpointStore::Open(std::string root, Keep kee
   return CheckpointStore(std::move(root), std::move(keep));
 }
 
-std::string CheckpointStore::FolderOf(int64_t step) const {
-  return absl::StrCat(root_, "/", absl::StrFormat("%s%08d", kPrefix, step));
+std::string CheckpointStore::FolderOf(const std::string& root, int64_t step) {
+  return absl::StrCat(root, "/", absl::StrFormat("%s%08d", kPrefix, step));
 }
 
 std::vector<int64_t> CheckpointStore::Steps() const {

@@ -43,7 +43,9 @@ class CheckpointStore {
   [[nodiscard]] absl::StatusOr<std::optional<Found>> Newest(
       std::vector<std::string>* damaged = nullptr) const;
 
-  [[nodiscard]] std::string FolderOf(int64_t step) const;
+  [[nodiscard]] std::string FolderOf(int64_t step) const { return FolderOf(root_, step); }
+  // Of the run whose checkpoints are in `root`.
+  [[nodiscard]] static std::string FolderOf(const std::string& root, int64_t step);
   [[nodiscard]] const std::string& root() const { return root_; }
 
  private:

@@ -1,5 +1,6 @@
 #include "services/learner/ppo/ppo_session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <utility>
@@ -45,7 +46,8 @@ absl::StatusOr<std::unique_ptr<PpoSession>> PpoSession::Open(const Options& opti
   MELLOW_ASSIGN_OR_RETURN(
       auto store,
       CheckpointStore::Open(absl::StrCat(options.checkpoint_dir, "/", settings.run_id),
-                            {options.keep_checkpoints, kAdapterPart, options.keep_adapters}));
+                            {std::max(options.keep_checkpoints, settings.keep_checkpoints),
+                             kAdapterPart, options.keep_adapters}));
   MELLOW_ASSIGN_OR_RETURN(const auto newest, NewestCheckpoint(store));
 
   auto session = std::unique_ptr<PpoSession>(new PpoSession(settings, std::move(store)));
@@ -61,13 +63,23 @@ absl::StatusOr<std::unique_ptr<PpoSession>> PpoSession::Open(const Options& opti
   if (newest.has_value()) {
     MELLOW_RETURN_IF_ERROR(session->trainer_->RestoreState(newest->folder + kTrainerFolder));
   } else {
+    if (settings.fork) MELLOW_RETURN_IF_ERROR(session->BeginAtFork(options.checkpoint_dir));
     // Something to go back to when the first step cannot be recorded.
-    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(0, nullptr));
+    MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(session->last_step(), nullptr));
   }
   MELLOW_RETURN_IF_ERROR(session->OpenLog(file.records));
   if (start && settings.config.reference == rl::Reference::kStart)
     session->reference_sha256_ = adapters::ContentHash(session->trainer_->ReferenceAdapter());
   return session;
+}
+
+absl::Status PpoSession::BeginAtFork(const std::string& checkpoint_dir) {
+  const ForkPoint& fork = *settings_.fork;
+  MELLOW_RETURN_IF_ERROR(CheckRunId(fork.run_id));
+  const std::string folder =
+      CheckpointStore::FolderOf(absl::StrCat(checkpoint_dir, "/", fork.run_id), fork.step);
+  MELLOW_RETURN_IF_ERROR(Annotate(VerifyManifest(folder), "the checkpoint to go back to"));
+  return trainer_->RestoreState(folder + kTrainerFolder);
 }
 
 absl::Status PpoSession::OpenLog(const std::map<int64_t, PpoStepRecord>& known) {

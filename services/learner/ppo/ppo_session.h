@@ -44,15 +44,18 @@ class PpoSession {
   // it can be told without the model's weights. Errors as Open's.
   [[nodiscard]] static absl::Status Check(const std::string& model, const RunSettings& settings);
 
-  // Starts a run, with a checkpoint of step 0, or continues it from its newest whole checkpoint.
-  // InvalidArgument: run id or config. FailedPrecondition: the run exists with other settings.
+  // Starts a run, with a checkpoint of step 0 (of a fork: of its after_step), or continues it from
+  // its newest whole checkpoint. InvalidArgument: run id or config. FailedPrecondition: the run
+  // exists with other settings. NotFound, DataLoss: the checkpoint to begin at is not kept, or
+  // damaged.
   // Errors of the adapter folder and the disk.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoSession>> Open(
       const Options& options, const RunSettings& settings);
 
   [[nodiscard]] const RunSettings& settings() const { return settings_; }
   [[nodiscard]] int64_t last_step() const {
-    return records_.empty() ? 0 : records_.rbegin()->first;
+    if (!records_.empty()) return records_.rbegin()->first;
+    return settings_.fork ? settings_.fork->after_step : 0;
   }
   [[nodiscard]] const rl::PpoTrainer& trainer() const { return *trainer_; }
 

@@ -27,6 +27,11 @@ Value ToJson(const PpoStepRecord& record) {
           {"stats", record.stats}};
 }
 
+std::string ToString(const ForkPoint& fork) {
+  return absl::StrCat(fork.run_id, " at step ", fork.step, ", after step ", fork.after_step,
+                      ", learning rate times ", fork.learning_rate_factor);
+}
+
 }  // namespace
 
 absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted) {
@@ -41,6 +46,9 @@ absl::Status CheckSameSettings(const RunSettings& had, const RunSettings& wanted
   if (had.start_version != wanted.start_version)
     return differs("start_version", absl::StrCat(had.start_version),
                    absl::StrCat(wanted.start_version));
+  if (had.fork != wanted.fork)
+    return differs("fork", had.fork ? ToString(*had.fork) : "none",
+                   wanted.fork ? ToString(*wanted.fork) : "none");
   return absl::OkStatus();
 }
 
@@ -58,11 +66,18 @@ absl::StatusOr<PpoStepRecord> ParseRecord(const std::string& text) {
 std::string SerializePpoRunFile(const PpoRunFile& file) {
   Value records = Value::MakeArray();
   for (const auto& [step, record] : file.records) records.Append(ToJson(record));
-  const Value object = {{"run_id", file.settings.run_id},
-                        {"config", file.settings.config_json},
-                        {"start_adapter", file.settings.start_adapter},
-                        {"start_version", file.settings.start_version},
-                        {"records", records}};
+  Value object = {{"run_id", file.settings.run_id},
+                  {"config", file.settings.config_json},
+                  {"start_adapter", file.settings.start_adapter},
+                  {"start_version", file.settings.start_version},
+                  {"records", records}};
+  if (file.settings.fork) {
+    const ForkPoint& fork = *file.settings.fork;
+    object.Add("fork", Value{{"run_id", fork.run_id},
+                             {"step", fork.step},
+                             {"after_step", fork.after_step},
+                             {"learning_rate_factor", fork.learning_rate_factor}});
+  }
   return json::Write(object, {.indentation = 1, .sorted = true});
 }
 
@@ -75,6 +90,13 @@ absl::StatusOr<PpoRunFile> ParsePpoRunFile(const std::string& text) {
       !object.Get("start_adapter", &file.settings.start_adapter) ||
       !object.Get("start_version", &file.settings.start_version) || !object["records"].is_array())
     return bad;
+  if (const Value* const fork = object.Find("fork"); fork != nullptr) {
+    ForkPoint& read = file.settings.fork.emplace();
+    if (!fork->Get("run_id", &read.run_id) || !fork->Get("step", &read.step) ||
+        !fork->Get("after_step", &read.after_step) ||
+        !json::ReadNumber(*fork, "learning_rate_factor", &read.learning_rate_factor))
+      return bad;
+  }
   for (const Value& item : object["records"].elements()) {
     PpoStepRecord record;
     if (!ReadRecord(item, &record)) return bad;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -21,12 +22,25 @@ struct PpoStepRecord {
   double seconds = 0;
 };
 
+// A checkpoint of another run of the same settings, to begin at.
+struct ForkPoint {
+  std::string run_id;
+  int64_t step = 0;
+  int64_t after_step = 0;  // the first step of the fork is the one after this
+  double learning_rate_factor = 1;
+  bool operator==(const ForkPoint&) const = default;
+};
+
 struct RunSettings {
   std::string run_id;         // letters, digits, '-' and '_'
   std::string config_json;    // the PpoConfig message, as it is recorded
   std::string start_adapter;  // PEFT folder, or empty
   int64_t start_version = 0;
-  rl::PpoConfig config;  // what config_json says; not read back from a record
+  std::optional<ForkPoint> fork;
+  // What config_json says, with the factor of `fork`. This and the next are not read back from a
+  // record.
+  rl::PpoConfig config;
+  int keep_checkpoints = 0;  // at least
 };
 
 // FailedPrecondition naming the first field that differs, and both values.

@@ -32,6 +32,19 @@ absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request) {
   if (settings.start_version < 0)
     return absl::InvalidArgumentError(
         absl::StrCat("start_version ", settings.start_version, ": must not be negative"));
+  settings.keep_checkpoints = request.keep_checkpoints();
+  if (!request.has_fork()) return settings;
+  const v1::OpenRunRequest::Fork& fork = request.fork();
+  if (fork.step() < 0 || fork.after_step() < fork.step())
+    return absl::InvalidArgumentError(absl::StrCat("fork.step ", fork.step(), ", fork.after_step ",
+                                                   fork.after_step(),
+                                                   ": must not be negative, the second not less"));
+  if (!(fork.learning_rate_factor() > 0 && fork.learning_rate_factor() <= 1))
+    return absl::InvalidArgumentError(absl::StrCat("fork.learning_rate_factor ",
+                                                   fork.learning_rate_factor(),
+                                                   ": must be more than 0 and at most 1"));
+  settings.fork = {fork.run_id(), fork.step(), fork.after_step(), fork.learning_rate_factor()};
+  settings.config.learning_rate *= fork.learning_rate_factor();
   return settings;
 }
 

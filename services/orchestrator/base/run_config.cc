@@ -75,7 +75,7 @@ absl::Status RunConfig::Validate() const {
     return Bad("lease_seconds", absl::ToDoubleSeconds(lease),
                "must be positive and at most a week");
   }
-  return absl::OkStatus();
+  return guard ? guard->Validate() : absl::OkStatus();
 }
 
 absl::Status RunConfig::CheckFits(const NodeReport& node) const {

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/data/data_spec.h"
+#include "services/orchestrator/base/guard.h"
 #include "services/orchestrator/base/types.h"
 
 namespace mellow::orchestrator {
@@ -51,6 +52,7 @@ struct RunConfig {
   int max_staleness = 0;
   int shard_prompts = 8;
   absl::Duration lease = absl::Seconds(600);
+  std::optional<GuardConfig> guard;  // none: nothing stops the run
 
   // InvalidArgument naming the field of the run file and its value. Does not look at files.
   [[nodiscard]] absl::Status Validate() const;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "services/orchestrator/base/types.h"
 
@@ -16,8 +17,8 @@ struct RunStatus {
   RunState state = RunState::kRunning;
   int committed_steps = 0;
   std::string activity;             // "step 3: generate 12/32"
-  std::string error;                // why it failed
-  AdapterRef adapter;               // after the last committed step
+  std::string error;                // why it failed, or its guard stopped it
+  AdapterRef adapter;               // after the last committed step, or what it went back to
   std::string adapter_path;         // PEFT folder of it; empty for the base model
   RunPins pins;                     // the models that it depends on
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
@@ -26,6 +27,7 @@ struct RunStatus {
   int64_t created_ms = 0;           // as in RunRecord
   int64_t ended_ms = 0;
   std::optional<StepRecord> last_step;  // committed
+  std::vector<GuardTrip> trips;         // in order
 };
 
 }  // namespace mellow::orchestrator

@@ -12,6 +12,8 @@ absl::string_view ToString(NodeRole role) {
       return "learner";
     case NodeRole::kLearnerWorker:
       return "learner_worker";
+    case NodeRole::kJudge:
+      return "judge";
   }
   return "unknown";
 }

@@ -84,6 +84,29 @@ enum class Method { kPpo = 1, kSft = 2 };
 
 enum class RunState { kRunning = 1, kStopped = 2, kDone = 3, kFailed = 4 };
 
+// What a run's judge said of a share of a step's rollouts.
+struct JudgeFigures {
+  double score_mean = 0;
+  double score_sd = 0;
+  double gap = 0;  // as GuardConfig's judge_gap
+};
+
+// A step at which the guard of a run found that its weights are going wrong: the run goes back to
+// good ones.
+struct GuardTrip {
+  int step = 0;
+  int good_step = 0;      // whose weights are the good ones; 0: those that the run started from
+  AdapterRef good;        // these weights under a version of their own, the newest; no hash: the
+                          // learner was not asked yet
+  std::string good_path;  // PEFT folder of them as the learner sees it; empty with the hash
+  std::string check;      // "max_repetition"
+  double value = 0;
+  double bound = 0;
+  std::string reason;    // for people
+  bool goes_on = false;  // somebody resumed the run after it
+  bool operator==(const GuardTrip&) const = default;
+};
+
 // A committed step, as it is kept, reported and exported. Of a supervised run only the number, the
 // seconds and what the learner said.
 struct StepRecord {
@@ -91,14 +114,18 @@ struct StepRecord {
   AdapterRef adapter;
   std::string adapter_path;  // PEFT folder as the learner sees it
   double score_mean = 0;
+  double score_sd = 0;  // of the rollouts
   double toxicity_mean = 0;
   double seconds = 0;  // wall, first lease to commit
   double response_tokens_mean = 0;
+  double repetition_mean = 0;  // as RepeatedNgrams of guard.h
   double tokens_per_second = 0;
   double staleness = 0;                         // versions between sampling and training
   std::map<std::string, double> stats;          // the learner's, by TRL's names
   std::map<std::string, double> phase_seconds;  // as Step.phase_seconds of the proto
   std::string sft;  // learner's SftStep, serialized: this service only passes it on
+  std::optional<JudgeFigures> judge;  // none: the run has no judge
+  std::optional<GuardTrip> trip;      // then nobody serves the step's adapter
 
   // A scalar of the learner's, or 0 when it did not report it.
   double Stat(const std::string& name) const {
@@ -107,7 +134,7 @@ struct StepRecord {
   }
 };
 
-enum class NodeRole { kPolicy = 1, kReward = 2, kLearner = 3, kLearnerWorker = 4 };
+enum class NodeRole { kPolicy = 1, kReward = 2, kLearner = 3, kLearnerWorker = 4, kJudge = 5 };
 enum class NodeState { kReady = 1, kQuarantined = 2, kLost = 3 };
 
 absl::string_view ToString(NodeRole role);

@@ -40,6 +40,14 @@ class GrpcLearnerClient : public LearnerClient {
     }
     request.set_start_adapter(call.start_adapter);
     request.set_start_version(call.start_version);
+    request.set_keep_checkpoints(call.keep_checkpoints);
+    if (call.fork) {
+      pb::OpenRunRequest::Fork* fork = request.mutable_fork();
+      fork->set_run_id(call.fork->run_id);
+      fork->set_step(call.fork->step);
+      fork->set_after_step(call.fork->after_step);
+      fork->set_learning_rate_factor(call.fork->learning_rate_factor);
+    }
     request.set_owner(absl::StrCat("the orchestrator that is ", NameOfThisProcess()));
     request.set_epoch(claim_->epoch);
     MELLOW_ASSIGN_OR_RETURN(pb::OpenRunResponse response,
@@ -49,7 +57,8 @@ class GrpcLearnerClient : public LearnerClient {
     return OpenAnswer{response.last_step(),
                       AdapterRefFromProto(response.adapter()),
                       {response.trainable_parameters(), response.total_parameters()},
-                      response.value_head()};
+                      response.value_head(),
+                      response.adapter_path()};
   }
 
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {

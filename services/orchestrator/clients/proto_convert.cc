@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/rl/ppo_config.h"
 #include "services/wire/data_spec.h"
@@ -67,6 +68,36 @@ RewardConfig RewardFromProto(const v1::RewardSpec& reward) {
   return config;
 }
 
+// With `kl_target` of RunConfig. Everything that is wrong is named at once.
+absl::StatusOr<GuardConfig> GuardFromProto(const v1::GuardSpec& guard, double kl_target) {
+  GuardConfig config;
+  // As the alert on the KL has it.
+  if (kl_target > 0) config.kl_max = 5 * kl_target;
+  if (guard.has_kl_max()) config.kl_max = guard.kl_max();
+  if (guard.has_min_response_tokens()) config.min_response_tokens = guard.min_response_tokens();
+  if (guard.has_max_repetition()) config.max_repetition = guard.max_repetition();
+  if (guard.has_score_drop()) config.score_drop = guard.score_drop();
+  if (guard.has_judge_gap()) config.judge_gap = guard.judge_gap();
+  if (guard.has_window()) config.window = guard.window();
+  if (guard.has_learning_rate_factor()) config.learning_rate_factor = guard.learning_rate_factor();
+  if (guard.has_max_trips()) config.max_trips = guard.max_trips();
+  if (guard.action() == "continue") config.action = GuardAction::kContinue;
+  if (guard.has_judge()) {
+    config.judge.emplace();
+    config.judge->label = guard.judge().label();
+    if (guard.judge().has_share()) config.judge->share = guard.judge().share();
+  }
+  std::vector<std::string> wrong;
+  if (const absl::Status status = config.Validate(); !status.ok())
+    wrong.emplace_back(status.message());
+  if (guard.has_action() && guard.action() != "stop" && guard.action() != "continue")
+    wrong.push_back(absl::StrCat("guard.action: ", guard.action(), ": must be stop or continue"));
+  if (guard.has_judge_gap() && !guard.has_judge())
+    wrong.push_back(absl::StrCat("guard.judge_gap: ", guard.judge_gap(), ": needs guard.judge"));
+  if (wrong.empty()) return config;
+  return absl::InvalidArgumentError(absl::StrJoin(wrong, "; "));
+}
+
 // Checks the PPO part by the rules of the trainer itself.
 absl::Status ReadPpo(const v1::RunSpec& spec, RunConfig* config) {
   learner::v1::PpoConfig ppo = spec.ppo();
@@ -108,6 +139,9 @@ absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
     config.lease = std::isfinite(seconds) ? absl::Seconds(seconds) : absl::ZeroDuration();
   }
   MELLOW_RETURN_IF_ERROR(ReadPpo(spec, &config));
+  if (spec.has_guard()) {
+    MELLOW_ASSIGN_OR_RETURN(config.guard, GuardFromProto(spec.guard(), config.kl_target));
+  }
   MELLOW_RETURN_IF_ERROR(config.Validate());
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
@@ -149,6 +183,9 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
       break;
     case v1::NODE_ROLE_LEARNER_WORKER:
       report.role = NodeRole::kLearnerWorker;
+      break;
+    case v1::NODE_ROLE_JUDGE:
+      report.role = NodeRole::kJudge;
       break;
     default:
       return absl::InvalidArgumentError(
@@ -212,6 +249,12 @@ void ToProto(const StepRecord& step, v1::Step* proto) {
   proto->set_score_mean(step.score_mean);
   proto->set_toxicity_mean(step.toxicity_mean);
   proto->set_response_tokens_mean(step.response_tokens_mean);
+  proto->set_repetition_mean(step.repetition_mean);
+  if (step.judge) {
+    proto->set_judge_score_mean(step.judge->score_mean);
+    proto->set_judge_gap(step.judge->gap);
+  }
+  if (step.trip) proto->set_guard_trip(step.trip->reason);
   proto->set_tokens_per_second(step.tokens_per_second);
   proto->mutable_stats()->insert(step.stats.begin(), step.stats.end());
   proto->mutable_phase_seconds()->insert(step.phase_seconds.begin(), step.phase_seconds.end());
@@ -248,6 +291,16 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
   if (run.start) ToProto(*run.start, proto->mutable_start_adapter_ref());
   proto->set_trainable_parameters(run.parameters.trainable);
   proto->set_total_parameters(run.parameters.total);
+  for (const GuardTrip& trip : run.trips) {
+    v1::GuardTrip* added = proto->add_guard_trips();
+    added->set_step(trip.step);
+    added->set_good_step(trip.good_step);
+    ToProto(trip.good, added->mutable_good());
+    added->set_check(trip.check);
+    added->set_value(trip.value);
+    added->set_bound(trip.bound);
+    added->set_reason(trip.reason);
+  }
   for (const auto& [role, pin] : run.pins.models) {
     v1::PinnedModel* model = proto->add_models();
     model->set_role(static_cast<v1::NodeRole>(role));

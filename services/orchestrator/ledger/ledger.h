@@ -46,7 +46,7 @@ struct KeptAdapter {
   AdapterRef ref;
   std::string run_id;
   std::string folder;        // PEFT folder
-  int step = 0;              // that made it; 0: the run started from it
+  int step = 0;              // that made it; 0: the run started from it, or went back to that
   std::string learner_path;  // PEFT folder as the learner sees it; empty: of step 0
 };
 
@@ -76,7 +76,7 @@ class Ledger {
   [[nodiscard]] virtual absl::StatusOr<std::vector<RunRecord>> ListRuns() = 0;
   // NotFound. An empty run_id is the newest run.
   [[nodiscard]] virtual absl::StatusOr<RunRecord> GetRun(const std::string& run_id) = 0;
-  // To RUNNING: FailedPrecondition when another run of its method is RUNNING.
+  // To RUNNING: FailedPrecondition when another run of its method is RUNNING; else its trips go on.
   [[nodiscard]] virtual absl::Status SetRunState(const std::string& run_id, RunState state,
                                                  const std::string& error) = 0;
   [[nodiscard]] virtual absl::Status SetRunStart(const std::string& run_id,
@@ -109,7 +109,7 @@ class Ledger {
                                                                       int step) = 0;
 
   // Committing the same step again changes nothing. Rollouts of all but the last few steps are
-  // dropped.
+  // dropped, and of a step with a trip those of later steps too: what sampled them is given up.
   [[nodiscard]] virtual absl::Status CommitStep(const std::string& run_id,
                                                 const StepRecord& step) = 0;
   // Committed steps > `after`, in order, at most `limit` of them.
@@ -120,6 +120,12 @@ class Ledger {
   // dev pairs), so its number is how many there are.
   [[nodiscard]] virtual absl::StatusOr<std::optional<StepRecord>> LastStep(
       const std::string& run_id) = 0;
+
+  // The steps that the guard found bad, in order, and what was learned of one since.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<GuardTrip>> Trips(const std::string& run_id) = 0;
+  [[nodiscard]] virtual absl::Status SetTripGood(const std::string& run_id, int step,
+                                                 const AdapterRef& good,
+                                                 const std::string& path) = 0;
 
   // What was published. NewestAdapter: of all runs, the base model not counted.
   [[nodiscard]] virtual absl::Status RecordAdapter(const AdapterRecord& adapter) = 0;

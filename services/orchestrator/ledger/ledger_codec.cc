@@ -107,12 +107,20 @@ absl::StatusOr<std::vector<float>> UnpackFloats(absl::string_view bytes) {
 }
 
 std::string EncodeStep(const StepRecord& step) {
-  Value object = {{"numbers", NumberMap({{"score_mean", step.score_mean},
-                                         {"toxicity_mean", step.toxicity_mean},
-                                         {"seconds", step.seconds},
-                                         {"response_tokens_mean", step.response_tokens_mean},
-                                         {"tokens_per_second", step.tokens_per_second},
-                                         {"staleness", step.staleness}})},
+  std::map<std::string, double> numbers = {{"score_mean", step.score_mean},
+                                           {"score_sd", step.score_sd},
+                                           {"repetition_mean", step.repetition_mean},
+                                           {"toxicity_mean", step.toxicity_mean},
+                                           {"seconds", step.seconds},
+                                           {"response_tokens_mean", step.response_tokens_mean},
+                                           {"tokens_per_second", step.tokens_per_second},
+                                           {"staleness", step.staleness}};
+  if (step.judge) {
+    numbers["judge_score_mean"] = step.judge->score_mean;
+    numbers["judge_score_sd"] = step.judge->score_sd;
+    numbers["judge_gap"] = step.judge->gap;
+  }
+  Value object = {{"numbers", NumberMap(numbers)},
                   {"adapter_path", step.adapter_path},
                   {"stats", NumberMap(step.stats)},
                   {"phase_seconds", NumberMap(step.phase_seconds)}};
@@ -130,12 +138,37 @@ absl::Status DecodeStep(const std::string& text, StepRecord* step) {
   MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "response_tokens_mean", &step->response_tokens_mean));
   MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "tokens_per_second", &step->tokens_per_second));
   MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "staleness", &step->staleness));
+  // Records of earlier versions have neither.
+  if (numbers.Has("score_sd")) {
+    MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "score_sd", &step->score_sd));
+    MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "repetition_mean", &step->repetition_mean));
+  }
+  if (numbers.Has("judge_gap")) {
+    step->judge.emplace();
+    MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "judge_score_mean", &step->judge->score_mean));
+    MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "judge_score_sd", &step->judge->score_sd));
+    MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "judge_gap", &step->judge->gap));
+  }
   MELLOW_RETURN_IF_ERROR(Read(object, "adapter_path", &step->adapter_path));
   MELLOW_RETURN_IF_ERROR(ReadNumberMap(object, "stats", &step->stats));
   if (object.Has("sft")) {
     MELLOW_ASSIGN_OR_RETURN(step->sft, ReadHex(object, "sft"));
   }
   return ReadNumberMap(object, "phase_seconds", &step->phase_seconds);
+}
+
+std::string EncodeFinding(const GuardTrip& trip) {
+  return Dump({{"check", trip.check},
+               {"numbers", NumberMap({{"value", trip.value}, {"bound", trip.bound}})},
+               {"reason", trip.reason}});
+}
+
+absl::Status DecodeFinding(const std::string& text, GuardTrip* trip) {
+  MELLOW_ASSIGN_OR_RETURN(const Value object, ReadObject(text, "guard trip"));
+  MELLOW_RETURN_IF_ERROR(Read(object, "check", &trip->check));
+  MELLOW_RETURN_IF_ERROR(Read(object, "reason", &trip->reason));
+  MELLOW_RETURN_IF_ERROR(ReadNumber(object["numbers"], "value", &trip->value));
+  return ReadNumber(object["numbers"], "bound", &trip->bound);
 }
 
 std::string EncodeCanary(const CanarySuite& suite) {

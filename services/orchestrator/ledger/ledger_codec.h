@@ -21,10 +21,14 @@ namespace mellow::orchestrator {
 [[nodiscard]] absl::StatusOr<std::vector<int32_t>> UnpackInts(absl::string_view bytes);
 [[nodiscard]] absl::StatusOr<std::vector<float>> UnpackFloats(absl::string_view bytes);
 
-// Everything of a StepRecord but its step and adapter, which are columns. Infinite and NaN
-// statistics survive.
+// Everything of a StepRecord but its step and adapter, which are columns, and its trip. Infinite
+// and NaN statistics survive.
 [[nodiscard]] std::string EncodeStep(const StepRecord& step);
 [[nodiscard]] absl::Status DecodeStep(const std::string& text, StepRecord* step);
+
+// What the guard found at the step of a trip.
+[[nodiscard]] std::string EncodeFinding(const GuardTrip& trip);
+[[nodiscard]] absl::Status DecodeFinding(const std::string& text, GuardTrip* trip);
 
 [[nodiscard]] std::string EncodeCanary(const CanarySuite& suite);
 [[nodiscard]] absl::StatusOr<CanarySuite> DecodeCanary(const std::string& text);

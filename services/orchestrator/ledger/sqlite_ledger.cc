@@ -75,6 +75,16 @@ CREATE TABLE IF NOT EXISTS run_times (
   run_id TEXT PRIMARY KEY,
   created_ms INTEGER NOT NULL,
   ended_ms INTEGER);
+CREATE TABLE IF NOT EXISTS guard_trips (
+  run_id TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  good_step INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  path TEXT NOT NULL,
+  finding TEXT NOT NULL,
+  goes_on INTEGER NOT NULL,
+  PRIMARY KEY (run_id, step)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pins (run_id TEXT PRIMARY KEY, models TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS promotions (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -104,6 +114,7 @@ constexpr const char* kColumns[] = {
     "SELECT version, sha256, run_id, folder, canary FROM adapters",
     "SELECT run_id, method, progress FROM methods",
     "SELECT run_id, created_ms, ended_ms FROM run_times",
+    "SELECT run_id, step, good_step, version, sha256, path, finding, goes_on FROM guard_trips",
     "SELECT run_id, models FROM pins",
     "SELECT sequence, request_id, time_ms, action, version, sha256, run_id, folder, canary, "
     "previous_version, previous_sha256, evidence FROM promotions"};
@@ -292,6 +303,13 @@ absl::Status SqliteLedger::SetRunState(const std::string& run_id, RunState state
     update.Bind(1, static_cast<int64_t>(state)).BindText(2, error).BindText(3, run_id);
     MELLOW_RETURN_IF_ERROR(update.Run());
   }
+  if (state == RunState::kRunning) {
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement update,
+        database_->Prepare("UPDATE guard_trips SET goes_on = 1 WHERE run_id = ?"));
+    update.BindText(1, run_id);
+    MELLOW_RETURN_IF_ERROR(update.Run());
+  }
   {
     MELLOW_ASSIGN_OR_RETURN(sqlite::Statement update,
                             database_->Prepare(absl::StrCat(
@@ -406,6 +424,27 @@ absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecor
         database_->Prepare(absl::StrCat("DELETE FROM ", table, " WHERE run_id = ? AND step <= ?")));
     prune.BindText(1, run_id).Bind(2, int64_t{step.step - kKeptSteps});
     MELLOW_RETURN_IF_ERROR(prune.Run());
+    if (!step.trip) continue;
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement later,
+        database_->Prepare(absl::StrCat("DELETE FROM ", table, " WHERE run_id = ? AND step > ?")));
+    later.BindText(1, run_id).Bind(2, int64_t{step.step});
+    MELLOW_RETURN_IF_ERROR(later.Run());
+  }
+  if (step.trip) {
+    const GuardTrip& trip = *step.trip;
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement insert,
+        database_->Prepare("INSERT OR IGNORE INTO guard_trips VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+    insert.BindText(1, run_id)
+        .Bind(2, int64_t{trip.step})
+        .Bind(3, int64_t{trip.good_step})
+        .Bind(4, trip.good.version)
+        .BindText(5, trip.good.sha256)
+        .BindText(6, trip.good_path)
+        .BindText(7, EncodeFinding(trip))
+        .Bind(8, int64_t{trip.goes_on});
+    MELLOW_RETURN_IF_ERROR(insert.Run());
   }
   return transaction.Commit();
 }
@@ -414,6 +453,7 @@ absl::StatusOr<std::vector<StepRecord>> SqliteLedger::QuerySteps(const std::stri
                                                                  int after, int limit,
                                                                  absl::string_view order) {
   MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<GuardTrip> trips, QueryTrips(run_id, after));
   MELLOW_ASSIGN_OR_RETURN(
       sqlite::Statement select,
       database_->Prepare(
@@ -429,8 +469,52 @@ absl::StatusOr<std::vector<StepRecord>> SqliteLedger::QuerySteps(const std::stri
     step.step = static_cast<int>(select.Int(0));
     step.adapter = {select.Int(1), select.Bytes(2)};
     MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(3), &step));
+    const auto trip = std::find_if(trips.begin(), trips.end(),
+                                   [&](const GuardTrip& each) { return each.step == step.step; });
+    if (trip != trips.end()) step.trip = *trip;
     steps.push_back(std::move(step));
   }
+}
+
+absl::StatusOr<std::vector<GuardTrip>> SqliteLedger::QueryTrips(const std::string& run_id,
+                                                                int after) {
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      database_->Prepare("SELECT step, good_step, version, sha256, path, finding, goes_on FROM "
+                         "guard_trips WHERE run_id = ? AND step > ? ORDER BY step"));
+  select.BindText(1, run_id).Bind(2, int64_t{after});
+  std::vector<GuardTrip> trips;
+  for (;;) {
+    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return trips;
+    GuardTrip trip{.step = static_cast<int>(select.Int(0)),
+                   .good_step = static_cast<int>(select.Int(1)),
+                   .good = {select.Int(2), select.Bytes(3)},
+                   .good_path = select.Bytes(4),
+                   .goes_on = select.Int(6) != 0};
+    MELLOW_RETURN_IF_ERROR(DecodeFinding(select.Bytes(5), &trip));
+    trips.push_back(std::move(trip));
+  }
+}
+
+absl::StatusOr<std::vector<GuardTrip>> SqliteLedger::Trips(const std::string& run_id) {
+  MutexLock lock(&mutex_);
+  return QueryTrips(run_id, 0);
+}
+
+absl::Status SqliteLedger::SetTripGood(const std::string& run_id, int step, const AdapterRef& good,
+                                       const std::string& path) {
+  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(
+      sqlite::Statement update,
+      database_->Prepare("UPDATE guard_trips SET version = ?, sha256 = ?, path = ? "
+                         "WHERE run_id = ? AND step = ?"));
+  update.Bind(1, good.version)
+      .BindText(2, good.sha256)
+      .BindText(3, path)
+      .BindText(4, run_id)
+      .Bind(5, int64_t{step});
+  return update.Run();
 }
 
 absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after,
@@ -497,7 +581,9 @@ absl::StatusOr<std::vector<KeptAdapter>> SqliteLedger::KeptAdapters() {
           "FROM adapters JOIN runs ON runs.run_id = adapters.run_id "
           "LEFT JOIN steps ON steps.run_id = adapters.run_id AND committed = 1 AND "
           "steps.sha256 = adapters.sha256 "
-          "WHERE adapters.version > 0 AND (step IS NOT NULL OR adapters.sha256 = start_sha256) "
+          "WHERE adapters.version > 0 AND (step IS NOT NULL OR adapters.sha256 = start_sha256 OR "
+          "EXISTS (SELECT 1 FROM guard_trips WHERE guard_trips.run_id = adapters.run_id AND "
+          "good_step = 0 AND guard_trips.sha256 = adapters.sha256)) "
           "ORDER BY adapters.version DESC, adapters.run_id, step DESC"));
   std::vector<KeptAdapter> kept;
   std::set<std::pair<std::string, int>> steps;

@@ -43,6 +43,9 @@ class SqliteLedger : public Ledger {
   absl::StatusOr<std::vector<StepRecord>> Steps(const std::string& run_id, int after,
                                                 int limit) override;
   absl::StatusOr<std::optional<StepRecord>> LastStep(const std::string& run_id) override;
+  absl::StatusOr<std::vector<GuardTrip>> Trips(const std::string& run_id) override;
+  absl::Status SetTripGood(const std::string& run_id, int step, const AdapterRef& good,
+                           const std::string& path) override;
   absl::Status RecordAdapter(const AdapterRecord& adapter) override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() override;
   absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(const std::string& run_id) override;
@@ -62,6 +65,9 @@ class SqliteLedger : public Ledger {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<RunRecord>> QueryRuns(absl::string_view where,
                                                    const std::string& parameter)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Those after step `after`.
+  absl::StatusOr<std::vector<GuardTrip>> QueryTrips(const std::string& run_id, int after)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // `order`: ASC or DESC.
   absl::StatusOr<std::vector<StepRecord>> QuerySteps(const std::string& run_id, int after,

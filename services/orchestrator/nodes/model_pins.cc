@@ -117,8 +117,10 @@ absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
 }
 
 absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClients* clients,
-                                  RunObserver* observer, std::stop_token stop) {
-  for (const NodeRole role : {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward}) {
+                                  RunObserver* observer, bool judge, std::stop_token stop) {
+  std::vector<NodeRole> roles = {NodeRole::kLearner, NodeRole::kPolicy, NodeRole::kReward};
+  if (judge) roles.push_back(NodeRole::kJudge);
+  for (const NodeRole role : roles) {
     if (pins.models.contains(role)) continue;
     // Where policies differ, the right one has the learner's weights.
     std::optional<ModelPin> preferred;

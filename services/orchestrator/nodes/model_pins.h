@@ -27,12 +27,13 @@ namespace mellow::orchestrator {
 
 // Pins what `pins` lacks by the nodes that are there; waits for them, and tells `observer` for
 // which. A role whose nodes do not say their hash (of an older version) stays without a pin.
-// Policies are pinned to the learner's model when one of them has it.
+// Policies are pinned to the learner's model when one of them has it. `judge`: the run has one,
+// which is pinned too.
 //   Cancelled: `stop`. FailedPrecondition: the nodes of one role have different models (named), so
 //   it cannot be known which one is meant.
 [[nodiscard]] absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry,
                                                 NodeClients* clients, RunObserver* observer,
-                                                std::stop_token stop);
+                                                bool judge, std::stop_token stop);
 
 }  // namespace mellow::orchestrator
 

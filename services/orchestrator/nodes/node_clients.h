@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -93,18 +94,29 @@ class RewardClient {
                                                                         std::stop_token stop) = 0;
 };
 
+// A checkpoint of another run at the learner, to begin at instead of the start adapter.
+struct ForkPoint {
+  std::string run_id;
+  int step = 0;
+  int after_step = 0;  // the first step of the fork is the one after this
+  double learning_rate_factor = 1;
+};
+
 struct OpenCall {
   std::string run_id;
   std::string ppo;  // PpoConfig, serialized
   std::string start_adapter;
-  int64_t start_version = 0;
+  int64_t start_version = 0;  // of a fork: of the weights that it begins with
+  std::optional<ForkPoint> fork = {};
+  int keep_checkpoints = 0;  // at least; 0: as the learner's flag says
 };
 
 struct OpenAnswer {
   int last_step = 0;
   AdapterRef adapter;
   ParameterCounts parameters = {};
-  std::string value_head = {};  // of these weights, as GenerateCall's; empty: not said
+  std::string value_head = {};    // of these weights, as GenerateCall's; empty: not said
+  std::string adapter_path = {};  // PEFT folder as the learner sees it
 };
 
 struct TrainCall {

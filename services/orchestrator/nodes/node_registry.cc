@@ -313,8 +313,8 @@ void NodeRegistry::SetPins(std::map<NodeRole, ModelPin> pins) {
     std::map<std::string, bool> before;
     for (const auto& [id, node] : nodes_) before[id] = OtherModel(node);
     pins_ = std::move(pins);
-    for (const NodeRole role :
-         {NodeRole::kPolicy, NodeRole::kReward, NodeRole::kLearner, NodeRole::kLearnerWorker})
+    for (const NodeRole role : {NodeRole::kPolicy, NodeRole::kReward, NodeRole::kLearner,
+                                NodeRole::kLearnerWorker, NodeRole::kJudge})
       Changed(role);
     // A node that is kept out was verified for less than one that may work.
     for (auto& [id, node] : nodes_) {

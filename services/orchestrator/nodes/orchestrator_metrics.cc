@@ -1,5 +1,9 @@
 #include "services/orchestrator/nodes/orchestrator_metrics.h"
 
+#include <algorithm>
+
+#include "services/orchestrator/base/guard.h"
+
 namespace mellow::orchestrator {
 namespace {
 
@@ -68,6 +72,16 @@ void OrchestratorMetrics::SetStep(const std::string& run_id, const StepRecord& s
       step.toxicity_mean);
   Set(series, "mellow_ppo_response_tokens_mean", "Mean length of the responses, tokens",
       step.response_tokens_mean);
+  Set(series, "mellow_ppo_repetition_mean",
+      "Mean share of the 4-grams of a response that came before in it", step.repetition_mean);
+  if (step.judge) {
+    Set(series, "mellow_ppo_judge_score_mean", "Mean score of the run's judge on its rollouts",
+        step.judge->score_mean);
+    Set(series, "mellow_ppo_judge_gap",
+        "Rise of the mean score since the first steps beyond the judge's, each in standard "
+        "deviations",
+        step.judge->gap);
+  }
   Set(series, "mellow_ppo_rollout_tokens_per_second", "Sampled tokens per second",
       step.tokens_per_second);
   constexpr char kSecondsHelp[] = "Wall seconds of the last step, by phase";
@@ -107,6 +121,20 @@ void OrchestratorMetrics::SetKlTarget(const std::string& run_id, double target,
         "KL to the reference that the adaptive controller of the run steers to, nats per "
         "sequence; 0 for a reference that is not the run's, and with a fixed coefficient",
         start == reference_is_start ? target : 0, {{"reference", start ? "start" : "base"}});
+  }
+}
+
+void OrchestratorMetrics::SetGuardTrips(const std::string& run_id,
+                                        const std::vector<GuardTrip>& trips) {
+  MutexLock lock(&mutex_);
+  RunSeries* const series = SeriesOf(run_id);
+  for (const char* check : kGuardChecks) {
+    Set(series, "mellow_ppo_guard_trips",
+        "Times that the run's guard took it back, by the check that failed",
+        static_cast<double>(
+            std::count_if(trips.begin(), trips.end(),
+                          [&](const GuardTrip& trip) { return trip.check == check; })),
+        {{"check", check}});
   }
 }
 

@@ -31,6 +31,8 @@ class OrchestratorMetrics {
   void SetRunState(const std::string& run_id, RunState state);
   // See RunConfig.
   void SetKlTarget(const std::string& run_id, double target, bool reference_is_start);
+  // Of a run with a guard: how often it tripped, by check.
+  void SetGuardTrips(const std::string& run_id, const std::vector<GuardTrip>& trips);
   // Nothing: there is none.
   void SetChampion(const std::optional<AdapterRef>& champion);
   // What every policy node has to have from now on.

@@ -21,8 +21,8 @@ enum class Remedy {
 inline constexpr int kMaxDefects = 5;
 
 // The one table of who retries what. Rows: the status; columns: the calls of a run to each role
-// (policy: Generate; reward: Score; learner: OpenRun, Train, GetAdapter, ScoreTokens, StartSft,
-// WatchSft). Publications and canaries are not in it: whatever they end with, the node is
+// (policy: Generate; reward and judge: Score; learner: OpenRun, Train, GetAdapter, ScoreTokens,
+// StartSft, WatchSft). Publications and canaries are not in it: whatever they end with, the node is
 // quarantined with the reason and tried again, and the run goes on with the others.
 //
 //                        policy      reward      learner

@@ -1,5 +1,6 @@
 #include "services/orchestrator/run/adapter_shelf.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -21,13 +22,23 @@ absl::StatusOr<std::vector<ShelvedAdapter>> AdapterShelf::List() const {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   // A step may have the weights, and the version, of another one.
   std::multimap<int64_t, ShelvedAdapter> shelf;
+  std::map<std::string, std::vector<GuardTrip>> trips;
   for (const KeptAdapter& adapter : kept) {
+    const auto [of_run, fresh] = trips.try_emplace(adapter.run_id);
+    if (fresh) {
+      MELLOW_ASSIGN_OR_RETURN(of_run->second, parts_.ledger->Trips(adapter.run_id));
+    }
+    const bool withdrawn =
+        std::any_of(of_run->second.begin(), of_run->second.end(), [&](const GuardTrip& trip) {
+          return adapter.step > trip.good_step && adapter.step <= trip.step;
+        });
     shelf.emplace(adapter.ref.version,
                   ShelvedAdapter{.ref = adapter.ref,
                                  .run_id = adapter.run_id,
                                  .step = adapter.step,
                                  .learner_path = adapter.learner_path,
-                                 .has_files = parts_.adapters->Has(adapter.folder)});
+                                 .has_files = parts_.adapters->Has(adapter.folder),
+                                 .withdrawn = withdrawn});
   }
   for (const PromotionEvent& event : history) {
     if (event.action != PromotionAction::kPromote || !event.champion || event.champion->IsBase())

@@ -15,10 +15,11 @@ namespace mellow::orchestrator {
 struct ShelvedAdapter {
   AdapterRef ref;
   std::string run_id;        // empty: it was promoted from a folder
-  int step = 0;              // 0: the run started from it
+  int step = 0;              // 0: the run started from it, or its guard went back to that
   std::string learner_path;  // PEFT folder as the learner sees it; may be empty
   bool has_files = false;    // in the adapter store
   int64_t promotion = 0;     // sequence of the newest promotion; 0: none
+  bool withdrawn = false;    // the guard of the run went back behind it
 };
 
 // What was trained and promoted here, for whoever wants an adapter that the nodes do not serve now.

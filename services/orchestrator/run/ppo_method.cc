@@ -1,6 +1,7 @@
 #include "services/orchestrator/run/ppo_method.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,17 +75,29 @@ class PpoMethod : public RunMethod {
 
   absl::Status CheckLabels(std::stop_token stop) const {
     const RewardConfig& reward = config_.reward;
-    const std::vector<NodeHandle> nodes =
-        parts_.registry->Ready(NodeRole::kReward, SteadyTime::Now());
-    // Without a node the scores will tell.
-    if (nodes.empty()) return absl::OkStatus();
-    const absl::StatusOr<std::vector<std::string>> labels =
+    if (const auto labels = LabelsOf(NodeRole::kReward, stop)) {
+      MELLOW_RETURN_IF_ERROR(FindLabel("reward.label", reward.label, *labels).status());
+      if (!reward.toxic_label.empty()) {
+        MELLOW_RETURN_IF_ERROR(
+            FindLabel("reward.toxic_label", reward.toxic_label, *labels).status());
+      }
+    }
+    if (!config_.guard || !config_.guard->judge) return absl::OkStatus();
+    const std::string& label = config_.guard->judge->label;
+    if (const auto labels = LabelsOf(NodeRole::kJudge, std::move(stop)))
+      return FindLabel("guard.judge.label", label.empty() ? reward.label : label, *labels).status();
+    return absl::OkStatus();
+  }
+
+  // None: no node says it now; the scores will tell.
+  std::optional<std::vector<std::string>> LabelsOf(NodeRole role, std::stop_token stop) const {
+    const std::vector<NodeHandle> nodes = parts_.registry->Ready(role, SteadyTime::Now());
+    if (nodes.empty()) return std::nullopt;
+    absl::StatusOr<std::vector<std::string>> labels =
         parts_.clients->Reward(nodes.front().node_id, nodes.front().address)
             ->Labels(absl::Seconds(5), std::move(stop));
-    if (!labels.ok()) return absl::OkStatus();
-    MELLOW_RETURN_IF_ERROR(FindLabel("reward.label", reward.label, *labels).status());
-    if (reward.toxic_label.empty()) return absl::OkStatus();
-    return FindLabel("reward.toxic_label", reward.toxic_label, *labels).status();
+    if (!labels.ok()) return std::nullopt;
+    return *std::move(labels);
   }
 
   absl::Status CheckAtLearner(std::stop_token stop) const {

@@ -1,6 +1,7 @@
 #include "services/orchestrator/run/run_driver.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
 #include <thread>
@@ -15,22 +16,33 @@
 #include "services/orchestrator/nodes/model_pins.h"
 #include "services/orchestrator/nodes/self_test.h"
 #include "services/orchestrator/nodes/wait_on_registry.h"
+#include "services/orchestrator/run/judge_step.h"
 
 namespace mellow::orchestrator {
 namespace {
 
 absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
 
+// What the learner calls the run after it went back `trips` times.
+std::string LearnerRunId(const std::string& run_id, size_t trips) {
+  return trips == 0 ? run_id : absl::StrCat(run_id, "-guard", trips);
+}
+
 // The means over a step's rollouts.
 void Summarize(const std::vector<Rollout>& rollouts, StepRecord* record) {
   if (rollouts.empty()) return;
+  std::vector<double> scores;
   for (const Rollout& rollout : rollouts) {
+    scores.push_back(rollout.score->score);
+    record->repetition_mean += RepeatedNgrams(rollout.response_ids);
     record->score_mean += rollout.score->score;
     record->toxicity_mean += rollout.score->toxicity;
     record->response_tokens_mean += static_cast<double>(rollout.response_ids.size());
   }
   const double count = static_cast<double>(rollouts.size());
   record->score_mean /= count;
+  record->score_sd = SpreadOf(scores).sd;
+  record->repetition_mean /= count;
   record->toxicity_mean /= count;
   record->response_tokens_mean /= count;
 }
@@ -69,18 +81,49 @@ absl::Status RunDriver::Run() {
   MELLOW_RETURN_IF_ERROR(Pin());
   MELLOW_RETURN_IF_ERROR(Open());
   last_commit_ = SteadyTime::Now();
-  for (int step = static_cast<int>(adapters_.size()) + 1; step <= config_.steps; ++step) {
+  while (true) {
+    MELLOW_RETURN_IF_ERROR(Heed());
+    const int step = static_cast<int>(adapters_.size()) + 1;
+    if (step > config_.steps) return absl::OkStatus();
     if (stopping()) return Stopped();
     MELLOW_RETURN_IF_ERROR(Step(step));
   }
+}
+
+absl::Status RunDriver::Heed() {
+  if (trips_.empty() || std::cmp_less(since(), adapters_.size())) return absl::OkStatus();
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts,
+                          StepPrompts(*prompts_, config_, since()));
+  MELLOW_RETURN_IF_ERROR(Serve(begun_with(), prompts).status());
+  const GuardTrip& trip = trips_.back();
+  const bool stops = config_.guard->action == GuardAction::kStop ||
+                     std::cmp_greater(trips_.size(), config_.guard->max_trips);
+  if (!stops || trip.goes_on) return absl::OkStatus();
+  return absl::CancelledError(absl::StrCat("stopped by its guard: ", trip.reason));
+}
+
+absl::Status RunDriver::Trip(const GuardFinding& finding, StepRecord* record) {
+  GuardTrip trip{.step = record->step,
+                 .good_step = finding.good_step,
+                 .check = finding.check,
+                 .value = finding.value,
+                 .bound = finding.bound,
+                 .reason = finding.reason};
+  // The same weights under a version that every policy takes for newer than what they are served.
+  MELLOW_ASSIGN_OR_RETURN(trip.good.version,
+                          parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
+  trip.good.sha256 =
+      finding.good_step == since() ? begun_with().sha256 : adapters_[finding.good_step - 1].sha256;
+  record->trip = std::move(trip);
   return absl::OkStatus();
 }
 
 absl::Status RunDriver::Pin() {
   MELLOW_ASSIGN_OR_RETURN(const RunPins kept, parts_.ledger->Pins(run_id_));
   const LinkedStop stop(signals_.stop, signals_.shutdown);
-  MELLOW_ASSIGN_OR_RETURN(const RunPins pins, PinModels(kept, parts_.registry, parts_.clients,
-                                                        observer_, stop.token()));
+  MELLOW_ASSIGN_OR_RETURN(const RunPins pins,
+                          PinModels(kept, parts_.registry, parts_.clients, observer_,
+                                    config_.guard && config_.guard->judge, stop.token()));
   if (pins != kept) MELLOW_RETURN_IF_ERROR(parts_.ledger->SetPins(run_id_, pins));
   parts_.supervisor->SetPins(pins);
   const auto policy = pins.models.find(NodeRole::kPolicy);
@@ -113,7 +156,6 @@ absl::Status RunDriver::Open() {
                           parts_.ledger->Steps(run_id_, 0, kAllSteps));
   for (const StepRecord& step : steps) adapters_.push_back(step.adapter);
   if (!steps.empty()) response_tokens_mean_ = steps.back().response_tokens_mean;
-  const int committed = static_cast<int>(steps.size());
 
   if (run.start) {
     start_ = *run.start;
@@ -125,10 +167,40 @@ absl::Status RunDriver::Open() {
     }
     MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunStart(run_id_, start_));
   }
+  MELLOW_ASSIGN_OR_RETURN(trips_, parts_.ledger->Trips(run_id_));
+  if (config_.guard) {
+    guard_.emplace(*config_.guard, lag());
+    for (const StepRecord& step : steps) {
+      // What it finds again is in the ledger, with the step.
+      (void)guard_->Observe(step);
+      if (step.trip) guard_->WentBack();
+    }
+    parts_.metrics->SetGuardTrips(run_id_, trips_);
+  }
+  return OpenAtLearner();
+}
+
+absl::Status RunDriver::OpenAtLearner() {
+  const int committed = static_cast<int>(adapters_.size());
+  OpenCall call{.run_id = LearnerRunId(run_id_, trips_.size()),
+                .ppo = config_.ppo,
+                .start_adapter = config_.start_adapter,
+                .start_version = begun_with().version};
+  if (config_.guard) {
+    // The good version is that of the newest step in the last window of a trip, the lag and two
+    // more before the last step.
+    call.keep_checkpoints = config_.guard->window + lag() + 2;
+  }
+  if (!trips_.empty()) {
+    call.fork = {.run_id = LearnerRunId(run_id_, trips_.size() - 1),
+                 .step = trips_.back().good_step,
+                 .after_step = since(),
+                 .learning_rate_factor = std::pow(config_.guard->learning_rate_factor,
+                                                  static_cast<double>(trips_.size()))};
+  }
   learner_.emplace(
-      OpenCall{run_id_, config_.ppo, config_.start_adapter, start_.version},
-      [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry, parts_.clients,
-      observer_, signals_);
+      std::move(call), [this](int last_step) { return TrainedAfter(last_step); }, parts_.registry,
+      parts_.clients, observer_, signals_);
   MELLOW_ASSIGN_OR_RETURN(const OpenAnswer open, learner_->Open());
   observer_->OnOpened(open.parameters);
   learner_step_ = open.last_step;
@@ -142,7 +214,15 @@ absl::Status RunDriver::Open() {
     start_.sha256 = open.adapter.sha256;
     MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunStart(run_id_, start_));
   }
-  const AdapterRef& current = committed == 0 ? start_ : adapters_.back();
+  if (!trips_.empty() && learner_step_ == since() && trips_.back().good_path.empty()) {
+    GuardTrip& trip = trips_.back();
+    // A fresh adapter has a hash of its own only now that it has a version.
+    if (trip.good.sha256.empty()) trip.good.sha256 = open.adapter.sha256;
+    trip.good_path = open.adapter_path;
+    MELLOW_RETURN_IF_ERROR(
+        parts_.ledger->SetTripGood(run_id_, trip.step, trip.good, trip.good_path));
+  }
+  const AdapterRef& current = committed == since() ? begun_with() : adapters_.back();
   if (learner_step_ == committed && !SameWeights(open.adapter, current)) {
     return absl::FailedPreconditionError(
         absl::StrCat("after step ", committed, " the learner has adapter ", ToString(open.adapter),
@@ -153,6 +233,11 @@ absl::Status RunDriver::Open() {
 
 absl::StatusOr<std::optional<TrainedStep>> RunDriver::TrainedAfter(int last_step) {
   const int committed = static_cast<int>(adapters_.size());
+  if (last_step < since()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the learner has ", last_step, " steps of run ", run_id_,
+                     ", which went back after step ", since(), ": it is of an earlier version"));
+  }
   const int step = last_step + 1;
   if (step > committed + (trained_ ? 1 : 0)) return std::nullopt;
   const AdapterRef& adapter = step <= committed ? adapters_[step - 1] : *trained_;
@@ -201,7 +286,7 @@ TrainCall RunDriver::CallFor(int step, std::vector<Rollout> rollouts, int64_t ne
     rollout.reference = *reference;
     rollout.reference_logprobs = rollout.logprobs;
   }
-  return {.run_id = run_id_,
+  return {.run_id = LearnerRunId(run_id_, trips_.size()),
           .step = step,
           .rollouts = std::move(rollouts),
           .new_version = new_version,
@@ -209,8 +294,8 @@ TrainCall RunDriver::CallFor(int step, std::vector<Rollout> rollouts, int64_t ne
 }
 
 AdapterRef RunDriver::WeightsFor(int step) const {
-  const int after = std::max(0, step - 1 - lag());
-  return after == 0 ? start_ : adapters_[after - 1];
+  const int after = std::max(since(), step - 1 - lag());
+  return after == since() ? begun_with() : adapters_[after - 1];
 }
 
 absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
@@ -219,7 +304,7 @@ absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
   task.served = task.weights;
   task.expected_tokens = response_tokens_mean_;
   // Values are those of the weights that train; older weights sampled for a step that is ahead.
-  const bool current = lag() == 0 || step == 1;
+  const bool current = lag() == 0 || step == since() + 1;
   if (nodes_have_learners_model_ && current && SameWeights(value_head_.weights, task.weights))
     task.value_head = value_head_.bytes;
   task.reference = ReferenceFor(task.weights);
@@ -267,7 +352,8 @@ absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
   AdapterRecord made{.ref = weights, .run_id = run_id_};
   if (weights.version > 0) {
     MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
-    adapter.files.model_card = CardOf(run_id_, config_, 0, weights, adapter.files);
+    const int step = trips_.empty() ? 0 : trips_.back().good_step;
+    adapter.files.model_card = CardOf(run_id_, config_, step, weights, adapter.files);
     MELLOW_ASSIGN_OR_RETURN(made.folder,
                             parts_.adapters->Write(run_id_, weights.version, adapter.files));
   }
@@ -443,24 +529,39 @@ absl::Status RunDriver::Step(int step) {
   Summarize(rollouts, &record);
   response_tokens_mean_ = record.response_tokens_mean;
   if (step == 1 && learner_step_ == 0) MELLOW_RETURN_IF_ERROR(RunSelfTest(rollouts));
+  if (config_.guard && config_.guard->judge) {
+    const SteadyTime judge_began = SteadyTime::Now();
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts,
+                            StepPrompts(*prompts_, config_, step));
+    MELLOW_ASSIGN_OR_RETURN(
+        record.judge, JudgeStep(parts_, config_, step, prompts, rollouts, observer_, signals_));
+    record.phase_seconds["judge"] = absl::ToDoubleSeconds(SteadyTime::Now() - judge_began);
+  }
 
   const SteadyTime train_began = SteadyTime::Now();
   MELLOW_ASSIGN_OR_RETURN(TrainAnswer trained, Train(step, rollouts));
   record.phase_seconds["train"] = absl::ToDoubleSeconds(SteadyTime::Now() - train_began);
   if (stopping()) return Stopped();
-  const SteadyTime publish_began = SteadyTime::Now();
-  MELLOW_RETURN_IF_ERROR(Publish(step, trained.adapter, rollouts));
   record.adapter = trained.adapter;
   record.adapter_path = trained.adapter_path;
   record.stats = std::move(trained.stats);
-  record.staleness = step > 1 ? lag() : 0;
+  record.staleness = step > since() + 1 ? lag() : 0;
+  if (guard_) {
+    const std::optional<GuardFinding> finding = guard_->Observe(record);
+    if (record.judge) record.judge->gap = guard_->judge_gap();
+    if (finding) MELLOW_RETURN_IF_ERROR(Trip(*finding, &record));
+  }
+  const SteadyTime publish_began = SteadyTime::Now();
+  if (!record.trip) {
+    MELLOW_RETURN_IF_ERROR(Publish(step, trained.adapter, rollouts));
+    record.phase_seconds["canary"] = parts_.supervisor->times().canary_seconds;
+    record.phase_seconds["publish"] =
+        std::max(0.0, absl::ToDoubleSeconds(SteadyTime::Now() - publish_began) -
+                          record.phase_seconds["canary"]);
+  }
   record.phase_seconds["generate"] = collected.generate_seconds;
   record.phase_seconds["reward"] = collected.reward_seconds;
   record.phase_seconds["reference"] = collected.reference_seconds;
-  record.phase_seconds["canary"] = parts_.supervisor->times().canary_seconds;
-  record.phase_seconds["publish"] =
-      std::max(0.0, absl::ToDoubleSeconds(SteadyTime::Now() - publish_began) -
-                        record.phase_seconds["canary"]);
   if (collected.tokens_sampled > 0 && collected.generate_seconds > 0) {
     record.tokens_per_second =
         static_cast<double>(collected.tokens_sampled) / collected.generate_seconds;
@@ -472,7 +573,14 @@ absl::Status RunDriver::Step(int step) {
   adapters_.push_back(record.adapter);
   trained_.reset();
   observer_->OnStep(record);
-  return absl::OkStatus();
+  if (!record.trip) return absl::OkStatus();
+  trips_.push_back(*record.trip);
+  guard_->WentBack();
+  next_.reset();  // sampled by what is given up
+  parts_.metrics->SetGuardTrips(run_id_, trips_);
+  obs::Log(obs::Severity::kError, "the guard took the run back",
+           {{"run", run_id_}, {"step", step}, {"reason", record.trip->reason}});
+  return OpenAtLearner();
 }
 
 }  // namespace mellow::orchestrator

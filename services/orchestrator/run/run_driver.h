@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/steady_time.h"
 #include "common/sync/mailbox.h"
+#include "services/orchestrator/base/guard.h"
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/base/run_config.h"
 #include "services/orchestrator/base/run_observer.h"
@@ -26,23 +27,40 @@ namespace mellow::orchestrator {
 // With max_staleness 0 a step's rollouts are sampled by the adapter of the step before. With more,
 // step s+1 is sampled while step s trains, by the adapter of step s-1: always exactly one version
 // old (never more, whatever the limit), so that results do not depend on timing.
+//
+// Where the run has a guard, each step is shown to it before its adapter is published. A step that
+// it finds bad is committed with the finding (GuardTrip) and served by nobody. Steps are numbered
+// on; the next one begins with the good weights, which the learner forks from their checkpoint into
+// a run of its own (the run's id and "-guard1") and the policies get under a new version, so that
+// what went wrong is not the newest anywhere. The learner keeps as many checkpoints as that needs.
 class RunDriver {
  public:
   RunDriver(const DriverParts& parts, std::string run_id, RunConfig config,
             const PromptSource* prompts, RunObserver* observer, RunSignals signals);
 
-  // OK: every step is committed. Cancelled: asked to end. Anything else: the run cannot go on.
+  // OK: every step is committed. Cancelled: asked to end, or stopped by its guard, which the
+  // message says. Anything else: the run cannot go on.
   [[nodiscard]] absl::Status Run();
 
  private:
   // The models of the run's nodes: those of the ledger, or those that are there now.
   absl::Status Pin();
   absl::Status Open();
+  // The run at the learner, as of the last trip.
+  absl::Status OpenAtLearner();
+  // After a step with a trip: serves what the run went back to. Cancelled: the run ends there.
+  absl::Status Heed();
+  // Takes the finding of `step` into the record.
+  absl::Status Trip(const GuardFinding& finding, StepRecord* record);
   absl::Status Step(int step);
   // Trains, and meanwhile, with lag, collects the next step into next_.
   absl::StatusOr<TrainAnswer> Train(int step, std::vector<Rollout> rollouts);
   // LearnerRun::History of this run: from the ledger.
   absl::StatusOr<std::optional<TrainedStep>> TrainedAfter(int last_step);
+  // Committed steps before the weights that the run began with, or went back to, were trained.
+  int since() const { return trips_.empty() ? 0 : trips_.back().step; }
+  // These weights.
+  const AdapterRef& begun_with() const { return trips_.empty() ? start_ : trips_.back().good; }
   // The weights that sample `step`.
   AdapterRef WeightsFor(int step) const;
   int lag() const { return config_.max_staleness > 0 ? 1 : 0; }
@@ -99,6 +117,8 @@ class RunDriver {
   } value_head_;
   std::optional<ReferenceWeights> reference_;  // once it was read
   std::vector<AdapterRef> adapters_;           // by step - 1, committed ones
+  std::optional<Guard> guard_;
+  std::vector<GuardTrip> trips_;
   std::optional<AdapterRef> trained_;  // of the step after those, once the learner has trained it
   int learner_step_ = 0;               // steps that the learner has recorded
   double response_tokens_mean_ = 0;    // of the last step; 0: none yet

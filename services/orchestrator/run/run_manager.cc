@@ -89,6 +89,8 @@ absl::Status RunManager::ShowNewest(const std::vector<RunRecord>& runs) {
     MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                             parts_.ledger->LastStep(run.run_id));
     if (last) parts_.metrics->SetStep(run.run_id, *last);
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<GuardTrip> trips, parts_.ledger->Trips(run.run_id));
+    if (!trips.empty()) parts_.metrics->SetGuardTrips(run.run_id, trips);
     if (i == 0) parts_.metrics->SetRunState(run.run_id, RunState::kRunning);
     parts_.metrics->SetRunState(run.run_id, run.state);
   }
@@ -215,6 +217,9 @@ void RunManager::Drive(Active* active) {
     state = RunState::kRunning;
   } else if (status.code() == absl::StatusCode::kCancelled || absl::IsResourceExhausted(status)) {
     state = RunState::kStopped;
+    // Nobody asked for it: its guard did it.
+    if (status.code() == absl::StatusCode::kCancelled && !ended.token().stop_requested())
+      error = std::string(status.message());
   } else if (!status.ok()) {
     state = RunState::kFailed;
     error = std::string(status.message());
@@ -254,12 +259,13 @@ absl::StatusOr<RunStatus> RunManager::StatusOf(const RunRecord& run) {
   status.created_ms = run.created_ms;
   status.ended_ms = run.ended_ms;
   MELLOW_ASSIGN_OR_RETURN(status.pins, parts_.ledger->Pins(run.run_id));
+  MELLOW_ASSIGN_OR_RETURN(status.trips, parts_.ledger->Trips(run.run_id));
   MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                           parts_.ledger->LastStep(run.run_id));
   if (last) {
     status.committed_steps = last->step;
-    status.adapter = last->adapter;
-    status.adapter_path = last->adapter_path;
+    status.adapter = last->trip ? last->trip->good : last->adapter;
+    status.adapter_path = last->trip ? last->trip->good_path : last->adapter_path;
     status.last_step = last;
   } else if (run.start) {
     status.adapter = *run.start;

@@ -21,7 +21,8 @@ class RunMethod {
   // field and value. A node that is away says nothing; the run waits for it.
   [[nodiscard]] virtual absl::Status Check(std::stop_token stop) = 0;
   // The run to its end, from wherever the ledger says that it is.
-  //   OK: it is done. Cancelled: it was asked to end. ResourceExhausted: this process's own disk is
+  //   OK: it is done. Cancelled: it was asked to end, or ended itself, as a stopped run, for the
+  //   reason in the message. ResourceExhausted: this process's own disk is
   //   full, and the run may be driven again when there is room. Anything else: it cannot go on.
   [[nodiscard]] virtual absl::Status Drive(const std::string& run_id, RunObserver* observer,
                                            RunSignals signals) = 0;

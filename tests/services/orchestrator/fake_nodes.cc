@@ -200,8 +200,7 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
 }
 
 NodeReport FakeReward::Report() const {
-  NodeReport report{
-      .node_id = node_id_, .role = NodeRole::kReward, .address = node_id_, .incarnation = "1"};
+  NodeReport report{.node_id = node_id_, .role = role, .address = node_id_, .incarnation = "1"};
   SetModel(model, &report);
   return report;
 }
@@ -213,16 +212,27 @@ absl::StatusOr<OpenAnswer> FakeLearner::OpenRun(const OpenCall& call) {
   Run& run = it->second;
   if (added) {
     run.open = call;
-    run.adapters.push_back(
-        {call.start_version, call.start_version == 0 ? "" : Sha256Hex(call.start_adapter)});
-  } else if (run.open.start_version != call.start_version || run.open.ppo != call.ppo) {
+    const std::string start = call.start_version == 0 ? "" : Sha256Hex(call.start_adapter);
+    run.adapters.push_back({call.start_version, start});
+    run.reference = run.adapters.back();
+    if (call.fork) {
+      const Run& from = runs_.at(call.fork->run_id);
+      const std::string& sha256 = from.After(call.fork->step).sha256;
+      run.adapters.back().sha256 = sha256.empty() ? Sha256Hex("fresh") : sha256;
+      run.reference = from.reference;
+    }
+  } else if (run.open.start_version != call.start_version || run.open.ppo != call.ppo ||
+             run.open.fork.has_value() != call.fork.has_value() ||
+             (call.fork &&
+              run.open.fork->learning_rate_factor != call.fork->learning_rate_factor)) {
     return absl::FailedPreconditionError("the run was opened with another configuration");
   }
   opened_ = call.run_id;
-  return OpenAnswer{static_cast<int>(run.adapters.size()) - 1,
+  return OpenAnswer{run.last_step(),
                     run.adapters.back(),
                     {.trainable = 7, .total = 70},
-                    ValueHeadOf(run.adapters.back())};
+                    ValueHeadOf(run.adapters.back()),
+                    absl::StrCat("/ckpt/", call.run_id, "/", run.last_step())};
 }
 
 absl::StatusOr<FakeLearner::Run*> FakeLearner::OpenedRun(const std::string& run_id) {
@@ -243,7 +253,7 @@ absl::Status FakeLearner::CheckNumbers(const Run& run, const Rollout& rollout) {
     return absl::InvalidArgumentError(
         absl::StrCat("rollout ", rollout.prompt_index, ": values of other weights"));
   }
-  const AdapterRef& reference = run.adapters.front();
+  const AdapterRef& reference = run.reference;
   if (!rollout.reference_logprobs.empty() &&
       (rollout.reference != reference ||
        rollout.reference_logprobs !=
@@ -258,7 +268,7 @@ absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
   if (on_train) on_train(call);
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(call.run_id));
-  const int steps = static_cast<int>(run->adapters.size()) - 1;
+  const int steps = run->last_step();
   TrainAnswer answer;
   if (call.step <= steps) {
     answer.replayed = true;
@@ -266,6 +276,7 @@ absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
     return absl::FailedPreconditionError("a step out of order");
   } else {
     std::string text = run->adapters.back().sha256;
+    if (run->open.fork) absl::StrAppend(&text, "/", run->open.fork->learning_rate_factor);
     for (const Rollout& rollout : call.rollouts) {
       if (!rollout.score) return absl::InvalidArgumentError("a rollout without score");
       MELLOW_RETURN_IF_ERROR(CheckNumbers(*run, rollout));
@@ -278,9 +289,9 @@ absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
     run->adapters.push_back({call.new_version, Sha256Hex(text)});
     ++trained;
   }
-  answer.adapter = run->adapters[call.step];
+  answer.adapter = run->After(call.step);
   answer.adapter_path = absl::StrCat("/ckpt/", call.run_id, "/", call.step);
-  answer.stats = {{"objective/kl", 0.5}, {"ppo/returns/mean", 1.5}};
+  answer.stats = {{"objective/kl", kl ? kl(call) : 0.5}, {"ppo/returns/mean", 1.5}};
   answer.seconds = 1;
   answer.value_head = ValueHeadOf(answer.adapter);
   return answer;
@@ -300,7 +311,7 @@ absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
                                                     bool reference) {
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(run_id));
-  const AdapterRef& ref = reference ? run->adapters.front() : run->adapters.back();
+  const AdapterRef& ref = reference ? run->reference : run->adapters.back();
   std::string weights = ref.sha256;
   if (other_model || (reference && wrong_reference)) weights += "other";
   PairScores scores{.adapter = ref};
@@ -421,6 +432,12 @@ void FakeLearner::Restart() {
 void FakeLearner::LoseNewestStep(const std::string& run_id) {
   MutexLock lock(&mutex_);
   runs_.at(run_id).adapters.pop_back();
+}
+
+OpenCall FakeLearner::Opened(const std::string& run_id) const {
+  MutexLock lock(&mutex_);
+  const auto run = runs_.find(run_id);
+  return run == runs_.end() ? OpenCall{} : run->second.open;
 }
 
 std::vector<std::string> FakeLearner::Hashes(const std::string& run_id) const {

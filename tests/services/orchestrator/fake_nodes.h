@@ -82,6 +82,7 @@ class FakeReward {
   absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, std::stop_token stop);
   NodeReport Report() const;
 
+  NodeRole role = NodeRole::kReward;
   std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
   std::atomic<int> scored{0};  // the canary's texts not counted
   // The classifier of the others with its weights negated.
@@ -118,8 +119,12 @@ class FakeLearner {
   // Its newest checkpoint is damaged: the next OpenRun finds the one before.
   void LoseNewestStep(const std::string& run_id);
   std::vector<std::string> Hashes(const std::string& run_id) const;  // of the recorded steps
+  // As the run was opened.
+  OpenCall Opened(const std::string& run_id) const;
 
   std::function<void(const TrainCall&)> on_train;
+  // The KL that a step's training says; null: 0.5.
+  std::function<double(const TrainCall&)> kl;
   // Called before a step is trained, without a lock held.
   std::function<void(int step)> on_sft_step;
   std::atomic<int> sft_trained{0};
@@ -138,6 +143,14 @@ class FakeLearner {
   struct Run {
     OpenCall open;
     std::vector<AdapterRef> adapters;  // [0]: the start
+    AdapterRef reference;
+    [[nodiscard]] int last_step() const {
+      return static_cast<int>(adapters.size()) - 1 + (open.fork ? open.fork->after_step : 0);
+    }
+    // Of its start or a step.
+    [[nodiscard]] const AdapterRef& After(int step) const {
+      return adapters.at(adapters.size() - 1 - static_cast<size_t>(last_step() - step));
+    }
   };
   // What is wrong with the numbers that a rollout came with.
   static absl::Status CheckNumbers(const Run& run, const Rollout& rollout);

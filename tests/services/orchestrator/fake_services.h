@@ -124,9 +124,18 @@ class FakeLearnerService : public learner::v1::LearnerService::Service {
 
   grpc::Status OpenRun(grpc::ServerContext*, const learner::v1::OpenRunRequest* request,
                        learner::v1::OpenRunResponse* response) override {
-    const auto answer = node_->OpenRun({request->run_id(), request->config().SerializeAsString(),
-                                        request->start_adapter(), request->start_version()});
+    OpenCall call{.run_id = request->run_id(),
+                  .ppo = request->config().SerializeAsString(),
+                  .start_adapter = request->start_adapter(),
+                  .start_version = request->start_version(),
+                  .keep_checkpoints = request->keep_checkpoints()};
+    if (request->has_fork()) {
+      call.fork = {request->fork().run_id(), request->fork().step(), request->fork().after_step(),
+                   request->fork().learning_rate_factor()};
+    }
+    const auto answer = node_->OpenRun(call);
     if (!answer.ok()) return rpc::ToGrpcStatus(answer.status());
+    response->set_adapter_path(answer->adapter_path);
     response->set_last_step(answer->last_step);
     ToProto(answer->adapter, response->mutable_adapter());
     response->set_value_head(answer->value_head);

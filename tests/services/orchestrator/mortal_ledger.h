@@ -75,6 +75,13 @@ class MortalLedger : public Ledger {
   absl::StatusOr<std::optional<StepRecord>> LastStep(const std::string& run_id) override {
     return kill_->Through([&] { return ledger_->LastStep(run_id); });
   }
+  absl::StatusOr<std::vector<GuardTrip>> Trips(const std::string& run_id) override {
+    return kill_->Through([&] { return ledger_->Trips(run_id); });
+  }
+  absl::Status SetTripGood(const std::string& run_id, int step, const AdapterRef& good,
+                           const std::string& path) override {
+    return Write([&] { return ledger_->SetTripGood(run_id, step, good, path); });
+  }
   absl::Status RecordAdapter(const AdapterRecord& adapter) override {
     return Write([&] { return ledger_->RecordAdapter(adapter); });
   }

@@ -1,5 +1,5 @@
-#ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_LEARNER_CALLS_H_
-#define MELLOW_SERVICES_ORCHESTRATOR_RUN_LEARNER_CALLS_H_
+#ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_NODE_CALLS_H_
+#define MELLOW_SERVICES_ORCHESTRATOR_RUN_NODE_CALLS_H_
 
 #include <functional>
 #include <stop_token>
@@ -12,25 +12,26 @@
 
 namespace mellow::orchestrator {
 
-// The calls of one run to the learner, whatever happens to it: they wait for as long as it is away.
-// Used by one thread.
-class LearnerCalls {
+// The calls of one run to a node of a role (the learner, a judge), whatever happens to it: they
+// wait for as long as none is there. Used by one thread.
+class NodeCalls {
  public:
   // One try. `stop` stops when the node is lost and when the process ends.
   using Attempt = std::function<absl::Status(const NodeHandle& node, std::stop_token stop)>;
 
   // All must outlive it.
-  LearnerCalls(NodeRegistry* registry, RunObserver* observer, RunSignals signals)
-      : registry_(registry), observer_(observer), signals_(std::move(signals)) {}
+  NodeCalls(NodeRole role, NodeRegistry* registry, RunObserver* observer, RunSignals signals)
+      : role_(role), registry_(registry), observer_(observer), signals_(std::move(signals)) {}
 
   // Tries until the answer is one that another try would not change, as retry.h says. `doing` is
-  // for people: "step 3: train". `forget` is called before another try: what the learner had open
-  // for the run is not to be relied on.
-  //   Cancelled: the run was asked to end. Anything else: the learner refused, and would again.
+  // for people: "step 3: train". `forget` is called before another try: what the node had open for
+  // the run is not to be relied on.
+  //   Cancelled: the run was asked to end. Anything else: the node refused, and would again.
   [[nodiscard]] absl::Status Call(const std::string& doing, const Attempt& attempt,
                                   const std::function<void()>& forget = {});
 
  private:
+  const NodeRole role_;
   NodeRegistry* const registry_;
   RunObserver* const observer_;
   const RunSignals signals_;
@@ -39,4 +40,4 @@ class LearnerCalls {
 
 }  // namespace mellow::orchestrator
 
-#endif  // MELLOW_SERVICES_ORCHESTRATOR_RUN_LEARNER_CALLS_H_
+#endif  // MELLOW_SERVICES_ORCHESTRATOR_RUN_NODE_CALLS_H_
