@@ -12,10 +12,6 @@
 namespace mellow::nn {
 namespace {
 
-constexpr int kMaxWidth = 1 << 20;
-constexpr int kMaxLayers = 1000;
-constexpr int64_t kMaxMatrix = int64_t{1} << 31;
-
 // What would change the numbers and is not implemented.
 void CheckVariants(json::FieldReader* fields) {
   fields->Only("position_embedding_type", "absolute");
@@ -23,7 +19,7 @@ void CheckVariants(json::FieldReader* fields) {
 }
 
 // What else configurations of this model have: of training, and of other heads than this one.
-void ReadOtherKeys(json::FieldReader* fields) {
+void ReadOtherRobertaKeys(json::FieldReader* fields) {
   ReadCommonKeys(fields);
   fields->Harmless({"hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
                     "initializer_range", "eos_token_id", "decoder_start_token_id",
@@ -79,7 +75,7 @@ absl::StatusOr<RobertaConfig> ParseRobertaConfig(absl::string_view text, absl::s
     fields.Reject("hidden_act", kActivationNames);
   ReadLabels(&fields, &config);
   CheckVariants(&fields);
-  ReadOtherKeys(&fields);
+  ReadOtherRobertaKeys(&fields);
   CheckTogether(config, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish());
   for (const std::string& unknown : fields.Unknown())

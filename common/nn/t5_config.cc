@@ -13,11 +13,6 @@
 namespace mellow::nn {
 namespace {
 
-// Far above any T5, and low enough that sizes of matrices stay far from overflow.
-constexpr int kMaxWidth = 1 << 20;
-constexpr int kMaxLayers = 1000;
-constexpr int64_t kMaxMatrix = int64_t{1} << 31;
-
 void ReadActivation(json::FieldReader* fields, std::string text, T5Config* config) {
   constexpr absl::string_view kGated = "gated-";
   fields->String("feed_forward_proj", &text);
@@ -70,7 +65,7 @@ void ReadHead(json::FieldReader* fields, bool mt5, T5Config* config) {
 }
 
 // What else configurations of these models have.
-void ReadOtherKeys(json::FieldReader* fields) {
+void ReadOtherT5Keys(json::FieldReader* fields) {
   ReadCommonKeys(fields);
   fields->Only("is_encoder_decoder", true);
   // These are fields of training, of other heads, of the stacks (which set theirs themselves), and
@@ -150,7 +145,7 @@ absl::StatusOr<T5Config> ParseT5Config(absl::string_view text, absl::string_view
   ReadHead(&fields, mt5, &config);
   fields.Int("decoder_start_token_id", 0, config.vocab_size - 1, &config.decoder_start_token_id);
   fields.Int("pad_token_id", 0, config.vocab_size - 1, &config.pad_token_id);
-  ReadOtherKeys(&fields);
+  ReadOtherT5Keys(&fields);
   CheckTogether(config, &fields);
   MELLOW_RETURN_IF_ERROR(fields.Finish());
   for (const std::string& unknown : fields.Unknown())

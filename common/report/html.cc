@@ -40,7 +40,7 @@ std::string NumberHtml(const std::string& text) {
   return EscapeHtml(out);
 }
 
-class Writer {
+class HtmlWriter {
  public:
   std::string Write(const Document& d) {
     absl::StrAppend(
@@ -174,6 +174,6 @@ class Writer {
 
 }  // namespace
 
-std::string ToHtml(const Document& document) { return Writer().Write(document); }
+std::string ToHtml(const Document& document) { return HtmlWriter().Write(document); }
 
 }  // namespace mellow::report

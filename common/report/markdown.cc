@@ -16,7 +16,7 @@ std::string Code(const std::string& text) {
   return absl::StrCat(out, "\n");
 }
 
-class Writer {
+class MarkdownWriter {
  public:
   std::string Write(const Document& d) {
     absl::StrAppend(&out_, "# ", EscapeMarkdown(d.title), "\n\n");
@@ -121,6 +121,6 @@ class Writer {
 
 }  // namespace
 
-std::string ToMarkdown(const Document& document) { return Writer().Write(document); }
+std::string ToMarkdown(const Document& document) { return MarkdownWriter().Write(document); }
 
 }  // namespace mellow::report

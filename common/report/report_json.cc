@@ -215,7 +215,7 @@ namespace {
 using json::Value;
 using Write = json::StructWriter;
 
-SideJson SideOf(const std::string& arm, const eval::ArmRow& row, const TextEvidence* evidence) {
+SideJson SideJsonOf(const std::string& arm, const eval::ArmRow& row, const TextEvidence* evidence) {
   SideJson side{.arm = arm};
   if (row.samples.empty()) return side;
   const eval::Sample& sample = row.samples[0];
@@ -245,7 +245,7 @@ std::vector<PairJson> PairsOf(const ReportInput& input) {
                   .dialogue = row.dialogue,
                   .references = row.references};
     for (size_t a = 0; a < e.arms.size(); ++a)
-      pair.arms.push_back(SideOf(e.arms[a].name, row.arms[a], EvidenceOf(input, r, a)));
+      pair.arms.push_back(SideJsonOf(e.arms[a].name, row.arms[a], EvidenceOf(input, r, a)));
     pairs.push_back(std::move(pair));
   }
   return pairs;

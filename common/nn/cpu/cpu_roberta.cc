@@ -13,13 +13,13 @@
 namespace mellow::nn::cpu {
 namespace {
 
-constexpr int kPassTokens = 2048;  // bounds the activations
-constexpr int kFeedForwardRows =
+constexpr int kClassifierPassTokens = 2048;  // bounds the activations
+constexpr int kClassifierFeedForwardRows =
     4 * kernels::kMaxGemmRows;  // still in the cache when they are used
 
-class Loader {
+class RobertaLoader {
  public:
-  Loader(CpuBackend* backend, const RobertaConfig& config, const TensorMap& tensors)
+  RobertaLoader(CpuBackend* backend, const RobertaConfig& config, const TensorMap& tensors)
       : backend_(backend), config_(config), reader_(tensors) {}
 
   std::unique_ptr<RobertaWeights> Load();
@@ -48,7 +48,7 @@ class Loader {
   int64_t parameters_ = 0;
 };
 
-std::unique_ptr<RobertaWeights> Loader::Load() {
+std::unique_ptr<RobertaWeights> RobertaLoader::Load() {
   auto weights = std::make_unique<RobertaWeights>();
   weights->config = config_;
   weights->activation = ToKernel(config_.hidden_act);
@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<CpuRoberta>> CpuRoberta::Load(const std::string& 
                                                              const LoadOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const PretrainedRoberta model, ReadPretrainedRoberta(folder));
   auto backend = std::make_unique<CpuBackend>(options);
-  Loader loader(backend.get(), model.config, model.tensors);
+  RobertaLoader loader(backend.get(), model.config, model.tensors);
   std::unique_ptr<RobertaWeights> weights = loader.Load();
   if (absl::Status status = loader.Finish(); !status.ok()) return Annotate(status, folder);
   return std::unique_ptr<CpuRoberta>(new CpuRoberta(std::move(backend), std::move(weights)));
@@ -120,7 +120,7 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(
   for (size_t first = 0; first < order.size();) {
     size_t count = 1;
     size_t total = sequences[first].size();
-    while (first + count < order.size() && total + sequences[first + count].size() <= kPassTokens) {
+    while (first + count < order.size() && total + sequences[first + count].size() <= kClassifierPassTokens) {
       total += sequences[first + count++].size();
     }
     Pass(sequences, absl::MakeSpan(order).subspan(first, count), &out);
@@ -177,7 +177,7 @@ void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets,
   Norm(layer.attention_norm, rows, x);
 
   const int wide = config().intermediate_size;
-  const int most = std::min(rows, kFeedForwardRows);
+  const int most = std::min(rows, kClassifierFeedForwardRows);
   float* const hidden = scratch_.hidden.Reserve(static_cast<size_t>(most) * wide);
   for (int start = 0; start < rows; start += most) {
     const int count = std::min(most, rows - start);

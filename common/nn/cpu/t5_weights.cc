@@ -9,9 +9,9 @@
 namespace mellow::nn::cpu {
 namespace {
 
-class Loader {
+class T5Loader {
  public:
-  Loader(CpuBackend* backend, const T5Config& config, const TensorMap& tensors)
+  T5Loader(CpuBackend* backend, const T5Config& config, const TensorMap& tensors)
       : backend_(backend), config_(config), reader_(tensors) {}
 
   std::unique_ptr<T5Weights> Load();
@@ -49,7 +49,7 @@ class Loader {
   int64_t parameters_ = 0;
 };
 
-void Loader::Block(const std::string& stack, int index, bool cross, T5Block* block) {
+void T5Loader::Block(const std::string& stack, int index, bool cross, T5Block* block) {
   const int d = config_.d_model;
   const int inner = config_.inner_dim();
   const std::string prefix = absl::StrCat(stack, ".block.", index, ".layer.");
@@ -74,7 +74,7 @@ void Loader::Block(const std::string& stack, int index, bool cross, T5Block* blo
   block->wo = Linear({absl::StrCat(dense, "wo")}, d, config_.d_ff);
 }
 
-std::unique_ptr<T5Weights> Loader::Load() {
+std::unique_ptr<T5Weights> T5Loader::Load() {
   auto weights = std::make_unique<T5Weights>();
   weights->config = config_;
   weights->embedding = reader_.Float32("shared.weight", {config_.vocab_size, config_.d_model});
@@ -115,7 +115,7 @@ std::vector<const CpuLinear*> T5Weights::Linears() const {
 absl::StatusOr<std::unique_ptr<T5Weights>> LoadT5Weights(const std::string& folder,
                                                          CpuBackend* backend) {
   MELLOW_ASSIGN_OR_RETURN(const PretrainedT5 model, ReadPretrainedT5(folder));
-  Loader loader(backend, model.config, model.tensors);
+  T5Loader loader(backend, model.config, model.tensors);
   std::unique_ptr<T5Weights> weights = loader.Load();
   if (absl::Status status = loader.Finish(); !status.ok()) return Annotate(status, folder);
   return weights;

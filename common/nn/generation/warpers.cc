@@ -12,7 +12,7 @@
 namespace mellow::nn {
 namespace {
 
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+constexpr float kRemoved = -std::numeric_limits<float>::infinity();
 
 // Below it a logit divided by the temperature may be no number anymore in fp32.
 constexpr double kSmallTemperature = kMinBeamTemperature;
@@ -56,7 +56,7 @@ void KeepTopK(int k, absl::Span<float> scores) {
   if (k >= static_cast<int>(scores.size())) return;
   const float threshold = KthLargest(scores, k);
   for (float& x : scores)
-    if (x < threshold) x = kForbidden;
+    if (x < threshold) x = kRemoved;
 }
 
 // Drops the least likely tokens whose probabilities sum to at most 1 - p, but for the `keep`
@@ -72,7 +72,7 @@ void KeepTopP(double p, int keep, absl::Span<float> scores) {
   for (size_t i = 0; i + static_cast<size_t>(keep) < order.size(); ++i) {
     sum += probabilities[order[i]];
     if (sum > 1 - p) break;
-    scores[order[i]] = kForbidden;
+    scores[order[i]] = kRemoved;
   }
 }
 
@@ -82,7 +82,7 @@ void KeepLikely(absl::Span<const float> probabilities, double least, int keep,
   const float threshold = KthLargest(scores, keep);
   for (size_t i = 0; i < scores.size(); ++i)
     if (probabilities[i] < static_cast<float>(least) && scores[i] < threshold)
-      scores[i] = kForbidden;
+      scores[i] = kRemoved;
 }
 
 // Keeps the tokens whose surprise is nearest to the entropy, as many as reach `mass`, and what is
@@ -107,7 +107,7 @@ void KeepTypical(double mass, int keep, absl::Span<float> scores) {
   }
   const float farthest = distance[order[last]];
   for (size_t i = static_cast<size_t>(keep); i < order.size(); ++i)
-    if (distance[order[i]] > farthest) scores[order[i]] = kForbidden;
+    if (distance[order[i]] > farthest) scores[order[i]] = kRemoved;
 }
 
 void Cut(const LogitsRules& rules, int keep, absl::Span<float> scores) {

@@ -13,7 +13,7 @@
 namespace mellow::nn {
 namespace {
 
-constexpr size_t kPassRows = 32;  // sequences per pass, to bound the activations
+constexpr size_t kClassifierPassRows = 32;  // sequences per pass, to bound the activations
 
 }  // namespace
 
@@ -159,8 +159,8 @@ absl::StatusOr<std::vector<std::vector<float>>> TorchClassifier::Classify(
     const MutexLock lock(&mutex_);
     const at::NoGradGuard no_grad;
     std::vector<std::vector<float>> out;
-    for (size_t begin = 0; begin < sequences.size(); begin += kPassRows) {
-      const auto part = sequences.subspan(begin, std::min(kPassRows, sequences.size() - begin));
+    for (size_t begin = 0; begin < sequences.size(); begin += kClassifierPassRows) {
+      const auto part = sequences.subspan(begin, std::min(kClassifierPassRows, sequences.size() - begin));
       const std::vector<float> logits = ToVector(Forward(part));
       const size_t labels = config_.labels.size();
       for (size_t i = 0; i < part.size(); ++i)

@@ -15,7 +15,7 @@ namespace {
 
 using PolicyStub = policy::v1::PolicyService::Stub;
 
-constexpr absl::Duration kTimeout = absl::Seconds(3);
+constexpr absl::Duration kRowsTimeout = absl::Seconds(3);
 
 std::string Origin(const AdapterOrigin& adapter, const std::map<std::string, std::string>& ids) {
   if (adapter.version == 0) return "base model";
@@ -43,7 +43,7 @@ AdapterRows CollectAdapters(const ClusterFile& cluster) {
   AdapterRows rows;
   for (const ServiceEntry& service : cluster.services) {
     if (service.role != "policy") continue;
-    const auto adapters = rpc::Call(rpc::MakeChannel(service.address), service.name, kTimeout,
+    const auto adapters = rpc::Call(rpc::MakeChannel(service.address), service.name, kRowsTimeout,
                                     &PolicyStub::ListAdapters, policy::v1::ListAdaptersRequest());
     if (!adapters.ok()) continue;
     for (const common::v1::AdapterRef& adapter : adapters->adapters()) {

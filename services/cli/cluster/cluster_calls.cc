@@ -26,11 +26,11 @@ namespace {
 using PolicyStub = policy::v1::PolicyService::Stub;
 using RewardStub = reward::v1::RewardService::Stub;
 
-constexpr absl::Duration kCallTimeout = absl::Minutes(30);
+constexpr absl::Duration kWorkTimeout = absl::Minutes(30);
 constexpr absl::Duration kShortCallTimeout = absl::Seconds(10);
 constexpr size_t kHashDigitsShown = 12;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
-constexpr absl::Duration kLongestPause = absl::Seconds(2);
+constexpr absl::Duration kLongestRetryPause = absl::Seconds(2);
 // The servers' default limit. gRPC answers a larger message as it answers a full queue, which is
 // worth another try.
 constexpr size_t kMaxRequestBytes = size_t{64} << 20;
@@ -92,7 +92,7 @@ auto ClusterCalls::Retry(const char* role, absl::Duration timeout, Method method
       if (answer.ok() || !rpc::IsRetryable(answer.status()) || SteadyTime::Now() + pause > deadline)
         return answer;
       absl::SleepFor(pause);
-      pause = std::min(pause * 2, kLongestPause);
+      pause = std::min(pause * 2, kLongestRetryPause);
     }
   };
   return call();
@@ -125,7 +125,7 @@ auto ClusterCalls::RetryAdapted(absl::Duration timeout, Method method, const Req
     if (!loaded.ok() && !rpc::IsRetryable(loaded)) return decltype(answer)(loaded);
     if (SteadyTime::Now() + pause > deadline) break;
     absl::SleepFor(pause);
-    pause = std::min(std::max(pause * 2, kFirstPause), kLongestPause);
+    pause = std::min(std::max(pause * 2, kFirstPause), kLongestRetryPause);
     seen = loads_;
     answer = Retry("policy", timeout, method, request);
   }
@@ -134,22 +134,22 @@ auto ClusterCalls::RetryAdapted(absl::Duration timeout, Method method, const Req
 
 absl::StatusOr<policy::v1::SummarizeResponse> ClusterCalls::Summarize(
     const policy::v1::SummarizeRequest& request) {
-  return RetryAdapted(kCallTimeout, &PolicyStub::Summarize, request);
+  return RetryAdapted(kWorkTimeout, &PolicyStub::Summarize, request);
 }
 
 absl::StatusOr<policy::v1::GenerateResponse> ClusterCalls::Generate(
     const policy::v1::GenerateRequest& request) {
-  return RetryAdapted(kCallTimeout, &PolicyStub::Generate, request);
+  return RetryAdapted(kWorkTimeout, &PolicyStub::Generate, request);
 }
 
 absl::StatusOr<reward::v1::ScoreResponse> ClusterCalls::Score(
     const reward::v1::ScoreRequest& request) {
-  return Retry("reward", kCallTimeout, &RewardStub::Score, request);
+  return Retry("reward", kWorkTimeout, &RewardStub::Score, request);
 }
 
 absl::StatusOr<policy::v1::ScoreTokensResponse> ClusterCalls::ScoreTokens(
     const policy::v1::ScoreTokensRequest& request) {
-  return RetryAdapted(kCallTimeout, &PolicyStub::ScoreTokens, request);
+  return RetryAdapted(kWorkTimeout, &PolicyStub::ScoreTokens, request);
 }
 
 absl::StatusOr<policy::v1::GetInfoResponse> ClusterCalls::PolicyInfo() {

@@ -33,7 +33,7 @@ namespace {
 
 using PolicyStub = policy::v1::PolicyService::Stub;
 
-constexpr absl::Duration kTimeout = absl::Seconds(3);
+constexpr absl::Duration kStatusTimeout = absl::Seconds(3);
 constexpr size_t kShownRuns = 10;
 
 struct StatusOptions {
@@ -66,7 +66,7 @@ std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
   std::vector<GenerationRow> rows;
   for (const ServiceEntry& service : cluster.services) {
     if (service.role != "policy") continue;
-    const auto info = rpc::Call(rpc::MakeChannel(service.address), service.name, kTimeout,
+    const auto info = rpc::Call(rpc::MakeChannel(service.address), service.name, kStatusTimeout,
                                 &PolicyStub::GetInfo, policy::v1::GetInfoRequest());
     std::string text;
     if (!info.ok() ||
@@ -228,7 +228,7 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
   report.supervised = IsMarked(report.cluster.supervisor_pid, report.folder);
   for (const ServiceEntry& service : report.cluster.services) {
     const absl::Status health =
-        rpc::CheckHealth(rpc::MakeChannel(service.address), service.address, kTimeout);
+        rpc::CheckHealth(rpc::MakeChannel(service.address), service.address, kStatusTimeout);
     report.health.emplace_back(health.ok() ? "SERVING" : "NOT_SERVING");
     if (service.role != "orchestrator" || !health.ok()) continue;
     OrchestratorClient orchestrator(service.address);

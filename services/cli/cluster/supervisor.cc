@@ -25,7 +25,7 @@ using obs::Log;
 using obs::Severity;
 
 constexpr absl::Duration kQuickDeath = absl::Seconds(10);
-constexpr absl::Duration kLongestPause = absl::Seconds(30);
+constexpr absl::Duration kLongestRestartPause = absl::Seconds(30);
 constexpr absl::Duration kPollPause = absl::Milliseconds(100);
 constexpr absl::Duration kRegistrationLimit = absl::Seconds(30);
 constexpr absl::Duration kKillAfterDrain = absl::Seconds(10);
@@ -207,7 +207,7 @@ void Supervisor::ScheduleRestart(Service* service, const std::string& how) {
   const absl::Duration pause =
       service->quick_deaths == 0
           ? absl::ZeroDuration()
-          : std::min(kLongestPause,
+          : std::min(kLongestRestartPause,
                      absl::Milliseconds(250) * (1 << std::min(service->quick_deaths, 10)));
   service->restart_at = now + pause;
   Log(Severity::kWarning, "service died",

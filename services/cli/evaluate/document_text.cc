@@ -15,7 +15,7 @@
 namespace mellow::cli {
 namespace {
 
-constexpr int kWidth = 78;
+constexpr int kDocumentWidth = 78;
 constexpr size_t kTerminal = 80;
 constexpr size_t kMostRows = 20;
 constexpr int kGroup = 3;  // rows that are worth a line of their own for what they share
@@ -52,13 +52,13 @@ Rows GroupNames(const Rows& rows) {
 // Blocks have a blank line between them.
 class Writer {
  public:
-  void Add(const report::Paragraph& p) { Append(Wrap(p.text, kWidth, "")); }
-  void Add(const report::Callout& c) { Append(Wrap(c.text, kWidth, "")); }
+  void Add(const report::Paragraph& p) { Append(Wrap(p.text, kDocumentWidth, "")); }
+  void Add(const report::Callout& c) { Append(Wrap(c.text, kDocumentWidth, "")); }
 
   void Add(const report::Bullets& b) {
     std::string lines;
     for (const std::string& item : b.items) {
-      std::string wrapped = Wrap(item, kWidth, "  ");
+      std::string wrapped = Wrap(item, kDocumentWidth, "  ");
       wrapped[0] = '-';
       absl::StrAppend(&lines, wrapped);
     }
@@ -82,7 +82,7 @@ class Writer {
     }
     std::string table = FormatTable(rows);
     if (!FitsTerminal(table)) table = FormatTable(GroupNames(rows));
-    Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kWidth, ""), table,
+    Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kDocumentWidth, ""), table,
                         t.rows.size() > kMostRows
                             ? absl::StrCat("(and ", t.rows.size() - kMostRows, " more)\n")
                             : ""));
@@ -93,7 +93,7 @@ class Writer {
     for (const report::Tile& tile : t.tiles) {
       absl::StrAppend(
           &lines,
-          Wrap(absl::StrCat(tile.label, ": ", tile.value, " (", tile.detail, ")"), kWidth, ""));
+          Wrap(absl::StrCat(tile.label, ": ", tile.value, " (", tile.detail, ")"), kDocumentWidth, ""));
     }
     Append(lines);
   }

@@ -14,7 +14,7 @@
 namespace mellow::cli {
 namespace {
 
-constexpr size_t kTextsACall = 32;
+constexpr size_t kJudgedTextsPerCall = 32;
 constexpr char kDefaultLabel[] = "nothate";
 
 using Labels = std::vector<std::string>;
@@ -51,10 +51,10 @@ class ClusterJudge : public JudgeEngine {
   absl::StatusOr<std::vector<eval::JudgeScore>> Score(
       const std::vector<std::string>& texts) override {
     std::vector<eval::JudgeScore> scores;
-    for (size_t begin = 0; begin < texts.size(); begin += kTextsACall) {
+    for (size_t begin = 0; begin < texts.size(); begin += kJudgedTextsPerCall) {
       reward::v1::ScoreRequest request;
       request.set_lane(reward::v1::LANE_ROLLOUT);
-      for (size_t i = begin; i < std::min(begin + kTextsACall, texts.size()); ++i)
+      for (size_t i = begin; i < std::min(begin + kJudgedTextsPerCall, texts.size()); ++i)
         request.add_texts(texts[i]);
       MELLOW_ASSIGN_OR_RETURN(const reward::v1::ScoreResponse response, calls_->Score(request));
       if (response.scores_size() != request.texts_size())
@@ -99,8 +99,8 @@ class LocalJudge : public JudgeEngine {
       scores[i].truncated = input.truncated;
       sequences.push_back(std::move(input.ids));
     }
-    for (size_t begin = 0; begin < texts.size(); begin += kTextsACall) {
-      const auto batch = absl::MakeSpan(sequences).subspan(begin, kTextsACall);
+    for (size_t begin = 0; begin < texts.size(); begin += kJudgedTextsPerCall) {
+      const auto batch = absl::MakeSpan(sequences).subspan(begin, kJudgedTextsPerCall);
       MELLOW_ASSIGN_OR_RETURN(const auto logits, model_->Classify(batch));
       MELLOW_RETURN_IF_ERROR(nn::CheckComputed(logits, "logits"));
       for (size_t i = 0; i < logits.size(); ++i) {

@@ -15,7 +15,7 @@ namespace mellow::cli {
 namespace {
 
 // Texts of an arm that are generated together.
-constexpr int kTextsACall = 16;
+constexpr int kSampledTextsPerCall = 16;
 
 // Rows, and for each of their samples in the same order what the arms wrote.
 struct Chunk {
@@ -172,7 +172,7 @@ absl::StatusOr<std::vector<eval::PromptRow>> RunEvaluation(
     if (!table[i].has_value()) missing.push_back(prompts[i]);
   }
   const auto chunk =
-      static_cast<size_t>(std::max(1, kTextsACall / evaluation.config.sampling.samples));
+      static_cast<size_t>(std::max(1, kSampledTextsPerCall / evaluation.config.sampling.samples));
   Mutex mutex;
   MELLOW_RETURN_IF_ERROR(InSlices(
       missing.size(), chunk, engines.threads, [&](size_t begin, size_t end) -> absl::Status {

@@ -14,7 +14,7 @@
 namespace mellow::cli {
 namespace {
 
-constexpr int kWidth = 78;
+constexpr int kSampleWidth = 78;
 // The reward of an arm after the first, minus the first's.
 double RewardDifference(const eval::PromptRow& row, size_t arm) {
   return row.arms[arm].samples[0].scores[0].logit - row.arms[0].samples[0].scores[0].logit;
@@ -46,10 +46,10 @@ std::string SideBySide(const eval::Evaluation& evaluation, size_t count, PairOrd
           PrintableLine(evaluation.arms[a].name), ", toxicity ",
           absl::StrFormat("%.3f, reward %.4f", sample.scores[0].toxicity, sample.scores[0].logit),
           a == 0 ? "" : absl::StrFormat(" (%+.4f)", RewardDifference(row, a)), "\n",
-          Wrap(sample.summary, kWidth, "      "));
+          Wrap(sample.summary, kSampleWidth, "      "));
     }
     for (const std::string& reference : row.references)
-      absl::StrAppend(&out, "    reference\n", Wrap(reference, kWidth, "      "));
+      absl::StrAppend(&out, "    reference\n", Wrap(reference, kSampleWidth, "      "));
     absl::StrAppend(&out, "\n");
   }
   return out;

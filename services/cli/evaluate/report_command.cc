@@ -27,8 +27,8 @@
 namespace mellow::cli {
 namespace {
 
-constexpr size_t kTextsACall = 32;
-constexpr absl::Duration kPatience = absl::Minutes(2);
+constexpr size_t kEvidenceTextsPerCall = 32;
+constexpr absl::Duration kReportPatience = absl::Minutes(2);
 
 struct ReportOptions {
   std::string evaluation;
@@ -63,7 +63,7 @@ absl::StatusOr<report::PairSpans> AttributeWords(JudgeEngine* judge, const std::
     std::fprintf(stderr, "scoring the words of %zu summaries ...\n", texts.size());
   MELLOW_ASSIGN_OR_RETURN(
       const std::vector<report::TextEvidence> evidence,
-      report::LeaveSpansOut(texts, kTextsACall, [&](const std::vector<std::string>& batch) {
+      report::LeaveSpansOut(texts, kEvidenceTextsPerCall, [&](const std::vector<std::string>& batch) {
         return ScoreBy(judge, batch);
       }));
   report::PairSpans words{.judge = absl::StrCat(name, ", shown the summary alone")};
@@ -89,7 +89,7 @@ absl::StatusOr<std::optional<report::PairSpans>> CollectSpans(const ReportOption
                           evaluation);
   }
   if (options.dir.empty()) return std::nullopt;
-  ClusterCalls calls(CanonicalFolder(options.dir), kPatience);
+  ClusterCalls calls(CanonicalFolder(options.dir), kReportPatience);
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<JudgeEngine> judge,
                           MakeClusterJudge(&calls, /*label=*/"", options.toxic_label));
   return AttributeWords(judge.get(), "the cluster's reward model", evaluation);

@@ -23,7 +23,7 @@ double TokensPerSecond(const SftStep& step) {
   return static_cast<double>(step.tokens()) / std::max(step.seconds(), 1e-9);
 }
 
-class JsonView : public JsonViewBase {
+class SftJsonView : public JsonViewBase {
  public:
   using JsonViewBase::JsonViewBase;
 
@@ -65,7 +65,7 @@ class JsonView : public JsonViewBase {
   }
 };
 
-class TableView : public TableViewBase {
+class SftTableView : public TableViewBase {
  public:
   using TableViewBase::TableViewBase;
 
@@ -146,10 +146,10 @@ class TableView : public TableViewBase {
 }  // namespace
 
 std::unique_ptr<TrainView> MakeSftJsonView(std::FILE* out) {
-  return std::make_unique<JsonView>(out);
+  return std::make_unique<SftJsonView>(out);
 }
 std::unique_ptr<TrainView> MakeSftTableView(std::FILE* out, bool live) {
-  return std::make_unique<TableView>(out, live);
+  return std::make_unique<SftTableView>(out, live);
 }
 
 }  // namespace mellow::cli

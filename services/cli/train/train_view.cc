@@ -13,7 +13,7 @@ namespace {
 using orchestrator::v1::Run;
 using orchestrator::v1::Step;
 
-class JsonView : public JsonViewBase {
+class PpoJsonView : public JsonViewBase {
  public:
   using JsonViewBase::JsonViewBase;
 
@@ -33,9 +33,9 @@ class JsonView : public JsonViewBase {
   }
 };
 
-class TableView : public TableViewBase {
+class PpoTableView : public TableViewBase {
  public:
-  TableView(std::FILE* out, int steps, bool live) : TableViewBase(out, live), steps_(steps) {}
+  PpoTableView(std::FILE* out, int steps, bool live) : TableViewBase(out, live), steps_(steps) {}
 
   void ShowStart(const Run& run) override {
     Print(ParametersText(run.trainable_parameters(), run.total_parameters()) + "\n");
@@ -72,9 +72,9 @@ std::unique_ptr<TrainView> MakeTrainView(const orchestrator::v1::RunSpec& spec, 
   return json ? MakeJsonView(out) : MakeTableView(out, spec.steps(), live);
 }
 
-std::unique_ptr<TrainView> MakeJsonView(std::FILE* out) { return std::make_unique<JsonView>(out); }
+std::unique_ptr<TrainView> MakeJsonView(std::FILE* out) { return std::make_unique<PpoJsonView>(out); }
 std::unique_ptr<TrainView> MakeTableView(std::FILE* out, int steps, bool live) {
-  return std::make_unique<TableView>(out, steps, live);
+  return std::make_unique<PpoTableView>(out, steps, live);
 }
 
 }  // namespace mellow::cli

@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
-#include "mellow/learner/v1/learner.grpc.pb.h"
+#include "mellow/learner/v1/learner.grpc.learner_pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"
@@ -11,29 +11,29 @@
 namespace mellow::orchestrator {
 namespace {
 
-namespace pb = learner::v1;
+namespace learner_pb = learner::v1;
 
 class GrpcLearnerClient : public LearnerClient {
  public:
   GrpcLearnerClient(std::shared_ptr<grpc::Channel> channel, std::string peer,
                     std::shared_ptr<LearnerClaim> claim)
-      : stub_(pb::LearnerService::NewStub(std::move(channel))),
+      : stub_(learner_pb::LearnerService::NewStub(std::move(channel))),
         peer_(std::move(peer)),
         claim_(std::move(claim)) {}
 
   absl::Status Check(const std::string& ppo, const std::string& start_adapter,
                      std::stop_token stop) override {
-    pb::CheckRunRequest request;
+    learner_pb::CheckRunRequest request;
     if (!request.mutable_config()->ParseFromString(ppo))
       return absl::InternalError("the run's PPO configuration cannot be read back");
     request.set_start_adapter(start_adapter);
-    return Call(stub_.get(), &pb::LearnerService::Stub::CheckRun, request, kShortCall,
+    return Call(stub_.get(), &learner_pb::LearnerService::Stub::CheckRun, request, kShortCall,
                 std::move(stop), peer_)
         .status();
   }
 
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token stop) override {
-    pb::OpenRunRequest request;
+    learner_pb::OpenRunRequest request;
     request.set_run_id(call.run_id);
     if (!request.mutable_config()->ParseFromString(call.ppo)) {
       return absl::InternalError("the run's PPO configuration cannot be read back");
@@ -42,7 +42,7 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_start_version(call.start_version);
     request.set_keep_checkpoints(call.keep_checkpoints);
     if (call.fork) {
-      pb::OpenRunRequest::Fork* fork = request.mutable_fork();
+      learner_pb::OpenRunRequest::Fork* fork = request.mutable_fork();
       fork->set_run_id(call.fork->run_id);
       fork->set_step(call.fork->step);
       fork->set_after_step(call.fork->after_step);
@@ -50,8 +50,8 @@ class GrpcLearnerClient : public LearnerClient {
     }
     request.set_owner(absl::StrCat("the orchestrator that is ", NameOfThisProcess()));
     request.set_epoch(claim_->epoch);
-    MELLOW_ASSIGN_OR_RETURN(pb::OpenRunResponse response,
-                            Call(stub_.get(), &pb::LearnerService::Stub::OpenRun, request,
+    MELLOW_ASSIGN_OR_RETURN(learner_pb::OpenRunResponse response,
+                            Call(stub_.get(), &learner_pb::LearnerService::Stub::OpenRun, request,
                                  kShortCall, std::move(stop), peer_));
     claim_->epoch = response.epoch();
     return OpenAnswer{response.last_step(),
@@ -62,14 +62,14 @@ class GrpcLearnerClient : public LearnerClient {
   }
 
   absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {
-    pb::TrainRequest request;
+    learner_pb::TrainRequest request;
     request.set_run_id(call.run_id);
     request.set_step(call.step);
     request.set_new_version(call.new_version);
     request.set_epoch(claim_->epoch);
     request.set_sampler_precision(call.sampler_precision);
     for (const Rollout& rollout : call.rollouts) {
-      pb::Rollout* added = request.add_rollouts();
+      learner_pb::Rollout* added = request.add_rollouts();
       added->set_prompt_index(rollout.prompt_index);
       added->mutable_query_ids()->Assign(rollout.query_ids.begin(), rollout.query_ids.end());
       added->mutable_response_ids()->Assign(rollout.response_ids.begin(),
@@ -85,15 +85,15 @@ class GrpcLearnerClient : public LearnerClient {
       ToProto(rollout.reference, added->mutable_reference());
     }
     for (const NodeHandle& worker : call.workers) {
-      pb::LearnerWorker* added = request.add_workers();
+      learner_pb::LearnerWorker* added = request.add_workers();
       added->set_node_id(worker.node_id);
       added->set_address(worker.address);
       added->set_incarnation(worker.incarnation);
       added->set_device(worker.device);
     }
     // A step may take hours on a CPU: the node's heartbeats say whether it still works on it.
-    MELLOW_ASSIGN_OR_RETURN(pb::TrainResponse response,
-                            Call(stub_.get(), &pb::LearnerService::Stub::Train, request,
+    MELLOW_ASSIGN_OR_RETURN(learner_pb::TrainResponse response,
+                            Call(stub_.get(), &learner_pb::LearnerService::Stub::Train, request,
                                  absl::InfiniteDuration(), std::move(stop), peer_));
     return TrainAnswer{AdapterRefFromProto(response.adapter()),
                        response.adapter_path(),
@@ -105,7 +105,7 @@ class GrpcLearnerClient : public LearnerClient {
 
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
                                            std::stop_token stop) override {
-    pb::GetAdapterRequest request;
+    learner_pb::GetAdapterRequest request;
     request.set_run_id(run_id);
     request.set_version(version);
     request.set_epoch(claim_->epoch);
@@ -130,23 +130,23 @@ class GrpcLearnerClient : public LearnerClient {
   absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
                                          absl::Span<const TokenPair> pairs, bool reference,
                                          std::stop_token stop) override {
-    pb::ScoreTokensRequest request;
+    learner_pb::ScoreTokensRequest request;
     request.set_run_id(run_id);
     for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
     request.set_reference(reference);
     request.set_epoch(claim_->epoch);
-    MELLOW_ASSIGN_OR_RETURN(pb::ScoreTokensResponse response,
-                            Call(stub_.get(), &pb::LearnerService::Stub::ScoreTokens, request,
+    MELLOW_ASSIGN_OR_RETURN(learner_pb::ScoreTokensResponse response,
+                            Call(stub_.get(), &learner_pb::LearnerService::Stub::ScoreTokens, request,
                                  kShortCall, std::move(stop), peer_));
     PairScores scores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
-    for (const pb::Values& row : response.values())
+    for (const learner_pb::Values& row : response.values())
       scores.values.emplace_back(row.values().begin(), row.values().end());
     return scores;
   }
 
  private:
-  std::unique_ptr<pb::LearnerService::Stub> stub_;
+  std::unique_ptr<learner_pb::LearnerService::Stub> stub_;
   std::string peer_;
   std::shared_ptr<LearnerClaim> claim_;
 };

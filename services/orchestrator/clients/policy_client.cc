@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "mellow/policy/v1/policy.grpc.pb.h"
+#include "mellow/policy/v1/policy.grpc.policy_pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"
@@ -9,18 +9,18 @@
 namespace mellow::orchestrator {
 namespace {
 
-namespace pb = policy::v1;
+namespace policy_pb = policy::v1;
 
 class GrpcPolicyClient : public PolicyClient {
  public:
   GrpcPolicyClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
-      : stub_(pb::PolicyService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+      : stub_(policy_pb::PolicyService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
 
   absl::StatusOr<GenerateAnswer> Generate(const GenerateCall& call, absl::Duration timeout,
                                           std::stop_token stop) override {
-    pb::GenerateRequest request;
+    policy_pb::GenerateRequest request;
     for (const Prompt& prompt : call.prompts) {
-      pb::Prompt* added = request.add_prompts();
+      policy_pb::Prompt* added = request.add_prompts();
       added->mutable_tokens()->mutable_ids()->Assign(prompt.ids.begin(), prompt.ids.end());
       added->set_attend_to_pads(true);
       added->set_prompt_index(prompt.prompt_index);
@@ -29,18 +29,18 @@ class GrpcPolicyClient : public PolicyClient {
     request.mutable_sampling()->ParseFromString(call.sampling.params);  // this service wrote it
     request.mutable_sampling()->set_seed(call.seed);
     request.set_adapter_version(call.adapter_version);
-    request.set_lane(pb::LANE_ROLLOUT);
+    request.set_lane(policy_pb::LANE_ROLLOUT);
     request.set_value_head(call.value_head);
-    MELLOW_ASSIGN_OR_RETURN(pb::GenerateResponse response,
-                            Call(stub_.get(), &pb::PolicyService::Stub::Generate, request, timeout,
+    MELLOW_ASSIGN_OR_RETURN(policy_pb::GenerateResponse response,
+                            Call(stub_.get(), &policy_pb::PolicyService::Stub::Generate, request, timeout,
                                  std::move(stop), peer_));
     GenerateAnswer answer;
     answer.adapter = AdapterRefFromProto(response.adapter());
-    for (const pb::Generation& generation : response.generations()) {
+    for (const policy_pb::Generation& generation : response.generations()) {
       answer.generations.push_back(
           {.ids = {generation.ids().begin(), generation.ids().end()},
            .logprobs = {generation.logprobs().begin(), generation.logprobs().end()},
-           .finished = generation.finish_reason() == pb::FINISH_REASON_EOS,
+           .finished = generation.finish_reason() == policy_pb::FINISH_REASON_EOS,
            .values = {generation.values().begin(), generation.values().end()}});
     }
     return answer;
@@ -48,11 +48,11 @@ class GrpcPolicyClient : public PolicyClient {
 
   absl::StatusOr<PairScores> ScoreTokens(absl::Span<const TokenPair> pairs, int64_t adapter_version,
                                          std::stop_token stop) override {
-    pb::ScoreTokensRequest request;
+    policy_pb::ScoreTokensRequest request;
     for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
     request.set_adapter_version(adapter_version);
-    MELLOW_ASSIGN_OR_RETURN(pb::ScoreTokensResponse response,
-                            Call(stub_.get(), &pb::PolicyService::Stub::ScoreTokens, request,
+    MELLOW_ASSIGN_OR_RETURN(policy_pb::ScoreTokensResponse response,
+                            Call(stub_.get(), &policy_pb::PolicyService::Stub::ScoreTokens, request,
                                  kShortCall, std::move(stop), peer_));
     return PairScores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
@@ -72,7 +72,7 @@ class GrpcPolicyClient : public PolicyClient {
   absl::Status Send(const AdapterRef& ref, const adapters::PeftFiles& files,
                     const std::string& fetch_from, wire::Publication as, std::stop_token stop) {
     CallContext context(kShortCall, std::move(stop));
-    pb::PublishAdapterResponse response;
+    policy_pb::PublishAdapterResponse response;
     auto writer = stub_->PublishAdapter(context.get(), &response);
     common::v1::AdapterRef proto;
     ToProto(ref, &proto);
@@ -87,7 +87,7 @@ class GrpcPolicyClient : public PolicyClient {
     return sent;
   }
 
-  std::unique_ptr<pb::PolicyService::Stub> stub_;
+  std::unique_ptr<policy_pb::PolicyService::Stub> stub_;
   std::string peer_;
 };
 

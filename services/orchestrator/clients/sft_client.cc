@@ -1,31 +1,31 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "mellow/learner/v1/sft.grpc.pb.h"
+#include "mellow/learner/v1/sft.grpc.learner_pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 
 namespace mellow::orchestrator {
 namespace {
 
-namespace pb = learner::v1;
+namespace learner_pb = learner::v1;
 
 // Reading data and weights, and a step of many batches, may take that long on a CPU.
 constexpr absl::Duration kLongCall = absl::Minutes(20);
 
-SftState StateFromProto(pb::SftState state) {
+SftState StateFromProto(learner_pb::SftState state) {
   switch (state) {
-    case pb::SFT_STATE_DONE:
+    case learner_pb::SFT_STATE_DONE:
       return SftState::kDone;
-    case pb::SFT_STATE_STOPPED:
+    case learner_pb::SFT_STATE_STOPPED:
       return SftState::kStopped;
-    case pb::SFT_STATE_FAILED:
+    case learner_pb::SFT_STATE_FAILED:
       return SftState::kFailed;
     default:
       return SftState::kRunning;
   }
 }
 
-SftAnswer AnswerFromProto(pb::SftRun run) {
+SftAnswer AnswerFromProto(learner_pb::SftRun run) {
   SftAnswer answer{.state = StateFromProto(run.state()), .error = run.error()};
   run.clear_run_id();
   run.clear_state();
@@ -35,11 +35,11 @@ SftAnswer AnswerFromProto(pb::SftRun run) {
   return answer;
 }
 
-StepRecord StepFromProto(const pb::SftStep& step) {
+StepRecord StepFromProto(const learner_pb::SftStep& step) {
   return {.step = step.step(), .seconds = step.seconds(), .sft = step.SerializeAsString()};
 }
 
-absl::Status ReadSpec(const std::string& bytes, pb::SftSpec* spec) {
+absl::Status ReadSpec(const std::string& bytes, learner_pb::SftSpec* spec) {
   if (spec->ParseFromString(bytes)) return absl::OkStatus();
   return absl::InternalError("the run's settings cannot be read back");
 }
@@ -47,29 +47,29 @@ absl::Status ReadSpec(const std::string& bytes, pb::SftSpec* spec) {
 class GrpcSftClient : public SftClient {
  public:
   GrpcSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
-      : stub_(pb::SftService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+      : stub_(learner_pb::SftService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
 
   absl::Status Check(const std::string& spec, std::stop_token stop) override {
-    pb::CheckSftRequest request;
+    learner_pb::CheckSftRequest request;
     MELLOW_RETURN_IF_ERROR(ReadSpec(spec, request.mutable_spec()));
-    return Call(stub_.get(), &pb::SftService::Stub::CheckSft, request, kLongCall, std::move(stop),
+    return Call(stub_.get(), &learner_pb::SftService::Stub::CheckSft, request, kLongCall, std::move(stop),
                 peer_)
         .status();
   }
 
   absl::StatusOr<SftAnswer> Start(const SftCall& call, std::stop_token stop) override {
-    pb::StartSftRequest request;
+    learner_pb::StartSftRequest request;
     request.set_run_id(call.run_id);
     MELLOW_RETURN_IF_ERROR(ReadSpec(call.spec, request.mutable_spec()));
-    MELLOW_ASSIGN_OR_RETURN(pb::StartSftResponse response,
-                            Call(stub_.get(), &pb::SftService::Stub::StartSft, request, kLongCall,
+    MELLOW_ASSIGN_OR_RETURN(learner_pb::StartSftResponse response,
+                            Call(stub_.get(), &learner_pb::SftService::Stub::StartSft, request, kLongCall,
                                  std::move(stop), peer_));
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
   absl::StatusOr<SftAnswer> Watch(const std::string& run_id, int after_step,
                                   const SftListener& listener, std::stop_token stop) override {
-    pb::WatchSftRequest request;
+    learner_pb::WatchSftRequest request;
     request.set_run_id(run_id);
     request.set_after_step(after_step);
     // As long as the run: the node's heartbeats say whether the learner still works.
@@ -77,7 +77,7 @@ class GrpcSftClient : public SftClient {
     const auto reader = stub_->WatchSft(context.get(), request);
     SftAnswer ended;
     absl::Status heard;
-    for (pb::WatchSftResponse event; heard.ok() && reader->Read(&event);) {
+    for (learner_pb::WatchSftResponse event; heard.ok() && reader->Read(&event);) {
       if (event.has_step()) heard = listener.on_step(StepFromProto(event.step()));
       if (event.has_ended()) ended = AnswerFromProto(std::move(*event.mutable_ended()));
       if (!event.activity().empty()) listener.on_activity(event.activity());
@@ -92,16 +92,16 @@ class GrpcSftClient : public SftClient {
   }
 
   absl::StatusOr<SftAnswer> Stop(const std::string& run_id, std::stop_token stop) override {
-    pb::StopSftRequest request;
+    learner_pb::StopSftRequest request;
     request.set_run_id(run_id);
-    MELLOW_ASSIGN_OR_RETURN(pb::StopSftResponse response,
-                            Call(stub_.get(), &pb::SftService::Stub::StopSft, request, kLongCall,
+    MELLOW_ASSIGN_OR_RETURN(learner_pb::StopSftResponse response,
+                            Call(stub_.get(), &learner_pb::SftService::Stub::StopSft, request, kLongCall,
                                  std::move(stop), peer_));
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
  private:
-  std::unique_ptr<pb::SftService::Stub> stub_;
+  std::unique_ptr<learner_pb::SftService::Stub> stub_;
   std::string peer_;
 };
 
