@@ -1,7 +1,5 @@
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 
-#include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,10 +10,6 @@ namespace mellow::orchestrator {
 namespace {
 
 constexpr int64_t kSchemaVersion = 1;
-// Rollouts of the last steps are kept for a learner whose newest checkpoints are damaged, as many
-// as it keeps checkpoints by default, and for people to look at.
-constexpr int kKeptSteps = 3;
-
 // A run without a row in `methods` is PPO's, as all were once; a rollout without one in
 // `rollout_numbers` has neither values nor log-probs under the reference.
 constexpr char kSchema[] = R"(
@@ -117,17 +111,6 @@ absl::Status AnotherSchema(const std::string& path, absl::string_view what) {
                    "); nothing in it was changed. Go on with the version that wrote it, or start "
                    "this one with another --data-dir: adapters and checkpoints stay where they are "
                    "and can be used from there (start_adapter, mellow promote)"));
-}
-
-absl::StatusOr<std::optional<AdapterRecord>> ReadAdapter(sqlite::Statement* statement) {
-  MELLOW_ASSIGN_OR_RETURN(const bool row, statement->Step());
-  if (!row) return std::optional<AdapterRecord>();
-  AdapterRecord record;
-  record.ref = {statement->Int(0), statement->Bytes(1)};
-  record.run_id = statement->Bytes(2);
-  record.folder = statement->Bytes(3);
-  MELLOW_ASSIGN_OR_RETURN(record.canary, DecodeCanary(statement->Bytes(4)));
-  return std::optional<AdapterRecord>(std::move(record));
 }
 
 }  // namespace
@@ -356,200 +339,6 @@ absl::StatusOr<int64_t> SqliteLedger::NewVersion(int64_t floor) {
   MELLOW_ASSIGN_OR_RETURN(const int64_t version, NextVersion(floor));
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return version;
-}
-
-absl::StatusOr<int64_t> SqliteLedger::StepVersion(const std::string& run_id, int step,
-                                                  int64_t floor) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
-                          sqlite::Transaction::Begin(database_.get()));
-  {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement select,
-        database_->Prepare("SELECT version FROM steps WHERE run_id = ? AND step = ?"));
-    select.BindText(1, run_id).Bind(2, int64_t{step});
-    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
-    if (row) return select.Int(0);
-  }
-  MELLOW_ASSIGN_OR_RETURN(const int64_t version, NextVersion(floor));
-  {
-    MELLOW_ASSIGN_OR_RETURN(sqlite::Statement insert,
-                            database_->Prepare("INSERT INTO steps VALUES (?, ?, ?, 0, '', '')"));
-    insert.BindText(1, run_id).Bind(2, int64_t{step}).Bind(3, version);
-    MELLOW_RETURN_IF_ERROR(insert.Run());
-  }
-  MELLOW_RETURN_IF_ERROR(transaction.Commit());
-  return version;
-}
-
-absl::Status SqliteLedger::CommitStep(const std::string& run_id, const StepRecord& step) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
-                          sqlite::Transaction::Begin(database_.get()));
-  {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement insert,
-        database_->Prepare("INSERT INTO steps VALUES (?, ?, ?, 1, ?, ?) "
-                           "ON CONFLICT (run_id, step) DO UPDATE SET committed = 1, "
-                           "sha256 = excluded.sha256, record = excluded.record "
-                           "WHERE committed = 0"));
-    insert.BindText(1, run_id)
-        .Bind(2, int64_t{step.step})
-        .Bind(3, step.adapter.version)
-        .BindText(4, step.adapter.sha256)
-        .BindText(5, EncodeStep(step));
-    MELLOW_RETURN_IF_ERROR(insert.Run());
-  }
-  for (const char* table : {"rollouts", "rollout_numbers"}) {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement prune,
-        database_->Prepare(absl::StrCat("DELETE FROM ", table, " WHERE run_id = ? AND step <= ?")));
-    prune.BindText(1, run_id).Bind(2, int64_t{step.step - kKeptSteps});
-    MELLOW_RETURN_IF_ERROR(prune.Run());
-  }
-  return transaction.Commit();
-}
-
-absl::StatusOr<std::vector<StepRecord>> SqliteLedger::QuerySteps(const std::string& run_id,
-                                                                 int after, int limit,
-                                                                 absl::string_view order) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      database_->Prepare(
-          absl::StrCat("SELECT step, version, sha256, record FROM steps WHERE run_id = ? AND "
-                       "committed = 1 AND step > ? ORDER BY step ",
-                       order, " LIMIT ?")));
-  select.BindText(1, run_id).Bind(2, int64_t{after}).Bind(3, int64_t{limit});
-  std::vector<StepRecord> steps;
-  for (;;) {
-    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
-    if (!row) return steps;
-    StepRecord step;
-    step.step = static_cast<int>(select.Int(0));
-    step.adapter = {select.Int(1), select.Bytes(2)};
-    MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(3), &step));
-    steps.push_back(std::move(step));
-  }
-}
-
-absl::StatusOr<std::vector<StepRecord>> SqliteLedger::Steps(const std::string& run_id, int after,
-                                                            int limit) {
-  return QuerySteps(run_id, after, limit, "ASC");
-}
-
-absl::StatusOr<std::optional<StepRecord>> SqliteLedger::LastStep(const std::string& run_id) {
-  MELLOW_ASSIGN_OR_RETURN(std::vector<StepRecord> last,
-                          QuerySteps(run_id, kBeforeAllSteps, 1, "DESC"));
-  if (last.empty()) return std::optional<StepRecord>();
-  return std::optional<StepRecord>(std::move(last.front()));
-}
-
-absl::Status SqliteLedger::RecordAdapter(const AdapterRecord& adapter) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement insert,
-      database_->Prepare("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?)"));
-  insert.Bind(1, adapter.ref.version)
-      .BindText(2, adapter.ref.sha256)
-      .BindText(3, adapter.run_id)
-      .BindText(4, adapter.folder)
-      .BindText(5, EncodeCanary(adapter.canary));
-  return insert.Run();
-}
-
-absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapter() {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
-                         "WHERE version > 0 ORDER BY version DESC LIMIT 1"));
-  return ReadAdapter(&select);
-}
-
-absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::NewestAdapterOf(
-    const std::string& run_id) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
-                         "WHERE run_id = ? ORDER BY version DESC LIMIT 1"));
-  select.BindText(1, run_id);
-  return ReadAdapter(&select);
-}
-
-absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::FindAdapter(int64_t version) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      database_->Prepare("SELECT version, sha256, run_id, folder, canary FROM adapters "
-                         "WHERE version = ? AND version > 0"));
-  select.Bind(1, version);
-  return ReadAdapter(&select);
-}
-
-absl::StatusOr<std::vector<KeptAdapter>> SqliteLedger::KeptAdapters() {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      database_->Prepare(
-          "SELECT adapters.version, adapters.sha256, adapters.run_id, folder, step, record "
-          "FROM adapters JOIN runs ON runs.run_id = adapters.run_id "
-          "LEFT JOIN steps ON steps.run_id = adapters.run_id AND committed = 1 AND "
-          "steps.sha256 = adapters.sha256 "
-          "WHERE adapters.version > 0 AND (step IS NOT NULL OR adapters.sha256 = start_sha256) "
-          "ORDER BY adapters.version DESC, adapters.run_id, step DESC"));
-  std::vector<KeptAdapter> kept;
-  std::set<std::pair<std::string, int>> steps;
-  for (;;) {
-    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
-    if (!row) break;
-    KeptAdapter adapter{.ref = {select.Int(0), select.Bytes(1)},
-                        .run_id = select.Bytes(2),
-                        .folder = select.Bytes(3)};
-    if (!select.IsNull(4)) {
-      StepRecord step;
-      MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(5), &step));
-      adapter.step = static_cast<int>(select.Int(4));
-      adapter.learner_path = std::move(step.adapter_path);
-    }
-    if (steps.emplace(adapter.run_id, adapter.step).second) kept.push_back(std::move(adapter));
-  }
-  std::reverse(kept.begin(), kept.end());
-  return kept;
-}
-
-absl::StatusOr<std::set<std::string>> SqliteLedger::DropAdapters(const std::string& run_id,
-                                                                 int keep) {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
-                          sqlite::Transaction::Begin(database_.get()));
-  // A folder has one adapter, whatever the versions that it was published under.
-  constexpr char kNewestFolders[] =
-      "(SELECT folder FROM adapters WHERE run_id = ?1 GROUP BY folder "
-      "ORDER BY MAX(version) DESC LIMIT ?2)";
-  {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement prune,
-        database_->Prepare(absl::StrCat("DELETE FROM adapters WHERE run_id = ?1 AND folder NOT IN ",
-                                        kNewestFolders)));
-    prune.BindText(1, run_id).Bind(2, int64_t{keep});
-    MELLOW_RETURN_IF_ERROR(prune.Run());
-  }
-  std::set<std::string> folders;
-  {
-    MELLOW_ASSIGN_OR_RETURN(
-        sqlite::Statement select,
-        database_->Prepare("SELECT DISTINCT folder FROM adapters WHERE run_id = ?"));
-    select.BindText(1, run_id);
-    for (;;) {
-      MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
-      if (!row) break;
-      folders.insert(select.Bytes(0));
-    }
-  }
-  MELLOW_RETURN_IF_ERROR(transaction.Commit());
-  return folders;
 }
 
 }  // namespace mellow::orchestrator
