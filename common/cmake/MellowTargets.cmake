@@ -16,12 +16,15 @@ function(mellow_binary name)
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS})
 endfunction()
 
-# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [OUTSIDE_DATA "RealTest.*"]): one GoogleTest binary, one CTest
-# entry. Committed test data: SourceTree() of tests/testing/source_tree.h. The tests that OUTSIDE_DATA filters ("*": all of them) need data that
+# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [OUTSIDE_DATA "RealTest.*"] [SEPARATE]): one GoogleTest binary, one
+# CTest entry. SEPARATE: its files use the same names for different things and are never compiled together (CMAKE_UNITY_BUILD). Committed test data: SourceTree() of tests/testing/source_tree.h. The tests that OUTSIDE_DATA filters ("*": all of them) need data that
 # is not ours (tests/testing/outside_data.h): each has an entry of its own, which CTest shows as skipped when the test skips itself.
 function(mellow_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT;OUTSIDE_DATA" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "SEPARATE" "TIMEOUT;OUTSIDE_DATA" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SRCS})
+  if(arg_SEPARATE)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} mellow::source_tree GTest::gmock GTest::gtest_main)
   # What a test does by itself is short; -O3 costs a third of its compile time.
