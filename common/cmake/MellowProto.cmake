@@ -23,6 +23,7 @@ function(mellow_proto name)
   endforeach()
   add_library(mellow_${name} STATIC ${sources})
   add_library(mellow::${name} ALIAS mellow_${name})
+  set_target_properties(mellow_${name} PROPERTIES UNITY_BUILD OFF)  # generated files share names
   target_include_directories(mellow_${name} SYSTEM PUBLIC "${out}")
   target_link_libraries(mellow_${name} PUBLIC gRPC::grpc++ protobuf::libprotobuf ${arg_DEPS})
 endfunction()

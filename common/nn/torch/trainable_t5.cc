@@ -196,8 +196,8 @@ absl::StatusOr<std::unique_ptr<TrainableT5>> TrainableT5::Load(const std::string
   at::set_num_threads(1);
   const int all = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<cpu::GradientT5> model,
-                          cpu::GradientT5::Load(folder, {.weights = precision,
-                                                         .threads = threads > 0 ? threads : all}));
+                          cpu::GradientT5::Load(folder, {.threads = threads > 0 ? threads : all,
+                                                         .weights = precision}));
   return std::make_unique<KernelTrainableT5>(folder, std::move(model));
 }
 

@@ -17,11 +17,11 @@
 namespace mellow::nn {
 namespace {
 
-using Reader = absl::StatusOr<TensorMap> (*)(const std::string& path);
+using FileReader = absl::StatusOr<TensorMap> (*)(const std::string& path);
 
 struct Layout {
   const char* file;
-  Reader reader;
+  FileReader reader;
   bool index;
 };
 constexpr Layout kLayouts[] = {

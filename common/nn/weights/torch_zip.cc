@@ -168,7 +168,7 @@ class Loader {
   std::map<std::string, bool> checked_;  // storages whose checksum is right
 };
 
-absl::StatusOr<TensorMap> ParseNamed(absl::Span<const uint8_t> file,
+absl::StatusOr<TensorMap> ParseNamedZip(absl::Span<const uint8_t> file,
                                      std::shared_ptr<const void> owner, absl::string_view name) {
   absl::StatusOr<TensorMap> tensors = Loader(file, std::move(owner)).Run();
   if (!tensors.ok()) return Annotate(tensors.status(), name);
@@ -179,14 +179,14 @@ absl::StatusOr<TensorMap> ParseNamed(absl::Span<const uint8_t> file,
 
 absl::StatusOr<TensorMap> ReadTorchZip(const std::string& path) {
   MELLOW_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
-  return ParseNamed(file->bytes(), file, path);
+  return ParseNamedZip(file->bytes(), file, path);
 }
 
 absl::StatusOr<TensorMap> ParseTorchZip(std::shared_ptr<const std::string> data,
                                         absl::string_view name) {
   const absl::Span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(data->data()),
                                         data->size());
-  return ParseNamed(bytes, data, name);
+  return ParseNamedZip(bytes, data, name);
 }
 
 }  // namespace mellow::nn
