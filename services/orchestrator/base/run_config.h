@@ -44,7 +44,7 @@ struct RunConfig {
   bool reference_is_start = true;  // the KL is measured against the weights the run starts from
   // kl_penalty is "full": whole distributions are compared, which only the learner can do.
   bool full_kl = false;
-  // Of the adaptive KL controller, nats per sequence; 0: the coefficient is fixed.
+  // The target of the adaptive KL controller, nats per sequence; 0: the coefficient is fixed.
   double kl_target = 0;
   std::string start_adapter;  // PEFT folder as the learner sees it; empty: fresh
   int max_staleness = 0;
