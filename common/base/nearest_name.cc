@@ -16,7 +16,8 @@ char Folded(char c) { return c == '-' ? '_' : absl::ascii_tolower(c); }
 }  // namespace
 
 int EditDistance(absl::string_view a, absl::string_view b) {
-  // Of the prefixes of a that end here and at the two characters before, by the length of b's.
+  // The distances of the prefixes of a that end here and at the two characters before, by the
+  // length of b's.
   std::vector<int> now(b.size() + 1), before(b.size() + 1), earlier(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) now[j] = static_cast<int>(j);
   for (size_t i = 1; i <= a.size(); ++i) {

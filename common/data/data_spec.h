@@ -34,14 +34,14 @@ struct DataSpec {
   SplitRule split;
   std::optional<int> max_source_tokens;
 
-  // Of fine-tuning.
+  // These are for fine-tuning.
   std::string summary_column = "summary";
   int max_target_tokens = 128;
   std::string dev_path;  // empty: none
   double dev_fraction = 0;
   std::optional<int> max_dev_rows;
 
-  // Of an evaluation.
+  // These are for an evaluation.
   std::vector<std::string> reference_columns = {"summary"};
   int limit = 0;
 

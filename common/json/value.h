@@ -83,13 +83,13 @@ class Value {
   [[nodiscard]] bool is_array() const { return data_.index() == 6; }
   [[nodiscard]] bool is_object() const { return data_.index() == 7; }
 
-  // Of another kind: false, 0, "" or nothing.
+  // A value of another kind gives false, 0, "" or nothing.
   [[nodiscard]] bool boolean() const;
   [[nodiscard]] double number() const;
   [[nodiscard]] const std::string& string() const;
   [[nodiscard]] const Array& elements() const;
   [[nodiscard]] const Object& members() const;
-  // Of an array or an object; else 0.
+  // How many an array or an object has; else 0.
   [[nodiscard]] size_t size() const;
   [[nodiscard]] bool empty() const { return size() == 0; }
 
@@ -146,7 +146,7 @@ struct Member {
 
 struct ParseOptions {
   int depth = 64;  // of arrays and objects inside one another
-  // Of a name that comes twice in an object the last value counts, as in Python, at the first one's
+  // When a name comes twice in an object, the last value counts, as in Python, at the first one's
   // place; else the text is refused.
   bool last_of_name_counts = false;
   // NaN, Infinity and -Infinity, as Python's json module writes them, are numbers.

@@ -37,7 +37,7 @@ struct Sequences {
   [[nodiscard]] size_t tokens(size_t row) const {
     return query_ids[row].size() + response_ids[row].size();
   }
-  // Of all rows.
+  // Of all rows together.
   [[nodiscard]] size_t tokens() const {
     size_t all = 0;
     for (size_t row = 0; row < size(); ++row) all += tokens(row);
@@ -77,9 +77,9 @@ struct GradientTask {
 };
 struct GradientAnswer {
   Rows logprobs, values, entropies;  // of the new policy, before its update
-  // Of scale * N * loss, N the counted positions. A and B of each adapted module, the modules in
-  // name order, then the value head's weight and bias. The sequences' own gradients are summed as
-  // base/sum_tree.h has it (on CUDA: as autograd sums).
+  // The gradient of scale * N * loss, N the counted positions: A and B of each adapted module, the
+  // modules in name order, then the value head's weight and bias. The sequences' own gradients are
+  // summed as base/sum_tree.h has it (on CUDA: as autograd sums).
   std::vector<float> gradient;
   friend bool operator==(const GradientAnswer&, const GradientAnswer&) = default;
 };

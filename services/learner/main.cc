@@ -1,18 +1,16 @@
 // mellow_learner_server: PPO on LoRA weights and a value head, and supervised fine-tuning.
 #include <malloc.h>
 
-#include <CLI/CLI.hpp>
 #include <thread>
 
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
 #include "common/nn/pretrained.h"
 #include "common/obs/log.h"
-#include "common/rpc/shutdown_signals.h"
 #include "services/learner/rpc/learner_service.h"
 #include "services/learner/rpc/sft_service.h"
 #include "services/learner/serve_worker.h"
-#include "services/wire/models.h"
+#include "services/wire/service_main.h"
 
 namespace mellow::learner {
 namespace {
@@ -74,13 +72,10 @@ int main(int argc, char** argv) {
   // A step is computed on the thread of the call that asked for it. With an arena for each of
   // gRPC's threads glibc would keep a step's peak of freed memory in every one of them.
   mallopt(M_ARENA_MAX, 2);
-  mellow::rpc::BlockShutdownSignals();
-  CLI::App app("Mellow learner server: trains LoRA adapters by PPO and by supervision.",
-               "mellow_learner_server");
   mellow::learner::LearnerOptions options;
-  mellow::learner::AddLearnerFlags(&app, &options);
-  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
-  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
-  if (status.ok()) status = mellow::learner::Serve(options);
-  return status.ok() ? 0 : mellow::wire::FailMain(status);
+  return mellow::wire::RunServer(
+      argc, argv, "Mellow learner server: trains LoRA adapters by PPO and by supervision.",
+      "mellow_learner_server",
+      [&](CLI::App* app) { mellow::learner::AddLearnerFlags(app, &options); }, options.service,
+      [&] { return mellow::learner::Serve(options); });
 }

@@ -8,7 +8,7 @@
 #include "common/nn/weights/model_hash.h"
 #include "common/obs/log.h"
 #include "services/learner/rpc/gradient_service.h"
-#include "services/wire/models.h"
+#include "services/wire/service_main.h"
 
 namespace mellow::learner {
 

@@ -1,12 +1,10 @@
 // mellow_orchestrator_server: coordinates runs over the nodes that register.
-#include <CLI/CLI.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
 #include "common/nn/t5_config.h"
 #include "common/obs/log.h"
-#include "common/rpc/shutdown_signals.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 #include "services/orchestrator/orchestrator_options.h"
@@ -68,14 +66,11 @@ absl::Status Serve(const OrchestratorOptions& options) {
 }  // namespace mellow::orchestrator
 
 int main(int argc, char** argv) {
-  mellow::rpc::BlockShutdownSignals();
-  CLI::App app(
-      "Mellow orchestrator: trains by PPO and by supervision over the nodes that register.",
-      "mellow_orchestrator_server");
   mellow::orchestrator::OrchestratorOptions options;
-  mellow::orchestrator::AddOrchestratorFlags(&app, &options);
-  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
-  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
-  if (status.ok()) status = mellow::orchestrator::Serve(options);
-  return status.ok() ? 0 : mellow::wire::FailMain(status);
+  return mellow::wire::RunServer(
+      argc, argv,
+      "Mellow orchestrator: trains by PPO and by supervision over the nodes that register.",
+      "mellow_orchestrator_server",
+      [&](CLI::App* app) { mellow::orchestrator::AddOrchestratorFlags(app, &options); },
+      options.service, [&] { return mellow::orchestrator::Serve(options); });
 }

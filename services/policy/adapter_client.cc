@@ -8,8 +8,8 @@
 namespace mellow::policy {
 namespace {
 
-// Of one transfer between nodes; the orchestrator sends the adapter itself to a node that could not
-// get it.
+// How long one transfer between nodes may take; the orchestrator sends the adapter itself to a node
+// that could not get it.
 constexpr absl::Duration kFetchTimeout = absl::Seconds(10);
 
 }  // namespace

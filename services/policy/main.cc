@@ -1,16 +1,14 @@
 // mellow_policy_server: generates summaries and rollouts.
-#include <CLI/CLI.hpp>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/load.h"
 #include "common/obs/log.h"
-#include "common/rpc/shutdown_signals.h"
 #include "services/policy/policy_service.h"
 #include "services/policy/proto_convert.h"
 #include "services/policy/warm_up.h"
-#include "services/wire/models.h"
+#include "services/wire/service_main.h"
 
 namespace mellow::policy {
 namespace {
@@ -72,13 +70,9 @@ absl::Status Serve(PolicyOptions options) {
 }  // namespace mellow::policy
 
 int main(int argc, char** argv) {
-  mellow::rpc::BlockShutdownSignals();
-  CLI::App app("Mellow policy server: generates summaries for users and rollouts for PPO.",
-               "mellow_policy_server");
   mellow::policy::PolicyOptions options;
-  mellow::policy::AddPolicyFlags(&app, &options);
-  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
-  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
-  if (status.ok()) status = mellow::policy::Serve(options);
-  return status.ok() ? 0 : mellow::wire::FailMain(status);
+  return mellow::wire::RunServer(
+      argc, argv, "Mellow policy server: generates summaries for users and rollouts for PPO.",
+      "mellow_policy_server", [&](CLI::App* app) { mellow::policy::AddPolicyFlags(app, &options); },
+      options.service, [&] { return mellow::policy::Serve(options); });
 }

@@ -72,15 +72,8 @@ absl::Status PolicyOptions::Validate() const {
 
 void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
   wire::AddServiceFlags(app, &options->service, "policy-0");
-  app->add_option("--model", options->model,
-                  "Hugging Face T5 folder (config.json, weights, tokenizer), or "
-                  "ORG/NAME[@REVISION] of the Hub's cache")
-      ->transform(wire::ModelFolder())
-      ->required();
-  app->add_option("--device", options->device, "auto, cpu or cuda:N");
-  app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
-  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8")
-      ->transform(wire::WeightTypeFlag());
+  wire::AddModelFlags(app, "T5", &options->model, &options->device, &options->threads,
+                      &options->dtype);
   app->add_option("--prompt-template", options->prompt_template,
                   "What Summarize puts around {dialogue}");
   app->add_option("--max-source-tokens", options->max_source_tokens,

@@ -36,7 +36,7 @@ struct PolicyOptions {
   // The size of the largest request that these options allow, or of the largest part of an
   // adapter's stream.
   [[nodiscard]] int64_t MessageBytes() const;
-  // Of a request with one text or prompt.
+  // The size of the largest request with one text or prompt.
   [[nodiscard]] int64_t OneTextBytes() const;
   // InvalidArgument naming the flag and its value.
   [[nodiscard]] absl::Status Validate() const;

@@ -1,10 +1,8 @@
 // mellow_review_server: the page on which people rate summaries blind.
-#include <CLI/CLI.hpp>
 
 #include "common/base/status.h"
 #include "common/http/http.h"
 #include "common/obs/log.h"
-#include "common/rpc/shutdown_signals.h"
 #include "services/review/review_options.h"
 #include "services/review/study_when_ready.h"
 #include "services/wire/metrics_server.h"
@@ -45,12 +43,9 @@ absl::Status Serve(const ReviewOptions& options) {
 }  // namespace mellow::review
 
 int main(int argc, char** argv) {
-  mellow::rpc::BlockShutdownSignals();
-  CLI::App app("Mellow review server: people rate summaries blind.", "mellow_review_server");
   mellow::review::ReviewOptions options;
-  mellow::review::AddReviewFlags(&app, &options);
-  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
-  absl::Status status = mellow::obs::InitLog(options.process.node_id, options.process.log_level);
-  if (status.ok()) status = mellow::review::Serve(options);
-  return status.ok() ? 0 : mellow::wire::FailMain(status);
+  return mellow::wire::RunServer(
+      argc, argv, "Mellow review server: people rate summaries blind.", "mellow_review_server",
+      [&](CLI::App* app) { mellow::review::AddReviewFlags(app, &options); }, options.process,
+      [&] { return mellow::review::Serve(options); });
 }

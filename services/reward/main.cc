@@ -1,15 +1,13 @@
 // mellow_reward_server: scores texts with a sequence classifier.
-#include <CLI/CLI.hpp>
 #include <thread>
 
 #include "common/base/status.h"
 #include "common/nn/labels.h"
 #include "common/nn/load.h"
 #include "common/obs/log.h"
-#include "common/rpc/shutdown_signals.h"
 #include "services/reward/reward_service.h"
 #include "services/reward/warm_up.h"
-#include "services/wire/models.h"
+#include "services/wire/service_main.h"
 
 namespace mellow::reward {
 namespace {
@@ -70,12 +68,9 @@ absl::Status Serve(RewardOptions options) {
 }  // namespace mellow::reward
 
 int main(int argc, char** argv) {
-  mellow::rpc::BlockShutdownSignals();
-  CLI::App app("Mellow reward server: toxicity of texts.", "mellow_reward_server");
   mellow::reward::RewardOptions options;
-  mellow::reward::AddRewardFlags(&app, &options);
-  if (auto code = mellow::wire::ParseFlags(&app, argc, argv)) return *code;
-  absl::Status status = mellow::obs::InitLog(options.service.node_id, options.service.log_level);
-  if (status.ok()) status = mellow::reward::Serve(options);
-  return status.ok() ? 0 : mellow::wire::FailMain(status);
+  return mellow::wire::RunServer(
+      argc, argv, "Mellow reward server: toxicity of texts.", "mellow_reward_server",
+      [&](CLI::App* app) { mellow::reward::AddRewardFlags(app, &options); }, options.service,
+      [&] { return mellow::reward::Serve(options); });
 }

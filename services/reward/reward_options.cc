@@ -41,15 +41,8 @@ absl::Status RewardOptions::Validate() const {
 
 void AddRewardFlags(CLI::App* app, RewardOptions* options) {
   wire::AddServiceFlags(app, &options->service, "reward-0");
-  app->add_option("--model", options->model,
-                  "Hugging Face RoBERTa folder (config.json, weights, tokenizer), or "
-                  "ORG/NAME[@REVISION] of the Hub's cache")
-      ->transform(wire::ModelFolder())
-      ->required();
-  app->add_option("--device", options->device, "auto, cpu or cuda:N");
-  app->add_option("--threads", options->threads, "Threads of the CPU engine (0: all cores)");
-  app->add_option("--dtype", options->dtype, "Weights: float32, bfloat16, float16 or int8")
-      ->transform(wire::WeightTypeFlag());
+  wire::AddModelFlags(app, "RoBERTa", &options->model, &options->device, &options->threads,
+                      &options->dtype);
   app->add_option("--toxic-label", options->toxic_label,
                   "Its probability is the toxicity; needed unless exactly one label has a known "
                   "name, such as hate, toxic or toxicity");

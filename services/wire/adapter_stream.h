@@ -25,7 +25,7 @@ inline constexpr int64_t kMaxAdapterMessageBytes = (1 << 20) + (256 << 10);
 struct ReceivedAdapter {
   common::v1::AdapterRef ref;
   Publication as = Publication::kNewest;
-  // Of a policy node that has the adapter; then `files` are empty.
+  // The address of a policy node that has the adapter; then `files` are empty.
   std::string fetch_from;
   adapters::PeftFiles files;
 };

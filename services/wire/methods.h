@@ -20,7 +20,7 @@ inline constexpr const char* kUser = "user";                  // whoever wants s
 
 // Bytes of requests that only name something: a run, a version, a reason.
 inline constexpr int64_t kMaxNameBytes = 64 << 10;
-// Of those that describe something: a run file, a node with its adapters.
+// Bytes of those that describe something: a run file, a node with its adapters.
 inline constexpr int64_t kMaxSpecBytes = 1 << 20;
 
 // The same table for every server: who knows a method's name knows its rule.

@@ -2,7 +2,6 @@
 
 #include "common/nn/weight_type.h"
 #include "common/nn/weights/hub_cache.h"
-#include "common/obs/log.h"
 
 namespace mellow::wire {
 
@@ -28,9 +27,18 @@ CLI::Validator WeightTypeFlag() {
       "");
 }
 
-void LogModelWarnings(const std::vector<std::string>& warnings) {
-  for (const std::string& warning : warnings)
-    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+void AddModelFlags(CLI::App* app, const std::string& family, std::string* model,
+                   std::string* device, int* threads, std::string* dtype) {
+  app->add_option("--model", *model,
+                  "Hugging Face " + family +
+                      " folder (config.json, weights, tokenizer), or ORG/NAME[@REVISION] of the "
+                      "Hub's cache")
+      ->transform(ModelFolder())
+      ->required();
+  app->add_option("--device", *device, "auto, cpu or cuda:N");
+  app->add_option("--threads", *threads, "Threads of the CPU engine (0: all cores)");
+  app->add_option("--dtype", *dtype, "Weights: float32, bfloat16, float16 or int8")
+      ->transform(WeightTypeFlag());
 }
 
 }  // namespace mellow::wire

@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
-#include <vector>
 
 namespace mellow::wire {
 
@@ -16,8 +15,9 @@ namespace mellow::wire {
 // A storage type of weights by any of its names ("bf16"), which becomes the long one.
 [[nodiscard]] CLI::Validator WeightTypeFlag();
 
-// What a model's configuration says and nobody here knows: a warning each.
-void LogModelWarnings(const std::vector<std::string>& warnings);
+// --model, --device, --threads and --dtype of a server with a model of this family.
+void AddModelFlags(CLI::App* app, const std::string& family, std::string* model,
+                   std::string* device, int* threads, std::string* dtype);
 
 }  // namespace mellow::wire
 

@@ -96,7 +96,16 @@ void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address,
            {{"signal", signal}, {"seconds", flags.drain_seconds}});
 }
 
-int FailMain(const absl::Status& status) {
+int RunServer(int argc, char** argv, const std::string& description, const std::string& program,
+              const std::function<void(CLI::App*)>& add_flags, const ProcessFlags& flags,
+              const std::function<absl::Status()>& serve) {
+  rpc::BlockShutdownSignals();
+  CLI::App app(description, program);
+  add_flags(&app);
+  if (const auto code = ParseFlags(&app, argc, argv)) return *code;
+  absl::Status status = obs::InitLog(flags.node_id, flags.log_level);
+  if (status.ok()) status = serve();
+  if (status.ok()) return 0;
   obs::Log(obs::Severity::kError, "cannot start", {{"error", status.ToString()}});
   return 1;
 }

@@ -3,6 +3,7 @@
 
 // What the main() of every service does in the same way, whatever protocol it speaks.
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -48,8 +49,13 @@ void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node
 void WaitToDrain(const ProcessFlags& flags, const std::string& bound_address,
                  const std::string& metrics_address);
 
-// Logs the error and returns main's exit code 1.
-[[nodiscard]] int FailMain(const absl::Status& status);
+// All of a server's main(), whose exit code it returns: blocks the signals of WaitToDrain before
+// the first thread, parses what `add_flags` adds (`flags` among them), opens the log, and serves.
+// An error of `serve` is logged.
+[[nodiscard]] int RunServer(int argc, char** argv, const std::string& description,
+                            const std::string& program,
+                            const std::function<void(CLI::App*)>& add_flags,
+                            const ProcessFlags& flags, const std::function<absl::Status()>& serve);
 
 }  // namespace mellow::wire
 

@@ -187,4 +187,9 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
   return absl::OkStatus();
 }
 
+void LogModelWarnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings)
+    obs::Log(obs::Severity::kWarning, "not everything of the model is known", {{"what", warning}});
+}
+
 }  // namespace mellow::wire

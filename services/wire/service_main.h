@@ -91,6 +91,9 @@ struct ServiceParts {
 [[nodiscard]] absl::Status ServeUntilSignal(const ServiceFlags& flags,
                                             const ServiceSecurity& security, ServiceParts parts);
 
+// What a model's configuration says and nobody here knows: a warning each.
+void LogModelWarnings(const std::vector<std::string>& warnings);
+
 }  // namespace mellow::wire
 
 #endif  // MELLOW_SERVICES_WIRE_SERVICE_MAIN_H_

@@ -34,7 +34,7 @@ class GradientPass {
   void Backward(const float* d_hidden, absl::Span<const LoraGradients> gradients);
 
  private:
-  // Of a block, in this order; the encoder's have no cross-attention.
+  // A block has these, in this order; the encoder's have no cross-attention.
   enum SubLayer { kSelf, kCross, kFeedForward, kSubLayers };
 
   struct AttentionTape {

@@ -66,7 +66,7 @@ const float* GradientPass::AdaptedInput(const TrainedLinear& layer, const std::v
   return normed;
 }
 
-// Of y = x + O attend(QKV norm(x)):  dx = dy + norm'(QKV^T attend'(O^T dy)).
+// For y = x + O attend(QKV norm(x)):  dx = dy + norm'(QKV^T attend'(O^T dy)).
 void GradientPass::SelfAttentionBackward(const GradientT5::Block& block, const Sequences& rows,
                                          LayerBias bias, bool causal, const AttentionTape& tape,
                                          bool through, float* dx) {
@@ -90,8 +90,8 @@ void GradientPass::SelfAttentionBackward(const GradientT5::Block& block, const S
   context_.scratch->Rewind(mark);
 }
 
-// Of y = x + O attend(Q norm(x), KV e), e the encoder's output:  with (dq, d_kv) = attend'(O^T dy),
-// dx = dy + norm'(Q^T dq);  de += KV^T d_kv.
+// For y = x + O attend(Q norm(x), KV e), e the encoder's output:  with (dq, d_kv) = attend'(O^T
+// dy), dx = dy + norm'(Q^T dq);  de += KV^T d_kv.
 void GradientPass::CrossAttentionBackward(const GradientT5::Block& block, const AttentionTape& tape,
                                           bool through, float* dx, float* d_encoded) {
   const int d = config().d_model;
@@ -122,7 +122,7 @@ void GradientPass::CrossAttentionBackward(const GradientT5::Block& block, const 
   context_.scratch->Rewind(mark);
 }
 
-// Of y = x + Wo u with u = f(g) h, [g, h] = Wi norm(x) (ungated u = f(g)):  du = Wo^T dy;
+// For y = x + Wo u with u = f(g) h, [g, h] = Wi norm(x) (ungated u = f(g)):  du = Wo^T dy;
 // dg = f'(g) h du;  dh = f(g) du;  dx = dy + norm'(Wi^T [dg, dh]).
 void GradientPass::FeedForwardBackward(const GradientT5::Block& block, const Sequences& rows,
                                        const FeedForwardTape& tape, bool through, float* dx) {

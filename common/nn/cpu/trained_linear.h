@@ -15,7 +15,7 @@
 
 namespace mellow::nn::cpu {
 
-// Of one adapted module; `a` is null where the module is not adapted. Not owned.
+// The tensors of one adapted module; `a` is null where the module is not adapted. Not owned.
 struct LoraTensors {
   const float* a = nullptr;  // [r, in]
   const float* b = nullptr;  // [out, r]

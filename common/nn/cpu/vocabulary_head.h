@@ -31,7 +31,7 @@ class VocabularyHead {
   void ReleaseMemory();
 
  private:
-  // Of rows [start, start + count) of hidden: [count, vocab] in `buffer`.
+  // The logits of rows [start, start + count) of hidden: [count, vocab] in `buffer`.
   float* Logits(const float* hidden, int count, kernels::FloatBuffer* buffer);
   // mean_v W[v], for smoothing.
   const std::vector<float>& MeanRow();

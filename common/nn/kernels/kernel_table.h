@@ -127,7 +127,7 @@ struct KernelTable {
   void (*softmax_backward)(const float* p, int n, float* dx);
   // In place: d *= activation'(x).
   void (*activate_backward)(Activation activation, const float* x, int n, float* d);
-  // Of activate_gated; d_gate and d_linear may be gate and linear, or dy.
+  // The backward pass of activate_gated; d_gate and d_linear may be gate and linear, or dy.
   void (*activate_gated_backward)(Activation activation, const float* gate, const float* linear,
                                   const float* dy, int n, float* d_gate, float* d_linear);
   // In place: logits x to probabilities exp(x - log_sum), log_sum their log_sum_exp. Returns the

@@ -18,7 +18,7 @@
 namespace mellow::cli {
 namespace {
 
-// Of a file whose end alone is wanted; lines are a few hundred bytes long.
+// For a file whose end alone is wanted: lines are a few hundred bytes long.
 constexpr int64_t kBytesOfALine = 2048;
 
 // "12:00:05.123" of "2024-01-31T12:00:05.123Z".

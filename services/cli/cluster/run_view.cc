@@ -20,7 +20,7 @@ namespace {
 using orchestrator::v1::Run;
 
 constexpr int kWidth = 78;
-// Of ids and names together, beside the other columns.
+// The width of ids and names together, beside the other columns.
 constexpr size_t kNames = 29;
 constexpr size_t kShortestName = 4;
 

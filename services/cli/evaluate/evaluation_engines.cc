@@ -147,7 +147,7 @@ std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, const eval::Arm& 
   return std::make_unique<ClusterArm>(calls, arm, sampling);
 }
 
-std::unique_ptr<BaseModel> MakeClusterBareModel(ClusterCalls* calls) {
+std::unique_ptr<BaseModel> MakeClusterBaseModel(ClusterCalls* calls) {
   return std::make_unique<ClusterBareModel>(calls);
 }
 
@@ -164,7 +164,7 @@ absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
   return std::make_unique<LocalArm>(model, tokenizer, std::move(adapter), params);
 }
 
-std::unique_ptr<BaseModel> MakeLocalBareModel(nn::Seq2SeqModel* model) {
+std::unique_ptr<BaseModel> MakeLocalBaseModel(nn::Seq2SeqModel* model) {
   return std::make_unique<LocalBareModel>(model);
 }
 

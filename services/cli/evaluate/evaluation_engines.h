@@ -67,13 +67,13 @@ class JudgeEngine {
 // answers with other weights than the arm's.
 [[nodiscard]] std::unique_ptr<ArmEngine> MakeClusterArm(ClusterCalls* calls, const eval::Arm& arm,
                                                         const eval::SamplingConfig& sampling);
-[[nodiscard]] std::unique_ptr<BaseModel> MakeClusterBareModel(ClusterCalls* calls);
+[[nodiscard]] std::unique_ptr<BaseModel> MakeClusterBaseModel(ClusterCalls* calls);
 
 // A null adapter: the base model. InvalidArgument: sampling that the engine does not take.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<ArmEngine>> MakeLocalArm(
     nn::Seq2SeqModel* model, const text::Tokenizer* tokenizer,
     std::shared_ptr<const nn::PreparedAdapter> adapter, const eval::SamplingConfig& sampling);
-[[nodiscard]] std::unique_ptr<BaseModel> MakeLocalBareModel(nn::Seq2SeqModel* model);
+[[nodiscard]] std::unique_ptr<BaseModel> MakeLocalBaseModel(nn::Seq2SeqModel* model);
 
 // Empty labels: those of RewardJudge's defaults. InvalidArgument: a label that the classifier does
 // not have.

@@ -8,7 +8,7 @@
 #include "common/base/status.h"
 #include "common/eval/text/rouge.h"
 #include "common/sync/mutex.h"
-#include "services/cli/evaluate/in_slices.h"
+#include "services/cli/evaluate/in_batches.h"
 #include "services/cli/evaluate/judged_text.h"
 
 namespace mellow::cli {
@@ -174,7 +174,7 @@ absl::StatusOr<std::vector<eval::PromptRow>> RunEvaluation(
   const auto chunk =
       static_cast<size_t>(std::max(1, kSampledTextsPerCall / evaluation.config.sampling.samples));
   Mutex mutex;
-  MELLOW_RETURN_IF_ERROR(InSlices(
+  MELLOW_RETURN_IF_ERROR(InBatches(
       missing.size(), chunk, engines.threads, [&](size_t begin, size_t end) -> absl::Status {
         if (stop()) return absl::CancelledError("interrupted");
         MELLOW_ASSIGN_OR_RETURN(

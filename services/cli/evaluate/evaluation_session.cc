@@ -157,8 +157,8 @@ class Opener {
       MELLOW_ASSIGN_OR_RETURN(session_->engines.arms.emplace_back(), MakeArm(arm));
     }
     session_->engines.bare = session_->calls != nullptr
-                                 ? MakeClusterBareModel(session_->calls.get())
-                                 : MakeLocalBareModel(session_->model.get());
+                                 ? MakeClusterBaseModel(session_->calls.get())
+                                 : MakeLocalBaseModel(session_->model.get());
     return absl::OkStatus();
   }
 

@@ -37,7 +37,7 @@ std::string CpuInfo(absl::string_view name) {
   return "";
 }
 
-// Of the instructions that matter to matrix products.
+// Those instructions of the CPU that matter to matrix products.
 std::string Instructions() {
   const std::string flags = absl::StrCat(" ", CpuInfo("flags"), " ");
   std::vector<std::string> has;

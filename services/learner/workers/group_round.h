@@ -135,7 +135,7 @@ class GroupRound {
     for (const Piece& piece : pieces_) work.push_back(std::max(1.0, piece.tokens));
     return work;
   }
-  // Of a worker whose speed nobody knows.
+  // How long a worker may take whose speed nobody knows.
   absl::Duration LongestLease() const {
     const std::vector<double> work = Work();
     const double speed = *pool_->local_speed(kind_);

@@ -16,7 +16,7 @@ struct PackedWeights {
   rl::ValueHead value_head;
 };
 
-// Of an adapter without modules: the base model, which needs no sending.
+// An adapter without modules is the base model, which needs no sending.
 [[nodiscard]] PackedWeights Pack(const rl::TrainedWeights& weights);
 // DataLoss: the hash is another. Errors of adapters::ParsePeft.
 [[nodiscard]] absl::StatusOr<rl::TrainedWeights> Unpack(const PackedWeights& weights);

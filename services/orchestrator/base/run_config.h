@@ -46,7 +46,7 @@ struct RunConfig {
   // kl_penalty is "full": whole distributions are compared, which only the learner can do.
   bool full_kl = false;
   std::string precision = "float32";  // of the learner's frozen products
-  // Of the adaptive KL controller, nats per sequence; 0: the coefficient is fixed.
+  // The target of the adaptive KL controller, nats per sequence; 0: the coefficient is fixed.
   double kl_target = 0;
   std::string start_adapter;  // PEFT folder as the learner sees it; empty: fresh
   int max_staleness = 0;

@@ -56,8 +56,8 @@ struct Rollout {
   bool finished = false;        // ended with </s>, not by its length
   AdapterRef adapter;           // the weights that sampled it
   std::optional<Score> score;   // none: not scored yet
-  // Of the states that the response ids were chosen from, by the value head whose bytes have this
-  // sha256. Empty: the learner computes them.
+  // What the value head whose bytes have this sha256 says of the states that the response ids were
+  // chosen from. Empty: the learner computes them.
   std::vector<float> values = {};
   std::string value_head_sha256 = {};
   // Log-probs of the response ids under `reference`, which the KL is measured against. Empty: the

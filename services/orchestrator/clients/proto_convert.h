@@ -20,7 +20,8 @@ namespace mellow::orchestrator {
 // Fills in the defaults and validates everything that needs no file: InvalidArgument names the
 // field as in the run file ("ppo.mini_batch_size: ...") and its value.
 [[nodiscard]] absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec);
-// Of a run whose method is `sft`: learner's SftSpec, serialized, which the learner validates.
+// What a run has whose method is `sft`: the learner's SftSpec, serialized, which the learner
+// validates.
 // InvalidArgument naming a field that is PPO's.
 [[nodiscard]] absl::StatusOr<std::string> SftSpecFromProto(const v1::RunSpec& spec);
 

@@ -25,7 +25,7 @@ struct RunRecord {
   std::string error;
   std::optional<AdapterRef> start;  // the weights before step 1; none: the run was not opened yet
   Method method = Method::kPpo;
-  // Of a supervised run: the learner's SftRun, serialized; empty: the learner has not opened it
+  // A supervised run has the learner's SftRun, serialized; empty: the learner has not opened it
   // yet.
   std::string progress;
   // Unix times of this machine's clock, for people; 0: not known, or it has not ended.
@@ -81,7 +81,7 @@ class Ledger {
                                                  const std::string& error) = 0;
   [[nodiscard]] virtual absl::Status SetRunStart(const std::string& run_id,
                                                  const AdapterRef& start) = 0;
-  // Of a run whose method is not PPO.
+  // For a run whose method is not PPO.
   [[nodiscard]] virtual absl::Status SetProgress(const std::string& run_id,
                                                  const std::string& progress) = 0;
 
@@ -132,8 +132,8 @@ class Ledger {
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapter() = 0;
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> NewestAdapterOf(
       const std::string& run_id) = 0;
-  // Of all runs, by version, without the base model; a step whose weights were published under
-  // several versions is there under the newest of them.
+  // Those of all runs, by version, without the base model; a step whose weights were published
+  // under several versions is there under the newest of them.
   [[nodiscard]] virtual absl::StatusOr<std::vector<KeptAdapter>> KeptAdapters() = 0;
   // None: no such version is kept.
   [[nodiscard]] virtual absl::StatusOr<std::optional<AdapterRecord>> FindAdapter(

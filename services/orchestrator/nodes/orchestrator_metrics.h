@@ -22,8 +22,8 @@ class OrchestratorMetrics {
   // `metrics` must outlive this object.
   explicit OrchestratorMetrics(obs::Metrics* metrics);
 
-  // Of PPO runs. Their series have a label `run`, and stay for the kShownRuns runs that were told
-  // of first last.
+  // These are for PPO runs. Their series have a label `run`, and stay for the kShownRuns runs that
+  // were told of first last.
   static constexpr size_t kShownRuns = 4;
   // The last committed step: mellow_ppo_*.
   void SetStep(const std::string& run_id, const StepRecord& step);

@@ -11,7 +11,7 @@
 namespace mellow::orchestrator {
 namespace {
 
-// Of one request: what a node computes in one pass, and far below what it takes at once.
+// The tokens of one request: what a node computes in one pass, and far below what it takes at once.
 constexpr size_t kPieceTokens = 2048;
 
 size_t Tokens(const TokenPair& pair) { return pair.source_ids.size() + pair.target_ids.size(); }

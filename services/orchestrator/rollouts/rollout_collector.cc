@@ -91,7 +91,7 @@ class Collector {
   absl::Status KeepScores(int shard, const std::vector<orchestrator::Score>& scores);
   LeasedWork::Call ScoreReference(int shard, const NodeHandle& node);
   absl::Status KeepReference(int shard, std::vector<std::vector<float>> logprobs);
-  // Of a shard that is sampled: everything else may begin.
+  // The shard is sampled: everything else of it may begin.
   void OfferForScoring(int shard);
   // Lets whoever is ready begin what may begin.
   absl::Status Advance(SteadyTime now);

@@ -1,4 +1,4 @@
-#include "services/cli/evaluate/in_slices.h"
+#include "services/cli/evaluate/in_batches.h"
 
 #include <algorithm>
 #include <atomic>
@@ -9,8 +9,8 @@
 
 namespace mellow::cli {
 
-absl::Status InSlices(size_t count, size_t slice, int threads,
-                      const std::function<absl::Status(size_t, size_t)>& work) {
+absl::Status InBatches(size_t count, size_t batch, int threads,
+                       const std::function<absl::Status(size_t, size_t)>& work) {
   std::atomic<size_t> next{0};
   std::atomic<bool> failed{false};
   Mutex mutex;
@@ -19,9 +19,9 @@ absl::Status InSlices(size_t count, size_t slice, int threads,
     std::vector<std::jthread> workers;
     for (int i = 0; i < threads; ++i) {
       workers.emplace_back([&] {
-        for (size_t begin = next.fetch_add(slice); begin < count && !failed;
-             begin = next.fetch_add(slice)) {
-          const absl::Status status = work(begin, std::min(begin + slice, count));
+        for (size_t begin = next.fetch_add(batch); begin < count && !failed;
+             begin = next.fetch_add(batch)) {
+          const absl::Status status = work(begin, std::min(begin + batch, count));
           if (status.ok()) continue;
           failed = true;
           MutexLock lock(&mutex);

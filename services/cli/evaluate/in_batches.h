@@ -1,0 +1,18 @@
+#ifndef MELLOW_SERVICES_CLI_EVALUATE_IN_BATCHES_H_
+#define MELLOW_SERVICES_CLI_EVALUATE_IN_BATCHES_H_
+
+#include <cstddef>
+#include <functional>
+
+#include "absl/status/status.h"
+
+namespace mellow::cli {
+
+// Calls work(begin, end) for batches of [0, count) of at most `batch`, on `threads` threads. The
+// first error ends it and is returned; batches that have begun are finished.
+[[nodiscard]] absl::Status InBatches(size_t count, size_t batch, int threads,
+                                     const std::function<absl::Status(size_t, size_t)>& work);
+
+}  // namespace mellow::cli
+
+#endif  // MELLOW_SERVICES_CLI_EVALUATE_IN_BATCHES_H_
