@@ -211,18 +211,18 @@ absl::StatusOr<OpenAnswer> FakeLearner::OpenRun(const OpenCall& call) {
   Run& run = it->second;
   if (added) {
     run.open = call;
+    if (ignores_forks) run.open.fork.reset();
     const std::string start = call.start_version == 0 ? "" : Sha256Hex(call.start_adapter);
     run.adapters.push_back({call.start_version, start});
     run.reference = run.adapters.back();
-    if (call.fork) {
+    if (run.open.fork) {
       const Run& from = runs_.at(call.fork->run_id);
       const std::string& sha256 = from.After(call.fork->step).sha256;
       run.adapters.back().sha256 = sha256.empty() ? Sha256Hex("fresh") : sha256;
       run.reference = from.reference;
     }
   } else if (run.open.start_version != call.start_version || run.open.ppo != call.ppo ||
-             run.open.fork.has_value() != call.fork.has_value() ||
-             (call.fork &&
+             (!ignores_forks && call.fork &&
               run.open.fork->learning_rate_factor != call.fork->learning_rate_factor)) {
     return absl::FailedPreconditionError("the run was opened with another configuration");
   }

@@ -125,6 +125,8 @@ class FakeLearner {
   std::function<void(const TrainCall&)> on_train;
   // The KL that a step's training says; null: 0.5.
   std::function<double(const TrainCall&)> kl;
+  // Of a version that knows of no forks.
+  std::atomic<bool> ignores_forks{false};
   // Called before a step is trained, without a lock held.
   std::function<void(int step)> on_sft_step;
   std::atomic<int> sft_trained{0};

@@ -189,6 +189,59 @@ TEST_F(PpoSessionTest, StepsAndVersionsOutOfOrderAreRefused) {
   EXPECT_EQ((*session)->last_step(), 0);
 }
 
+TEST_F(PpoSessionTest, AForkBeginsAtACheckpointOfAnotherRunAndIsNumberedOn) {
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  const std::vector<std::string> hashes = TrainOn(**session, 2);
+  const auto settings = [](double factor) {
+    RunSettings fork = *MakeSettings("run-1-guard1", kConfig);
+    fork.start_version = 10;
+    fork.fork = ForkPoint{"run-1", 1, 5, factor};
+    fork.config.learning_rate *= factor;
+    return fork;
+  };
+  const PpoSession::Options options{kModel, root_.path(), 2, {.threads = 1}};
+  auto fork = PpoSession::Open(options, settings(1));
+  ASSERT_TRUE(fork.ok()) << fork.status();
+  EXPECT_EQ((*fork)->last_step(), 5);
+  EXPECT_EQ((*fork)->CurrentAdapter().version, 10);
+  EXPECT_EQ((*fork)->CurrentAdapter().sha256, hashes[0]);
+  // The rollouts of step 2, with the state of step 1: moments and all.
+  EXPECT_EQ((*fork)->Train(6, MakeRollouts(2), 11)->sha256, hashes[1]);
+  fork = PpoSession::Open(options, settings(1));
+  ASSERT_TRUE(fork.ok()) << fork.status();
+  EXPECT_EQ((*fork)->last_step(), 6) << "a fork goes on from its own checkpoint";
+  EXPECT_TRUE(absl::IsFailedPrecondition(PpoSession::Open(options, settings(0.5)).status()))
+      << "another factor is another run";
+
+  std::filesystem::remove_all(root_ / "run-1-guard1");
+  fork = PpoSession::Open(options, settings(0.5));
+  ASSERT_TRUE(fork.ok()) << fork.status();
+  EXPECT_NE((*fork)->Train(6, MakeRollouts(2), 11)->sha256, hashes[1]) << "smaller steps";
+}
+
+TEST_F(PpoSessionTest, AForkOfACheckpointThatIsNotKeptIsNamed) {
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  TrainOn(**session, 4);  // keeps two
+  RunSettings fork = *MakeSettings("run-1-guard1", kConfig);
+  fork.fork = ForkPoint{"run-1", 1, 4, 1};
+  const auto opened = PpoSession::Open({kModel, root_.path(), 2, {.threads = 1}}, fork);
+  EXPECT_TRUE(absl::IsNotFound(opened.status())) << opened.status();
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("the checkpoint to go back to"));
+}
+
+TEST_F(PpoSessionTest, ARunMayKeepMoreCheckpointsThanTheFlagSays) {
+  RunSettings settings = *MakeSettings("run-1", kConfig);
+  settings.keep_checkpoints = 4;
+  auto session = PpoSession::Open({kModel, root_.path(), 2, {.threads = 1}}, settings);
+  ASSERT_TRUE(session.ok());
+  TrainOn(**session, 4);
+  for (int step = 1; step <= 4; ++step)
+    EXPECT_TRUE(VerifyManifest(CheckpointStore::FolderOf(root_ / "run-1", step)).ok()) << step;
+  EXPECT_FALSE(VerifyManifest(CheckpointStore::FolderOf(root_ / "run-1", 0)).ok());
+}
+
 TEST_F(PpoSessionTest, BadSettingsAreNamed) {
   for (const char* run_id : {"", "../x", "a/b", "a b"})
     EXPECT_TRUE(absl::IsInvalidArgument(Open(run_id).status())) << run_id;

@@ -34,6 +34,18 @@ TEST(RunFileTest, SettingsAndRecordsSurviveToTheBit) {
   EXPECT_EQ(back.stats.at("y"), -HUGE_VAL);
 }
 
+TEST(RunFileTest, AForkSurvivesAndIsThereOnlyWhereThereIsOne) {
+  RunFile file;
+  file.settings = {"run-1-guard1", "{}", "", 7, ForkPoint{"run-1", 3, 9, 0.1}};
+  const auto read = ParseRunFile(SerializeRunFile(file));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->settings.fork, file.settings.fork);
+  file.settings.fork.reset();
+  const std::string plain = SerializeRunFile(file);
+  EXPECT_EQ(plain.find("fork"), std::string::npos);
+  EXPECT_FALSE(ParseRunFile(plain)->settings.fork.has_value());
+}
+
 TEST(RunFileTest, AnythingElseIsDataLoss) {
   const std::string good =
       SerializePpoRunFile({{"run-1", "{}", "", 0}, {{1, {1, 1, "a", {{"k", 1.0}}, 0.5}}}});

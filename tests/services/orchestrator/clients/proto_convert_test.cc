@@ -92,6 +92,79 @@ TEST(RunConfigFromProtoTest, TheRunFilesThatShipAreValid) {
   }
 }
 
+TEST(RunConfigFromProtoTest, ARunHasNoGuardUnlessItsFileSaysSo) {
+  EXPECT_FALSE(RunConfigFromProto(MakeSpec())->guard.has_value());
+  const auto config = RunConfigFromProto(MakeSpec(R"({"guard": {}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->guard.has_value());
+  EXPECT_EQ(config->guard->kl_max, 30) << "five times the target";
+  EXPECT_FALSE(config->guard->min_response_tokens.has_value());
+  EXPECT_EQ(config->guard->window, 5);
+  EXPECT_EQ(config->guard->action, GuardAction::kStop);
+  EXPECT_FALSE(config->guard->judge.has_value());
+  EXPECT_EQ(RunConfigFromProto(MakeSpec(R"({"ppo": {"target": 2}, "guard": {}})"))->guard->kl_max,
+            10);
+}
+
+TEST(RunConfigFromProtoTest, TheGuardIsReadWhole) {
+  const auto config = RunConfigFromProto(MakeSpec(
+      R"({"guard": {"klMax": 9, "minResponseTokens": 3, "maxRepetition": 0.5, "scoreDrop": 2,
+          "judgeGap": 3, "window": 7, "action": "continue", "learningRateFactor": 0.1,
+          "maxTrips": 4, "judge": {"label": "kind", "share": 0.75}}})"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const GuardConfig& guard = *config->guard;
+  EXPECT_EQ(guard.kl_max, 9);
+  EXPECT_EQ(guard.min_response_tokens, 3);
+  EXPECT_EQ(guard.max_repetition, 0.5);
+  EXPECT_EQ(guard.score_drop, 2);
+  EXPECT_EQ(guard.judge_gap, 3);
+  EXPECT_EQ(guard.window, 7);
+  EXPECT_EQ(guard.action, GuardAction::kContinue);
+  EXPECT_EQ(guard.learning_rate_factor, 0.1);
+  EXPECT_EQ(guard.max_trips, 4);
+  EXPECT_EQ(guard.judge->label, "kind");
+  EXPECT_EQ(guard.judge->share, 0.75);
+}
+
+TEST(RunConfigFromProtoTest, EverythingThatIsWrongWithTheGuardIsNamedAtOnce) {
+  const auto config =
+      RunConfigFromProto(MakeSpec(R"({"guard": {"window": 1, "action": "pause", "judgeGap": 1}})"));
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  for (const char* named : {"guard.window: 1: ", "guard.action: pause: must be stop or continue",
+                            "guard.judge_gap: 1: needs guard.judge"})
+    EXPECT_THAT(std::string(config.status().message()), HasSubstr(named));
+}
+
+TEST(ToProtoTest, AStepAndItsRunTellOfTheGuard) {
+  StepRecord step{.step = 4, .repetition_mean = 0.25};
+  step.judge = JudgeFigures{0.5, 1, 0.75};
+  step.trip = GuardTrip{.step = 4,
+                        .good_step = 1,
+                        .good = {5, "h1"},
+                        .check = "kl_max",
+                        .value = 49,
+                        .bound = 10,
+                        .reason = "too far"};
+  v1::Step proto;
+  ToProto(step, &proto);
+  EXPECT_EQ(proto.repetition_mean(), 0.25);
+  EXPECT_EQ(proto.judge_score_mean(), 0.5);
+  EXPECT_EQ(proto.judge_gap(), 0.75);
+  EXPECT_EQ(proto.guard_trip(), "too far");
+  v1::Step without;
+  ToProto(StepRecord{.step = 1}, &without);
+  EXPECT_FALSE(without.has_judge_gap());
+  RunStatus run;
+  run.trips.push_back(*step.trip);
+  v1::Run told;
+  ToProto(run, &told);
+  ASSERT_EQ(told.guard_trips_size(), 1);
+  EXPECT_EQ(told.guard_trips(0).good_step(), 1);
+  EXPECT_EQ(told.guard_trips(0).good().version(), 5);
+  EXPECT_EQ(told.guard_trips(0).check(), "kl_max");
+  EXPECT_EQ(told.guard_trips(0).bound(), 10);
+}
+
 struct BadField {
   const char* overrides;
   const char* named;

@@ -268,6 +268,52 @@ TEST_F(SqliteLedgerTest, KeepsTheAdapterOfEveryStepUntilItIsDropped) {
   EXPECT_EQ((*ledger_->FindAdapter(3))->ref.sha256, "h2") << "the folder is still there";
 }
 
+TEST_F(SqliteLedgerTest, AStepWithATripSurvivesAndTakesTheRolloutsAfterItAlong) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "run", .spec = "s"}).ok());
+  StepRecord record{.step = 1, .adapter = {1, "h1"}, .score_sd = 0.1, .repetition_mean = 0.2};
+  record.judge = JudgeFigures{0.3, 0.4, -0.5};
+  ASSERT_TRUE(ledger_->CommitStep("run", record).ok());
+  ASSERT_TRUE(ledger_->AddRollouts("run", 2, {MakeRollout(8, 10)}).ok());
+  ASSERT_TRUE(ledger_->AddRollouts("run", 3, {MakeRollout(16, 10)}).ok());
+  const GuardTrip trip{.step = 2,
+                       .good_step = 0,
+                       .good = {3, ""},
+                       .check = "kl_max",
+                       .value = 0.1,
+                       .bound = 30,
+                       .reason = "too far"};
+  ASSERT_TRUE(ledger_->CommitStep("run", {.step = 2, .adapter = {2, "h2"}, .trip = trip}).ok());
+  Reopen();
+  EXPECT_THAT(*ledger_->Trips("run"), ElementsAre(trip));
+  EXPECT_TRUE(ledger_->Trips("other")->empty());
+  EXPECT_EQ(ledger_->Rollouts("run", 2)->size(), 1u);
+  EXPECT_TRUE(ledger_->Rollouts("run", 3)->empty()) << "sampled by what is given up";
+  const std::vector<StepRecord> steps = *ledger_->Steps("run", 0, kAllSteps);
+  EXPECT_EQ(steps[0].score_sd, 0.1);
+  EXPECT_EQ(steps[0].repetition_mean, 0.2);
+  ASSERT_TRUE(steps[0].judge.has_value());
+  EXPECT_EQ(steps[0].judge->gap, -0.5);
+  EXPECT_FALSE(steps[0].trip.has_value());
+  EXPECT_EQ(steps[1].trip, trip);
+  EXPECT_FALSE(steps[1].judge.has_value());
+  EXPECT_EQ((*ledger_->LastStep("run"))->trip, trip);
+
+  ASSERT_TRUE(ledger_->SetTripGood("run", 2, {3, "fresh"}, "/learner/0").ok());
+  ASSERT_TRUE(ledger_->SetRunState("run", RunState::kStopped, "why").ok());
+  EXPECT_FALSE(ledger_->Trips("run")->at(0).goes_on);
+  ASSERT_TRUE(ledger_->SetRunState("run", RunState::kRunning, "").ok());
+  const GuardTrip resumed = ledger_->Trips("run")->at(0);
+  EXPECT_TRUE(resumed.goes_on);
+  EXPECT_EQ(resumed.good, (AdapterRef{3, "fresh"}));
+  EXPECT_EQ(resumed.good_path, "/learner/0");
+  // What the run went back to is one of its adapters, though no step made it.
+  ASSERT_TRUE(ledger_->RecordAdapter({{3, "fresh"}, "run", "/v3", {}}).ok());
+  const std::vector<KeptAdapter> kept = *ledger_->KeptAdapters();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].ref.version, 3);
+  EXPECT_EQ(kept[0].step, 0);
+}
+
 TEST_F(SqliteLedgerTest, ARunHasTheTimesOfItsBeginningAndItsEnd) {
   ASSERT_TRUE(ledger_->CreateRun({.run_id = "a", .spec = "s"}).ok());
   const RunRecord run = *ledger_->GetRun("a");

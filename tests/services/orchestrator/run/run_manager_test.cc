@@ -302,6 +302,47 @@ TEST_F(RunManagerTest, AFailedRunSaysWhyAndMayBeResumed) {
   EXPECT_EQ(Finish(run_id).state, RunState::kDone);
 }
 
+TEST_F(RunManagerTest, ARunThatItsGuardStoppedSaysWhyServesTheGoodVersionAndMayBeResumed) {
+  change_ = [](RunConfig* config) {
+    config->guard = GuardConfig{
+        .kl_max = 10, .min_response_tokens = 0, .max_repetition = 0, .score_drop = 0, .window = 2};
+  };
+  cluster_.learner.kl = [](const TrainCall& call) {
+    return !absl::EndsWith(call.run_id, "-guard1") && call.step >= 4 ? 100 : 1;
+  };
+  const std::string run_id = Start(5);
+  const RunStatus stopped = Finish(run_id);
+  EXPECT_EQ(stopped.state, RunState::kStopped);
+  EXPECT_THAT(stopped.error, HasSubstr("stopped by its guard: guard.kl_max: "));
+  EXPECT_EQ(stopped.committed_steps, 4);
+  ASSERT_EQ(stopped.trips.size(), 1u);
+  EXPECT_EQ(stopped.adapter, stopped.trips[0].good);
+  EXPECT_EQ(stopped.adapter_path, "/ckpt/" + run_id + "-guard1/4");
+  StartProcess();
+  EXPECT_EQ(manager_->Get(run_id)->error, stopped.error) << "it is in the ledger";
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              HasSubstr("mellow_ppo_guard_trips{check=\"kl_max\",run=\"" + run_id + "\"} 1"));
+  ASSERT_TRUE(manager_->Resume(run_id).ok());
+  const RunStatus done = Finish(run_id);
+  EXPECT_EQ(done.state, RunState::kDone);
+  EXPECT_EQ(done.error, "");
+  EXPECT_EQ(done.trips.size(), 1u);
+  EXPECT_EQ(done.adapter_path, "/ckpt/" + run_id + "-guard1/5");
+}
+
+TEST_F(RunManagerTest, AJudgeWithoutTheLabelIsNamedBeforeTheRunIsMade) {
+  change_ = [](RunConfig* config) {
+    config->guard.emplace();
+    config->guard->judge = JudgeConfig{.label = "kind"};
+  };
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
+  cluster_.rewards.back()->role = NodeRole::kJudge;
+  cluster_.RegisterAll(&life_->registry);
+  const absl::Status status = manager_->Start(MakeRequest(1)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("guard.judge.label: kind"));
+}
+
 TEST_F(RunManagerTest, ARunOfEachMethodMayBeInProgressAndEachIsStoppedByItself) {
   HoldTraining(1);
   const std::string ppo = Start(1);
