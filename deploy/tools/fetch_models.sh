@@ -71,7 +71,7 @@ case "${1:-}" in
   "") ;;
   --check) check=true ;;
   --start-adapter) adapter=true ;;
-  */*)
+  [!-]*)
     install_client
     for name in "$@"; do cache "$name"; done
     exit ;;

@@ -59,7 +59,9 @@ std::optional<HubId> ParseHubId(absl::string_view text) {
 }
 
 std::string HubCacheFolder() {
-  if (std::string cache = FromEnvironment("HF_HUB_CACHE"); !cache.empty()) return cache;
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
+    if (std::string cache = FromEnvironment(name); !cache.empty()) return cache;
+  }
   if (const std::string home = FromEnvironment("HF_HOME"); !home.empty())
     return absl::StrCat(home, "/hub");
   std::string caches = FromEnvironment("XDG_CACHE_HOME");
@@ -93,9 +95,13 @@ absl::StatusOr<std::string> FindSnapshot(const HubId& id, const std::string& cac
 
 absl::StatusOr<std::string> FindFolder(const std::string& name, const std::string& cache) {
   if (Exists(name)) return name;
-  const std::optional<HubId> id = ParseHubId(name);
-  if (!id) return name;
-  return FindSnapshot(*id, cache);
+  if (const std::optional<HubId> id = ParseHubId(name)) return FindSnapshot(*id, cache);
+  // The oldest repositories ("t5-base") have no organization. Such a name is more often a folder's,
+  // so it is the Hub's only where the cache has it.
+  if (!IsName(name)) return name;
+  absl::StatusOr<std::string> snapshot = FindSnapshot({name}, cache);
+  if (absl::IsNotFound(snapshot.status())) return name;
+  return snapshot;
 }
 
 }  // namespace mellow::nn

@@ -20,8 +20,8 @@ struct HubId {
 // "ORG/NAME" or "ORG/NAME@REVISION"; nullopt: something else, a path for instance.
 [[nodiscard]] std::optional<HubId> ParseHubId(absl::string_view text);
 
-// The folder of the client's cache: HF_HUB_CACHE, else HF_HOME/hub, else huggingface/hub in
-// XDG_CACHE_HOME, else in ~/.cache.
+// The folder of the client's cache: HF_HUB_CACHE or its old name HUGGINGFACE_HUB_CACHE, else
+// HF_HOME/hub, else huggingface/hub in XDG_CACHE_HOME, else in ~/.cache.
 [[nodiscard]] std::string HubCacheFolder();
 
 // The folder of a snapshot in `cache`. NotFound: it is not there; the message has the command that
@@ -30,8 +30,8 @@ struct HubId {
                                                        const std::string& cache = HubCacheFolder());
 
 // The folder that `name` means: a path that exists is meant itself, else a name of the Hub means
-// its snapshot. Anything else is returned as it is, for the reader of the folder to complain of.
-// Errors as FindSnapshot.
+// its snapshot, one without an organization ("t5-base") only where the cache has it. Anything else
+// is returned as it is, for the reader of the folder to complain of. Errors as FindSnapshot.
 [[nodiscard]] absl::StatusOr<std::string> FindFolder(const std::string& name,
                                                      const std::string& cache = HubCacheFolder());
 

@@ -61,6 +61,15 @@ TEST_F(HubCacheTest, WhatIsNoNameIsLeftToTheReader) {
     EXPECT_EQ(*Find(path), path);
 }
 
+TEST_F(HubCacheTest, ANameWithoutAnOrganizationIsTheHubsWhereTheCacheHasIt) {
+  const std::string model = cache_ / "models--t5-base";
+  std::filesystem::create_directories(model + "/refs");
+  std::filesystem::create_directories(model + "/snapshots/" + kCommit);
+  EXPECT_EQ(*Find("t5-base"), "t5-base");
+  ASSERT_TRUE(WriteFileSynced(model + "/refs/main", kCommit).ok());
+  EXPECT_EQ(*Find("t5-base"), model + "/snapshots/" + kCommit);
+}
+
 TEST_F(HubCacheTest, WhatIsNotThereGetsTheCommandThatFetchesIt) {
   for (const char* name : {"google/flan-t5-large", "google/flan-t5-base@v2"}) {
     const absl::Status status = Find(name).status();
@@ -78,13 +87,16 @@ TEST_F(HubCacheTest, AReferenceThatLeavesTheFolderIsRefused) {
 }
 
 TEST(HubCacheFolderTest, IsWhatTheEnvironmentSays) {
-  for (const char* name : {"HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"}) unsetenv(name);
+  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"})
+    unsetenv(name);
   setenv("HOME", "/home/u", 1);
   EXPECT_EQ(HubCacheFolder(), "/home/u/.cache/huggingface/hub");
   setenv("XDG_CACHE_HOME", "/xdg", 1);
   EXPECT_EQ(HubCacheFolder(), "/xdg/huggingface/hub");
   setenv("HF_HOME", "/hf", 1);
   EXPECT_EQ(HubCacheFolder(), "/hf/hub");
+  setenv("HUGGINGFACE_HUB_CACHE", "/before", 1);  // its name until 2023
+  EXPECT_EQ(HubCacheFolder(), "/before");
   setenv("HF_HUB_CACHE", "/cache", 1);
   EXPECT_EQ(HubCacheFolder(), "/cache");
 }
