@@ -120,7 +120,8 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(
   for (size_t first = 0; first < order.size();) {
     size_t count = 1;
     size_t total = sequences[first].size();
-    while (first + count < order.size() && total + sequences[first + count].size() <= kClassifierPassTokens) {
+    while (first + count < order.size() &&
+           total + sequences[first + count].size() <= kClassifierPassTokens) {
       total += sequences[first + count++].size();
     }
     Pass(sequences, absl::MakeSpan(order).subspan(first, count), &out);

@@ -81,8 +81,7 @@ void KeepLikely(absl::Span<const float> probabilities, double least, int keep,
                 absl::Span<float> scores) {
   const float threshold = KthLargest(scores, keep);
   for (size_t i = 0; i < scores.size(); ++i)
-    if (probabilities[i] < static_cast<float>(least) && scores[i] < threshold)
-      scores[i] = kRemoved;
+    if (probabilities[i] < static_cast<float>(least) && scores[i] < threshold) scores[i] = kRemoved;
 }
 
 // Keeps the tokens whose surprise is nearest to the entropy, as many as reach `mass`, and what is

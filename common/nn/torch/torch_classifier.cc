@@ -160,7 +160,8 @@ absl::StatusOr<std::vector<std::vector<float>>> TorchClassifier::Classify(
     const at::NoGradGuard no_grad;
     std::vector<std::vector<float>> out;
     for (size_t begin = 0; begin < sequences.size(); begin += kClassifierPassRows) {
-      const auto part = sequences.subspan(begin, std::min(kClassifierPassRows, sequences.size() - begin));
+      const auto part =
+          sequences.subspan(begin, std::min(kClassifierPassRows, sequences.size() - begin));
       const std::vector<float> logits = ToVector(Forward(part));
       const size_t labels = config_.labels.size();
       for (size_t i = 0; i < part.size(); ++i)

@@ -169,7 +169,7 @@ class Loader {
 };
 
 absl::StatusOr<TensorMap> ParseNamedZip(absl::Span<const uint8_t> file,
-                                     std::shared_ptr<const void> owner, absl::string_view name) {
+                                        std::shared_ptr<const void> owner, absl::string_view name) {
   absl::StatusOr<TensorMap> tensors = Loader(file, std::move(owner)).Run();
   if (!tensors.ok()) return Annotate(tensors.status(), name);
   return tensors;

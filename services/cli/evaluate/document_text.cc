@@ -91,9 +91,9 @@ class Writer {
   void Add(const report::Tiles& t) {
     std::string lines;
     for (const report::Tile& tile : t.tiles) {
-      absl::StrAppend(
-          &lines,
-          Wrap(absl::StrCat(tile.label, ": ", tile.value, " (", tile.detail, ")"), kDocumentWidth, ""));
+      absl::StrAppend(&lines,
+                      Wrap(absl::StrCat(tile.label, ": ", tile.value, " (", tile.detail, ")"),
+                           kDocumentWidth, ""));
     }
     Append(lines);
   }

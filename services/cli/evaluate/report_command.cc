@@ -61,11 +61,11 @@ absl::StatusOr<report::PairSpans> AttributeWords(JudgeEngine* judge, const std::
   }
   if (isatty(STDERR_FILENO) != 0)
     std::fprintf(stderr, "scoring the words of %zu summaries ...\n", texts.size());
-  MELLOW_ASSIGN_OR_RETURN(
-      const std::vector<report::TextEvidence> evidence,
-      report::LeaveSpansOut(texts, kEvidenceTextsPerCall, [&](const std::vector<std::string>& batch) {
-        return ScoreBy(judge, batch);
-      }));
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<report::TextEvidence> evidence,
+                          report::LeaveSpansOut(texts, kEvidenceTextsPerCall,
+                                                [&](const std::vector<std::string>& batch) {
+                                                  return ScoreBy(judge, batch);
+                                                }));
   report::PairSpans words{.judge = absl::StrCat(name, ", shown the summary alone")};
   for (size_t r = 0; r < rows; ++r) {
     const auto begin = evidence.begin() + static_cast<std::ptrdiff_t>(r * arms);

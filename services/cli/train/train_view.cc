@@ -72,7 +72,9 @@ std::unique_ptr<TrainView> MakeTrainView(const orchestrator::v1::RunSpec& spec, 
   return json ? MakeJsonView(out) : MakeTableView(out, spec.steps(), live);
 }
 
-std::unique_ptr<TrainView> MakeJsonView(std::FILE* out) { return std::make_unique<PpoJsonView>(out); }
+std::unique_ptr<TrainView> MakeJsonView(std::FILE* out) {
+  return std::make_unique<PpoJsonView>(out);
+}
 std::unique_ptr<TrainView> MakeTableView(std::FILE* out, int steps, bool live) {
   return std::make_unique<PpoTableView>(out, steps, live);
 }

@@ -136,8 +136,8 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_reference(reference);
     request.set_epoch(claim_->epoch);
     MELLOW_ASSIGN_OR_RETURN(learner_pb::ScoreTokensResponse response,
-                            Call(stub_.get(), &learner_pb::LearnerService::Stub::ScoreTokens, request,
-                                 kShortCall, std::move(stop), peer_));
+                            Call(stub_.get(), &learner_pb::LearnerService::Stub::ScoreTokens,
+                                 request, kShortCall, std::move(stop), peer_));
     PairScores scores{LogProbsFromProto(response.logprobs()),
                       AdapterRefFromProto(response.adapter())};
     for (const learner_pb::Values& row : response.values())

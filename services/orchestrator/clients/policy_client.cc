@@ -32,8 +32,8 @@ class GrpcPolicyClient : public PolicyClient {
     request.set_lane(policy_pb::LANE_ROLLOUT);
     request.set_value_head(call.value_head);
     MELLOW_ASSIGN_OR_RETURN(policy_pb::GenerateResponse response,
-                            Call(stub_.get(), &policy_pb::PolicyService::Stub::Generate, request, timeout,
-                                 std::move(stop), peer_));
+                            Call(stub_.get(), &policy_pb::PolicyService::Stub::Generate, request,
+                                 timeout, std::move(stop), peer_));
     GenerateAnswer answer;
     answer.adapter = AdapterRefFromProto(response.adapter());
     for (const policy_pb::Generation& generation : response.generations()) {

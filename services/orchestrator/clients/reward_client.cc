@@ -20,8 +20,8 @@ class GrpcRewardClient : public RewardClient {
     request.set_lane(reward_pb::LANE_ROLLOUT);
     for (const std::string& text : texts) request.add_texts(text);
     MELLOW_ASSIGN_OR_RETURN(reward_pb::ScoreResponse response,
-                            Call(stub_.get(), &reward_pb::RewardService::Stub::Score, request, timeout,
-                                 std::move(stop), peer_));
+                            Call(stub_.get(), &reward_pb::RewardService::Stub::Score, request,
+                                 timeout, std::move(stop), peer_));
     ScoreAnswer answer;
     answer.labels = {response.labels().begin(), response.labels().end()};
     for (const reward_pb::TextScore& score : response.scores()) {

@@ -52,8 +52,8 @@ class GrpcSftClient : public SftClient {
   absl::Status Check(const std::string& spec, std::stop_token stop) override {
     learner_pb::CheckSftRequest request;
     MELLOW_RETURN_IF_ERROR(ReadSpec(spec, request.mutable_spec()));
-    return Call(stub_.get(), &learner_pb::SftService::Stub::CheckSft, request, kLongCall, std::move(stop),
-                peer_)
+    return Call(stub_.get(), &learner_pb::SftService::Stub::CheckSft, request, kLongCall,
+                std::move(stop), peer_)
         .status();
   }
 
@@ -62,8 +62,8 @@ class GrpcSftClient : public SftClient {
     request.set_run_id(call.run_id);
     MELLOW_RETURN_IF_ERROR(ReadSpec(call.spec, request.mutable_spec()));
     MELLOW_ASSIGN_OR_RETURN(learner_pb::StartSftResponse response,
-                            Call(stub_.get(), &learner_pb::SftService::Stub::StartSft, request, kLongCall,
-                                 std::move(stop), peer_));
+                            Call(stub_.get(), &learner_pb::SftService::Stub::StartSft, request,
+                                 kLongCall, std::move(stop), peer_));
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
@@ -95,8 +95,8 @@ class GrpcSftClient : public SftClient {
     learner_pb::StopSftRequest request;
     request.set_run_id(run_id);
     MELLOW_ASSIGN_OR_RETURN(learner_pb::StopSftResponse response,
-                            Call(stub_.get(), &learner_pb::SftService::Stub::StopSft, request, kLongCall,
-                                 std::move(stop), peer_));
+                            Call(stub_.get(), &learner_pb::SftService::Stub::StopSft, request,
+                                 kLongCall, std::move(stop), peer_));
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
