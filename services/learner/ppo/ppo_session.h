@@ -101,6 +101,8 @@ class PpoSession {
   // `record`: of the step; null for step 0.
   [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record) const;
   // The records up to those that the checkpoint has.
+  // The trainer at the checkpoint that the run's fork names.
+  [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
   [[nodiscard]] absl::Status OpenLog(const std::map<int64_t, PpoStepRecord>& known);
   // Writes the step's record and its checkpoint.
   [[nodiscard]] absl::Status Commit(const PpoStepRecord& record);
