@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 
@@ -23,6 +24,14 @@ namespace fs = std::filesystem;
 std::string ParentOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
+}
+
+// What git leaves in the place of a large file that it has not fetched.
+absl::Status CheckFetched(const std::string& path, absl::string_view data) {
+  if (!absl::StartsWith(data, "version https://git-lfs.github.com/spec/")) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      path,
+      ": a pointer of Git LFS, not the file itself; `git lfs pull` in its folder fetches it"));
 }
 
 // A name beside `path` that no other writer of this machine uses.
@@ -111,9 +120,11 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
     const ssize_t n = read(fd, buffer, sizeof(buffer));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(errno, path);
-    if (n == 0) return data;
+    if (n == 0) break;
     data.append(buffer, static_cast<size_t>(n));
   }
+  MELLOW_RETURN_IF_ERROR(CheckFetched(path, data));
+  return data;
 }
 
 absl::Status SyncFolder(const std::string& folder) {
@@ -218,7 +229,9 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::st
   if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(nullptr, 0));
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return ErrnoStatus(errno, path);
-  return std::shared_ptr<const MappedFile>(new MappedFile(static_cast<const uint8_t*>(data), size));
+  std::shared_ptr<const MappedFile> file(new MappedFile(static_cast<const uint8_t*>(data), size));
+  MELLOW_RETURN_IF_ERROR(CheckFetched(path, {static_cast<const char*>(data), size}));
+  return file;
 }
 
 MappedFile::~MappedFile() {

@@ -2,8 +2,9 @@
 #define MELLOW_COMMON_BASE_FILE_H_
 
 // Whole files. Every error names the path.
-//   NotFound: no such file.  PermissionDenied, InvalidArgument (a folder).  ResourceExhausted: disk
-//   full. Unknown/Internal: any other errno, in words.
+//   NotFound: no such file.  PermissionDenied.  InvalidArgument: a folder, or a pointer of Git LFS
+//   where ReadFile and MappedFile expect the file.  ResourceExhausted: disk full. Unknown/Internal:
+//   any other errno, in words.
 
 #include <cstdint>
 #include <memory>

@@ -132,10 +132,10 @@ policy::v1::SamplingParams ToProto(const nn::SamplingParams& params) {
   if (rules.forced_bos_token_id >= 0) proto.set_forced_bos_token_id(rules.forced_bos_token_id);
   if (!rules.forced_eos_token_id.empty())
     proto.set_forced_eos_token_id(rules.forced_eos_token_id[0]);
-  proto.set_min_p(rules.min_p);
-  proto.set_typical_p(rules.typical_p);
-  proto.set_epsilon_cutoff(rules.epsilon_cutoff);
-  proto.set_eta_cutoff(rules.eta_cutoff);
+  if (rules.min_p > 0) proto.set_min_p(rules.min_p);
+  if (rules.typical_p < 1) proto.set_typical_p(rules.typical_p);
+  if (rules.epsilon_cutoff > 0) proto.set_epsilon_cutoff(rules.epsilon_cutoff);
+  if (rules.eta_cutoff > 0) proto.set_eta_cutoff(rules.eta_cutoff);
   return proto;
 }
 

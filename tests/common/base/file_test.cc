@@ -51,6 +51,19 @@ TEST(ReadFileTest, AFolderIsAnInvalidArgument) {
       << ReadFile(folder.path()).status();
 }
 
+TEST(ReadFileTest, APointerOfGitLfsIsToldAsOne) {
+  testing::TempFolder folder;
+  ASSERT_TRUE(WriteFileSynced(folder / "model.safetensors",
+                              "version https://git-lfs.github.com/spec/v1\noid sha256:d60a\n")
+                  .ok());
+  for (const absl::Status& status : {ReadFile(folder / "model.safetensors").status(),
+                                     MappedFile::Open(folder / "model.safetensors").status()}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("model.safetensors: a pointer of Git LFS"));
+  }
+}
+
 TEST(WriteFileAtomicTest, ReplacesTheOldFileAndLeavesNothingElse) {
   testing::TempFolder folder;
   ASSERT_TRUE(WriteFileAtomic(folder / "f", "old and longer").ok());

@@ -144,6 +144,8 @@ TEST(GenerationConfigTest, AFileThatSamplesMeansTopK50) {
   EXPECT_EQ(Parse({{"eos_token_id", 1}, {"do_sample", true}})->sampling.top_k, 50);
   EXPECT_EQ(Parse({{"eos_token_id", 1}, {"do_sample", true}, {"top_k", 0}})->sampling.top_k, 0);
   EXPECT_EQ(Parse({{"eos_token_id", 1}})->sampling.top_k, 0);
+  EXPECT_EQ(Parse({{"eos_token_id", 1}, {"do_sample", true}, {"num_beams", 4}})->sampling.top_k,
+            50);
 }
 
 TEST(GenerationConfigTest, WhatIsNotImplementedIsRefusedByNameUnlessItIsOff) {
@@ -194,7 +196,7 @@ TEST(GenerationConfigTest, BadValuesAreNamedTogether) {
       std::string(Parse({{"eos_token_id", 1}, {"suppress_tokens", {50}}}).status().message()),
       AllOf(HasSubstr("generation_config.json"), HasSubstr("suppress_tokens: 50")));
   EXPECT_FALSE(Parse({{"eos_token_id", 1}, {"temperature", 0}}).ok());
-  EXPECT_FALSE(Parse({{"eos_token_id", 1}, {"num_beams", 4}, {"do_sample", true}}).ok());
+  EXPECT_FALSE(Parse({{"eos_token_id", 1}, {"min_p", 1.5}}).ok());
 }
 
 TEST(GenerationConfigTest, UnknownFieldsAndAMissingEndAreWarnings) {
