@@ -98,11 +98,11 @@ class PpoSession {
 
  private:
   PpoSession(RunSettings settings, CheckpointStore store);
-  // `record`: of the step; null for step 0.
+  // `record`: of the step; null for what the run begins with.
   [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record) const;
-  // The records up to those that the checkpoint has.
   // The trainer at the checkpoint that the run's fork names.
   [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
+  // The records up to those that the checkpoint has.
   [[nodiscard]] absl::Status OpenLog(const std::map<int64_t, PpoStepRecord>& known);
   // Writes the step's record and its checkpoint.
   [[nodiscard]] absl::Status Commit(const PpoStepRecord& record);

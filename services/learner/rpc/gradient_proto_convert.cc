@@ -89,7 +89,7 @@ void ToProto(const rl::GradientTask& task, v1::ComputeGradientRequest* request) 
   request->set_cliprange_value(task.loss.cliprange_value);
   request->set_vf_coef(task.loss.vf_coef);
   request->set_scale(task.scale);
-  request->set_precision(nn::WeightTypeName(task.precision));
+  request->set_precision(std::string(nn::WeightTypeName(task.precision)));
   for (size_t i = 0; i < task.sequences.size(); ++i) {
     v1::TrainedSequence* const row = request->add_sequences();
     Assign(task.sequences.query_ids[i], row->mutable_query_ids());
@@ -121,7 +121,7 @@ void ToProto(const rl::EvaluationTask& task, v1::EvaluateRequest* request) {
   request->set_logprobs(task.logprobs);
   request->set_reference_logprobs(task.reference_logprobs);
   request->set_full_kl(task.full_kl);
-  request->set_precision(nn::WeightTypeName(task.precision));
+  request->set_precision(std::string(nn::WeightTypeName(task.precision)));
   for (size_t i = 0; i < task.sequences.size(); ++i) {
     common::v1::TokenPair* const pair = request->add_pairs();
     Assign(task.sequences.query_ids[i], pair->mutable_source_ids());

@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/folder_lock.h"
 #include "common/base/status.h"
-#include "mellow/learner/v1/learner.grpc.learner_pb.h"
+#include "mellow/learner/v1/learner.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"

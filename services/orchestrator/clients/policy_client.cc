@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "mellow/policy/v1/policy.grpc.policy_pb.h"
+#include "mellow/policy/v1/policy.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/clients/proto_convert.h"
 #include "services/wire/adapter_stream.h"

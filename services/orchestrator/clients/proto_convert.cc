@@ -115,7 +115,7 @@ absl::Status ReadPpo(const v1::RunSpec& spec, RunConfig* config) {
   config->batch_size = parsed->batch_size;
   config->reference_is_start = parsed->reference == rl::Reference::kStart;
   config->full_kl = parsed->kl_penalty == rl::KlPenalty::kFull;
-  config->precision = nn::WeightTypeName(parsed->precision);
+  config->precision = std::string(nn::WeightTypeName(parsed->precision));
   config->kl_target = parsed->adap_kl_ctrl ? parsed->target : 0;
   config->ppo = ppo.SerializeAsString();
   return absl::OkStatus();

@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "mellow/reward/v1/reward.grpc.reward_pb.h"
+#include "mellow/reward/v1/reward.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 
 namespace mellow::orchestrator {

@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "common/base/status.h"
-#include "mellow/learner/v1/sft.grpc.learner_pb.h"
+#include "mellow/learner/v1/sft.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
 
 namespace mellow::orchestrator {
