@@ -195,8 +195,9 @@ TEST(ReportTest, TellsOfTheRunsThatMadeTheArmsAlone) {
 
 TEST(ReportTest, TellsWhenAGuardTookARunBack) {
   const Report report = MakeReport(SampleInput());
-  EXPECT_THAT(report.markdown,
-              HasSubstr("Its guard took it back after step 9: guard.kl\\_max: 40, the bound is 30"));
+  EXPECT_THAT(
+      report.markdown,
+      HasSubstr("Its guard took it back after step 9: guard.kl\\_max: 40, the bound is 30"));
   EXPECT_THAT(report.json, HasSubstr("\"check\": \"kl_max\""));
 }
 
