@@ -27,7 +27,8 @@ constexpr Curve kCurves[] = {{"KL to the reference, nats per response", &PpoStep
                              {"mean advantage", &PpoStep::advantages_mean},
                              {"mean score (reward logit)", &PpoStep::score_mean},
                              {"mean P(toxic) of the rollouts", &PpoStep::toxicity_mean},
-                             {"mean length of a response, tokens", &PpoStep::response_tokens_mean}};
+                             {"mean length of a response, tokens", &PpoStep::response_tokens_mean},
+                             {"mean share of repeated 4-grams", &PpoStep::repetition_mean}};
 
 // "2.31 to 4.05" and the text of a curve.
 Figure CurveFigure(const std::string& title, std::vector<LineSeries> series) {
@@ -72,6 +73,13 @@ void AddPpoRun(const PpoRun& run, Section* section) {
     section->blocks.push_back(
         Paragraph{absl::StrCat("sha256 of its models: ", absl::StrJoin(models, ", "), ".")});
   }
+  if (!run.guard_trips.empty()) {
+    Bullets trips;
+    for (const GuardTrip& trip : run.guard_trips)
+      trips.items.push_back(
+          absl::StrCat("Its guard took it back after step ", trip.step, ": ", trip.reason, "."));
+    section->blocks.push_back(std::move(trips));
+  }
   if (run.steps.empty()) return;
   std::vector<double> x;
   for (const PpoStep& step : run.steps) x.push_back(step.step);
@@ -89,6 +97,16 @@ void AddPpoRun(const PpoRun& run, Section* section) {
                           NumberCell(Number(y.back())), NumberCell(Number(least)),
                           NumberCell(Number(greatest))});
     figures.figures.push_back(CurveFigure(curve.title, {{.x = x, .y = std::move(y)}}));
+  }
+  if (run.steps.front().judge_gap.has_value()) {
+    LineSeries gap;
+    for (const PpoStep& step : run.steps) {
+      if (!step.judge_gap.has_value()) continue;
+      gap.x.push_back(step.step);
+      gap.y.push_back(*step.judge_gap);
+    }
+    figures.figures.push_back(
+        CurveFigure("rise of the score beyond the judge's, standard deviations", {std::move(gap)}));
   }
   section->blocks.push_back(std::move(figures));
   section->blocks.push_back(std::move(table));

@@ -31,6 +31,8 @@ struct PpoStep {
   double score_mean = 0;
   double toxicity_mean = 0;
   double response_tokens_mean = 0;
+  double repetition_mean = 0;       // share of repeated 4-grams
+  std::optional<double> judge_gap;  // absent: the run has no judge
   double tokens_per_second = 0;
   double seconds = 0;
   std::map<std::string, double> stats;          // the learner's, by TRL's names
@@ -42,6 +44,17 @@ struct PinnedModel {
   std::string role;  // "policy", "reward", "learner"
   std::string sha256;
   std::string precision;  // "float32"
+};
+
+// A step at which a run's guard took it back.
+struct GuardTrip {
+  int32_t step = 0;
+  int32_t good_step = 0;  // 0: the start
+  AdapterId good;         // its weights under their new version
+  std::string check;      // the field of the run file
+  double value = 0;
+  double bound = 0;
+  std::string reason;
 };
 
 struct PpoRun {
@@ -58,6 +71,7 @@ struct PpoRun {
   AdapterId adapter;               // after the last step
   std::string adapter_path;
   std::vector<PinnedModel> models;
+  std::vector<GuardTrip> guard_trips;
   std::vector<PpoStep> steps;
 };
 

@@ -93,6 +93,8 @@ void Fields(F& f, PpoStep& x) {
   f("score_mean", x.score_mean);
   f("toxicity_mean", x.toxicity_mean);
   f("response_tokens_mean", x.response_tokens_mean);
+  f("repetition_mean", x.repetition_mean);
+  f("judge_gap", x.judge_gap);
   f("tokens_per_second", x.tokens_per_second);
   f("seconds", x.seconds);
   f("stats", x.stats);
@@ -121,11 +123,22 @@ void Fields(F& f, PinnedModel& x) {
   f("precision", x.precision);
 }
 template <typename F>
+void Fields(F& f, GuardTrip& x) {
+  f("step", x.step);
+  f("good_step", x.good_step);
+  f("good", x.good);
+  f("check", x.check);
+  f("value", x.value);
+  f("bound", x.bound);
+  f("reason", x.reason);
+}
+template <typename F>
 void Fields(F& f, PpoRun& x) {
   RunFields(f, x);
   f("start", x.start);
   f("adapter", x.adapter);
   f("models", x.models);
+  f("guard_trips", x.guard_trips);
 }
 template <typename F>
 void Fields(F& f, SftStep& x) {

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__)
 BIN = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else ROOT / "build/release/bin").resolve()
 KUBERNETES = ROOT / "deploy/kubernetes"
 OVERLAYS = [KUBERNETES / "overlays" / name for name in ("cpu", "gpu", "mixed")]
-COMPONENTS = [KUBERNETES / "components" / name for name in ("learner-workers", "grafana-dashboards", "prometheus-operator", "queue-depth-autoscaling", "review", "image-pull-secret", "tls")]
+COMPONENTS = [KUBERNETES / "components" / name for name in ("learner-workers", "judge", "grafana-dashboards", "prometheus-operator", "queue-depth-autoscaling", "review", "image-pull-secret", "tls")]
 TRAIN = KUBERNETES / "train"
 TLS = KUBERNETES / "components/tls"
 # What deploy/tools/make_certs.sh writes, and so what the secret mellow-tls holds.
@@ -425,9 +425,11 @@ class KubernetesTest(unittest.TestCase):
             policies = rendered.of("NetworkPolicy")
             pods = {w["metadata"]["name"]: rendered.labels(w) for w in rendered.workloads()}
             workers = [n for n in pods if n == "mellow-learner-worker"]
+            judges = [n for n in pods if n == "mellow-judge"]
             nodes = [n for n in pods if n.startswith(("mellow-policy", "mellow-reward", "mellow-learner")) and n not in workers]
             callers = {"mellow-cli", "mellow-train"}
             wanted = {(n, "mellow-orchestrator") for n in nodes} | {("mellow-orchestrator", n) for n in nodes}
+            wanted |= {(j, "mellow-orchestrator") for j in judges} | {("mellow-orchestrator", j) for j in judges}
             wanted |= {(w, "mellow-orchestrator") for w in workers} | {("mellow-learner", w) for w in workers}
             wanted |= {(c, n) for c in callers for n in [*nodes, "mellow-orchestrator"]}
             givers = [n for n in nodes if n.startswith("mellow-policy")]

@@ -30,6 +30,7 @@ std::string Marks(const AdapterOrigin& adapter) {
   if (adapter.champion) marks.push_back("champion");
   if (adapter.newest) marks.push_back("newest");
   if (!adapter.champion && adapter.promotion > 0) marks.push_back("promoted");
+  if (adapter.withdrawn) marks.push_back("withdrawn");
   return absl::StrJoin(marks, " ");
 }
 
@@ -81,9 +82,10 @@ std::vector<AdapterOrigin> JoinAdapters(const AdapterRows& served, const KeptAda
                           .step = from.step(),
                           .promotion = from.promotion(),
                           .has_files = from.has_files(),
-                          .learner_path = from.learner_path()};
+                          .learner_path = from.learner_path(),
+                          .withdrawn = from.withdrawn()};
     adapter.served.sha256 = from.adapter().sha256();
-    if (from.step() > 0) newest = std::max(newest, adapter.version);
+    if (from.step() > 0 && !from.withdrawn()) newest = std::max(newest, adapter.version);
     joined.emplace(adapter.version, std::move(adapter));
   }
   for (const auto& [version, row] : served) {
@@ -116,6 +118,7 @@ json::Value AdaptersJson(absl::Span<const AdapterOrigin> adapters) {
          {"learner_path", adapter.learner_path},
          {"champion", adapter.champion},
          {"newest", adapter.newest},
+         {"withdrawn", adapter.withdrawn},
          {"nodes", adapter.served.nodes},
          {"champion_of", adapter.served.champion_of}});
   }

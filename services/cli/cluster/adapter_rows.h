@@ -41,7 +41,8 @@ struct AdapterOrigin {
   bool has_files = false;    // at the orchestrator; of the base model too
   std::string learner_path;  // PEFT folder as the learner sees it
   bool champion = false;     // what users get
-  bool newest = false;       // the largest version of a committed step
+  bool newest = false;       // the largest version of a committed step that is not withdrawn
+  bool withdrawn = false;    // the guard of its run went back behind it
 };
 
 // Both, by version. `champion`: the version that users get; 0: the base model.

@@ -252,6 +252,11 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
   sub->add_option("--reward-model", o->reward_model,
                   "Hugging Face RoBERTa classifier, likewise [the mini-toxicity that ships]")
       ->transform(wire::ModelFolder());
+  sub->add_option(
+         "--judge-model", o->judge_model,
+         "Another such classifier, which judges a share of the rollouts of runs whose guard "
+         "asks for it (guard.judge), and gives no rewards [none]")
+      ->transform(wire::ModelFolder());
   sub->add_option("--threads", o->threads,
                   "Cores to share out: policies get an equal part each, rewards half, the learner "
                   "and its workers an equal part each of all; 0: all of the machine")

@@ -103,6 +103,7 @@ std::vector<std::string> ClusterOptions::ToFlags() const {
   };
   add("--policy-model", policy_model);
   add("--reward-model", reward_model);
+  if (!judge_model.empty()) add("--judge-model", judge_model);
   add("--threads", absl::StrCat(threads));
   add("--device", device);
   add("--dtype", dtype);
@@ -120,6 +121,8 @@ absl::Status ResolveClusterOptions(const Environment& environment, ClusterOption
       ResolveModel(environment, "--policy-model", kPolicyModel, &options->policy_model));
   MELLOW_RETURN_IF_ERROR(
       ResolveModel(environment, "--reward-model", kRewardModel, &options->reward_model));
+  if (!options->judge_model.empty())
+    MELLOW_RETURN_IF_ERROR(ResolveModel(environment, "--judge-model", "", &options->judge_model));
   for (const char* role : {"policy", "reward", "learner", "orchestrator"}) {
     const std::string program =
         BesideThisProgram(environment, absl::StrCat("mellow_", role, "_server"));
@@ -138,8 +141,10 @@ std::vector<ServicePlan> PlanServices(const Environment& environment,
                         : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const auto make = [&](const std::string& role, const std::string& name,
                         std::vector<std::string> flags) {
-    // A learner's worker is the same program.
-    const std::string program = role == "learner_worker" ? "learner" : role;
+    // Two roles have the programs of others.
+    const std::string program = role == "learner_worker" ? "learner"
+                                : role == "judge"        ? "reward"
+                                                         : role;
     ServicePlan plan = {
         .name = name,
         .role = role,
@@ -176,6 +181,11 @@ std::vector<ServicePlan> PlanServices(const Environment& environment,
     if (!options.toxic_label.empty())
       reward.insert(reward.end(), {"--toxic-label", options.toxic_label});
     plans.push_back(make("reward", absl::StrCat("reward-", i), reward));
+  }
+  if (!options.judge_model.empty()) {
+    std::vector<std::string> judge = computing(options.judge_model, cores / 2);
+    judge.push_back("--judge");
+    plans.push_back(make("judge", "judge", judge));
   }
   for (int i = 0; i < options.policies; ++i) {
     std::vector<std::string> policy = computing(options.policy_model, cores / options.policies);

@@ -19,7 +19,8 @@ struct ClusterOptions {
   int learners = 1;          // the learner and its workers
   std::string policy_model;  // empty: the one that ships
   std::string reward_model;
-  int threads = 0;  // cores to share out; 0: all of the machine
+  std::string judge_model;  // empty: no judge
+  int threads = 0;          // cores to share out; 0: all of the machine
   std::string device = "auto";
   std::string dtype = "float32";  // of the policies' frozen weights
   std::string toxic_label;        // empty: the reward server's default

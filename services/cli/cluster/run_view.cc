@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -79,6 +80,17 @@ std::string RoleName(orchestrator::v1::NodeRole role) {
   return absl::AsciiStrToLower(absl::StripPrefix(name, "NODE_ROLE_"));
 }
 
+std::vector<std::string> TripTexts(const Run& run) {
+  std::vector<std::string> texts;
+  for (const orchestrator::v1::GuardTrip& trip : run.guard_trips()) {
+    // That the last one stopped the run is said as its error.
+    if (!absl::StrContains(run.error(), trip.reason()))
+      texts.push_back(
+          absl::StrCat("went back after step ", trip.step(), ": ", PrintableLine(trip.reason())));
+  }
+  return texts;
+}
+
 std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()),
                           absl::UTCTimeZone());
@@ -93,6 +105,15 @@ json::Value RunJson(const Run& run) {
          {"precision", model.precision()},
          {"labels", std::vector<std::string>(model.labels().begin(), model.labels().end())}});
   const bool ppo = run.has_last_step() && !run.spec().has_sft();
+  json::Value trips = json::Value::MakeArray();
+  for (const orchestrator::v1::GuardTrip& trip : run.guard_trips())
+    trips.Append({{"step", trip.step()},
+                  {"good_step", trip.good_step()},
+                  {"good", AdapterJson(trip.good())},
+                  {"check", trip.check()},
+                  {"value", trip.value()},
+                  {"bound", trip.bound()},
+                  {"reason", trip.reason()}});
   return {{"run_id", run.run_id()},
           {"name", run.spec().name()},
           {"method", MethodName(run)},
@@ -109,7 +130,8 @@ json::Value RunJson(const Run& run) {
           {"error", run.error()},
           {"adapter", AdapterJson(run.adapter())},
           {"path", run.adapter_path()},
-          {"models", std::move(models)}};
+          {"models", std::move(models)},
+          {"guard_trips", std::move(trips)}};
 }
 
 std::string RunsText(absl::Span<const Run> runs) {
@@ -135,6 +157,8 @@ std::string RunsText(absl::Span<const Run> runs) {
       absl::StrAppend(&out, Wrap(when, kWidth, "  "));
     if (!runs[i].error().empty())
       absl::StrAppend(&out, Wrap(absl::StrCat("why: ", runs[i].error()), kWidth, "  "));
+    for (const std::string& trip : TripTexts(runs[i]))
+      absl::StrAppend(&out, Wrap(trip, kWidth, "  "));
   }
   return out;
 }

@@ -4,6 +4,7 @@
 // Runs in a terminal and in JSON.
 
 #include <string>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "common/json/value.h"
@@ -17,6 +18,9 @@ namespace mellow::cli {
 [[nodiscard]] const char* MethodName(const orchestrator::v1::Run& run);
 // "policy", "reward", "learner".
 [[nodiscard]] std::string RoleName(orchestrator::v1::NodeRole role);
+// When its guard took the run back, a line each: "went back after step 31: guard.kl_max: ...".
+// Without the one that the run's error tells of.
+[[nodiscard]] std::vector<std::string> TripTexts(const orchestrator::v1::Run& run);
 // "2024-01-31 12:00:05", UTC.
 [[nodiscard]] std::string TimeText(const google::protobuf::Timestamp& time);
 

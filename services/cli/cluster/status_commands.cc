@@ -174,6 +174,7 @@ void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
                   ShortHash(model.model_sha256()).c_str(),
                   PrintableLine(model.precision()).c_str());
     if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
+    for (const std::string& trip : TripTexts(run)) std::printf("  %s\n", trip.c_str());
     if (run.adapter_path().empty()) continue;
     std::printf("  adapter %s in %s\n",
                 run.spec().has_sft() ? ShortHash(run.sft().adapter_sha256()).c_str()

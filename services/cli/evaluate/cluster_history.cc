@@ -39,6 +39,8 @@ report::PpoStep ToPpoStep(const orchestrator::v1::Step& step) {
           .score_mean = step.score_mean(),
           .toxicity_mean = step.toxicity_mean(),
           .response_tokens_mean = step.response_tokens_mean(),
+          .repetition_mean = step.repetition_mean(),
+          .judge_gap = step.has_judge_gap() ? std::optional(step.judge_gap()) : std::nullopt,
           .tokens_per_second = step.tokens_per_second(),
           .seconds = step.seconds(),
           .stats = {step.stats().begin(), step.stats().end()},
@@ -86,6 +88,9 @@ absl::StatusOr<report::PpoRun> CollectPpoRun(const std::string& address,
     out.models.push_back({StateWord(orchestrator::v1::NodeRole_Name(model.role()), "NODE_ROLE_"),
                           model.model_sha256(), model.precision()});
   }
+  for (const orchestrator::v1::GuardTrip& trip : run.guard_trips())
+    out.guard_trips.push_back({trip.step(), trip.good_step(), ToAdapterId(trip.good()),
+                               trip.check(), trip.value(), trip.bound(), trip.reason()});
   MELLOW_ASSIGN_OR_RETURN(out.steps, CollectSteps(address, run, ToPpoStep));
   return out;
 }

@@ -54,11 +54,13 @@ struct Subject {
   bool base = false;  // the base model
 };
 
-// The newest adapter of a step: what a run that never got to a step started from hides none.
+// The newest adapter of a step that no guard withdrew: what a run that never got to a step started
+// from hides none.
 absl::StatusOr<common::v1::AdapterRef> NewestAdapter(const KeptAdapters& kept) {
   common::v1::AdapterRef newest;
   for (const v1::KeptAdapter& each : kept.adapters) {
-    if (each.step() > 0 && each.adapter().version() > newest.version()) newest = each.adapter();
+    if (each.step() > 0 && !each.withdrawn() && each.adapter().version() > newest.version())
+      newest = each.adapter();
   }
   if (newest.version() == 0)
     return absl::NotFoundError("newest: no run of this cluster has an adapter yet");

@@ -27,8 +27,11 @@ std::string EvaluationFileOf(const std::string& run_file) {
 std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_file,
                       const std::string& dir) {
   const bool ppo = !run.spec().has_sft();
-  const std::string adapter =
-      ppo ? absl::StrCat(run.run_id(), "@", run.committed_steps()) : run.adapter_path();
+  const int trips = run.guard_trips_size();
+  // What its guard took back at the end is nothing to go on with.
+  const bool back = trips > 0 && run.guard_trips(trips - 1).step() == run.committed_steps();
+  const int step = back ? run.guard_trips(trips - 1).good_step() : run.committed_steps();
+  const std::string adapter = ppo ? absl::StrCat(run.run_id(), "@", step) : run.adapter_path();
   const std::string file = EvaluationFileOf(run_file);
   if (file.empty()) {
     return absl::StrCat(

@@ -10,6 +10,8 @@
 namespace mellow::cli {
 namespace {
 
+constexpr int kWidth = 78;
+
 using orchestrator::v1::Run;
 using orchestrator::v1::Step;
 
@@ -19,14 +21,16 @@ class PpoJsonView : public JsonViewBase {
 
   void ShowStart(const Run& run) override { (void)run; }
   void ShowStep(const Step& step) override {
-    Print({{"step", step.step()},
-           {"adapter", AdapterJson(step.adapter())},
-           {"objective_kl", step.objective_kl()},
-           {"returns_mean", step.returns_mean()},
-           {"advantages_mean", step.advantages_mean()},
-           {"score_mean", step.score_mean()},
-           {"toxicity_mean", step.toxicity_mean()},
-           {"seconds", step.seconds()}});
+    json::Value object = {{"step", step.step()},
+                          {"adapter", AdapterJson(step.adapter())},
+                          {"objective_kl", step.objective_kl()},
+                          {"returns_mean", step.returns_mean()},
+                          {"advantages_mean", step.advantages_mean()},
+                          {"score_mean", step.score_mean()},
+                          {"toxicity_mean", step.toxicity_mean()},
+                          {"seconds", step.seconds()}};
+    if (!step.guard_trip().empty()) object.Add("guard_trip", step.guard_trip());
+    Print(object);
   }
   void ShowDone(const Run& run) override {
     Print({{"done", true}, {"adapter", AdapterJson(run.adapter())}, {"path", run.adapter_path()}});
@@ -51,6 +55,8 @@ class PpoTableView : public TableViewBase {
                              ShortNumber(step.toxicity_mean()), ShortNumber(step.objective_kl()),
                              ShortNumber(step.returns_mean()), ShortNumber(step.advantages_mean()),
                              step.tokens_per_second(), step.seconds(), ShortDuration(left)));
+    if (!step.guard_trip().empty())
+      Print(Wrap(absl::StrCat("taken back: ", step.guard_trip()), kWidth, "  "));
   }
 
   void ShowDone(const Run& run) override {

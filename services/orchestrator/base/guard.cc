@@ -139,7 +139,8 @@ std::optional<GuardFinding> Guard::Observe(const StepRecord& step) {
   }
   if (reasons.empty()) return std::nullopt;
   // The window's first step was sampled by the version after that.
-  finding.good_step = std::max(since_, step.step - config_.window - 1 - lag_);
+  const int before = step.step - config_.window - 1 - lag_;
+  finding.good_step = before > since_ ? before : since_good_;
   finding.reason = absl::StrCat(absl::StrJoin(reasons, "; "), "; back to ",
                                 finding.good_step == 0
                                     ? "the weights that the run started from"
@@ -147,8 +148,9 @@ std::optional<GuardFinding> Guard::Observe(const StepRecord& step) {
   return finding;
 }
 
-void Guard::WentBack() {
+void Guard::WentBack(int good_step) {
   since_ = last_step_;
+  since_good_ = good_step;
   window_.clear();
   // What was reached by weights that are given up is nothing to be compared with.
   std::erase_if(best_, [this](const auto& best) { return best.first > since_ - config_.window; });

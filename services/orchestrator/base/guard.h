@@ -82,8 +82,8 @@ class Guard {
   // The steps in order, each once. Nothing: all is well, or the window is not full yet. A number
   // that is not finite fails its check.
   [[nodiscard]] std::optional<GuardFinding> Observe(const StepRecord& step);
-  // The run went back after what Observe found at the last step: what comes is of good weights.
-  void WentBack();
+  // The run went back to the weights of `good_step` after what Observe found at the last step.
+  void WentBack(int good_step);
   // As GuardConfig's, of the newest window; 0: there is none, or no judge.
   [[nodiscard]] double judge_gap() const { return judge_gap_; }
 
@@ -103,7 +103,8 @@ class Guard {
   const GuardConfig config_;
   const int lag_;
   int last_step_ = 0;
-  int since_ = 0;  // the step at which the run went back; 0: never
+  int since_ = 0;       // the step at which the run went back; 0: never
+  int since_good_ = 0;  // the step whose weights these were
   std::optional<double> first_kl_;
   std::optional<Figures> baseline_;  // the first window
   std::deque<Figures> window_;

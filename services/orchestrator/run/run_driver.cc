@@ -113,7 +113,7 @@ absl::Status RunDriver::Trip(const GuardFinding& finding, StepRecord* record) {
   MELLOW_ASSIGN_OR_RETURN(trip.good.version,
                           parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
   trip.good.sha256 =
-      finding.good_step == since() ? begun_with().sha256 : adapters_[finding.good_step - 1].sha256;
+      finding.good_step <= since() ? begun_with().sha256 : adapters_[finding.good_step - 1].sha256;
   record->trip = std::move(trip);
   return absl::OkStatus();
 }
@@ -173,7 +173,7 @@ absl::Status RunDriver::Open() {
     for (const StepRecord& step : steps) {
       // What it finds again is in the ledger, with the step.
       (void)guard_->Observe(step);
-      if (step.trip) guard_->WentBack();
+      if (step.trip) guard_->WentBack(step.trip->good_step);
     }
     parts_.metrics->SetGuardTrips(run_id_, trips_);
   }
@@ -192,8 +192,10 @@ absl::Status RunDriver::OpenAtLearner() {
     call.keep_checkpoints = config_.guard->window + lag() + 2;
   }
   if (!trips_.empty()) {
+    // The fork before has its weights of the beginning as those of the step at which it began.
+    const int before = trips_.size() > 1 ? trips_[trips_.size() - 2].step : 0;
     call.fork = {.run_id = LearnerRunId(run_id_, trips_.size() - 1),
-                 .step = trips_.back().good_step,
+                 .step = std::max(trips_.back().good_step, before),
                  .after_step = since(),
                  .learning_rate_factor = std::pow(config_.guard->learning_rate_factor,
                                                   static_cast<double>(trips_.size()))};
@@ -575,7 +577,7 @@ absl::Status RunDriver::Step(int step) {
   observer_->OnStep(record);
   if (!record.trip) return absl::OkStatus();
   trips_.push_back(*record.trip);
-  guard_->WentBack();
+  guard_->WentBack(record.trip->good_step);
   next_.reset();  // sampled by what is given up
   parts_.metrics->SetGuardTrips(run_id_, trips_);
   obs::Log(obs::Severity::kError, "the guard took the run back",

@@ -193,6 +193,14 @@ TEST(ReportTest, TellsOfTheRunsThatMadeTheArmsAlone) {
   EXPECT_THAT(none.markdown, Not(HasSubstr("run-1")));
 }
 
+TEST(ReportTest, TellsWhenAGuardTookARunBack) {
+  const Report report = MakeReport(SampleInput());
+  EXPECT_THAT(
+      report.markdown,
+      HasSubstr("Its guard took it back after step 9: guard.kl\\_max: 40, the bound is 30"));
+  EXPECT_THAT(report.json, HasSubstr("\"check\": \"kl_max\""));
+}
+
 TEST(ReportTest, DatesTheRuns) {
   const Report report = MakeReport(SampleInput({.prompts = 5}));
   EXPECT_THAT(report.markdown,

@@ -287,6 +287,13 @@ ClusterHistory SampleCluster(const Evaluation& e, const std::string& hostile) {
              .adapter_path = absl::StrCat("/adapters/ppo", hostile)};
   run.start = AdapterId{2, std::string(64, 'c')};
   run.adapter = {30, e.arms[1].sha256};
+  run.guard_trips.push_back({.step = 9,
+                             .good_step = 3,
+                             .good = {12, Sha256Hex("3")},
+                             .check = "kl_max",
+                             .value = 40,
+                             .bound = 30,
+                             .reason = absl::StrCat("guard.kl_max: 40, the bound is 30", hostile)});
   run.spec_sha256 = Sha256Hex(run.spec);
   for (int32_t step = 1; step <= 28; ++step) {
     const double done = 1 - std::exp(-step / 8.0), wave = std::sin(step * 1.7) / 10;

@@ -48,6 +48,15 @@ TEST(AdapterRowsTest, JoinsWhatIsServedWithWhereItComesFrom) {
                                 "4 @0 100 0", "9 @0 000 1"));
 }
 
+TEST(AdapterRowsTest, WhatAGuardWithdrewIsNotTheNewest) {
+  KeptAdapters kept = MakeKept();
+  kept.adapters[2].set_withdrawn(true);
+  const std::vector<AdapterOrigin> joined = JoinAdapters({}, kept, /*champion=*/0);
+  EXPECT_TRUE(joined[1].newest) << "of step 1";
+  EXPECT_FALSE(joined[2].newest);
+  EXPECT_THAT(AdaptersText(joined, kept.runs, 1), HasSubstr("promoted withdrawn"));
+}
+
 TEST(AdapterRowsTest, TheTableTellsItBelowEightyColumns) {
   const KeptAdapters kept = MakeKept();
   const AdapterRows served = {{0, {"", {"policy-0", "policy-1"}, {}}}};

@@ -57,6 +57,20 @@ TEST(PlanServicesTest, LearnersShareTheLearnersCores) {
   EXPECT_THAT(options.ToFlags(), ::testing::IsSupersetOf({"--learners", "3"}));
 }
 
+TEST(PlanServicesTest, AJudgeIsARewardServerThatGivesNoRewards) {
+  ClusterOptions options = {.folder = "/c", .judge_model = "/j", .threads = 4};
+  const auto plans = PlanServices({.executable = "/bin/mellow"}, options);
+  const auto judge = std::find_if(plans.begin(), plans.end(),
+                                  [](const ServicePlan& plan) { return plan.role == "judge"; });
+  ASSERT_NE(judge, plans.end());
+  EXPECT_EQ(judge->arguments[0], "/bin/mellow_reward_server");
+  EXPECT_EQ(FlagOf(*judge, "--model"), "/j");
+  EXPECT_EQ(std::count(judge->arguments.begin(), judge->arguments.end(), "--judge"), 1);
+  EXPECT_THAT(options.ToFlags(), ::testing::IsSupersetOf({"--judge-model", "/j"}));
+  options.judge_model.clear();
+  EXPECT_EQ(PlanServices({}, options).size(), plans.size() - 1);
+}
+
 TEST(PlanServicesTest, NobodyGetsNoThread) {
   const ClusterOptions options = {.policies = 4, .threads = 1};
   for (const ServicePlan& plan : PlanServices({}, options)) {

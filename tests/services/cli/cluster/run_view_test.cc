@@ -56,6 +56,26 @@ TEST(RunsTextTest, ShowsEachRunBelowEightyColumns) {
   EXPECT_EQ(RunsText({}), "no run yet\n");
 }
 
+TEST(RunsTextTest, TellsWhenTheGuardTookARunBack) {
+  RunMessage run = MakeRun();
+  for (const char* reason : {"guard.kl_max: the KL is 40, the bound is 30; back to step 3",
+                             "guard.max_repetition: 0.9; back to step 12"}) {
+    orchestrator::v1::GuardTrip* trip = run.add_guard_trips();
+    trip->set_step(run.guard_trips_size() * 10);
+    trip->set_check("kl_max");
+    trip->set_reason(reason);
+  }
+  run.set_state(orchestrator::v1::RUN_STATE_STOPPED);
+  run.set_error("stopped by its guard: guard.max_repetition: 0.9; back to step 12");
+  const std::string text = RunsText({run});
+  for (const absl::string_view line : absl::StrSplit(text, '\n'))
+    EXPECT_LT(line.size(), 80u) << line;
+  EXPECT_THAT(text, HasSubstr("  went back after step 10: guard.kl_max: "));
+  EXPECT_THAT(text, HasSubstr("  why: stopped by its guard: guard.max_repetition: 0.9;"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("after step 20"))) << "said once";
+  EXPECT_EQ(RunJson(run)["guard_trips"].size(), 2u);
+}
+
 TEST(RunJsonTest, HasNullForWhatIsNotKnown) {
   const json::Value done = RunJson(MakeRun());
   EXPECT_EQ(json::Write(done["created"]), "\"2024-01-31T12:00:00Z\"");

@@ -39,6 +39,16 @@ TEST(NextStepsTest, AreCommandsWithTheEvaluationFileBesideTheRunFile) {
   EXPECT_THAT(of_sft, Not(HasSubstr("--steps-of")));
 }
 
+TEST(NextStepsTest, ARunThatEndedWithATripGoesOnWithTheGoodStep) {
+  orchestrator::v1::Run run = MakeRun();
+  orchestrator::v1::GuardTrip* trip = run.add_guard_trips();
+  trip->set_step(50);
+  trip->set_good_step(44);
+  EXPECT_THAT(NextSteps(run, "/nowhere/mine.json", ".mellow"), HasSubstr("promote run-1@44`"));
+  trip->set_step(30);
+  EXPECT_THAT(NextSteps(run, "/nowhere/mine.json", ".mellow"), HasSubstr("promote run-1@50`"));
+}
+
 TEST(NextStepsTest, AreToldInWordsWithoutSuchAFile) {
   EXPECT_THAT(NextSteps(MakeRun(), "/nowhere/mine.json", ".mellow"),
               HasSubstr("`mellow promote run-1@50` it"));

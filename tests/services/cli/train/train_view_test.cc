@@ -61,6 +61,21 @@ TEST(JsonViewTest, PrintsExactlyThePromisedFields) {
             "\"score_mean\":2.5,\"toxicity_mean\":0.25,\"seconds\":3.0}\n");
 }
 
+TEST(TrainViewTest, AStepThatTheGuardGaveUpSaysWhy) {
+  orchestrator::v1::Step step = MakeStep(4);
+  step.set_guard_trip(
+      "guard.kl_max: the KL above that of step 1 is 49.5 over steps 3 to 4, the bound is 10; back "
+      "to the weights of step 1");
+  Output table;
+  MakeTableView(table.file(), 10, /*live=*/false)->ShowStep(step);
+  EXPECT_THAT(table.text(), HasSubstr("  taken back: guard.kl_max: the KL above that of step 1"));
+  std::istringstream lines(table.text());
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
+  Output json;
+  MakeJsonView(json.file())->ShowStep(step);
+  EXPECT_THAT(json.text(), HasSubstr("\"guard_trip\":\"guard.kl_max: "));
+}
+
 TEST(JsonViewTest, EndsWithTheAdapterAndItsFolder) {
   Output out;
   orchestrator::v1::Run run;

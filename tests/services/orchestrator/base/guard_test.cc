@@ -195,7 +195,7 @@ TEST(GuardTest, AfterItWentBackTheWindowBeginsAnewAndWhatWasReachedByBadWeightsI
   // A score of 40 while the text falls apart.
   ASSERT_TRUE(run.Next({.repetition = 0.9, .score = 40}, 10).has_value());
   EXPECT_EQ(run.last, 12);
-  run.guard.WentBack();
+  run.guard.WentBack(6);
   EXPECT_FALSE(run.Next({.score = 0}, 30).has_value()) << "40 is no best to fall from";
   const auto again = run.Next({.repetition = 0.9}, 10);
   ASSERT_TRUE(again.has_value());
@@ -206,12 +206,12 @@ TEST(GuardTest, ItNeverGoesBackBehindWhereItWentBackTo) {
   Watched run({});
   EXPECT_FALSE(run.Next({}, 10).has_value());
   ASSERT_TRUE(run.Next({.repetition = 0.9}, 10).has_value());
-  run.guard.WentBack();
+  run.guard.WentBack(6);
   const int since = run.last;
   const auto again = run.Next({.repetition = 0.9}, 10);
   ASSERT_TRUE(again.has_value());
   EXPECT_EQ(run.last, since + 5);
-  EXPECT_EQ(again->good_step, since);
+  EXPECT_EQ(again->good_step, 6) << "once more";
 }
 
 TEST(GuardConfigTest, EverythingThatIsWrongIsNamedAtOnce) {

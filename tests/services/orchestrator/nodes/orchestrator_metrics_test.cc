@@ -60,6 +60,22 @@ TEST_F(OrchestratorMetricsTest, AKlTargetIsOfOneReference) {
   EXPECT_THAT(registry_.Text(), HasSubstr(target("a", "start") + "6\n"));
 }
 
+TEST_F(OrchestratorMetricsTest, TripsCountByTheirCheckAndTheJudgeShowsWhereThereIsOne) {
+  metrics_.SetGuardTrips("a", {});
+  EXPECT_THAT(registry_.Text(),
+              HasSubstr("mellow_ppo_guard_trips{check=\"max_repetition\",run=\"a\"} 0"));
+  metrics_.SetGuardTrips("a", {GuardTrip{.check = "kl_max"}, GuardTrip{.check = "kl_max"}});
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_guard_trips{check=\"kl_max\",run=\"a\"} 2"));
+  StepRecord step{.step = 1, .repetition_mean = 0.25};
+  metrics_.SetStep("a", step);
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_repetition_mean{run=\"a\"} 0.25"));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("mellow_ppo_judge")));
+  step.judge = JudgeFigures{.score_mean = 0.5, .gap = 0.75};
+  metrics_.SetStep("a", step);
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_judge_score_mean{run=\"a\"} 0.5"));
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_judge_gap{run=\"a\"} 0.75"));
+}
+
 TEST_F(OrchestratorMetricsTest, RunsAreShownBesideEachOtherAndTheOldestGo) {
   StepRecord step{.step = 3, .score_mean = 0.5, .stats = {{"objective/kl", 2}}};
   for (const char* run : {"a", "b", "c", "d", "e"}) {

@@ -44,7 +44,7 @@ from mellow.errors import (  # noqa: E402
     Unknown,
 )
 from mellow.export import to_mlflow, to_tensorboard  # noqa: E402
-from mellow.records import Adapter, Gate, KeptAdapter, Promotion, Records, Run, Score, Step, Summary  # noqa: E402
+from mellow.records import Adapter, Gate, GuardTrip, KeptAdapter, Promotion, Records, Run, Score, Step, Summary  # noqa: E402
 from mellow.training import Training  # noqa: E402
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "FailedPrecondition",
     "Gate",
     "GateFailed",
+    "GuardTrip",
     "Internal",
     "InvalidArgument",
     "KeptAdapter",

@@ -94,18 +94,50 @@ class Step:
     stats: Mapping[str, float]
     # Wall seconds by phase: generate, reward, train, publish, canary.
     phase_seconds: Mapping[str, float]
+    # Share of the 4-grams of a response that came before in it.
+    repetition_mean: float = 0.0
+    # Of a run with a judge.
+    judge_score_mean: float | None = None
+    judge_gap: float | None = None
+    # Why the guard of the run gave the step's adapter up; empty: it did not.
+    guard_trip: str = ""
 
     @classmethod
     def of(cls, message: orchestrator_pb2.Step) -> Step:
         return cls(
             message.step, Adapter.of(message.adapter), message.objective_kl, message.returns_mean, message.advantages_mean, message.score_mean,
             message.toxicity_mean, message.seconds, message.response_tokens_mean, message.tokens_per_second, dict(message.stats), dict(message.phase_seconds),
+            message.repetition_mean, message.judge_score_mean if message.HasField("judge_score_mean") else None,
+            message.judge_gap if message.HasField("judge_gap") else None, message.guard_trip,
         )  # fmt: skip
 
     def scalars(self) -> dict[str, float]:
         """Every number of the step by its name: the learner's as they are, the others as fields, phases as "phase_seconds/generate"."""
         numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
         return {**numbers, **self.stats, **{f"phase_seconds/{phase}": seconds for phase, seconds in self.phase_seconds.items()}}
+
+
+@dataclasses.dataclass(frozen=True)
+class GuardTrip:
+    """A step after which the guard of a run took it back."""
+
+    step: int
+    # Whose weights it went back to; 0: those that the run started from.
+    good_step: int
+    # These weights, under the version that they have been served by since.
+    good: Adapter
+    # The field of the run file, what was measured, and the bound.
+    check: str
+    value: float
+    bound: float
+    reason: str
+
+    @classmethod
+    def of(cls, message: orchestrator_pb2.GuardTrip) -> GuardTrip:
+        return cls(message.step, message.good_step, Adapter.of(message.good), message.check, message.value, message.bound, message.reason)
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +152,7 @@ class Run:
     committed_steps: int
     # What it does now, for people.
     activity: str
-    # Why it failed.
+    # Why it failed, or why its guard stopped it.
     error: str
     adapter: Adapter
     # The newest adapter as a PEFT folder, as the learner sees it.
@@ -135,6 +167,8 @@ class Run:
     # Of the last committed step of PPO.
     score_mean: float | None
     objective_kl: float | None
+    # Oldest first.
+    guard_trips: tuple[GuardTrip, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -151,6 +185,7 @@ class Run:
             Adapter.of(message.adapter), message.adapter_path, spec, "sft" if supervised else "ppo",
             _time_of(message.created) if message.HasField("created") else None, _time_of(message.ended) if message.HasField("ended") else None,
             last.score_mean if last is not None else None, last.objective_kl if last is not None else None,
+            tuple(GuardTrip.of(trip) for trip in message.guard_trips),
         )  # fmt: skip
 
 
@@ -167,10 +202,12 @@ class KeptAdapter:
     learner_path: str
     # Its files are kept: it can be promoted by its version.
     has_files: bool
+    # The guard of its run went back behind it.
+    withdrawn: bool = False
 
     @classmethod
     def of(cls, message: orchestrator_pb2.KeptAdapter) -> KeptAdapter:
-        return cls(Adapter.of(message.adapter), message.run_id, message.step, message.learner_path, message.has_files)
+        return cls(Adapter.of(message.adapter), message.run_id, message.step, message.learner_path, message.has_files, message.withdrawn)
 
 
 @dataclasses.dataclass(frozen=True)
