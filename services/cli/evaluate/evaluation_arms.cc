@@ -53,7 +53,7 @@ ResolvedArm VersionArm(const char* kind, const AdapterRef& ref, const ClusterAda
   return resolved;
 }
 
-absl::StatusOr<ResolvedArm> ClusterArm(const std::string& name, const ClusterAdapters* cluster) {
+absl::StatusOr<ResolvedArm> ResolveClusterArm(const std::string& name, const ClusterAdapters* cluster) {
   if (cluster == nullptr) {
     return absl::InvalidArgumentError(
         "is of a cluster, but policy_model and reward.model say that none takes part");
@@ -105,7 +105,7 @@ absl::StatusOr<ResolvedArm> StartArm(const ClusterAdapters* cluster) {
   if (start.version() == 0) return BaseArm();
   for (const AdapterRef& ref : cluster->adapters) {
     if (ref.sha256() == start.sha256() && ref.version() > 0)
-      return ClusterArm(absl::StrCat(ref.version()), cluster);
+      return ResolveClusterArm(absl::StrCat(ref.version()), cluster);
   }
   MELLOW_ASSIGN_OR_RETURN(ResolvedArm arm, FolderArm(run.spec().start_adapter()));
   if (arm.arm.sha256 == start.sha256()) return arm;
@@ -116,7 +116,7 @@ absl::StatusOr<ResolvedArm> StartArm(const ClusterAdapters* cluster) {
 absl::StatusOr<ResolvedArm> Resolve(const std::string& name, const ClusterAdapters* cluster) {
   if (name == "base") return BaseArm();
   if (name == "start") return StartArm(cluster);
-  return IsFolderArm(name) ? FolderArm(name) : ClusterArm(name, cluster);
+  return IsFolderArm(name) ? FolderArm(name) : ResolveClusterArm(name, cluster);
 }
 
 // The last part of a folder's path.
