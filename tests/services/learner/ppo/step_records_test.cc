@@ -7,7 +7,7 @@
 namespace mellow::learner {
 namespace {
 
-TEST(RunFileTest, SettingsAndRecordsSurviveToTheBit) {
+TEST(PpoRunFileTest, SettingsAndRecordsSurviveToTheBit) {
   PpoRunFile file;
   file.settings = {"run-1", "{\"lam\":0.95}", "/adapters/a", 3};
   PpoStepRecord record{2,
@@ -34,19 +34,19 @@ TEST(RunFileTest, SettingsAndRecordsSurviveToTheBit) {
   EXPECT_EQ(back.stats.at("y"), -HUGE_VAL);
 }
 
-TEST(RunFileTest, AForkSurvivesAndIsThereOnlyWhereThereIsOne) {
-  RunFile file;
+TEST(PpoRunFileTest, AForkSurvivesAndIsThereOnlyWhereThereIsOne) {
+  PpoRunFile file;
   file.settings = {"run-1-guard1", "{}", "", 7, ForkPoint{"run-1", 3, 9, 0.1}};
-  const auto read = ParseRunFile(SerializeRunFile(file));
+  const auto read = ParsePpoRunFile(SerializePpoRunFile(file));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->settings.fork, file.settings.fork);
   file.settings.fork.reset();
-  const std::string plain = SerializeRunFile(file);
+  const std::string plain = SerializePpoRunFile(file);
   EXPECT_EQ(plain.find("fork"), std::string::npos);
-  EXPECT_FALSE(ParseRunFile(plain)->settings.fork.has_value());
+  EXPECT_FALSE(ParsePpoRunFile(plain)->settings.fork.has_value());
 }
 
-TEST(RunFileTest, AnythingElseIsDataLoss) {
+TEST(PpoRunFileTest, AnythingElseIsDataLoss) {
   const std::string good =
       SerializePpoRunFile({{"run-1", "{}", "", 0}, {{1, {1, 1, "a", {{"k", 1.0}}, 0.5}}}});
   ASSERT_TRUE(ParsePpoRunFile(good).ok());
