@@ -21,9 +21,16 @@ Value::Value(absl::string_view text) : data_(std::string(text)) {}
 Value::Value(std::string text) : data_(std::move(text)) {}
 Value::Value(Array elements) : data_(std::move(elements)) {}
 Value::Value(std::initializer_list<Member> members) : data_(Object(members)) {}
-Value::Value(const Value& other) = default;
+// Not the variant's own: when it runs out of memory half-way, that of GCC 12 destroys what it has
+// not made, because it takes a variant of strings and vectors for one that always holds something.
+Value::Value(const Value& other) {
+  std::visit([this](const auto& held) { data_ = held; }, other.data_);
+}
 Value::Value(Value&& other) noexcept = default;
-Value& Value::operator=(const Value& other) = default;
+Value& Value::operator=(const Value& other) {
+  if (this != &other) *this = Value(other);
+  return *this;
+}
 Value& Value::operator=(Value&& other) noexcept = default;
 Value::~Value() = default;
 

@@ -53,7 +53,8 @@ ResolvedArm VersionArm(const char* kind, const AdapterRef& ref, const ClusterAda
   return resolved;
 }
 
-absl::StatusOr<ResolvedArm> ResolveClusterArm(const std::string& name, const ClusterAdapters* cluster) {
+absl::StatusOr<ResolvedArm> ResolveClusterArm(const std::string& name,
+                                              const ClusterAdapters* cluster) {
   if (cluster == nullptr) {
     return absl::InvalidArgumentError(
         "is of a cluster, but policy_model and reward.model say that none takes part");

@@ -65,6 +65,7 @@ void SetField(Message* message, const FieldDescriptor* field) {
   const auto* reflection = message->GetReflection();
   if (field->name() == "kl_penalty") return reflection->SetString(message, field, "mse");
   if (field->name() == "reference") return reflection->SetString(message, field, "base");
+  if (field->name() == "precision") return reflection->SetString(message, field, "bf16");
   if (field->is_repeated()) return reflection->AddString(message, field, "k");
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_DOUBLE:
