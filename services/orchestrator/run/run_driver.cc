@@ -92,6 +92,9 @@ absl::Status RunDriver::Run() {
 
 absl::Status RunDriver::Heed() {
   if (trips_.empty() || std::cmp_less(since(), adapters_.size())) return absl::OkStatus();
+  // The next step is trained, so its rollouts are there: what sampled them has had its turn, and
+  // the learner and maybe the policies are past it.
+  if (learner_step_ > since()) return absl::OkStatus();
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts,
                           StepPrompts(*prompts_, config_, since()));
   MELLOW_RETURN_IF_ERROR(Serve(begun_with(), prompts).status());
@@ -350,8 +353,10 @@ absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
     MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(*record));
     return *std::move(record);
   }
-  // Not published yet: what the run starts from. The learner still has it as its current weights.
-  AdapterRecord made{.ref = weights, .run_id = run_id_};
+  // Not published yet: what the run starts from, or went back to. The learner still has it as its
+  // current weights. Another run may have published since they got their version.
+  AdapterRecord made{.run_id = run_id_};
+  MELLOW_ASSIGN_OR_RETURN(made.ref, NameFor(weights));
   if (weights.version > 0) {
     MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
     const int step = trips_.empty() ? 0 : trips_.back().good_step;

@@ -48,7 +48,8 @@ class RunDriver {
   absl::Status Open();
   // The run at the learner, as of the last trip.
   absl::Status OpenAtLearner();
-  // After a step with a trip: serves what the run went back to. Cancelled: the run ends there.
+  // After a step with a trip: serves what the run went back to, unless the learner has trained the
+  // next step with it. Cancelled: the run ends there.
   absl::Status Heed();
   // Takes the finding of `step` into the record.
   absl::Status Trip(const GuardFinding& finding, StepRecord* record);

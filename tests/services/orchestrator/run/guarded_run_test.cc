@@ -41,6 +41,8 @@ std::string Told(const GuardTrip& trip) {
   return absl::StrCat(trip.check, " ", trip.step, " -> ", trip.good_step);
 }
 
+std::vector<GuardTrip> TripsOf(Ledger* ledger) { return *ledger->Trips("run"); }
+
 bool EverHad(const FakePolicy& policy, int64_t version) {
   const std::vector<AdapterRef> adapters = policy.Report().adapters;
   return std::any_of(adapters.begin(), adapters.end(),
@@ -95,8 +97,9 @@ TEST_F(GuardedRunTest, ContinuesFromTheGoodVersionWithASmallerLearningRate) {
   EXPECT_EQ(fork.start_version, 5);
   EXPECT_EQ(cluster_.learner.Hashes("run-guard1").size(), 2u) << "steps 5 and 6";
 
-  for (const Rollout& rollout : *life.ledger->Rollouts("run", 5))
-    EXPECT_EQ(rollout.adapter, trip.good);
+  const std::vector<Rollout> rollouts = *life.ledger->Rollouts("run", 5);
+  EXPECT_EQ(rollouts.size(), 8u);
+  for (const Rollout& rollout : rollouts) EXPECT_EQ(rollout.adapter, trip.good);
   EXPECT_EQ(cluster_.learner.given_values, kSteps * 8) << "also of the step after it";
   EXPECT_FALSE(EverHad(*cluster_.policies[0], 4)) << "what it gave up was served by nobody";
   EXPECT_TRUE(EverHad(*cluster_.policies[0], 5));
@@ -140,6 +143,36 @@ TEST_F(GuardedRunTest, AResumedRunGoesOnWithTheSmallerLearningRate) {
   EXPECT_EQ(life.ledger->Trips("run")->size(), 1u);
 }
 
+// It was asked to end before anybody was served what it went back to; policies take no version that
+// is older than their newest.
+TEST_F(GuardedRunTest, WhatItWentBackToIsServedAlsoAfterAnotherRun) {
+  const RunConfig config = GuardedConfig(GuardAction::kContinue);
+  {
+    Life life(&cluster_, folder_.path());
+    cluster_.on_call = [&](const std::string& name) {
+      if (name != "learner.OpenRun" || TripsOf(life.ledger.get()).empty()) return absl::OkStatus();
+      life.stop.request_stop();
+      return absl::UnavailableError("away");
+    };
+    EXPECT_EQ(life.Drive("run", config).code(), absl::StatusCode::kCancelled);
+    cluster_.on_call = nullptr;
+    ASSERT_TRUE(life.ledger->SetRunState("run", RunState::kStopped, "").ok());
+  }
+  Life life(&cluster_, folder_.path());
+  RunConfig other = MakeRunConfig(1);
+  other.seed = 8;  // other weights
+  ASSERT_TRUE(life.Drive("other", other).ok());
+  ASSERT_TRUE(life.ledger->SetRunState("other", RunState::kDone, "").ok());
+  const GuardTrip trip = TripsOf(life.ledger.get()).at(0);
+  const AdapterRef others = life.ledger->NewestAdapter()->value().ref;
+  ASSERT_GT(others.version, trip.good.version);
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_FALSE(EverHad(*cluster_.policies[0], trip.good.version));
+  const AdapterRecord served = life.ledger->FindAdapter(others.version + 1)->value();
+  EXPECT_EQ(served.ref.sha256, trip.good.sha256) << "under a version that is newer";
+  EXPECT_TRUE(EverHad(*cluster_.policies[0], served.ref.version));
+}
+
 TEST_F(GuardedRunTest, TripsAreBounded) {
   cluster_.learner.kl = [](const TrainCall& call) { return call.step >= 4 ? 100 : 1; };
   RunConfig config = GuardedConfig(GuardAction::kContinue);
@@ -148,7 +181,7 @@ TEST_F(GuardedRunTest, TripsAreBounded) {
   Life life(&cluster_, folder_.path());
   EXPECT_EQ(life.Drive("run", config).code(), absl::StatusCode::kCancelled);
   std::vector<std::string> told;
-  for (const GuardTrip& trip : *life.ledger->Trips("run")) told.push_back(Told(trip));
+  for (const GuardTrip& trip : TripsOf(life.ledger.get())) told.push_back(Told(trip));
   EXPECT_THAT(told, ElementsAre("kl_max 4 -> 1", "kl_max 6 -> 1"))
       << "never behind where it went back to";
   const OpenCall second = cluster_.learner.Opened("run-guard2");
@@ -176,7 +209,8 @@ TEST_F(GuardedRunTest, WhatItWentBackBehindIsKeptAndIsNotTheNewest) {
   ASSERT_EQ(life.Drive("run", GuardedConfig(GuardAction::kStop)).code(),
             absl::StatusCode::kCancelled);
   std::vector<std::string> told;
-  for (const ShelvedAdapter& adapter : *AdapterShelf(life.Parts()).List())
+  const std::vector<ShelvedAdapter> adapters = *AdapterShelf(life.Parts()).List();
+  for (const ShelvedAdapter& adapter : adapters)
     told.push_back(absl::StrCat(adapter.ref.version, " ", adapter.step,
                                 adapter.withdrawn ? " withdrawn" : ""));
   EXPECT_THAT(told, ElementsAre("2 2 withdrawn", "3 3 withdrawn", "5 1"));
@@ -202,7 +236,7 @@ TEST_P(KilledGuardedRunTest, TheRunEndsTheSameWhereverItDied) {
       action == GuardAction::kStop ? absl::StatusCode::kCancelled : absl::StatusCode::kOk;
   const auto outcome = [](Ledger* ledger) {
     std::vector<std::string> lines = HashesOf(ledger, "run");
-    for (const GuardTrip& trip : *ledger->Trips("run"))
+    for (const GuardTrip& trip : TripsOf(ledger))
       lines.push_back(absl::StrCat(Told(trip), " ", trip.good.sha256, " ", trip.good_path));
     return lines;
   };
@@ -281,7 +315,13 @@ TEST_F(GuardedRunTest, AJudgeScoresItsShareAndIsPinnedAndNoReward) {
   for (const size_t i : {0, 2, 4, 6}) logits.push_back(1.0 - rollouts[i].score->score);
   EXPECT_NEAR(step.judge->score_mean, SpreadOf(logits).mean, 1e-5);
   EXPECT_NEAR(step.judge->score_sd, SpreadOf(logits).sd, 1e-5);
-  EXPECT_THAT(life.registry_of_metrics.Text(), HasSubstr("mellow_ppo_judge_gap{run=\"run\"} "));
+  Guard guard(*config.guard, /*lag=*/0);
+  const std::vector<StepRecord> steps = *life.ledger->Steps("run", 0, kAllSteps);
+  for (const StepRecord& each : steps) {
+    EXPECT_FALSE(guard.Observe(each).has_value());
+    EXPECT_EQ(each.judge->gap, guard.judge_gap()) << each.step;
+  }
+  EXPECT_NE(guard.judge_gap(), 0);
 }
 
 TEST_F(GuardedRunTest, ARunWaitsForItsJudge) {
