@@ -136,7 +136,7 @@ class Value {
   [[nodiscard]] std::optional<uint64_t> Unsigned() const;
 
   // An integer is a uint64_t only when no int64_t can hold it.
-  std::variant<std::nullptr_t, bool, int64_t, uint64_t, double, std::string, Array, Object> data_ = nullptr;
+  std::variant<std::nullptr_t, bool, int64_t, uint64_t, double, std::string, Array, Object> data_;
 };
 
 struct Member {
