@@ -60,7 +60,7 @@ class Lifecycle(unittest.TestCase):
 
             adapters = json.loads(mellow("adapters", "--dir", c.folder, "--json", check=0).stdout)
             self.assertEqual(adapters, [{"version": 0, "sha256": "", "run_id": "", "run_name": "", "step": None, "promotion": None, "files": True, "learner_path": "",
-                                         "champion": True, "newest": False, "nodes": ["policy-0", "policy-1"], "champion_of": ["policy-0", "policy-1"]}])
+                                         "champion": True, "newest": False, "withdrawn": False, "nodes": ["policy-0", "policy-1"], "champion_of": ["policy-0", "policy-1"]}])
             self.assertIn("policy-1", mellow("status", "--dir", c.folder, check=0).stdout)
 
             pids = c.pids()
