@@ -9,7 +9,7 @@ import time
 import unittest
 
 import harness
-from harness import SMALL, SOURCE, cluster, mellow, wait_until
+from harness import MODELS, SMALL, SOURCE, cluster, mellow, wait_until
 from prometheus_server import operands, prometheus
 
 DASHBOARDS = sorted((SOURCE / "deploy/grafana/dashboards").glob("*.json"))
@@ -63,11 +63,11 @@ class Dashboards(unittest.TestCase):
         mellow("score", "--dir", c.folder, stdin=TEXTS, check=0)
 
     def test_every_query_answers_during_a_run(self):
-        with cluster("--policies", "2") as c, prometheus(targets_of(c.file())) as server:
-            wait_until(lambda: len(server.targets()) == 5 and all(t["health"] == "up" for t in server.targets()), "five services are scraped", 60)
+        with cluster("--policies", "2", "--judge-model", MODELS / "mini-toxicity") as c, prometheus(targets_of(c.file())) as server:
+            wait_until(lambda: len(server.targets()) == 6 and all(t["health"] == "up" for t in server.targets()), "six services are scraped", 60)
             start = time.time()
             self.use(c)
-            _, end = c.train([*SMALL, f"steps={STEPS}"])
+            _, end = c.train([*SMALL, f"steps={STEPS}", "guard.window=2", "guard.judge.share=0.5"])
             mellow("promote", end["adapter"]["version"], "--dir", c.folder, "--force", check=0)
 
             wait_until(lambda: server.instant(f"mellow_orchestrator_step == {STEPS} and on () mellow_orchestrator_run_state{{state='done'}} == 1"), "Prometheus has seen the end of the run")

@@ -40,7 +40,7 @@ class HubCacheTest : public ::testing::Test {
 };
 
 TEST_F(HubCacheTest, FollowsMainARevisionOrACommit) {
-  for (const std::string name :
+  for (const std::string& name :
        {std::string("google/flan-t5-base"), std::string("google/flan-t5-base@main"),
         std::string("google/flan-t5-base@pr/3"), std::string("google/flan-t5-base@") + kCommit}) {
     const auto found = Find(name);
