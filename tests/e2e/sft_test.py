@@ -125,7 +125,7 @@ class Sft(unittest.TestCase):
             gap.write_text("dialogue,summary\na,b\nc,\n")
             for flags, parts in ((["data.path=/nowhere.csv"], ["data.path", "/nowhere.csv"]), (["data.summary_column=gist"], ["data.summary_column", "gist"]),
                                  ([f"data.path={empty}"], ["data.path", str(empty)]), ([f"data.path={gap}", "data.max_chars=100"], [str(gap), "line 3"]),
-                                 (["precision=bf16"], ["precision", "bf16"]), (["batch_size=0"], ["batch_size: 0"]), (["epoch=1"], ["epoch"]),
+                                 (["precision=int8"], ["precision", "int8"]), (["batch_size=0"], ["batch_size: 0"]), (["epoch=1"], ["epoch"]),
                                  (["start_adapter=/none", "lora="], ["start_adapter", "/none"]), (["lora.target_modules=query"], ["query"])):
                 result = mellow(*self.args(c), *sets(flags), check=1)
                 self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
