@@ -1,32 +1,19 @@
 #include "common/rl/step_stats.h"
 
-#include <cmath>
-
 #include "common/rl/masked.h"
 #include "common/rl/rewards.h"
+#include "common/stats/mean.h"
 
 namespace mellow::rl {
 namespace {
 
 void AddLengths(const std::string& name, absl::Span<const int64_t> lengths, Stats* stats) {
-  const MeanStd m = MeanAndStd(std::vector<double>(lengths.begin(), lengths.end()));
+  const stats::MeanSd m = stats::MeanAndSd(std::vector<double>(lengths.begin(), lengths.end()));
   (*stats)["tokens/" + name + "_len_mean"] = m.mean;
-  (*stats)["tokens/" + name + "_len_std"] = m.std;
+  (*stats)["tokens/" + name + "_len_std"] = m.sd;
 }
 
 }  // namespace
-
-MeanStd MeanAndStd(const std::vector<double>& x) {
-  MeanStd out;
-  if (x.empty()) return out;
-  const auto n = static_cast<double>(x.size());
-  for (const double value : x) out.mean += value / n;
-  if (x.size() < 2) return out;
-  double squares = 0;
-  for (const double value : x) squares += (value - out.mean) * (value - out.mean);
-  out.std = std::sqrt(squares / (n - 1));
-  return out;
-}
 
 void AddBatchStats(const BatchNumbers& batch, Stats* stats) {
   const MaskRows& mask = *batch.mask;
@@ -43,9 +30,10 @@ void AddBatchStats(const BatchNumbers& batch, Stats* stats) {
   s["objective/entropy"] = MaskedSum(mask, [&](size_t i, size_t t) { return -old[i][t]; }) / rows;
   s["objective/kl_coef"] = batch.kl_coef;
   s["ppo/mean_non_score_reward"] = MaskedMean(*batch.non_score, mask);
-  const MeanStd scores = MeanAndStd(std::vector<double>(batch.scores.begin(), batch.scores.end()));
+  const stats::MeanSd scores =
+      stats::MeanAndSd(std::vector<double>(batch.scores.begin(), batch.scores.end()));
   s["ppo/mean_scores"] = scores.mean;
-  s["ppo/std_scores"] = scores.std;
+  s["ppo/std_scores"] = scores.sd;
   AddLengths("queries", batch.query_lengths, stats);
   AddLengths("responses", batch.response_lengths, stats);
   s["tokens/counted"] = static_cast<double>(CountMask(mask));

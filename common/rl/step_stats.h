@@ -37,13 +37,6 @@ void AddBatchStats(const BatchNumbers& batch, Stats* stats);
 // least one.
 void AddLossStats(absl::Span<const LossStats> mini_batches, Stats* stats);
 
-// Mean and unbiased standard deviation; the deviation of fewer than two numbers is 0.
-struct MeanStd {
-  double mean = 0;
-  double std = 0;
-};
-[[nodiscard]] MeanStd MeanAndStd(const std::vector<double>& x);
-
 }  // namespace mellow::rl
 
 #endif  // MELLOW_COMMON_RL_STEP_STATS_H_

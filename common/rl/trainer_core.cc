@@ -13,6 +13,7 @@
 #include "common/rl/masked.h"
 #include "common/rl/mini_batches.h"
 #include "common/rl/rewards.h"
+#include "common/stats/mean.h"
 
 namespace mellow::rl {
 namespace {
@@ -407,7 +408,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts,
   Stats& s = result.stats;
   AddLossStats(updates.losses, &s);
   s["ppo/learning_rate"] = config_.learning_rate;
-  s["ppo/grad_norm"] = MeanAndStd(updates.gradient_norms).mean;
+  s["ppo/grad_norm"] = stats::MeanAndSd(updates.gradient_norms).mean;
   s["ppo/skipped_mini_batches"] = updates.skipped;
   s["ppo/passes_skipped"] = e.passes_skipped;
   s["ppo/importance_weight"] =

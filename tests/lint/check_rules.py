@@ -24,7 +24,7 @@ COMMON = {
     "nn": {"base", "json", "sync"},
     "adapters": {"base", "json", "nn"},
     "train": {"base", "json", "nn"},
-    "rl": {"base", "json", "sync", "nn", "adapters", "train"},
+    "rl": {"base", "json", "sync", "nn", "adapters", "stats", "train"},
     "data": {"base", "json", "sync", "text"},
     "sft": {"base", "json", "sync", "nn", "adapters", "data", "train"},
     "eval": {"base", "json", "nn", "stats", "text"},

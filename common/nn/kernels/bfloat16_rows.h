@@ -20,17 +20,12 @@ inline uint32_t BFloat16Bits(float x) {
   return (magnitude > 0x7f800000u ? nan : magnitude < 0x2b800000u ? 0u : rounded) & 0xffff0000u;
 }
 
-// y[n], each a float.
-[[maybe_unused]] void RoundRow(const float* x, int n, float* y) {
-  for (int i = 0; i < n; ++i) {
-    const uint32_t bits = BFloat16Bits(x[i]);
-    std::memcpy(y + i, &bits, sizeof(bits));
-  }
-}
+#if defined(__AVX512BF16__)
+constexpr bool kBFloat16Pairs = true;
 
 // y[(n + 1) / 2], each the pair of x[2 i] (upper half: VDPBF16PS adds its product first) and
 // x[2 i + 1].
-[[maybe_unused]] void RoundRowToPairs(const float* x, int n, float* y) {
+void RoundRow(const float* x, int n, float* y) {
   for (int i = 0; i < n / 2; ++i) {
     const uint32_t pair = BFloat16Bits(x[2 * i]) | BFloat16Bits(x[2 * i + 1]) >> 16;
     std::memcpy(y + i, &pair, sizeof(pair));
@@ -40,6 +35,17 @@ inline uint32_t BFloat16Bits(float x) {
     std::memcpy(y + n / 2, &pair, sizeof(pair));
   }
 }
+#else
+constexpr bool kBFloat16Pairs = false;
+
+// y[n], each a float.
+void RoundRow(const float* x, int n, float* y) {
+  for (int i = 0; i < n; ++i) {
+    const uint32_t bits = BFloat16Bits(x[i]);
+    std::memcpy(y + i, &bits, sizeof(bits));
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace mellow::nn::kernels

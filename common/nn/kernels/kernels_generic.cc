@@ -1,40 +1,11 @@
-#include "common/nn/kernels/isa_tables.h"
-// The order matters: the vectors of this instruction set, then what is written with them.
+// The vectors come first: the kernels are written with them.
 // clang-format off
 #include "common/nn/kernels/simd_generic.h"
-#include "common/nn/kernels/vector_math.h"
-#include "common/nn/kernels/bfloat16_rows.h"
-#include "common/nn/kernels/gemm_kernel.h"
-#include "common/nn/kernels/int8_kernel.h"
-#include "common/nn/kernels/row_kernels.h"
+#include "common/nn/kernels/table_of_isa.h"
 // clang-format on
 
 namespace mellow::nn::kernels {
 
-const KernelTable kGenericKernels = {
-    .isa = Isa::kGeneric,
-    .name = "generic",
-    .panel_width = kPanelWidth,
-    .tile_rows = kTileRows,
-    .bfloat16_pairs = false,
-    .gemm = Gemm,
-    .quantize_row = QuantizeRow,
-    .round_row = RoundRow,
-    .gemm_rows = GemmRows,
-    .rms_norm = RmsNorm,
-    .layer_norm = LayerNorm,
-    .softmax = Softmax,
-    .log_sum_exp = LogSumExp,
-    .activate = Activate,
-    .activate_gated = ActivateGated,
-    .add = AddTo,
-    .multiply = MultiplyBy,
-    .scale = Scale,
-    .rms_norm_backward = RmsNormBackward,
-    .softmax_backward = SoftmaxBackward,
-    .activate_backward = ActivateBackward,
-    .activate_gated_backward = ActivateGatedBackward,
-    .probabilities = Probabilities,
-};
+constexpr KernelTable kGenericKernels = TableOf(Isa::kGeneric, "generic");
 
 }  // namespace mellow::nn::kernels

@@ -37,13 +37,6 @@ uint32_t FloatBits(float x) {
   return bits;
 }
 
-uint16_t ToBFloat16(float x) {
-  const uint32_t bits = FloatBits(x);
-  if (std::isnan(x)) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  if (std::fabs(x) < 0x1p-40f) return 0;
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
 uint16_t ToFloat16(float x) {
   const uint32_t bits = FloatBits(x);
   const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
@@ -62,13 +55,6 @@ template <class Element, class Convert>
 void Scatter(const float* row, int k, int width, int column, void* panel, Convert convert) {
   auto* out = static_cast<Element*>(panel) + column;
   for (int kk = 0; kk < k; ++kk) out[static_cast<size_t>(kk) * width] = convert(row[kk]);
-}
-
-// The same by pairs of k: the first of a pair is the upper half of its 32 bits.
-void ScatterPairs(const float* row, int k, int width, int column, void* panel) {
-  auto* out = static_cast<uint32_t*>(panel) + column;
-  for (int kk = 0; kk < k; ++kk)
-    out[static_cast<size_t>(kk / 2) * width] |= uint32_t{ToBFloat16(row[kk])} << (kk % 2 ? 0 : 16);
 }
 
 struct QuantizedColumn {
@@ -152,7 +138,7 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
     sums_.assign(static_cast<size_t>(panels) * width, 0);
   }
   pool->Run(panels, [&](int p) {
-    std::vector<float> row(in);
+    std::vector<float> row(in), rounded(in);
     auto* panel = static_cast<uint8_t*>(panels_.data()) + p * panel_bytes_;
     std::memset(panel, 0, panel_bytes_);
     for (int j = 0; j < width && p * width + j < out; ++j) {
@@ -163,10 +149,14 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
           Scatter<float>(row.data(), in, width, j, panel, [](float x) { return x; });
           break;
         case PanelFormat::kBFloat16:
+          // As the rows that it is multiplied with: a pair in the place of a float, or floats whose
+          // lower halves are zero.
+          kernels.round_row(row.data(), in, rounded.data());
           if (group_ == 2) {
-            ScatterPairs(row.data(), in, width, j, panel);
+            Scatter<uint32_t>(rounded.data(), GroupsOf(in, 2), width, j, panel, FloatBits);
           } else {
-            Scatter<uint16_t>(row.data(), in, width, j, panel, ToBFloat16);
+            Scatter<uint16_t>(rounded.data(), in, width, j, panel,
+                              [](float x) { return static_cast<uint16_t>(FloatBits(x) >> 16); });
           }
           break;
         case PanelFormat::kFloat16:
@@ -252,6 +242,7 @@ namespace {
 
 // x as the weights' format multiplies it.
 struct RoundedRows {
+  int k = 0;  // GemmArgs::k
   const float* floats = nullptr;
   const int8_t* bytes = nullptr;
   const float* scales = nullptr;  // of each row of bytes
@@ -262,12 +253,11 @@ struct RoundedRows {
 RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
                      ConstRows x, int rows) {
   const bool int8 = w.format() == PanelFormat::kInt8;
-  if (!int8 && w.format() != PanelFormat::kBFloat16) return {.floats = x.data, .stride = x.stride};
+  if (!int8 && w.format() != PanelFormat::kBFloat16)
+    return {.k = w.in(), .floats = x.data, .stride = x.stride};
   static thread_local FloatBuffer buffer;
-  const int group = GroupSize(kernels, w.format());
-  const int groups = GroupsOf(w.in(), group);
-  // A row is its groups; those of int8 are one float long, and their scales follow the last row.
-  const ptrdiff_t stride = int8 || group == 2 ? groups : w.in();
+  // A row is its groups, each as long as one float; the scales of int8 follow the last row.
+  const ptrdiff_t stride = GroupsOf(w.in(), w.group());
   float* const floats = buffer.Reserve(static_cast<size_t>(rows) * (stride + (int8 ? 1 : 0)));
   float* const scales = floats + rows * stride;
   const auto round = [&](int row) {
@@ -276,7 +266,7 @@ RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedM
     if (!int8) return kernels.round_row(from, w.in(), to);
     auto* const bytes = reinterpret_cast<int8_t*>(to);
     scales[row] = kernels.quantize_row(from, w.in(), bytes);
-    std::memset(bytes + w.in(), 0, static_cast<size_t>(groups) * group - w.in());
+    std::memset(bytes + w.in(), 0, stride * sizeof(float) - w.in());
   };
   constexpr int kChunk = 16;  // rows: microseconds, more than handing them out costs
   const int chunks = (rows + kChunk - 1) / kChunk;
@@ -289,8 +279,9 @@ RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedM
   } else {
     pool->Run(chunks, run);
   }
-  if (!int8) return {.floats = floats, .stride = stride};
-  return {.bytes = reinterpret_cast<const int8_t*>(floats),
+  if (!int8) return {.k = static_cast<int>(stride), .floats = floats, .stride = stride};
+  return {.k = w.in(),
+          .bytes = reinterpret_cast<const int8_t*>(floats),
           .scales = scales,
           .stride = stride * static_cast<ptrdiff_t>(sizeof(float))};
 }
@@ -331,8 +322,7 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
     }
     args.lda = rounded.stride;
     args.rows = std::min(block_rows, rows - start);
-    args.k = w.format() == PanelFormat::kBFloat16 && kernels.bfloat16_pairs ? GroupsOf(w.in(), 2)
-                                                                            : w.in();
+    args.k = rounded.k;
     args.panels = w.panel(first);
     args.panel_bytes = w.panel_bytes();
     args.format = w.format();

@@ -45,6 +45,8 @@ class PackedMatrix {
   }
   ptrdiff_t panel_bytes() const { return panel_bytes_; }
   PanelFormat format() const { return format_; }
+  // Numbers of k that lie side by side for each column: GemmArgs.
+  int group() const { return group_; }
   // Null unless int8.
   const float* scales() const { return scales_.empty() ? nullptr : scales_.data(); }
   const int32_t* column_sums() const { return sums_.empty() ? nullptr : sums_.data(); }
@@ -53,7 +55,7 @@ class PackedMatrix {
   int out_ = 0;
   int in_ = 0;
   int width_ = 1;  // of a panel
-  int group_ = 1;  // numbers of k that lie side by side
+  int group_ = 1;
   PanelFormat format_ = PanelFormat::kFloat32;
   ptrdiff_t panel_bytes_ = 0;
   AlignedBytes panels_;

@@ -70,18 +70,6 @@ double RepeatedNgrams(absl::Span<const int32_t> ids) {
   return 1 - static_cast<double>(seen.size()) / static_cast<double>(all);
 }
 
-Spread SpreadOf(absl::Span<const double> numbers) {
-  Spread spread;
-  const auto count = static_cast<double>(numbers.size());
-  for (const double number : numbers) spread.mean += number / count;
-  if (numbers.size() < 2) return spread;
-  double squares = 0;
-  for (const double number : numbers)
-    squares += (number - spread.mean) * (number - spread.mean) / (count - 1);
-  spread.sd = std::sqrt(squares);
-  return spread;
-}
-
 Guard::Figures Guard::WindowMean() const {
   Figures mean;
   for (double Figures::*figure :

@@ -52,13 +52,6 @@ inline constexpr const char* kGuardChecks[] = {"kl_max", "min_response_tokens", 
 // training", 2020.
 [[nodiscard]] double RepeatedNgrams(absl::Span<const int32_t> ids);
 
-// Mean and sample standard deviation; 0 where there are too few numbers.
-struct Spread {
-  double mean = 0;
-  double sd = 0;
-};
-[[nodiscard]] Spread SpreadOf(absl::Span<const double> numbers);
-
 // What the guard found.
 struct GuardFinding {
   std::string check;  // of kGuardChecks, the first that failed

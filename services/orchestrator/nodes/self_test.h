@@ -26,7 +26,7 @@ using LearnerScorer =
     std::function<absl::StatusOr<PairScores>(const std::vector<TokenPair>& pairs, bool reference)>;
 
 // What must hold before the first update, or PPO would optimize noise:
-//   the sampler's log-probs are the learner's, to within `sampler_bound` (that of CanaryBoundFor);
+//   the sampler's log-probs are the learner's, to within `sampler_bound`;
 //   log-probs do not depend on padding or batch mates (a pair alone against the same pair in a
 //   batch);
 //   values and reference log-probs that came from the nodes are the learner's;

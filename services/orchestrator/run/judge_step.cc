@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/stats/mean.h"
 #include "services/orchestrator/rollouts/reward_text.h"
 #include "services/orchestrator/run/node_calls.h"
 
@@ -69,8 +70,8 @@ absl::StatusOr<JudgeFigures> JudgeStep(const DriverParts& parts, const RunConfig
           return absl::OkStatus();
         }));
   }
-  const Spread spread = SpreadOf(logits);
-  return JudgeFigures{.score_mean = spread.mean, .score_sd = spread.sd};
+  const stats::MeanSd scores = stats::MeanAndSd(logits);
+  return JudgeFigures{.score_mean = scores.mean, .score_sd = scores.sd};
 }
 
 }  // namespace mellow::orchestrator

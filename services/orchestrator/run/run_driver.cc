@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
+#include "common/stats/mean.h"
 #include "services/orchestrator/base/canary.h"
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/model_pins.h"
@@ -41,7 +42,7 @@ void Summarize(const std::vector<Rollout>& rollouts, StepRecord* record) {
   }
   const double count = static_cast<double>(rollouts.size());
   record->score_mean /= count;
-  record->score_sd = SpreadOf(scores).sd;
+  record->score_sd = stats::MeanAndSd(scores).sd;
   record->repetition_mean /= count;
   record->toxicity_mean /= count;
   record->response_tokens_mean /= count;

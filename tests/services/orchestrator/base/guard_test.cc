@@ -23,14 +23,6 @@ TEST(RepeatedNgramsTest, CountsTheFourGramsThatCameBefore) {
   EXPECT_DOUBLE_EQ(RepeatedNgrams({1, 2, 3, 4, 1, 2, 3, 4}), 0.2);
 }
 
-TEST(SpreadOfTest, IsTheSampleStandardDeviation) {
-  EXPECT_EQ(SpreadOf({}).mean, 0);
-  EXPECT_EQ(SpreadOf({3.0}).sd, 0);
-  const std::vector<double> numbers = {1, 2, 3, 6};
-  EXPECT_DOUBLE_EQ(SpreadOf(numbers).mean, 3);
-  EXPECT_DOUBLE_EQ(SpreadOf(numbers).sd, std::sqrt(14.0 / 3));
-}
-
 struct Numbers {
   double kl = 1;
   double tokens = 20;

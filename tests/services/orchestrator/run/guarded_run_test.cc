@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "common/stats/mean.h"
 #include "services/orchestrator/run/adapter_shelf.h"
 #include "services/orchestrator/run/judge_step.h"
 #include "services/orchestrator/run/run_driver.h"
@@ -319,8 +320,8 @@ TEST_F(GuardedRunTest, AJudgeScoresItsShareAndIsPinnedAndNoReward) {
   std::vector<double> logits;
   const std::vector<Rollout> rollouts = *life.ledger->Rollouts("run", 2);
   for (const size_t i : {0, 2, 4, 6}) logits.push_back(1.0 - rollouts[i].score->score);
-  EXPECT_NEAR(step.judge->score_mean, SpreadOf(logits).mean, 1e-5);
-  EXPECT_NEAR(step.judge->score_sd, SpreadOf(logits).sd, 1e-5);
+  EXPECT_NEAR(step.judge->score_mean, stats::MeanAndSd(logits).mean, 1e-5);
+  EXPECT_NEAR(step.judge->score_sd, stats::MeanAndSd(logits).sd, 1e-5);
   Guard guard(*config.guard, /*lag=*/0);
   const std::vector<StepRecord> steps = *life.ledger->Steps("run", 0, kAllSteps);
   for (const StepRecord& each : steps) {

@@ -1,0 +1,50 @@
+// All kernels of one instruction set. Included by the kernels_*.cc files only, after their
+// simd_*.h.
+#ifndef MELLOW_COMMON_NN_KERNELS_TABLE_OF_ISA_H_
+#define MELLOW_COMMON_NN_KERNELS_TABLE_OF_ISA_H_
+
+#include "common/nn/kernels/isa_tables.h"
+// The order matters: each is written with what stands before it.
+// clang-format off
+#include "common/nn/kernels/vector_math.h"
+#include "common/nn/kernels/bfloat16_rows.h"
+#include "common/nn/kernels/gemm_kernel.h"
+#include "common/nn/kernels/int8_kernel.h"
+#include "common/nn/kernels/row_kernels.h"
+// clang-format on
+
+namespace mellow::nn::kernels {
+namespace {
+
+constexpr KernelTable TableOf(Isa isa, const char* name) {
+  return {
+      .isa = isa,
+      .name = name,
+      .panel_width = kPanelWidth,
+      .tile_rows = kTileRows,
+      .bfloat16_pairs = kBFloat16Pairs,
+      .gemm = Gemm,
+      .quantize_row = QuantizeRow,
+      .round_row = RoundRow,
+      .gemm_rows = GemmRows,
+      .rms_norm = RmsNorm,
+      .layer_norm = LayerNorm,
+      .softmax = Softmax,
+      .log_sum_exp = LogSumExp,
+      .activate = Activate,
+      .activate_gated = ActivateGated,
+      .add = AddTo,
+      .multiply = MultiplyBy,
+      .scale = Scale,
+      .rms_norm_backward = RmsNormBackward,
+      .softmax_backward = SoftmaxBackward,
+      .activate_backward = ActivateBackward,
+      .activate_gated_backward = ActivateGatedBackward,
+      .probabilities = Probabilities,
+  };
+}
+
+}  // namespace
+}  // namespace mellow::nn::kernels
+
+#endif  // MELLOW_COMMON_NN_KERNELS_TABLE_OF_ISA_H_
