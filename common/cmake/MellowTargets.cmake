@@ -16,9 +16,11 @@ function(mellow_binary name)
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS})
 endfunction()
 
-# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 120] [OUTSIDE_DATA "RealTest.*"] [SEPARATE]): one GoogleTest binary, one
-# CTest entry. SEPARATE: its files use the same names for different things and are never compiled together (CMAKE_UNITY_BUILD). Committed test data: SourceTree() of tests/testing/source_tree.h. The tests that OUTSIDE_DATA filters ("*": all of them) need data that
-# is not ours (tests/testing/outside_data.h): each has an entry of its own, which CTest shows as skipped when the test skips itself.
+# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 300] [OUTSIDE_DATA "RealTest.*"] [SEPARATE]): one GoogleTest binary,
+# one CTest entry. Committed test data: SourceTree() of tests/testing/source_tree.h.
+# OUTSIDE_DATA: the tests that this filters ("*": all of them) need data that is not ours (tests/testing/outside_data.h); each has an entry of
+# its own, which CTest shows as skipped when the test skips itself.
+# SEPARATE: its files use the same names for different things and are never compiled together (CMAKE_UNITY_BUILD).
 function(mellow_test name)
   cmake_parse_arguments(arg "SEPARATE" "TIMEOUT;OUTSIDE_DATA" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SRCS})
@@ -33,8 +35,10 @@ function(mellow_test name)
     set(arg_LABELS unit)
   endif()
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
+    set(arg_TIMEOUT 300)
   endif()
+  # libtorch's threads spin while they wait for each other: beside another job on the same cores that costs ten times a test's own work.
+  set(torch_threads ENVIRONMENT_MODIFICATION OMP_NUM_THREADS=set:1)
   foreach(sanitizer address thread)
     if(name IN_LIST MELLOW_${sanitizer}_TESTS)
       list(APPEND arg_LABELS ${sanitizer})
@@ -44,13 +48,13 @@ function(mellow_test name)
   if(arg_OUTSIDE_DATA)
     # A test that fails is never said to be skipped: GoogleTest prints what CTest looks for only of tests that did not.
     gtest_discover_tests(${name} TEST_PREFIX ${name}. TEST_FILTER "${arg_OUTSIDE_DATA}" DISCOVERY_MODE PRE_TEST
-                         PROPERTIES LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT})
+                         PROPERTIES LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT} ${torch_threads})
   endif()
   if(NOT arg_OUTSIDE_DATA STREQUAL "*")
     add_test(NAME ${name} COMMAND ${name})
     if(arg_OUTSIDE_DATA)
       set_tests_properties(${name} PROPERTIES ENVIRONMENT "GTEST_FILTER=-${arg_OUTSIDE_DATA}")
     endif()
-    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+    set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ${torch_threads})
   endif()
 endfunction()
