@@ -88,6 +88,14 @@ class FilesTest(unittest.TestCase):
         self.assertEqual((spec.data.path, spec.data.min_chars), (str(pathlib.Path.cwd() / "rows.jsonl"), 5))
         self.assertEqual(run, {"steps": 2, "data": {"path": "rows.jsonl"}})
 
+    def test_supervised_settings_are_a_run_file_or_a_part_of_one(self):
+        file = self.write("sft.json", {"data": {"path": "rows.jsonl", "dev_path": "dev.jsonl"}, "epochs": 2})
+        for spec in (specs.run_spec(file, {"epochs": None, "max_steps": 3}, "sft"),
+                     specs.run_spec({"name": "sft", "sft": {"data": {"path": str(self.folder / "rows.jsonl"), "dev_path": str(self.folder / "dev.jsonl")}}},
+                                    {"sft.max_steps": 3}, "sft")):
+            self.assertEqual((spec.name, spec.sft.max_steps, spec.sft.HasField("epochs")), ("sft", 3, False))
+            self.assertEqual((spec.sft.data.path, spec.sft.data.dev_path), (str(self.folder / "rows.jsonl"), str(self.folder / "dev.jsonl")))
+
     def test_wrong_files_are_told_by_file_and_field(self):
         for run, overrides, parts in (
                 (self.folder / "none.json", {}, ["none.json", "No such file"]),
@@ -374,6 +382,29 @@ class ClusterTest(unittest.TestCase):
         with self.assertRaisesRegex(mellow.RunFailed, "was stopped after step") as ended:
             stopped.wait()
         self.assertEqual(ended.exception.run.state, "STOPPED")
+
+    def test_supervised_fine_tuning(self):
+        training = self.client.sft(harness.SOURCE / "deploy/runs/mini-sft.json", {"epochs": None, "max_steps": 4, "eval_every": 2}, progress=False)
+        numbers = []
+        for step in training:
+            if step.step == 2:
+                pid = self.cluster.kill("orchestrator")
+                self.cluster.wait_restarted("orchestrator", pid)
+            numbers.append(step.step)
+        self.assertEqual(numbers, [0, 1, 2, 3, 4], "step 0 is the dev loss before the first")
+        run = training.wait()
+        self.assertEqual((run.method, run.state, run.committed_steps, run.score_mean), ("sft", "DONE", 4, None))
+        self.assertEqual(run.loss, training.steps[-1].sft.loss)
+        dev = [step.sft.dev_loss for step in training.steps]
+        self.assertEqual([loss is None for loss in dev], [False, True, False, True, False])
+        self.assertLess(dev[-1], dev[0])
+        frame = training.frame()
+        self.assertEqual((list(frame["step"]), list(frame["tokens"])), (numbers, [step.sft.tokens for step in training.steps]))
+        self.assertEqual({"step", "adapter", "seconds", "epoch", "loss", "learning_rate", "gradient_norm", "tokens", "dev_loss"}, set(frame.columns))
+        self.assertIn("dev_loss", training.steps._repr_html_())
+        self.assertEqual(self.client.steps(run.run_id), training.steps)
+        self.assertEqual(mellow.to_tensorboard(training, self.folder / "sft-events"), 5)
+        self.assertEqual(self.client.summarize(DIALOGUE, adapter="newest").adapter, run.adapter)
 
     def test_the_program_reaches_what_addresses_name(self):
         services = self.cluster.services()

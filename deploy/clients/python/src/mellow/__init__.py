@@ -1,4 +1,4 @@
-"""Client of a Mellow cluster: summaries and toxicity scores for users, PPO runs, evaluations and promotions for operators.
+"""Client of a Mellow cluster: summaries and toxicity scores for users, runs, evaluations and promotions for operators.
 
     import mellow
 
@@ -44,7 +44,7 @@ from mellow.errors import (  # noqa: E402
     Unknown,
 )
 from mellow.export import to_mlflow, to_tensorboard  # noqa: E402
-from mellow.records import Adapter, Gate, GuardTrip, KeptAdapter, Promotion, Records, Run, Score, Step, Summary  # noqa: E402
+from mellow.records import Adapter, Gate, GuardTrip, KeptAdapter, Promotion, Records, Run, Score, Step, Summary, SupervisedStep  # noqa: E402
 from mellow.training import Training  # noqa: E402
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "SpecError",
     "Step",
     "Summary",
+    "SupervisedStep",
     "Tls",
     "Training",
     "Unauthenticated",

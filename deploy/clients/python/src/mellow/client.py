@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 from google.protobuf.message import Message
 
 from mellow import calls, commands, specs, training
-from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2
+from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2, run_spec_pb2
 from mellow.calls import ORCHESTRATOR, Method, Text, Texts, method
 from mellow.channels import Channels
 from mellow.commands import Evaluation, Report
@@ -141,16 +141,22 @@ class Mellow:
     ) -> Training:
         """Starts a run and returns it as an iterator over its steps (Training).
 
-        `run` is a run file or a dict of that form; `overrides` sets fields by path ({"steps": 5, "ppo.batch_size": 8}; None clears one). The cluster
+        `run` is a run file, of PPO or of supervised fine-tuning, or a dict of that form; `overrides` sets fields by path ({"steps": 5, "ppo.batch_size": 8}; None clears one). The cluster
         reads the data where its orchestrator runs. The same `request_id` again gives the same run. `progress`: False for no bar.
         SpecError: a file or field is wrong. FailedPrecondition: another run is active. InvalidArgument: no node can do that run.
         """
-        spec = specs.run_spec(run, overrides or {})
-        request = orchestrator_pb2.StartRunRequest(spec=spec, request_id=request_id or uuid.uuid4().hex)
-        started = persist(lambda: self._channels.call(training.START_RUN, request))
-        return Training(self._channels, started.run_id, progress)
+        return self._start(specs.run_spec(run, overrides or {}), request_id, progress)
 
-    def watch(self, run_id: str, after_step: int = 0, *, progress: bool | None = None) -> Training:
+    def sft(
+        self, run: specs.Spec, overrides: Mapping[str, Any] | None = None, *, request_id: str | None = None, progress: bool | None = None
+    ) -> Training:
+        """Starts supervised fine-tuning, as train() does, of a file or dict of its settings alone, or a run file that has them in "sft".
+
+        Of settings alone the `overrides` are theirs too ({"epochs": 1}). The numbers of a step are in its `sft`.
+        """
+        return self._start(specs.run_spec(run, overrides or {}, "sft"), request_id, progress)
+
+    def watch(self, run_id: str, after_step: int = -1, *, progress: bool | None = None) -> Training:
         """Follows a run that was started before, from the step after `after_step` on. NotFound: no such run."""
         return Training(self._channels, run_id, progress, after_step)
 
@@ -267,6 +273,11 @@ class Mellow:
             arguments += ["--dir", "."]
         commands.run_program(self._connection, self._program, "report", arguments)
         return Report(pathlib.Path(out), (pathlib.Path(out) / "report.html").read_text())
+
+    def _start(self, spec: run_spec_pb2.RunSpec, request_id: str | None, progress: bool | None) -> Training:
+        request = orchestrator_pb2.StartRunRequest(spec=spec, request_id=request_id or uuid.uuid4().hex)
+        started = persist(lambda: self._channels.call(training.START_RUN, request))
+        return Training(self._channels, started.run_id, progress)
 
     def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:
         evidence = orchestrator_pb2.PromotionEvidence(forced=True, reason=reason)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format, timestamp_pb2
 
-from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2, reward_pb2
+from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2, reward_pb2, sft_pb2
 from mellow.errors import MissingPackage
 
 
@@ -75,8 +75,32 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class SupervisedStep:
+    """What supervised fine-tuning measured in a step."""
+
+    # Passes over the training pairs, this step included.
+    epoch: float
+    # Mean over the step's target tokens, nats, with label smoothing; None of step 0.
+    loss: float | None
+    learning_rate: float
+    # Global L2 norm before clipping.
+    gradient_norm: float
+    # Source and target tokens.
+    tokens: int
+    # Mean over the target tokens of the dev pairs, nats; None where it was not measured.
+    dev_loss: float | None
+
+    @classmethod
+    def of(cls, message: sft_pb2.SftStep) -> SupervisedStep:
+        return cls(
+            message.epoch, message.loss if message.HasField("loss") else None, message.learning_rate, message.gradient_norm, message.tokens,
+            message.dev_loss if message.HasField("dev_loss") else None,
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
 class Step:
-    """A committed step of a run; means are over its rollouts."""
+    """A committed step of a run; means are over its rollouts. Of a supervised run `step`, `adapter`, `seconds` and `sft` count, the rest is 0."""
 
     step: int
     adapter: Adapter
@@ -101,6 +125,8 @@ class Step:
     judge_gap: float | None = None
     # Why the guard of the run gave the step's adapter up; empty: it did not.
     guard_trip: str = ""
+    # None: a step of PPO. Step 0 of a supervised run is the dev loss before the first one.
+    sft: SupervisedStep | None = None
 
     @classmethod
     def of(cls, message: orchestrator_pb2.Step) -> Step:
@@ -109,10 +135,14 @@ class Step:
             message.toxicity_mean, message.seconds, message.response_tokens_mean, message.tokens_per_second, dict(message.stats), dict(message.phase_seconds),
             message.repetition_mean, message.judge_score_mean if message.HasField("judge_score_mean") else None,
             message.judge_gap if message.HasField("judge_gap") else None, message.guard_trip,
+            SupervisedStep.of(message.sft) if message.HasField("sft") else None,
         )  # fmt: skip
 
     def scalars(self) -> dict[str, float]:
         """Every number of the step by its name: the learner's as they are, the others as fields, phases as "phase_seconds/generate"."""
+        if self.sft is not None:
+            measured = {name: float(value) for name, value in vars(self.sft).items() if value is not None}
+            return {"seconds": self.seconds, **measured}
         numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
         return {**numbers, **self.stats, **{f"phase_seconds/{phase}": seconds for phase, seconds in self.phase_seconds.items()}}
 
@@ -169,6 +199,8 @@ class Run:
     objective_kl: float | None
     # Oldest first.
     guard_trips: tuple[GuardTrip, ...] = ()
+    # Of the last committed step of supervised fine-tuning.
+    loss: float | None = None
 
     @property
     def running(self) -> bool:
@@ -179,13 +211,14 @@ class Run:
         state = orchestrator_pb2.RunState.Name(message.state).removeprefix("RUN_STATE_")
         spec = json_format.MessageToDict(message.spec, preserving_proto_field_name=True)
         supervised = message.spec.HasField("sft")
-        last = message.last_step if message.HasField("last_step") and not supervised else None
+        last = Step.of(message.last_step) if message.HasField("last_step") else None
+        ppo, sft = (None, last.sft) if supervised and last is not None else (last, None)
         return cls(
             message.run_id, message.spec.name, state, message.total_steps, message.committed_steps, message.activity, message.error,
             Adapter.of(message.adapter), message.adapter_path, spec, "sft" if supervised else "ppo",
             _time_of(message.created) if message.HasField("created") else None, _time_of(message.ended) if message.HasField("ended") else None,
-            last.score_mean if last is not None else None, last.objective_kl if last is not None else None,
-            tuple(GuardTrip.of(trip) for trip in message.guard_trips),
+            ppo.score_mean if ppo is not None else None, ppo.objective_kl if ppo is not None else None,
+            tuple(GuardTrip.of(trip) for trip in message.guard_trips), sft.loss if sft is not None else None,
         )  # fmt: skip
 
 
@@ -248,10 +281,19 @@ class Promotion:
         )
 
 
+def _fields_of(record: Any) -> dict[str, Any]:
+    """What counts of a record: of a step that is one of supervised fine-tuning what that measured."""
+    if isinstance(record, Step):
+        if record.sft is not None:
+            return {"step": record.step, "adapter": record.adapter, "seconds": record.seconds, **vars(record.sft)}
+        return {name: value for name, value in vars(record).items() if name != "sft"}
+    return dict(vars(record))
+
+
 def row_of(record: Any) -> dict[str, object]:
     """A record as a flat row: adapters by their version, maps by their keys ("stats" as they are named, others as "probabilities/hate")."""
     row: dict[str, object] = {}
-    for name, value in vars(record).items():
+    for name, value in _fields_of(record).items():
         if isinstance(value, Adapter):
             row[name] = value.version
         elif name == "stats":
@@ -297,4 +339,4 @@ class Records(list[T]):
 
     def _repr_html_(self) -> str:
         # A table for people: the maps have too many columns for it.
-        return table_html([{name: value for name, value in row_of(record).items() if name in vars(record) and name != "spec"} for record in self])
+        return table_html([{name: value for name, value in row_of(record).items() if name in _fields_of(record) and name != "spec"} for record in self])

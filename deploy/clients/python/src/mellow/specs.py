@@ -54,26 +54,33 @@ def _merge(data: dict[str, Any], message: run_spec_pb2.RunSpec, name: str) -> No
 
 
 def _make_absolute(spec: run_spec_pb2.RunSpec, folder: pathlib.Path) -> None:
-    for message, field in ((spec.data, "path"), (spec, "start_adapter"), (spec.ppo, "value_head_file")):
+    ppo = [(spec.data, "path"), (spec, "start_adapter"), (spec.ppo, "value_head_file")]
+    supervised = [(spec.sft.data, "path"), (spec.sft.data, "dev_path"), (spec.sft, "start_adapter")]
+    for message, field in ppo + supervised:
         path = getattr(message, field)
         if path and not pathlib.Path(path).is_absolute():
             setattr(message, field, str((folder / path).resolve()))
 
 
-def run_spec(spec: Spec, overrides: Mapping[str, Any]) -> run_spec_pb2.RunSpec:
+def run_spec(spec: Spec, overrides: Mapping[str, Any], part: str = "") -> run_spec_pb2.RunSpec:
     """A run file (proto JSON, deploy/runs/README.md) or a dict of the same form, with overrides ("ppo.batch_size": 8; None clears a field).
+
+    With a `part` ("sft") the file or dict may also be that field of a run file alone; the overrides are then of it as well.
 
     Relative paths in a file are relative to the file, those of a dict or an override to the current folder; adapters of the Hub must be given by
     their folder. SpecError names the file and the field.
     """
     data, folder, name = read(spec)
+    changes = nested(overrides)
+    if part and part not in data:
+        data, changes = {part: data}, {part: changes}
     message = run_spec_pb2.RunSpec()
     _merge(data, message, name)
     _make_absolute(message, folder)
-    _merge(nested(overrides), message, "overrides")
+    _merge(changes, message, "overrides")
     _make_absolute(message, pathlib.Path.cwd())
     if not message.name:
-        message.name = "run" if isinstance(spec, Mapping) else pathlib.Path(spec).stem
+        message.name = message.sft.name or ("run" if isinstance(spec, Mapping) else pathlib.Path(spec).stem)
     return message
 
 

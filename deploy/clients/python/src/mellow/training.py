@@ -42,13 +42,13 @@ def persist(call: Callable[[], Result], patience: float = PATIENCE_SECONDS) -> R
 
 
 class Training(Iterator[Step]):
-    """A run that is followed: iterating gives its steps as they are committed, each once, and ends with the run.
+    """A run that is followed: iterating gives its steps as they are committed, each once, and ends with the run. A supervised run has a step 0 too.
 
     A broken connection or a restart of the orchestrator is waited out (PATIENCE_SECONDS). The run lives in the cluster: leaving the loop, an
     exception in it or the end of this process do not stop it; stop() does. RunFailed when it ends before its last step.
     """
 
-    def __init__(self, channels: Channels, run_id: str, progress_wanted: bool | None = None, after_step: int = 0) -> None:
+    def __init__(self, channels: Channels, run_id: str, progress_wanted: bool | None = None, after_step: int = -1) -> None:
         self.run_id = run_id
         # Those that iterating has given so far.
         self.steps: Records[Step] = Records()
@@ -94,7 +94,7 @@ class Training(Iterator[Step]):
                     yield from self._watch()
                 run = self.run()
                 # Else the stream broke, or nobody drives the run just now, because its orchestrator starts or ends.
-                if not run.running and self._seen >= run.committed_steps:
+                if not run.running and max(self._seen, 0) >= run.committed_steps:
                     break
                 self._show("waiting for the orchestrator")
                 time.sleep(_PAUSE_SECONDS)
@@ -121,5 +121,12 @@ class Training(Iterator[Step]):
                     self._show(event.activity)
 
     def _show(self, activity: str) -> None:
-        last = f"toxicity {self.steps[-1].toxicity_mean:.3f}  KL {self.steps[-1].objective_kl:.3f}" if self.steps else ""
-        self._progress.show(self._seen, self._total, "  ".join(part for part in (last, activity) if part))
+        last = _words(self.steps[-1]) if self.steps else ""
+        self._progress.show(max(self._seen, 0), self._total, "  ".join(part for part in (last, activity) if part))
+
+
+def _words(step: Step) -> str:
+    if step.sft is None:
+        return f"toxicity {step.toxicity_mean:.3f}  KL {step.objective_kl:.3f}"
+    losses = (("loss", step.sft.loss), ("dev loss", step.sft.dev_loss))
+    return "  ".join(f"{name} {value:.4f}" for name, value in losses if value is not None)
