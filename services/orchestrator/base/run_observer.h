@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 
+#include "absl/status/status.h"
 #include "common/sync/mutex.h"
 #include "services/orchestrator/base/types.h"
 
@@ -14,6 +15,9 @@ struct RunSignals {
   std::stop_token stop;      // after the phase in progress; what was begun is finished and recorded
   std::stop_token shutdown;  // now: calls are cancelled; the run goes on when the process is back
 };
+
+// What everything that a run does ends with when it is asked to end, either way.
+inline absl::Status AskedToStop() { return absl::CancelledError("the run was asked to stop"); }
 
 // Who is told how a run goes. Called from several threads.
 class RunObserver {

@@ -24,8 +24,6 @@ double LogitBound(const RunPins& pins) {
 }
 constexpr absl::Duration kScoreTimeout = absl::Minutes(1);
 
-absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
-
 // The one model of the role's live nodes, or `preferred` when a node has that; none: there is no
 // such node.
 absl::StatusOr<std::optional<ModelPin>> ModelOf(NodeRole role, const NodeRegistry& registry,
@@ -71,12 +69,12 @@ absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunOb
           absl::StrCat("waiting for a reward node: ", registry->WhyNoneReady(NodeRole::kReward)));
       return false;
     });
-    if (stop.stop_requested()) return Stopped();
+    if (stop.stop_requested()) return AskedToStop();
     const NodeHandle& node = ready.front();
     const absl::StatusOr<ScoreAnswer> answer =
         ScoreCanaryTexts(clients->Reward(node.node_id, node.address).get(), stop);
     if (!answer.ok()) {
-      if (stop.stop_requested()) return Stopped();
+      if (stop.stop_requested()) return AskedToStop();
       obs::Log(obs::Severity::kWarning, "a reward node did not score the canary's texts",
                {{"node", node.node_id}, {"error", answer.status().ToString()}});
       registry->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
@@ -126,7 +124,7 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
     std::optional<ModelPin> preferred;
     const auto learner = pins.models.find(NodeRole::kLearner);
     if (role == NodeRole::kPolicy && learner != pins.models.end()) preferred = learner->second;
-    absl::StatusOr<std::optional<ModelPin>> model = Stopped();
+    absl::StatusOr<std::optional<ModelPin>> model = AskedToStop();
     WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
       model = ModelOf(role, *registry, preferred);
       if (!model.ok() || *model) return true;
@@ -135,7 +133,7 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
       return false;
     });
     MELLOW_RETURN_IF_ERROR(model.status());
-    if (!*model) return Stopped();
+    if (!*model) return AskedToStop();
     if ((*model)->sha256.empty()) {
       // Nothing to hold it to; the run pins it when it is opened again with nodes that say it.
       obs::Log(obs::Severity::kWarning, "the nodes do not say which model they have",

@@ -48,16 +48,16 @@ absl::StatusOr<size_t> FindLabel(absl::string_view field, const std::string& lab
 }
 
 absl::StatusOr<std::vector<Score>> PickScores(const RewardConfig& config, const ScoreAnswer& answer,
-                                              size_t texts) {
+                                              size_t texts, absl::string_view field) {
   if (answer.scores.size() != texts) {
     return absl::InternalError(absl::StrCat(answer.scores.size(), " scores for ", texts, " texts"));
   }
   MELLOW_ASSIGN_OR_RETURN(const size_t label,
-                          FindLabel("reward.label", config.label, answer.labels));
+                          FindLabel(absl::StrCat(field, ".label"), config.label, answer.labels));
   std::optional<size_t> toxic;
   if (!config.toxic_label.empty()) {
-    MELLOW_ASSIGN_OR_RETURN(toxic,
-                            FindLabel("reward.toxic_label", config.toxic_label, answer.labels));
+    MELLOW_ASSIGN_OR_RETURN(
+        toxic, FindLabel(absl::StrCat(field, ".toxic_label"), config.toxic_label, answer.labels));
   }
   std::vector<Score> scores;
   for (const TextScore& text : answer.scores) {

@@ -410,7 +410,7 @@ absl::StatusOr<Collected> Collector::Run() {
     ReportActivity();
     // What was begun is finished and recorded; a shutdown has cancelled it.
     if (stopping() && !sampling_.calling() && !scoring_.calling()) {
-      return absl::CancelledError("the run was asked to stop");
+      return AskedToStop();
     }
     SteadyTime next = std::min(sampling_.NextEvent(now), scoring_.NextEvent(now));
     if (reference_) next = std::min(next, reference_->NextEvent(now));

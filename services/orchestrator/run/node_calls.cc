@@ -56,7 +56,7 @@ absl::Status NodeCalls::Call(const std::string& doing, const Attempt& attempt,
     }
     complaint = absl::StrCat("at ", node.address, ": ", status.message());
   }
-  return absl::CancelledError("the run was asked to stop");
+  return AskedToStop();
 }
 
 }  // namespace mellow::orchestrator

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -12,17 +10,13 @@
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "common/stats/mean.h"
-#include "services/orchestrator/base/canary.h"
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/model_pins.h"
 #include "services/orchestrator/nodes/self_test.h"
-#include "services/orchestrator/nodes/wait_on_registry.h"
 #include "services/orchestrator/run/judge_step.h"
 
 namespace mellow::orchestrator {
 namespace {
-
-absl::Status Stopped() { return absl::CancelledError("the run was asked to stop"); }
 
 // What the learner calls the run after it went back `trips` times.
 std::string LearnerRunId(const std::string& run_id, size_t trips) {
@@ -48,25 +42,6 @@ void Summarize(const std::vector<Rollout>& rollouts, StepRecord* record) {
   record->response_tokens_mean /= count;
 }
 
-std::string CardOf(const std::string& run_id, const RunConfig& config, int step,
-                   const AdapterRef& adapter, const adapters::PeftFiles& files) {
-  const auto name = [](const std::string& path) {
-    return std::filesystem::path(path).filename().string();
-  };
-  const adapters::ModelCard card = {
-      .method = "PPO",
-      .facts = {{"run",
-                 config.name.empty() ? run_id : absl::StrCat(config.name, " (", run_id, ")")},
-                {"data", name(config.data.path)},
-                {"steps", absl::StrCat(step, " of ", config.steps)},
-                {"prompts per step", absl::StrCat(config.batch_size)},
-                {"reward", absl::StrCat("logit of ", config.reward.label)},
-                {"started from", name(config.start_adapter)}},
-      .settings_json = config.spec_json,
-      .adapter_sha256 = adapter.sha256};
-  return adapters::SerializeModelCard(card, files.config_json, files.safetensors);
-}
-
 }  // namespace
 
 RunDriver::RunDriver(const DriverParts& parts, std::string run_id, RunConfig config,
@@ -76,7 +51,8 @@ RunDriver::RunDriver(const DriverParts& parts, std::string run_id, RunConfig con
       config_(std::move(config)),
       prompts_(prompts),
       activity_(observer),
-      signals_(std::move(signals)) {}
+      signals_(std::move(signals)),
+      publisher_(parts, run_id_, config_, observer_, signals_) {}
 
 absl::Status RunDriver::Run() {
   MELLOW_RETURN_IF_ERROR(Pin());
@@ -86,7 +62,7 @@ absl::Status RunDriver::Run() {
     MELLOW_RETURN_IF_ERROR(Heed());
     const int step = static_cast<int>(adapters_.size()) + 1;
     if (step > config_.steps) return absl::OkStatus();
-    if (stopping()) return Stopped();
+    if (stopping()) return AskedToStop();
     MELLOW_RETURN_IF_ERROR(Step(step));
   }
 }
@@ -136,6 +112,7 @@ absl::Status RunDriver::Pin() {
   other_sampler_precision_.clear();
   if (known && !policy->second.precision.empty() && policy->second.precision != config_.precision)
     other_sampler_precision_ = policy->second.precision;
+  publisher_.SetOtherPrecision(!other_sampler_precision_.empty());
   nodes_have_learners_model_ =
       known && policy->second.sha256 == learner->second.sha256 && other_sampler_precision_.empty();
   if (!other_sampler_precision_.empty()) {
@@ -147,11 +124,6 @@ absl::Status RunDriver::Pin() {
               {"training", config_.precision}});
   }
   return absl::OkStatus();
-}
-
-double RunDriver::PolicyBound() const {
-  return other_sampler_precision_.empty() ? parts_.canary_bound
-                                          : std::max(parts_.canary_bound, kOtherPrecisionBound);
 }
 
 absl::Status RunDriver::Open() {
@@ -333,104 +305,17 @@ absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserve
   return CollectStep(parts, config_, task);
 }
 
-absl::StatusOr<AdapterRef> RunDriver::NameFor(const AdapterRef& weights) {
-  MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
-                          parts_.ledger->NewestAdapter());
-  if (weights.version == 0 || !newest || newest->ref.version <= weights.version) return weights;
-  if (newest->run_id == run_id_ && SameWeights(newest->ref, weights)) return newest->ref;
-  MELLOW_ASSIGN_OR_RETURN(const int64_t version,
-                          parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
-  return AdapterRef{version, weights.sha256};
-}
-
-absl::StatusOr<AdapterRecord> RunDriver::RecordOf(const AdapterRef& weights,
-                                                  absl::Span<const Prompt> prompts) {
-  MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> record,
-                          parts_.ledger->NewestAdapterOf(run_id_));
-  if (record && SameWeights(record->ref, weights)) {
-    MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(record->ref));
-    if (served == record->ref) return *std::move(record);
-    record->ref = served;
-    MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(*record));
-    return *std::move(record);
-  }
-  // Not published yet: what the run starts from, or went back to. The learner still has it as its
-  // current weights. Another run may have published since they got their version.
-  AdapterRecord made{.run_id = run_id_};
-  MELLOW_ASSIGN_OR_RETURN(made.ref, NameFor(weights));
-  if (weights.version > 0) {
-    MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
-    const int step = trips_.empty() ? 0 : trips_.back().good_step;
-    adapter.files.model_card = CardOf(run_id_, config_, step, weights, adapter.files);
-    MELLOW_ASSIGN_OR_RETURN(made.folder,
-                            parts_.adapters->Write(run_id_, weights.version, adapter.files));
-  }
-  made.canary.pairs = CanaryPairs(prompts);
-  made.canary.bound = PolicyBound();
-  MELLOW_ASSIGN_OR_RETURN(PairScores scores,
-                          learner_->ScoreTokens(made.canary.pairs, /*reference=*/false));
-  if (!SameWeights(scores.adapter, weights)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the learner is at adapter ", ToString(scores.adapter), ", not at ", ToString(weights)));
-  }
-  made.canary.expected = std::move(scores.logprobs);
-  MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(made));
-  return made;
-}
-
 absl::StatusOr<AdapterRef> RunDriver::Serve(const AdapterRef& weights,
                                             absl::Span<const Prompt> prompts) {
-  const std::shared_ptr<const AdapterTarget> target = parts_.supervisor->target();
-  if (target != nullptr && SameWeights(target->ref, weights) && !target->canary.pairs.empty()) {
-    return target->ref;
-  }
-  MELLOW_ASSIGN_OR_RETURN(AdapterRecord record, RecordOf(weights, prompts));
-  AdapterTarget next{.ref = record.ref, .canary = std::move(record.canary)};
-  if (record.ref.version > 0) {
-    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(record.folder);
-    if (!files.ok()) {
-      MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner_->GetAdapter(weights.version));
-      files = std::move(adapter.files);
-    }
-    next.files = std::make_shared<const adapters::PeftFiles>(*std::move(files));
-  }
-  parts_.supervisor->SetTarget(std::move(next));
-  MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("publish adapter ", ToString(record.ref)),
-                                     /*first=*/adapters_.empty()));
-  return record.ref;
-}
-
-absl::Status RunDriver::WaitSettled(const std::string& doing, bool first) {
-  const LinkedStop stop(signals_.stop, signals_.shutdown);
-  absl::Status settled = Stopped();
-  WaitOnRegistry(parts_.registry, stop.token(), SteadyTime::InfiniteFuture(), [&] {
-    const int untried = parts_.registry->Untried();
-    const bool ready =
-        !parts_.registry->Ready(NodeRole::kPolicy, SteadyTime::InfiniteFuture()).empty();
-    // One is enough: the others join the step as they pass, and a hung one holds up nobody.
-    if (ready) {
-      settled = absl::OkStatus();
-      return true;
-    }
-    if (const std::string reasons = parts_.registry->AllMismatch(); first && !reasons.empty()) {
-      settled = absl::FailedPreconditionError(
-          absl::StrCat("self-test: the log-probs of no policy node are the learner's: ", reasons));
-      return true;
-    }
-    observer_->OnActivity(untried > 0
-                              ? doing
-                              : absl::StrCat(doing, ": waiting for a policy node: ",
-                                             parts_.registry->WhyNoneReady(NodeRole::kPolicy)));
-    return false;
-  });
-  return settled;
+  return publisher_.Serve(weights, trips_.empty() ? 0 : trips_.back().good_step, prompts,
+                          /*first=*/adapters_.empty(), &*learner_);
 }
 
 absl::Status RunDriver::RunSelfTest(const std::vector<Rollout>& rollouts) {
   observer_->OnActivity("self-test");
   MELLOW_ASSIGN_OR_RETURN(
       const SelfTestFigures figures,
-      SelfTest(rollouts, config_.reference_is_start, parts_.canary_bound, PolicyBound(),
+      SelfTest(rollouts, config_.reference_is_start, parts_.canary_bound, publisher_.PolicyBound(),
                [this](const std::vector<TokenPair>& pairs, bool reference) {
                  return learner_->ScoreTokens(pairs, reference);
                }));
@@ -445,50 +330,8 @@ absl::Status RunDriver::RunSelfTest(const std::vector<Rollout>& rollouts) {
   return absl::OkStatus();
 }
 
-absl::Status RunDriver::Publish(int step, const AdapterRef& adapter,
-                                const std::vector<Rollout>& rollouts) {
-  MELLOW_ASSIGN_OR_RETURN(AdapterAnswer answer, learner_->GetAdapter(adapter.version));
-  if (!(answer.ref == adapter)) {
-    return absl::InternalError(absl::StrCat("the learner sent adapter ", ToString(answer.ref),
-                                            " instead of ", ToString(adapter)));
-  }
-  MELLOW_ASSIGN_OR_RETURN(const AdapterRef served, NameFor(adapter));
-  AdapterRecord record{.ref = served, .run_id = run_id_};
-  answer.files.model_card = CardOf(run_id_, config_, step, served, answer.files);
-  MELLOW_ASSIGN_OR_RETURN(record.folder,
-                          parts_.adapters->Write(run_id_, served.version, answer.files));
-  record.canary.pairs = CanaryPairs(absl::MakeConstSpan(rollouts));
-  MELLOW_ASSIGN_OR_RETURN(PairScores scores,
-                          learner_->ScoreTokens(record.canary.pairs, /*reference=*/false));
-  if (!SameWeights(scores.adapter, adapter)) {
-    return absl::InternalError(absl::StrCat("the learner scored with adapter ",
-                                            ToString(scores.adapter), " instead of ",
-                                            ToString(adapter)));
-  }
-  std::vector<std::vector<float>> before;
-  for (size_t i = 0; i < record.canary.pairs.size(); ++i) before.push_back(rollouts[i].logprobs);
-  record.canary.expected = std::move(scores.logprobs);
-  // Between two precisions the pairs move less by a step than they differ anyway.
-  record.canary.bound = other_sampler_precision_.empty()
-                            ? CanaryBound(before, record.canary.expected, parts_.canary_bound)
-                            : PolicyBound();
-  MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(record));
-  parts_.supervisor->SetTarget(
-      {.ref = served,
-       .files = std::make_shared<const adapters::PeftFiles>(std::move(answer.files)),
-       .canary = record.canary});
-  MELLOW_RETURN_IF_ERROR(WaitSettled(absl::StrCat("step ", step, ": publish"), /*first=*/false));
-  if (parts_.keep_adapters == 0) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(std::set<std::string> stay,
-                          parts_.ledger->DropAdapters(run_id_, parts_.keep_adapters));
-  // Nodes that lack the reference get it from there.
-  if (config_.reference_is_start) stay.insert(parts_.adapters->FolderOf(run_id_, start_.version));
-  parts_.adapters->RemoveOthers(run_id_, stay);
-  return absl::OkStatus();
-}
-
 absl::StatusOr<TrainAnswer> RunDriver::Train(int step, std::vector<Rollout> rollouts) {
-  absl::StatusOr<Collected> ahead = Stopped();
+  absl::StatusOr<Collected> ahead = AskedToStop();
   std::jthread collecting;
   const bool collect_ahead = lag() > 0 && step < config_.steps;
   if (collect_ahead) {
@@ -531,7 +374,7 @@ absl::Status RunDriver::Step(int step) {
     MELLOW_ASSIGN_OR_RETURN(next_, Collect(task, observer_));
   }
   const Collected collected = *std::exchange(next_, std::nullopt);
-  if (stopping()) return Stopped();
+  if (stopping()) return AskedToStop();
   const std::vector<Rollout>& rollouts = collected.rollouts;
   StepRecord record{.step = step};
   Summarize(rollouts, &record);
@@ -549,7 +392,7 @@ absl::Status RunDriver::Step(int step) {
   const SteadyTime train_began = SteadyTime::Now();
   MELLOW_ASSIGN_OR_RETURN(TrainAnswer trained, Train(step, rollouts));
   record.phase_seconds["train"] = absl::ToDoubleSeconds(SteadyTime::Now() - train_began);
-  if (stopping()) return Stopped();
+  if (stopping()) return AskedToStop();
   record.adapter = trained.adapter;
   record.adapter_path = trained.adapter_path;
   record.stats = std::move(trained.stats);
@@ -561,7 +404,8 @@ absl::Status RunDriver::Step(int step) {
   }
   const SteadyTime publish_began = SteadyTime::Now();
   if (!record.trip) {
-    MELLOW_RETURN_IF_ERROR(Publish(step, trained.adapter, rollouts));
+    MELLOW_RETURN_IF_ERROR(
+        publisher_.Publish(step, trained.adapter, rollouts, start_.version, &*learner_));
     record.phase_seconds["canary"] = parts_.supervisor->times().canary_seconds;
     record.phase_seconds["publish"] =
         std::max(0.0, absl::ToDoubleSeconds(SteadyTime::Now() - publish_began) -

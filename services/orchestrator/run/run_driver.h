@@ -15,6 +15,7 @@
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/rollouts/prompt_source.h"
 #include "services/orchestrator/rollouts/rollout_collector.h"
+#include "services/orchestrator/run/adapter_publisher.h"
 #include "services/orchestrator/run/driver_parts.h"
 #include "services/orchestrator/run/learner_run.h"
 
@@ -81,20 +82,9 @@ class RunDriver {
   // sample.
   absl::StatusOr<CollectTask> Prepare(int step);
   absl::StatusOr<Collected> Collect(const CollectTask& task, RunObserver* observer) const;
-  // Makes `weights` what the policies serve, and returns the name under which they have it.
+  // AdapterPublisher::Serve of the weights that the run, or its part since the last trip, began
+  // with or samples by.
   absl::StatusOr<AdapterRef> Serve(const AdapterRef& weights, absl::Span<const Prompt> prompts);
-  // The version under which policies take the weights: their own, or a new one when another run has
-  // published since, because policies take no version older than their newest.
-  absl::StatusOr<AdapterRef> NameFor(const AdapterRef& weights);
-  // What the ledger has of the weights that sample, made and recorded when it has nothing.
-  absl::StatusOr<AdapterRecord> RecordOf(const AdapterRef& weights,
-                                         absl::Span<const Prompt> prompts);
-  absl::Status Publish(int step, const AdapterRef& adapter, const std::vector<Rollout>& rollouts);
-  // Until one policy node passed. FailedPrecondition with `first`: every one was tried and none
-  // passed the canary, so it is not the nodes that are wrong.
-  absl::Status WaitSettled(const std::string& doing, bool first);
-  // Largest difference between a policy's log-probs and the learner's.
-  double PolicyBound() const;
   absl::Status RunSelfTest(const std::vector<Rollout>& rollouts);
 
   const DriverParts parts_;
@@ -104,6 +94,7 @@ class RunDriver {
   JoinedActivity activity_;  // the step, and with lag the collection of the next
   RunObserver* const observer_ = activity_.first();
   const RunSignals signals_;
+  AdapterPublisher publisher_;
   std::optional<LearnerRun> learner_;
   AdapterRef start_;
   // Whether the policy nodes have the learner's base model in its precision: then the numbers that

@@ -42,7 +42,7 @@ absl::StatusOr<SftAnswer> SftDriver::Follow() {
     // The learner has restarted, and does not know the run before it is started again.
     if (absl::IsNotFound(ended.status())) continue;
     MELLOW_RETURN_IF_ERROR(ended.status());
-    if (!*ended) return absl::CancelledError("the run was asked to stop");
+    if (!*ended) return AskedToStop();
     return **ended;
   }
 }
