@@ -15,6 +15,7 @@
 #include "services/cli/terminal/printable.h"
 #include "services/wire/client_security.h"
 #include "services/wire/parse_error.h"
+#include "services/wire/process_flags.h"
 #include "services/wire/tls_flags.h"
 
 namespace cli = mellow::cli;
@@ -67,7 +68,7 @@ int main(int argc, char** argv) {
         cli::AddProbeCommands, cli::AddBenchCommands, cli::AddCompletionCommand})
     add(&app, &chosen);
   try {
-    app.parse(argc, argv);
+    mellow::wire::ParseArguments(&app, argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     return Fail(mellow::wire::ExplainParseError(app, error), kUsageExitCode);

@@ -3,9 +3,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <climits>
 #include <cstdio>
+#include <deque>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status.h"
@@ -70,10 +74,28 @@ void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node
       ->envname("MELLOW_INSECURE_LISTEN");
 }
 
+void ParseArguments(CLI::App* app, int argc, const char* const* argv) {
+  std::vector<const char*> arguments(argv, argv + std::min(argc, 1));
+  std::deque<std::string> names;  // what `arguments` points into
+  bool options = true;
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view argument = argv[i];
+    options = options && argument != "--";
+    if (!options || !absl::StartsWith(argument, "--") ||
+        argument.find('=') + 1 != argument.size()) {
+      arguments.push_back(argv[i]);
+      continue;
+    }
+    arguments.push_back(names.emplace_back(argument.substr(0, argument.size() - 1)).c_str());
+    arguments.push_back("");
+  }
+  app->parse(static_cast<int>(arguments.size()), arguments.data());
+}
+
 std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv) {
   app->set_version_flag("--version", MELLOW_VERSION);
   try {
-    app->parse(argc, argv);
+    ParseArguments(app, argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app->exit(error);  // --help, --version
     std::fprintf(stderr, "%s: %s\n", app->get_name().c_str(),

@@ -40,6 +40,10 @@ struct ProcessFlags {
 void AddProcessFlags(CLI::App* app, ProcessFlags* flags, const std::string& node_id,
                      const std::string& protocol);
 
+// app->parse(), whose exceptions it lets through, but for one thing: `--flag=` gives the flag the
+// empty text. CLI11 takes the next argument for its value.
+void ParseArguments(CLI::App* app, int argc, const char* const* argv);
+
 // Parses; on --help, --version or an error prints and returns the exit code to end with, else
 // nothing.
 [[nodiscard]] std::optional<int> ParseFlags(CLI::App* app, int argc, char** argv);

@@ -13,7 +13,8 @@ SOURCE = pathlib.Path(os.environ.get("MELLOW_SOURCE", pathlib.Path(__file__).res
 BIN = pathlib.Path(os.environ["MELLOW_BIN"])
 COMPOSE = (SOURCE / "docker-compose.yml").read_text(encoding="utf-8")
 DOCKERFILE = (SOURCE / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
-ENV = (SOURCE / ".env").read_text(encoding="utf-8")
+# As it ships: what somebody has changed here is theirs.
+ENV = subprocess.run(["git", "show", "HEAD:.env"], cwd=SOURCE, capture_output=True, text=True).stdout or (SOURCE / ".env").read_text(encoding="utf-8")
 GATEWAY = (SOURCE / "deploy/docker/gateway.conf").read_text(encoding="utf-8")
 SERVICES = ["policy", "reward", "learner", "orchestrator", "review"]
 # Images of others; all the other services are built from this tree.

@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <climits>
+#include <string>
+#include <vector>
 
 namespace mellow::wire {
 namespace {
@@ -21,6 +23,20 @@ TEST(ProcessFlagsTest, TheNameOfTheHostCanBePartOfTheNodesName) {
   EXPECT_EQ(flags.node_id, std::string("policy-") + name.data());
   EXPECT_EQ(WithHostName("{host}:{host}"), std::string(name.data()) + ":" + name.data());
   EXPECT_EQ(WithHostName("host"), "host");
+}
+
+TEST(ProcessFlagsTest, AFlagMayBeEmpty) {
+  CLI::App app;
+  std::string label = "default", model;
+  std::vector<std::string> rest;
+  app.add_option("--label", label);
+  app.add_option("--model", model);
+  app.add_option("rest", rest);
+  const char* const arguments[] = {"program", "--label=", "--model=m=", "--", "--label="};
+  ParseArguments(&app, 5, arguments);
+  EXPECT_EQ(label, "");
+  EXPECT_EQ(model, "m=");
+  EXPECT_EQ(rest, std::vector<std::string>{"--label="});
 }
 
 }  // namespace
