@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""deploy/clients/README.md: every command in it runs as it stands, against services with and without TLS."""
+"""deploy/clients/README.md: every command in it runs as it stands, against services with and without TLS; and the calls of the other pages."""
 import os
 import pathlib
 import re
@@ -75,6 +75,19 @@ class ClientsTest(unittest.TestCase):
             result = subprocess.run([folder / "grpcurl", "-connect-timeout", "5", *flags, address, "list"], capture_output=True, text=True, timeout=60)
             self.assertNotEqual(result.returncode, 0)
             self.assertIn(code, result.stderr + result.stdout)
+
+    def test_the_calls_of_the_other_pages(self):
+        folder = grpcurl_folder()
+        if folder is None:
+            self.skipTest("there is no grpcurl")
+        calls = []
+        for page in ("README.md", "deploy/README.md"):
+            text = (harness.SOURCE / page).read_text().replace("\\\n", "")
+            calls += [line.strip() for line in text.splitlines() if line.startswith("    grpcurl ")]
+        self.assertGreaterEqual(len(calls), 4)
+        for call in calls:
+            address = "$POLICY" if "PolicyService" in call else "$REWARD"
+            self.assertIn('"summary":' if "PolicyService" in call else '"toxicity":', self.run_block(re.sub(r"127\.0\.0\.1:\S+", address, call), folder))
 
     def test_limits_and_no_reflection(self):
         folder = grpcurl_folder()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every command of the documents and of the examples in --help: the program takes it, and, where it can run here, it runs.
 
-The commands are read from README.md, CONTRIBUTING.md, deploy/**/*.md and from `--help` of every subcommand. Each is parsed by the real program
+The commands are read from the pages at the root, deploy/**/*.md and from `--help` of every subcommand. Each is parsed by the real program
 (`mellow --check-syntax`, hidden). Then they run, one after the other, in a folder that looks like the tree, with the models that ship and data sets
 that are cut short. A command that is new runs too, unless NOT_RUN says why it cannot. What stands within a sentence may be a part of a command: its
 subcommands and flags must exist.
@@ -22,12 +22,12 @@ from harness import MELLOW, SOURCE, json_lines, serving
 from waiting import wait_until
 
 BIN = pathlib.Path(MELLOW).parent
-DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE / "deploy").rglob("*.md"))]
+DOCUMENTS = [*(SOURCE / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((SOURCE / "deploy").rglob("*.md"))]
 # Parsed, not run: what stands in a command, and why.
 NOT_RUN = {
     ".real": "needs the weights of flan-t5-base",
     "--tls-cert": "needs a cluster with TLS: security_test.py",
-    "deploy/setup.sh": "installs packages", "deploy/demo.sh": "minutes: CI runs it", "deploy/test.sh": "runs this test", "deploy/chaos.sh": "minutes",
+    "deploy/setup.sh": "installs packages", "deploy/demo.sh": "a test of its own runs it", "deploy/test.sh": "runs this test", "deploy/chaos.sh": "minutes",
     "--until-eos": "needs all prompts, which are cut short here: bench_test.py",
     "deploy/tools/fetch_models.sh": "needs the network", "deploy/docker/": "needs Docker: compose_test.py",
 }
@@ -107,12 +107,13 @@ def commands_of_documents():
             # A form, not a command.
             if not re.search("mellow|deploy/|rm cli ", line) or "..." in re.sub(r"'[^']*'", "", line) or re.search(r"\[[A-Z]|\w\|\w|<[A-Z]", line):
                 continue
-            try:
-                command = Command(line, f"{path.relative_to(SOURCE)}:{number}", inline)
-            except ValueError:
-                continue  # prose with an apostrophe
-            if command.is_ours():
-                yield command
+            for part in line.split(" && "):
+                try:
+                    command = Command(part, f"{path.relative_to(SOURCE)}:{number}", inline)
+                except ValueError:
+                    continue  # prose with an apostrophe
+                if command.is_ours():
+                    yield command
 
 
 def subcommands():
