@@ -12,6 +12,8 @@ from link_proxy import LinkProxy
 
 BINARIES = pathlib.Path(harness.MELLOW).parent
 SHIM = BINARIES.parent / "tests/mellow_fault_shim.so"
+# Where it is not named as the role is.
+PROGRAMS = {"judge": "reward", "learner-worker": "learner"}
 # The services log errors of their own, and the driver prints ends of logs.
 LOG_TAIL_LINES = 15
 
@@ -20,7 +22,7 @@ class Service:
     """One service over all its lives."""
 
     def __init__(self, name, folder, link, program, flags, disk):
-        self.name, self.role = name, name.split("-")[0]
+        self.name, self.role = name, name.rsplit("-", 1)[0]
         self.folder, self.link, self.program, self.flags, self.disk = folder, link, program, flags, disk
         self.lives = 0
         self.process = None
@@ -102,12 +104,15 @@ class ChaosCluster:
         self._add("learner", "--model", models / "mini-summarizer", "--checkpoint-dir", self.folder / "checkpoints", "--threads", "1", *there, disk="checkpoints")
         for i in (0, 1):
             self._add(f"reward-{i}", "--model", models / "mini-toxicity", "--threads", "1", *there)
+            self._add(f"judge-{i}", "--judge", "--model", models / "mini-toxicity", "--threads", "1", *there)
             self._add(f"policy-{i}", "--model", models / "mini-summarizer", "--threads", "1", *there)
+            self._add(f"learner-worker-{i}", "--worker", "--model", models / "mini-summarizer", "--threads", "1", *there)
 
     def _add(self, name, *flags, disk="none"):
         link = self.proxy.link()
         flags = ["--node-id", name, "--advertise", link.address, "--drain-seconds", "2", *flags]
-        service = Service(name, self.folder, link, BINARIES / f"mellow_{name.split('-')[0]}_server", flags, self.folder / disk)
+        program = PROGRAMS.get(name.rsplit("-", 1)[0], name.split("-")[0])
+        service = Service(name, self.folder, link, BINARIES / f"mellow_{program}_server", flags, self.folder / disk)
         self.services[name] = service
         return service
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The chaos suite: a small cluster trains and serves users while faults strike at random.
+"""The chaos suite: a small cluster trains, by PPO under a guard with a judge and supervised, and serves users while faults strike at random.
 
   chaos_test.py [--minutes M] [--seed S] [--kinds "kill,hang"]
 
@@ -73,8 +73,8 @@ class Chaos:
         self.cluster.start()
         self.log("the undisturbed run")
         self.training.start()
-        steps = self.training.expected
-        self.log(f"undisturbed: {len(steps)} steps, adapter {steps[max(steps)]}")
+        for verb, steps in self.training.expected.items():
+            self.log(f"undisturbed, {verb}: {len(steps) - 1} steps, adapter {steps['done']}")
         self.users = Users(self.cluster, self.seed)
         self.begin = self.undisturbed_since = time.monotonic()
         next_fault = self.begin
@@ -202,7 +202,7 @@ class Chaos:
     def summary(self):
         training, users = self.training, self.users
         print(f"\nseed {self.seed}, {(time.monotonic() - self.begin) / 60:.1f} minutes, {sum(self.counts.values())} faults, "
-              f"{training.runs_done - 1} runs after the undisturbed one, {training.steps_seen} steps seen")
+              f"{training.runs_done - len(training.expected)} runs after the undisturbed ones, {training.steps_seen} steps seen")
         print(table("faults", self.counts))
         print(table("what struck inside", self.effects))
         print(table("deaths, by what was done before", self.deaths))

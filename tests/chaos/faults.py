@@ -10,7 +10,7 @@ class Fault:
     """One fault. `service` is None for what is done to the training command."""
     seconds = (0, 0)  # how long it lasts
     deadly = False    # whether the process may end by it
-    roles = ("orchestrator", "learner", "reward", "policy")
+    roles = ("orchestrator", "learner", "learner-worker", "reward", "judge", "policy")
 
     def __init__(self, service, random):
         self.service = service
