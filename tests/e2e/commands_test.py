@@ -36,7 +36,7 @@ MEANS = {
     "MODEL": "deploy/models/mini-summarizer", "T5": "deploy/models/mini-summarizer", "ROBERTA": "deploy/models/mini-toxicity", "dialogsum.train.jsonl": "deploy/runs/mini/train.jsonl",
     "~/models/flan-t5-base": "deploy/models/mini-summarizer", "~/models/roberta-hate": "deploy/models/mini-toxicity",
     "EVALUATION.json": "eval/evaluation.json", "evaluation.json": "eval/evaluation.json", "RUN.json": "deploy/runs/mini.json", "FILE": "deploy/runs/mini.json", "DIR": "certs-2",
-    "NAME_OR_IP": "localhost", "/tmp/c": "c", "/tmp/adapter": "adapter-of-probe", "28": "newest", "40": "2",
+    "NAME_OR_IP": "localhost", "/tmp/c": "c", "/tmp/adapter": "adapter-of-probe", "28": "newest", "40": "2", "newest@STEP": "mini@1",
 }
 # Exit codes besides 0 that are an answer too.
 ANSWERS = {"promote": [3], "evaluate": [1, 3],  # gates that do not hold
