@@ -100,7 +100,10 @@ class SupervisedStep:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A committed step of a run; means are over its rollouts. Of a supervised run `step`, `seconds` and `sft` count, the rest is 0: its adapter has no version."""
+    """A committed step of a run; means are over its rollouts.
+
+    Of a supervised run `step`, `seconds` and `sft` count, the rest is 0: its adapter has no version.
+    """
 
     step: int
     adapter: Adapter
@@ -201,8 +204,10 @@ class Run:
     objective_kl: float | None
     # Oldest first.
     guard_trips: tuple[GuardTrip, ...] = ()
-    # Of the last committed step of supervised fine-tuning.
+    # Of the last committed step of supervised fine-tuning; and, with dev pairs, of the step whose weights are the result.
     loss: float | None = None
+    best_step: int | None = None
+    best_dev_loss: float | None = None
 
     @property
     def running(self) -> bool:
@@ -214,13 +219,15 @@ class Run:
         spec = json_format.MessageToDict(message.spec, preserving_proto_field_name=True)
         supervised = message.spec.HasField("sft")
         last = Step.of(message.last_step) if message.HasField("last_step") else None
-        ppo, sft = (None, last.sft) if last is not None and supervised else (last, None)
+        ppo, sft = None if supervised else last, last.sft if last is not None else None
         return cls(
             message.run_id, message.spec.name, state, message.total_steps, message.committed_steps, message.activity, message.error,
             Adapter.of(message.adapter), message.adapter_path, spec, "sft" if supervised else "ppo",
             _time_of(message.created) if message.HasField("created") else None, _time_of(message.ended) if message.HasField("ended") else None,
             ppo.score_mean if ppo is not None else None, ppo.objective_kl if ppo is not None else None,
             tuple(GuardTrip.of(trip) for trip in message.guard_trips), sft.loss if sft is not None else None,
+            message.sft.best_step if message.sft.HasField("best_step") else None,
+            message.sft.best_dev_loss if message.sft.HasField("best_dev_loss") else None,
         )  # fmt: skip
 
 
