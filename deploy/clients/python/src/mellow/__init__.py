@@ -45,13 +45,14 @@ from mellow.errors import (  # noqa: E402
 )
 from mellow.export import to_mlflow, to_tensorboard  # noqa: E402
 from mellow.records import Adapter, Gate, GuardTrip, KeptAdapter, Promotion, Records, Run, Score, Step, Summary, SupervisedStep  # noqa: E402
-from mellow.training import Training  # noqa: E402
+from mellow.training import AsyncTraining, Training  # noqa: E402
 
 __all__ = [
     "Aborted",
     "Adapter",
     "AlreadyExists",
     "AsyncMellow",
+    "AsyncTraining",
     "Cancelled",
     "DataLoss",
     "DeadlineExceeded",

@@ -55,27 +55,6 @@ def summarize_request(dialogue: str, version: int | None, max_new_tokens: int | 
     return policy_pb2.SummarizeRequest(dialogue=dialogue, adapter_version=version, max_new_tokens=max_new_tokens)
 
 
-def needs_list(adapter: int | str | None) -> bool:
-    """Whether the adapter is a word for a version that the server must be asked for. ValueError for other words."""
-    if adapter in ("champion", "newest"):
-        return True
-    if isinstance(adapter, str) and adapter != "base":
-        raise ValueError(f'adapter {adapter!r}: "champion", "newest", "base" or the number of a version')
-    return False
-
-
-def version_of(adapter: int | str | None, listed: policy_pb2.ListAdaptersResponse | None) -> int | None:
-    """The version to ask for; None: the server's choice."""
-    if adapter == "base":
-        return 0
-    if listed is None:
-        return adapter if isinstance(adapter, int) else None
-    if adapter == "newest":
-        return max((found.version for found in listed.adapters), default=0)
-    # Unset: the base model.
-    return listed.champion.version
-
-
 def score_requests(texts: Iterable[Text]) -> list[reward_pb2.ScoreRequest]:
     """One for each TEXTS_A_CALL of them, in order."""
     pairs = [(text, "") if isinstance(text, str) else text for text in texts]

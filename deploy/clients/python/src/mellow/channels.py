@@ -1,11 +1,12 @@
-"""gRPC without asyncio: channels by role, and calls whose errors are exceptions of ours."""
+"""gRPC: channels by role, with and without asyncio, and calls whose errors are exceptions of ours."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import TypeVar
 
 import grpc
+import grpc.aio
 from google.protobuf.message import Message
 
 from mellow.calls import Method
@@ -75,3 +76,48 @@ class Channels:
             # The one before, if any, ends with the last call on it.
             self._channels[role] = (target, channel)
             return channel, target
+
+
+class AsyncChannels:
+    """As Channels, of one event loop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._channels: dict[str, tuple[str, grpc.aio.Channel]] = {}
+
+    async def close(self) -> None:
+        for _, channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    async def call(self, method: Method[Request, Response], request: Request, timeout: float | None = None) -> Response:
+        channel, target = self._channel(method.role)
+        stub = channel.unary_unary(f"/{method.path}", method.serialize, method.parse)
+        try:
+            response: Response = await stub(request, timeout=self.connection.timeout_of(method.path, timeout))
+        except grpc.RpcError as error:
+            raise from_grpc(error, f"{method.path} at {target}") from None
+        return response
+
+    async def stream(self, method: Method[Request, Response], request: Request, timeout: float | None = None) -> AsyncGenerator[Response, None]:
+        channel, target = self._channel(method.role)
+        stub = channel.unary_stream(f"/{method.path}", method.serialize, method.parse)
+        answers = stub(request, timeout=self.connection.timeout_of(method.path, timeout))
+        try:
+            async for answer in answers:
+                yield answer
+        except grpc.RpcError as error:
+            raise from_grpc(error, f"{method.path} at {target}") from None
+        finally:
+            answers.cancel()
+
+    def _channel(self, role: str) -> tuple[grpc.aio.Channel, str]:
+        target = self.connection.target(role)
+        known = self._channels.get(role)
+        if known is not None and known[0] == target:
+            return known[1], target
+        credentials = self.connection.credentials()
+        options = self.connection.options(target)
+        channel = grpc.aio.insecure_channel(target, options) if credentials is None else grpc.aio.secure_channel(target, credentials, options)
+        self._channels[role] = (target, channel)
+        return channel, target

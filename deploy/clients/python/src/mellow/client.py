@@ -2,28 +2,31 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
+import os
 import pathlib
 import tempfile
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from google.protobuf.message import Message
 
-from mellow import calls, commands, specs, training
+from mellow import calls, commands, names, specs, training
 from mellow._proto import common_pb2, orchestrator_pb2, policy_pb2, run_spec_pb2
 from mellow.calls import ORCHESTRATOR, Method, Text, Texts, method
 from mellow.channels import Channels
 from mellow.commands import Evaluation, Report
-from mellow.connection import Addresses, Connection, Path, Tls
-from mellow.errors import GateFailed
+from mellow.connection import Connected, Connection, Path
+from mellow.errors import FailedPrecondition, GateFailed, InvalidArgument, NotFound, RpcError, SpecError
 from mellow.records import Adapter, Gate, KeptAdapter, Promotion, Records, Run, Score, Step, Summary
 from mellow.training import Training, persist
 
 LIST_KEPT_ADAPTERS = method(
     "orchestrator", ORCHESTRATOR, "ListKeptAdapters", orchestrator_pb2.ListKeptAdaptersRequest, orchestrator_pb2.ListKeptAdaptersResponse
 )
+LOAD_ADAPTER = method("orchestrator", ORCHESTRATOR, "LoadAdapter", orchestrator_pb2.LoadAdapterRequest, orchestrator_pb2.LoadAdapterResponse)
 LIST_RUNS = method("orchestrator", ORCHESTRATOR, "ListRuns", orchestrator_pb2.ListRunsRequest, orchestrator_pb2.ListRunsResponse)
 PROMOTE = method("orchestrator", ORCHESTRATOR, "PromoteAdapter", orchestrator_pb2.PromoteAdapterRequest, orchestrator_pb2.PromoteAdapterResponse)
 ROLL_BACK = method("orchestrator", ORCHESTRATOR, "RollBackChampion", orchestrator_pb2.RollBackChampionRequest, orchestrator_pb2.RollBackChampionResponse)
@@ -35,10 +38,15 @@ _NOT_MET_EXIT_CODE = 3
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
+Result = TypeVar("Result")
 
 
-class Mellow:
+class Mellow(Connected):
     """A cluster. Threads may share it.
+
+    Runs and their adapters have the names that the `mellow` program takes, with its errors. RUN: an id, its beginning if only one begins so, a run's name,
+    or "newest". RUN@STEP: the adapter of a committed step ("newest@40", "mini@2"). NotFound: there is none, and those that there are; InvalidArgument:
+    it may be several.
 
     Every call has a deadline: its `timeout` in seconds, else the connection's, else that of deploy/clients/service_config.json. UNAVAILABLE and
     RESOURCE_EXHAUSTED are retried by gRPC as that file says. What is still not OK then is an RpcError, one class for each status code.
@@ -48,29 +56,6 @@ class Mellow:
         self._connection = connection
         self._channels = Channels(connection)
         self._program = program
-
-    @classmethod
-    def connect(
-        cls,
-        cluster: Path | None = None,
-        *,
-        policy: Addresses | None = None,
-        reward: Addresses | None = None,
-        orchestrator: Addresses | None = None,
-        learner: Addresses | None = None,
-        tls: Tls | None = None,
-        token: str | None = None,
-        timeout: float | None = None,
-        program: Path | None = None,
-    ) -> Mellow:
-        """Connects to the cluster of a folder (or its cluster.json), or to services by address; without either to `.mellow`, as the program does.
-
-        Addresses are HOST:PORT, several as a list; those that are not given are not called, and the learner's only by `mellow report`. `token` goes with `tls` only. `program` is the `mellow`
-        program that evaluate, report and promote run (default: MELLOW in the environment, else the one on PATH). Nothing is called yet: a service
-        that is not there shows with the first call. SpecError: no such cluster. OSError: a file of `tls` cannot be read (with the first call).
-        """
-        addresses = {"policy": policy, "reward": reward, "orchestrator": orchestrator, "learner": learner}
-        return cls(Connection(cluster, addresses, tls, token, timeout), program)
 
     def __enter__(self) -> Mellow:
         return self
@@ -97,13 +82,16 @@ class Mellow:
     ) -> Summary | Records[Summary]:
         """The summary of a dialogue, or those of several in order.
 
-        `adapter`: None for what the server gives to users, "champion", "newest", "base", or the number of a version. `timeout` is for each dialogue.
-        NotFound: no such version. InvalidArgument: an empty or too long dialogue, or too many tokens asked for.
+        `adapter`: "champion" (or None), which the server gives to users; "base"; the number of a version; "newest", of those that the policies have; or
+        RUN@STEP, which only operators may ask for. A version that the policies have no more and the cluster keeps is loaded, for operators. `timeout` is
+        for each dialogue. NotFound: no such version. InvalidArgument: an empty or too long dialogue, too many tokens asked for, or no such word.
         """
-        version = self._version(adapter)
         several = [dialogues] if isinstance(dialogues, str) else dialogues
-        requests = [calls.summarize_request(dialogue, version, max_new_tokens) for dialogue in several]
-        summaries = Records(Summary.of(response) for response in self._all(calls.SUMMARIZE, requests, timeout))
+
+        def ask(version: int | None) -> list[policy_pb2.SummarizeResponse]:
+            return self._all(calls.SUMMARIZE, [calls.summarize_request(dialogue, version, max_new_tokens) for dialogue in several], timeout)
+
+        summaries = Records(Summary.of(response) for response in self._adapted(adapter, ask))
         return summaries[0] if isinstance(dialogues, str) else summaries
 
     def stream(
@@ -113,10 +101,17 @@ class Mellow:
 
         Unimplemented: the server is an older one. Other errors as of summarize.
         """
-        request = calls.summarize_request(dialogue, self._version(adapter), max_new_tokens)
-        for answer in self._channels.stream(calls.SUMMARIZE_STREAM, request, timeout):
-            if answer.text:
-                yield answer.text
+
+        def ask(version: int | None) -> tuple[policy_pb2.SummarizeStreamResponse | None, Generator[policy_pb2.SummarizeStreamResponse, None, None]]:
+            answers = self._channels.stream(calls.SUMMARIZE_STREAM, calls.summarize_request(dialogue, version, max_new_tokens), timeout)
+            return next(answers, None), answers
+
+        answer, rest = self._adapted(adapter, ask)
+        with contextlib.closing(rest):
+            while answer is not None:
+                if answer.text:
+                    yield answer.text
+                answer = next(rest, None)
 
     @overload
     def score(self, texts: Text, timeout: float | None = None) -> Score: ...
@@ -137,37 +132,56 @@ class Mellow:
     # Operators' calls.
 
     def train(
-        self, run: specs.Spec, overrides: Mapping[str, Any] | None = None, *, request_id: str | None = None, progress: bool | None = None
+        self,
+        run: specs.Spec,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        start: Path | None = None,
+        request_id: str | None = None,
+        progress: bool | None = None,
     ) -> Training:
         """Starts a run and returns it as an iterator over its steps (Training).
 
-        `run` is a run file, of PPO or of supervised fine-tuning, or a dict of that form; `overrides` sets fields by path ({"steps": 5, "ppo.batch_size": 8}; None clears one). The cluster
+        `run` is a run file, of PPO or of supervised fine-tuning, or a dict of that form; `overrides` sets fields by path ({"steps": 5,
+        "ppo.batch_size": 8}; None clears one). `start`: the adapter to start from, instead of start_adapter and lora: RUN@STEP or a PEFT folder. The cluster
         reads the data where its orchestrator runs. The same `request_id` again gives the same run. `progress`: False for no bar.
         SpecError: a file or field is wrong. FailedPrecondition: another run is active. InvalidArgument: no node can do that run.
         """
-        return self._start(specs.run_spec(run, overrides or {}), request_id, progress)
+        return self._start(specs.run_spec(run, overrides or {}), start, request_id, progress)
 
     def sft(
-        self, run: specs.Spec, overrides: Mapping[str, Any] | None = None, *, request_id: str | None = None, progress: bool | None = None
+        self,
+        run: specs.Spec,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        start: Path | None = None,
+        request_id: str | None = None,
+        progress: bool | None = None,
     ) -> Training:
         """Starts supervised fine-tuning, as train() does, of a file or dict of its settings alone, or a run file that has them in "sft".
 
         Of settings alone the `overrides` are theirs too ({"epochs": 1}). The numbers of a step are in its `sft`.
         """
-        return self._start(specs.run_spec(run, overrides or {}, "sft"), request_id, progress)
+        return self._start(specs.run_spec(run, overrides or {}, "sft"), start, request_id, progress)
 
-    def watch(self, run_id: str, after_step: int = -1, *, progress: bool | None = None) -> Training:
-        """Follows a run that was started before, from the step after `after_step` on. NotFound: no such run."""
-        return Training(self._channels, run_id, progress, after_step)
+    def watch(self, run: str = names.NEWEST, after_step: int = -1, *, progress: bool | None = None) -> Training:
+        """Follows a run that was started before, from the step after `after_step` on. "newest": the newest that is running, else the newest."""
+        return Training(self._channels, self._find(run, lambda found: found.running).run_id, progress, after_step)
 
-    def resume(self, run_id: str, *, progress: bool | None = None) -> Training:
-        """Goes on with a run that was stopped or has failed, and follows it after the steps that it has."""
-        response = persist(lambda: self._channels.call(training.RESUME_RUN, orchestrator_pb2.ResumeRunRequest(run_id=run_id)))
-        return Training(self._channels, run_id, progress, response.run.committed_steps)
+    def stop(self, run: str = names.NEWEST) -> Run:
+        """Stops a run after the phase in progress, and returns it as it is now; resume() goes on with it. "newest": the newest that is running."""
+        return Training(self._channels, self._find(run, lambda found: found.running).run_id, False).stop()
 
-    def steps(self, run_id: str) -> Records[Step]:
-        """All steps of a run that has ended. RunFailed when it ended before its last one."""
-        followed = self.watch(run_id, progress=False)
+    def resume(self, run: str = names.NEWEST, *, progress: bool | None = None) -> Training:
+        """Goes on with a run that was stopped or has failed, and follows it after the steps that it has. "newest": the newest of these."""
+        run_id = self._find(run, lambda found: found.state in ("STOPPED", "FAILED")).run_id
+        resumed = persist(lambda: self._channels.call(training.RESUME_RUN, orchestrator_pb2.ResumeRunRequest(run_id=run_id))).run
+        # Of a supervised run that committed nothing, step 0 is still to come.
+        return Training(self._channels, run_id, progress, resumed.committed_steps if resumed.HasField("last_step") else -1)
+
+    def steps(self, run: str = names.NEWEST) -> Records[Step]:
+        """All steps of a run, at its end, as watch() finds it. RunFailed when it ended before its last one."""
+        followed = self.watch(run, progress=False)
         followed.wait()
         return followed.steps
 
@@ -189,12 +203,16 @@ class Mellow:
         *,
         require_drop: float | None = None,
         max_rouge_loss: float | None = None,
+        steps_of: str | None = None,
+        every: int = 1,
         fresh: bool = False,
     ) -> Evaluation:
         """Runs `mellow evaluate` on this machine and returns what it wrote into the folder `out`. No service does it: ProgramError without that program.
 
         `evaluation` is an evaluation file or a dict of that form, `overrides` sets its fields by path. `require_drop` (0.8: toxicity must fall by 80 %) and
-        `max_rouge_loss` are demands: `demands_met` says whether they hold. What `out` holds of the same evaluation is gone on with, unless `fresh`.
+        `max_rouge_loss` are demands: `demands_met` says whether they hold. `steps_of` finds the `best` step of that RUN, by the gates of promote(): the first
+        arm against the adapter of each `every`-th kept step and the newest; without `require_drop`. What `out` holds of the same evaluation is gone on
+        with, unless `fresh`.
         """
         with tempfile.TemporaryDirectory(prefix="mellow-evaluation.") as folder:
             if isinstance(evaluation, Mapping):
@@ -207,10 +225,12 @@ class Mellow:
                 arguments += ["--set", f"{path}={_assigned(value)}"]
             for flag, number in (("--require-drop", require_drop), ("--max-rouge-loss", max_rouge_loss)):
                 arguments += [] if number is None else [flag, str(number)]
+            arguments += [] if steps_of is None else ["--steps-of", steps_of, "--every", str(every)]
             arguments += ["--fresh"] if fresh else []
-            code, _ = commands.run_program(self._connection, self._program, "evaluate", arguments, (0, _NOT_MET_EXIT_CODE))
+            code, output = commands.run_program(self._connection, self._program, "evaluate", arguments, (0, _NOT_MET_EXIT_CODE))
         read = Evaluation.read(pathlib.Path(out) / "evaluation.json")
-        return Evaluation(read.path, read.data, code == 0)
+        said = {} if steps_of is None else json.loads(output)
+        return Evaluation(read.path, read.data, code == 0, said.get("steps", ()), said.get("best"))
 
     def promote(
         self,
@@ -221,15 +241,20 @@ class Mellow:
         reason: str = "",
         max_rouge_loss: float = 0.02,
     ) -> Promotion:
-        """Makes a version (or a run's newest, or a PEFT folder) the champion, which users get, when an evaluation says that it is less toxic and no worse;
-        or the base model ("base", 0), which needs no evaluation.
+        """Makes a version (or "newest", RUN@STEP, what a Run has reached, or a PEFT folder) the champion, which users get, when an evaluation says that it is
+        less toxic and no worse; or the base model ("base", 0), which needs no evaluation.
 
-        The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version
-        needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. `max_rouge_loss`: the interval of the change of
-        ROUGE-L must lie above minus this.
+        The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version or
+        RUN@STEP needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. FailedPrecondition: the Run has no adapter
+        yet. `max_rouge_loss`: the interval of the change of ROUGE-L must lie above minus this.
         """
         if isinstance(adapter, Run):
-            adapter = adapter.adapter
+            if adapter.adapter == Adapter(0) and not adapter.adapter_path:
+                raise FailedPrecondition(f"run {adapter.run_id} has no adapter yet")
+            # That of a supervised run has no version.
+            adapter = adapter.adapter_path if adapter.adapter == Adapter(0) else adapter.adapter
+        if isinstance(adapter, str) and (step := names.step_name(adapter)) is not None:
+            adapter = self._kept(*step).adapter
         if isinstance(adapter, int):
             adapter = Adapter(adapter)
         if adapter == Adapter(0):
@@ -274,7 +299,9 @@ class Mellow:
         commands.run_program(self._connection, self._program, "report", arguments)
         return Report(pathlib.Path(out), (pathlib.Path(out) / "report.html").read_text())
 
-    def _start(self, spec: run_spec_pb2.RunSpec, request_id: str | None, progress: bool | None) -> Training:
+    def _start(self, spec: run_spec_pb2.RunSpec, start: Path | None, request_id: str | None, progress: bool | None) -> Training:
+        if start is not None:
+            specs.start_from(spec, self._folder_of(os.fspath(start)))
         request = orchestrator_pb2.StartRunRequest(spec=spec, request_id=request_id or uuid.uuid4().hex)
         started = persist(lambda: self._channels.call(training.START_RUN, request))
         return Training(self._channels, started.run_id, progress)
@@ -288,9 +315,55 @@ class Mellow:
         request.order.evidence.CopyFrom(evidence)
         return Promotion.of(self._channels.send(PROMOTE, [request]).event)
 
+    def _find(self, name: str, prefer: Callable[[Run], bool]) -> Run:
+        return names.find_run(persist(self.runs), name, prefer)
+
+    def _kept(self, name: str, step: int) -> KeptAdapter:
+        return names.find_kept(self.runs(), self.adapters(), name, step)
+
+    def _folder_of(self, start: str) -> str:
+        """The folder, as the learner sees it, of an adapter to start from."""
+        step = names.step_name(start)
+        if step is None:
+            return str(pathlib.Path(start).resolve())
+        folder = self._kept(*step).learner_path
+        if not folder:
+            raise FailedPrecondition(f"start {start}: is what that run started from; start from the same")
+        return folder
+
     def _version(self, adapter: int | str | None) -> int | None:
-        listed = self._channels.call(calls.LIST_ADAPTERS, policy_pb2.ListAdaptersRequest()) if calls.needs_list(adapter) else None
-        return calls.version_of(adapter, listed)
+        """The version to ask for; None: what the server gives to users."""
+        if adapter is None or adapter == "champion":
+            return None
+        if adapter == "base":
+            return 0
+        if adapter == names.NEWEST:
+            listed = self._channels.call(calls.LIST_ADAPTERS, policy_pb2.ListAdaptersRequest()).adapters
+            return max((found.version for found in listed), default=0)
+        if isinstance(adapter, int) or adapter.isdecimal():
+            return int(adapter)
+        step = names.step_name(adapter)
+        if step is None:
+            raise InvalidArgument(f"adapter {adapter}: base, newest, champion, a version or RUN@STEP is needed")
+        return self._kept(*step).adapter.version
+
+    def _adapted(self, adapter: int | str | None, ask: Callable[[int | None], Result]) -> Result:
+        """What `ask` answers for the version, which is loaded if no policy has it."""
+        version = self._version(adapter)
+        try:
+            return ask(version)
+        except NotFound as missing:
+            self._load(version, missing)
+        return ask(version)
+
+    def _load(self, version: int | None, missing: NotFound) -> None:
+        """Gives a version that the cluster keeps to the policies. `missing` when that cannot be, or is not for this caller to ask for."""
+        if not version:
+            raise missing
+        try:
+            self._channels.call(LOAD_ADAPTER, orchestrator_pb2.LoadAdapterRequest(version=version))
+        except (RpcError, SpecError) as error:
+            raise missing from error
 
     def _all(self, method: Method[Request, Response], requests: Sequence[Request], timeout: float | None) -> list[Response]:
         """Answers in order; CALLS_AT_ONCE in flight. After an error nothing further is called."""

@@ -5,6 +5,7 @@ An evaluation compares arms with statistics that are part of the program, in its
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import html
 import json
@@ -24,6 +25,9 @@ from mellow.records import frame_of, table_html
 
 _ERROR_CHARACTERS = 2000
 
+# Who sets it finds there the programs that run in this context, and may interrupt them from another thread.
+running: contextvars.ContextVar[list[subprocess.Popen[str]]] = contextvars.ContextVar("running")
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -33,8 +37,11 @@ class Evaluation:
     path: pathlib.Path
     # All of it (deploy/runs/README.md explains the fields).
     data: Mapping[str, Any] = dataclasses.field(repr=False)
-    # False: a demand (require_drop, max_rouge_loss) was not met.
+    # False: a demand (require_drop, max_rouge_loss) was not met, or no step is to be promoted (steps_of).
     demands_met: bool = True
+    # Of steps_of: what there is of each step, with its gates (the fields of `mellow evaluate --json`), and the one to promote, "RUN_ID@STEP"; None: none is.
+    steps: Sequence[Mapping[str, Any]] = ()
+    best: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
@@ -128,6 +135,7 @@ def run_program(connection: Connection, program: Path | None, command: str, argu
             line, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
         ) as process:
             assert process.stderr is not None
+            running.get([]).append(process)
             said = ""
             try:
                 for text in process.stderr:

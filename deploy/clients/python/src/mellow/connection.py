@@ -8,7 +8,7 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -19,6 +19,7 @@ _MAX_MESSAGE_BYTES = 64 << 20
 
 Path = str | os.PathLike[str]
 Addresses = str | Sequence[str]
+Self = TypeVar("Self", bound="Connected")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,3 +160,35 @@ class Connection:
         if self.token is None:
             return credentials
         return grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self.token))
+
+
+class Connected:
+    """What is made of a connection."""
+
+    def __init__(self, connection: Connection, program: Path | None = None) -> None:
+        """As connect()."""
+        raise NotImplementedError
+
+    @classmethod
+    def connect(
+        cls: type[Self],
+        cluster: Path | None = None,
+        *,
+        policy: Addresses | None = None,
+        reward: Addresses | None = None,
+        orchestrator: Addresses | None = None,
+        learner: Addresses | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
+        timeout: float | None = None,
+        program: Path | None = None,
+    ) -> Self:
+        """Connects to the cluster of a folder (or its cluster.json), or to services by address; without either to `.mellow`, as the program does.
+
+        Addresses are HOST:PORT, several as a list; those that are not given are not called, and the learner's only by `mellow report`. `token` goes
+        with `tls` only. `program` is the `mellow` program that evaluate, report and promote run (default: MELLOW in the environment, else the one on
+        PATH). Nothing is called yet: a service that is not there shows with the first call. SpecError: no such cluster. OSError: a file of `tls`
+        cannot be read (with the first call).
+        """
+        addresses = {"policy": policy, "reward": reward, "orchestrator": orchestrator, "learner": learner}
+        return cls(Connection(cluster, addresses, tls, token, timeout), program)

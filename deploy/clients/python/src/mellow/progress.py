@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import shutil
 import sys
 import time
 from typing import Any, Protocol
@@ -40,7 +41,9 @@ class TerminalBar:
         if self._first < done < total:
             eta = f"  ETA {(time.monotonic() - self._begin) / (done - self._first) * (total - done):.0f} s"
         line = f"[{'#' * filled}{'.' * (_CELLS - filled)}] {done}/{total}  {text}{eta}"
-        sys.stderr.write("\r\033[K" + "".join(character for character in line if character.isprintable())[:110])
+        # A full line would make some terminals begin the next one.
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write("\r\033[K" + "".join(character for character in line if character.isprintable())[:width])
         sys.stderr.flush()
 
     def close(self) -> None:

@@ -100,7 +100,10 @@ class SupervisedStep:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A committed step of a run; means are over its rollouts. Of a supervised run `step`, `adapter`, `seconds` and `sft` count, the rest is 0."""
+    """A committed step of a run; means are over its rollouts.
+
+    Of a supervised run `step`, `seconds` and `sft` count, the rest is 0: its adapter has no version.
+    """
 
     step: int
     adapter: Adapter
@@ -142,7 +145,8 @@ class Step:
         """Every number of the step by its name: the learner's as they are, the others as fields, phases as "phase_seconds/generate"."""
         if self.sft is not None:
             measured = {name: float(value) for name, value in vars(self.sft).items() if value is not None}
-            return {"seconds": self.seconds, **measured}
+            # Before the first step there is a dev loss, and nothing else.
+            return {"seconds": self.seconds, **measured} if self.step > 0 else {name: value for name, value in measured.items() if name == "dev_loss"}
         numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
         return {**numbers, **self.stats, **{f"phase_seconds/{phase}": seconds for phase, seconds in self.phase_seconds.items()}}
 
@@ -184,8 +188,9 @@ class Run:
     activity: str
     # Why it failed, or why its guard stopped it.
     error: str
+    # Version 0 of a supervised run: what it makes has no version.
     adapter: Adapter
-    # The newest adapter as a PEFT folder, as the learner sees it.
+    # The newest adapter (of a supervised run: the result, when it is done) as a PEFT folder, as the learner sees it.
     adapter_path: str
     # The run file.
     spec: Mapping[str, Any]
@@ -199,8 +204,10 @@ class Run:
     objective_kl: float | None
     # Oldest first.
     guard_trips: tuple[GuardTrip, ...] = ()
-    # Of the last committed step of supervised fine-tuning.
+    # Of the last committed step of supervised fine-tuning; and, with dev pairs, of the step whose weights are the result.
     loss: float | None = None
+    best_step: int | None = None
+    best_dev_loss: float | None = None
 
     @property
     def running(self) -> bool:
@@ -212,13 +219,15 @@ class Run:
         spec = json_format.MessageToDict(message.spec, preserving_proto_field_name=True)
         supervised = message.spec.HasField("sft")
         last = Step.of(message.last_step) if message.HasField("last_step") else None
-        ppo, sft = (None, last.sft) if supervised and last is not None else (last, None)
+        ppo, sft = None if supervised else last, last.sft if last is not None else None
         return cls(
             message.run_id, message.spec.name, state, message.total_steps, message.committed_steps, message.activity, message.error,
             Adapter.of(message.adapter), message.adapter_path, spec, "sft" if supervised else "ppo",
             _time_of(message.created) if message.HasField("created") else None, _time_of(message.ended) if message.HasField("ended") else None,
             ppo.score_mean if ppo is not None else None, ppo.objective_kl if ppo is not None else None,
             tuple(GuardTrip.of(trip) for trip in message.guard_trips), sft.loss if sft is not None else None,
+            message.sft.best_step if message.sft.HasField("best_step") else None,
+            message.sft.best_dev_loss if message.sft.HasField("best_dev_loss") else None,
         )  # fmt: skip
 
 
@@ -285,7 +294,7 @@ def _fields_of(record: Any) -> dict[str, Any]:
     """What counts of a record: of a step that is one of supervised fine-tuning what that measured."""
     if isinstance(record, Step):
         if record.sft is not None:
-            return {"step": record.step, "adapter": record.adapter, "seconds": record.seconds, **vars(record.sft)}
+            return {"step": record.step, "seconds": record.seconds, **vars(record.sft)}
         return {name: value for name, value in vars(record).items() if name != "sft"}
     return dict(vars(record))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from mellow import names
 from mellow._proto import run_spec_pb2
 from mellow.connection import Path
 from mellow.errors import SpecError
@@ -81,7 +82,20 @@ def run_spec(spec: Spec, overrides: Mapping[str, Any], part: str = "") -> run_sp
     _make_absolute(message, pathlib.Path.cwd())
     if not message.name:
         message.name = message.sft.name or ("run" if isinstance(spec, Mapping) else pathlib.Path(spec).stem)
+    if message.HasField("sft") and not message.sft.name:
+        message.sft.name = message.name
     return message
+
+
+def start_from(spec: run_spec_pb2.RunSpec, folder: str) -> None:
+    """Makes the run start from an adapter's folder, as the learner sees it, which brings its own shape."""
+    if spec.HasField("sft"):
+        spec.sft.start_adapter = folder
+        spec.sft.ClearField("lora")
+    else:
+        spec.start_adapter = folder
+        if spec.HasField("ppo"):
+            spec.ppo.ClearField("lora")
 
 
 def evaluation_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,5 +114,6 @@ def evaluation_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(judge, dict) and "model" in judge:
             judge["model"] = absolute(judge["model"])
     words = ("base", "start", "newest", "champion")
-    data["arms"] = [str(arm) if str(arm) in words or str(arm).isdecimal() else absolute(str(arm)) for arm in data.get("arms", [])]
+    arms = [str(arm) for arm in data.get("arms", [])]
+    data["arms"] = [arm if arm in words or arm.isdecimal() or names.step_name(arm) else absolute(arm) for arm in arms]
     return data
