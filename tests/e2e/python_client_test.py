@@ -468,6 +468,7 @@ class SecureTest(unittest.TestCase):
     def test_roles_by_certificate(self):
         user = self.connect("user")
         self.assertTrue(user.summarize(DIALOGUE, adapter="base").text)
+        self.assertTrue("".join(user.stream(DIALOGUE, adapter="base")))
         self.assertEqual(user.score("You are an idiot.").label, "hate")
         with self.assertRaisesRegex(mellow.PermissionDenied, "role user"):
             user.runs()
