@@ -228,7 +228,7 @@ TEST_F(RewardServiceTest, AJudgeWithoutAToxicLabelTellsLogitsAlone) {
   auto server =
       rpc::Server::Start({}, {&judge}, {v1::RewardService::service_full_name()}, &metrics_);
   ASSERT_TRUE(server.ok()) << server.status();
-  stub_ = v1::RewardService::NewStub(rpc::MakeChannel((*server)->address()));
+  stub_ = v1::RewardService::NewStub((*server)->InProcessChannel());
   v1::ScoreResponse response;
   ASSERT_TRUE(Score({"ac"}, &response).ok());
   EXPECT_THAT(response.scores(0).logits(), ElementsAre(0, 2));
@@ -240,7 +240,6 @@ TEST_F(RewardServiceTest, AJudgeWithoutAToxicLabelTellsLogitsAlone) {
   EXPECT_EQ(info.toxic_label(), "");
   EXPECT_EQ(info.capacity().toxic_label(), "");
   EXPECT_THAT(info.labels(), ElementsAre("nothate", "hate"));
-  (*server)->Shutdown(absl::ZeroDuration());
 }
 
 TEST_F(RewardServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
