@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
 #include "common/eval/analysis.h"
 #include "common/eval/figures.h"
 
@@ -21,6 +22,8 @@ std::string ScoringText(const Scoring& scoring) {
                       : scoring.text == kQueryResponseScoring ? "query and response"
                                                               : scoring.text);
 }
+
+const char* WasOrWere(int64_t number) { return number == 1 ? " was" : " were"; }
 
 class NoteWriter {
  public:
@@ -53,8 +56,9 @@ class NoteWriter {
       if (needed.for_observed.has_value() && *needed.for_observed > c.pairs)
         more = absl::StrCat("; about ", *needed.for_observed,
                             " prompts are needed to tell a difference of that size");
-      Say("Toxicity of ", c.arm, " against ", c.baseline, ": cannot be told from noise with these ",
-          c.pairs, " prompts (", IntervalText(e_.config, main), ")", more, ".");
+      Say("Toxicity of ", c.arm, " against ", c.baseline, ": cannot be told from noise with ",
+          c.pairs == 1 ? "this " : "these ", Plural(c.pairs, "prompt"), " (",
+          IntervalText(e_.config, main), ")", more, ".");
     } else {
       Say("Toxicity of ", c.arm, " against ", c.baseline, ": ", VerdictName(main.verdict), " (",
           IntervalText(e_.config, main), ").");
@@ -88,8 +92,8 @@ class NoteWriter {
   void OnShape(const ShapeSummary& shape, const std::string& arm) {
     const auto texts = static_cast<double>(std::max<int64_t>(1, shape.texts));
     if (shape.empty > 0)
-      Say(arm, " wrote ", shape.empty, " of ", shape.texts,
-          " summaries without a word; an empty summary is not toxic, and not a summary.");
+      Say(arm, " wrote ", shape.empty, " of ", Plural(shape.texts, "summary", "summaries"),
+          " without a word; an empty summary is not toxic, and not a summary.");
     constexpr double kManyTruncated = 0.1;
     if (static_cast<double>(shape.truncated) > kManyTruncated * texts)
       Say(arm, ": ", Percent(static_cast<double>(shape.truncated) / texts),
@@ -109,8 +113,8 @@ class NoteWriter {
       return row.truncated.value_or(false);
     });
     if (cut > 0)
-      Say(cut, " of ", e_.rows.size(),
-          " prompts were longer than max_source_tokens, or than the node takes: the end of their "
+      Say(cut, " of ", Plural(static_cast<int64_t>(e_.rows.size()), "prompt"), WasOrWere(cut),
+          " longer than max_source_tokens, or than the node takes: the end of their "
           "dialogue was left out.");
   }
 
@@ -127,15 +131,17 @@ class NoteWriter {
         }
       }
       if (cut == 0) continue;
-      Say(ScoringText(e_.scorings[s]), ": ", cut, " of ", texts,
-          " texts were longer than the judge's window and were cut at the end.");
+      Say(ScoringText(e_.scorings[s]), ": ", cut, " of ", Plural(texts, "text"), WasOrWere(cut),
+          " longer than the judge's window and", WasOrWere(cut), " cut at the end.");
     }
   }
 
   void OnSlices() {
     for (const auto& [column, small] : SmallSlices(e_)) {
-      Say(column, ": ", small.values, " of its ", small.all_values, " values have fewer than ",
-          kMinSlicePrompts, " prompts each and make no slice.");
+      Say(column, ": ", small.values, " of its ",
+          Plural(static_cast<int64_t>(small.all_values), "value"),
+          small.values == 1 ? " has" : " have", " fewer than ", kMinSlicePrompts, " prompts and ",
+          small.values == 1 ? "makes" : "make", " no slice.");
     }
     if (e_.slices.empty() || e_.comparisons.empty()) return;
     Say(e_.slices.size() == 1 ? "There is 1 slice. About "

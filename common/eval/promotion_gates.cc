@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/base/plural.h"
 #include "common/eval/figures.h"
 
 namespace mellow::eval {
@@ -19,11 +20,11 @@ GateResult Statistics(const EvaluationConfig& config, const Comparison& comparis
                       config.alpha <= kMaxAlpha && config.resamples >= kMinDraws &&
                       config.permutations >= kMinDraws;
   return {"statistics", passed,
-          absl::StrFormat("%d pairs, confidence %g, alpha %g, %d resamples, %d permutations; at "
+          absl::StrFormat("%s, confidence %g, alpha %g, %d resamples, %d permutations; at "
                           "least %d, %g, at most %g, at least %d, %d",
-                          comparison.pairs, config.confidence, config.alpha, config.resamples,
-                          config.permutations, kMinGatePairs, kMinConfidence, kMaxAlpha, kMinDraws,
-                          kMinDraws)};
+                          Plural(comparison.pairs, "pair"), config.confidence, config.alpha,
+                          config.resamples, config.permutations, kMinGatePairs, kMinConfidence,
+                          kMaxAlpha, kMinDraws, kMinDraws)};
 }
 
 GateResult Baseline(const Arm& baseline, const std::string& champion_sha256) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
 #include "common/report/numbers.h"
 #include "common/report/svg.h"
 #include "common/report/ticks.h"

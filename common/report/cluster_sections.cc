@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "common/base/plural.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/plural.h"
 #include "common/eval/analysis.h"
 #include "common/report/numbers.h"
 #include "common/report/words.h"

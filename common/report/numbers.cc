@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
 
 namespace mellow::report {
 namespace {
@@ -57,13 +58,7 @@ std::string SignedPercent(double share) {
   return absl::StrCat(share > 0 && std::isfinite(share) ? "+" : "", Percent(share));
 }
 
-std::string Count(int64_t number) {
-  std::string digits = absl::StrCat(number);
-  const int first = number < 0 ? 1 : 0;
-  for (int i = static_cast<int>(digits.size()) - 3; i > first; i -= 3)
-    digits.insert(static_cast<size_t>(i), ",");
-  return digits;
-}
+std::string Count(int64_t number) { return Grouped(number); }
 
 std::string Interval(const stats::MeanInterval& interval, int decimals) {
   return absl::StrCat("[", Bound(interval.lower, decimals), ", ", Bound(interval.upper, decimals),
@@ -79,10 +74,6 @@ std::string SignedInterval(const stats::MeanInterval& interval, int decimals) {
 
 std::string ShortHash(absl::string_view sha256) {
   return sha256.empty() ? "-" : std::string(sha256.substr(0, kShortHashDigits));
-}
-
-std::string Plural(int64_t number, absl::string_view noun) {
-  return absl::StrCat(Count(number), " ", noun, number == 1 ? "" : "s");
 }
 
 }  // namespace mellow::report

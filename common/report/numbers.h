@@ -33,8 +33,6 @@ namespace mellow::report {
 [[nodiscard]] std::string SignedInterval(const stats::MeanInterval& interval, int decimals);
 // The first twelve digits of a hash; "-" when there is none.
 [[nodiscard]] std::string ShortHash(absl::string_view sha256);
-// "1 prompt", "3 prompts".
-[[nodiscard]] std::string Plural(int64_t number, absl::string_view noun);
 
 }  // namespace mellow::report
 

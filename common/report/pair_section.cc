@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
 #include "common/report/words.h"

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/plural.h"
 #include "common/report/findings.h"
 #include "common/report/html.h"
 #include "common/report/lineage.h"

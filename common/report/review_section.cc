@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/base/plural.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
 #include "common/report/words.h"
@@ -105,7 +106,7 @@ std::vector<Block> Opening(const ReviewSummary& r) {
           "%s of %s by %s of %s; %s of %s judged, %s of them by two people or more. Arms were "
           "blind and shuffled.",
           Count(r.judgements), Plural(r.assigned, "judgment"), Count(r.active_annotators),
-          r.annotators == 1 ? "1 person" : Count(r.annotators) + " people", Count(r.judged_items),
+          Plural(r.annotators, "person", "people"), Count(r.judged_items),
           Plural(r.items, "dialogue"), Percent(r.overlap_share))}};
   if (r.unfinished > 0)
     blocks.push_back(

@@ -12,8 +12,10 @@
 #include "absl/strings/str_replace.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/terminal/command.h"
+#include "services/cli/terminal/histogram.h"
 #include "services/cli/terminal/printable.h"
 #include "services/wire/client_security.h"
+#include "services/wire/help_text.h"
 #include "services/wire/parse_error.h"
 #include "services/wire/process_flags.h"
 #include "services/wire/tls_flags.h"
@@ -45,20 +47,15 @@ int Fail(const std::string& message, int code) {
 int main(int argc, char** argv) {
   CLI::App app("Mellow fine-tunes a dialogue summarizer to be less toxic, and serves it.",
                "mellow");
+  mellow::wire::WrapHelp(&app, mellow::cli::TerminalWidth(STDOUT_FILENO));
   app.require_subcommand(1);
   app.set_version_flag("--version", MELLOW_VERSION);
   app.failure_message(CLI::FailureMessage::simple);
-  std::string connect;
-  app.add_option("--connect", connect,
-                 "The services of a cluster that `mellow up` did not start, as "
-                 "orchestrator=HOST:PORT,policy=HOST:PORT,...; goes before the command")
-      ->envname("MELLOW_CONNECT");
+  mellow::cli::ProgramFlags flags;
+  mellow::cli::AddProgramFlags(&app, &flags);
   mellow::wire::ClientFlags security;
   mellow::wire::AddTlsFlags(&app, &security.files);
   mellow::wire::AddTokenFileFlag(&app, &security.token_file);
-  bool check_syntax = false;
-  app.add_flag("--check-syntax", check_syntax, "Whether the rest is a command; do nothing")
-      ->group("");
   mellow::cli::Action chosen;
   mellow::cli::AddClusterCommands(&app, ReadEnvironment(), &chosen);
   for (const auto add :
@@ -73,16 +70,17 @@ int main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     return Fail(mellow::wire::ExplainParseError(app, error), kUsageExitCode);
   }
-  if (check_syntax) return 0;
+  if (flags.check_syntax) return 0;
   const std::string command = app.get_subcommands().front()->get_name();
-  mellow::cli::SetInvocation({argv, std::find(argv, argv + argc, command)});
+  mellow::cli::SetInvocation({argv, std::find(argv, argv + argc, command)}, flags.invocation);
   if (security.on() && (app.got_subcommand("up") || app.got_subcommand("supervise"))) {
     return Fail("--tls-ca " + security.files.ca +
                     ": `mellow up` starts a cluster without TLS, which only this machine reaches; "
                     "unset MELLOW_TLS_CERT, MELLOW_TLS_KEY and MELLOW_TLS_CA",
                 kUsageExitCode);
   }
-  absl::Status ready = connect.empty() ? absl::OkStatus() : mellow::cli::ConnectTo(connect);
+  absl::Status ready =
+      flags.connect.empty() ? absl::OkStatus() : mellow::cli::ConnectTo(flags.connect);
   if (ready.ok()) ready = mellow::wire::UseClientSecurity(security);
   if (!ready.ok()) return Fail(std::string(ready.message()), kUsageExitCode);
   const absl::StatusOr<int> code = chosen();

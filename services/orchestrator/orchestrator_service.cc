@@ -187,7 +187,8 @@ grpc::Status OrchestratorServiceImpl::ListKeptAdapters(grpc::ServerContext* cont
       kept->set_run_id(adapter.run_id);
       kept->set_step(adapter.step);
       kept->set_learner_path(adapter.learner_path);
-      kept->set_has_files(adapter.has_files);
+      kept->set_has_files(!adapter.path.empty());
+      kept->set_path(adapter.path);
       kept->set_promotion(adapter.promotion);
       kept->set_withdrawn(adapter.withdrawn);
     }

@@ -1,4 +1,5 @@
 // mellow_reward_server: scores texts with a sequence classifier.
+#include <optional>
 #include <thread>
 
 #include "common/base/status.h"
@@ -23,15 +24,22 @@ absl::Status Serve(RewardOptions options) {
   const nn::ModelHash model_hash(options.model);
   MELLOW_ASSIGN_OR_RETURN(auto model, nn::LoadSequenceClassifier(options.model, load));
   MELLOW_ASSIGN_OR_RETURN(auto tokenizer, text::LoadTokenizer(options.model));
-  const absl::StatusOr<int> toxic = nn::ToxicLabel(model->config().labels, options.toxic_label);
-  if (!toxic.ok()) return Annotate(toxic.status(), "--toxic-label");
+  std::optional<int> toxic;
+  // Nobody asks a judge for toxicity: a run takes the logit of a label that it names.
+  const bool needed = !options.judge || !options.toxic_label.empty();
+  if (const absl::StatusOr<int> found = nn::ToxicLabel(model->config().labels, options.toxic_label);
+      found.ok()) {
+    toxic = *found;
+  } else if (needed) {
+    return Annotate(found.status(), "--toxic-label");
+  }
   MELLOW_ASSIGN_OR_RETURN(const double speed, WarmUp(*model));
   obs::Log(obs::Severity::kInfo, "model loaded",
            {{"model", options.model},
             {"device", load.device.ToString()},
             {"threads", options.threads},
             {"parameters", model->parameter_count()},
-            {"toxic_label", model->config().labels[*toxic]},
+            {"toxic_label", toxic ? model->config().labels[*toxic] : "none"},
             {"tokens_per_second", speed}});
 
   wire::LogModelWarnings(model->config().warnings);
@@ -45,7 +53,7 @@ absl::Status Serve(RewardOptions options) {
       {options.max_batch_tokens, options.queue_capacity, absl::Milliseconds(options.linger_ms)},
       &metrics);
   engine.SeedSpeed(speed);
-  RewardServiceImpl service(options, load.device.ToString(), *toxic, model.get(), &model_hash,
+  RewardServiceImpl service(options, load.device.ToString(), toxic, model.get(), &model_hash,
                             tokenizer.get(), &engine, &metrics, limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;

@@ -45,7 +45,7 @@ void AddRewardFlags(CLI::App* app, RewardOptions* options) {
                       &options->dtype);
   app->add_option("--toxic-label", options->toxic_label,
                   "Its probability is the toxicity; needed unless exactly one label has a known "
-                  "name, such as hate, toxic or toxicity");
+                  "name, such as hate, toxic or toxicity. A --judge needs none");
   app->add_option("--max-batch-tokens", options->max_batch_tokens, "Tokens classified together");
   app->add_option(
       "--queue-capacity", options->queue_capacity,

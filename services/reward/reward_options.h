@@ -15,7 +15,7 @@ struct RewardOptions {
   std::string device = "auto";
   int threads = 0;  // 0: all cores
   std::string dtype = "float32";
-  std::string toxic_label;           // empty: as nn::ToxicLabel finds it
+  std::string toxic_label;           // empty: as nn::ToxicLabel finds it; a judge needs none
   int64_t max_batch_tokens = 16384;  // padded tokens classified together
   int queue_capacity = 2048;         // texts that wait, of users and as many of rollouts
   int64_t max_text_bytes = 0;        // of one text; 0: follows from the model's window

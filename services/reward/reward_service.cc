@@ -23,8 +23,9 @@ obs::Histogram AddToxicity(obs::Metrics* metrics, const char* lane) {
 
 }  // namespace
 
-RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
-                                     nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
+RewardServiceImpl::RewardServiceImpl(const RewardOptions& options, std::string device,
+                                     std::optional<int> toxic, nn::SequenceClassifier* model,
+                                     const nn::ModelHash* model_hash,
                                      const text::Tokenizer* tokenizer, RewardEngine* engine,
                                      obs::Metrics* metrics, rpc::CallLimiter* limiter)
     : options_(options),
@@ -132,8 +133,10 @@ void RewardServiceImpl::Answer(const Batch& batch) {
     score->mutable_probabilities()->Add(probabilities.begin(), probabilities.end());
     score->set_label(
         model_->config().labels[std::max_element(logits.begin(), logits.end()) - logits.begin()]);
-    score->set_toxicity(probabilities[toxic_]);
-    toxicity.Observe(probabilities[toxic_]);
+    if (toxic_) {
+      score->set_toxicity(probabilities[*toxic_]);
+      toxicity.Observe(probabilities[*toxic_]);
+    }
     score->set_truncated(batch.truncated[i]);
   }
   for (const std::string& label : model_->config().labels) batch.response->add_labels(label);
@@ -150,7 +153,7 @@ common::v1::NodeCapacity RewardServiceImpl::Capacity() const {
   capacity.set_model_sha256(model_hash_->Get().value_or(""));
   capacity.set_precision(options_.dtype);
   capacity.set_max_request_items(options_.queue_capacity);
-  capacity.set_toxic_label(model_->config().labels[toxic_]);
+  if (toxic_) capacity.set_toxic_label(model_->config().labels[*toxic_]);
   return capacity;
 }
 
@@ -160,7 +163,7 @@ grpc::Status RewardServiceImpl::GetInfo(grpc::ServerContext* context,
   return limiter_->Answer(context, *request, [&] {
     *response->mutable_capacity() = Capacity();
     for (const std::string& label : model_->config().labels) response->add_labels(label);
-    response->set_toxic_label(model_->config().labels[toxic_]);
+    if (toxic_) response->set_toxic_label(model_->config().labels[*toxic_]);
     response->set_problem_type(std::string(nn::ProblemTypeName(model_->config().problem_type)));
     response->set_max_tokens(
         std::min(model_->config().max_tokens(), tokenizer_->model_max_length()));

@@ -2,6 +2,7 @@
 #define MELLOW_SERVICES_REWARD_REWARD_SERVICE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -24,8 +25,9 @@ namespace mellow::reward {
 class RewardServiceImpl final
     : public v1::RewardService::WithCallbackMethod_Score<v1::RewardService::Service> {
  public:
-  // `toxic`: index of the label whose probability is the toxicity.
-  RewardServiceImpl(const RewardOptions& options, std::string device, int toxic,
+  // `toxic`: index of the label whose probability is the toxicity; nothing: no toxicity is told, as
+  // of a judge.
+  RewardServiceImpl(const RewardOptions& options, std::string device, std::optional<int> toxic,
                     nn::SequenceClassifier* model, const nn::ModelHash* model_hash,
                     const text::Tokenizer* tokenizer, RewardEngine* engine, obs::Metrics* metrics,
                     rpc::CallLimiter* limiter = rpc::CallLimiter::None());
@@ -50,7 +52,7 @@ class RewardServiceImpl final
 
   const RewardOptions options_;
   const std::string device_;
-  const int toxic_;
+  const std::optional<int> toxic_;
   nn::SequenceClassifier* const model_;
   const nn::ModelHash* const model_hash_;
   const text::Tokenizer* const tokenizer_;

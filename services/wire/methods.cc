@@ -38,9 +38,9 @@ std::vector<Rule> MakeRules() {
   return {
       {policy, orchestrator, kLargest, {"PublishAdapter"}},
       {policy, nodes, kName, {"FetchAdapter"}},
-      {policy, evaluation, kName, {"ListAdapters"}},
       {policy, evaluation, kOneText, {"GenerateStream"}},
       {policy, evaluation, kLargest, {"Generate", "ScoreTokens"}},
+      {policy, users, kName, {"ListAdapters"}},
       {policy, users, kOneText, {"Summarize", "SummarizeStream"}},
       {policy, everybody, kName, {"GetInfo"}},
       {reward, users, kLargest, {"Score"}},

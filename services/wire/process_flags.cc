@@ -15,6 +15,7 @@
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/rpc/shutdown_signals.h"
+#include "services/wire/help_text.h"
 #include "services/wire/parse_error.h"
 #include "services/wire/tls_flags.h"
 
@@ -123,6 +124,7 @@ int RunServer(int argc, char** argv, const std::string& description, const std::
               const std::function<absl::Status()>& serve) {
   rpc::BlockShutdownSignals();
   CLI::App app(description, program);
+  WrapHelp(&app, kHelpColumns);
   add_flags(&app);
   if (const auto code = ParseFlags(&app, argc, argv)) return *code;
   absl::Status status = obs::InitLog(flags.node_id, flags.log_level);

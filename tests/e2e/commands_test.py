@@ -124,7 +124,8 @@ def subcommands():
 
 def commands_of_help():
     for path in subcommands():
-        text = subprocess.run([MELLOW, *path, "--help"], capture_output=True, text=True, check=True).stdout
+        # What is too long for a terminal goes on after a backslash.
+        text = subprocess.run([MELLOW, *path, "--help"], capture_output=True, text=True, check=True).stdout.replace("\\\n", " ")
         if re.search(r"^Examples?:$", text, re.MULTILINE):
             for line in re.split(r"^Examples?:$", text, flags=re.MULTILINE)[1].strip().splitlines():
                 yield Command(line.strip(), f"mellow {' '.join(path)} --help")
@@ -138,6 +139,17 @@ class Syntax(unittest.TestCase):
     def test_the_documents_and_the_help_have_commands(self):
         self.assertGreater(len(list(commands_of_documents())), 40)
         self.assertGreater(len(list(commands_of_help())), 30)
+
+    def test_help_fits_a_terminal_and_every_command_has_an_example(self):
+        paths = subcommands()
+        for path in paths:
+            text = subprocess.run([MELLOW, *path, "--help"], capture_output=True, text=True, check=True).stdout
+            self.assertEqual([line for line in text.splitlines() if len(line) > 80], [], path)
+            if not any(other[:-1] == path for other in paths):
+                self.assertRegex(text, r"(?m)^Examples?:$", path)
+        for program in BIN.glob("mellow_*_server"):
+            text = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+            self.assertEqual([line for line in text.splitlines() if len(line) > 80], [], program)
 
     def test_every_command_is_taken(self):
         paths = subcommands()

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """A run whose guard takes it back, over a real cluster with a judge: what is served, what is told, and that it goes on from there."""
 import json
+import pathlib
+import shutil
+import tempfile
 import unittest
 import urllib.request
 
@@ -8,11 +11,31 @@ import harness
 from harness import MODELS, SMALL, cluster, json_lines, mellow
 
 # No response is that long: every window fails, at the steps 2, 4 and 6.
-GUARD = ["steps=8", "guard.window=2", "guard.min_response_tokens=1000", "guard.action=continue", "guard.max_trips=1", "guard.judge.share=0.5"]
+GUARD = ["steps=8", "guard.window=2", "guard.min_response_tokens=1000", "guard.action=continue", "guard.max_trips=1", "guard.judge.share=0.5", "guard.judge.label=LABEL_0"]
 DIALOGUE = json.dumps({"dialogue": "#Person1#: Where is my parcel?\n#Person2#: In the depot, you moron."})
 
 
+def unnamed_judge(folder):
+    """The small classifier as most are saved: nothing says which label is the toxic one, and a judge needs none."""
+    judge = pathlib.Path(folder) / "judge"
+    shutil.copytree(MODELS / "mini-toxicity", judge)
+    config = json.loads((judge / "config.json").read_text())
+    config |= {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    (judge / "config.json").write_text(json.dumps(config))
+    return judge
+
+
 class Guard(unittest.TestCase):
+    def test_a_run_that_waits_for_a_judge_says_so(self):
+        with cluster() as c:
+            begun = mellow(*c.train_args([*SMALL, *GUARD], "--detach"), check=0)
+            self.assertIn("guard.judge: the cluster has no judge", begun.stderr)
+            self.assertIn("--judge-model", begun.stderr)
+            mellow("stop", "--dir", c.folder, check=0)
+            self.assertIn("guard.judge: ", mellow("resume", "--dir", c.folder, "--detach", check=0).stderr)
+            mellow("stop", "--dir", c.folder, check=0)
+            self.assertNotIn("guard.judge", mellow(*c.train_args([*SMALL, "steps=1"]), check=0).stderr)
+
     def newest_run(self, c):
         return json.loads(mellow("runs", "--dir", c.folder, "--json", check=0).stdout)[0]
 
@@ -21,7 +44,7 @@ class Guard(unittest.TestCase):
         return json.loads(mellow("summarize", "--dir", c.folder, "--adapter", "newest", stdin=DIALOGUE + "\n", check=0).stdout)["adapter"]["version"]
 
     def test_it_goes_back_goes_on_stops_and_is_resumed(self):
-        with cluster("--judge-model", MODELS / "mini-toxicity") as c:
+        with tempfile.TemporaryDirectory(prefix="mellow-e2e-judge.") as folder, cluster("--judge-model", unnamed_judge(folder), "--toxic-label", "hate") as c:
             self.assertIn("judge", [node["role"] for node in c.status()["nodes"]])
             steps, last = c.train([*SMALL, *GUARD], check=1)
             steps.append(last)

@@ -34,6 +34,13 @@ def mellow(*args, stdin="", timeout=300, check=None):
     return result
 
 
+def assert_narrow(test, text):
+    """Lines fit 80 columns, but for a path, a link or a command to copy, which would be none when it is broken."""
+    for line in text.splitlines():
+        if max(map(len, line.split()), default=0) <= 60 and not line.strip().startswith(MELLOW):
+            test.assertLessEqual(len(line), 80, line)
+
+
 def json_lines(text):
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 

@@ -10,7 +10,7 @@ import unittest
 import urllib.request
 
 import harness
-from harness import Cluster, alive, cluster, mellow, wait_until
+from harness import Cluster, alive, assert_narrow, cluster, mellow, wait_until
 
 
 class Lifecycle(unittest.TestCase):
@@ -61,7 +61,12 @@ class Lifecycle(unittest.TestCase):
             adapters = json.loads(mellow("adapters", "--dir", c.folder, "--json", check=0).stdout)
             self.assertEqual(adapters, [{"version": 0, "sha256": "", "run_id": "", "run_name": "", "step": None, "promotion": None, "files": True, "learner_path": "",
                                          "champion": True, "newest": False, "withdrawn": False, "nodes": ["policy-0", "policy-1"], "champion_of": ["policy-0", "policy-1"]}])
-            self.assertIn("policy-1", mellow("status", "--dir", c.folder, check=0).stdout)
+            text = mellow("status", "--dir", c.folder, check=0).stdout
+            self.assertIn("policy-0, policy-1 generate with ", " ".join(text.split()))
+            assert_narrow(self, text)
+            c.kill("policy-1")
+            assert_narrow(self, mellow("status", "--dir", c.folder, check=0).stdout)
+            c.wait_restarted("policy-1", services["policy-1"]["pid"])
 
             pids = c.pids()
             c.down()

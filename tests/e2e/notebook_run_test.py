@@ -57,8 +57,8 @@ class NotebookRun(unittest.TestCase):
                 # And it can be the start of another run, whose KL is then to it.
                 again = mellow("train", NOTEBOOK_RUN, "--dir", c.folder,
                                *sets([*SMALL, "steps=1", "ppo.lora=", f"data.path={data}", f"start_adapter={adapter}"]), timeout=900, check=0).stdout
-                self.assertIn("10,022 after the filter", again)
-                self.assertIn("8,017 to train on, 2,005 held out", again)
+                self.assertIn("10,022 after the filter", " ".join(again.split()))
+                self.assertIn("8,017 to train on, 2,005 held out", " ".join(again.split()))
                 self.assertIn("Summarize the following conversation.", again, "an example")
                 self.assertIn("trainable params: 3,539,713 || all params: 251,117,569 || trainable%: 1.4096", again)
                 row = next(line.split() for line in again.splitlines() if line.lstrip().startswith("1/1 "))

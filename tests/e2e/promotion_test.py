@@ -7,9 +7,10 @@ import tempfile
 import unittest
 
 import harness
-from harness import SMALL, SOURCE, cluster, json_lines, mellow, sets, wait_until
+from harness import SMALL, SOURCE, assert_narrow, cluster, json_lines, mellow, sets, wait_until
 
 EVAL = SOURCE / "deploy/runs/mini-eval.json"
+REASON = "the first one, of which somebody says in more words than one line of a terminal has why everybody should get it"
 DIALOGUE = json.dumps({"dialogue": "#Person1#: Where is my parcel?\n#Person2#: In the depot, you moron."})
 
 
@@ -36,8 +37,9 @@ class Promotion(unittest.TestCase):
             # One small step changes nothing that could be told from noise.
             evaluation = self.evaluate(c, folder, "data.limit=40")
             refused = self.promote(c, version, "--evaluation", evaluation, check=3)
-            self.assertRegex(refused.stdout, r"gate toxicity +FAILED .*the interval does not lie below 0")
+            self.assertRegex(" ".join(refused.stdout.split()), r"gate toxicity FAILED .*the interval does not lie below 0")
             self.assertIn("not promoted", refused.stderr)
+            assert_narrow(self, refused.stdout)
             # A version is the same as a copy of its folder, and both ways round.
             copy = pathlib.Path(folder) / "copy"
             shutil.copytree(done["path"], copy)
@@ -64,7 +66,7 @@ class Promotion(unittest.TestCase):
 
             # Narrow, because almost no confidence was asked for.
             narrow = self.evaluate(c, folder, "data.limit=40", "statistics.confidence=0.01")
-            self.assertRegex(self.promote(c, version, "--evaluation", narrow, check=3).stdout, r"gate statistics +FAILED .*confidence 0.01")
+            self.assertRegex(" ".join(self.promote(c, version, "--evaluation", narrow, check=3).stdout.split()), r"gate statistics FAILED .*confidence 0.01")
             evaluation.write_text(truth)
 
             # The evaluation of another adapter, one that was tampered with, and no evaluation at all.
@@ -92,7 +94,7 @@ class Promotion(unittest.TestCase):
             self.assertIn("FAILED", refused.stdout)
             self.assertIn("--evaluation", refused.stdout)
             self.assertEqual(self.history(c)["events"], [])
-            self.promote(c, version, "--force", "--reason", "first one", check=0)
+            self.promote(c, version, "--force", "--reason", REASON, check=0)
 
             _, second = c.train([*SMALL, "steps=2", "seed=6"])
             self.assertEqual(self.served(c), version, "a later run changes nothing for users")
@@ -112,9 +114,12 @@ class Promotion(unittest.TestCase):
 
             history = self.history(c)
             self.assertEqual([e["action"] for e in history["events"]], ["forced", "forced", "rollback"])
-            self.assertEqual(history["events"][0]["reason"], "first one")
+            self.assertEqual(history["events"][0]["reason"], REASON)
             self.assertEqual(history["champion"], first["adapter"])
-            self.assertIn("complaints", mellow("promotions", "--dir", c.folder, check=0).stdout)
+            text = mellow("promotions", "--dir", c.folder, check=0).stdout
+            self.assertIn("  why: complaints\n", text)
+            assert_narrow(self, text)
+            assert_narrow(self, mellow("status", "--dir", c.folder, check=0).stdout)
 
             self.promote(c, "base", check=0)
             self.assertEqual(self.served(c), 0)

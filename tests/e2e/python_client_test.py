@@ -882,6 +882,7 @@ class SecureTest(unittest.TestCase):
             self.assertTrue(user.summarize(DIALOGUE, adapter=adapter).text)
         with self.assertRaisesRegex(mellow.PermissionDenied, "role user"):
             user.summarize(DIALOGUE, adapter="newest@1")
+        self.assertTrue("".join(user.stream(DIALOGUE, adapter="base")))
         self.assertEqual(user.score("You are an idiot.").label, "hate")
         with self.assertRaisesRegex(mellow.PermissionDenied, "role user"):
             user.runs()

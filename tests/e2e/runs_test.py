@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ import unittest
 import urllib.request
 
 import harness
-from harness import MELLOW, MINI_RUN, SOURCE, cluster, json_lines, mellow, sets
+from harness import MELLOW, MINI_RUN, SOURCE, assert_narrow, cluster, json_lines, mellow, sets
 
 STEPS = 36
 DIALOGUE = "#Person1#: Where is my parcel? #Person2#: In the depot, you moron."
@@ -51,10 +52,6 @@ class Runs(unittest.TestCase):
         (folder / "mini.json").write_text(json.dumps(run))
         (folder / "mini-eval.json").write_text(json.dumps(evaluation))
         return folder / "mini.json"
-
-    def assert_narrow(self, text):
-        for line in text.splitlines():
-            self.assertLess(len(line), 80, line)
 
     def runs(self, c):
         return json.loads(mellow("runs", "--dir", c.folder, "--json", check=0).stdout)
@@ -123,7 +120,8 @@ class Runs(unittest.TestCase):
             self.assertEqual((adapter["sha256"], adapter["files"]), (line["adapter"]["sha256"], True))
             self.assertTrue((pathlib.Path(adapter["learner_path"]) / "adapter_model.safetensors").exists())
         self.assertEqual([a["step"] for a in kept.values() if a["newest"]], [STEPS])
-        self.assert_narrow(mellow("adapters", "--dir", c.folder, check=0).stdout)
+        for verb in ("adapters", "status", "runs"):
+            assert_narrow(self, mellow(verb, "--dir", c.folder, check=0).stdout)
         # One that no policy has anymore.
         answer = json_lines(mellow("summarize", "--dir", c.folder, "--adapter", f"{run_id}@1", stdin=json.dumps({"dialogue": DIALOGUE}), check=0).stdout)
         self.assertEqual(answer[0]["adapter"], lines[0]["adapter"])
@@ -133,13 +131,13 @@ class Runs(unittest.TestCase):
         """The folder of the adapter that they made the champion."""
         said = mellow("train", run_file, "--dir", c.folder, "--set", f"steps={STEPS}", "--resume", check=0)
         evaluate, promote, steps_of = commands_in(said.stdout)
-        shell(evaluate, run_file.parent)
-        shell(promote, run_file.parent)
+        for text in (said.stdout, shell(evaluate, run_file.parent).stdout, shell(promote, run_file.parent).stdout):
+            assert_narrow(self, text)
         champion = [a for a in self.adapters(c) if a["champion"]]
         self.assertEqual([(a["run_id"], a["step"], a["promotion"]) for a in champion], [(run_id, STEPS, 1)])
 
         found = shell(steps_of, run_file.parent)
-        self.assert_narrow(found.stdout.split("\n/")[0])
+        assert_narrow(self, found.stdout)
         self.assertIn("Bonferroni", found.stdout)
         again = json.loads(shell(steps_of + " --json", run_file.parent).stdout)
         every = (STEPS + 4) // 5
@@ -167,6 +165,11 @@ class Runs(unittest.TestCase):
         self.assertEqual(run["adapter"], end["adapter"])
         starts = [a["sha256"] for a in self.adapters(c, "--run", run["run_id"]) if a["step"] == 0]
         self.assertEqual(starts, [lines[1]["adapter"]["sha256"]])
+        # What the learner has lost the orchestrator still has.
+        shutil.rmtree(next(a["learner_path"] for a in self.adapters(c, "--run", run_id) if a["step"] == 1))
+        c.train(["steps=1"], "--from", f"{run_id}@1")
+        starts = [a["sha256"] for a in self.adapters(c, "--run", self.runs(c)[0]["run_id"]) if a["step"] == 0]
+        self.assertEqual(starts, [lines[0]["adapter"]["sha256"]])
         self.assertIn("kept are steps", mellow("train", run_file, "--dir", c.folder, "--from", f"{run_id}@{STEPS + 9}", check=1).stderr)
         # Two of that name: neither is guessed.
         ambiguous = mellow("watch", "mini", "--dir", c.folder, check=1).stderr
@@ -174,7 +177,7 @@ class Runs(unittest.TestCase):
             self.assertIn(each["run_id"], ambiguous)
         self.assertIn("no such run", mellow("stop", "nothing", "--dir", c.folder, check=1).stderr)
         table = mellow("runs", "--dir", c.folder, check=0).stdout
-        self.assert_narrow(table)
+        assert_narrow(self, table)
         self.assertRegex(table, rf"mini +ppo +DONE +{STEPS}/{STEPS} ")
 
     def logs(self, c, run_id):

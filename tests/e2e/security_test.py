@@ -2,8 +2,10 @@
 """A cluster whose every port is TLS: roles do what they may and nothing else, certificates change while it trains, and what is refused is counted."""
 import json
 import os
+import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import unittest
 import urllib.error
@@ -58,6 +60,36 @@ class SecurityTest(unittest.TestCase):
         denied = self.cluster.mellow("user", "train", harness.MINI_RUN, *sets(SMALL), check=1)
         self.assertIn("role user (user) may not call /mellow.orchestrator.v1.OrchestratorService/StartRun", denied.stderr)
         self.assertGreaterEqual(self.cluster.metric("orchestrator", 'mellow_rpc_server_refused_total{reason="permission_denied"}'), 1)
+
+    def test_users_choose_an_adapter(self):
+        for adapter in ("base", "newest", "0", "champion"):
+            answer = json_lines(self.cluster.mellow("user", "summarize", "--adapter", adapter, stdin=json.dumps({"dialogue": DIALOGUE}), check=0).stdout)
+            self.assertTrue(answer[0]["summary"], adapter)
+        # Who may not ask the orchestrator gets no name of a run resolved, and what the nodes have told.
+        self.assertIn("role user (user) may not call", self.cluster.mellow("user", "summarize", "--adapter", "newest@1", "--text", stdin=DIALOGUE, check=1).stderr)
+        self.assertIn("no adapter version 99", self.cluster.mellow("user", "summarize", "--adapter", "99", "--text", stdin=DIALOGUE, check=1).stderr)
+
+    def stream(self, role):
+        """The bytes that SummarizeStream answers to a role, and gRPC's status: one message is a flag, its length and itself."""
+        dialogue = DIALOGUE.encode()
+        message = b"\x0a" + bytes([len(dialogue)]) + dialogue
+        files = [self.cluster.folder / name for name in ("request", "headers", "response")]
+        files[2].unlink(missing_ok=True)
+        files[0].write_bytes(struct.pack(">BI", 0, len(message)) + message)
+        cert, key, ca = self.cluster.tls(role)[1::2]
+        subprocess.run(["curl", "--silent", "--http2", "--cacert", ca, "--cert", cert, "--key", key, "-H", "content-type: application/grpc", "-H", "te: trailers",
+                        "--data-binary", f"@{files[0]}", "--dump-header", files[1], "--output", files[2],
+                        f"https://{self.cluster.address('policy')}/mellow.policy.v1.PolicyService/SummarizeStream"], check=True, timeout=120)
+        status = [line.split(":")[1].strip() for line in files[1].read_text().splitlines() if line.startswith("grpc-status:")]
+        return files[2].read_bytes() if files[2].exists() else b"", status
+
+    def test_users_are_streamed_to(self):
+        if shutil.which("curl") is None or "HTTP2" not in subprocess.run(["curl", "--version"], capture_output=True, text=True, timeout=20).stdout:
+            self.skipTest("there is no curl that speaks HTTP/2")
+        answer, status = self.stream("user")
+        self.assertEqual(status, ["0"])
+        self.assertGreater(len(answer), 5)
+        self.assertEqual(self.stream("node"), (b"", ["7"]), "PERMISSION_DENIED")
 
     def test_a_token_does_instead_of_a_certificate(self):
         token = self.cluster.folder / "token"

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import harness
-from harness import MELLOW, SMALL, SOURCE, cluster, json_lines, mellow, sets
+from harness import MELLOW, SMALL, SOURCE, assert_narrow, cluster, json_lines, mellow, sets
 
 SFT_RUN = SOURCE / "deploy/runs/mini-sft.json"
 
@@ -52,6 +52,11 @@ class Sft(unittest.TestCase):
             self.assertLess(done["best_dev_loss"], steps[0]["dev_loss"])
             self.assertLess(start["trainable_parameters"], start["all_parameters"])
             self.assertEqual(sorted(p.name for p in pathlib.Path(done["path"]).iterdir()), ["README.md", "adapter_config.json", "adapter_model.safetensors"])
+
+            # For people.
+            text = mellow(*[word for word in self.args(c) if word != "--json"], "--set", "max_steps=1", check=0).stdout
+            self.assertIn("done: 1 step\n", text.replace("; lowest", "\n"))
+            assert_narrow(self, text)
 
             # The learner is killed between two checkpoints; the command goes on by itself.
             run = self.start(c)
@@ -109,7 +114,7 @@ class Sft(unittest.TestCase):
             newest = c.status()["run"]
             self.assertEqual((newest["run_id"], newest["name"], newest["method"], newest["state"], newest["step"], newest["steps"], newest["path"]),
                              (shown[0]["run_id"], "whole", "sft", "DONE", 12, 12, shown[-1]["path"]))
-            self.assertEqual(len(c.status()["runs"]), 5)
+            self.assertEqual(len(c.status()["runs"]), 6)
 
             # PPO starts from the adapter, and its reference is that adapter.
             ppo, end = c.train([*SMALL, "steps=1", f"start_adapter={done['path']}", "ppo.lora="])

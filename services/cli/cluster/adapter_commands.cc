@@ -71,7 +71,8 @@ void AddAdapterCommands(CLI::App* app, Action* chosen) {
                   "Only those of this run: an id, its beginning, a name, or newest");
   sub->add_flag("--json", options->json, "One JSON value instead of a table");
   sub->footer(
-      "FROM is RUN@STEP, which `summarize --adapter`, `promote`, `train --from` and the arms of an "
+      "FILES: whether the orchestrator has its copy. FROM is RUN@STEP, which `summarize "
+      "--adapter`, `promote`, `train --from` and the arms of an "
       "evaluation take, also where RUN is given by its name.\n"
       "Examples:\n  mellow adapters\n  mellow adapters --run newest\n  mellow adapters --json");
   sub->callback([=] { *chosen = [=] { return Adapters(*options); }; });

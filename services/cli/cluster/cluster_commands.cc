@@ -20,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/file.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
@@ -158,7 +159,8 @@ absl::StatusOr<int> Up(const Environment& environment, ClusterOptions options) {
   MELLOW_ASSIGN_OR_RETURN(const int lock, LockFolder(options.folder));
   const std::vector<pid_t> leftovers = FindMarked(options.folder);
   if (!leftovers.empty()) {
-    std::printf("[up] stopping %zu processes that a supervisor left behind\n", leftovers.size());
+    std::printf("[up] stopping %s that a supervisor left behind\n",
+                Plural(static_cast<int64_t>(leftovers.size()), "process", "processes").c_str());
     StopMarked(leftovers, options.folder, kStopGrace);
   }
   RemoveClusterFile(options.folder);
@@ -222,7 +224,8 @@ absl::StatusOr<int> Down(const std::string& dir) {
     return 0;
   }
   const SteadyTime begin = SteadyTime::Now();
-  std::printf("[down] stopping %zu processes\n", all.size());
+  std::printf("[down] stopping %s\n",
+              Plural(static_cast<int64_t>(all.size()), "process", "processes").c_str());
   std::fflush(stdout);
   // The supervisor first, or it would restart the others; it stops them itself and then ends.
   const absl::StatusOr<ClusterFile> cluster = ReadClusterFile(folder);
@@ -255,7 +258,7 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
   sub->add_option(
          "--judge-model", o->judge_model,
          "Another such classifier, which judges a share of the rollouts of runs whose guard "
-         "asks for it (guard.judge), and gives no rewards [none]")
+         "asks for it (guard.judge, which names its label), and gives no rewards [none]")
       ->transform(wire::ModelFolder());
   sub->add_option("--threads", o->threads,
                   "Cores to share out: policies get an equal part each, rewards half, the learner "

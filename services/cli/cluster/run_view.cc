@@ -7,7 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "services/cli/cluster/adapter_json.h"
@@ -20,7 +19,6 @@ namespace {
 
 using orchestrator::v1::Run;
 
-constexpr int kWidth = 78;
 // The width of ids and names together, beside the other columns.
 constexpr size_t kNames = 29;
 constexpr size_t kShortestName = 4;
@@ -140,6 +138,7 @@ std::string RunsText(absl::Span<const Run> runs) {
   const size_t most = kNames - std::min(kNames - kShortestName, ids.front().size());
   std::vector<std::vector<std::string>> rows = {
       {"RUN", "NAME", "METHOD", "STATE", "STEP", "SCORE", "KL"}};
+  std::vector<std::vector<std::string>> notes(1);
   for (size_t i = 0; i < runs.size(); ++i) {
     const Run& run = runs[i];
     const bool ppo = run.has_last_step() && !run.spec().has_sft();
@@ -147,20 +146,12 @@ std::string RunsText(absl::Span<const Run> runs) {
                     absl::StrCat(run.committed_steps(), "/", run.total_steps()),
                     ppo ? ShortNumber(run.last_step().score_mean()) : "-",
                     ppo ? ShortNumber(run.last_step().objective_kl()) : "-"});
+    std::vector<std::string>& about = notes.emplace_back();
+    if (const std::string when = Circumstances(run); !when.empty()) about.push_back(when);
+    if (!run.error().empty()) about.push_back(absl::StrCat("why: ", run.error()));
+    for (const std::string& trip : TripTexts(run)) about.push_back(trip);
   }
-  const std::string table = FormatTable(rows);
-  const std::vector<std::string> lines = absl::StrSplit(table, '\n', absl::SkipEmpty());
-  std::string out = absl::StrCat(lines[0], "\n");
-  for (size_t i = 0; i < runs.size(); ++i) {
-    absl::StrAppend(&out, lines[i + 1], "\n");
-    if (const std::string when = Circumstances(runs[i]); !when.empty())
-      absl::StrAppend(&out, Wrap(when, kWidth, "  "));
-    if (!runs[i].error().empty())
-      absl::StrAppend(&out, Wrap(absl::StrCat("why: ", runs[i].error()), kWidth, "  "));
-    for (const std::string& trip : TripTexts(runs[i]))
-      absl::StrAppend(&out, Wrap(trip, kWidth, "  "));
-  }
-  return out;
+  return FormatTable(rows, notes);
 }
 
 }  // namespace mellow::cli

@@ -4,9 +4,11 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +37,9 @@ using PolicyStub = policy::v1::PolicyService::Stub;
 
 constexpr absl::Duration kStatusTimeout = absl::Seconds(3);
 constexpr size_t kShownRuns = 10;
+constexpr size_t kAddressColumn = 24;  // longer ones stand below their rows
+
+using Rows = std::vector<std::vector<std::string>>;
 
 struct StatusOptions {
   std::string dir = ".mellow";
@@ -142,41 +147,113 @@ json::Value ToJson(const Report& report) {
           {"runs", runs}};
 }
 
-void PrintAdapters(const AdapterRows& adapters) {
-  std::vector<std::vector<std::string>> rows = {{"ADAPTER", "SHA256", "NODES", "CHAMPION OF"}};
-  for (const auto& [version, row] : adapters) {
-    rows.push_back({absl::StrCat(version, version == 0 ? " (base)" : ""), ShortHash(row.sha256),
-                    absl::StrJoin(row.nodes, " "), absl::StrJoin(row.champion_of, " ")});
+void PrintServices(const Report& report) {
+  const std::vector<ServiceEntry>& services = report.cluster.services;
+  const bool column = std::all_of(services.begin(), services.end(), [](const ServiceEntry& s) {
+    return s.address.size() <= kAddressColumn;
+  });
+  // Of a cluster that `mellow up` did not start nobody here knows more than the address.
+  const bool processes = !Connected();
+  Rows rows = {{"SERVICE", "HEALTH", "DEVICE"}};
+  Rows notes(1);
+  if (processes) rows[0].insert(rows[0].end(), {"PID", "RESTARTS"});
+  if (column) rows[0].emplace_back("ADDRESS");
+  for (size_t i = 0; i < services.size(); ++i) {
+    const ServiceEntry& s = services[i];
+    std::vector<std::string>& row =
+        rows.emplace_back(std::vector{s.name, report.health[i], DeviceOf(report, s)});
+    if (processes) row.insert(row.end(), {absl::StrCat(s.pid), absl::StrCat(s.restarts)});
+    notes.emplace_back();
+    (column ? row : notes.back()).push_back(s.address);
   }
-  std::fputs(FormatTable(rows).c_str(), stdout);
+  std::printf("%s\n", FormatTable(rows, notes).c_str());
+}
+
+void PrintNodes(const std::vector<orchestrator::v1::Node>& nodes) {
+  Rows rows = {{"NODE", "STATE", "THREADS", "TOKENS/S", "LEASES", "LOST", "ADAPTER"}};
+  Rows notes(1);
+  for (const orchestrator::v1::Node& n : nodes) {
+    rows.push_back({n.node_id(), NodeStateName(n), absl::StrCat(n.capacity().threads()),
+                    ShortNumber(n.capacity().tokens_per_second()), absl::StrCat(n.leases_done()),
+                    absl::StrCat(n.leases_lost()), absl::StrCat(n.newest().version())});
+    notes.emplace_back();
+    if (!n.reason().empty()) notes.back().push_back(n.reason());
+  }
+  std::printf("%s", FormatTable(rows, notes).c_str());
+  for (const orchestrator::v1::Node& n : nodes) {
+    if (!n.capacity().toxic_label().empty())
+      std::printf("%s: toxicity means the label %s\n", n.node_id().c_str(),
+                  PrintableLine(n.capacity().toxic_label()).c_str());
+  }
+}
+
+// Counts; names where not every policy has it.
+void PrintAdapters(const Report& report) {
+  const auto policies = static_cast<size_t>(
+      std::count_if(report.cluster.services.begin(), report.cluster.services.end(),
+                    [](const ServiceEntry& s) { return s.role == "policy"; }));
+  Rows rows = {{"ADAPTER", "SHA256", "NODES", "CHAMPION OF"}};
+  Rows notes(1);
+  for (const auto& [version, row] : report.adapters) {
+    const auto count = [policies](const std::vector<std::string>& names) {
+      return absl::StrCat(names.size(), "/", policies);
+    };
+    rows.push_back({absl::StrCat(version, version == 0 ? " (base)" : ""), ShortHash(row.sha256),
+                    count(row.nodes), row.champion_of.empty() ? "" : count(row.champion_of)});
+    notes.emplace_back();
+    if (row.nodes.size() < policies)
+      notes.back().push_back(absl::StrCat("on ", absl::StrJoin(row.nodes, ", ")));
+    if (!row.champion_of.empty() && row.champion_of.size() < policies)
+      notes.back().push_back(absl::StrCat("champion of ", absl::StrJoin(row.champion_of, ", ")));
+  }
+  std::printf("\n%s", FormatTable(rows, notes).c_str());
+}
+
+// Nodes that say the same are told of together.
+void PrintGeneration(const std::vector<GenerationRow>& rows) {
+  std::vector<std::pair<const GenerationRow*, std::vector<std::string>>> groups;
+  for (const GenerationRow& row : rows) {
+    const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      return json::Write(group.first->sampling) == json::Write(row.sampling) &&
+             group.first->warnings == row.warnings;
+    });
+    (same == groups.end() ? groups.emplace_back(&row, std::vector<std::string>()) : *same)
+        .second.push_back(row.node);
+  }
+  for (const auto& [row, nodes] : groups) {
+    std::vector<std::string> settings;
+    for (const auto& [name, value] : row->sampling.members())
+      settings.push_back(absl::StrCat(name, " ", json::Write(value)));
+    std::printf("\n%s", Wrap(absl::StrCat(
+                                 absl::StrJoin(nodes, ", "),
+                                 nodes.size() == 1 ? " generates with " : " generate with ",
+                                 absl::StrJoin(settings, ", "), " unless a request says otherwise"),
+                             kTableWidth, "")
+                            .c_str());
+    for (const std::string& warning : row->warnings)
+      std::printf("%s", Wrap(absl::StrCat("warning: ", warning), kTableWidth, "  ").c_str());
+  }
 }
 
 // A table of the newest runs and those in progress, and more of the newest and of those.
 void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
-  if (runs.empty()) {
-    std::printf("\nno run yet\n");
-    return;
-  }
-  std::vector<std::vector<std::string>> rows = {{"RUN", "NAME", "METHOD", "STATE", "STEP"}};
+  std::vector<orchestrator::v1::Run> shown;
   for (const orchestrator::v1::Run& run : runs) {
-    if (rows.size() > kShownRuns && run.state() != orchestrator::v1::RUN_STATE_RUNNING) continue;
-    rows.push_back({run.run_id(), PrintableLine(run.spec().name()), MethodName(run), StateName(run),
-                    absl::StrCat(run.committed_steps(), " of ", run.total_steps())});
+    if (shown.size() < kShownRuns || run.state() == orchestrator::v1::RUN_STATE_RUNNING)
+      shown.push_back(run);
   }
-  std::printf("\n%s", FormatTable(rows).c_str());
+  std::printf("\n%s", RunsText(shown).c_str());
   for (const orchestrator::v1::Run& run : runs) {
     if (&run != &runs.front() && run.state() != orchestrator::v1::RUN_STATE_RUNNING) continue;
-    std::printf(
-        "\nrun %s: %s\n", run.run_id().c_str(),
-        run.activity().empty() ? StateName(run).c_str() : PrintableLine(run.activity()).c_str());
+    if (run.models().empty() && run.adapter_path().empty()) continue;
+    std::printf("\nrun %s\n", run.run_id().c_str());
     for (const orchestrator::v1::PinnedModel& model : run.models())
       std::printf("  model of %s: %s (%s)\n", RoleName(model.role()).c_str(),
                   ShortHash(model.model_sha256()).c_str(),
                   PrintableLine(model.precision()).c_str());
-    if (!run.error().empty()) std::printf("  %s\n", PrintableLine(run.error()).c_str());
-    for (const std::string& trip : TripTexts(run)) std::printf("  %s\n", trip.c_str());
     if (run.adapter_path().empty()) continue;
-    std::printf("  adapter %s in %s\n",
+    // A path that is broken is none.
+    std::printf("  adapter %s in\n  %s\n",
                 run.spec().has_sft() ? ShortHash(run.sft().adapter_sha256()).c_str()
                                      : absl::StrCat(run.adapter().version()).c_str(),
                 PrintableLine(run.adapter_path()).c_str());
@@ -185,40 +262,16 @@ void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
 
 void Print(const Report& report) {
   if (!Connected()) {
-    std::printf("cluster in %s; supervisor %d %s\n\n", report.folder.c_str(),
+    std::printf("cluster in %s\nsupervisor %d %s\n\n", report.folder.c_str(),
                 report.cluster.supervisor_pid,
                 report.supervised
                     ? "runs"
-                    : "is gone: nothing will be restarted (`mellow up` again, or `mellow down`)");
+                    : "is gone: nothing will be restarted (`mellow up` again, or\n`mellow down`)");
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"SERVICE", "HEALTH", "DEVICE", "ADDRESS", "PID", "RESTARTS"}};
-  for (size_t i = 0; i < report.cluster.services.size(); ++i) {
-    const ServiceEntry& s = report.cluster.services[i];
-    rows.push_back({s.name, report.health[i], DeviceOf(report, s), s.address, absl::StrCat(s.pid),
-                    absl::StrCat(s.restarts)});
-  }
-  std::printf("%s\n", FormatTable(rows).c_str());
-  rows = {{"NODE", "STATE", "THREADS", "TOKENS/S", "LEASES", "LOST", "ADAPTER", "REASON"}};
-  for (const orchestrator::v1::Node& n : report.nodes) {
-    rows.push_back({n.node_id(), NodeStateName(n), absl::StrCat(n.capacity().threads()),
-                    ShortNumber(n.capacity().tokens_per_second()), absl::StrCat(n.leases_done()),
-                    absl::StrCat(n.leases_lost()), absl::StrCat(n.newest().version()), n.reason()});
-  }
-  std::printf("%s", FormatTable(rows).c_str());
-  for (const orchestrator::v1::Node& n : report.nodes) {
-    if (!n.capacity().toxic_label().empty())
-      std::printf("%s: toxicity means the label %s\n", n.node_id().c_str(),
-                  PrintableLine(n.capacity().toxic_label()).c_str());
-  }
-  std::printf("\n");
-  PrintAdapters(report.adapters);
-  for (const GenerationRow& row : report.generation) {
-    std::printf("\n%s generates with %s unless a request says otherwise\n", row.node.c_str(),
-                PrintableLine(json::Write(row.sampling)).c_str());
-    for (const std::string& warning : row.warnings)
-      std::printf("  warning: %s\n", PrintableLine(warning).c_str());
-  }
+  PrintServices(report);
+  PrintNodes(report.nodes);
+  PrintAdapters(report);
+  PrintGeneration(report.generation);
   PrintRuns(report.runs);
 }
 

@@ -80,6 +80,8 @@ absl::StatusOr<int> Summarize(const UseOptions& options) {
         }
         return answer;
       });
+  // No line has shown whether a server is there.
+  if (counts.lines == 0) MELLOW_RETURN_IF_ERROR(calls.PolicyInfo().status());
   return FilterExitCode(counts, options.strict);
 }
 
@@ -108,6 +110,7 @@ absl::StatusOr<int> Score(const UseOptions& options) {
             {"logits", std::vector<float>(score.logits().begin(), score.logits().end())},
             {"truncated", score.truncated()}};
       });
+  if (counts.lines == 0) MELLOW_RETURN_IF_ERROR(calls.RewardInfo().status());
   return FilterExitCode(counts, options.strict);
 }
 

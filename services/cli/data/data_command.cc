@@ -45,7 +45,7 @@ absl::StatusOr<int> DescribeRun(const DescribeCommand& command) {
   if (command.json) {
     std::printf("%s\n", json::Write(RunDataJson(*data)).c_str());
   } else {
-    std::printf("%s%s%s", RunRowsText(*data).c_str(), RunExampleText(*data, width).c_str(),
+    std::printf("%s%s%s", RunRowsText(*data, width).c_str(), RunExampleText(*data, width).c_str(),
                 RunIdsText(*data, width).c_str());
   }
   return 0;

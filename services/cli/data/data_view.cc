@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/plural.h"
 #include "common/base/quantile.h"
 #include "common/stats/mean.h"
 #include "services/cli/terminal/histogram.h"
@@ -56,9 +57,9 @@ class Report {
         width_(TerminalWidth(STDOUT_FILENO)) {}
 
   void Print() const {
-    std::printf("%s: %zu rows, columns %s; read as %s\n", PrintableLine(options_.file).c_str(),
-                d_.dataset.rows().size(), PrintableLine(absl::StrJoin(d_.columns, ", ")).c_str(),
-                d_.dataset.format().c_str());
+    Say(absl::StrCat(options_.file, ": ",
+                     Plural(static_cast<int64_t>(d_.dataset.rows().size()), "row"), ", columns ",
+                     absl::StrJoin(d_.columns, ", "), "; read as ", d_.dataset.format()));
     PrintFaults();
     for (const ColumnReport& report : d_.reports) PrintLengths(report);
     PrintTruncation();
@@ -67,16 +68,19 @@ class Report {
   }
 
  private:
+  void Say(const std::string& text, absl::string_view indent = "") const {
+    std::fputs(Wrap(text, width_, indent).c_str(), stdout);
+  }
+
   void PrintFaults() const {
     const std::vector<absl::Status>& bad = d_.dataset.skipped();
     std::printf("bad rows, left out here and refused by training: %zu\n", bad.size());
     for (size_t i = 0; i < std::min(kMostLines, bad.size()); ++i)
-      std::printf("  %s\n", PrintableLine(bad[i].message()).c_str());
+      Say(std::string(bad[i].message()), "  ");
     if (bad.size() > kMostLines) std::printf("  ... (--json has them all)\n");
     for (const ColumnReport& report : d_.reports) {
-      std::printf(
-          "empty %s: %zu%s\n", PrintableLine(report.name).c_str(), report.empty.size(),
-          report.empty.empty() ? "" : absl::StrCat(" (", ShortLines(report.empty), ")").c_str());
+      Say(absl::StrCat("empty ", report.name, ": ", report.empty.size(),
+                       report.empty.empty() ? "" : " (" + ShortLines(report.empty) + ")"));
     }
     std::printf("rows that repeat an earlier %s: %zu\n", PrintableLine(options_.column).c_str(),
                 d_.duplicates.size());
@@ -90,7 +94,7 @@ class Report {
     std::vector<std::string> parts;
     for (const auto& [name, value] : Quantiles(values))
       parts.push_back(absl::StrCat(name, " ", ShortNumber(value)));
-    std::printf("\n%s\n%s%s", PrintableLine(title).c_str(),
+    std::printf("\n%s%s%s", Wrap(title, width_, "").c_str(),
                 Wrap(absl::StrJoin(parts, ", "), width_, "  ").c_str(),
                 DrawHistogram(bins, width_, terminal_).c_str());
   }
@@ -122,8 +126,9 @@ class Report {
       return;
     }
     for (const ColumnReport& report : d_.reports) {
-      PrintHistogram(absl::StrCat(report.name, ": toxicity of ", report.toxicity.size(),
-                                  " rows by ", d_.judge, ", label ", d_.toxic_label),
+      PrintHistogram(absl::StrCat(report.name, ": toxicity of ",
+                                  Plural(static_cast<int64_t>(report.toxicity.size()), "row"),
+                                  " by ", d_.judge, ", label ", d_.toxic_label),
                      report.toxicity, ShareBins(report.toxicity));
       std::printf("  above 0.5: %.2f %%\n", 100 * ToxicShare(report.toxicity));
     }

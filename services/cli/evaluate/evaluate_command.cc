@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/eval/analysis.h"
@@ -26,8 +27,8 @@
 #include "services/cli/models/model_loading.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/interrupts.h"
-#include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/progress_line.h"
+#include "services/cli/terminal/table.h"
 
 namespace mellow::cli {
 namespace {
@@ -76,8 +77,9 @@ absl::StatusOr<std::vector<eval::PromptRow>> ComputeRows(const EvaluationSession
   std::vector<eval::PromptRow> finished = journal->TakeRows();
   const size_t before = finished.size();
   if (before > 0)
-    std::fprintf(stderr, "%zu of %zu prompts were evaluated before\n", before,
-                 session.prompts.size());
+    std::fprintf(stderr, "%zu of %s %s evaluated before\n", before,
+                 Plural(static_cast<int64_t>(session.prompts.size()), "prompt").c_str(),
+                 before == 1 ? "was" : "were");
   ProgressLine progress(stderr, isatty(STDERR_FILENO) != 0, "prompts", before,
                         session.prompts.size(), SteadyTime::Now());
   return RunEvaluation(
@@ -102,7 +104,7 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
     std::printf("%s%s\n", SideBySide(evaluation, static_cast<size_t>(options.pairs), order).c_str(),
                 EvaluationText(evaluation).c_str());
     for (const DemandResult& demand : demands)
-      std::printf("%s\n", PrintableLine(demand.text).c_str());
+      std::printf("%s", Wrap(demand.text, kTableWidth, "").c_str());
     std::printf("%s\n", path.c_str());
   }
   return holds ? 0 : kDemandMissedExitCode;

@@ -29,7 +29,6 @@
 #include "services/cli/files/step_name.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
-#include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
 
 namespace mellow::cli {
@@ -225,8 +224,8 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
                           Judge(options, history.champion().sha256(), subject));
   if (!options.json) {
     for (const auto& gate : evidence.gates())
-      std::printf("gate %-10s  %s  %s\n", gate.name().c_str(), gate.passed() ? "passed" : "FAILED",
-                  PrintableLine(gate.detail()).c_str());
+      std::printf("gate %-10s  %s\n%s", gate.name().c_str(), gate.passed() ? "passed" : "FAILED",
+                  Wrap(gate.detail(), kTableWidth, "  ").c_str());
   }
   const bool all = std::all_of(evidence.gates().begin(), evidence.gates().end(),
                                [](const auto& gate) { return gate.passed(); });
@@ -292,16 +291,21 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
             .c_str());
     return 0;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"TIME", "ACTION", "CHAMPION", "BEFORE", "RUN", "EVALUATION", "REASON"}};
+  std::vector<std::vector<std::string>> rows = {{"TIME", "ACTION", "CHAMPION", "BEFORE", "RUN"}};
+  std::vector<std::vector<std::string>> notes(1);
   const auto name = [](bool has, const common::v1::AdapterRef& adapter) {
     return has && adapter.version() > 0 ? absl::StrCat(adapter.version()) : std::string("base");
   };
-  for (const v1::PromotionEvent& event : history.events())
+  for (const v1::PromotionEvent& event : history.events()) {
+    const v1::PromotionEvidence& evidence = event.evidence();
     rows.push_back({TimeOf(event), ActionOf(event), name(event.has_champion(), event.champion()),
-                    name(event.has_previous(), event.previous()), event.run_id(),
-                    event.evidence().evaluation_name(), event.evidence().reason()});
-  std::fputs(FormatTable(rows).c_str(), stdout);
+                    name(event.has_previous(), event.previous()), event.run_id()});
+    std::vector<std::string>& about = notes.emplace_back();
+    if (!evidence.evaluation_name().empty())
+      about.push_back(absl::StrCat("evaluation ", evidence.evaluation_name()));
+    if (!evidence.reason().empty()) about.push_back(absl::StrCat("why: ", evidence.reason()));
+  }
+  std::fputs(FormatTable(rows, notes).c_str(), stdout);
   return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/base/plural.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/report/numbers.h"
@@ -60,7 +61,8 @@ absl::StatusOr<report::PairSpans> AttributeWords(JudgeEngine* judge, const std::
       texts.push_back(arm.samples.empty() ? "" : arm.samples[0].summary);
   }
   if (isatty(STDERR_FILENO) != 0)
-    std::fprintf(stderr, "scoring the words of %zu summaries ...\n", texts.size());
+    std::fprintf(stderr, "scoring the words of %s ...\n",
+                 Plural(static_cast<int64_t>(texts.size()), "summary", "summaries").c_str());
   MELLOW_ASSIGN_OR_RETURN(const std::vector<report::TextEvidence> evidence,
                           report::LeaveSpansOut(texts, kEvidenceTextsPerCall,
                                                 [&](const std::vector<std::string>& batch) {

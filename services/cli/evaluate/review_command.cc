@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "common/base/file.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/report/sections.h"
 #include "common/review/export.h"
@@ -75,7 +76,7 @@ void ShowInvitations(const std::vector<review::Invitation>& invitations, const s
   }
   if (!json) {
     std::printf(
-        "%s\nWhoever has a link answers in that person's name. The links are shown only "
+        "%s\nWhoever has a link answers in that person's name. The links are shown only\n"
         "this once.\n",
         FormatTable(table).c_str());
   }
@@ -105,10 +106,13 @@ absl::StatusOr<int> ReviewNew(const ReviewNewOptions& options) {
   if (!options.json) {
     int64_t shared = 0;
     for (const review::StudyItem& item : study->items) shared += item.shared ? 1 : 0;
-    std::printf("%s: %s against %s, %zu dialogues (%d rated by everybody), %zu people\n\n",
-                options.out.c_str(), PrintableLine(study->info.arm).c_str(),
-                PrintableLine(study->info.baseline).c_str(), study->items.size(),
-                static_cast<int>(shared), names.size());
+    std::printf("%s:\n%s\n", options.out.c_str(),
+                Wrap(absl::StrCat(study->info.arm, " against ", study->info.baseline, ", ",
+                                  Plural(static_cast<int64_t>(study->items.size()), "dialogue"),
+                                  " (", shared, " rated by everybody), ",
+                                  Plural(static_cast<int64_t>(names.size()), "person", "people")),
+                     kTableWidth, "  ")
+                    .c_str());
   }
   ShowInvitations(invitations, options.url, options.json);
   if (!options.json)
@@ -258,12 +262,16 @@ void AddInvite(CLI::App* review, Action* chosen) {
   sub->add_flag("--renew", o->renew,
                 "They are invited already and get new links; the old ones stop working");
   AddUrl(sub, &o->url, &o->json);
+  sub->footer(
+      "Examples:\n  mellow review invite review.sqlite Edsger Barbara\n"
+      "  mellow review invite review.sqlite Ada --renew");
   sub->callback([=] { *chosen = [=] { return ReviewInvite(*o); }; });
 
   auto revoked = std::make_shared<ReviewInviteOptions>();
   sub = AddStudyCommand(review, "revoke", "Make people's links stop working; their answers stay",
                         &revoked->study);
   sub->add_option("NAME", revoked->names, "Whose")->required();
+  sub->footer("Example:\n  mellow review revoke review.sqlite Grace");
   sub->callback([=] { *chosen = [=] { return ReviewRevoke(*revoked); }; });
 }
 
@@ -271,6 +279,7 @@ void AddShow(CLI::App* review, Action* chosen) {
   auto status = std::make_shared<ReviewShowOptions>();
   CLI::App* sub = AddStudyCommand(review, "status", "How far each person is", &status->study);
   sub->add_flag("--json", status->json, "One JSON object per person instead of a table");
+  sub->footer("Example:\n  mellow review status review.sqlite");
   sub->callback([=] { *chosen = [=] { return ReviewStatus(*status); }; });
 
   auto exported = std::make_shared<ReviewShowOptions>();
@@ -283,6 +292,9 @@ void AddShow(CLI::App* review, Action* chosen) {
       "With the dialogue and both summaries; in CSV, texts that a spreadsheet would run as a "
       "formula begin with an apostrophe");
   sub->add_option("--out", exported->out, "File [standard output]");
+  sub->footer(
+      "Examples:\n  mellow review export review.sqlite --out ratings.csv\n"
+      "  mellow review export review.sqlite --format jsonl --texts");
   sub->callback([=] { *chosen = [=] { return ReviewExport(*exported); }; });
 
   auto summary = std::make_shared<ReviewShowOptions>();
@@ -295,6 +307,9 @@ void AddShow(CLI::App* review, Action* chosen) {
       ->capture_default_str();
   sub->add_option("--seed", summary->bootstrap.seed, "Seed of the bootstrap")
       ->capture_default_str();
+  sub->footer(
+      "Examples:\n  mellow review summary review.sqlite\n"
+      "  mellow review summary review.sqlite --json --out review.json");
   sub->callback([=] { *chosen = [=] { return ReviewSummarize(*summary); }; });
 }
 

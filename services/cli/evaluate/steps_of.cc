@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/eval/figures.h"
 #include "common/eval/promotion_gates.h"
@@ -155,7 +156,8 @@ std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, d
   }
   const double baseline = e.comparisons.empty() ? 0 : Toxicity(e.comparisons[0]).baseline;
   const std::string about = absl::StrCat(
-      e.config.prompts, " prompts, ", findings.steps.size(), " steps against ", e.arms[0].name,
+      Plural(e.config.prompts, "prompt"), ", ",
+      Plural(static_cast<int64_t>(findings.steps.size()), "step"), " against ", e.arms[0].name,
       " (toxicity ", ShortNumber(baseline),
       "), all with the same random numbers. Each interval is one of ",
       absl::StrFormat("%.4g %%", 100 * e.config.confidence), ", so that all hold at once with ",

@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
-#include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
 #include "services/wire/data_spec.h"
 
@@ -45,14 +45,15 @@ absl::StatusOr<RunData> ReadRunData(const RunSpec& spec, const text::Tokenizer* 
   return data;
 }
 
-std::string RunRowsText(const RunData& data) {
-  return PrintableLine(absl::StrCat(
-             Grouped(static_cast<int64_t>(data.rows.file_rows)), " rows in ", data.spec.path, " (",
-             data.rows.format, "), ", Grouped(static_cast<int64_t>(data.rows.filtered_rows)),
-             " after the filter (", FilterText(data.spec),
-             "): ", Grouped(static_cast<int64_t>(data.rows.train.rows().size())), " to train on, ",
-             Grouped(static_cast<int64_t>(data.rows.held_out.rows().size())), " held out")) +
-         "\n";
+std::string RunRowsText(const RunData& data, int width) {
+  return Wrap(
+      absl::StrCat(
+          Plural(static_cast<int64_t>(data.rows.file_rows), "row"), " in ", data.spec.path, " (",
+          data.rows.format, "), ", Grouped(static_cast<int64_t>(data.rows.filtered_rows)),
+          " after the filter (", FilterText(data.spec),
+          "): ", Grouped(static_cast<int64_t>(data.rows.train.rows().size())), " to train on, ",
+          Grouped(static_cast<int64_t>(data.rows.held_out.rows().size())), " held out"),
+      width, "");
 }
 
 std::string RunExampleText(const RunData& data, int width) {
@@ -61,7 +62,7 @@ std::string RunExampleText(const RunData& data, int width) {
 
 std::string RunIdsText(const RunData& data, int width) {
   if (!data.ids.has_value()) return "its ids: left out (--model names a model folder)\n";
-  return absl::StrCat("its ", data.ids->size(), " ids:\n",
+  return absl::StrCat("its ", Plural(static_cast<int64_t>(data.ids->size()), "id"), ":\n",
                       Wrap(absl::StrJoin(*data.ids, " "), width, "    "), "decoded:\n",
                       Wrap(data.decoded, width, "    "));
 }

@@ -31,8 +31,9 @@ struct RunData {
 [[nodiscard]] absl::StatusOr<RunData> ReadRunData(const orchestrator::v1::RunSpec& spec,
                                                   const text::Tokenizer* tokenizer);
 
-// "12460 rows in ..., 10022 after the filter, ...", a line with its end.
-[[nodiscard]] std::string RunRowsText(const RunData& data);
+// "12,460 rows in ..., 10,022 after the filter, ...", in lines of at most `width` characters, with
+// their ends.
+[[nodiscard]] std::string RunRowsText(const RunData& data, int width);
 // The first prompt, without its ids.
 [[nodiscard]] std::string RunExampleText(const RunData& data, int width);
 // Its ids.

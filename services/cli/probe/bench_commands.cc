@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/nn/generation/generate.h"
@@ -58,7 +59,7 @@ absl::StatusOr<std::vector<std::string>> Prompts(const BenchOptions& options, in
   MELLOW_ASSIGN_OR_RETURN(const std::vector<Dialogue> rows, ReadDialogues(options.data, filter));
   if (static_cast<int>(rows.size()) < filter.limit)
     return absl::InvalidArgumentError(
-        absl::StrCat(options.data, ": only ", rows.size(), " dialogues",
+        absl::StrCat(options.data, ": only ", Plural(static_cast<int64_t>(rows.size()), "dialogue"),
                      options.any_length ? "" : " of 201 to 1000 characters"));
   std::vector<std::string> prompts;
   for (size_t i = static_cast<size_t>(first); i < rows.size(); ++i)

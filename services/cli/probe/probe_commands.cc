@@ -184,9 +184,8 @@ void AddProbeCommands(CLI::App* app, Action* chosen) {
   add("generate",
       "Generate: {\"source_ids\": [...], \"max_new_tokens\": n, ...}, names as transformers' "
       "GenerationConfig; what is not said is as the model's generation_config.json has it",
-      "Example:\n  echo '{\"source_ids\": [5, 6, 1], \"max_new_tokens\": 20, \"do_sample\": true, "
-      "\"seed\": 3}' | mellow probe generate "
-      "deploy/models/mini-summarizer",
+      "Example:\n  echo '{\"source_ids\": [5, 6, 1], \"max_new_tokens\": 20, \"do_sample\": true}' "
+      "| mellow probe generate deploy/models/mini-summarizer",
       true, ProbeGenerate);
   add("reward", "Classify: {\"text\": ...}, or with it {\"text_pair\": ...}",
       "Example:\n  echo '{\"text\": \"Well done.\"}' | mellow probe reward "

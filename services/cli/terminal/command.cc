@@ -2,20 +2,18 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 
 namespace mellow::cli {
 namespace {
 
-std::vector<std::string>& Invocation() {
-  static auto* words = new std::vector<std::string>{"mellow"};
-  return *words;
+std::string& Invocation() {
+  static auto* text = new std::string("mellow");
+  return *text;
 }
 
 std::string Quoted(const std::string& word) {
@@ -27,13 +25,29 @@ std::string Quoted(const std::string& word) {
 
 }  // namespace
 
-void SetInvocation(std::vector<std::string> words) { Invocation() = std::move(words); }
+void SetInvocation(const std::vector<std::string>& words, const std::string& program) {
+  std::string& text = Invocation();
+  text = program.empty() ? Quoted(words.front()) : program;
+  for (size_t i = 1; i < words.size(); ++i) absl::StrAppend(&text, " ", Quoted(words[i]));
+}
 
 std::string CommandLine(const std::vector<std::string>& words) {
-  std::vector<std::string> line = Invocation();
-  line.insert(line.end(), words.begin(), words.end());
-  for (std::string& word : line) word = Quoted(word);
-  return absl::StrJoin(line, " ");
+  std::string line = Invocation();
+  for (const std::string& word : words) absl::StrAppend(&line, " ", Quoted(word));
+  return line;
+}
+
+void AddProgramFlags(CLI::App* app, ProgramFlags* flags) {
+  app->add_option("--connect", flags->connect,
+                  "The services of a cluster that `mellow up` did not start, as "
+                  "orchestrator=HOST:PORT,policy=HOST:PORT,...; goes before the command")
+      ->envname("MELLOW_CONNECT");
+  app->add_option("--invocation", flags->invocation,
+                  "What the commands that are printed for you to run begin with, where that is not "
+                  "this program, as in a container: 'docker compose run --rm cli'")
+      ->envname("MELLOW_INVOCATION");
+  app->add_flag("--check-syntax", flags->check_syntax, "Whether the rest is a command; do nothing")
+      ->group("");
 }
 
 void AddStrictFlag(CLI::App* sub, bool* strict) {

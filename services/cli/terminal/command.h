@@ -31,11 +31,21 @@ inline constexpr int kGateFailedExitCode = 3;
 inline constexpr int kInterruptedExitCode = 130;
 
 // The words before the command as the user wrote them ("build/bin/mellow --connect ..."); "mellow"
-// until main has said it. For the whole process; to be set before threads start.
-void SetInvocation(std::vector<std::string> words);
+// until main has said it. `program`: shell text instead of the first word, as it is, where whoever
+// reads cannot run that one ("docker compose run --rm cli"); empty: none. For the whole process; to
+// be set before threads start.
+void SetInvocation(const std::vector<std::string>& words, const std::string& program = "");
 // A command to print for people: run as it stands in the same folder, it is the same program with
 // the same flags before the command. Words are quoted where a shell would take them apart.
 [[nodiscard]] std::string CommandLine(const std::vector<std::string>& words);
+
+// The flags before the command.
+struct ProgramFlags {
+  std::string connect;     // ConnectTo; empty: the cluster of a folder
+  std::string invocation;  // SetInvocation's program
+  bool check_syntax = false;
+};
+void AddProgramFlags(CLI::App* app, ProgramFlags* flags);
 
 // --strict of a filter of JSON lines.
 void AddStrictFlag(CLI::App* sub, bool* strict);

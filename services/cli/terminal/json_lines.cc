@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/nearest_name.h"
+#include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/sync/mutex.h"
 
@@ -169,8 +170,8 @@ absl::StatusOr<std::optional<bool>> OptionalBool(const json::Value& object, cons
 
 int FilterExitCode(const LineCounts& counts, bool strict) {
   if (counts.failed == 0) return 0;
-  std::fprintf(stderr, "mellow: %lld of %lld lines failed\n", static_cast<long long>(counts.failed),
-               static_cast<long long>(counts.lines));
+  std::fprintf(stderr, "mellow: %s of %s failed\n", Grouped(counts.failed).c_str(),
+               Plural(counts.lines, "line").c_str());
   return strict || counts.unreachable || counts.failed == counts.lines ? 1 : 0;
 }
 

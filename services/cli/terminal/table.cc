@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/base/plural.h"
 #include "services/cli/terminal/printable.h"
 
 namespace mellow::cli {
@@ -65,6 +66,18 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& texts) {
   return out;
 }
 
+std::string FormatTable(const std::vector<std::vector<std::string>>& texts,
+                        const std::vector<std::vector<std::string>>& notes) {
+  const std::string table = FormatTable(texts);
+  const std::vector<absl::string_view> lines = absl::StrSplit(table, '\n');
+  std::string out;
+  for (size_t row = 0; row < texts.size(); ++row) {
+    absl::StrAppend(&out, lines[row], "\n");
+    for (const std::string& note : notes[row]) absl::StrAppend(&out, Wrap(note, kTableWidth, "  "));
+  }
+  return out;
+}
+
 std::string ShortNumber(double value) {
   const double size = std::fabs(value);
   if (!std::isfinite(value)) return absl::StrCat(value);
@@ -72,13 +85,6 @@ std::string ShortNumber(double value) {
   if (size >= 1000) return absl::StrFormat("%.0f", value);
   if (size >= 10) return absl::StrFormat("%.2f", value);
   return absl::StrFormat("%.4f", value);
-}
-
-std::string Grouped(int64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3)
-    digits.insert(static_cast<size_t>(i), ",");
-  return digits;
 }
 
 double PercentOf(int64_t part, int64_t whole) {

@@ -14,11 +14,16 @@ namespace mellow::cli {
 // right. Widths count characters, not bytes. Cells are shown as PrintableLine.
 [[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& texts);
 
+// What tables and the texts around them are made to fit, beside a terminal's right edge.
+inline constexpr int kTableWidth = 78;
+
+// The same, with `notes` below each row that has some: wrapped to kTableWidth and indented, so that
+// no column of long texts wraps the table. One list for each row, the header's included.
+[[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& texts,
+                                      const std::vector<std::vector<std::string>>& notes);
+
 // A number that fits into a table cell: 0.1234, 12.35, 1234, 1.2e-05.
 [[nodiscard]] std::string ShortNumber(double value);
-
-// "3,538,944".
-[[nodiscard]] std::string Grouped(int64_t number);
 
 // 25.0 of 1 and 4; 0 of nothing.
 [[nodiscard]] double PercentOf(int64_t part, int64_t whole);

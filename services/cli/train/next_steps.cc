@@ -32,15 +32,13 @@ std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_f
   const bool back = trips > 0 && run.guard_trips(trips - 1).step() == run.committed_steps();
   const int step = back ? run.guard_trips(trips - 1).good_step() : run.committed_steps();
   const std::string adapter = ppo ? absl::StrCat(run.run_id(), "@", step) : run.adapter_path();
-  const std::string file = EvaluationFileOf(run_file);
-  if (file.empty()) {
-    return absl::StrCat(
-        "next: `", CommandLine({"evaluate"}), "` it by an evaluation file with the arms base and ",
-        adapter, " (deploy/runs/README.md), then `", CommandLine({"promote", adapter}), "` it\n");
-  }
+  const std::string found = EvaluationFileOf(run_file);
+  const std::string file = found.empty() ? "EVAL.json" : found;
   const std::string out = absl::StrCat(dir, "/evaluations/", run.run_id());
   std::string text =
-      absl::StrCat("next, is it less toxic, and then what users get:\n  ",
+      absl::StrCat(found.empty() ? "next, with an evaluation file (deploy/runs/README.md): is it "
+                                   "less toxic, and\nthen what users get:\n  "
+                                 : "next, is it less toxic, and then what users get:\n  ",
                    CommandLine({"evaluate", file, "--set", absl::StrCat("arms=base,", adapter),
                                 "--dir", dir, "--out", out}),
                    "\n  ",

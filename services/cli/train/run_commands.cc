@@ -114,6 +114,7 @@ absl::StatusOr<int> Resume(const RunOptions& options) {
                "mellow: run %s goes on after step %d; from elsewhere, or if this ends: %s\n",
                run.run_id().c_str(), run.committed_steps(),
                CommandLine({"watch", run.run_id(), "--dir", options.dir}).c_str());
+  WarnOfMissingJudge(run.spec(), CanonicalFolder(options.dir));
   if (options.detach) return 0;
   // Of a supervised run that committed nothing, step 0 is still to come.
   return follower.Follow(run, run.has_last_step() ? run.committed_steps() : kNothingReported,

@@ -1,5 +1,6 @@
 #include "services/cli/train/run_follower.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -15,6 +16,21 @@ namespace {
 namespace v1 = orchestrator::v1;
 
 }  // namespace
+
+void WarnOfMissingJudge(const v1::RunSpec& spec, const std::string& folder) {
+  if (!spec.guard().has_judge()) return;
+  const auto orchestrator = ConnectOrchestrator(folder);
+  if (!orchestrator.ok()) return;
+  const absl::StatusOr<std::vector<v1::Node>> nodes = (*orchestrator)->ListNodes();
+  if (!nodes.ok()) return;
+  const bool there = std::any_of(nodes->begin(), nodes->end(), [](const v1::Node& node) {
+    return node.role() == v1::NODE_ROLE_JUDGE && node.state() != v1::NODE_STATE_LOST;
+  });
+  if (there) return;
+  std::fprintf(stderr,
+               "mellow: guard.judge: the cluster has no judge, and the run waits for one (`mellow "
+               "up --judge-model MODEL`, or a mellow_reward_server --judge that registers)\n");
+}
 
 absl::StatusOr<v1::Run> StopRun(OrchestratorClient* orchestrator, const std::string& run_id,
                                 bool wait) {

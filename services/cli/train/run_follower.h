@@ -91,6 +91,10 @@ class RunFollower {
   Interrupts interrupts_;  // last: it calls OnInterrupt
 };
 
+// A cluster need not have a judge, and a run that wants one waits: says so on standard error, as
+// far as the orchestrator tells it now.
+void WarnOfMissingJudge(const orchestrator::v1::RunSpec& spec, const std::string& folder);
+
 // Asks the run to stop and, unless told otherwise, waits until the phase in progress is done. The
 // run as it is then.
 [[nodiscard]] absl::StatusOr<orchestrator::v1::Run> StopRun(OrchestratorClient* orchestrator,

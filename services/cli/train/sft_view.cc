@@ -6,6 +6,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
+#include "services/cli/terminal/command.h"
 #include "services/cli/terminal/table.h"
 #include "services/cli/train/view_base.h"
 
@@ -73,13 +75,13 @@ class SftTableView : public TableViewBase {
     const SftRun& sft = run.sft();
     total_ = sft.total_steps();
     row_every_ = std::max(1, total_ / kRowsWithoutDevLoss);
-    Print(absl::StrFormat(
-        "%s\n%s pairs to train on, %s for the dev loss; %d steps, %d of them warm-up\n",
-        ParametersText(sft.trainable_parameters(), sft.total_parameters()),
-        Grouped(sft.train_pairs()), Grouped(sft.dev_pairs()), total_, sft.warmup_steps()));
+    Print(absl::StrFormat("%s\n%s to train on, %s for the dev loss; %s, %d of them warm-up\n",
+                          ParametersText(sft.trainable_parameters(), sft.total_parameters()),
+                          Plural(sft.train_pairs(), "pair"), Grouped(sft.dev_pairs()),
+                          Plural(total_, "step"), sft.warmup_steps()));
     if (sft.truncated_sources() > 0 || sft.truncated_targets() > 0) {
-      Print(absl::StrFormat("truncated: %s prompts, %s summaries\n",
-                            Grouped(sft.truncated_sources()), Grouped(sft.truncated_targets())));
+      Print(absl::StrCat("truncated: ", Plural(sft.truncated_sources(), "prompt"), ", ",
+                         Plural(sft.truncated_targets(), "summary", "summaries"), "\n"));
     }
     Print(absl::StrCat("run ", run.run_id(), "\n"));
   }
@@ -119,9 +121,10 @@ class SftTableView : public TableViewBase {
     }
     const std::string folder = PrintableLine(run.adapter_path());
     Print(absl::StrFormat(
-        "done: %d steps%s\nadapter %s\nsha256  %s\nPPO from it: mellow train RUN.json --set "
-        "start_adapter=%s --set ppo.lora=\n",
-        sft.total_steps(), best, folder, sft.adapter_sha256(), folder));
+        "done: %s%s\nadapter %s\nsha256  %s\nPPO from it:\n  %s\n",
+        Plural(sft.total_steps(), "step"), best, folder, sft.adapter_sha256(),
+        CommandLine({"train", "RUN.json", "--set", absl::StrCat("start_adapter=", folder), "--set",
+                     "ppo.lora="})));
   }
 
  private:

@@ -6,12 +6,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -110,19 +112,26 @@ void ShowData(const v1::RunSpec& spec, TrainView* view) {
         absl::StrCat("the data cannot be shown: ", PrintableLine(data.status().message()), "\n"));
     return;
   }
-  view->ShowData(
-      absl::StrCat(RunRowsText(*data), RunExampleText(*data, TerminalWidth(STDOUT_FILENO))));
+  const int width = TerminalWidth(STDOUT_FILENO);
+  view->ShowData(absl::StrCat(RunRowsText(*data, width), RunExampleText(*data, width)));
 }
 
 // Makes the run start from a kept adapter, or from a folder as the learner sees it, which brings
-// its own shape.
-absl::Status StartFrom(const std::string& from, const std::string& folder, v1::RunSpec* spec) {
+// its own shape. Returns what to do when the learner refuses it; may be empty.
+absl::StatusOr<std::string> StartFrom(const std::string& from, const std::string& folder,
+                                      v1::RunSpec* spec) {
   std::string path = from;
+  std::string remedy;
   if (const std::optional<StepName> step = ParseStepName(from)) {
     MELLOW_ASSIGN_OR_RETURN(const auto orchestrator, ConnectOrchestrator(folder));
     MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, ListKept(orchestrator.get()));
     MELLOW_ASSIGN_OR_RETURN(const v1::KeptAdapter adapter, FindKept(kept, *step));
     path = adapter.learner_path();
+    std::error_code ignored;
+    // On one machine the learner can read the orchestrator's copy as well.
+    if (!Connected() && !std::filesystem::is_directory(path, ignored)) path = adapter.path();
+    remedy = absl::StrCat("; of ", from, " the orchestrator has a copy in ", adapter.path(),
+                          ": put it where the learner can read it, and give --from that folder");
     if (path.empty())
       return absl::FailedPreconditionError(
           absl::StrCat("--from ", from, ": is what that run started from; start from the same"));
@@ -137,7 +146,7 @@ absl::Status StartFrom(const std::string& from, const std::string& folder, v1::R
     spec->set_start_adapter(path);
     if (spec->has_ppo()) spec->mutable_ppo()->clear_lora();
   }
-  return absl::OkStatus();
+  return remedy;
 }
 
 std::string ResumeCommand(const TrainName& name, const TrainOptions& options) {
@@ -168,17 +177,25 @@ absl::StatusOr<int> Train(const TrainName& name, const TrainOptions& options) {
   MELLOW_RETURN_IF_ERROR(MakeFolders(folder));  // not made by `mellow up` where it is --connect
   RunFollower follower(folder, options.dir);
   follower.set_view(MakeTrainView(spec, stdout, options.json, isatty(STDOUT_FILENO) != 0));
-  if (!options.from.empty()) MELLOW_RETURN_IF_ERROR(StartFrom(options.from, folder, &spec));
+  std::string remedy;
+  if (!options.from.empty()) {
+    MELLOW_ASSIGN_OR_RETURN(remedy, StartFrom(options.from, folder, &spec));
+  }
   StartedRun record = {.request_id = NewRequestId(), .spec = spec};
   if (options.resume) {
     MELLOW_ASSIGN_OR_RETURN(record, RecordToResume(folder, std::move(record)));
   }
   Starter starter(StartedRunPath(folder, spec), std::move(record), &follower);
-  MELLOW_ASSIGN_OR_RETURN(const v1::Run run, starter.Start(options.resume));
+  const absl::StatusOr<v1::Run> started = starter.Start(options.resume);
+  if (!started.ok() && absl::StrContains(started.status().message(), "start_adapter"))
+    return absl::Status(started.status().code(), absl::StrCat(started.status().message(), remedy));
+  MELLOW_RETURN_IF_ERROR(started.status());
+  const v1::Run& run = *started;
   follower.view()->ShowActivity("");
   std::fprintf(stderr, "mellow: run %s; from elsewhere, or if this ends: %s\n",
                run.run_id().c_str(),
                CommandLine({"watch", run.run_id(), "--dir", options.dir}).c_str());
+  WarnOfMissingJudge(spec, folder);
   if (options.detach) return 0;
   ShowData(spec, follower.view());
   return follower.Follow(

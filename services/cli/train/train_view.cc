@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/plural.h"
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/terminal/table.h"
 #include "services/cli/train/sft_view.h"
@@ -9,8 +10,6 @@
 
 namespace mellow::cli {
 namespace {
-
-constexpr int kWidth = 78;
 
 using orchestrator::v1::Run;
 using orchestrator::v1::Step;
@@ -56,13 +55,13 @@ class PpoTableView : public TableViewBase {
                              ShortNumber(step.returns_mean()), ShortNumber(step.advantages_mean()),
                              step.tokens_per_second(), step.seconds(), ShortDuration(left)));
     if (!step.guard_trip().empty())
-      Print(Wrap(absl::StrCat("taken back: ", step.guard_trip()), kWidth, "  "));
+      Print(Wrap(absl::StrCat("taken back: ", step.guard_trip()), kTableWidth, "  "));
   }
 
   void ShowDone(const Run& run) override {
-    Print(absl::StrFormat("done: %d steps; adapter version %d, sha256 %s\n      %s\n",
-                          run.committed_steps(), run.adapter().version(), run.adapter().sha256(),
-                          PrintableLine(run.adapter_path())));
+    Print(absl::StrFormat("done: %s; adapter version %d\nadapter %s\nsha256  %s\n",
+                          Plural(run.committed_steps(), "step"), run.adapter().version(),
+                          PrintableLine(run.adapter_path()), run.adapter().sha256()));
   }
 
  private:

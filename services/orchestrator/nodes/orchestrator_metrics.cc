@@ -38,15 +38,18 @@ OrchestratorMetrics::OrchestratorMetrics(obs::Metrics* metrics) : metrics_(metri
   CountScores(0);
 }
 
-OrchestratorMetrics::RunSeries* OrchestratorMetrics::SeriesOf(const std::string& run_id) {
+OrchestratorMetrics::RunSeries* OrchestratorMetrics::SeriesOf(const std::string& run_id,
+                                                              Method method) {
   for (RunSeries& series : runs_) {
     if (series.run_id == run_id) return &series;
   }
-  if (runs_.size() == kShownRuns) {
-    for (const auto& [key, gauge] : runs_.front().gauges) metrics_->Remove(key.first, gauge);
-    runs_.pop_front();
+  const auto same = [method](const RunSeries& series) { return series.method == method; };
+  if (static_cast<size_t>(std::count_if(runs_.begin(), runs_.end(), same)) == kShownRuns) {
+    const auto oldest = std::find_if(runs_.begin(), runs_.end(), same);
+    for (const auto& [key, gauge] : oldest->gauges) metrics_->Remove(key.first, gauge);
+    runs_.erase(oldest);
   }
-  runs_.push_back({.run_id = run_id, .gauges = {}});
+  runs_.push_back({.run_id = run_id, .method = method, .gauges = {}});
   return &runs_.back();
 }
 
@@ -96,20 +99,21 @@ void OrchestratorMetrics::SetStep(const std::string& run_id, const StepRecord& s
       step.staleness);
 }
 
-void OrchestratorMetrics::SetRunState(const std::string& run_id, RunState state) {
+void OrchestratorMetrics::SetRunState(const std::string& run_id, Method method, RunState state) {
   MutexLock lock(&mutex_);
-  RunSeries* const series = SeriesOf(run_id);
+  RunSeries* const series = SeriesOf(run_id, method);
   for (const RunState each :
        {RunState::kRunning, RunState::kStopped, RunState::kDone, RunState::kFailed}) {
     Set(series, "mellow_orchestrator_run_state",
-        "1 for the state of a PPO run; what else is shown of a run that is over is of its end",
+        "1 for the state of a run, of whatever method; what else is shown of a run that is over is "
+        "of its end",
         each == state ? 1 : 0, {{"state", std::string(ToString(each))}});
   }
   // A run that is resumed is the newest again.
   if (state == RunState::kRunning) newest_run_ = run_id;
   for (RunSeries& each : runs_)
-    Set(&each, "mellow_orchestrator_newest_run",
-        "1 for the PPO run that was started or resumed last", each.run_id == newest_run_ ? 1 : 0);
+    Set(&each, "mellow_orchestrator_newest_run", "1 for the run that was started or resumed last",
+        each.run_id == newest_run_ ? 1 : 0);
 }
 
 void OrchestratorMetrics::SetKlTarget(const std::string& run_id, double target,

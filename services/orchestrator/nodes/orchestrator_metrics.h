@@ -22,13 +22,13 @@ class OrchestratorMetrics {
   // `metrics` must outlive this object.
   explicit OrchestratorMetrics(obs::Metrics* metrics);
 
-  // These are for PPO runs. Their series have a label `run`, and stay for the kShownRuns runs that
-  // were told of first last.
+  // Series of runs have a label `run`, and stay for the kShownRuns runs of each method that were
+  // told of first last.
   static constexpr size_t kShownRuns = 4;
-  // The last committed step: mellow_ppo_*.
+  // The last committed step of a PPO run: mellow_ppo_*.
   void SetStep(const std::string& run_id, const StepRecord& step);
-  // The run that became RUNNING last is the newest one.
-  void SetRunState(const std::string& run_id, RunState state);
+  // The run that became RUNNING last, of whatever method, is the newest one.
+  void SetRunState(const std::string& run_id, Method method, RunState state);
   // See RunConfig.
   void SetKlTarget(const std::string& run_id, double target, bool reference_is_start);
   // Of a run with a guard: how often it tripped, by check.
@@ -52,10 +52,12 @@ class OrchestratorMetrics {
   // What is shown of a run, by name and labels.
   struct RunSeries {
     std::string run_id;
+    Method method;
     std::map<std::pair<std::string, obs::Labels>, obs::Gauge> gauges;
   };
-  // Made when it is new; then the oldest one may go.
-  RunSeries* SeriesOf(const std::string& run_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Made when it is new; then the oldest one of its method may go.
+  RunSeries* SeriesOf(const std::string& run_id, Method method = Method::kPpo)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // `labels` without the run.
   void Set(RunSeries* series, const char* name, const char* help, double value,
            obs::Labels labels = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -32,13 +32,12 @@ absl::StatusOr<std::vector<ShelvedAdapter>> AdapterShelf::List() const {
         std::any_of(of_run->second.begin(), of_run->second.end(), [&](const GuardTrip& trip) {
           return adapter.step > trip.good_step && adapter.step <= trip.step;
         });
-    shelf.emplace(adapter.ref.version,
-                  ShelvedAdapter{.ref = adapter.ref,
-                                 .run_id = adapter.run_id,
-                                 .step = adapter.step,
-                                 .learner_path = adapter.learner_path,
-                                 .has_files = parts_.adapters->Has(adapter.folder),
-                                 .withdrawn = withdrawn});
+    shelf.emplace(adapter.ref.version, ShelvedAdapter{.ref = adapter.ref,
+                                                      .run_id = adapter.run_id,
+                                                      .step = adapter.step,
+                                                      .learner_path = adapter.learner_path,
+                                                      .path = KeptFolder(adapter.folder),
+                                                      .withdrawn = withdrawn});
   }
   for (const PromotionEvent& event : history) {
     if (event.action != PromotionAction::kPromote || !event.champion || event.champion->IsBase())
@@ -50,12 +49,16 @@ absl::StatusOr<std::vector<ShelvedAdapter>> AdapterShelf::List() const {
     const auto [begin, end] = shelf.equal_range(champion.ref.version);
     for (auto it = begin; it != end; ++it) {
       it->second.promotion = event.sequence;
-      it->second.has_files = it->second.has_files || parts_.adapters->Has(champion.folder);
+      if (it->second.path.empty()) it->second.path = KeptFolder(champion.folder);
     }
   }
   std::vector<ShelvedAdapter> list;
   for (auto& [version, adapter] : shelf) list.push_back(std::move(adapter));
   return list;
+}
+
+std::string AdapterShelf::KeptFolder(const std::string& folder) const {
+  return parts_.adapters->Has(folder) ? folder : "";
 }
 
 absl::StatusOr<AdapterTarget> AdapterShelf::Find(int64_t version) const {

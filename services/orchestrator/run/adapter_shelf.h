@@ -17,7 +17,7 @@ struct ShelvedAdapter {
   std::string run_id;        // empty: it was promoted from a folder
   int step = 0;              // 0: the run started from it, or its guard went back to that
   std::string learner_path;  // PEFT folder as the learner sees it; may be empty
-  bool has_files = false;    // in the adapter store
+  std::string path;          // in the adapter store; empty: its files are not there
   int64_t promotion = 0;     // sequence of the newest promotion; 0: none
   bool withdrawn = false;    // the guard of the run went back behind it
 };
@@ -41,6 +41,8 @@ class AdapterShelf {
 
  private:
   absl::StatusOr<AdapterTarget> Find(int64_t version) const;
+  // The folder, or nothing when its files are not there.
+  std::string KeptFolder(const std::string& folder) const;
 
   const DriverParts parts_;
   std::stop_source shutdown_;

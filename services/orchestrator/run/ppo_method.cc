@@ -54,7 +54,7 @@ class PpoMethod : public RunMethod {
   }
 
   void OnState(const std::string& run_id, RunState state) override {
-    parts_.metrics->SetRunState(run_id, state);
+    parts_.metrics->SetRunState(run_id, Method::kPpo, state);
   }
 
  private:

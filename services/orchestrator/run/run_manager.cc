@@ -79,20 +79,22 @@ void RunManager::Shutdown() {
 
 absl::Status RunManager::ShowNewest(const std::vector<RunRecord>& runs) {
   std::vector<const RunRecord*> shown;
+  std::map<Method, size_t> of_method;
   for (const RunRecord& run : runs) {
-    if (run.method != Method::kPpo) continue;  // the metrics are PPO's
-    if (shown.size() < OrchestratorMetrics::kShownRuns) shown.push_back(&run);
+    if (of_method[run.method]++ < OrchestratorMetrics::kShownRuns) shown.push_back(&run);
   }
   // The newest one comes first in the list, and last here.
   for (size_t i = shown.size(); i-- > 0;) {
     const RunRecord& run = *shown[i];
-    MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
-                            parts_.ledger->LastStep(run.run_id));
-    if (last) parts_.metrics->SetStep(run.run_id, *last);
-    MELLOW_ASSIGN_OR_RETURN(const std::vector<GuardTrip> trips, parts_.ledger->Trips(run.run_id));
-    if (!trips.empty()) parts_.metrics->SetGuardTrips(run.run_id, trips);
-    if (i == 0) parts_.metrics->SetRunState(run.run_id, RunState::kRunning);
-    parts_.metrics->SetRunState(run.run_id, run.state);
+    if (run.method == Method::kPpo) {
+      MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
+                              parts_.ledger->LastStep(run.run_id));
+      if (last) parts_.metrics->SetStep(run.run_id, *last);
+      MELLOW_ASSIGN_OR_RETURN(const std::vector<GuardTrip> trips, parts_.ledger->Trips(run.run_id));
+      if (!trips.empty()) parts_.metrics->SetGuardTrips(run.run_id, trips);
+    }
+    if (i == 0) parts_.metrics->SetRunState(run.run_id, run.method, RunState::kRunning);
+    parts_.metrics->SetRunState(run.run_id, run.method, run.state);
   }
   return absl::OkStatus();
 }

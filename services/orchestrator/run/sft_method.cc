@@ -37,7 +37,9 @@ class SftMethod : public RunMethod {
 
   // The learner's own metrics have the steps.
   void OnStep(const std::string&, const StepRecord&) override {}
-  void OnState(const std::string&, RunState) override {}
+  void OnState(const std::string& run_id, RunState state) override {
+    parts_.metrics->SetRunState(run_id, Method::kSft, state);
+  }
 
  private:
   const DriverParts parts_;

@@ -181,7 +181,7 @@ TEST(AnalyseTest, SlicesAreOfColumnsAndIdentitiesWithEnoughPrompts) {
   for (const Slice& slice : e.slices)
     names.push_back(absl::StrCat(slice.column, "=", slice.value, ":", slice.prompts));
   EXPECT_THAT(names, ::testing::ElementsAre("topic=food:29", "topic=post:10", "identity=women:20"));
-  EXPECT_THAT(e.notes, Contains("topic: 1 of its 3 values have fewer than 10 prompts each and make "
+  EXPECT_THAT(e.notes, Contains("topic: 1 of its 3 values has fewer than 10 prompts and makes "
                                 "no slice."));
   EXPECT_THAT(e.notes, ::testing::Not(Contains(HasSubstr("identity:"))));
   EXPECT_EQ(e.slices[0].toxicity.size(), 2u);

@@ -222,6 +222,26 @@ TEST_F(RewardServiceTest, InfoTellsTheHashOfTheModelsFilesAndItsLabels) {
   EXPECT_EQ(response.problem_type(), "single_label_classification");
 }
 
+TEST_F(RewardServiceTest, AJudgeWithoutAToxicLabelTellsLogitsAlone) {
+  RewardServiceImpl judge({}, "cpu", /*toxic=*/std::nullopt, &model_, &model_hash_, &tokenizer_,
+                          &engine_, &metrics_);
+  auto server =
+      rpc::Server::Start({}, {&judge}, {v1::RewardService::service_full_name()}, &metrics_);
+  ASSERT_TRUE(server.ok()) << server.status();
+  stub_ = v1::RewardService::NewStub((*server)->InProcessChannel());
+  v1::ScoreResponse response;
+  ASSERT_TRUE(Score({"ac"}, &response).ok());
+  EXPECT_THAT(response.scores(0).logits(), ElementsAre(0, 2));
+  EXPECT_EQ(response.scores(0).toxicity(), 0);
+  EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_reward_toxicity_count{lane=\"user\"} 0\n"));
+  grpc::ClientContext context;
+  v1::GetInfoResponse info;
+  ASSERT_TRUE(stub_->GetInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.toxic_label(), "");
+  EXPECT_EQ(info.capacity().toxic_label(), "");
+  EXPECT_THAT(info.labels(), ElementsAre("nothate", "hate"));
+}
+
 TEST_F(RewardServiceTest, InfoTellsWhatOfTheModelNobodyKnows) {
   model_.WarnOf("config.json: key \"novelty\" (1) is not known");
   grpc::ClientContext context;

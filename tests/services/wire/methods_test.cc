@@ -83,9 +83,9 @@ TEST(AccessPolicyTest, WhatEachRoleMay) {
   EXPECT_FALSE(may(kUser, "policy.v1.PolicyService/Generate"));
   EXPECT_FALSE(may(kNode, "policy.v1.PolicyService/Summarize"));
   for (const std::string role : {kOperator, kUser}) {
-    EXPECT_TRUE(may(role, "policy.v1.PolicyService/Summarize"));
+    for (const std::string method : {"Summarize", "SummarizeStream", "ListAdapters", "GetInfo"})
+      EXPECT_TRUE(may(role, "policy.v1.PolicyService/" + method)) << role << " " << method;
     EXPECT_TRUE(may(role, "reward.v1.RewardService/Score"));
-    EXPECT_TRUE(may(role, "policy.v1.PolicyService/GetInfo"));
   }
 }
 

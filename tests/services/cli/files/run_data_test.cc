@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "services/cli/files/run_file.h"
 #include "tests/testing/outside_data.h"
 #include "tests/testing/source_tree.h"
@@ -38,10 +39,13 @@ class RunDataTest : public ::testing::Test {
 TEST_F(RunDataTest, CountsRowsAndShowsTheFirstPrompt) {
   const auto data = ReadRunData(spec_, nullptr);
   ASSERT_TRUE(data.ok()) << data.status();
-  EXPECT_EQ(RunRowsText(*data),
+  EXPECT_EQ(RunRowsText(*data, 1000),
             absl::StrCat("10 rows in ", folder_ / "a.csv",
                          " (CSV with semicolons), 6 after the filter (characters of dialogue > 2 "
                          "and <= 8): 3 to train on, 3 held out\n"));
+  EXPECT_THAT(RunRowsText(*data, 60), HasSubstr(": 3 to train on"));
+  for (const absl::string_view line : absl::StrSplit(RunRowsText(*data, 60), '\n'))
+    EXPECT_LE(line.size(), 60u) << line;
   EXPECT_EQ(data->prompt.substr(0, 8),
             "Say: " + std::string(3, static_cast<char>('a' + data->line - 2)));
   EXPECT_THAT(RunExampleText(*data, 80),

@@ -14,5 +14,12 @@ TEST(CommandLineTest, IsTheProgramWithItsFlagsAndWordsThatAShellDoesNotTakeApart
   SetInvocation({"mellow"});
 }
 
+TEST(CommandLineTest, BeginsWithWhatRunsTheProgramFromOutside) {
+  SetInvocation({"/usr/bin/mellow", "--token-file", "my token"}, "docker compose run --rm cli");
+  EXPECT_EQ(CommandLine({"watch", "run-1"}),
+            "docker compose run --rm cli --token-file 'my token' watch run-1");
+  SetInvocation({"mellow"});
+}
+
 }  // namespace
 }  // namespace mellow::cli

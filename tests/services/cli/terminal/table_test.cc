@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_split.h"
+
 namespace mellow::cli {
 namespace {
 
@@ -11,6 +13,22 @@ TEST(FormatTableTest, AlignsNumbersRightAndTextLeftByCharacters) {
             "caf\xC3\xA9     5\n"
             "b        -\n"
             "c     1234\n");
+}
+
+TEST(FormatTableTest, NotesStandBelowTheirRowsAndFit) {
+  const std::string text = FormatTable({{"NAME", "N"}, {"a", "5"}, {"b", "12"}},
+                                       {{},
+                                        {"why: " + std::string(30, 'x') +
+                                         " and more words of "
+                                         "which there are some, and then some more"},
+                                        {}});
+  const std::vector<std::string> lines = absl::StrSplit(text, '\n');
+  ASSERT_EQ(lines.size(), 6u) << text;
+  EXPECT_EQ(lines[1], "a      5");
+  EXPECT_EQ(lines[2].substr(0, 8), "  why: x");
+  EXPECT_EQ(lines[3].substr(0, 2), "  ");
+  EXPECT_EQ(lines[4], "b     12");
+  for (const std::string& line : lines) EXPECT_LE(line.size(), 80u) << line;
 }
 
 TEST(ShortNumberTest, KeepsFourToSixCharactersOfMeaning) {

@@ -44,14 +44,15 @@ TEST(NextStepsTest, ARunThatEndedWithATripGoesOnWithTheGoodStep) {
   orchestrator::v1::GuardTrip* trip = run.add_guard_trips();
   trip->set_step(50);
   trip->set_good_step(44);
-  EXPECT_THAT(NextSteps(run, "/nowhere/mine.json", ".mellow"), HasSubstr("promote run-1@44`"));
+  EXPECT_THAT(NextSteps(run, "/nowhere/mine.json", ".mellow"), HasSubstr("promote run-1@44 "));
   trip->set_step(30);
-  EXPECT_THAT(NextSteps(run, "/nowhere/mine.json", ".mellow"), HasSubstr("promote run-1@50`"));
+  EXPECT_THAT(NextSteps(run, "/nowhere/mine.json", ".mellow"), HasSubstr("promote run-1@50 "));
 }
 
-TEST(NextStepsTest, AreToldInWordsWithoutSuchAFile) {
-  EXPECT_THAT(NextSteps(MakeRun(), "/nowhere/mine.json", ".mellow"),
-              HasSubstr("`mellow promote run-1@50` it"));
+TEST(NextStepsTest, WithoutSuchAFileSayWhatIsMissing) {
+  const std::string text = NextSteps(MakeRun(), "/nowhere/mine.json", ".mellow");
+  EXPECT_THAT(text, HasSubstr("an evaluation file (deploy/runs/README.md)"));
+  EXPECT_THAT(text, HasSubstr("  mellow evaluate EVAL.json --set arms=base,run-1@50 --dir "));
 }
 
 }  // namespace

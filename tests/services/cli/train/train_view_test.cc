@@ -87,6 +87,17 @@ TEST(JsonViewTest, EndsWithTheAdapterAndItsFolder) {
             "{\"done\":true,\"adapter\":{\"version\":3,\"sha256\":\"cd\"},\"path\":\"/x\"}\n");
 }
 
+TEST(TableViewTest, EndsWithTheAdapterItsFolderAndItsHash) {
+  Output out;
+  orchestrator::v1::Run run;
+  run.set_committed_steps(1);
+  run.mutable_adapter()->set_version(3);
+  run.mutable_adapter()->set_sha256("cd");
+  run.set_adapter_path("/x");
+  MakeTableView(out.file(), /*steps=*/1, /*live=*/false)->ShowDone(run);
+  EXPECT_EQ(out.text(), "done: 1 step; adapter version 3\nadapter /x\nsha256  cd\n");
+}
+
 TEST(TableViewTest, LinesFitEightyColumnsAndPipesGetNoControlCharacters) {
   Output out;
   const auto view = MakeTableView(out.file(), /*steps=*/150, /*live=*/false);

@@ -79,9 +79,9 @@ TEST_F(OrchestratorMetricsTest, TripsCountByTheirCheckAndTheJudgeShowsWhereThere
 TEST_F(OrchestratorMetricsTest, RunsAreShownBesideEachOtherAndTheOldestGo) {
   StepRecord step{.step = 3, .score_mean = 0.5, .stats = {{"objective/kl", 2}}};
   for (const char* run : {"a", "b", "c", "d", "e"}) {
-    metrics_.SetRunState(run, RunState::kRunning);
+    metrics_.SetRunState(run, Method::kPpo, RunState::kRunning);
     metrics_.SetStep(run, step);
-    metrics_.SetRunState(run, RunState::kDone);
+    metrics_.SetRunState(run, Method::kPpo, RunState::kDone);
   }
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("run=\"a\"")));
   for (const char* run : {"b", "c", "d", "e"}) {
@@ -94,13 +94,27 @@ TEST_F(OrchestratorMetricsTest, RunsAreShownBesideEachOtherAndTheOldestGo) {
     EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_newest_run{" + label +
                                             (*run == 'e' ? "} 1\n" : "} 0\n")));
   }
-  metrics_.SetRunState("b", RunState::kRunning);
+  metrics_.SetRunState("b", Method::kPpo, RunState::kRunning);
   EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_newest_run{run=\"b\"} 1\n"))
       << "it was resumed";
-  metrics_.SetRunState("a", RunState::kRunning);
+  metrics_.SetRunState("a", Method::kPpo, RunState::kRunning);
   EXPECT_THAT(registry_.Text(), HasSubstr("mellow_orchestrator_newest_run{run=\"a\"} 1\n"));
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("mellow_ppo_objective_kl{run=\"a\"}")))
       << "its last step is not known anymore";
+}
+
+TEST_F(OrchestratorMetricsTest, SupervisedRunsHaveStatesAndDriveNoPpoRunAway) {
+  metrics_.SetRunState("ppo", Method::kPpo, RunState::kRunning);
+  for (const char* run : {"sft-1", "sft-2", "sft-3", "sft-4", "sft-5"})
+    metrics_.SetRunState(run, Method::kSft, RunState::kRunning);
+  metrics_.SetRunState("sft-5", Method::kSft, RunState::kFailed);
+  const std::string text = registry_.Text();
+  EXPECT_THAT(text, HasSubstr("mellow_orchestrator_run_state{run=\"ppo\",state=\"running\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_orchestrator_run_state{run=\"sft-5\",state=\"failed\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_orchestrator_newest_run{run=\"sft-5\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("mellow_orchestrator_newest_run{run=\"ppo\"} 0\n"));
+  EXPECT_THAT(text, Not(HasSubstr("run=\"sft-1\"")));
+  EXPECT_THAT(text, Not(HasSubstr("mellow_ppo_")));
 }
 
 TEST_F(OrchestratorMetricsTest, SaysTheAdapterThatNodesMustHave) {

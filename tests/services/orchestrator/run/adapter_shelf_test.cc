@@ -33,7 +33,7 @@ class AdapterShelfTest : public ::testing::Test {
     std::vector<std::string> told;
     for (const ShelvedAdapter& each : list)
       told.push_back(absl::StrCat(each.ref.version, " ", each.run_id, "@", each.step, " ",
-                                  each.has_files ? "there" : "gone", " ", each.promotion));
+                                  each.path.empty() ? "gone" : "there", " ", each.promotion));
     return told;
   }
   std::string FolderOf(int64_t version) const {
@@ -65,6 +65,7 @@ TEST_F(AdapterShelfTest, EveryCommittedStepIsThereWithItsRunAndWhatBecameOfIt) {
   EXPECT_THAT(Told(*list), ElementsAre("1 run-a@1 there 0", "2 run-a@2 there 1", "3 run-a@3 gone 0",
                                        "4 @0 there 2"));
   EXPECT_EQ(list->at(1).learner_path, "/ckpt/run-a/2");
+  EXPECT_EQ(list->at(1).path, FolderOf(2));
 }
 
 TEST_F(AdapterShelfTest, OnlyTheNewestStayWhenTheyAreBounded) {

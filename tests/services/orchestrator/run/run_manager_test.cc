@@ -377,9 +377,16 @@ TEST_F(RunManagerTest, ARunOfEachMethodMayBeInProgressAndEachIsStoppedByItself) 
   EXPECT_THAT(steps_, ElementsAre(2, 3, 4, 5));
   EXPECT_THAT(life_->registry_of_metrics.Text(),
               HasSubstr("mellow_orchestrator_run_state{run=\"" + ppo + "\",state=\"running\"} 1"))
-      << "PPO's";
+      << "each has its own";
+  const std::string sft_done =
+      "mellow_orchestrator_run_state{run=\"" + *sft + "\",state=\"done\"} 1";
+  EXPECT_THAT(life_->registry_of_metrics.Text(), HasSubstr(sft_done));
   held_.set_value();
   EXPECT_EQ(Finish(ppo).state, RunState::kDone);
+  StartProcess();
+  EXPECT_THAT(life_->registry_of_metrics.Text(), HasSubstr(sft_done)) << "after a restart";
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              HasSubstr("mellow_orchestrator_newest_run{run=\"" + *sft + "\"} 1"));
 }
 
 TEST_F(RunManagerTest, WhatTheLearnerCannotTrainIsRefusedBeforeTheRunIsMade) {
