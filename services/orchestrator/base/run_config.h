@@ -56,7 +56,8 @@ struct RunConfig {
 
   // InvalidArgument naming the field of the run file and its value. Does not look at files.
   [[nodiscard]] absl::Status Validate() const;
-  // Whether a node can do this run's requests at all, by what it says that it takes:
+  // Whether a policy, reward or judge can do this run's requests at all, by what it says that it
+  // takes:
   // InvalidArgument naming the field, its value and the node's limit.
   [[nodiscard]] absl::Status CheckFits(const NodeReport& node) const;
 };

@@ -183,13 +183,18 @@ inline std::string ToString(const ModelPin& pin) {
                       " (", pin.precision.empty() ? "unknown precision" : pin.precision, ")");
 }
 
+// What the first node of a classifier's role said to the canary texts (model_pins.h).
+struct ScoreCanary {
+  std::vector<std::string> labels;         // in their order
+  std::vector<std::vector<float>> logits;  // of each text, in that order
+  bool operator==(const ScoreCanary&) const = default;
+};
+
 // The models that a run depends on.
 struct RunPins {
   std::map<NodeRole, ModelPin> models;
-  // What the first reward node said to the canary texts (model_pins.h): the order of its labels,
-  // and the logits of each text in that order. Empty: not asked yet.
-  std::vector<std::string> reward_labels;
-  std::vector<std::vector<float>> reward_logits;
+  // Of the reward and of the judge; none: not asked yet.
+  std::map<NodeRole, ScoreCanary> canaries;
   bool operator==(const RunPins&) const = default;
 };
 

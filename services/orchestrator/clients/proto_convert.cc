@@ -306,9 +306,9 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
     model->set_role(static_cast<v1::NodeRole>(role));
     model->set_model_sha256(pin.sha256);
     model->set_precision(pin.precision);
-    if (role == NodeRole::kReward) {
-      model->mutable_labels()->Assign(run.pins.reward_labels.begin(), run.pins.reward_labels.end());
-    }
+    const auto canary = run.pins.canaries.find(role);
+    if (canary == run.pins.canaries.end()) continue;
+    model->mutable_labels()->Assign(canary->second.labels.begin(), canary->second.labels.end());
   }
 }
 

@@ -46,7 +46,8 @@ struct NodeHandle {
 
 // Who is there, and who may work: a node that is alive, has the model that the run pins, and, where
 // its role has to be verified, passed. A policy node is verified for the target adapter (published
-// to and canary passed), a reward node by the run's canary texts. Time is passed in. Thread-safe.
+// to and canary passed), a reward or judge node by the run's canary texts. Time is passed in.
+// Thread-safe.
 class NodeRegistry {
  public:
   explicit NodeRegistry(absl::Duration lost_after) : lost_after_(lost_after) {}
@@ -90,7 +91,7 @@ class NodeRegistry {
   // The models that nodes must have to get work; a role that is not there may have any. A learner
   // worker must have the learner's.
   void SetPins(std::map<NodeRole, ModelPin> pins);
-  // Every node of the role (policy or reward) must be verified again.
+  // Every node of the role (policy, reward or judge) must be verified again.
   void RequireVerification(NodeRole role, const std::string& reason);
   // The role's nodes may work as they are.
   void DropVerification(NodeRole role);

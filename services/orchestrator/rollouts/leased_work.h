@@ -26,6 +26,10 @@ namespace mellow::orchestrator {
 // Belongs to one thread, which runs `mailbox`; calls run in threads of their own.
 class LeasedWork {
  public:
+  // An answer that comes after the lease's deadline may still be the first; a call is given up
+  // after this many leases.
+  static constexpr int kCallLeases = 4;
+
   enum class Need {
     // RemedyFor says what happens to a node that fails. One that is left behind (late, and another
     // one did its shard meanwhile) is quarantined until it passes its canary. Calls measure a

@@ -62,11 +62,12 @@ class PpoMethod : public RunMethod {
   absl::Status CheckNodes() const {
     std::map<NodeRole, absl::Status> refusals;
     for (const NodeStatus& node : parts_.registry->List()) {
-      const bool samples =
-          node.report.role == NodeRole::kPolicy || node.report.role == NodeRole::kReward;
-      if (node.state == NodeState::kLost || !samples) continue;
+      const NodeRole role = node.report.role;
+      const bool asked = role == NodeRole::kPolicy || role == NodeRole::kReward ||
+                         (role == NodeRole::kJudge && config_.guard && config_.guard->judge);
+      if (node.state == NodeState::kLost || !asked) continue;
       const absl::Status fits = config_.CheckFits(node.report);
-      const auto it = refusals.emplace(node.report.role, fits).first;
+      const auto it = refusals.emplace(role, fits).first;
       if (fits.ok()) it->second = fits;
     }
     for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);

@@ -13,7 +13,7 @@
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/model_pins.h"
 #include "services/orchestrator/nodes/self_test.h"
-#include "services/orchestrator/run/judge_step.h"
+#include "services/orchestrator/rollouts/judge_step.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -293,16 +293,19 @@ absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
   return task;
 }
 
+CollectorParts RunDriver::PartsFor(RunObserver* observer) const {
+  return {parts_.ledger,
+          parts_.registry,
+          parts_.clients,
+          parts_.metrics,
+          parts_.tokenizer,
+          observer,
+          {signals_.stop, collect_shutdown_.token()},
+          parts_.decoder_start_token_id};
+}
+
 absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserver* observer) const {
-  const CollectorParts parts{parts_.ledger,
-                             parts_.registry,
-                             parts_.clients,
-                             parts_.metrics,
-                             parts_.tokenizer,
-                             observer,
-                             {signals_.stop, collect_shutdown_.token()},
-                             parts_.decoder_start_token_id};
-  return CollectStep(parts, config_, task);
+  return CollectStep(PartsFor(observer), config_, task);
 }
 
 absl::StatusOr<AdapterRef> RunDriver::Serve(const AdapterRef& weights,
@@ -384,8 +387,8 @@ absl::Status RunDriver::Step(int step) {
     const SteadyTime judge_began = SteadyTime::Now();
     MELLOW_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts,
                             StepPrompts(*prompts_, config_, step));
-    MELLOW_ASSIGN_OR_RETURN(
-        record.judge, JudgeStep(parts_, config_, step, prompts, rollouts, observer_, signals_));
+    MELLOW_ASSIGN_OR_RETURN(record.judge,
+                            JudgeStep(PartsFor(observer_), config_, step, prompts, rollouts));
     record.phase_seconds["judge"] = absl::ToDoubleSeconds(SteadyTime::Now() - judge_began);
   }
 

@@ -81,6 +81,7 @@ class RunDriver {
   // What CollectStep needs; the step's adapter is on the nodes when there is something left to
   // sample.
   absl::StatusOr<CollectTask> Prepare(int step);
+  CollectorParts PartsFor(RunObserver* observer) const;
   absl::StatusOr<Collected> Collect(const CollectTask& task, RunObserver* observer) const;
   // AdapterPublisher::Serve of the weights that the run, or its part since the last trip, began
   // with or samples by.

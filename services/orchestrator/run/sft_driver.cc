@@ -18,7 +18,7 @@ SftDriver::SftDriver(const DriverParts& parts, std::string run_id, std::string s
       spec_(std::move(spec)),
       observer_(observer),
       signals_(std::move(signals)),
-      calls_(NodeRole::kLearner, parts.registry, observer, signals_) {}
+      calls_(parts.registry, observer, signals_) {}
 
 absl::Status SftDriver::Run() {
   MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last, parts_.ledger->LastStep(run_id_));

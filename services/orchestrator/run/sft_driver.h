@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/run/driver_parts.h"
-#include "services/orchestrator/run/node_calls.h"
+#include "services/orchestrator/run/learner_calls.h"
 
 namespace mellow::orchestrator {
 
@@ -43,7 +43,7 @@ class SftDriver {
   const std::string spec_;
   RunObserver* const observer_;
   const RunSignals signals_;
-  NodeCalls calls_;
+  LearnerCalls calls_;
   int last_step_ = kBeforeAllSteps;  // in the ledger
   absl::Status kept_;                // what the ledger said to the newest step
 };

@@ -200,6 +200,7 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
 
 NodeReport FakeReward::Report() const {
   NodeReport report{.node_id = node_id_, .role = role, .address = node_id_, .incarnation = "1"};
+  report.capacity.max_request_items = max_request_items;
   SetModel(model, &report);
   return report;
 }

@@ -85,6 +85,7 @@ class FakeReward {
   NodeRole role = NodeRole::kReward;
   std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
   std::atomic<int> scored{0};  // the canary's texts not counted
+  int max_request_items = 0;   // that it says; 0: nothing
   // The classifier of the others with its weights negated.
   bool negated = false;
   ModelPin model{"classifier", "float32"};
@@ -185,8 +186,8 @@ struct FakeCluster {
   // As their heartbeats would.
   void RegisterAll(NodeRegistry* registry) const;
 
-  // Called before each call with its name ("policy.Generate"; "reward.Canary" for the canary's
-  // texts), without a lock held: an error is what the caller gets instead.
+  // Called before each call with its name ("policy.Generate"; "reward.Canary", "judge.Canary" for
+  // the canary's texts), without a lock held: an error is what the caller gets instead.
   std::function<absl::Status(const std::string& name)> on_call;
   std::vector<std::unique_ptr<FakePolicy>> policies;
   std::vector<std::unique_ptr<FakeReward>> rewards;

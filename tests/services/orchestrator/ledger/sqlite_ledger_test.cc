@@ -203,9 +203,10 @@ TEST_F(SqliteLedgerTest, OneRunIsRunningAndARequestIdIsARun) {
 
 TEST_F(SqliteLedgerTest, KeepsThePinnedModelsOfEachRun) {
   EXPECT_EQ(*ledger_->Pins("a"), RunPins());
-  RunPins pins{.models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
-               .reward_labels = {"nothate", "hate \xe2\x98\x83"},
-               .reward_logits = {{1.25f, -0.1f}, {}}};
+  RunPins pins{
+      .models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
+      .canaries = {{NodeRole::kReward, {{"nothate", "hate \xe2\x98\x83"}, {{1.25f, -0.1f}, {}}}},
+                   {NodeRole::kJudge, {{"kind"}, {{0.5f}}}}}};
   ASSERT_TRUE(ledger_->SetPins("a", {}).ok());
   ASSERT_TRUE(ledger_->SetPins("a", pins).ok());
   EXPECT_EQ(*ledger_->Pins("a"), pins);

@@ -30,11 +30,28 @@ struct RetriedCall {
 };
 constexpr RetriedCall kCalls[] = {
     {"policy.Generate", NodeRole::kPolicy},     {"reward.Score", NodeRole::kReward},
-    {"learner.OpenRun", NodeRole::kLearner},    {"learner.Train", NodeRole::kLearner},
-    {"learner.GetAdapter", NodeRole::kLearner}, {"learner.ScoreTokens", NodeRole::kLearner}};
+    {"judge.Score", NodeRole::kJudge},          {"learner.OpenRun", NodeRole::kLearner},
+    {"learner.Train", NodeRole::kLearner},      {"learner.GetAdapter", NodeRole::kLearner},
+    {"learner.ScoreTokens", NodeRole::kLearner}};
+
+// With a judge, and a guard that looks at nothing.
+RunConfig JudgedConfig() {
+  RunConfig config = MakeRunConfig(2);
+  config.guard = GuardConfig{.kl_max = 0,
+                             .min_response_tokens = 0,
+                             .max_repetition = 0,
+                             .score_drop = 0,
+                             .judge_gap = 0,
+                             .judge = JudgeConfig{}};
+  return config;
+}
 
 class EveryCodeTest : public ::testing::TestWithParam<std::tuple<RetriedCall, absl::StatusCode>> {
  protected:
+  EveryCodeTest() {
+    for (size_t i = 2; i < cluster_.rewards.size(); ++i)
+      cluster_.rewards[i]->role = NodeRole::kJudge;
+  }
   static std::vector<std::string> Undisturbed() {
     testing::TempFolder folder;
     FakeCluster cluster(1, 1);
@@ -42,6 +59,8 @@ class EveryCodeTest : public ::testing::TestWithParam<std::tuple<RetriedCall, ab
     EXPECT_TRUE(life.Drive("run", MakeRunConfig(2)).ok());
     return HashesOf(life.ledger.get(), "run");
   }
+  testing::TempFolder folder_;
+  FakeCluster cluster_{2, 4};  // two of the rewards are judges
   const RetriedCall call_ = std::get<0>(GetParam());
   const absl::StatusCode code_ = std::get<1>(GetParam());
   const absl::Status status_{code_, "the fake says so"};
@@ -50,16 +69,14 @@ class EveryCodeTest : public ::testing::TestWithParam<std::tuple<RetriedCall, ab
 // A call that fails once: where there is another node, or the status may pass, the run ends as if
 // nothing had been.
 TEST_P(EveryCodeTest, OnceIsSurvivedByWhatTheTableCanMend) {
-  testing::TempFolder folder;
-  FakeCluster cluster(2, 2);
   std::atomic<int> left{1};
-  cluster.on_call = [&](const std::string& name) {
+  cluster_.on_call = [&](const std::string& name) {
     // The reward canary, which comes first, is not a call of this table.
     if (name != call_.name || left.fetch_sub(1) <= 0) return absl::OkStatus();
     return status_;
   };
-  Life life(&cluster, folder.path());
-  const absl::Status status = life.Drive("run", MakeRunConfig(2));
+  Life life(&cluster_, folder_.path());
+  const absl::Status status = life.Drive("run", JudgedConfig());
   const bool ends =
       call_.role == NodeRole::kLearner && RemedyFor(call_.role, code_) == Remedy::kElsewhere;
   EXPECT_EQ(status.ok(), !ends) << status;
@@ -73,18 +90,16 @@ TEST_P(EveryCodeTest, OnceIsSurvivedByWhatTheTableCanMend) {
 
 // A call that fails always: the run ends with that status, or waits and says why until it passes.
 TEST_P(EveryCodeTest, AlwaysEndsTheRunOrIsWaitedForWithAVisibleReason) {
-  testing::TempFolder folder;
-  FakeCluster cluster(2, 2);
   std::atomic<bool> failing{true};
   std::atomic<int> calls{0};
-  cluster.on_call = [&](const std::string& name) {
+  cluster_.on_call = [&](const std::string& name) {
     if (name != call_.name || !failing) return absl::OkStatus();
     ++calls;
     return status_;
   };
-  Life life(&cluster, folder.path());
+  Life life(&cluster_, folder_.path());
   std::future<absl::Status> run =
-      std::async(std::launch::async, [&] { return life.Drive("run", MakeRunConfig(2)); });
+      std::async(std::launch::async, [&] { return life.Drive("run", JudgedConfig()); });
   const Remedy remedy = RemedyFor(call_.role, code_);
   if (remedy == Remedy::kAgain || remedy == Remedy::kPublish) {
     life.observer.WaitForActivity(remedy == Remedy::kPublish         ? "waiting for a policy node"

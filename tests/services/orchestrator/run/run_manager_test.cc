@@ -133,6 +133,17 @@ TEST_F(RunManagerTest, WhatNoNodeCanDoIsRefusedBeforeTheRunIsMade) {
   EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "one that can is enough";
 }
 
+TEST_F(RunManagerTest, WhatNoJudgeCanDoIsRefusedBeforeARunWithAJudgeIsMade) {
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
+  cluster_.rewards[1]->role = NodeRole::kJudge;
+  cluster_.rewards[1]->max_request_items = 3;
+  cluster_.RegisterAll(&life_->registry);
+  EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "a run without a judge does not ask it";
+  change_ = [](RunConfig* config) { config->guard.emplace().judge.emplace(); };
+  const auto refused = manager_->Start(MakeRequest(1));
+  EXPECT_EQ(refused.status().message(), "shard_prompts: 4: reward-1 takes at most 3");
+}
+
 TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
   const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/3, /*full_at=*/2);
   EXPECT_EQ(manager_->Get(run_id)->state, RunState::kRunning);

@@ -1,4 +1,4 @@
-#include "services/orchestrator/run/node_calls.h"
+#include "services/orchestrator/run/learner_calls.h"
 
 #include <vector>
 
@@ -10,8 +10,8 @@
 
 namespace mellow::orchestrator {
 
-absl::Status NodeCalls::Call(const std::string& doing, const Attempt& attempt,
-                             const std::function<void()>& forget) {
+absl::Status LearnerCalls::Call(const std::string& doing, const Attempt& attempt,
+                                const std::function<void()>& forget) {
   const NodeRegistry::Subscription subscription(registry_, [this] { mailbox_.Wake(); });
   const std::stop_callback on_stop(signals_.stop, [this] { mailbox_.Wake(); });
   const std::stop_callback on_shutdown(signals_.shutdown, [this] { mailbox_.Wake(); });
@@ -20,12 +20,12 @@ absl::Status NodeCalls::Call(const std::string& doing, const Attempt& attempt,
   std::string complaint;
   while (!signals_.stop.stop_requested() && !signals_.shutdown.stop_requested()) {
     const SteadyTime now = SteadyTime::Now();
-    const std::vector<NodeHandle> nodes = registry_->Ready(role_, now);
+    const std::vector<NodeHandle> nodes = registry_->Ready(NodeRole::kLearner, now);
     if (nodes.empty()) {
-      observer_->OnActivity(
-          absl::StrCat(doing, ": waiting for the ", ToString(role_), ": ",
-                       complaint.empty() ? registry_->WhyNoneReady(role_) : complaint));
-      mailbox_.RunUntil(registry_->NextRetry(role_, now));
+      observer_->OnActivity(absl::StrCat(
+          doing, ": waiting for the learner: ",
+          complaint.empty() ? registry_->WhyNoneReady(NodeRole::kLearner) : complaint));
+      mailbox_.RunUntil(registry_->NextRetry(NodeRole::kLearner, now));
       continue;
     }
     const NodeHandle& node = nodes.front();
@@ -36,7 +36,7 @@ absl::Status NodeCalls::Call(const std::string& doing, const Attempt& attempt,
       registry_->ReportSuccess(node.node_id);
       return status;
     }
-    const Remedy remedy = RemedyFor(role_, status.code());
+    const Remedy remedy = RemedyFor(NodeRole::kLearner, status.code());
     // "No such run open" is what a learner says that lost it without a restart that we saw.
     if (remedy == Remedy::kReopen && !reopened) {
       reopened = true;
@@ -51,8 +51,8 @@ absl::Status NodeCalls::Call(const std::string& doing, const Attempt& attempt,
     if (!stop.token().stop_requested())
       registry_->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
     if (complaint.empty()) {
-      obs::Log(obs::Severity::kWarning, "the node is away, trying on",
-               {{"role", ToString(role_)}, {"doing", doing}, {"error", status.ToString()}});
+      obs::Log(obs::Severity::kWarning, "the learner is away, trying on",
+               {{"doing", doing}, {"error", status.ToString()}});
     }
     complaint = absl::StrCat("at ", node.address, ": ", status.message());
   }
