@@ -241,7 +241,7 @@ std::optional<ReferenceWeights> RunDriver::ReferenceFor(const AdapterRef& weight
   ReferenceWeights reference{*ref, nullptr};
   if (ref->version > 0) {
     absl::StatusOr<adapters::PeftFiles> files =
-        parts_.adapters->Read(parts_.adapters->FolderOf(run_id_, ref->version));
+        parts_.adapters->Read(parts_.adapters->FolderOf(run_id_, ref->version), ref->sha256);
     if (!files.ok()) {
       obs::Log(obs::Severity::kWarning,
                "the policy nodes cannot get the reference; the learner computes its log-probs",

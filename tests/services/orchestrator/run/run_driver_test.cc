@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <future>
 #include <set>
 
@@ -245,6 +246,34 @@ TEST_F(RunDriverTest, ALearnerThatIsKilledInAStepIsWaitedForAndOpenedAgain) {
   EXPECT_TRUE(status.get().ok());
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
   EXPECT_EQ(cluster_.learner.trained, kSteps);
+}
+
+// The store's copy has a flipped bit, and no policy has the adapter anymore: without the learner's
+// copy all of them would be quarantined for ever.
+TEST_F(RunDriverTest, ADamagedAdapterIsNotPublishedAndComesFromTheLearner) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  std::string folder;
+  {
+    Life life(&cluster_, folder_.path());
+    for (auto& policy : cluster_.policies) {
+      policy->on_generate = [&](const GenerateCall& call, std::stop_token) -> absl::Status {
+        if (call.adapter_version == 0) return absl::OkStatus();
+        life.shutdown.request_stop();  // before anything of step 2 is sampled
+        return absl::CancelledError("given up");
+      };
+    }
+    EXPECT_FALSE(life.Drive("run", config).ok());
+    for (auto& policy : cluster_.policies) policy->on_generate = nullptr;
+    folder = (*life.ledger->NewestAdapter())->folder;
+  }
+  std::ofstream(folder + "/adapter_model.safetensors") << "a flipped bit";
+  for (auto& policy : cluster_.policies) policy->Restart();
+  Life life(&cluster_, folder_.path());
+  const auto damaged =
+      life.Parts().adapters->Read(folder, (*life.ledger->NewestAdapter())->ref.sha256);
+  EXPECT_EQ(damaged.status().code(), absl::StatusCode::kDataLoss) << damaged.status();
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
 }
 
 TEST_F(RunDriverTest, APolicyThatRestartsGetsTheAdapterBeforeItWorks) {
