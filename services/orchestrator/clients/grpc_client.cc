@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/folder_lock.h"
 #include "common/rpc/client.h"
 #include "common/sync/mutex.h"
 
@@ -25,7 +26,7 @@ class GrpcNodeClients : public NodeClients {
     return MakeLearnerClient(Channel(address), Peer(node_id, address), claim_);
   }
   std::shared_ptr<SftClient> Sft(const std::string& node_id, const std::string& address) override {
-    return MakeSftClient(Channel(address), Peer(node_id, address));
+    return MakeSftClient(Channel(address), Peer(node_id, address), claim_);
   }
 
  private:
@@ -52,6 +53,8 @@ class GrpcNodeClients : public NodeClients {
 };
 
 }  // namespace
+
+std::string OwnerName() { return absl::StrCat("the orchestrator that is ", NameOfThisProcess()); }
 
 std::unique_ptr<NodeClients> MakeGrpcNodeClients() { return std::make_unique<GrpcNodeClients>(); }
 

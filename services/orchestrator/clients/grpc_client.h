@@ -33,13 +33,26 @@ using rpc::CallContext;
                                                              std::string peer);
 // What the learner gave this process when it became its owner (OpenRunRequest.epoch); shared by all
 // clients of this process. Thread-safe.
-struct LearnerClaim {
-  std::atomic<int64_t> epoch{0};
+class LearnerClaim {
+ public:
+  [[nodiscard]] int64_t epoch() const { return epoch_; }
+  // Of two that were given at once, because runs of both methods began, the newer one is in force.
+  void Take(int64_t given) {
+    int64_t known = epoch_;
+    while (known < given && !epoch_.compare_exchange_weak(known, given)) {
+    }
+  }
+
+ private:
+  std::atomic<int64_t> epoch_{0};
 };
+// This process, as the learner names its owner in messages.
+[[nodiscard]] std::string OwnerName();
 [[nodiscard]] std::shared_ptr<LearnerClient> MakeLearnerClient(
     std::shared_ptr<grpc::Channel> channel, std::string peer, std::shared_ptr<LearnerClaim> claim);
 [[nodiscard]] std::shared_ptr<SftClient> MakeSftClient(std::shared_ptr<grpc::Channel> channel,
-                                                       std::string peer);
+                                                       std::string peer,
+                                                       std::shared_ptr<LearnerClaim> claim);
 
 }  // namespace mellow::orchestrator
 

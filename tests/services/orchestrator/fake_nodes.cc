@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
@@ -326,7 +327,10 @@ absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
 }
 
 SftAnswer FakeLearner::AnswerOf(const SftRun& run) {
-  return {.state = run.state, .run = absl::StrCat(run.spec, " after ", run.step)};
+  return {.state = run.state,
+          .error = std::string(run.failed.message()),
+          .code = run.failed.code(),
+          .run = absl::StrCat(run.spec, " after ", run.step)};
 }
 
 absl::StatusOr<FakeLearner::SftRun*> FakeLearner::OpenedSft(const std::string& run_id) {
@@ -354,12 +358,18 @@ absl::StatusOr<SftAnswer> FakeLearner::StartSft(const SftCall& call) {
   if (call.spec == "bad") return bad_spec;
   SftRun& run = sft_runs_[call.run_id];
   run.spec = call.spec;
-  if (opened_sft_ != call.run_id) run.step = run.saved;
+  if (opened_sft_ != call.run_id || run.state == SftState::kFailed) run.step = run.saved;
   if (opened_sft_ != call.run_id && sft_runs_.contains(opened_sft_))
     sft_runs_[opened_sft_].state = SftState::kStopped;
   opened_sft_ = call.run_id;
   if (run.state != SftState::kDone) run.state = SftState::kRunning;
+  run.failed = absl::OkStatus();
   return AnswerOf(run);
+}
+
+void FakeLearner::FailSft(const absl::Status& why) {
+  MutexLock lock(&mutex_);
+  fail_sft_ = why;
 }
 
 absl::StatusOr<SftAnswer> FakeLearner::WatchSft(const std::string& run_id, int after_step,
@@ -381,6 +391,11 @@ absl::StatusOr<SftAnswer> FakeLearner::WatchSft(const std::string& run_id, int a
       MELLOW_ASSIGN_OR_RETURN(SftRun * run, OpenedSft(run_id));
       if (stop.stop_requested()) return absl::UnavailableError("given up");
       if (run->state != SftState::kRunning) continue;
+      if (!fail_sft_.ok()) {
+        run->failed = std::exchange(fail_sft_, absl::OkStatus());
+        run->state = SftState::kFailed;
+        continue;
+      }
       run->step = next;
       ++sft_trained;
       if (next % 2 == 0) run->saved = next;

@@ -130,6 +130,8 @@ class FakeLearner {
   std::atomic<bool> ignores_forks{false};
   // Called before a step is trained, without a lock held.
   std::function<void(int step)> on_sft_step;
+  // The run ends as failed with this instead of its next step.
+  void FailSft(const absl::Status& why);
   std::atomic<int> sft_trained{0};
   // Said to a spec of this text.
   absl::Status bad_spec = absl::InvalidArgumentError("data.path: no such file");
@@ -162,6 +164,7 @@ class FakeLearner {
     SftState state = SftState::kRunning;
     int step = -1;   // done; step 0 is the first dev loss
     int saved = -1;  // in the newest checkpoint
+    absl::Status failed = absl::OkStatus();
   };
   static SftAnswer AnswerOf(const SftRun& run);
   absl::StatusOr<SftRun*> OpenedSft(const std::string& run_id)
@@ -174,6 +177,7 @@ class FakeLearner {
   std::string opened_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Run> runs_ ABSL_GUARDED_BY(mutex_);
   std::string opened_sft_ ABSL_GUARDED_BY(mutex_);
+  absl::Status fail_sft_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, SftRun> sft_runs_ ABSL_GUARDED_BY(mutex_);
 };
 
