@@ -152,7 +152,8 @@ struct NodeCapacity {
   // What one request may have at most; 0: not said.
   int max_request_items = 0;  // prompts, texts
   int max_new_tokens = 0;
-  std::string toxic_label;  // of a reward: whose probability is the toxicity
+  std::string toxic_label;        // of a reward: whose probability is the toxicity
+  int64_t max_message_bytes = 0;  // of a request; 0: not said
 };
 
 // What a node says about itself with every heartbeat.

@@ -205,7 +205,8 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
                      capacity.precision(),
                      capacity.max_request_items(),
                      capacity.max_new_tokens(),
-                     capacity.toxic_label()};
+                     capacity.toxic_label(),
+                     capacity.max_message_bytes()};
   for (const common::v1::AdapterRef& adapter : request.adapters()) {
     report.adapters.push_back(AdapterRefFromProto(adapter));
   }
@@ -328,6 +329,7 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
   capacity->set_max_request_items(node.report.capacity.max_request_items);
   capacity->set_max_new_tokens(node.report.capacity.max_new_tokens);
   capacity->set_toxic_label(node.report.capacity.toxic_label);
+  capacity->set_max_message_bytes(node.report.capacity.max_message_bytes);
   proto->set_leases_done(node.leases_done);
   proto->set_leases_lost(node.leases_lost);
   const AdapterRef* newest = nullptr;

@@ -163,6 +163,7 @@ NodeReport FakePolicy::Report() const {
   SetModel(model, &report);
   report.capacity.device = "cpu";
   report.capacity.max_new_tokens = max_new_tokens;
+  report.capacity.max_message_bytes = max_message_bytes;
   report.capacity.tokens_per_second = tokens_per_second;
   for (const auto& [version, sha256] : said_) report.adapters.push_back({version, sha256});
   return report;
@@ -202,6 +203,7 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
 NodeReport FakeReward::Report() const {
   NodeReport report{.node_id = node_id_, .role = role, .address = node_id_, .incarnation = "1"};
   report.capacity.max_request_items = max_request_items;
+  report.capacity.max_message_bytes = max_message_bytes;
   SetModel(model, &report);
   return report;
 }
@@ -426,6 +428,7 @@ NodeReport FakeLearner::Report() const {
                     .role = NodeRole::kLearner,
                     .address = "learner",
                     .incarnation = absl::StrCat(life_)};
+  report.capacity.max_message_bytes = max_message_bytes;
   SetModel(model, &report);
   return report;
 }

@@ -60,6 +60,7 @@ class FakePolicy {
   std::atomic<int> fetched{0};     // from another node
   double tokens_per_second = 100;
   int max_new_tokens = 0;  // that it says; 0: nothing
+  int64_t max_message_bytes = 0;
   ModelPin model{"base", "float32"};
 
  private:
@@ -86,6 +87,7 @@ class FakeReward {
   std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
   std::atomic<int> scored{0};  // the canary's texts not counted
   int max_request_items = 0;   // that it says; 0: nothing
+  int64_t max_message_bytes = 0;
   // The classifier of the others with its weights negated.
   bool negated = false;
   ModelPin model{"classifier", "float32"};
@@ -140,6 +142,7 @@ class FakeLearner {
   // that are not those of its weights.
   std::atomic<int> given_values{0};
   std::atomic<int> given_references{0};
+  int64_t max_message_bytes = 0;  // that it says; 0: nothing
   std::atomic<bool> other_model{false};
   std::atomic<bool> wrong_reference{false};
   ModelPin model{"base", "float32"};

@@ -185,6 +185,34 @@ TEST_F(GrpcClientTest, ARunThatFailedSaysItsCodeOnce) {
   EXPECT_EQ(ended->run, "") << "the record of the run has the error";
 }
 
+// It would be sent again for ever, as what passes is.
+TEST_F(GrpcClientTest, AMessageThatCanNeverFitIsInvalidAndNamesWhatToChange) {
+  LearnerService learner(&halfway_);
+  PolicyService policy(&halfway_);
+  obs::Metrics metrics;
+  rpc::ServerOptions options;
+  options.max_message_bytes = 64 << 10;
+  const auto server =
+      rpc::Server::Start(options, {&learner, &policy}, {"learner", "policy"}, &metrics);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string address = (*server)->address();
+  TrainCall call;
+  call.rollouts.resize(1);
+  call.rollouts[0].logprobs.resize(32 << 10);  // 128 KiB
+  const absl::Status train = clients_->Learner("learner-0", address)->Train(call, {}).status();
+  EXPECT_EQ(train.code(), absl::StatusCode::kInvalidArgument) << train;
+  EXPECT_THAT(std::string(train.message()),
+              ::testing::AllOf(HasSubstr("learner-0 at "), HasSubstr("--max-message-mib")));
+  GenerateCall generate;
+  generate.prompts.resize(1);
+  generate.prompts[0].ids.assign(64 << 10, 30000);
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      clients_->Policy("policy-0", address)->Generate(generate, absl::Seconds(10), {}).status()));
+  // A queue or disk that is full, which passes.
+  const absl::Status full = absl::ResourceExhaustedError("disk full");
+  EXPECT_EQ(NeverFits(full), full);
+}
+
 TEST_F(GrpcClientTest, AStreamThatEndsEarlyIsJudgedByItsStatus) {
   learner_.answer = grpc::Status(grpc::StatusCode::CANCELLED, "the learner's own");
   EXPECT_TRUE(absl::IsUnavailable(Get().get()));
