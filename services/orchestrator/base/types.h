@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -196,8 +197,18 @@ struct RunPins {
   std::map<NodeRole, ModelPin> models;
   // Of the reward and of the judge; none: not asked yet.
   std::map<NodeRole, ScoreCanary> canaries;
+  // Whose probability is the toxicity where the run file names no label: what the first reward node
+  // said. Empty: it did not say.
+  std::string toxic_label = {};
+  // Classes ("cpu", "cuda") of the policies and rewards that have worked for the run. They are not
+  // held to one: the sums of two have other roundings, which is said (NotRepeatable).
+  std::map<NodeRole, std::set<std::string>> devices = {};
   bool operator==(const RunPins&) const = default;
 };
+
+// "policy nodes on cpu and cuda": why the same run file would not give the same adapters to the
+// bit. Empty: no such thing has happened.
+[[nodiscard]] std::string NotRepeatable(const RunPins& pins);
 
 }  // namespace mellow::orchestrator
 

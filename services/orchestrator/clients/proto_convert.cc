@@ -302,11 +302,13 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
     added->set_bound(trip.bound);
     added->set_reason(trip.reason);
   }
+  proto->set_not_repeatable(NotRepeatable(run.pins));
   for (const auto& [role, pin] : run.pins.models) {
     v1::PinnedModel* model = proto->add_models();
     model->set_role(static_cast<v1::NodeRole>(role));
     model->set_model_sha256(pin.sha256);
     model->set_precision(pin.precision);
+    if (role == NodeRole::kReward) model->set_toxic_label(run.pins.toxic_label);
     const auto canary = run.pins.canaries.find(role);
     if (canary == run.pins.canaries.end()) continue;
     model->mutable_labels()->Assign(canary->second.labels.begin(), canary->second.labels.end());

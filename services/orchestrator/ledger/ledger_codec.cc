@@ -213,6 +213,10 @@ std::string EncodePins(const RunPins& pins) {
     object.Add(absl::StrCat(ToString(role), "_labels"), canary.labels);
     object.Add(absl::StrCat(ToString(role), "_logits"), logits);
   }
+  if (!pins.toxic_label.empty()) object.Add("toxic_label", pins.toxic_label);
+  for (const auto& [role, classes] : pins.devices)
+    object.Add(absl::StrCat(ToString(role), "_devices"),
+               std::vector<std::string>(classes.begin(), classes.end()));
   return Dump(object);
 }
 
@@ -241,6 +245,15 @@ absl::StatusOr<RunPins> DecodePins(const std::string& text) {
     }
     // An earlier version wrote empty lists where nobody had been asked.
     if (!canary.labels.empty()) pins.canaries[role] = std::move(canary);
+  }
+  if (object.Has("toxic_label"))
+    MELLOW_RETURN_IF_ERROR(Read(object, "toxic_label", &pins.toxic_label));
+  for (const NodeRole role : {NodeRole::kPolicy, NodeRole::kReward}) {
+    const std::string name = absl::StrCat(ToString(role), "_devices");
+    if (!object.Has(name)) continue;
+    std::vector<std::string> classes;
+    MELLOW_RETURN_IF_ERROR(Read(object, name.c_str(), &classes));
+    pins.devices[role] = {classes.begin(), classes.end()};
   }
   return pins;
 }

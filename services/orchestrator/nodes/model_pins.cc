@@ -57,6 +57,13 @@ std::vector<std::vector<float>> LogitsOf(const ScoreAnswer& answer) {
   return logits;
 }
 
+std::string ToxicLabelOf(const NodeHandle& node, const NodeRegistry& registry) {
+  for (const NodeStatus& status : registry.List()) {
+    if (status.report.node_id == node.node_id) return status.report.capacity.toxic_label;
+  }
+  return "";
+}
+
 // Asks a ready node of the role, a classifier's, until one answers.
 absl::Status PinScoreCanary(NodeRole role, NodeRegistry* registry, NodeClients* clients,
                             RunObserver* observer, const std::stop_token& stop, RunPins* pins) {
@@ -83,6 +90,7 @@ absl::Status PinScoreCanary(NodeRole role, NodeRegistry* registry, NodeClients* 
       continue;
     }
     pins->canaries[role] = {answer->labels, LogitsOf(*answer)};
+    if (role == NodeRole::kReward) pins->toxic_label = ToxicLabelOf(node, *registry);
     // What is wrong with the first answer (labels, lengths, numbers) is so with every later one.
     return Annotate(CheckScoreCanary(role, *pins, *answer), node.node_id);
   }

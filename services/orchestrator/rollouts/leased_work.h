@@ -88,6 +88,8 @@ class LeasedWork {
   [[nodiscard]] const absl::Status& failure() const { return failure_; }
   // "waiting for a policy node: ...", when it waits for nothing else. Else empty.
   [[nodiscard]] std::string WaitsFor() const;
+  // Classes ("cpu", "cuda") of the nodes whose answers counted, as far as they say them.
+  [[nodiscard]] const std::set<std::string>& devices() const { return devices_; }
   // When the last shard was done, by SteadyTime; the zero before the first.
   [[nodiscard]] SteadyTime last_done() const { return last_done_; }
 
@@ -139,6 +141,7 @@ class LeasedWork {
   std::map<std::pair<std::string, std::string>, int> defects_;
   absl::Status failure_;
   SteadyTime last_done_;
+  std::set<std::string> devices_;
   std::map<int64_t, Flight> flights_;  // by lease id
 };
 

@@ -395,6 +395,11 @@ absl::StatusOr<Collected> Collector::Run() {
   const SteadyTime sampled = std::max(begin_, sampling_.last_done());
   const SteadyTime scored = std::max(sampled, scoring_.last_done());
   result_.rollouts = std::move(rollouts_);
+  result_.devices = {{NodeRole::kPolicy, sampling_.devices()},
+                     {NodeRole::kReward, scoring_.devices()}};
+  if (reference_)
+    result_.devices[NodeRole::kPolicy].insert(reference_->devices().begin(),
+                                              reference_->devices().end());
   result_.generate_seconds = absl::ToDoubleSeconds(sampled - begin_);
   result_.reward_seconds = absl::ToDoubleSeconds(scored - sampled);
   result_.reference_seconds = absl::ToDoubleSeconds(SteadyTime::Now() - scored);

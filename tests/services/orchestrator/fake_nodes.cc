@@ -161,7 +161,7 @@ NodeReport FakePolicy::Report() const {
                     .address = node_id_,
                     .incarnation = absl::StrCat(life_)};
   SetModel(model, &report);
-  report.capacity.device = "cpu";
+  report.capacity.device = device;
   report.capacity.max_new_tokens = max_new_tokens;
   report.capacity.max_message_bytes = max_message_bytes;
   report.capacity.tokens_per_second = tokens_per_second;
@@ -193,8 +193,9 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
   for (const std::string& text : texts) {
     const float toxicity = static_cast<float>(HashOf(text) % 1000) / 1000.0f;
     const float sign = negated ? -1.0f : 1.0f;
-    answer.scores.push_back(
-        {{sign * (1 - toxicity), sign * toxicity}, {1 - toxicity, toxicity}, toxicity});
+    answer.scores.push_back({{sign * (1 - toxicity), sign * toxicity},
+                             {1 - toxicity, toxicity},
+                             toxic_label == "hate" ? toxicity : 1 - toxicity});
   }
   if (texts != CanaryTexts()) scored += static_cast<int>(texts.size());
   return answer;
@@ -202,6 +203,8 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
 
 NodeReport FakeReward::Report() const {
   NodeReport report{.node_id = node_id_, .role = role, .address = node_id_, .incarnation = "1"};
+  report.capacity.device = device;
+  report.capacity.toxic_label = toxic_label;
   report.capacity.max_request_items = max_request_items;
   report.capacity.max_message_bytes = max_message_bytes;
   SetModel(model, &report);

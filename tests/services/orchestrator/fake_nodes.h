@@ -59,6 +59,7 @@ class FakePolicy {
   std::atomic<int> references{0};  // publications of a reference
   std::atomic<int> fetched{0};     // from another node
   double tokens_per_second = 100;
+  std::string device = "cpu";
   int max_new_tokens = 0;  // that it says; 0: nothing
   int64_t max_message_bytes = 0;
   ModelPin model{"base", "float32"};
@@ -86,7 +87,9 @@ class FakeReward {
   NodeRole role = NodeRole::kReward;
   std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
   std::atomic<int> scored{0};  // the canary's texts not counted
-  int max_request_items = 0;   // that it says; 0: nothing
+  std::string device = "cpu";
+  std::string toxic_label = "hate";
+  int max_request_items = 0;  // that it says; 0: nothing
   int64_t max_message_bytes = 0;
   // The classifier of the others with its weights negated.
   bool negated = false;

@@ -207,7 +207,9 @@ TEST_F(SqliteLedgerTest, KeepsThePinnedModelsOfEachRun) {
   RunPins pins{
       .models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
       .canaries = {{NodeRole::kReward, {{"nothate", "hate \xe2\x98\x83"}, {{1.25f, -0.1f}, {}}}},
-                   {NodeRole::kJudge, {{"kind"}, {{0.5f}}}}}};
+                   {NodeRole::kJudge, {{"kind"}, {{0.5f}}}}},
+      .toxic_label = "hate",
+      .devices = {{NodeRole::kPolicy, {"cpu", "cuda"}}, {NodeRole::kReward, {"cpu"}}}};
   ASSERT_TRUE(ledger_->SetPins("a", {}).ok());
   ASSERT_TRUE(ledger_->SetPins("a", pins).ok());
   EXPECT_EQ(*ledger_->Pins("a"), pins);

@@ -114,6 +114,37 @@ TEST_F(ModelPinsTest, AJudgeWithNegatedWeightsFailsTheCanaryAndScoresNothing) {
               ::testing::ElementsAre("nothate", "hate"));
 }
 
+TEST_F(ModelPinsTest, TheToxicLabelOfTheFirstRewardIsThatOfTheRun) {
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config_).ok());
+  EXPECT_EQ(life.ledger->Pins("run")->toxic_label, "hate");
+  // Both have another one from now on; the run goes on with its own.
+  for (auto& reward : cluster_.rewards) reward->toxic_label = "nothate";
+  cluster_.RegisterAll(&life.registry);
+  RunConfig longer = config_;
+  longer.steps = 4;
+  ASSERT_TRUE(life.Drive("run", longer).ok());
+  const std::vector<Rollout> rollouts = *life.ledger->Rollouts("run", 4);
+  ASSERT_FALSE(rollouts.empty());
+  for (const Rollout& rollout : rollouts)
+    EXPECT_NEAR(rollout.score->toxicity, 1 - rollout.score->score, 1e-6) << "of hate";
+}
+
+TEST_F(ModelPinsTest, ARunOnTwoKindsOfDevicesSaysThatItIsNotRepeatable) {
+  {
+    Life life(&cluster_, folder_.path());
+    RunConfig shorter = config_;
+    shorter.steps = 1;
+    ASSERT_TRUE(life.Drive("run", shorter).ok());
+    EXPECT_EQ(NotRepeatable(*life.ledger->Pins("run")), "");
+  }
+  cluster_.policies[0]->device = "cuda:1";
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config_).ok());
+  EXPECT_EQ(NotRepeatable(*life.ledger->Pins("run")), "policy nodes on cpu and cuda");
+}
+
 TEST_F(ModelPinsTest, ARewardNodeWithAnotherHashScoresNothing) {
   Life life(&cluster_, folder_.path());
   cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
