@@ -93,10 +93,11 @@ std::string Ranges(const std::map<int64_t, ChampionRecord>& known) {
 
 absl::Status ChampionKeeper::Recover() {
   MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   const absl::Status newest = ServeNewest();
+  if (newest.ok()) return newest;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   std::vector<ChampionRecord> stack = ChampionStack(history);
-  if (newest.ok() || stack.empty()) return newest;
+  if (stack.empty()) return newest;
   // A cluster that does not start serves nobody, and could not be rolled back.
   const AdapterRef recorded = stack.back().ref;
   std::optional<ChampionRecord> served;
@@ -143,23 +144,37 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
   return WhenServed(std::move(event));
 }
 
+absl::Status ChampionKeeper::CheckIsAnother(const PromotionOrder& order, const Candidate& candidate,
+                                            const std::optional<ChampionRecord>& current) {
+  // One that cannot be served anymore may be promoted again, from wherever it is whole.
+  if (!trouble_.empty() ||
+      !SameWeights(candidate.record.ref, current ? current->ref : AdapterRef()))
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      order.base ? "the base model is the champion already"
+                 : absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
+}
+
 absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOrder& order) {
+  Candidate candidate;
+  {
+    MutexLock lock(&mutex_);
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
+    if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
+    if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+    if (!order.base) {
+      MELLOW_ASSIGN_OR_RETURN(candidate, Resolve(order));
+    }
+    MELLOW_RETURN_IF_ERROR(CheckIsAnother(order, candidate, Current(history)));
+  }
+  // Without the lock: a node that hangs for minutes must not hold up a roll-back.
+  if (!order.base) MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
-  if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
-  Candidate candidate;
+  MELLOW_RETURN_IF_ERROR(CheckIsAnother(order, candidate, current));
   if (!order.base) {
-    MELLOW_ASSIGN_OR_RETURN(candidate, Resolve(order));
-  }
-  // One that cannot be served anymore may be promoted again, from wherever it is whole.
-  if (candidate.record.ref == (current ? current->ref : AdapterRef()) && trouble_.empty())
-    return absl::FailedPreconditionError(
-        order.base ? "the base model is the champion already"
-                   : absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
-  if (!order.base) {
-    MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
     adapters::PeftFiles files = *candidate.files;
     files.model_card = CardOf(candidate.record, files, order.evidence);
     MELLOW_ASSIGN_OR_RETURN(

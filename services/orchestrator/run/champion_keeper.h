@@ -28,7 +28,7 @@ struct PromotionOrder {
 
 // Moves the name "champion" and remembers where it was. A policy node tries an adapter before it
 // is recorded; from then on the supervisor gives it to every node that is or comes. Thread-safe:
-// one change at a time.
+// one change at a time, but nothing waits for a node that tries an adapter.
 class ChampionKeeper {
  public:
   // What `parts` point to must outlive it.
@@ -80,7 +80,12 @@ class ChampionKeeper {
   absl::Status Confirm(const AdapterTarget& candidate, const NodeHandle& first,
                        const std::vector<NodeHandle>& nodes);
   // Completes its canary.
-  absl::Status TryOnOneNode(Candidate* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TryOnOneNode(Candidate* made);
+  // FailedPrecondition: the candidate (the base model, when the order says so) is the champion
+  // already.
+  absl::Status CheckIsAnother(const PromotionOrder& order, const Candidate& candidate,
+                              const std::optional<ChampionRecord>& current)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // From its own copy, or from that of the run that made it.
   absl::StatusOr<adapters::PeftFiles> Read(const ChampionRecord& champion) const;
   // Tells the supervisor; none: the base model.

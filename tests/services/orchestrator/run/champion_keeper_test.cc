@@ -5,10 +5,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "services/orchestrator/base/canary.h"
+#include "tests/services/orchestrator/gate.h"
 #include "tests/services/orchestrator/mortal_ledger.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -222,6 +224,28 @@ TEST_F(ChampionKeeperTest, AChampionThatNobodyHasStopsNoProcessAndCanBeRolledBac
   EXPECT_EQ(keeper_->Trouble(), "");
 }
 
+TEST_F(ChampionKeeperTest, ARollBackDoesNotWaitForANodeThatHangsWhileItTriesAnAdapter) {
+  const AdapterRef first = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
+  Gate gate;
+  for (auto& policy : cluster_.policies) {
+    policy->on_score_tokens = [&](int64_t version, std::stop_token stop) {
+      return version > first.version ? gate.Pass(stop) : absl::OkStatus();
+    };
+  }
+  auto promoted = std::async(std::launch::async,
+                             [&] { return keeper_->Promote(OrderOfFolder("from-a-folder", "2")); });
+  gate.WaitForSomebody();
+  ASSERT_TRUE(keeper_->RollBack("3", "complaints").ok());
+  EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  gate.Open();
+  const auto event = promoted.get();
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_FALSE(event->previous.has_value()) << "what it was when it was recorded";
+  EXPECT_THAT(Served(), ElementsAre(event->champion->ref, event->champion->ref));
+  EXPECT_EQ(History().size(), 3u);
+}
+
 TEST_F(ChampionKeeperTest, FoldersThatNoRollBackCanGoToAreRemoved) {
   const auto folders = [&] {
     std::set<std::string> names;
@@ -397,7 +421,7 @@ TEST_F(ChampionKeeperTest, AKilledPromotionHappenedOrDidNot) {
   ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
   const AdapterRef second = Train("run-b", 2);
   for (const bool after_effect : {false, true}) {
-    for (int call = 1; call <= 6; ++call) {
+    for (int call = 1; call <= 7; ++call) {
       life_->DieAt(call, after_effect);
       const std::string request = absl::StrCat("2-", call, after_effect);
       const bool answered = keeper_->Promote(OrderOf(second, request)).ok();
