@@ -72,6 +72,8 @@ class NodeRegistry {
   [[nodiscard]] std::vector<NodeHandle> Ready(NodeRole role, SteadyTime now) const;
   // When the first of the resting nodes may get work again.
   [[nodiscard]] SteadyTime NextRetry(NodeRole role, SteadyTime now) const;
+  // Whether the process, if it is still there, says that its engine is stuck.
+  [[nodiscard]] bool IsStuck(const NodeHandle& node) const;
   // Why nobody of that role is ready: "no policy node has registered", "policy-0 is lost
   // (127.0.0.1:50051)".
   [[nodiscard]] std::string WhyNoneReady(NodeRole role) const;

@@ -16,7 +16,8 @@ namespace mellow::orchestrator {
 // there. Used by one thread.
 class LearnerCalls {
  public:
-  // One try. `stop` stops when the learner is lost and when the process ends.
+  // One try. `stop` stops when the learner is lost or says that it is stuck, and when the process
+  // ends.
   using Attempt = std::function<absl::Status(const NodeHandle& node, std::stop_token stop)>;
 
   // All must outlive it.

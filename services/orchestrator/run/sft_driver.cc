@@ -9,6 +9,7 @@
 #include "common/obs/log.h"
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/retry.h"
+#include "services/orchestrator/nodes/while_working.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -106,7 +107,7 @@ absl::StatusOr<SftAnswer> SftDriver::Stop(const absl::Status& asked) {
   if (learners.empty()) return asked;
   observer_->OnActivity("stopping after the step in progress");
   const NodeHandle& node = learners.front();
-  const LinkedStop stop(node.life, signals_.shutdown);
+  const WhileWorking stop(parts_.registry, node, signals_.shutdown);
   absl::StatusOr<SftAnswer> ended =
       parts_.clients->Sft(node.node_id, node.address)->Stop(run_id_, stop.token());
   // Its last steps, which came while the watch was ended.

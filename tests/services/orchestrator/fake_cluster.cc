@@ -86,8 +86,8 @@ class LearnerProxy : public LearnerClient {
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token) override {
     return link_.Through("learner.OpenRun", [&] { return node_->OpenRun(call); });
   }
-  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token) override {
-    return link_.Through("learner.Train", [&] { return node_->Train(call); });
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {
+    return link_.Through("learner.Train", [&] { return node_->Train(call, stop); });
   }
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
                                            std::stop_token) override {

@@ -270,8 +270,9 @@ absl::Status FakeLearner::CheckNumbers(const Run& run, const Rollout& rollout) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
+absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call, std::stop_token stop) {
   if (on_train) on_train(call);
+  if (on_train_until) MELLOW_RETURN_IF_ERROR(on_train_until(call, std::move(stop)));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(call.run_id));
   const int steps = run->last_step();
@@ -431,6 +432,7 @@ NodeReport FakeLearner::Report() const {
                     .role = NodeRole::kLearner,
                     .address = "learner",
                     .incarnation = absl::StrCat(life_)};
+  report.stalled_seconds = stalled_seconds;
   report.capacity.max_message_bytes = max_message_bytes;
   SetModel(model, &report);
   return report;

@@ -115,7 +115,7 @@ class FakeLearner {
   // Says no to the start adapter "bad".
   absl::Status CheckRun(const std::string& start_adapter);
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call);
-  absl::StatusOr<TrainAnswer> Train(const TrainCall& call);
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop = {});
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version);
   absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
                                          absl::Span<const TokenPair> pairs, bool reference);
@@ -129,6 +129,9 @@ class FakeLearner {
   OpenCall Opened(const std::string& run_id) const;
 
   std::function<void(const TrainCall&)> on_train;
+  // Called before a step is trained, without a lock held: whether, or when, it is.
+  std::function<absl::Status(const TrainCall&, std::stop_token)> on_train_until;
+  std::atomic<double> stalled_seconds{0};  // that it says
   // The KL that a step's training says; null: 0.5.
   std::function<double(const TrainCall&)> kl;
   // Of a version that knows of no forks.

@@ -8,6 +8,7 @@
 #include <future>
 #include <set>
 
+#include "tests/services/orchestrator/gate.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/wait_until.h"
@@ -274,6 +275,46 @@ TEST_F(RunDriverTest, ADamagedAdapterIsNotPublishedAndComesFromTheLearner) {
   EXPECT_EQ(damaged.status().code(), absl::StatusCode::kDataLoss) << damaged.status();
   ASSERT_TRUE(life.Drive("run", config).ok());
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+// Alive, and hung in a step: the call is given up as soon as it says so, and made again when it has
+// come to itself.
+TEST_F(RunDriverTest, ALearnerThatIsStuckIsNotWaitedForAndTrainsTheStepLater) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  Gate never;
+  std::atomic<bool> hangs{true};
+  cluster_.learner.on_train_until = [&](const TrainCall& call, std::stop_token stop) {
+    return call.step == 2 && hangs ? never.Pass(stop) : absl::OkStatus();
+  };
+  Life life(&cluster_, folder_.path());
+  std::future<absl::Status> status =
+      std::async(std::launch::async, [&] { return life.Drive("run", config); });
+  never.WaitForSomebody();
+  cluster_.learner.stalled_seconds = 5;
+  cluster_.RegisterAll(&life.registry);
+  life.observer.WaitForActivity(
+      "step 2: train: waiting for the learner: learner at learner is quarantined: its engine has "
+      "made no progress for 5 s");
+  hangs = false;
+  cluster_.learner.stalled_seconds = 0;
+  cluster_.RegisterAll(&life.registry);
+  EXPECT_TRUE(status.get().ok());
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+TEST_F(RunDriverTest, AStopWaitsForALearnerThatIsStuckOnlyUntilItSaysSo) {
+  Gate never;
+  cluster_.learner.on_train_until = [&](const TrainCall&, std::stop_token stop) {
+    return never.Pass(stop);
+  };
+  Life life(&cluster_, folder_.path());
+  std::future<absl::Status> status =
+      std::async(std::launch::async, [&] { return life.Drive("run", MakeRunConfig(kSteps)); });
+  never.WaitForSomebody();
+  life.stop.request_stop();
+  cluster_.learner.stalled_seconds = 5;
+  cluster_.RegisterAll(&life.registry);
+  EXPECT_EQ(status.get().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(RunDriverTest, APolicyThatRestartsGetsTheAdapterBeforeItWorks) {
