@@ -105,11 +105,12 @@ absl::Status ChampionKeeper::Recover() {
     stack.pop_back();
     served = stack.empty() ? std::nullopt : std::optional<ChampionRecord>(stack.back());
   } while (!Serve(served).ok());
-  trouble_ = absl::StrCat("the champion, adapter ", ToString(recorded),
-                          ", cannot be served: ", newest.message(), "; users get ",
-                          served && !served->IsBase() ? "adapter " : "",
-                          ToString(served ? served->ref : AdapterRef()),
-                          " until it is promoted again, another one is, or it is rolled back");
+  trouble_ =
+      absl::StrCat("the champion, adapter ", ToString(recorded),
+                   ", cannot be served: ", newest.message(), "; users get ",
+                   served && !served->IsBase() ? absl::StrCat("adapter ", ToString(served->ref))
+                                               : "the base model",
+                   " until it is promoted again, another one is, or it is rolled back");
   obs::Log(obs::Severity::kError, trouble_);
   return absl::OkStatus();
 }
