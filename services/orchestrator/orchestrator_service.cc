@@ -172,6 +172,7 @@ grpc::Status OrchestratorServiceImpl::ListPromotions(grpc::ServerContext* contex
     for (const PromotionEvent& event : history) ToProto(event, response->add_events());
     if (!history.empty() && history.back().champion)
       ToProto(history.back().champion->ref, response->mutable_champion());
+    response->set_trouble(champions_->Trouble());
     return absl::OkStatus();
   });
 }

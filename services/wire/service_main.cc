@@ -165,9 +165,10 @@ absl::Status ServeUntilSignal(const ServiceFlags& flags, const ServiceSecurity& 
   std::unique_ptr<NodeRegistration> registration;
   if (!flags.orchestrator.empty() && parts.describe != nullptr) {
     registration =
-        NodeRegistration::Start(flags.orchestrator, flags.node_id, [&parts, &advertised] {
+        NodeRegistration::Start(flags.orchestrator, flags.node_id, [&parts, &options, &advertised] {
           orchestrator::v1::RegisterNodeRequest request = parts.describe();
           request.set_address(advertised);
+          request.mutable_capacity()->set_max_message_bytes(options.max_message_bytes);
           return request;
         });
   }

@@ -8,6 +8,8 @@ std::vector<ChampionRecord> ChampionStack(const std::vector<PromotionEvent>& his
     if (event.action == PromotionAction::kRollBack) {
       if (!stack.empty()) stack.pop_back();
     } else if (event.champion) {
+      // One whose files had to be mended was promoted again, and is one champion all the same.
+      if (!stack.empty() && stack.back().ref == event.champion->ref) stack.pop_back();
       stack.push_back(*event.champion);
     }
   }

@@ -56,8 +56,9 @@ struct PromotionEvent {
   PromotionEvidence evidence;
 };
 
-// The champions that are still in force, the current one last: a promotion adds one, a roll-back
-// takes the last one away. Empty: the base model is. `history` is in order.
+// The champions that are still in force, the current one last: a promotion adds one (one that is
+// the current one already takes its place), a roll-back takes the last one away. Empty: the base
+// model is. `history` is in order.
 [[nodiscard]] std::vector<ChampionRecord> ChampionStack(const std::vector<PromotionEvent>& history);
 
 }  // namespace mellow::orchestrator

@@ -78,15 +78,24 @@ absl::Status RunConfig::Validate() const {
   return guard ? guard->Validate() : absl::OkStatus();
 }
 
-absl::Status RunConfig::CheckFits(const NodeReport& node) const {
+absl::Status RunConfig::CheckFits(const NodeReport& node, const RequestBytes& bytes) const {
+  const NodeCapacity& takes = node.capacity;
   const auto check = [&node](absl::string_view field, int value, int limit) -> absl::Status {
     if (limit <= 0 || value <= limit) return absl::OkStatus();
     return Bad(field, value, absl::StrCat(node.node_id, " takes at most ", limit));
   };
-  const NodeCapacity& takes = node.capacity;
-  MELLOW_RETURN_IF_ERROR(
-      check("shard_prompts", std::min(shard_prompts, batch_size), takes.max_request_items));
-  if (node.role != NodeRole::kPolicy) return absl::OkStatus();
+  const auto check_bytes = [&](absl::string_view field, int value,
+                               int64_t request) -> absl::Status {
+    if (takes.max_message_bytes <= 0 || request <= takes.max_message_bytes) return absl::OkStatus();
+    return Bad(field, value,
+               absl::StrCat("a request of ", request, " bytes, ", node.node_id, " takes at most ",
+                            takes.max_message_bytes, " (--max-message-mib)"));
+  };
+  const int shard = std::min(shard_prompts, batch_size);
+  if (node.role == NodeRole::kLearner) return check_bytes("ppo.batch_size", batch_size, bytes.step);
+  MELLOW_RETURN_IF_ERROR(check("shard_prompts", shard, takes.max_request_items));
+  if (node.role != NodeRole::kPolicy) return check_bytes("shard_prompts", shard, bytes.texts);
+  MELLOW_RETURN_IF_ERROR(check_bytes("shard_prompts", shard, bytes.prompts));
   // Not data.max_source_tokens: the prompts may be short.
   MELLOW_RETURN_IF_ERROR(
       check("sampling.max_new_tokens", sampling.max_new_tokens.value_or(0), takes.max_new_tokens));

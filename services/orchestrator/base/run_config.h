@@ -31,6 +31,13 @@ struct RewardConfig {
   std::string toxic_label;  // empty: the reward node's
 };
 
+// What the largest requests of a run have on the wire, as far as it is known.
+struct RequestBytes {
+  int64_t prompts = 0;  // of a shard, to a policy
+  int64_t texts = 0;    // of a shard, to a reward or judge: at least
+  int64_t step = 0;     // of a step's rollouts, to the learner: at most
+};
+
 // A run as it was asked for, with every default filled in.
 struct RunConfig {
   std::string name;
@@ -58,7 +65,7 @@ struct RunConfig {
   [[nodiscard]] absl::Status Validate() const;
   // Whether a node can do this run's requests at all, by what it says that it takes:
   // InvalidArgument naming the field, its value and the node's limit.
-  [[nodiscard]] absl::Status CheckFits(const NodeReport& node) const;
+  [[nodiscard]] absl::Status CheckFits(const NodeReport& node, const RequestBytes& bytes) const;
 };
 
 }  // namespace mellow::orchestrator

@@ -1,5 +1,7 @@
 #include "services/orchestrator/base/types.h"
 
+#include "absl/strings/str_join.h"
+
 namespace mellow::orchestrator {
 
 absl::string_view ToString(NodeRole role) {
@@ -42,6 +44,16 @@ absl::string_view ToString(RunState state) {
       return "failed";
   }
   return "unknown";
+}
+
+std::string NotRepeatable(const RunPins& pins) {
+  std::vector<std::string> reasons;
+  for (const auto& [role, classes] : pins.devices) {
+    if (classes.size() > 1)
+      reasons.push_back(
+          absl::StrCat(ToString(role), " nodes on ", absl::StrJoin(classes, " and ")));
+  }
+  return absl::StrJoin(reasons, "; ");
 }
 
 }  // namespace mellow::orchestrator

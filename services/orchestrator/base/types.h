@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -152,7 +153,8 @@ struct NodeCapacity {
   // What one request may have at most; 0: not said.
   int max_request_items = 0;  // prompts, texts
   int max_new_tokens = 0;
-  std::string toxic_label;  // of a reward: whose probability is the toxicity
+  std::string toxic_label;        // of a reward: whose probability is the toxicity
+  int64_t max_message_bytes = 0;  // of a request; 0: not said
 };
 
 // What a node says about itself with every heartbeat.
@@ -183,15 +185,30 @@ inline std::string ToString(const ModelPin& pin) {
                       " (", pin.precision.empty() ? "unknown precision" : pin.precision, ")");
 }
 
+// What the first node of a classifier's role said to the canary texts (model_pins.h).
+struct ScoreCanary {
+  std::vector<std::string> labels;         // in their order
+  std::vector<std::vector<float>> logits;  // of each text, in that order
+  bool operator==(const ScoreCanary&) const = default;
+};
+
 // The models that a run depends on.
 struct RunPins {
   std::map<NodeRole, ModelPin> models;
-  // What the first reward node said to the canary texts (model_pins.h): the order of its labels,
-  // and the logits of each text in that order. Empty: not asked yet.
-  std::vector<std::string> reward_labels;
-  std::vector<std::vector<float>> reward_logits;
+  // Of the reward and of the judge; none: not asked yet.
+  std::map<NodeRole, ScoreCanary> canaries;
+  // Whose probability is the toxicity where the run file names no label: what the first reward node
+  // said. Empty: it did not say.
+  std::string toxic_label = {};
+  // Classes ("cpu", "cuda") of the policies and rewards that have worked for the run. They are not
+  // held to one: the sums of two have other roundings, which is said (NotRepeatable).
+  std::map<NodeRole, std::set<std::string>> devices = {};
   bool operator==(const RunPins&) const = default;
 };
+
+// "policy nodes on cpu and cuda": why the same run file would not give the same adapters to the
+// bit. Empty: no such thing has happened.
+[[nodiscard]] std::string NotRepeatable(const RunPins& pins);
 
 }  // namespace mellow::orchestrator
 

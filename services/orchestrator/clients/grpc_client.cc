@@ -3,7 +3,9 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/folder_lock.h"
 #include "common/rpc/client.h"
 #include "common/sync/mutex.h"
 
@@ -25,7 +27,7 @@ class GrpcNodeClients : public NodeClients {
     return MakeLearnerClient(Channel(address), Peer(node_id, address), claim_);
   }
   std::shared_ptr<SftClient> Sft(const std::string& node_id, const std::string& address) override {
-    return MakeSftClient(Channel(address), Peer(node_id, address));
+    return MakeSftClient(Channel(address), Peer(node_id, address), claim_);
   }
 
  private:
@@ -52,6 +54,18 @@ class GrpcNodeClients : public NodeClients {
 };
 
 }  // namespace
+
+absl::Status NeverFits(absl::Status status) {
+  // gRPC has no code of its own for it, on either side.
+  if (!absl::IsResourceExhausted(status) || !absl::StrContains(status.message(), "larger than max"))
+    return status;
+  return absl::InvalidArgumentError(
+      absl::StrCat(status.message(),
+                   ": it takes a smaller shard_prompts or ppo.batch_size, or a larger "
+                   "--max-message-mib of the node"));
+}
+
+std::string OwnerName() { return absl::StrCat("the orchestrator that is ", NameOfThisProcess()); }
 
 std::unique_ptr<NodeClients> MakeGrpcNodeClients() { return std::make_unique<GrpcNodeClients>(); }
 

@@ -20,8 +20,22 @@ namespace mellow::orchestrator {
 // Calls that are expected within seconds get this long, so that a peer that hangs is noticed.
 inline constexpr absl::Duration kShortCall = absl::Minutes(2);
 
-using rpc::Call;
 using rpc::CallContext;
+
+// InvalidArgument, naming the flag, where gRPC says ResourceExhausted of a message that is larger
+// than its receiver ever takes: trying again sends the same bytes. Everything else as it is.
+[[nodiscard]] absl::Status NeverFits(absl::Status status);
+
+// rpc::Call, whose errors are NeverFits'.
+template <typename Stub, typename Request, typename Response>
+[[nodiscard]] absl::StatusOr<Response> Call(
+    Stub* stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const Request& request, absl::Duration timeout, std::stop_token stop, absl::string_view peer) {
+  absl::StatusOr<Response> response =
+      rpc::Call(stub, method, request, timeout, std::move(stop), peer);
+  if (response.ok()) return response;
+  return NeverFits(response.status());
+}
 
 // The clients over gRPC. Channels are kept per address.
 [[nodiscard]] std::unique_ptr<NodeClients> MakeGrpcNodeClients();
@@ -33,13 +47,26 @@ using rpc::CallContext;
                                                              std::string peer);
 // What the learner gave this process when it became its owner (OpenRunRequest.epoch); shared by all
 // clients of this process. Thread-safe.
-struct LearnerClaim {
-  std::atomic<int64_t> epoch{0};
+class LearnerClaim {
+ public:
+  [[nodiscard]] int64_t epoch() const { return epoch_; }
+  // Of two that were given at once, because runs of both methods began, the newer one is in force.
+  void Take(int64_t given) {
+    int64_t known = epoch_;
+    while (known < given && !epoch_.compare_exchange_weak(known, given)) {
+    }
+  }
+
+ private:
+  std::atomic<int64_t> epoch_{0};
 };
+// This process, as the learner names its owner in messages.
+[[nodiscard]] std::string OwnerName();
 [[nodiscard]] std::shared_ptr<LearnerClient> MakeLearnerClient(
     std::shared_ptr<grpc::Channel> channel, std::string peer, std::shared_ptr<LearnerClaim> claim);
 [[nodiscard]] std::shared_ptr<SftClient> MakeSftClient(std::shared_ptr<grpc::Channel> channel,
-                                                       std::string peer);
+                                                       std::string peer,
+                                                       std::shared_ptr<LearnerClaim> claim);
 
 }  // namespace mellow::orchestrator
 

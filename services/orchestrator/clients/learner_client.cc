@@ -1,7 +1,5 @@
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/folder_lock.h"
 #include "common/base/status.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
 #include "services/orchestrator/clients/grpc_client.h"
@@ -48,12 +46,12 @@ class GrpcLearnerClient : public LearnerClient {
       fork->set_after_step(call.fork->after_step);
       fork->set_learning_rate_factor(call.fork->learning_rate_factor);
     }
-    request.set_owner(absl::StrCat("the orchestrator that is ", NameOfThisProcess()));
-    request.set_epoch(claim_->epoch);
+    request.set_owner(OwnerName());
+    request.set_epoch(claim_->epoch());
     MELLOW_ASSIGN_OR_RETURN(learner_pb::OpenRunResponse response,
                             Call(stub_.get(), &learner_pb::LearnerService::Stub::OpenRun, request,
                                  kShortCall, std::move(stop), peer_));
-    claim_->epoch = response.epoch();
+    claim_->Take(response.epoch());
     return OpenAnswer{response.last_step(),
                       AdapterRefFromProto(response.adapter()),
                       {response.trainable_parameters(), response.total_parameters()},
@@ -66,7 +64,7 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_run_id(call.run_id);
     request.set_step(call.step);
     request.set_new_version(call.new_version);
-    request.set_epoch(claim_->epoch);
+    request.set_epoch(claim_->epoch());
     request.set_sampler_precision(call.sampler_precision);
     for (const Rollout& rollout : call.rollouts) {
       learner_pb::Rollout* added = request.add_rollouts();
@@ -108,7 +106,7 @@ class GrpcLearnerClient : public LearnerClient {
     learner_pb::GetAdapterRequest request;
     request.set_run_id(run_id);
     request.set_version(version);
-    request.set_epoch(claim_->epoch);
+    request.set_epoch(claim_->epoch());
     CallContext context(kShortCall, std::move(stop));
     auto reader = stub_->GetAdapter(context.get(), request);
     bool ended = false;
@@ -134,7 +132,7 @@ class GrpcLearnerClient : public LearnerClient {
     request.set_run_id(run_id);
     for (const TokenPair& pair : pairs) ToProto(pair, request.add_pairs());
     request.set_reference(reference);
-    request.set_epoch(claim_->epoch);
+    request.set_epoch(claim_->epoch());
     MELLOW_ASSIGN_OR_RETURN(learner_pb::ScoreTokensResponse response,
                             Call(stub_.get(), &learner_pb::LearnerService::Stub::ScoreTokens,
                                  request, kShortCall, std::move(stop), peer_));

@@ -205,7 +205,8 @@ absl::StatusOr<NodeReport> NodeReportFromProto(const v1::RegisterNodeRequest& re
                      capacity.precision(),
                      capacity.max_request_items(),
                      capacity.max_new_tokens(),
-                     capacity.toxic_label()};
+                     capacity.toxic_label(),
+                     capacity.max_message_bytes()};
   for (const common::v1::AdapterRef& adapter : request.adapters()) {
     report.adapters.push_back(AdapterRefFromProto(adapter));
   }
@@ -301,14 +302,16 @@ void ToProto(const RunStatus& run, v1::Run* proto) {
     added->set_bound(trip.bound);
     added->set_reason(trip.reason);
   }
+  proto->set_not_repeatable(NotRepeatable(run.pins));
   for (const auto& [role, pin] : run.pins.models) {
     v1::PinnedModel* model = proto->add_models();
     model->set_role(static_cast<v1::NodeRole>(role));
     model->set_model_sha256(pin.sha256);
     model->set_precision(pin.precision);
-    if (role == NodeRole::kReward) {
-      model->mutable_labels()->Assign(run.pins.reward_labels.begin(), run.pins.reward_labels.end());
-    }
+    if (role == NodeRole::kReward) model->set_toxic_label(run.pins.toxic_label);
+    const auto canary = run.pins.canaries.find(role);
+    if (canary == run.pins.canaries.end()) continue;
+    model->mutable_labels()->Assign(canary->second.labels.begin(), canary->second.labels.end());
   }
 }
 
@@ -328,6 +331,7 @@ void ToProto(const NodeStatus& node, v1::Node* proto) {
   capacity->set_max_request_items(node.report.capacity.max_request_items);
   capacity->set_max_new_tokens(node.report.capacity.max_new_tokens);
   capacity->set_toxic_label(node.report.capacity.toxic_label);
+  capacity->set_max_message_bytes(node.report.capacity.max_message_bytes);
   proto->set_leases_done(node.leases_done);
   proto->set_leases_lost(node.leases_lost);
   const AdapterRef* newest = nullptr;

@@ -26,10 +26,14 @@ SftState StateFromProto(learner_pb::SftState state) {
 }
 
 SftAnswer AnswerFromProto(learner_pb::SftRun run) {
-  SftAnswer answer{.state = StateFromProto(run.state()), .error = run.error()};
+  // The codes of google.rpc are absl's.
+  SftAnswer answer{.state = StateFromProto(run.state()),
+                   .error = run.error(),
+                   .code = static_cast<absl::StatusCode>(run.status_code())};
   run.clear_run_id();
   run.clear_state();
   run.clear_error();
+  run.clear_status_code();
   run.clear_step();
   answer.run = run.SerializeAsString();
   return answer;
@@ -46,8 +50,11 @@ absl::Status ReadSpec(const std::string& bytes, learner_pb::SftSpec* spec) {
 
 class GrpcSftClient : public SftClient {
  public:
-  GrpcSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer)
-      : stub_(learner_pb::SftService::NewStub(std::move(channel))), peer_(std::move(peer)) {}
+  GrpcSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer,
+                std::shared_ptr<LearnerClaim> claim)
+      : stub_(learner_pb::SftService::NewStub(std::move(channel))),
+        peer_(std::move(peer)),
+        claim_(std::move(claim)) {}
 
   absl::Status Check(const std::string& spec, std::stop_token stop) override {
     learner_pb::CheckSftRequest request;
@@ -61,9 +68,12 @@ class GrpcSftClient : public SftClient {
     learner_pb::StartSftRequest request;
     request.set_run_id(call.run_id);
     MELLOW_RETURN_IF_ERROR(ReadSpec(call.spec, request.mutable_spec()));
+    request.set_owner(OwnerName());
+    request.set_owner_epoch(claim_->epoch());
     MELLOW_ASSIGN_OR_RETURN(learner_pb::StartSftResponse response,
                             Call(stub_.get(), &learner_pb::SftService::Stub::StartSft, request,
                                  kLongCall, std::move(stop), peer_));
+    claim_->Take(response.owner_epoch());
     return AnswerFromProto(std::move(*response.mutable_run()));
   }
 
@@ -72,6 +82,7 @@ class GrpcSftClient : public SftClient {
     learner_pb::WatchSftRequest request;
     request.set_run_id(run_id);
     request.set_after_step(after_step);
+    request.set_owner_epoch(claim_->epoch());
     // As long as the run: the node's heartbeats say whether the learner still works.
     CallContext context(absl::InfiniteDuration(), std::move(stop));
     const auto reader = stub_->WatchSft(context.get(), request);
@@ -94,6 +105,7 @@ class GrpcSftClient : public SftClient {
   absl::StatusOr<SftAnswer> Stop(const std::string& run_id, std::stop_token stop) override {
     learner_pb::StopSftRequest request;
     request.set_run_id(run_id);
+    request.set_owner_epoch(claim_->epoch());
     MELLOW_ASSIGN_OR_RETURN(learner_pb::StopSftResponse response,
                             Call(stub_.get(), &learner_pb::SftService::Stub::StopSft, request,
                                  kLongCall, std::move(stop), peer_));
@@ -103,12 +115,14 @@ class GrpcSftClient : public SftClient {
  private:
   std::unique_ptr<learner_pb::SftService::Stub> stub_;
   std::string peer_;
+  std::shared_ptr<LearnerClaim> claim_;
 };
 
 }  // namespace
 
-std::shared_ptr<SftClient> MakeSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer) {
-  return std::make_shared<GrpcSftClient>(std::move(channel), std::move(peer));
+std::shared_ptr<SftClient> MakeSftClient(std::shared_ptr<grpc::Channel> channel, std::string peer,
+                                         std::shared_ptr<LearnerClaim> claim) {
+  return std::make_shared<GrpcSftClient>(std::move(channel), std::move(peer), std::move(claim));
 }
 
 }  // namespace mellow::orchestrator

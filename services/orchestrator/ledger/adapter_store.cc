@@ -29,7 +29,21 @@ absl::StatusOr<std::string> AdapterStore::Write(const std::string& run_id, int64
   return path;
 }
 
-absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder) const {
+absl::StatusOr<std::string> AdapterStore::PeftContentHash(const adapters::PeftFiles& files) {
+  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ParsePeft(files));
+  return adapters::ContentHash(lora);
+}
+
+absl::Status AdapterStore::Check(const adapters::PeftFiles& files,
+                                 const std::string& sha256) const {
+  MELLOW_ASSIGN_OR_RETURN(const std::string hash, hash_of_(files));
+  if (hash == sha256) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("the adapter's tensors hash to ", hash, ", not to ", sha256));
+}
+
+absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder,
+                                                       const std::string& sha256) const {
   // A process that ended while it replaced the folder left it under another name.
   MELLOW_RETURN_IF_ERROR(AtomicFolder::RestoreReplaced(folder));
   adapters::PeftFiles files;
@@ -37,6 +51,9 @@ absl::StatusOr<adapters::PeftFiles> AdapterStore::Read(const std::string& folder
   MELLOW_ASSIGN_OR_RETURN(files.safetensors, ReadFile(absl::StrCat(folder, "/", kWeights)));
   // Folders of earlier versions have none.
   files.model_card = ReadFile(absl::StrCat(folder, "/", kCard)).value_or("");
+  // A flipped bit: what every node would refuse is found here, where there may be another copy.
+  if (const absl::Status whole = Check(files, sha256); !whole.ok())
+    return absl::DataLossError(absl::StrCat(folder, ": damaged: ", whole.message()));
   return files;
 }
 

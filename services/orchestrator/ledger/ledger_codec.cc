@@ -206,10 +206,18 @@ std::string EncodePins(const RunPins& pins) {
     models.Append(
         {{"role", static_cast<int>(role)}, {"sha256", pin.sha256}, {"precision", pin.precision}});
   }
-  Value logits = Value::MakeArray();
-  for (const std::vector<float>& row : pins.reward_logits) logits.Append(Hex(PackFloats(row)));
-  return Dump(
-      {{"models", models}, {"reward_labels", pins.reward_labels}, {"reward_logits", logits}});
+  Value object = {{"models", models}};
+  for (const auto& [role, canary] : pins.canaries) {
+    Value logits = Value::MakeArray();
+    for (const std::vector<float>& row : canary.logits) logits.Append(Hex(PackFloats(row)));
+    object.Add(absl::StrCat(ToString(role), "_labels"), canary.labels);
+    object.Add(absl::StrCat(ToString(role), "_logits"), logits);
+  }
+  if (!pins.toxic_label.empty()) object.Add("toxic_label", pins.toxic_label);
+  for (const auto& [role, classes] : pins.devices)
+    object.Add(absl::StrCat(ToString(role), "_devices"),
+               std::vector<std::string>(classes.begin(), classes.end()));
+  return Dump(object);
 }
 
 absl::StatusOr<RunPins> DecodePins(const std::string& text) {
@@ -223,12 +231,29 @@ absl::StatusOr<RunPins> DecodePins(const std::string& text) {
     MELLOW_RETURN_IF_ERROR(Read(model, "sha256", &pin.sha256));
     MELLOW_RETURN_IF_ERROR(Read(model, "precision", &pin.precision));
   }
-  MELLOW_RETURN_IF_ERROR(Read(object, "reward_labels", &pins.reward_labels));
-  MELLOW_ASSIGN_OR_RETURN(const json::Array* logits, ReadList(object, "reward_logits"));
-  for (const Value& row : *logits) {
-    MELLOW_ASSIGN_OR_RETURN(const std::string bytes, FromHex(row, "row"));
-    MELLOW_ASSIGN_OR_RETURN(std::vector<float> values, UnpackFloats(bytes));
-    pins.reward_logits.push_back(std::move(values));
+  for (const NodeRole role : {NodeRole::kReward, NodeRole::kJudge}) {
+    const std::string labels = absl::StrCat(ToString(role), "_labels");
+    if (!object.Has(labels)) continue;
+    ScoreCanary canary;
+    MELLOW_RETURN_IF_ERROR(Read(object, labels.c_str(), &canary.labels));
+    const std::string of_logits = absl::StrCat(ToString(role), "_logits");
+    MELLOW_ASSIGN_OR_RETURN(const json::Array* logits, ReadList(object, of_logits.c_str()));
+    for (const Value& row : *logits) {
+      MELLOW_ASSIGN_OR_RETURN(const std::string bytes, FromHex(row, "row"));
+      MELLOW_ASSIGN_OR_RETURN(std::vector<float> values, UnpackFloats(bytes));
+      canary.logits.push_back(std::move(values));
+    }
+    // An earlier version wrote empty lists where nobody had been asked.
+    if (!canary.labels.empty()) pins.canaries[role] = std::move(canary);
+  }
+  if (object.Has("toxic_label"))
+    MELLOW_RETURN_IF_ERROR(Read(object, "toxic_label", &pins.toxic_label));
+  for (const NodeRole role : {NodeRole::kPolicy, NodeRole::kReward}) {
+    const std::string name = absl::StrCat(ToString(role), "_devices");
+    if (!object.Has(name)) continue;
+    std::vector<std::string> classes;
+    MELLOW_RETURN_IF_ERROR(Read(object, name.c_str(), &classes));
+    pins.devices[role] = {classes.begin(), classes.end()};
   }
   return pins;
 }

@@ -9,7 +9,10 @@
 namespace mellow::orchestrator {
 namespace {
 
-constexpr int64_t kSchemaVersion = 1;
+// 2: guard_trips came. A program that does not know them would go on from weights that were
+// withdrawn. What a ledger of 1 has means the same here.
+constexpr int64_t kSchemaVersion = 2;
+constexpr int64_t kOldestSchemaVersion = 1;
 // A run without a row in `methods` is PPO's, as all were once; a rollout without one in
 // `rollout_numbers` has neither values nor log-probs under the reference.
 constexpr char kSchema[] = R"(
@@ -95,6 +98,10 @@ CREATE TABLE IF NOT EXISTS promotions (
   evidence TEXT NOT NULL);
 )";
 
+// After the columns are known to be there. The adapters of all runs are looked up by their steps'
+// hashes.
+constexpr char kIndexes[] = "CREATE INDEX IF NOT EXISTS steps_by_sha256 ON steps (run_id, sha256)";
+
 // Every column that is read or written: CREATE TABLE IF NOT EXISTS leaves a table of another
 // version as it is.
 constexpr const char* kColumns[] = {
@@ -154,7 +161,7 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
         sqlite::Statement version,
         database->Prepare("SELECT value FROM meta WHERE key = 'schema_version'"));
     MELLOW_ASSIGN_OR_RETURN(const bool row, version.Step());
-    if (!row || version.Int(0) != kSchemaVersion) {
+    if (!row || version.Int(0) < kOldestSchemaVersion || version.Int(0) > kSchemaVersion) {
       return AnotherSchema(path, absl::StrCat("schema ", row ? version.Int(0) : 0,
                                               ", this program knows ", kSchemaVersion));
     }
@@ -163,6 +170,9 @@ absl::StatusOr<std::unique_ptr<SqliteLedger>> SqliteLedger::Open(const std::stri
     const absl::Status known = database->Prepare(columns).status();
     if (!known.ok()) return AnotherSchema(path, known.message());
   }
+  MELLOW_RETURN_IF_ERROR(database->Execute(kIndexes));
+  MELLOW_RETURN_IF_ERROR(database->Execute(
+      absl::StrCat("UPDATE meta SET value = ", kSchemaVersion, " WHERE key = 'schema_version'")));
   MELLOW_RETURN_IF_ERROR(transaction.Commit());
   return std::unique_ptr<SqliteLedger>(new SqliteLedger(std::move(database)));
 }

@@ -17,8 +17,9 @@ namespace mellow::orchestrator {
 // anything else was written.
 class SqliteLedger : public Ledger {
  public:
-  // Creates the file when it is not there. DataLoss: corrupt, with SQLite's finding.
-  // FailedPrecondition: written by a newer version. Unavailable: another process has it open.
+  // Creates the file when it is not there, and makes one of an earlier version one of this one,
+  // which that does not open anymore. DataLoss: corrupt, with SQLite's finding. FailedPrecondition:
+  // written by a newer version. Unavailable: another process has it open.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<SqliteLedger>> Open(const std::string& path);
 
   absl::StatusOr<RunRecord> CreateRun(const RunRecord& run) override;

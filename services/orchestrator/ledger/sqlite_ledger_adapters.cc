@@ -69,33 +69,40 @@ absl::StatusOr<std::optional<AdapterRecord>> SqliteLedger::FindAdapter(int64_t v
 }
 
 absl::StatusOr<std::vector<KeptAdapter>> SqliteLedger::KeptAdapters() {
-  MutexLock lock(&mutex_);
-  MELLOW_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      database_->Prepare(
-          "SELECT adapters.version, adapters.sha256, adapters.run_id, folder, step, record "
-          "FROM adapters JOIN runs ON runs.run_id = adapters.run_id "
-          "LEFT JOIN steps ON steps.run_id = adapters.run_id AND committed = 1 AND "
-          "steps.sha256 = adapters.sha256 "
-          "WHERE adapters.version > 0 AND (step IS NOT NULL OR adapters.sha256 = start_sha256 OR "
-          "EXISTS (SELECT 1 FROM guard_trips WHERE guard_trips.run_id = adapters.run_id AND "
-          "good_step = 0 AND guard_trips.sha256 = adapters.sha256)) "
-          "ORDER BY adapters.version DESC, adapters.run_id, step DESC"));
   std::vector<KeptAdapter> kept;
-  std::set<std::pair<std::string, int>> steps;
-  for (;;) {
-    MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
-    if (!row) break;
-    KeptAdapter adapter{.ref = {select.Int(0), select.Bytes(1)},
-                        .run_id = select.Bytes(2),
-                        .folder = select.Bytes(3)};
-    if (!select.IsNull(4)) {
-      StepRecord step;
-      MELLOW_RETURN_IF_ERROR(DecodeStep(select.Bytes(5), &step));
-      adapter.step = static_cast<int>(select.Int(4));
-      adapter.learner_path = std::move(step.adapter_path);
+  std::vector<std::string> records;  // of their steps; empty: there is none
+  {
+    MutexLock lock(&mutex_);
+    MELLOW_ASSIGN_OR_RETURN(
+        sqlite::Statement select,
+        database_->Prepare(
+            "SELECT adapters.version, adapters.sha256, adapters.run_id, folder, step, record "
+            "FROM adapters JOIN runs ON runs.run_id = adapters.run_id "
+            "LEFT JOIN steps ON steps.run_id = adapters.run_id AND committed = 1 AND "
+            "steps.sha256 = adapters.sha256 "
+            "WHERE adapters.version > 0 AND (step IS NOT NULL OR adapters.sha256 = start_sha256 OR "
+            "EXISTS (SELECT 1 FROM guard_trips WHERE guard_trips.run_id = adapters.run_id AND "
+            "good_step = 0 AND guard_trips.sha256 = adapters.sha256)) "
+            "ORDER BY adapters.version DESC, adapters.run_id, step DESC"));
+    std::set<std::pair<std::string, int>> steps;
+    for (;;) {
+      MELLOW_ASSIGN_OR_RETURN(const bool row, select.Step());
+      if (!row) break;
+      KeptAdapter adapter{.ref = {select.Int(0), select.Bytes(1)},
+                          .run_id = select.Bytes(2),
+                          .folder = select.Bytes(3),
+                          .step = select.IsNull(4) ? 0 : static_cast<int>(select.Int(4))};
+      if (!steps.emplace(adapter.run_id, adapter.step).second) continue;
+      kept.push_back(std::move(adapter));
+      records.push_back(select.IsNull(4) ? "" : select.Bytes(5));
     }
-    if (steps.emplace(adapter.run_id, adapter.step).second) kept.push_back(std::move(adapter));
+  }
+  // A run that goes on does not wait while thousands of records are parsed.
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (records[i].empty()) continue;
+    StepRecord step;
+    MELLOW_RETURN_IF_ERROR(DecodeStep(records[i], &step));
+    kept[i].learner_path = std::move(step.adapter_path);
   }
   std::reverse(kept.begin(), kept.end());
   return kept;

@@ -18,9 +18,9 @@ namespace {
 
 // Two devices differ in the order of their sums: by less than 1e-4 of a logit in float32, by less
 // than a tenth in what is shorter. Other weights differ by units.
-double LogitBound(const RunPins& pins) {
-  const auto reward = pins.models.find(NodeRole::kReward);
-  return reward == pins.models.end() || reward->second.precision == "float32" ? 1e-2 : 0.25;
+double LogitBound(NodeRole role, const RunPins& pins) {
+  const auto model = pins.models.find(role);
+  return model == pins.models.end() || model->second.precision == "float32" ? 1e-2 : 0.25;
 }
 constexpr absl::Duration kScoreTimeout = absl::Minutes(1);
 
@@ -57,16 +57,23 @@ std::vector<std::vector<float>> LogitsOf(const ScoreAnswer& answer) {
   return logits;
 }
 
-// Asks a ready reward node until one answers.
-absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunObserver* observer,
-                             const std::stop_token& stop, RunPins* pins) {
+std::string ToxicLabelOf(const NodeHandle& node, const NodeRegistry& registry) {
+  for (const NodeStatus& status : registry.List()) {
+    if (status.report.node_id == node.node_id) return status.report.capacity.toxic_label;
+  }
+  return "";
+}
+
+// Asks a ready node of the role, a classifier's, until one answers.
+absl::Status PinScoreCanary(NodeRole role, NodeRegistry* registry, NodeClients* clients,
+                            RunObserver* observer, const std::stop_token& stop, RunPins* pins) {
   while (true) {
     std::vector<NodeHandle> ready;
     WaitOnRegistry(registry, stop, SteadyTime::InfiniteFuture(), [&] {
-      ready = registry->Ready(NodeRole::kReward, SteadyTime::Now());
+      ready = registry->Ready(role, SteadyTime::Now());
       if (!ready.empty()) return true;
       observer->OnActivity(
-          absl::StrCat("waiting for a reward node: ", registry->WhyNoneReady(NodeRole::kReward)));
+          absl::StrCat("waiting for a ", ToString(role), " node: ", registry->WhyNoneReady(role)));
       return false;
     });
     if (stop.stop_requested()) return AskedToStop();
@@ -75,15 +82,17 @@ absl::Status PinRewardCanary(NodeRegistry* registry, NodeClients* clients, RunOb
         ScoreCanaryTexts(clients->Reward(node.node_id, node.address).get(), stop);
     if (!answer.ok()) {
       if (stop.stop_requested()) return AskedToStop();
-      obs::Log(obs::Severity::kWarning, "a reward node did not score the canary's texts",
-               {{"node", node.node_id}, {"error", answer.status().ToString()}});
+      obs::Log(obs::Severity::kWarning, "a node did not score the canary's texts",
+               {{"role", ToString(role)},
+                {"node", node.node_id},
+                {"error", answer.status().ToString()}});
       registry->ReportFailure(node, SteadyTime::Now(), /*lease=*/false);
       continue;
     }
-    pins->reward_labels = answer->labels;
-    pins->reward_logits = LogitsOf(*answer);
+    pins->canaries[role] = {answer->labels, LogitsOf(*answer)};
+    if (role == NodeRole::kReward) pins->toxic_label = ToxicLabelOf(node, *registry);
     // What is wrong with the first answer (labels, lengths, numbers) is so with every later one.
-    return Annotate(CheckRewardCanary(*pins, *answer), node.node_id);
+    return Annotate(CheckScoreCanary(role, *pins, *answer), node.node_id);
   }
 }
 
@@ -93,25 +102,27 @@ absl::StatusOr<ScoreAnswer> ScoreCanaryTexts(RewardClient* client, std::stop_tok
   return client->Score(CanaryTexts(), kScoreTimeout, std::move(stop));
 }
 
-absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer) {
-  if (answer.labels != pins.reward_labels) {
+absl::Status CheckScoreCanary(NodeRole role, const RunPins& pins, const ScoreAnswer& answer) {
+  const ScoreCanary& pinned = pins.canaries.at(role);
+  const std::string canary = absl::StrCat(ToString(role), " canary: ");
+  if (answer.labels != pinned.labels) {
     return absl::FailedPreconditionError(
-        absl::StrCat("reward canary: has labels ", absl::StrJoin(answer.labels, ", "),
-                     ", the run pins ", absl::StrJoin(pins.reward_labels, ", ")));
+        absl::StrCat(canary, "has labels ", absl::StrJoin(answer.labels, ", "), ", the run pins ",
+                     absl::StrJoin(pinned.labels, ", ")));
   }
   // Logits are compared as log-probs are: one row per text, one number per label.
   const std::vector<std::vector<float>> logits = LogitsOf(answer);
-  const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pins.reward_logits);
+  const absl::StatusOr<LogProbGap> gap = CompareLogProbs(logits, pinned.logits);
   if (!gap.ok() || logits.size() != CanaryTexts().size()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("reward canary: ", logits.size(), " texts were scored of ",
-                     CanaryTexts().size(), ", or with another number of logits"));
+        absl::StrCat(canary, logits.size(), " texts were scored of ", CanaryTexts().size(),
+                     ", or with another number of logits"));
   }
-  const double bound = LogitBound(pins);
+  const double bound = LogitBound(role, pins);
   if (gap->largest <= bound) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      "reward canary: logit differs by ", gap->largest, " (bound ", bound, ") at text ", gap->pair,
-      ", label ", gap->token < pins.reward_labels.size() ? pins.reward_labels[gap->token] : "?"));
+      canary, "logit differs by ", gap->largest, " (bound ", bound, ") at text ", gap->pair,
+      ", label ", gap->token < pinned.labels.size() ? pinned.labels[gap->token] : "?"));
 }
 
 absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClients* clients,
@@ -142,10 +153,12 @@ absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry, NodeClie
     }
     pins.models[role] = **std::move(model);
   }
-  if (pins.reward_labels.empty()) {
-    // Only nodes with the pinned model may be asked.
-    registry->SetPins(pins.models);
-    MELLOW_RETURN_IF_ERROR(PinRewardCanary(registry, clients, observer, stop, &pins));
+  // Only nodes with the pinned model may be asked.
+  registry->SetPins(pins.models);
+  for (const NodeRole role : roles) {
+    if ((role != NodeRole::kReward && role != NodeRole::kJudge) || pins.canaries.contains(role))
+      continue;
+    MELLOW_RETURN_IF_ERROR(PinScoreCanary(role, registry, clients, observer, stop, &pins));
   }
   return pins;
 }

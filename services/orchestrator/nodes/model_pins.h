@@ -21,14 +21,16 @@ namespace mellow::orchestrator {
 [[nodiscard]] absl::StatusOr<ScoreAnswer> ScoreCanaryTexts(RewardClient* client,
                                                            std::stop_token stop);
 
-// OK when `answer` to ScoreCanaryTexts has the pinned labels and, within rounding, the pinned
-// logits. FailedPrecondition with the figures.
-[[nodiscard]] absl::Status CheckRewardCanary(const RunPins& pins, const ScoreAnswer& answer);
+// OK when the `answer` of a node of the role (reward or judge, of which `pins` has a canary) to
+// ScoreCanaryTexts has the pinned labels and, within rounding, the pinned logits.
+// FailedPrecondition with the figures.
+[[nodiscard]] absl::Status CheckScoreCanary(NodeRole role, const RunPins& pins,
+                                            const ScoreAnswer& answer);
 
 // Pins what `pins` lacks by the nodes that are there; waits for them, and tells `observer` for
 // which. A role whose nodes do not say their hash (of an older version) stays without a pin.
 // Policies are pinned to the learner's model when one of them has it. `judge`: the run has one,
-// which is pinned too.
+// which is pinned as the reward is.
 //   Cancelled: `stop`. FailedPrecondition: the nodes of one role have different models (named), so
 //   it cannot be known which one is meant.
 [[nodiscard]] absl::StatusOr<RunPins> PinModels(RunPins pins, NodeRegistry* registry,

@@ -172,8 +172,10 @@ enum class SftState { kRunning, kDone, kStopped, kFailed };
 // A supervised run as its learner says it.
 struct SftAnswer {
   SftState state = SftState::kRunning;
-  std::string error;  // why it failed
-  std::string run;    // SftRun, serialized, without what stands in the record of the run anyway
+  std::string error = {};  // why it failed
+  // Of `error`; kOk: not said.
+  absl::StatusCode code = absl::StatusCode::kOk;
+  std::string run = {};  // SftRun, serialized, without what stands in the record of the run anyway
 };
 
 // Called in order by the thread that watches.

@@ -241,6 +241,13 @@ SteadyTime NodeRegistry::NextRetry(NodeRole role, SteadyTime now) const {
   return next;
 }
 
+bool NodeRegistry::IsStuck(const NodeHandle& handle) const {
+  MutexLock lock(&mutex_);
+  const auto it = nodes_.find(handle.node_id);
+  return it != nodes_.end() && it->second.report.incarnation == handle.incarnation &&
+         it->second.report.stalled_seconds > 0;
+}
+
 std::string NodeRegistry::WhyNoneReady(NodeRole role) const {
   std::vector<std::string> reasons;
   for (const NodeStatus& node : List()) {

@@ -46,7 +46,8 @@ struct NodeHandle {
 
 // Who is there, and who may work: a node that is alive, has the model that the run pins, and, where
 // its role has to be verified, passed. A policy node is verified for the target adapter (published
-// to and canary passed), a reward node by the run's canary texts. Time is passed in. Thread-safe.
+// to and canary passed), a reward or judge node by the run's canary texts. Time is passed in.
+// Thread-safe.
 class NodeRegistry {
  public:
   explicit NodeRegistry(absl::Duration lost_after) : lost_after_(lost_after) {}
@@ -71,6 +72,8 @@ class NodeRegistry {
   [[nodiscard]] std::vector<NodeHandle> Ready(NodeRole role, SteadyTime now) const;
   // When the first of the resting nodes may get work again.
   [[nodiscard]] SteadyTime NextRetry(NodeRole role, SteadyTime now) const;
+  // Whether the process, if it is still there, says that its engine is stuck.
+  [[nodiscard]] bool IsStuck(const NodeHandle& node) const;
   // Why nobody of that role is ready: "no policy node has registered", "policy-0 is lost
   // (127.0.0.1:50051)".
   [[nodiscard]] std::string WhyNoneReady(NodeRole role) const;
@@ -90,7 +93,7 @@ class NodeRegistry {
   // The models that nodes must have to get work; a role that is not there may have any. A learner
   // worker must have the learner's.
   void SetPins(std::map<NodeRole, ModelPin> pins);
-  // Every node of the role (policy or reward) must be verified again.
+  // Every node of the role (policy, reward or judge) must be verified again.
   void RequireVerification(NodeRole role, const std::string& reason);
   // The role's nodes may work as they are.
   void DropVerification(NodeRole role);

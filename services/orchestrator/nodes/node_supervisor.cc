@@ -76,10 +76,13 @@ void NodeSupervisor::SetPins(const RunPins& pins) {
     pins_ = pins;
   }
   registry_->SetPins(pins.models);
-  if (pins.reward_labels.empty()) {
-    registry_->DropVerification(NodeRole::kReward);
-  } else {
-    registry_->RequireVerification(NodeRole::kReward, "waits for the reward canary");
+  for (const NodeRole role : {NodeRole::kReward, NodeRole::kJudge}) {
+    if (!pins.canaries.contains(role)) {
+      registry_->DropVerification(role);
+    } else {
+      registry_->RequireVerification(role,
+                                     absl::StrCat("waits for the ", ToString(role), " canary"));
+    }
   }
 }
 
@@ -193,18 +196,18 @@ void NodeSupervisor::Loop() {
   verifications_.clear();
 }
 
-absl::Status NodeSupervisor::VerifyReward(const NodeHandle& node, std::stop_token stop,
-                                          bool* wrong_weights) {
+absl::Status NodeSupervisor::VerifyClassifier(const NodeHandle& node, std::stop_token stop,
+                                              bool* wrong_weights) {
   RunPins pins;
   {
     MutexLock lock(&mutex_);
     pins = pins_;
   }
-  if (pins.reward_labels.empty()) return absl::OkStatus();
+  if (!pins.canaries.contains(node.role)) return absl::OkStatus();
   MELLOW_ASSIGN_OR_RETURN(
       const ScoreAnswer answer,
       ScoreCanaryTexts(clients_->Reward(node.node_id, node.address).get(), std::move(stop)));
-  absl::Status status = CheckRewardCanary(pins, answer);
+  absl::Status status = CheckScoreCanary(node.role, pins, answer);
   *wrong_weights = !status.ok();
   return status;
 }
@@ -241,9 +244,9 @@ absl::Status NodeSupervisor::VerifyPolicy(const NodeHandle& node, std::stop_toke
 void NodeSupervisor::Verify(const NodeHandle& node, std::stop_token give_up) {
   const LinkedStop stop(node.life, stop_.get_token(), give_up);
   bool wrong_weights = false;
-  const absl::Status status = node.role == NodeRole::kReward
-                                  ? VerifyReward(node, stop.token(), &wrong_weights)
-                                  : VerifyPolicy(node, stop.token(), &wrong_weights);
+  const absl::Status status = node.role == NodeRole::kPolicy
+                                  ? VerifyPolicy(node, stop.token(), &wrong_weights)
+                                  : VerifyClassifier(node, stop.token(), &wrong_weights);
   if (status.ok()) return registry_->MarkVerified(node);
   if (stop.token().stop_requested()) return;
   if (wrong_weights) metrics_->CountCanaryFailure(node.node_id);

@@ -43,7 +43,8 @@ struct SettleTimes {
 // Keeps policy nodes on the target adapter and on the champion for as long as the process lives,
 // run or no run: after a new target or champion, and whenever a node appears or restarts, it
 // publishes them, runs the canary, and marks the node as verified or quarantined. While a run has
-// pinned its models, each reward node has to score the run's canary texts as pinned. Also notices
+// pinned its models, each reward node, and judge of a run with one, has to score the canary texts
+// as pinned. Also notices
 // nodes that fell silent. Own threads; thread-safe.
 class NodeSupervisor {
  public:
@@ -71,7 +72,8 @@ class NodeSupervisor {
   void Loop();
   void Verify(const NodeHandle& node, std::stop_token give_up);
   absl::Status VerifyPolicy(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
-  absl::Status VerifyReward(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
+  // Of a reward or a judge.
+  absl::Status VerifyClassifier(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
   // Has the node get the adapter: from another node where one has room, else from this process.
   absl::Status Deliver(const NodeHandle& node, PolicyClient* client, const AdapterTarget& adapter,
                        wire::Publication as, std::stop_token stop);

@@ -23,7 +23,9 @@ inline constexpr int kMaxDefects = 5;
 // The one table of who retries what. Rows: the status; columns: the calls of a run to each role
 // (policy: Generate; reward and judge: Score; learner: OpenRun, Train, GetAdapter, ScoreTokens,
 // StartSft, WatchSft). Publications and canaries are not in it: whatever they end with, the node is
-// quarantined with the reason and tried again, and the run goes on with the others.
+// quarantined with the reason and tried again, and the run goes on with the others. A supervised
+// run that failed at the learner with a code of kAgain or kFewTimes is as a WatchSft that ended
+// with it.
 //
 //                        policy      reward      learner
 //   UNAVAILABLE          kAgain      kAgain      kAgain
@@ -31,7 +33,7 @@ inline constexpr int kMaxDefects = 5;
 //   ABORTED              kAgain      kAgain      kAgain
 //   DEADLINE_EXCEEDED    kAgain      kAgain      kAgain
 //   CANCELLED            kAgain      kAgain      kAgain      (ours: the peer was lost or late)
-//   NOT_FOUND            kPublish    kElsewhere  kElsewhere
+//   NOT_FOUND            kPublish    kElsewhere  kElsewhere  (WatchSft: kAgain, the run is started)
 //   FAILED_PRECONDITION  kElsewhere  kElsewhere  kReopen
 //   INTERNAL, UNKNOWN, DATA_LOSS
 //                        kFewTimes   kFewTimes   kFewTimes

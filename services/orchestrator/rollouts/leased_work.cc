@@ -139,6 +139,7 @@ void LeasedWork::OnDone(const ShardScheduler::Lease& lease, absl::Duration took,
   }
   if (const absl::Status recorded = outcome.record(); !recorded.ok()) return Fail(recorded);
   Count("done");
+  if (!node.device.empty()) devices_.insert(node.device.substr(0, node.device.find(':')));
   last_done_ = SteadyTime::Now();
   if (spare()) return;
   for (const auto& [id, other] : flights_) {

@@ -26,6 +26,10 @@ namespace mellow::orchestrator {
 // Belongs to one thread, which runs `mailbox`; calls run in threads of their own.
 class LeasedWork {
  public:
+  // An answer that comes after the lease's deadline may still be the first; a call is given up
+  // after this many leases.
+  static constexpr int kCallLeases = 4;
+
   enum class Need {
     // RemedyFor says what happens to a node that fails. One that is left behind (late, and another
     // one did its shard meanwhile) is quarantined until it passes its canary. Calls measure a
@@ -84,6 +88,8 @@ class LeasedWork {
   [[nodiscard]] const absl::Status& failure() const { return failure_; }
   // "waiting for a policy node: ...", when it waits for nothing else. Else empty.
   [[nodiscard]] std::string WaitsFor() const;
+  // Classes ("cpu", "cuda") of the nodes whose answers counted, as far as they say them.
+  [[nodiscard]] const std::set<std::string>& devices() const { return devices_; }
   // When the last shard was done, by SteadyTime; the zero before the first.
   [[nodiscard]] SteadyTime last_done() const { return last_done_; }
 
@@ -135,6 +141,7 @@ class LeasedWork {
   std::map<std::pair<std::string, std::string>, int> defects_;
   absl::Status failure_;
   SteadyTime last_done_;
+  std::set<std::string> devices_;
   std::map<int64_t, Flight> flights_;  // by lease id
 };
 

@@ -26,12 +26,12 @@ namespace mellow::orchestrator {
                                                      const Rollout& rollout,
                                                      std::optional<int> max_new_tokens);
 
-// The scores by the run's labels, which are fields of `field` in the run file. InvalidArgument: a
-// label that the node does not have (both named). Internal: another number of scores than texts, or
-// a score that is not finite.
+// The scores by the run's labels, which are fields of `field` ("reward") in the run file.
+// InvalidArgument: a label that the node does not have (both named). Internal: another number of
+// scores than texts, or a score that is not finite.
 [[nodiscard]] absl::StatusOr<std::vector<Score>> PickScores(const RewardConfig& config,
                                                             const ScoreAnswer& answer, size_t texts,
-                                                            absl::string_view field = "reward");
+                                                            absl::string_view field);
 
 // InvalidArgument when `label` is not one of `labels`: "reward.label: nothat: the reward node has
 // nothate, hate".

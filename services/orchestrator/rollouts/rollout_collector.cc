@@ -12,22 +12,17 @@
 #include "common/leases/shard_scheduler.h"
 #include "common/sync/mailbox.h"
 #include "services/orchestrator/rollouts/leased_work.h"
-#include "services/orchestrator/rollouts/reward_text.h"
+#include "services/orchestrator/rollouts/reward_scoring.h"
 
 namespace mellow::orchestrator {
 namespace {
 
-// An answer that comes after the lease's deadline may still be the first; a call is given up after
-// this many leases.
-constexpr int kCallLeases = 4;
 // Shards that an accelerator gets at once, so that it does not idle between two; a CPU node gets
 // one.
 constexpr int kAcceleratorShards = 4;
 // Waiting for nothing but log-probs under the reference, which the learner can compute too, ends
 // after as long as the sampling took and this.
 constexpr absl::Duration kReferencePatience = absl::Seconds(10);
-// Two at a time keep a reward node busy while the next texts are on their way.
-constexpr int kRewardShards = 2;
 
 int PolicyShards(const NodeHandle& node) {
   return absl::StartsWith(node.device, "cuda") ? kAcceleratorShards : 1;
@@ -49,7 +44,7 @@ class Collector {
         scoring_(
             NodeRole::kReward, Doing("score"), WorkParts(),
             ShardScheduler(ScoringWork(), config.lease, /*offered=*/false),
-            [](const NodeHandle&) { return kRewardShards; },
+            [](const NodeHandle&) { return kTextShards; },
             [this](int shard, const NodeHandle& node) { return Score(shard, node); }) {
     if (!task.reference) return;
     // At nodes that have nothing to sample. Scoring a text takes a node no longer than sampling it
@@ -198,7 +193,7 @@ LeasedWork::Call Collector::Sample(int shard, const NodeHandle& node) {
           client = parts_.clients->Policy(node.node_id, node.address)](std::stop_token stop) {
     LeasedWork::Outcome outcome;
     absl::StatusOr<GenerateAnswer> answer =
-        client->Generate(request, config_.lease * kCallLeases, std::move(stop));
+        client->Generate(request, config_.lease * LeasedWork::kCallLeases, std::move(stop));
     if (!answer.ok()) {
       outcome.status = answer.status();
       return outcome;
@@ -287,35 +282,14 @@ absl::StatusOr<LeasedWork::Call> Collector::Score(int shard, const NodeHandle& n
   const auto [first, last] = Range(shard);
   std::vector<std::string> texts;
   for (size_t i = first; i < last; ++i) {
-    const std::optional<int> drawn = task_.prompts[i].max_new_tokens;
-    absl::StatusOr<std::string> text =
-        RewardText(config_.reward, *parts_.tokenizer, parts_.decoder_start_token_id, rollouts_[i],
-                   drawn ? drawn : config_.sampling.max_new_tokens);
-    if (!text.ok()) {
-      return Annotate(text.status(), absl::StrCat("decoding rollout ", rollouts_[i].prompt_index));
-    }
-    texts.push_back(*std::move(text));
+    MELLOW_ASSIGN_OR_RETURN(std::string text,
+                            ScoredText(config_, *parts_.tokenizer, parts_.decoder_start_token_id,
+                                       task_.prompts[i], rollouts_[i]));
+    texts.push_back(std::move(text));
   }
-  return LeasedWork::Call(
-      [this, shard, texts = std::move(texts), node_id = node.node_id,
-       client = parts_.clients->Reward(node.node_id, node.address)](std::stop_token stop) {
-        LeasedWork::Outcome outcome;
-        const absl::StatusOr<ScoreAnswer> answer =
-            client->Score(texts, config_.lease * kCallLeases, std::move(stop));
-        if (!answer.ok()) {
-          outcome.status = answer.status();
-          return outcome;
-        }
-        absl::StatusOr<std::vector<orchestrator::Score>> scores =
-            PickScores(config_.reward, *answer, texts.size());
-        outcome.status = Annotate(scores.status(), node_id);
-        if (!scores.ok()) return outcome;
-        outcome.work = static_cast<double>(texts.size());
-        outcome.record = [this, shard, scores = *std::move(scores)] {
-          return KeepScores(shard, scores);
-        };
-        return outcome;
-      });
+  return ScoreTexts(parts_.clients, node, std::move(texts), {config_.reward, "reward"},
+                    config_.lease * LeasedWork::kCallLeases,
+                    [this, shard](const auto& scores) { return KeepScores(shard, scores); });
 }
 
 absl::Status Collector::KeepScores(int shard, const std::vector<orchestrator::Score>& scores) {
@@ -421,6 +395,11 @@ absl::StatusOr<Collected> Collector::Run() {
   const SteadyTime sampled = std::max(begin_, sampling_.last_done());
   const SteadyTime scored = std::max(sampled, scoring_.last_done());
   result_.rollouts = std::move(rollouts_);
+  result_.devices = {{NodeRole::kPolicy, sampling_.devices()},
+                     {NodeRole::kReward, scoring_.devices()}};
+  if (reference_)
+    result_.devices[NodeRole::kPolicy].insert(reference_->devices().begin(),
+                                              reference_->devices().end());
   result_.generate_seconds = absl::ToDoubleSeconds(sampled - begin_);
   result_.reward_seconds = absl::ToDoubleSeconds(scored - sampled);
   result_.reference_seconds = absl::ToDoubleSeconds(SteadyTime::Now() - scored);

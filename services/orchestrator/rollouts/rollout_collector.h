@@ -1,7 +1,9 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_ROLLOUT_COLLECTOR_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_ROLLOUTS_ROLLOUT_COLLECTOR_H_
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,6 +50,8 @@ struct Collected {
   double reward_seconds = 0;      // from then until the last text was scored
   double reference_seconds = 0;   // from then until the log-probs under the reference were there
   int64_t tokens_sampled = 0;     // in this call, not in an earlier life
+  // As RunPins::devices, of this call.
+  std::map<NodeRole, std::set<std::string>> devices = {};
 };
 
 // Samples and scores one step: shards are leased to the policy nodes by ShardScheduler, and each

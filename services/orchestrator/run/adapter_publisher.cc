@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/obs/log.h"
 #include "services/orchestrator/base/canary.h"
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/wait_on_registry.h"
@@ -85,8 +86,11 @@ absl::StatusOr<AdapterRef> AdapterPublisher::Serve(const AdapterRef& weights, in
   MELLOW_ASSIGN_OR_RETURN(AdapterRecord record, RecordOf(weights, trained_steps, prompts, learner));
   AdapterTarget next{.ref = record.ref, .canary = std::move(record.canary)};
   if (record.ref.version > 0) {
-    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(record.folder);
+    absl::StatusOr<adapters::PeftFiles> files =
+        parts_.adapters->Read(record.folder, record.ref.sha256);
     if (!files.ok()) {
+      obs::Log(obs::Severity::kWarning, "an adapter cannot be read; the learner is asked for it",
+               {{"adapter", record.ref.version}, {"error", files.status().ToString()}});
       MELLOW_ASSIGN_OR_RETURN(AdapterAnswer adapter, learner->GetAdapter(weights.version));
       files = std::move(adapter.files);
     }

@@ -81,7 +81,7 @@ absl::StatusOr<AdapterTarget> AdapterShelf::Find(int64_t version) const {
     folders.push_back(event.champion->folder);
   }
   for (const std::string& folder : folders) {
-    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(folder);
+    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(folder, found.ref.sha256);
     if (!files.ok()) continue;
     found.files = std::make_shared<const adapters::PeftFiles>(*std::move(files));
     return found;

@@ -93,8 +93,31 @@ std::string Ranges(const std::map<int64_t, ChampionRecord>& known) {
 
 absl::Status ChampionKeeper::Recover() {
   MutexLock lock(&mutex_);
-  // Without its file users would silently get other weights than the history says.
-  return Annotate(ServeNewest(), "the champion cannot be served again");
+  const absl::Status newest = ServeNewest();
+  if (newest.ok()) return newest;
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
+  std::vector<ChampionRecord> stack = ChampionStack(history);
+  if (stack.empty()) return newest;
+  // A cluster that does not start serves nobody, and could not be rolled back.
+  const AdapterRef recorded = stack.back().ref;
+  std::optional<ChampionRecord> served;
+  do {
+    stack.pop_back();
+    served = stack.empty() ? std::nullopt : std::optional<ChampionRecord>(stack.back());
+  } while (!Serve(served).ok());
+  trouble_ =
+      absl::StrCat("the champion, adapter ", ToString(recorded),
+                   ", cannot be served: ", newest.message(), "; users get ",
+                   served && !served->IsBase() ? absl::StrCat("adapter ", ToString(served->ref))
+                                               : "the base model",
+                   " until it is promoted again, another one is, or it is rolled back");
+  obs::Log(obs::Severity::kError, trouble_);
+  return absl::OkStatus();
+}
+
+std::string ChampionKeeper::Trouble() {
+  MutexLock lock(&mutex_);
+  return trouble_;
 }
 
 absl::StatusOr<PromotionEvent> ChampionKeeper::Again(const PromotionEvent& known) {
@@ -107,6 +130,7 @@ absl::Status ChampionKeeper::ServeNewest() {
   unserved_ = true;
   MELLOW_RETURN_IF_ERROR(Serve(Current(history)));
   unserved_ = false;
+  trouble_.clear();
   std::set<std::string> needed;
   for (const ChampionRecord& record : ChampionStack(history)) needed.insert(record.folder);
   parts_.adapters->RemoveOthers(kChampions, needed);
@@ -121,22 +145,37 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::Promote(const PromotionOrder& ord
   return WhenServed(std::move(event));
 }
 
+absl::Status ChampionKeeper::CheckIsAnother(const PromotionOrder& order, const Candidate& candidate,
+                                            const std::optional<ChampionRecord>& current) {
+  // One that cannot be served anymore may be promoted again, from wherever it is whole.
+  if (!trouble_.empty() ||
+      !SameWeights(candidate.record.ref, current ? current->ref : AdapterRef()))
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      order.base ? "the base model is the champion already"
+                 : absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
+}
+
 absl::StatusOr<PromotionEvent> ChampionKeeper::RecordPromotion(const PromotionOrder& order) {
+  Candidate candidate;
+  {
+    MutexLock lock(&mutex_);
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
+    if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
+    if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
+    if (!order.base) {
+      MELLOW_ASSIGN_OR_RETURN(candidate, Resolve(order));
+    }
+    MELLOW_RETURN_IF_ERROR(CheckIsAnother(order, candidate, Current(history)));
+  }
+  // Without the lock: a node that hangs for minutes must not hold up a roll-back.
+  if (!order.base) MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(const std::vector<PromotionEvent> history, parts_.ledger->Promotions());
   if (const PromotionEvent* known = FindRequest(history, order.request_id)) return Again(*known);
-  if (shutdown_.stop_requested()) return absl::UnavailableError("shutting down");
   const std::optional<ChampionRecord> current = Current(history);
-  Candidate candidate;
+  MELLOW_RETURN_IF_ERROR(CheckIsAnother(order, candidate, current));
   if (!order.base) {
-    MELLOW_ASSIGN_OR_RETURN(candidate, Resolve(order));
-  }
-  if (candidate.record.ref == (current ? current->ref : AdapterRef()))
-    return absl::FailedPreconditionError(
-        order.base ? "the base model is the champion already"
-                   : absl::StrCat("adapter ", ToString(current->ref), " is the champion already"));
-  if (!order.base) {
-    MELLOW_RETURN_IF_ERROR(TryOnOneNode(&candidate));
     adapters::PeftFiles files = *candidate.files;
     files.model_card = CardOf(candidate.record, files, order.evidence);
     MELLOW_ASSIGN_OR_RETURN(
@@ -185,7 +224,7 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::RecordRollBack(const std::string&
   if (!stack.empty()) event.champion = stack.back();
   // Read before it is recorded: a champion whose file is gone cannot be gone back to.
   if (event.champion && !event.champion->IsBase())
-    MELLOW_RETURN_IF_ERROR(parts_.adapters->Read(event.champion->folder).status());
+    MELLOW_RETURN_IF_ERROR(Read(*event.champion).status());
   unserved_ = true;
   MELLOW_RETURN_IF_ERROR(parts_.ledger->AddPromotion(&event));
   obs::Log(obs::Severity::kInfo, "champion rolled back",
@@ -208,11 +247,6 @@ absl::StatusOr<PromotionEvent> ChampionKeeper::WhenServed(PromotionEvent event) 
 
 absl::StatusOr<std::vector<PromotionEvent>> ChampionKeeper::History() const {
   return parts_.ledger->Promotions();
-}
-
-absl::StatusOr<std::string> ChampionKeeper::PeftContentHash(const adapters::PeftFiles& files) {
-  MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ParsePeft(files));
-  return adapters::ContentHash(lora);
 }
 
 absl::StatusOr<std::map<int64_t, ChampionRecord>> ChampionKeeper::Known(bool former) {
@@ -261,15 +295,11 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
   adapters::PeftFiles files;
   if (order.files) {
     files = *order.files;
+    MELLOW_RETURN_IF_ERROR(parts_.adapters->Check(files, wanted.sha256));
   } else {
-    MELLOW_ASSIGN_OR_RETURN(files, parts_.adapters->Read(candidate.record.folder));
+    MELLOW_ASSIGN_OR_RETURN(files, Read(candidate.record));
   }
   candidate.files = std::make_shared<const adapters::PeftFiles>(std::move(files));
-  const std::string& announced = order.files ? wanted.sha256 : candidate.record.ref.sha256;
-  MELLOW_ASSIGN_OR_RETURN(const std::string hash, hash_of_(*candidate.files));
-  if (hash != announced)
-    return absl::DataLossError(
-        absl::StrCat("the adapter's tensors hash to ", hash, ", not to ", announced));
   if (it == known.end()) {
     MELLOW_ASSIGN_OR_RETURN(candidate.record.ref.version,
                             parts_.ledger->NewVersion(parts_.registry->LargestVersion()));
@@ -342,13 +372,25 @@ absl::Status ChampionKeeper::TryOnOneNode(Candidate* made) {
   return Annotate(last, "a policy node must try the adapter first");
 }
 
+absl::StatusOr<adapters::PeftFiles> ChampionKeeper::Read(const ChampionRecord& champion) const {
+  absl::StatusOr<adapters::PeftFiles> own =
+      parts_.adapters->Read(champion.folder, champion.ref.sha256);
+  if (own.ok()) return own;
+  MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> kept,
+                          parts_.ledger->FindAdapter(champion.ref.version));
+  if (!kept || kept->folder == champion.folder) return own;
+  absl::StatusOr<adapters::PeftFiles> of_run =
+      parts_.adapters->Read(kept->folder, champion.ref.sha256);
+  return of_run.ok() ? of_run : own;
+}
+
 absl::Status ChampionKeeper::Serve(const std::optional<ChampionRecord>& champion) {
   if (!champion || champion->IsBase()) {
     parts_.supervisor->SetChampion({});
     parts_.metrics->SetChampion(std::nullopt);
     return absl::OkStatus();
   }
-  MELLOW_ASSIGN_OR_RETURN(adapters::PeftFiles files, parts_.adapters->Read(champion->folder));
+  MELLOW_ASSIGN_OR_RETURN(adapters::PeftFiles files, Read(*champion));
   parts_.supervisor->SetChampion({champion->ref,
                                   std::make_shared<const adapters::PeftFiles>(std::move(files)),
                                   champion->canary});

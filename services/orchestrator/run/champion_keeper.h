@@ -1,12 +1,10 @@
 #ifndef MELLOW_SERVICES_ORCHESTRATOR_RUN_CHAMPION_KEEPER_H_
 #define MELLOW_SERVICES_ORCHESTRATOR_RUN_CHAMPION_KEEPER_H_
 
-#include <functional>
 #include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,19 +28,19 @@ struct PromotionOrder {
 
 // Moves the name "champion" and remembers where it was. A policy node tries an adapter before it
 // is recorded; from then on the supervisor gives it to every node that is or comes. Thread-safe:
-// one change at a time.
+// one change at a time, but nothing waits for a node that tries an adapter.
 class ChampionKeeper {
  public:
-  // The content hash of an adapter's files, or why they are no adapter.
-  using HashOf = std::function<absl::StatusOr<std::string>(const adapters::PeftFiles& files)>;
-
   // What `parts` point to must outlive it.
-  explicit ChampionKeeper(const DriverParts& parts, HashOf hash_of = PeftContentHash)
-      : parts_(parts), hash_of_(std::move(hash_of)) {}
+  explicit ChampionKeeper(const DriverParts& parts) : parts_(parts) {}
 
   // Gives the recorded champion, or that there is none, to the supervisor: a node may serve one
-  // that was tried and never recorded. To be called once, before the first node.
+  // that was tried and never recorded. One whose files are gone or damaged stands in nobody's way:
+  // what a roll-back would serve is served instead (Trouble). To be called once, before the first
+  // node. Errors of the ledger.
   [[nodiscard]] absl::Status Recover();
+  // What is served instead of the recorded champion, and why; empty: that one is.
+  [[nodiscard]] std::string Trouble();
   // Ends calls to nodes that are in progress, and refuses what comes (Unavailable).
   void Shutdown() { shutdown_.request_stop(); }
 
@@ -66,7 +64,6 @@ class ChampionKeeper {
     std::shared_ptr<const adapters::PeftFiles> files;
   };
 
-  static absl::StatusOr<std::string> PeftContentHash(const adapters::PeftFiles& files);
   // What can be promoted without bytes, by version, those of runs without their canaries; with
   // `former` also the champions whose bytes are not kept anymore.
   absl::StatusOr<std::map<int64_t, ChampionRecord>> Known(bool former)
@@ -83,7 +80,14 @@ class ChampionKeeper {
   absl::Status Confirm(const AdapterTarget& candidate, const NodeHandle& first,
                        const std::vector<NodeHandle>& nodes);
   // Completes its canary.
-  absl::Status TryOnOneNode(Candidate* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TryOnOneNode(Candidate* made);
+  // FailedPrecondition: the candidate (the base model, when the order says so) is the champion
+  // already.
+  absl::Status CheckIsAnother(const PromotionOrder& order, const Candidate& candidate,
+                              const std::optional<ChampionRecord>& current)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // From its own copy, or from that of the run that made it.
+  absl::StatusOr<adapters::PeftFiles> Read(const ChampionRecord& champion) const;
   // Tells the supervisor; none: the base model.
   absl::Status Serve(const std::optional<ChampionRecord>& champion)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -99,11 +103,11 @@ class ChampionKeeper {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const DriverParts parts_;
-  const HashOf hash_of_;
   std::stop_source shutdown_;
   Mutex mutex_;
   // The history may say another champion than the supervisor was told of.
   bool unserved_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string trouble_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::orchestrator

@@ -16,7 +16,7 @@ LearnerRun::LearnerRun(OpenCall open, History history, NodeRegistry* registry, N
       registry_(registry),
       clients_(clients),
       observer_(observer),
-      calls_(NodeRole::kLearner, registry, observer, std::move(signals)) {}
+      calls_(registry, observer, std::move(signals)) {}
 
 absl::StatusOr<TrainAnswer> LearnerRun::TrainOn(LearnerClient* client, TrainCall call,
                                                 std::stop_token stop) {

@@ -9,7 +9,7 @@
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/nodes/node_clients.h"
 #include "services/orchestrator/nodes/node_registry.h"
-#include "services/orchestrator/run/node_calls.h"
+#include "services/orchestrator/run/learner_calls.h"
 
 namespace mellow::orchestrator {
 
@@ -44,7 +44,7 @@ class LearnerRun {
                                                        bool reference);
 
  private:
-  // `call` on a learner that has the run open, as NodeCalls::Call.
+  // `call` on a learner that has the run open, as LearnerCalls::Call.
   template <typename Answer>
   absl::StatusOr<Answer> Call(
       const std::string& doing,
@@ -59,7 +59,7 @@ class LearnerRun {
   NodeRegistry* const registry_;
   NodeClients* const clients_;
   RunObserver* const observer_;
-  NodeCalls calls_;
+  LearnerCalls calls_;
   std::string opened_;  // incarnation that has the run open; empty: none
   OpenAnswer state_;
 };

@@ -12,6 +12,7 @@
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/retry.h"
 #include "services/orchestrator/rollouts/prompt_source.h"
+#include "services/orchestrator/rollouts/request_bytes.h"
 #include "services/orchestrator/rollouts/reward_text.h"
 #include "services/orchestrator/run/run_driver.h"
 
@@ -26,8 +27,11 @@ class PpoMethod : public RunMethod {
   Method method() const override { return Method::kPpo; }
 
   absl::Status Check(std::stop_token stop) override {
-    MELLOW_RETURN_IF_ERROR(StepPrompts(*prompts_, config_, 1).status());
-    MELLOW_RETURN_IF_ERROR(CheckNodes());
+    MELLOW_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts, StepPrompts(*prompts_, config_, 1));
+    MELLOW_ASSIGN_OR_RETURN(
+        const RequestBytes bytes,
+        LargestRequests(config_, *parts_.tokenizer, parts_.decoder_start_token_id, prompts));
+    MELLOW_RETURN_IF_ERROR(CheckNodes(bytes));
     MELLOW_RETURN_IF_ERROR(CheckLabels(stop));
     return CheckAtLearner(std::move(stop));
   }
@@ -59,14 +63,16 @@ class PpoMethod : public RunMethod {
 
  private:
   // InvalidArgument when there are live nodes of a role and none can do the run's requests.
-  absl::Status CheckNodes() const {
+  absl::Status CheckNodes(const RequestBytes& bytes) const {
     std::map<NodeRole, absl::Status> refusals;
     for (const NodeStatus& node : parts_.registry->List()) {
-      const bool samples =
-          node.report.role == NodeRole::kPolicy || node.report.role == NodeRole::kReward;
-      if (node.state == NodeState::kLost || !samples) continue;
-      const absl::Status fits = config_.CheckFits(node.report);
-      const auto it = refusals.emplace(node.report.role, fits).first;
+      const NodeRole role = node.report.role;
+      const bool asked = role == NodeRole::kPolicy || role == NodeRole::kReward ||
+                         role == NodeRole::kLearner ||
+                         (role == NodeRole::kJudge && config_.guard && config_.guard->judge);
+      if (node.state == NodeState::kLost || !asked) continue;
+      const absl::Status fits = config_.CheckFits(node.report, bytes);
+      const auto it = refusals.emplace(role, fits).first;
       if (fits.ok()) it->second = fits;
     }
     for (const auto& [role, refusal] : refusals) MELLOW_RETURN_IF_ERROR(refusal);

@@ -13,7 +13,7 @@
 #include "services/orchestrator/base/linked_stop.h"
 #include "services/orchestrator/nodes/model_pins.h"
 #include "services/orchestrator/nodes/self_test.h"
-#include "services/orchestrator/run/judge_step.h"
+#include "services/orchestrator/rollouts/judge_step.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -101,14 +101,15 @@ absl::Status RunDriver::Trip(const GuardFinding& finding, StepRecord* record) {
 absl::Status RunDriver::Pin() {
   MELLOW_ASSIGN_OR_RETURN(const RunPins kept, parts_.ledger->Pins(run_id_));
   const LinkedStop stop(signals_.stop, signals_.shutdown);
-  MELLOW_ASSIGN_OR_RETURN(const RunPins pins,
-                          PinModels(kept, parts_.registry, parts_.clients, observer_,
-                                    config_.guard && config_.guard->judge, stop.token()));
-  if (pins != kept) MELLOW_RETURN_IF_ERROR(parts_.ledger->SetPins(run_id_, pins));
-  parts_.supervisor->SetPins(pins);
-  const auto policy = pins.models.find(NodeRole::kPolicy);
-  const auto learner = pins.models.find(NodeRole::kLearner);
-  const bool known = policy != pins.models.end() && learner != pins.models.end();
+  MELLOW_ASSIGN_OR_RETURN(pins_, PinModels(kept, parts_.registry, parts_.clients, observer_,
+                                           config_.guard && config_.guard->judge, stop.token()));
+  if (pins_ != kept) MELLOW_RETURN_IF_ERROR(parts_.ledger->SetPins(run_id_, pins_));
+  parts_.supervisor->SetPins(pins_);
+  // Whatever label a later node prefers.
+  if (config_.reward.toxic_label.empty()) config_.reward.toxic_label = pins_.toxic_label;
+  const auto policy = pins_.models.find(NodeRole::kPolicy);
+  const auto learner = pins_.models.find(NodeRole::kLearner);
+  const bool known = policy != pins_.models.end() && learner != pins_.models.end();
   other_sampler_precision_.clear();
   if (known && !policy->second.precision.empty() && policy->second.precision != config_.precision)
     other_sampler_precision_ = policy->second.precision;
@@ -124,6 +125,21 @@ absl::Status RunDriver::Pin() {
               {"training", config_.precision}});
   }
   return absl::OkStatus();
+}
+
+absl::Status RunDriver::NoteDevices(const Collected& collected) {
+  RunPins noted = pins_;
+  for (const auto& [role, classes] : collected.devices) {
+    if (!classes.empty()) noted.devices[role].insert(classes.begin(), classes.end());
+  }
+  if (noted == pins_) return absl::OkStatus();
+  const std::string reason = NotRepeatable(noted);
+  if (reason != NotRepeatable(pins_)) {
+    obs::Log(obs::Severity::kWarning, "the run is not repeatable to the bit",
+             {{"run", run_id_}, {"reason", reason}});
+  }
+  pins_ = std::move(noted);
+  return parts_.ledger->SetPins(run_id_, pins_);
 }
 
 absl::Status RunDriver::Open() {
@@ -241,7 +257,7 @@ std::optional<ReferenceWeights> RunDriver::ReferenceFor(const AdapterRef& weight
   ReferenceWeights reference{*ref, nullptr};
   if (ref->version > 0) {
     absl::StatusOr<adapters::PeftFiles> files =
-        parts_.adapters->Read(parts_.adapters->FolderOf(run_id_, ref->version));
+        parts_.adapters->Read(parts_.adapters->FolderOf(run_id_, ref->version), ref->sha256);
     if (!files.ok()) {
       obs::Log(obs::Severity::kWarning,
                "the policy nodes cannot get the reference; the learner computes its log-probs",
@@ -293,16 +309,19 @@ absl::StatusOr<CollectTask> RunDriver::Prepare(int step) {
   return task;
 }
 
+CollectorParts RunDriver::PartsFor(RunObserver* observer) const {
+  return {parts_.ledger,
+          parts_.registry,
+          parts_.clients,
+          parts_.metrics,
+          parts_.tokenizer,
+          observer,
+          {signals_.stop, collect_shutdown_.token()},
+          parts_.decoder_start_token_id};
+}
+
 absl::StatusOr<Collected> RunDriver::Collect(const CollectTask& task, RunObserver* observer) const {
-  const CollectorParts parts{parts_.ledger,
-                             parts_.registry,
-                             parts_.clients,
-                             parts_.metrics,
-                             parts_.tokenizer,
-                             observer,
-                             {signals_.stop, collect_shutdown_.token()},
-                             parts_.decoder_start_token_id};
-  return CollectStep(parts, config_, task);
+  return CollectStep(PartsFor(observer), config_, task);
 }
 
 absl::StatusOr<AdapterRef> RunDriver::Serve(const AdapterRef& weights,
@@ -375,6 +394,7 @@ absl::Status RunDriver::Step(int step) {
   }
   const Collected collected = *std::exchange(next_, std::nullopt);
   if (stopping()) return AskedToStop();
+  MELLOW_RETURN_IF_ERROR(NoteDevices(collected));
   const std::vector<Rollout>& rollouts = collected.rollouts;
   StepRecord record{.step = step};
   Summarize(rollouts, &record);
@@ -384,8 +404,8 @@ absl::Status RunDriver::Step(int step) {
     const SteadyTime judge_began = SteadyTime::Now();
     MELLOW_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts,
                             StepPrompts(*prompts_, config_, step));
-    MELLOW_ASSIGN_OR_RETURN(
-        record.judge, JudgeStep(parts_, config_, step, prompts, rollouts, observer_, signals_));
+    MELLOW_ASSIGN_OR_RETURN(record.judge,
+                            JudgeStep(PartsFor(observer_), config_, step, prompts, rollouts));
     record.phase_seconds["judge"] = absl::ToDoubleSeconds(SteadyTime::Now() - judge_began);
   }
 

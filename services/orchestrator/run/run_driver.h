@@ -46,6 +46,8 @@ class RunDriver {
  private:
   // The models of the run's nodes: those of the ledger, or those that are there now.
   absl::Status Pin();
+  // Records who has worked for the run, and warns when that makes it not repeatable.
+  absl::Status NoteDevices(const Collected& collected);
   absl::Status Open();
   // The run at the learner, as of the last trip.
   absl::Status OpenAtLearner();
@@ -81,6 +83,7 @@ class RunDriver {
   // What CollectStep needs; the step's adapter is on the nodes when there is something left to
   // sample.
   absl::StatusOr<CollectTask> Prepare(int step);
+  CollectorParts PartsFor(RunObserver* observer) const;
   absl::StatusOr<Collected> Collect(const CollectTask& task, RunObserver* observer) const;
   // AdapterPublisher::Serve of the weights that the run, or its part since the last trip, began
   // with or samples by.
@@ -89,7 +92,7 @@ class RunDriver {
 
   const DriverParts parts_;
   const std::string run_id_;
-  const RunConfig config_;
+  RunConfig config_;
   const PromptSource* const prompts_;
   JoinedActivity activity_;  // the step, and with lag the collection of the next
   RunObserver* const observer_ = activity_.first();
@@ -97,6 +100,7 @@ class RunDriver {
   AdapterPublisher publisher_;
   std::optional<LearnerRun> learner_;
   AdapterRef start_;
+  RunPins pins_;
   // Whether the policy nodes have the learner's base model in its precision: then the numbers that
   // they compute of the same weights are the learner's.
   bool nodes_have_learners_model_ = false;

@@ -103,7 +103,8 @@ absl::Status RunManager::Recover() {
   MELLOW_ASSIGN_OR_RETURN(const std::optional<AdapterRecord> newest,
                           parts_.ledger->NewestAdapter());
   if (newest) {
-    absl::StatusOr<adapters::PeftFiles> files = parts_.adapters->Read(newest->folder);
+    absl::StatusOr<adapters::PeftFiles> files =
+        parts_.adapters->Read(newest->folder, newest->ref.sha256);
     if (files.ok()) {
       parts_.supervisor->SetTarget({newest->ref,
                                     std::make_shared<const adapters::PeftFiles>(*std::move(files)),

@@ -8,8 +8,19 @@
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
 #include "services/orchestrator/base/linked_stop.h"
+#include "services/orchestrator/nodes/retry.h"
+#include "services/orchestrator/nodes/while_working.h"
 
 namespace mellow::orchestrator {
+namespace {
+
+// Whether a run that failed at the learner with this code may do better from its checkpoint.
+bool MayPass(absl::StatusCode code) {
+  const Remedy remedy = RemedyFor(NodeRole::kLearner, code);
+  return code != absl::StatusCode::kOk && (remedy == Remedy::kAgain || remedy == Remedy::kFewTimes);
+}
+
+}  // namespace
 
 SftDriver::SftDriver(const DriverParts& parts, std::string run_id, std::string spec,
                      RunObserver* observer, RunSignals signals)
@@ -18,7 +29,7 @@ SftDriver::SftDriver(const DriverParts& parts, std::string run_id, std::string s
       spec_(std::move(spec)),
       observer_(observer),
       signals_(std::move(signals)),
-      calls_(NodeRole::kLearner, parts.registry, observer, signals_) {}
+      calls_(parts.registry, observer, signals_) {}
 
 absl::Status SftDriver::Run() {
   MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last, parts_.ledger->LastStep(run_id_));
@@ -36,28 +47,41 @@ absl::Status SftDriver::Run() {
 }
 
 absl::StatusOr<SftAnswer> SftDriver::Follow() {
-  while (true) {
-    MELLOW_RETURN_IF_ERROR(Start());
-    const absl::StatusOr<std::optional<SftAnswer>> ended = Watch();
-    // The learner has restarted, and does not know the run before it is started again.
-    if (absl::IsNotFound(ended.status())) continue;
-    MELLOW_RETURN_IF_ERROR(ended.status());
-    if (!*ended) return AskedToStop();
-    return **ended;
-  }
+  bool started = false;
+  std::optional<SftAnswer> ended;
+  const auto attempt = [&](const NodeHandle& node, std::stop_token stop) -> absl::Status {
+    if (!started) {
+      MELLOW_RETURN_IF_ERROR(StartAt(node, stop));
+      if (!kept_.ok()) return absl::OkStatus();
+      started = true;
+    }
+    const LinkedStop until(stop, signals_.stop);
+    absl::StatusOr<SftAnswer> answer = WatchAt(node, until.token());
+    // What ends the watch from here is no fault of the learner's.
+    if (!kept_.ok() || (!answer.ok() && signals_.stop.stop_requested())) return absl::OkStatus();
+    // It has restarted, or another run took the place: it does not know this one before it is
+    // started again. Two that take the place from each other have to pause in between.
+    if (absl::IsNotFound(answer.status())) return absl::UnavailableError(answer.status().message());
+    MELLOW_RETURN_IF_ERROR(answer.status());
+    if (answer->state == SftState::kFailed && MayPass(answer->code))
+      return absl::Status(answer->code, answer->error);
+    ended = *std::move(answer);
+    return absl::OkStatus();
+  };
+  MELLOW_RETURN_IF_ERROR(calls_.Call("training", attempt, [&] { started = false; }));
+  MELLOW_RETURN_IF_ERROR(kept_);
+  if (!ended) return AskedToStop();
+  return *std::move(ended);
 }
 
-absl::Status SftDriver::Start() {
-  SftAnswer started;
-  MELLOW_RETURN_IF_ERROR(calls_.Call(
-      "reading data and weights",
-      [&](const NodeHandle& node, std::stop_token stop) -> absl::Status {
-        MELLOW_ASSIGN_OR_RETURN(
-            started,
-            parts_.clients->Sft(node.node_id, node.address)->Start({run_id_, spec_}, stop));
-        return absl::OkStatus();
-      }));
-  return parts_.ledger->SetProgress(run_id_, started.run);
+absl::Status SftDriver::StartAt(const NodeHandle& node, std::stop_token stop) {
+  observer_->OnActivity("reading data and weights");
+  MELLOW_ASSIGN_OR_RETURN(
+      const SftAnswer started,
+      parts_.clients->Sft(node.node_id, node.address)->Start({run_id_, spec_}, std::move(stop)));
+  kept_ = parts_.ledger->SetProgress(run_id_, started.run);
+  observer_->OnActivity("training");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<SftAnswer> SftDriver::WatchAt(const NodeHandle& node, std::stop_token stop) {
@@ -77,29 +101,13 @@ absl::StatusOr<SftAnswer> SftDriver::WatchAt(const NodeHandle& node, std::stop_t
       ->Watch(run_id_, last_step_, listener, std::move(stop));
 }
 
-absl::StatusOr<std::optional<SftAnswer>> SftDriver::Watch() {
-  std::optional<SftAnswer> ended;
-  MELLOW_RETURN_IF_ERROR(
-      calls_.Call("training", [&](const NodeHandle& node, std::stop_token stop) -> absl::Status {
-        const LinkedStop until(stop, signals_.stop);
-        absl::StatusOr<SftAnswer> answer = WatchAt(node, until.token());
-        // What ends the watch from here is no fault of the learner's.
-        if (!kept_.ok() || (!answer.ok() && signals_.stop.stop_requested()))
-          return absl::OkStatus();
-        MELLOW_ASSIGN_OR_RETURN(ended, std::move(answer));
-        return absl::OkStatus();
-      }));
-  MELLOW_RETURN_IF_ERROR(kept_);
-  return ended;
-}
-
 absl::StatusOr<SftAnswer> SftDriver::Stop(const absl::Status& asked) {
   const std::vector<NodeHandle> learners =
       parts_.registry->Ready(NodeRole::kLearner, SteadyTime::Now());
   if (learners.empty()) return asked;
   observer_->OnActivity("stopping after the step in progress");
   const NodeHandle& node = learners.front();
-  const LinkedStop stop(node.life, signals_.shutdown);
+  const WhileWorking stop(parts_.registry, node, signals_.shutdown);
   absl::StatusOr<SftAnswer> ended =
       parts_.clients->Sft(node.node_id, node.address)->Stop(run_id_, stop.token());
   // Its last steps, which came while the watch was ended.

@@ -9,14 +9,16 @@
 #include "absl/status/statusor.h"
 #include "services/orchestrator/base/run_observer.h"
 #include "services/orchestrator/run/driver_parts.h"
-#include "services/orchestrator/run/node_calls.h"
+#include "services/orchestrator/run/learner_calls.h"
 
 namespace mellow::orchestrator {
 
 // One supervised run: the learner trains it by itself, this starts it there, follows its steps into
-// the ledger, and starts it again when the learner was away. A step that comes again (the learner
-// goes on from its newest checkpoint) changes nothing. The learner goes on when this process dies:
-// the next one follows it from the last step in the ledger. Used by one thread.
+// the ledger, and starts it again, after a pause, when the learner was away, has forgotten it or
+// has ended it for a reason that passes (retry.h). A learner that follows another orchestrator
+// refuses. A step that comes again (the learner goes on from its newest checkpoint) changes
+// nothing. The learner goes on when this process dies: the next one follows it from the last step
+// in the ledger. Used by one thread.
 class SftDriver {
  public:
   // `spec`: learner's SftSpec, serialized. `parts` and `observer` must outlive it.
@@ -30,9 +32,8 @@ class SftDriver {
  private:
   // From StartSft to the run's end.
   absl::StatusOr<SftAnswer> Follow();
-  absl::Status Start();
-  // none: asked to stop.
-  absl::StatusOr<std::optional<SftAnswer>> Watch();
+  // What the ledger said to it is in kept_.
+  absl::Status StartAt(const NodeHandle& node, std::stop_token stop);
   // Ends the run at the learner; how it ended there. `asked`: what is returned when it is not
   // there.
   absl::StatusOr<SftAnswer> Stop(const absl::Status& asked);
@@ -43,9 +44,9 @@ class SftDriver {
   const std::string spec_;
   RunObserver* const observer_;
   const RunSignals signals_;
-  NodeCalls calls_;
+  LearnerCalls calls_;
   int last_step_ = kBeforeAllSteps;  // in the ledger
-  absl::Status kept_;                // what the ledger said to the newest step
+  absl::Status kept_;                // what the ledger said to the newest write
 };
 
 }  // namespace mellow::orchestrator

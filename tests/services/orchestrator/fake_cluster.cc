@@ -63,8 +63,9 @@ class RewardProxy : public RewardClient {
   RewardProxy(FakeReward* node, Link link) : node_(node), link_(link) {}
   absl::StatusOr<ScoreAnswer> Score(const std::vector<std::string>& texts, absl::Duration,
                                     std::stop_token stop) override {
-    const char* name = texts == CanaryTexts() ? "reward.Canary" : "reward.Score";
-    return link_.Through(name, [&] { return node_->Score(texts, stop); });
+    const char* what = texts == CanaryTexts() ? ".Canary" : ".Score";
+    return link_.Through(absl::StrCat(ToString(node_->role), what),
+                         [&] { return node_->Score(texts, stop); });
   }
   absl::StatusOr<std::vector<std::string>> Labels(absl::Duration, std::stop_token) override {
     return std::vector<std::string>{"nothate", "hate"};
@@ -85,8 +86,8 @@ class LearnerProxy : public LearnerClient {
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call, std::stop_token) override {
     return link_.Through("learner.OpenRun", [&] { return node_->OpenRun(call); });
   }
-  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token) override {
-    return link_.Through("learner.Train", [&] { return node_->Train(call); });
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop) override {
+    return link_.Through("learner.Train", [&] { return node_->Train(call, stop); });
   }
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version,
                                            std::stop_token) override {

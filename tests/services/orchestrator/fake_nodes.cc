@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/sha256.h"
@@ -160,8 +161,9 @@ NodeReport FakePolicy::Report() const {
                     .address = node_id_,
                     .incarnation = absl::StrCat(life_)};
   SetModel(model, &report);
-  report.capacity.device = "cpu";
+  report.capacity.device = device;
   report.capacity.max_new_tokens = max_new_tokens;
+  report.capacity.max_message_bytes = max_message_bytes;
   report.capacity.tokens_per_second = tokens_per_second;
   for (const auto& [version, sha256] : said_) report.adapters.push_back({version, sha256});
   return report;
@@ -191,8 +193,9 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
   for (const std::string& text : texts) {
     const float toxicity = static_cast<float>(HashOf(text) % 1000) / 1000.0f;
     const float sign = negated ? -1.0f : 1.0f;
-    answer.scores.push_back(
-        {{sign * (1 - toxicity), sign * toxicity}, {1 - toxicity, toxicity}, toxicity});
+    answer.scores.push_back({{sign * (1 - toxicity), sign * toxicity},
+                             {1 - toxicity, toxicity},
+                             toxic_label == "hate" ? toxicity : 1 - toxicity});
   }
   if (texts != CanaryTexts()) scored += static_cast<int>(texts.size());
   return answer;
@@ -200,6 +203,10 @@ absl::StatusOr<ScoreAnswer> FakeReward::Score(const std::vector<std::string>& te
 
 NodeReport FakeReward::Report() const {
   NodeReport report{.node_id = node_id_, .role = role, .address = node_id_, .incarnation = "1"};
+  report.capacity.device = device;
+  report.capacity.toxic_label = toxic_label;
+  report.capacity.max_request_items = max_request_items;
+  report.capacity.max_message_bytes = max_message_bytes;
   SetModel(model, &report);
   return report;
 }
@@ -263,8 +270,9 @@ absl::Status FakeLearner::CheckNumbers(const Run& run, const Rollout& rollout) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call) {
+absl::StatusOr<TrainAnswer> FakeLearner::Train(const TrainCall& call, std::stop_token stop) {
   if (on_train) on_train(call);
+  if (on_train_until) MELLOW_RETURN_IF_ERROR(on_train_until(call, std::move(stop)));
   MutexLock lock(&mutex_);
   MELLOW_ASSIGN_OR_RETURN(Run * run, OpenedRun(call.run_id));
   const int steps = run->last_step();
@@ -325,7 +333,10 @@ absl::StatusOr<PairScores> FakeLearner::ScoreTokens(const std::string& run_id,
 }
 
 SftAnswer FakeLearner::AnswerOf(const SftRun& run) {
-  return {.state = run.state, .run = absl::StrCat(run.spec, " after ", run.step)};
+  return {.state = run.state,
+          .error = std::string(run.failed.message()),
+          .code = run.failed.code(),
+          .run = absl::StrCat(run.spec, " after ", run.step)};
 }
 
 absl::StatusOr<FakeLearner::SftRun*> FakeLearner::OpenedSft(const std::string& run_id) {
@@ -353,12 +364,18 @@ absl::StatusOr<SftAnswer> FakeLearner::StartSft(const SftCall& call) {
   if (call.spec == "bad") return bad_spec;
   SftRun& run = sft_runs_[call.run_id];
   run.spec = call.spec;
-  if (opened_sft_ != call.run_id) run.step = run.saved;
+  if (opened_sft_ != call.run_id || run.state == SftState::kFailed) run.step = run.saved;
   if (opened_sft_ != call.run_id && sft_runs_.contains(opened_sft_))
     sft_runs_[opened_sft_].state = SftState::kStopped;
   opened_sft_ = call.run_id;
   if (run.state != SftState::kDone) run.state = SftState::kRunning;
+  run.failed = absl::OkStatus();
   return AnswerOf(run);
+}
+
+void FakeLearner::FailSft(const absl::Status& why) {
+  MutexLock lock(&mutex_);
+  fail_sft_ = why;
 }
 
 absl::StatusOr<SftAnswer> FakeLearner::WatchSft(const std::string& run_id, int after_step,
@@ -380,6 +397,11 @@ absl::StatusOr<SftAnswer> FakeLearner::WatchSft(const std::string& run_id, int a
       MELLOW_ASSIGN_OR_RETURN(SftRun * run, OpenedSft(run_id));
       if (stop.stop_requested()) return absl::UnavailableError("given up");
       if (run->state != SftState::kRunning) continue;
+      if (!fail_sft_.ok()) {
+        run->failed = std::exchange(fail_sft_, absl::OkStatus());
+        run->state = SftState::kFailed;
+        continue;
+      }
       run->step = next;
       ++sft_trained;
       if (next % 2 == 0) run->saved = next;
@@ -410,6 +432,8 @@ NodeReport FakeLearner::Report() const {
                     .role = NodeRole::kLearner,
                     .address = "learner",
                     .incarnation = absl::StrCat(life_)};
+  report.stalled_seconds = stalled_seconds;
+  report.capacity.max_message_bytes = max_message_bytes;
   SetModel(model, &report);
   return report;
 }

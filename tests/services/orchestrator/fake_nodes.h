@@ -59,7 +59,9 @@ class FakePolicy {
   std::atomic<int> references{0};  // publications of a reference
   std::atomic<int> fetched{0};     // from another node
   double tokens_per_second = 100;
+  std::string device = "cpu";
   int max_new_tokens = 0;  // that it says; 0: nothing
+  int64_t max_message_bytes = 0;
   ModelPin model{"base", "float32"};
 
  private:
@@ -85,6 +87,10 @@ class FakeReward {
   NodeRole role = NodeRole::kReward;
   std::function<absl::Status(const std::vector<std::string>&, std::stop_token)> on_score;
   std::atomic<int> scored{0};  // the canary's texts not counted
+  std::string device = "cpu";
+  std::string toxic_label = "hate";
+  int max_request_items = 0;  // that it says; 0: nothing
+  int64_t max_message_bytes = 0;
   // The classifier of the others with its weights negated.
   bool negated = false;
   ModelPin model{"classifier", "float32"};
@@ -109,7 +115,7 @@ class FakeLearner {
   // Says no to the start adapter "bad".
   absl::Status CheckRun(const std::string& start_adapter);
   absl::StatusOr<OpenAnswer> OpenRun(const OpenCall& call);
-  absl::StatusOr<TrainAnswer> Train(const TrainCall& call);
+  absl::StatusOr<TrainAnswer> Train(const TrainCall& call, std::stop_token stop = {});
   absl::StatusOr<AdapterAnswer> GetAdapter(const std::string& run_id, int64_t version);
   absl::StatusOr<PairScores> ScoreTokens(const std::string& run_id,
                                          absl::Span<const TokenPair> pairs, bool reference);
@@ -123,12 +129,17 @@ class FakeLearner {
   OpenCall Opened(const std::string& run_id) const;
 
   std::function<void(const TrainCall&)> on_train;
+  // Called before a step is trained, without a lock held: whether, or when, it is.
+  std::function<absl::Status(const TrainCall&, std::stop_token)> on_train_until;
+  std::atomic<double> stalled_seconds{0};  // that it says
   // The KL that a step's training says; null: 0.5.
   std::function<double(const TrainCall&)> kl;
   // Of a version that knows of no forks.
   std::atomic<bool> ignores_forks{false};
   // Called before a step is trained, without a lock held.
   std::function<void(int step)> on_sft_step;
+  // The run ends as failed with this instead of its next step.
+  void FailSft(const absl::Status& why);
   std::atomic<int> sft_trained{0};
   // Said to a spec of this text.
   absl::Status bad_spec = absl::InvalidArgumentError("data.path: no such file");
@@ -137,6 +148,7 @@ class FakeLearner {
   // that are not those of its weights.
   std::atomic<int> given_values{0};
   std::atomic<int> given_references{0};
+  int64_t max_message_bytes = 0;  // that it says; 0: nothing
   std::atomic<bool> other_model{false};
   std::atomic<bool> wrong_reference{false};
   ModelPin model{"base", "float32"};
@@ -161,6 +173,7 @@ class FakeLearner {
     SftState state = SftState::kRunning;
     int step = -1;   // done; step 0 is the first dev loss
     int saved = -1;  // in the newest checkpoint
+    absl::Status failed = absl::OkStatus();
   };
   static SftAnswer AnswerOf(const SftRun& run);
   absl::StatusOr<SftRun*> OpenedSft(const std::string& run_id)
@@ -173,6 +186,7 @@ class FakeLearner {
   std::string opened_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Run> runs_ ABSL_GUARDED_BY(mutex_);
   std::string opened_sft_ ABSL_GUARDED_BY(mutex_);
+  absl::Status fail_sft_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, SftRun> sft_runs_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -185,8 +199,8 @@ struct FakeCluster {
   // As their heartbeats would.
   void RegisterAll(NodeRegistry* registry) const;
 
-  // Called before each call with its name ("policy.Generate"; "reward.Canary" for the canary's
-  // texts), without a lock held: an error is what the caller gets instead.
+  // Called before each call with its name ("policy.Generate"; "reward.Canary", "judge.Canary" for
+  // the canary's texts), without a lock held: an error is what the caller gets instead.
   std::function<absl::Status(const std::string& name)> on_call;
   std::vector<std::unique_ptr<FakePolicy>> policies;
   std::vector<std::unique_ptr<FakeReward>> rewards;

@@ -100,7 +100,12 @@ inline RunConfig MakeRunConfig(int steps) {
 class Life {
  public:
   Life(FakeCluster* cluster, const std::string& folder)
-      : cluster_(cluster), clients_(cluster->Connect(&kill)), adapters_(folder + "/adapters") {
+      : cluster_(cluster),
+        clients_(cluster->Connect(&kill)),
+        // The fakes take the hash for the bytes.
+        adapters_(folder + "/adapters", [](const adapters::PeftFiles& files) {
+          return absl::StatusOr<std::string>(files.safetensors);
+        }) {
     absl::StatusOr<std::unique_ptr<SqliteLedger>> opened =
         SqliteLedger::Open(folder + "/ledger.db");
     if (!opened.ok()) {

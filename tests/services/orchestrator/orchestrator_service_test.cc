@@ -119,7 +119,9 @@ class OrchestratorServiceTest : public ::testing::Test {
   OrchestratorMetrics orchestrator_metrics_{&metrics_};
   NodeRegistry registry_{absl::Hours(1)};
   std::unique_ptr<NodeClients> clients_ = MakeGrpcNodeClients();
-  AdapterStore adapters_{folder_ / "adapters"};
+  AdapterStore adapters_{folder_ / "adapters", [](const adapters::PeftFiles& files) {
+                           return absl::StatusOr<std::string>(files.safetensors);
+                         }};
   FakeTokenizer tokenizer_;
   NodeSupervisor supervisor_{&registry_, clients_.get(), &orchestrator_metrics_,
                              absl::Milliseconds(10)};
@@ -127,10 +129,7 @@ class OrchestratorServiceTest : public ::testing::Test {
                            &supervisor_,  &adapters_,         &orchestrator_metrics_,
                            &tokenizer_,   kDefaultCanaryBound};
   RunManager runs_{parts_, [this](const std::string& spec) { return MethodOfRun(parts_, spec); }};
-  ChampionKeeper champions_{parts_,
-                            [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
-                              return files.safetensors;
-                            }};
+  ChampionKeeper champions_{parts_};
   AdapterShelf shelf_{parts_};
   OrchestratorServiceImpl service_{&runs_,     &champions_,      &shelf_,
                                    &registry_, absl::Seconds(2), absl::Hours(1)};

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/steady_time.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
@@ -203,9 +204,12 @@ TEST_F(SqliteLedgerTest, OneRunIsRunningAndARequestIdIsARun) {
 
 TEST_F(SqliteLedgerTest, KeepsThePinnedModelsOfEachRun) {
   EXPECT_EQ(*ledger_->Pins("a"), RunPins());
-  RunPins pins{.models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
-               .reward_labels = {"nothate", "hate \xe2\x98\x83"},
-               .reward_logits = {{1.25f, -0.1f}, {}}};
+  RunPins pins{
+      .models = {{NodeRole::kPolicy, {"aa", "float32"}}, {NodeRole::kReward, {"bb", ""}}},
+      .canaries = {{NodeRole::kReward, {{"nothate", "hate \xe2\x98\x83"}, {{1.25f, -0.1f}, {}}}},
+                   {NodeRole::kJudge, {{"kind"}, {{0.5f}}}}},
+      .toxic_label = "hate",
+      .devices = {{NodeRole::kPolicy, {"cpu", "cuda"}}, {NodeRole::kReward, {"cpu"}}}};
   ASSERT_TRUE(ledger_->SetPins("a", {}).ok());
   ASSERT_TRUE(ledger_->SetPins("a", pins).ok());
   EXPECT_EQ(*ledger_->Pins("a"), pins);
@@ -382,6 +386,69 @@ TEST_F(SqliteLedgerTest, ALedgerFromBeforeThereWereMethodsIsReadAndGoesOn) {
   EXPECT_TRUE(ledger_->CreateRun({.run_id = "new", .spec = "s", .method = Method::kSft}).ok());
 }
 
+TEST_F(SqliteLedgerTest, ALedgerOfSchemaOneIsMadeOneOfTwoAndNoOlderProgramOpensIt) {
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "old", .spec = "spec"}).ok());
+  ASSERT_TRUE(ledger_->CommitStep("old", {.step = 1, .adapter = {1, "ab"}}).ok());
+  ledger_.reset();
+  const auto query = [&](const std::string& sql) {
+    auto database = sqlite::Database::Open(folder_ / "ledger.db");
+    EXPECT_TRUE(database.ok()) << database.status();
+    auto statement = (*database)->Prepare(sql);
+    EXPECT_TRUE(statement.ok()) << statement.status();
+    const auto row = statement->Step();
+    EXPECT_TRUE(row.ok()) << row.status();
+    return row.ok() && *row ? statement->Int(0) : -1;
+  };
+  {
+    auto database = sqlite::Database::Open(folder_ / "ledger.db");
+    ASSERT_TRUE(database.ok()) << database.status();
+    ASSERT_TRUE((*database)
+                    ->Execute("UPDATE meta SET value = 1 WHERE key = 'schema_version';"
+                              "DROP TABLE guard_trips; DROP INDEX steps_by_sha256")
+                    .ok());
+  }
+  Reopen();
+  EXPECT_EQ((*ledger_->LastStep("old"))->adapter.sha256, "ab");
+  EXPECT_TRUE(ledger_->Trips("old")->empty());
+  ledger_.reset();
+  EXPECT_EQ(query("SELECT value FROM meta WHERE key = 'schema_version'"), 2);
+  EXPECT_EQ(query("SELECT COUNT(*) FROM sqlite_master WHERE name = 'steps_by_sha256'"), 1);
+}
+
+// Without the index each adapter is compared with each step: 22 s of these.
+TEST_F(SqliteLedgerTest, TheAdaptersOfTenThousandStepsAreListedInAMoment) {
+  constexpr int kSteps = 10000;
+  ASSERT_TRUE(ledger_->CreateRun({.run_id = "a", .spec = "spec"}).ok());
+  ASSERT_TRUE(
+      ledger_->CommitStep("a", {.step = 1, .adapter = {1, "first"}, .adapter_path = "/l"}).ok());
+  ASSERT_TRUE(ledger_->RecordAdapter({.ref = {1, "first"}, .run_id = "a", .folder = "/f"}).ok());
+  ledger_.reset();
+  {
+    auto database = sqlite::Database::Open(folder_ / "ledger.db");
+    ASSERT_TRUE(database.ok()) << database.status();
+    const std::string numbers = absl::StrCat(
+        "WITH RECURSIVE numbers(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM numbers WHERE i < ",
+        kSteps, ") ");
+    ASSERT_TRUE((*database)
+                    ->Execute(absl::StrCat(
+                        numbers,
+                        "INSERT INTO steps SELECT 'a', i, i, 1, printf('%064x', i), record FROM "
+                        "numbers, (SELECT record FROM steps); ",
+                        numbers,
+                        "INSERT INTO adapters SELECT i, printf('%064x', i), 'a', '/f' || i, canary "
+                        "FROM numbers, (SELECT canary FROM adapters)"))
+                    .ok());
+  }
+  Reopen();
+  const SteadyTime began = SteadyTime::Now();
+  const auto kept = ledger_->KeptAdapters();
+  EXPECT_LT(SteadyTime::Now() - began, absl::Seconds(5));
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  ASSERT_EQ(kept->size(), size_t{kSteps});
+  EXPECT_EQ(kept->back().step, kSteps);
+  EXPECT_EQ(kept->back().learner_path, "/l");
+}
+
 TEST_F(SqliteLedgerTest, ASecondProcessOnTheSameFileIsRefused) {
   const auto second = SqliteLedger::Open(folder_ / "ledger.db");
   ASSERT_FALSE(second.ok());
@@ -422,7 +489,7 @@ TEST(SqliteLedgerFileTest, ALedgerOfANewerProgramIsRefused) {
   const auto opened = SqliteLedger::Open(folder / "ledger.db");
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
   // The number is told before the first column that is another.
-  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("schema 99, this program knows 1"));
+  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("schema 99, this program knows 2"));
   EXPECT_THAT(std::string(opened.status().message()), HasSubstr("another --data-dir"));
 }
 

@@ -17,29 +17,32 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-TEST(RewardCanaryTest, AnswersOfOtherWeightsLabelsOrLengthsAreRefusedWithTheFigures) {
+TEST(ScoreCanaryTest, AnswersOfOtherWeightsLabelsOrLengthsAreRefusedWithTheFigures) {
   FakeReward node("reward-0");
   const ScoreAnswer right = *node.Score(CanaryTexts(), {});
-  RunPins pins{.reward_labels = right.labels};
-  for (const TextScore& score : right.scores) pins.reward_logits.push_back(score.logits);
-  EXPECT_TRUE(CheckRewardCanary(pins, right).ok());
+  RunPins pins;
+  ScoreCanary& canary = pins.canaries[NodeRole::kReward];
+  canary.labels = right.labels;
+  for (const TextScore& score : right.scores) canary.logits.push_back(score.logits);
+  EXPECT_TRUE(CheckScoreCanary(NodeRole::kReward, pins, right).ok());
 
   ScoreAnswer rounded = right;
   rounded.scores[1].logits[0] += 1e-3f;
-  EXPECT_TRUE(CheckRewardCanary(pins, rounded).ok()) << "as another device would";
+  EXPECT_TRUE(CheckScoreCanary(NodeRole::kReward, pins, rounded).ok()) << "as another device would";
   ScoreAnswer other = right;
   other.scores[1].logits[0] += 0.5f;
-  EXPECT_THAT(std::string(CheckRewardCanary(pins, other).message()),
+  EXPECT_THAT(std::string(CheckScoreCanary(NodeRole::kReward, pins, other).message()),
               AllOf(HasSubstr("logit differs by 0.5"), HasSubstr("text 1, label nothate")));
   other.scores[1].logits[0] = std::nanf("");
-  EXPECT_FALSE(CheckRewardCanary(pins, other).ok());
+  EXPECT_FALSE(CheckScoreCanary(NodeRole::kReward, pins, other).ok());
   ScoreAnswer swapped = right;
   std::swap(swapped.labels[0], swapped.labels[1]);
-  EXPECT_THAT(std::string(CheckRewardCanary(pins, swapped).message()),
+  EXPECT_THAT(std::string(CheckScoreCanary(NodeRole::kReward, pins, swapped).message()),
               HasSubstr("has labels hate, nothate, the run pins nothate, hate"));
   ScoreAnswer shorter = right;
   shorter.scores.pop_back();
-  EXPECT_EQ(CheckRewardCanary(pins, shorter).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CheckScoreCanary(NodeRole::kReward, pins, shorter).code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 class ModelPinsTest : public ::testing::Test {
@@ -86,6 +89,60 @@ TEST_F(ModelPinsTest, ARewardNodeWithNegatedWeightsFailsTheCanaryAndScoresNothin
   EXPECT_EQ(cluster_.rewards[1]->scored, 0);
   EXPECT_THAT(life.registry_of_metrics.Text(),
               HasSubstr("mellow_orchestrator_canary_failures_total{node=\"reward-1\"}"));
+}
+
+TEST_F(ModelPinsTest, AJudgeWithNegatedWeightsFailsTheCanaryAndScoresNothing) {
+  RunConfig config = config_;
+  config.guard = GuardConfig{.kl_max = 0,
+                             .min_response_tokens = 0,
+                             .max_repetition = 0,
+                             .score_drop = 0,
+                             .judge_gap = 0,
+                             .judge = JudgeConfig{}};
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
+  cluster_.rewards[1]->role = NodeRole::kJudge;
+  Life life(&cluster_, folder_.path());
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-2"));
+  cluster_.rewards[2]->role = NodeRole::kJudge;
+  cluster_.rewards[2]->negated = true;
+  JoinAtFirstRollouts(&life, "reward-2", "judge canary: logit differs by");
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), undisturbed_);
+  EXPECT_EQ(cluster_.rewards[2]->scored, 0);
+  EXPECT_EQ(cluster_.rewards[1]->scored, 3 * 2);
+  EXPECT_THAT(life.ledger->Pins("run")->canaries.at(NodeRole::kJudge).labels,
+              ::testing::ElementsAre("nothate", "hate"));
+}
+
+TEST_F(ModelPinsTest, TheToxicLabelOfTheFirstRewardIsThatOfTheRun) {
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config_).ok());
+  EXPECT_EQ(life.ledger->Pins("run")->toxic_label, "hate");
+  // Both have another one from now on; the run goes on with its own.
+  for (auto& reward : cluster_.rewards) reward->toxic_label = "nothate";
+  cluster_.RegisterAll(&life.registry);
+  RunConfig longer = config_;
+  longer.steps = 4;
+  ASSERT_TRUE(life.Drive("run", longer).ok());
+  const std::vector<Rollout> rollouts = *life.ledger->Rollouts("run", 4);
+  ASSERT_FALSE(rollouts.empty());
+  for (const Rollout& rollout : rollouts)
+    EXPECT_NEAR(rollout.score->toxicity, 1 - rollout.score->score, 1e-6) << "of hate";
+}
+
+TEST_F(ModelPinsTest, ARunOnTwoKindsOfDevicesSaysThatItIsNotRepeatable) {
+  {
+    Life life(&cluster_, folder_.path());
+    RunConfig shorter = config_;
+    shorter.steps = 1;
+    ASSERT_TRUE(life.Drive("run", shorter).ok());
+    EXPECT_EQ(NotRepeatable(*life.ledger->Pins("run")), "");
+  }
+  cluster_.policies[0]->device = "cuda:1";
+  Life life(&cluster_, folder_.path());
+  ASSERT_TRUE(life.Drive("run", config_).ok());
+  EXPECT_EQ(NotRepeatable(*life.ledger->Pins("run")), "policy nodes on cpu and cuda");
 }
 
 TEST_F(ModelPinsTest, ARewardNodeWithAnotherHashScoresNothing) {

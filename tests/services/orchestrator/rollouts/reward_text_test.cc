@@ -62,13 +62,13 @@ TEST(RewardTextTest, IsTheNotebooksTextOfRealTokens) {
 TEST(RewardTextTest, PicksTheLogitOfTheLabelAndTheProbabilityOfTheToxicOne) {
   const ScoreAnswer answer{{{{1.5f, -2.0f}, {0.9f, 0.1f}, 0.4f}}, {"nothate", "hate"}};
   RewardConfig config;
-  auto scores = PickScores(config, answer, 1);
+  auto scores = PickScores(config, answer, 1, "reward");
   ASSERT_TRUE(scores.ok()) << scores.status();
   EXPECT_EQ((*scores)[0].score, 1.5f);
   EXPECT_EQ((*scores)[0].toxicity, 0.4f) << "the node's own";
   config.toxic_label = "hate";
   config.label = "hate";
-  scores = PickScores(config, answer, 1);
+  scores = PickScores(config, answer, 1, "reward");
   EXPECT_EQ((*scores)[0].score, -2.0f);
   EXPECT_EQ((*scores)[0].toxicity, 0.1f);
 }
@@ -77,7 +77,7 @@ TEST(RewardTextTest, AnUnknownLabelIsNamedWithThoseThatThereAre) {
   const ScoreAnswer answer{{{{1, 2}, {0, 1}, 1}}, {"nothate", "hate"}};
   RewardConfig config;
   config.label = "kind";
-  const auto scores = PickScores(config, answer, 1);
+  const auto scores = PickScores(config, answer, 1, "reward");
   EXPECT_EQ(scores.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(scores.status().message()),
               HasSubstr("reward.label: kind: the reward node has nothate, hate"));
@@ -85,11 +85,11 @@ TEST(RewardTextTest, AnUnknownLabelIsNamedWithThoseThatThereAre) {
 
 TEST(RewardTextTest, AnAnswerThatDoesNotFitIsAnError) {
   ScoreAnswer answer{{{{1, 2}, {0, 1}, 1}}, {"nothate", "hate"}};
-  EXPECT_FALSE(PickScores({}, answer, 2).ok());
+  EXPECT_FALSE(PickScores({}, answer, 2, "reward").ok());
   answer.scores[0].logits = {1};
-  EXPECT_FALSE(PickScores({}, answer, 1).ok());
+  EXPECT_FALSE(PickScores({}, answer, 1, "reward").ok());
   answer.scores[0].logits = {std::numeric_limits<float>::quiet_NaN(), 0};
-  EXPECT_FALSE(PickScores({}, answer, 1).ok());
+  EXPECT_FALSE(PickScores({}, answer, 1, "reward").ok());
 }
 
 }  // namespace

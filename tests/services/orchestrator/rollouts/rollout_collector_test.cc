@@ -9,6 +9,7 @@
 
 #include "common/base/sha256.h"
 #include "common/base/steady_time.h"
+#include "tests/services/orchestrator/gate.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 
@@ -16,44 +17,6 @@ namespace mellow::orchestrator {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Holds whoever comes until it is opened, or until their call is given up.
-class Gate {
- public:
-  absl::Status Pass(std::stop_token stop) {
-    const std::stop_callback on_stop(stop, [this] { changed_.NotifyAll(); });
-    {
-      MutexLock lock(&mutex_);
-      ++waiting_;
-    }
-    changed_.NotifyAll();
-    MutexLock lock(&mutex_);
-    while (!open_) {
-      if (stop.stop_requested()) return absl::CancelledError("given up");
-      // The stop callback notifies without this mutex, so it may come between the test and the
-      // wait.
-      changed_.WaitFor(&mutex_, absl::Milliseconds(20));
-    }
-    return absl::OkStatus();
-  }
-  void Open() {
-    {
-      MutexLock lock(&mutex_);
-      open_ = true;
-    }
-    changed_.NotifyAll();
-  }
-  void WaitForSomebody() {
-    MutexLock lock(&mutex_);
-    while (waiting_ == 0) changed_.Wait(&mutex_);
-  }
-
- private:
-  Mutex mutex_;
-  CondVar changed_;
-  bool open_ ABSL_GUARDED_BY(mutex_) = false;
-  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
-};
 
 class RolloutCollectorTest : public ::testing::Test {
  protected:

@@ -48,9 +48,7 @@ class AdapterShelfTest : public ::testing::Test {
 
 TEST_F(AdapterShelfTest, EveryCommittedStepIsThereWithItsRunAndWhatBecameOfIt) {
   Train("run-a", 3);
-  ChampionKeeper champions(life_.Parts(), [](const adapters::PeftFiles& files) {
-    return absl::StatusOr<std::string>(files.safetensors);
-  });
+  ChampionKeeper champions(life_.Parts());
   const auto second = life_.ledger->Steps("run-a", 1, 1);
   ASSERT_TRUE(champions.Promote({.request_id = "1", .adapter = second->at(0).adapter}).ok())
       << "one that is not the newest";

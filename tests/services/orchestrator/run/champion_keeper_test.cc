@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <future>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "services/orchestrator/base/canary.h"
+#include "tests/services/orchestrator/gate.h"
 #include "tests/services/orchestrator/mortal_ledger.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -28,10 +31,7 @@ class ChampionKeeperTest : public ::testing::Test {
     keeper_.reset();
     life_.reset();
     life_ = std::make_unique<Life>(&cluster_, folder_.path());
-    keeper_ = std::make_unique<ChampionKeeper>(
-        life_->Parts(), [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
-          return files.safetensors;
-        });
+    keeper_ = std::make_unique<ChampionKeeper>(life_->Parts());
     ASSERT_TRUE(keeper_->Recover().ok());
   }
   // A run of some steps; returns its last adapter, which the ledger keeps.
@@ -51,6 +51,9 @@ class ChampionKeeperTest : public ::testing::Test {
     return {.request_id = request_id,
             .adapter = {0, sha256},
             .files = adapters::PeftFiles{"{}", sha256}};
+  }
+  static void Damage(const std::string& folder) {
+    std::ofstream(folder + "/adapter_model.safetensors") << "a flipped bit";
   }
   std::vector<AdapterRef> Served() const {
     return {cluster_.policies[0]->champion(), cluster_.policies[1]->champion()};
@@ -82,7 +85,7 @@ TEST_F(ChampionKeeperTest, APromotionReachesEveryNodeAndTheHistory) {
   EXPECT_FALSE(kept.previous.has_value());
   EXPECT_EQ(kept.evidence, order.evidence);
   EXPECT_FALSE(kept.champion->canary.pairs.empty()) << "a run's adapter comes with its canary";
-  const auto files = life_->Parts().adapters->Read(kept.champion->folder);
+  const auto files = life_->Parts().adapters->Read(kept.champion->folder, adapter.sha256);
   ASSERT_TRUE(files.ok()) << files.status();
   EXPECT_THAT(files->model_card, HasSubstr("- method: PPO\n"));
   EXPECT_THAT(files->model_card, HasSubstr("- steps: `2 of 2`\n"));
@@ -159,23 +162,88 @@ class LosingLedger : public MortalLedger {
 };
 
 TEST_F(ChampionKeeperTest, ARecordedPromotionThatWasNotServedIsServedWhenItIsAskedForAgain) {
-  const AdapterRef adapter = Train("run-a", 1);
+  const PromotionOrder order = OrderOfFolder("from-a-folder", "1");
   KillSwitch never;
   DriverParts parts = life_->Parts();
   LosingLedger ledger(life_->ledger.get(), &never);
   ledger.moved = folder_ / "moved";
   parts.ledger = &ledger;
-  ChampionKeeper keeper(parts, [](const adapters::PeftFiles& files) -> absl::StatusOr<std::string> {
-    return files.safetensors;
-  });
-  EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok());
-  EXPECT_FALSE(keeper.Promote(OrderOf(adapter, "1")).ok())
-      << "it is not served, whatever the history says";
+  ChampionKeeper keeper(parts);
+  EXPECT_FALSE(keeper.Promote(order).ok());
+  EXPECT_FALSE(keeper.Promote(order).ok()) << "it is not served, whatever the history says";
   std::filesystem::rename(ledger.moved, ledger.folder);
-  const auto event = keeper.Promote(OrderOf(adapter, "1"));
+  const auto event = keeper.Promote(order);
   ASSERT_TRUE(event.ok()) << event.status();
-  EXPECT_THAT(Served(), ElementsAre(adapter, adapter));
+  EXPECT_THAT(Served(), ElementsAre(event->champion->ref, event->champion->ref));
   EXPECT_EQ(History().size(), 1u);
+}
+
+TEST_F(ChampionKeeperTest, AChampionThatIsDamagedComesFromTheCopyOfItsRun) {
+  const AdapterRef adapter = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(adapter, "1")).ok());
+  Damage(History()[0].champion->folder);
+  for (auto& policy : cluster_.policies) policy->Restart();
+  StartProcess();
+  EXPECT_TRUE(testing::WaitUntil([&] { return life_->registry.Untried() == 0; }));
+  EXPECT_THAT(Served(), ElementsAre(adapter, adapter));
+  EXPECT_EQ(keeper_->Trouble(), "");
+}
+
+// Of the second champion no copy is whole when the process comes back.
+TEST_F(ChampionKeeperTest, AChampionThatNobodyHasStopsNoProcessAndCanBeRolledBackOrMended) {
+  const AdapterRef first = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
+  const auto second = keeper_->Promote(OrderOfFolder("from-a-folder", "2"));
+  ASSERT_TRUE(second.ok()) << second.status();
+  for (const bool gone : {false, true}) {
+    SCOPED_TRACE(gone);
+    if (gone) {
+      std::filesystem::remove_all(second->champion->folder);
+    } else {
+      Damage(second->champion->folder);
+    }
+    for (auto& policy : cluster_.policies) policy->Restart();
+    StartProcess();
+    EXPECT_TRUE(testing::WaitUntil([&] { return life_->registry.Untried() == 0; }));
+    EXPECT_THAT(Served(), ElementsAre(first, first));
+    EXPECT_THAT(
+        keeper_->Trouble(),
+        ::testing::AllOf(HasSubstr("adapter 2 (from-a-folde), cannot be served: "),
+                         HasSubstr(second->champion->folder), HasSubstr("users get adapter 1 (")));
+    const auto mended = keeper_->Promote(OrderOfFolder("from-a-folder", absl::StrCat("3", gone)));
+    ASSERT_TRUE(mended.ok()) << mended.status();
+    EXPECT_EQ(mended->champion->ref, second->champion->ref);
+    EXPECT_THAT(Served(), ElementsAre(second->champion->ref, second->champion->ref));
+    EXPECT_EQ(keeper_->Trouble(), "");
+  }
+  Damage(second->champion->folder);
+  StartProcess();
+  EXPECT_NE(keeper_->Trouble(), "");
+  ASSERT_TRUE(keeper_->RollBack("4", "").ok());
+  EXPECT_THAT(Served(), ElementsAre(first, first)) << "it stands once in the way back";
+  EXPECT_EQ(keeper_->Trouble(), "");
+}
+
+TEST_F(ChampionKeeperTest, ARollBackDoesNotWaitForANodeThatHangsWhileItTriesAnAdapter) {
+  const AdapterRef first = Train("run-a", 1);
+  ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
+  Gate gate;
+  for (auto& policy : cluster_.policies) {
+    policy->on_score_tokens = [&](int64_t version, std::stop_token stop) {
+      return version > first.version ? gate.Pass(stop) : absl::OkStatus();
+    };
+  }
+  auto promoted = std::async(std::launch::async,
+                             [&] { return keeper_->Promote(OrderOfFolder("from-a-folder", "2")); });
+  gate.WaitForSomebody();
+  ASSERT_TRUE(keeper_->RollBack("3", "complaints").ok());
+  EXPECT_THAT(Served(), ElementsAre(AdapterRef{}, AdapterRef{}));
+  gate.Open();
+  const auto event = promoted.get();
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_FALSE(event->previous.has_value()) << "what it was when it was recorded";
+  EXPECT_THAT(Served(), ElementsAre(event->champion->ref, event->champion->ref));
+  EXPECT_EQ(History().size(), 3u);
 }
 
 TEST_F(ChampionKeeperTest, FoldersThatNoRollBackCanGoToAreRemoved) {
@@ -353,7 +421,7 @@ TEST_F(ChampionKeeperTest, AKilledPromotionHappenedOrDidNot) {
   ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());
   const AdapterRef second = Train("run-b", 2);
   for (const bool after_effect : {false, true}) {
-    for (int call = 1; call <= 6; ++call) {
+    for (int call = 1; call <= 7; ++call) {
       life_->DieAt(call, after_effect);
       const std::string request = absl::StrCat("2-", call, after_effect);
       const bool answered = keeper_->Promote(OrderOf(second, request)).ok();

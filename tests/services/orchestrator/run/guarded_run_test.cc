@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/stats/mean.h"
 #include "services/orchestrator/run/adapter_shelf.h"
-#include "services/orchestrator/run/judge_step.h"
 #include "services/orchestrator/run/run_driver.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
@@ -293,13 +292,6 @@ INSTANTIATE_TEST_SUITE_P(Driver, KilledGuardedRunTest,
                                            std::tuple(GuardAction::kContinue, 1, false),
                                            std::tuple(GuardAction::kContinue, 1, true),
                                            std::tuple(GuardAction::kStop, 0, true)));
-
-TEST(JudgedPositionsTest, AreAnEvenShareAndAtLeastOne) {
-  EXPECT_THAT(JudgedPositions(8, 0.5), ElementsAre(0, 2, 4, 6));
-  EXPECT_THAT(JudgedPositions(8, 0.01), ElementsAre(0));
-  EXPECT_THAT(JudgedPositions(3, 1), ElementsAre(0, 1, 2));
-  EXPECT_THAT(JudgedPositions(7, 0.4), ElementsAre(0, 2, 4));
-}
 
 TEST_F(GuardedRunTest, AJudgeScoresItsShareAndIsPinnedAndNoReward) {
   FakeReward& judge = *cluster_.rewards[1];

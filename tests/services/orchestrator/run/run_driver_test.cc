@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <future>
 #include <set>
 
+#include "tests/services/orchestrator/gate.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/wait_until.h"
@@ -245,6 +247,74 @@ TEST_F(RunDriverTest, ALearnerThatIsKilledInAStepIsWaitedForAndOpenedAgain) {
   EXPECT_TRUE(status.get().ok());
   EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
   EXPECT_EQ(cluster_.learner.trained, kSteps);
+}
+
+// The store's copy has a flipped bit, and no policy has the adapter anymore: without the learner's
+// copy all of them would be quarantined for ever.
+TEST_F(RunDriverTest, ADamagedAdapterIsNotPublishedAndComesFromTheLearner) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  std::string folder;
+  {
+    Life life(&cluster_, folder_.path());
+    for (auto& policy : cluster_.policies) {
+      policy->on_generate = [&](const GenerateCall& call, std::stop_token) -> absl::Status {
+        if (call.adapter_version == 0) return absl::OkStatus();
+        life.shutdown.request_stop();  // before anything of step 2 is sampled
+        return absl::CancelledError("given up");
+      };
+    }
+    EXPECT_FALSE(life.Drive("run", config).ok());
+    for (auto& policy : cluster_.policies) policy->on_generate = nullptr;
+    folder = (*life.ledger->NewestAdapter())->folder;
+  }
+  std::ofstream(folder + "/adapter_model.safetensors") << "a flipped bit";
+  for (auto& policy : cluster_.policies) policy->Restart();
+  Life life(&cluster_, folder_.path());
+  const auto damaged =
+      life.Parts().adapters->Read(folder, (*life.ledger->NewestAdapter())->ref.sha256);
+  EXPECT_EQ(damaged.status().code(), absl::StatusCode::kDataLoss) << damaged.status();
+  ASSERT_TRUE(life.Drive("run", config).ok());
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+// Alive, and hung in a step: the call is given up as soon as it says so, and made again when it has
+// come to itself.
+TEST_F(RunDriverTest, ALearnerThatIsStuckIsNotWaitedForAndTrainsTheStepLater) {
+  const RunConfig config = MakeRunConfig(kSteps);
+  Gate never;
+  std::atomic<bool> hangs{true};
+  cluster_.learner.on_train_until = [&](const TrainCall& call, std::stop_token stop) {
+    return call.step == 2 && hangs ? never.Pass(stop) : absl::OkStatus();
+  };
+  Life life(&cluster_, folder_.path());
+  std::future<absl::Status> status =
+      std::async(std::launch::async, [&] { return life.Drive("run", config); });
+  never.WaitForSomebody();
+  cluster_.learner.stalled_seconds = 5;
+  cluster_.RegisterAll(&life.registry);
+  life.observer.WaitForActivity(
+      "step 2: train: waiting for the learner: learner at learner is quarantined: its engine has "
+      "made no progress for 5 s");
+  hangs = false;
+  cluster_.learner.stalled_seconds = 0;
+  cluster_.RegisterAll(&life.registry);
+  EXPECT_TRUE(status.get().ok());
+  EXPECT_EQ(HashesOf(life.ledger.get(), "run"), UndisturbedHashes(config));
+}
+
+TEST_F(RunDriverTest, AStopWaitsForALearnerThatIsStuckOnlyUntilItSaysSo) {
+  Gate never;
+  cluster_.learner.on_train_until = [&](const TrainCall&, std::stop_token stop) {
+    return never.Pass(stop);
+  };
+  Life life(&cluster_, folder_.path());
+  std::future<absl::Status> status =
+      std::async(std::launch::async, [&] { return life.Drive("run", MakeRunConfig(kSteps)); });
+  never.WaitForSomebody();
+  life.stop.request_stop();
+  cluster_.learner.stalled_seconds = 5;
+  cluster_.RegisterAll(&life.registry);
+  EXPECT_EQ(status.get().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(RunDriverTest, APolicyThatRestartsGetsTheAdapterBeforeItWorks) {

@@ -133,6 +133,38 @@ TEST_F(RunManagerTest, WhatNoNodeCanDoIsRefusedBeforeTheRunIsMade) {
   EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "one that can is enough";
 }
 
+TEST_F(RunManagerTest, WhatNoMessageCanCarryIsRefusedBeforeTheRunIsMade) {
+  const auto refusal = [&] {
+    cluster_.RegisterAll(&life_->registry);
+    return std::string(manager_->Start(MakeRequest(1)).status().message());
+  };
+  cluster_.learner.max_message_bytes = 1000;
+  EXPECT_THAT(refusal(), ::testing::AllOf(HasSubstr("ppo.batch_size: 8: a request of "),
+                                          HasSubstr(" bytes, learner takes at most 1000 "
+                                                    "(--max-message-mib)")));
+  cluster_.learner.max_message_bytes = 0;
+  cluster_.rewards[0]->max_message_bytes = 20;
+  EXPECT_THAT(refusal(), HasSubstr("reward-0 takes at most 20 "));
+  cluster_.rewards[0]->max_message_bytes = 0;
+  for (auto& policy : cluster_.policies) policy->max_message_bytes = 20;
+  EXPECT_THAT(refusal(), HasSubstr("shard_prompts: 4: a request of "));
+  EXPECT_TRUE(manager_->List()->empty());
+  cluster_.policies.back()->max_message_bytes = 64 << 20;
+  cluster_.RegisterAll(&life_->registry);
+  EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "one that can is enough";
+}
+
+TEST_F(RunManagerTest, WhatNoJudgeCanDoIsRefusedBeforeARunWithAJudgeIsMade) {
+  cluster_.rewards.push_back(std::make_unique<FakeReward>("reward-1"));
+  cluster_.rewards[1]->role = NodeRole::kJudge;
+  cluster_.rewards[1]->max_request_items = 3;
+  cluster_.RegisterAll(&life_->registry);
+  EXPECT_EQ(Finish(Start(1)).state, RunState::kDone) << "a run without a judge does not ask it";
+  change_ = [](RunConfig* config) { config->guard.emplace().judge.emplace(); };
+  const auto refused = manager_->Start(MakeRequest(1));
+  EXPECT_EQ(refused.status().message(), "shard_prompts: 4: reward-1 takes at most 3");
+}
+
 TEST_F(RunManagerTest, ARunWaitsAtAFullDiskAndGoesOnByItselfWhenThereIsRoom) {
   const std::string run_id = StartUntilTheDiskIsFull(/*steps=*/3, /*full_at=*/2);
   EXPECT_EQ(manager_->Get(run_id)->state, RunState::kRunning);

@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "common/base/steady_time.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/temp_folder.h"
 
@@ -123,6 +124,70 @@ TEST_F(SftDriverTest, ARunWhosePlaceAnotherOrchestratorTookIsStopped) {
   const absl::Status status = life.DriveSft("run", "pairs");
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
   EXPECT_THAT(std::string(status.message()), HasSubstr("stopped at the learner"));
+}
+
+// A full disk of the learner's, say: the run waits and says why, and goes on from its checkpoint.
+TEST_F(SftDriverTest, ARunThatFailedForAReasonThatPassesIsStartedAgain) {
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kResourceExhausted, absl::StatusCode::kUnavailable,
+        absl::StatusCode::kAborted, absl::StatusCode::kInternal}) {
+    SCOPED_TRACE(absl::StatusCodeToString(code));
+    testing::TempFolder folder;
+    FakeCluster cluster(0, 0);
+    std::atomic<int> failures{3};
+    cluster.learner.on_sft_step = [&](int step) {
+      if (step == 4 && failures-- > 0) cluster.learner.FailSft({code, "the disk is full"});
+    };
+    Life life(&cluster, folder.path());
+    const absl::Status status = life.DriveSft("run", "pairs");
+    ASSERT_TRUE(status.ok()) << status;
+    ExpectDone(life.ledger.get());
+    life.observer.WaitForActivity(
+        "training: waiting for the learner: at learner: the disk is full");
+  }
+}
+
+TEST_F(SftDriverTest, ARunThatFailedForGoodIsFailedWithItsWords) {
+  // The second is tried again a few times: it may be of the moment.
+  for (const absl::StatusCode code :
+       {absl::StatusCode::kInvalidArgument, absl::StatusCode::kInternal}) {
+    SCOPED_TRACE(absl::StatusCodeToString(code));
+    testing::TempFolder folder;
+    FakeCluster cluster(0, 0);
+    cluster.learner.on_sft_step = [&](int step) {
+      if (step == 3) cluster.learner.FailSft({code, "the loss is not finite"});
+    };
+    Life life(&cluster, folder.path());
+    EXPECT_EQ(life.DriveSft("run", "pairs").message(), "the loss is not finite");
+    EXPECT_EQ((*life.ledger->LastStep("run"))->step, 2);
+  }
+}
+
+TEST_F(SftDriverTest, ARunThatTheLearnerHasForgottenIsStartedAgainAfterAPause) {
+  Life life(&cluster_, folder_.path());
+  std::atomic<int> watches{0};
+  cluster_.on_call = [&](const std::string& name) -> absl::Status {
+    if (name != "sft.Watch" || ++watches > 3) return absl::OkStatus();
+    return absl::NotFoundError("run_id run: not in progress here");
+  };
+  const SteadyTime began = SteadyTime::Now();
+  ASSERT_TRUE(life.DriveSft("run", "pairs").ok());
+  ExpectDone(life.ledger.get());
+  EXPECT_GE(SteadyTime::Now() - began, absl::Milliseconds(100 + 200 + 400));
+  life.observer.WaitForActivity("waiting for the learner: at learner: run_id run: not in progress");
+}
+
+TEST_F(SftDriverTest, ALearnerThatFollowsAnotherOrchestratorEndsTheRunWithItsWords) {
+  Life life(&cluster_, folder_.path());
+  std::atomic<int> calls{0};
+  cluster_.on_call = [&](const std::string&) -> absl::Status {
+    if (calls++ == 0) return absl::OkStatus();
+    return absl::FailedPreconditionError("epoch 1: this learner follows another one");
+  };
+  const absl::Status status = life.DriveSft("run", "pairs");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("this learner follows another one"));
+  EXPECT_EQ(calls, 3) << "it was started, watched, and started once more";
 }
 
 TEST_F(SftDriverTest, WhatTheLearnerRefusesEndsTheRunWithItsWords) {
