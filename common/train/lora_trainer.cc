@@ -14,7 +14,6 @@ namespace {
 
 using json::Value;
 
-constexpr int kFormat = 1;
 constexpr char kNumbers[] = "/trainer.json";
 constexpr char kTensors[] = "/trainer.safetensors";
 
@@ -31,26 +30,6 @@ Value WithShape(Value made_with, const nn::LoraConfig& lora) {
   made_with.Add("module_alphas", lora.module_alphas);
   made_with.Add("use_rslora", lora.use_rslora);
   return made_with;
-}
-
-absl::Status CheckMadeWith(const Value& state, const Value& wanted) {
-  double format = 0;
-  MELLOW_RETURN_IF_ERROR(ReadNumber(state, "format", &format));
-  if (format != kFormat)
-    return absl::FailedPreconditionError(
-        absl::StrCat("format ", format, ", this version reads ", kFormat));
-  if (!state["made_with"].is_object()) return absl::DataLossError("no \"made_with\"");
-  for (const auto& [key, value] : wanted.members()) {
-    // States of earlier versions do not speak of what they did not have.
-    const Value* found = state["made_with"].Find(key);
-    const Value saved = found != nullptr    ? *found
-                        : value.is_object() ? Value::MakeObject()
-                                            : Value();
-    if (saved != value)
-      return absl::FailedPreconditionError(
-          absl::StrCat(key, " is ", json::Write(saved), ", this trainer has ", json::Write(value)));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -97,16 +76,6 @@ LoraTrainer::NamedTensors NamedParameters(const nn::TorchLora& lora, absl::strin
   return out;
 }
 
-absl::Status ReadNumber(const Value& object, const char* key, double* out) {
-  if (json::ReadNumber(object, key, out)) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("no number \"", key, "\""));
-}
-
-absl::Status ReadCount(const Value& object, const char* key, int64_t* out) {
-  if (object.Get(key, out) && *out >= 0) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("no count \"", key, "\""));
-}
-
 LoraTrainer::LoraTrainer(AdaptedModel adapted, const NamedTensors& more,
                          const nn::AdamWOptions& options)
     : model_(std::move(adapted.model)),
@@ -140,12 +109,11 @@ LoraTrainer::NamedTensors LoraTrainer::State(const NamedTensors& more) const {
 
 absl::Status LoraTrainer::SaveState(const std::string& folder, Value made_with, Value numbers,
                                     const NamedTensors& more) const {
-  numbers.Add("format", kFormat);
-  numbers.Add("made_with", WithShape(std::move(made_with), lora_.config()));
   nn::TensorMap tensors;
   for (const auto& [name, tensor] : State(more)) tensors[name] = nn::FromTorch(tensor);
-  MELLOW_RETURN_IF_ERROR(
-      WriteFileSynced(folder + kNumbers, json::Write(numbers, {.indentation = 1, .sorted = true})));
+  MELLOW_RETURN_IF_ERROR(WriteFileSynced(
+      folder + kNumbers, SerializeTrainerNumbers(WithShape(std::move(made_with), lora_.config()),
+                                                 std::move(numbers))));
   return WriteFileSynced(folder + kTensors, nn::SerializeSafetensors(tensors, {}));
 }
 
@@ -154,11 +122,8 @@ absl::Status LoraTrainer::RestoreState(const std::string& folder, Value made_wit
                                        const std::function<absl::Status(const Value&)>& read) {
   const std::string path = folder + kNumbers;
   MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  const absl::StatusOr<Value> state = json::ParseObject(text, path);
-  if (!state.ok()) return absl::DataLossError(state.status().message());
-  absl::Status fits = CheckMadeWith(*state, WithShape(std::move(made_with), lora_.config()));
-  if (fits.ok()) fits = read(*state);
-  MELLOW_RETURN_IF_ERROR(Annotate(fits, path));
+  MELLOW_RETURN_IF_ERROR(
+      ParseTrainerNumbers(text, path, WithShape(std::move(made_with), lora_.config()), read));
 
   // Everything is read and checked before anything is overwritten.
   MELLOW_ASSIGN_OR_RETURN(const nn::TensorMap tensors, nn::ReadSafetensors(folder + kTensors));

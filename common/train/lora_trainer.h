@@ -24,6 +24,7 @@
 #include "common/nn/torch/adamw.h"
 #include "common/nn/torch/torch_lora.h"
 #include "common/nn/torch/trainable_t5.h"
+#include "common/train/trainer_numbers.h"
 #include "common/train/trainer_options.h"
 
 namespace mellow::train {
@@ -97,11 +98,6 @@ class LoraTrainer {
 // The adapter's A and B under PEFT's names, each with `prefix` before it.
 [[nodiscard]] LoraTrainer::NamedTensors NamedParameters(const nn::TorchLora& lora,
                                                         absl::string_view prefix = "");
-
-// For the `read` of RestoreState. DataLoss: `object` has no such number, or of ReadCount no such
-// integer of 0 or more.
-[[nodiscard]] absl::Status ReadNumber(const json::Value& object, const char* key, double* out);
-[[nodiscard]] absl::Status ReadCount(const json::Value& object, const char* key, int64_t* out);
 
 }  // namespace mellow::train
 

@@ -2,21 +2,13 @@
 #define MELLOW_TESTS_FUZZ_TOKENIZER_FUZZ_H_
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "common/text/tokenizer.h"
+#include "tests/fuzz/input.h"
 
 namespace mellow::text {
-
-// Ends the process, which libFuzzer reports with the input.
-inline void Require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 // What is true of every tokenizer and every text, valid or not.
 inline void CheckTokenizer(const Tokenizer& tokenizer, absl::string_view text) {

@@ -10,6 +10,12 @@
 #include "common/base/status.h"
 
 namespace mellow::learner {
+namespace {
+
+// Far from what a number of 64 bits can hold, so that there is always a larger one.
+constexpr int64_t kLargestEpoch = int64_t{1} << 62;
+
+}  // namespace
 
 absl::Status OwnerEpoch::Load() {
   if (loaded_) return absl::OkStatus();
@@ -17,7 +23,7 @@ absl::Status OwnerEpoch::Load() {
   if (text.ok()) {
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(*text, absl::MaxSplits(' ', 1));
-    if (!absl::SimpleAtoi(parts.first, &epoch_) || epoch_ < 0)
+    if (!absl::SimpleAtoi(parts.first, &epoch_) || epoch_ < 0 || epoch_ > kLargestEpoch)
       return absl::DataLossError(absl::StrCat(
           path_, ": is no epoch; remove the file when no other orchestrator uses this learner"));
     owner_ = parts.second;
@@ -33,6 +39,9 @@ absl::StatusOr<int64_t> OwnerEpoch::Claim(int64_t shown, const std::string& owne
   if (shown != 0 && shown == epoch_) return epoch_;
   // A larger number than ours is of a learner whose folder this one does not have.
   const int64_t epoch = shown == 0 ? epoch_ + 1 : shown;
+  if (epoch > kLargestEpoch)
+    return absl::InvalidArgumentError(
+        absl::StrCat("epoch ", epoch, ": must be at most ", kLargestEpoch));
   MELLOW_RETURN_IF_ERROR(MakeFolders(path_.substr(0, path_.rfind('/'))));
   MELLOW_RETURN_IF_ERROR(WriteFileAtomic(path_, absl::StrCat(epoch, " ", owner)));
   epoch_ = epoch;

@@ -18,7 +18,8 @@ class OwnerEpoch {
   explicit OwnerEpoch(std::string folder) : path_(std::move(folder) + "/.epoch") {}
 
   // The number of the caller, who shows what it got before (0: nothing, it is the owner from now
-  // on). FailedPrecondition: see Check. Errors of the disk.
+  // on). FailedPrecondition: see Check. InvalidArgument: a number that no learner has given.
+  // Errors of the disk.
   [[nodiscard]] absl::StatusOr<int64_t> Claim(int64_t shown, const std::string& owner);
   // FailedPrecondition, naming the owner: `shown` is of an earlier one. 0 is not compared.
   [[nodiscard]] absl::Status Check(int64_t shown);
