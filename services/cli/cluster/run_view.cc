@@ -129,6 +129,7 @@ json::Value RunJson(const Run& run) {
           {"adapter", AdapterJson(run.adapter())},
           {"path", run.adapter_path()},
           {"models", std::move(models)},
+          {"not_repeatable", run.not_repeatable()},
           {"guard_trips", std::move(trips)}};
 }
 
@@ -150,6 +151,8 @@ std::string RunsText(absl::Span<const Run> runs) {
     if (const std::string when = Circumstances(run); !when.empty()) about.push_back(when);
     if (!run.error().empty()) about.push_back(absl::StrCat("why: ", run.error()));
     for (const std::string& trip : TripTexts(run)) about.push_back(trip);
+    if (!run.not_repeatable().empty())
+      about.push_back(absl::StrCat("not repeatable to the bit: ", run.not_repeatable()));
   }
   return FormatTable(rows, notes);
 }

@@ -63,6 +63,7 @@ struct Report {
   AdapterRows adapters;
   std::vector<GenerationRow> generation;
   std::vector<orchestrator::v1::Run> runs;  // newest first
+  std::string trouble;                      // with the champion; empty: none
 };
 
 std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
@@ -144,7 +145,8 @@ json::Value ToJson(const Report& report) {
           {"adapters", RowsJson(report.adapters)},
           {"generation", GenerationJson(report.generation)},
           {"run", runs[0]},
-          {"runs", runs}};
+          {"runs", runs},
+          {"trouble", report.trouble}};
 }
 
 void PrintServices(const Report& report) {
@@ -271,6 +273,8 @@ void Print(const Report& report) {
   PrintServices(report);
   PrintNodes(report.nodes);
   PrintAdapters(report);
+  if (!report.trouble.empty())
+    std::printf("\n%s", Wrap(PrintableLine(report.trouble), kTableWidth, "").c_str());
   PrintGeneration(report.generation);
   PrintRuns(report.runs);
 }
@@ -291,6 +295,8 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
       return nodes.status();
     if (nodes.ok()) report.nodes = *std::move(nodes);
     if (auto runs = orchestrator.ListRuns(); runs.ok()) report.runs = *std::move(runs);
+    if (const auto history = orchestrator.ListPromotions(); history.ok())
+      report.trouble = history->trouble();
   }
   report.adapters = CollectAdapters(report.cluster);
   report.generation = CollectGeneration(report.cluster);

@@ -29,6 +29,7 @@
 #include "services/cli/files/step_name.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
+#include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
 
 namespace mellow::cli {
@@ -287,6 +288,7 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
     std::printf(
         "%s\n",
         json::Write({{"champion", OptionalAdapter(history.has_champion(), history.champion())},
+                     {"trouble", history.trouble()},
                      {"events", events}})
             .c_str());
     return 0;
@@ -306,6 +308,8 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
     if (!evidence.reason().empty()) about.push_back(absl::StrCat("why: ", evidence.reason()));
   }
   std::fputs(FormatTable(rows, notes).c_str(), stdout);
+  if (!history.trouble().empty())
+    std::printf("\n%s", Wrap(PrintableLine(history.trouble()), kTableWidth, "").c_str());
   return 0;
 }
 

@@ -208,6 +208,8 @@ class Run:
     loss: float | None = None
     best_step: int | None = None
     best_dev_loss: float | None = None
+    # Why the same run file would not give the same adapters to the bit; empty: nothing is known that stands against it.
+    not_repeatable: str = ""
 
     @property
     def running(self) -> bool:
@@ -227,7 +229,7 @@ class Run:
             ppo.score_mean if ppo is not None else None, ppo.objective_kl if ppo is not None else None,
             tuple(GuardTrip.of(trip) for trip in message.guard_trips), sft.loss if sft is not None else None,
             message.sft.best_step if message.sft.HasField("best_step") else None,
-            message.sft.best_dev_loss if message.sft.HasField("best_dev_loss") else None,
+            message.sft.best_dev_loss if message.sft.HasField("best_dev_loss") else None, message.not_repeatable,
         )  # fmt: skip
 
 
