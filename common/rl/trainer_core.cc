@@ -335,6 +335,7 @@ absl::StatusOr<TrainerCore::Updates> TrainerCore::Train(const Experience& experi
     }
     if (config_.early_stopping && updates.losses.back().policy_kl > 1.5 * config_.target_kl) break;
   }
+  if (work->source != nullptr) MELLOW_RETURN_IF_ERROR(work->source->Confirm(this));
   trainer_.model()->ReleaseMemory();
   return updates;
 }
