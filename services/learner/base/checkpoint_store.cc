@@ -96,7 +96,7 @@ std::string CheckpointStore::FolderOf(const std::string& root, int64_t step) {
   return absl::StrCat(root, "/", absl::StrFormat("%s%08d", kPrefix, step));
 }
 
-std::vector<int64_t> CheckpointStore::Steps() const {
+absl::StatusOr<std::vector<int64_t>> CheckpointStore::Steps() const {
   std::vector<int64_t> steps;
   std::error_code error;
   for (fs::directory_iterator it(root_, error), end; !error && it != end; it.increment(error)) {
@@ -106,6 +106,7 @@ std::vector<int64_t> CheckpointStore::Steps() const {
     int64_t step = 0;
     if (absl::ConsumePrefix(&name, kPrefix) && absl::SimpleAtoi(name, &step)) steps.push_back(step);
   }
+  if (error) return ErrnoStatus(error.value(), root_);
   std::sort(steps.begin(), steps.end());
   return steps;
 }
@@ -122,30 +123,32 @@ absl::Status CheckpointStore::Save(
       WriteFileSynced(staged->staging() + "/" + kManifest,
                       json::Write(manifest, {.indentation = 1, .sorted = true})));
   MELLOW_RETURN_IF_ERROR(staged->Commit());
-  RemoveOld();
+  RemoveOld(step);
   return absl::OkStatus();
 }
 
-bool CheckpointStore::IsCheckpoint(int64_t step) const {
+absl::StatusOr<bool> CheckpointStore::IsCheckpoint(int64_t step) const {
   std::error_code error;
   for (fs::directory_iterator it(FolderOf(step), error), end; !error && it != end;
        it.increment(error)) {
     if (keep_.part.empty() || it->path().filename() != keep_.part) return true;
   }
+  if (error) return ErrnoStatus(error.value(), FolderOf(step));
   return false;
 }
 
 // What cannot be removed does no harm, and is tried again with the next checkpoint.
-void CheckpointStore::RemoveOld() const {
-  std::vector<int64_t> steps = Steps();
+void CheckpointStore::RemoveOld(int64_t newest) const {
+  std::vector<int64_t> steps = Steps().value_or(std::vector<int64_t>());
   std::reverse(steps.begin(), steps.end());
   int checkpoints = 0;
   int parts = 0;
   for (const int64_t step : steps) {
+    if (step > newest) continue;
     const std::string folder = FolderOf(step);
     std::error_code ignored;
     ++parts;
-    const bool whole = IsCheckpoint(step) && ++checkpoints <= keep_.checkpoints;
+    const bool whole = IsCheckpoint(step).value_or(true) && ++checkpoints <= keep_.checkpoints;
     if (whole) continue;
     if (keep_.part.empty() || (keep_.parts > 0 && parts > keep_.parts)) {
       fs::remove_all(folder, ignored);
@@ -165,14 +168,15 @@ void CheckpointStore::RemoveOld() const {
 
 absl::StatusOr<std::optional<CheckpointStore::Found>> CheckpointStore::Newest(
     std::vector<std::string>* damaged) const {
-  const std::vector<int64_t> steps = Steps();
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, Steps());
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    if (!IsCheckpoint(*step)) continue;
+    MELLOW_ASSIGN_OR_RETURN(const bool is_checkpoint, IsCheckpoint(*step));
+    if (!is_checkpoint) continue;
     const absl::Status status = VerifyManifest(FolderOf(*step));
     if (status.ok()) return Found{*step, FolderOf(*step)};
-    // A checkpoint of a newer program is not damage: going back behind it would lose steps in
-    // silence.
-    if (absl::IsFailedPrecondition(status)) return status;
+    // Nothing else is damage: going back behind a checkpoint that a newer program can read, or this
+    // one in a minute, would lose steps in silence.
+    if (!absl::IsDataLoss(status) && !absl::IsNotFound(status)) return status;
     if (damaged != nullptr) damaged->push_back(std::string(status.message()));
   }
   return std::optional<Found>();

@@ -30,7 +30,9 @@ class CheckpointStore {
 
   // `write` fills the folder that it is given (files and sub-folders). Its error, or that of the
   // disk (ResourceExhausted when full), is returned and nothing is left behind. Replaces a
-  // checkpoint of the same step. Older ones than Keep says are removed afterwards.
+  // checkpoint of the same step. Older ones than Keep says are removed afterwards; those of later
+  // steps, which Newest found damaged, are neither counted nor removed, but replaced when their
+  // step is saved.
   [[nodiscard]] absl::Status Save(
       int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const;
 
@@ -39,7 +41,9 @@ class CheckpointStore {
     std::string folder;
   };
   // The newest checkpoint whose manifest and files are right; damaged ones are skipped and
-  // described in `damaged` (if not null). Nothing: there is none.
+  // described in `damaged` (if not null). Nothing: there is none. Damage is a file that is missing
+  // or another; FailedPrecondition: a checkpoint of a newer program. Errors of the disk and of the
+  // process (no more open files, say): what cannot be looked at may be whole.
   [[nodiscard]] absl::StatusOr<std::optional<Found>> Newest(
       std::vector<std::string>* damaged = nullptr) const;
 
@@ -50,10 +54,11 @@ class CheckpointStore {
 
  private:
   CheckpointStore(std::string root, Keep keep) : root_(std::move(root)), keep_(std::move(keep)) {}
-  [[nodiscard]] std::vector<int64_t> Steps() const;  // of every folder, ascending
+  [[nodiscard]] absl::StatusOr<std::vector<int64_t>> Steps() const;  // of every folder, ascending
   // More than the part that stays is there; it may be damaged.
-  [[nodiscard]] bool IsCheckpoint(int64_t step) const;
-  void RemoveOld() const;
+  [[nodiscard]] absl::StatusOr<bool> IsCheckpoint(int64_t step) const;
+  // `newest`: the step that was saved.
+  void RemoveOld(int64_t newest) const;
   std::string root_;
   Keep keep_;
 };

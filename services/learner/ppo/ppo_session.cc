@@ -78,7 +78,15 @@ absl::Status PpoSession::BeginAtFork(const std::string& checkpoint_dir) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(fork.run_id));
   const std::string folder =
       CheckpointStore::FolderOf(absl::StrCat(checkpoint_dir, "/", fork.run_id), fork.step);
-  MELLOW_RETURN_IF_ERROR(Annotate(VerifyManifest(folder), "the checkpoint to go back to"));
+  absl::Status whole = Annotate(VerifyManifest(folder), "the checkpoint to go back to");
+  // There is no other one with these weights and moments: somebody has to do something.
+  if (absl::IsDataLoss(whole) || absl::IsNotFound(whole))
+    return absl::Status(
+        whole.code(),
+        absl::StrCat(whole.message(),
+                     "; put that folder back from a backup and resume the run, or start another "
+                     "run from an adapter that is kept"));
+  MELLOW_RETURN_IF_ERROR(whole);
   return trainer_->RestoreState(folder + kTrainerFolder);
 }
 

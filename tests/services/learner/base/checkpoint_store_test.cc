@@ -1,5 +1,9 @@
 #include "services/learner/base/checkpoint_store.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <string>
 
@@ -147,6 +151,39 @@ TEST_F(CheckpointStoreTest, SavingAStepAgainReplacesIt) {
   ASSERT_TRUE(Save(store, 1, "new").ok());
   EXPECT_EQ(*ReadFile(store.FolderOf(1) + "/sub/weights"), "new");
   EXPECT_TRUE(VerifyManifest(store.FolderOf(1)).ok());
+}
+
+TEST_F(KeptPartTest, ARunThatBeginsAgainBelowDamagedCheckpointsKeepsItsOwn) {
+  const CheckpointStore store = OpenWithParts(/*parts=*/3);
+  for (const int step : {7, 8}) {
+    ASSERT_TRUE(SaveWithMore(store, step).ok());
+    std::filesystem::remove(store.FolderOf(step) + "/trainer/weights");
+  }
+  EXPECT_EQ(NewestStep(store), -1);
+  for (int step = 0; step <= 8; ++step) {
+    ASSERT_TRUE(SaveWithMore(store, step).ok());
+    EXPECT_EQ(NewestStep(store), step);
+  }
+  EXPECT_EQ(NewestStep(OpenWithParts(/*parts=*/3)), 8);
+}
+
+// What cannot be looked at for want of file descriptors.
+TEST_F(CheckpointStoreTest, ACheckpointThatCannotBeReadIsAnErrorAndNoDamage) {
+  const CheckpointStore store = Open();
+  for (const int step : {1, 2}) ASSERT_TRUE(Save(store, step, "x").ok());
+  const int next = open("/", O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(next, 0);
+  close(next);
+  rlimit old_limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old_limit), 0);
+  for (rlim_t files = 0; files < 3; ++files) {
+    const rlimit limit = {static_cast<rlim_t>(next) + files, old_limit.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    const auto found = store.Newest();
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old_limit), 0);
+    EXPECT_TRUE(absl::IsResourceExhausted(found.status())) << files << ": " << found.status();
+  }
+  EXPECT_EQ(NewestStep(store), 2);
 }
 
 TEST_F(CheckpointStoreTest, ANewerFormatIsNotTakenForDamage) {

@@ -228,7 +228,8 @@ TEST_F(PpoSessionTest, AForkOfACheckpointThatIsNotKeptIsNamed) {
   fork.fork = ForkPoint{"run-1", 1, 4, 1};
   const auto opened = PpoSession::Open({kModel, root_.path(), 2, {.threads = 1}}, fork);
   EXPECT_TRUE(absl::IsNotFound(opened.status())) << opened.status();
-  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("the checkpoint to go back to"));
+  EXPECT_THAT(std::string(opened.status().message()),
+              ::testing::AllOf(HasSubstr("the checkpoint to go back to"), HasSubstr("backup")));
 }
 
 TEST_F(PpoSessionTest, ARunMayKeepMoreCheckpointsThanTheFlagSays) {
