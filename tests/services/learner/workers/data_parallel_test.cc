@@ -196,8 +196,7 @@ TEST_F(DataParallelTest, AWorkerThatFailsInTheMiddleOfAStepCostsNothingButTime) 
       int aborted = 0;
       EXPECT_EQ(TrainHelped(run, nodes, &aborted), Alone())
           << static_cast<int>(trouble) << " after " << after;
-      EXPECT_TRUE(after > 0 || aborted == 0)
-          << "it had not helped: " << static_cast<int>(trouble);
+      EXPECT_TRUE(after > 0 || aborted == 0) << "it had not helped: " << static_cast<int>(trouble);
     }
   }
 }
