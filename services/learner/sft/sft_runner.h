@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
 #include "services/learner/base/compute_turns.h"
@@ -25,8 +26,10 @@ using SftSink = wire::WatchSink<SftStepRecord, SftStatus>;
 // Runs one SftSession at a time in a thread of its own, whoever watches. Thread-safe.
 class SftRunner {
  public:
-  // `turns` and `metrics` must outlive it.
-  SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics);
+  // `turns` and `metrics` must outlive it. A run that finds the disk full or no memory goes on from
+  // its checkpoint after `pause`, as often as it takes; the activity says so.
+  SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics,
+            absl::Duration pause = absl::Seconds(10));
   // Ends after the step in progress, with a checkpoint.
   ~SftRunner();
   SftRunner(const SftRunner&) = delete;
@@ -49,11 +52,14 @@ class SftRunner {
   void Drain();
 
  private:
-  void Loop();
+  void Loop(const SftSettings& settings);
   absl::Status TrainToTheEnd();
+  // After `why`: drops the session, pauses, and opens it again. Cancelled: the run is to stop.
+  // ResourceExhausted: it is not over. Errors of SftSession::Open.
+  absl::Status OpenAgain(const SftSettings& settings, const absl::Status& why);
   void Publish(const SftStepRecord& record);
   void Say(const std::string& activity);
-  void End(SftState state, const std::string& error);
+  void End(SftState state, const absl::Status& error = {});
   // What stays of a run when this process forgets it.
   [[nodiscard]] absl::Status Keep(const SftStatus& done) const;
   [[nodiscard]] absl::Status Replay(const std::string& run_id, int64_t after_step,
@@ -64,6 +70,7 @@ class SftRunner {
 
   const SftSession::Options options_;
   ComputeTurns* const turns_;
+  const absl::Duration pause_;
   obs::Counter steps_total_;
   obs::Gauge loss_, dev_loss_, learning_rate_, gradient_norm_;
 

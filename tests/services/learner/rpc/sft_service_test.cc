@@ -5,11 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/rpc/server.h"
 #include "tests/services/learner/sft_fixture.h"
+#include "tests/testing/file_size_limit.h"
 #include "tests/testing/limited_methods.h"
 #include "tests/testing/temp_folder.h"
 
@@ -21,8 +24,10 @@ using ::testing::HasSubstr;
 // One life of a learner process: everything but what is on the disk ends with it.
 class Life {
  public:
-  explicit Life(const std::string& folder)
-      : runner_({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}}, &turns_, &metrics_),
+  // `pause`: as SftRunner's.
+  explicit Life(const std::string& folder, absl::Duration pause = absl::Milliseconds(1))
+      : runner_({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}}, &turns_, &metrics_,
+                pause),
         service_(&runner_) {
     auto server =
         rpc::Server::Start({}, {&service_}, {v1::SftService::service_full_name()}, &metrics_);
@@ -52,7 +57,8 @@ class Life {
 
   // Steps after `after`, until the run ends or `most` have come; how it ended in *run.
   grpc::Status Watch(const std::string& run_id, int after, size_t most,
-                     std::vector<v1::SftStep>* steps, v1::SftRun* run) {
+                     std::vector<v1::SftStep>* steps, v1::SftRun* run,
+                     const std::function<void(const std::string&)>& on_activity = {}) {
     v1::WatchSftRequest request;
     request.set_run_id(run_id);
     request.set_after_step(after);
@@ -62,6 +68,7 @@ class Life {
     while (reader->Read(&event)) {
       if (event.has_step()) steps->push_back(event.step());
       if (event.has_ended()) *run = event.ended();
+      if (event.has_activity() && on_activity) on_activity(event.activity());
       if (steps->size() >= most) context.TryCancel();
     }
     return reader->Finish();
@@ -273,10 +280,60 @@ TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {
   ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
   EXPECT_EQ(run.state(), v1::SFT_STATE_FAILED);
   EXPECT_THAT(run.error(), HasSubstr("not finite"));
+  EXPECT_EQ(run.status_code(), static_cast<int>(absl::StatusCode::kOutOfRange));
   spec_.mutable_optimizer()->set_learning_rate(1e-3);
   spec_.mutable_lora()->set_lora_alpha(8);
   ASSERT_TRUE(life.Start("another", spec_, &run).ok()) << "the learner is free again";
   ASSERT_TRUE(life.Watch("another", -1, kAll, &steps, &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
+}
+
+TEST_F(SftServiceTest, ARunGoesOnByItselfWhenTheDiskIsNoLongerFull) {
+  v1::SftRun whole, run;
+  std::vector<v1::SftStep> steps;
+  {
+    Life life(root_ / "whole");
+    ASSERT_TRUE(life.Start("run", spec_, &whole).ok());
+    ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &whole).ok());
+  }
+  Life life(root_ / "full");
+  auto full = std::make_optional<testing::FileSizeLimit>(512);
+  ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+  steps.clear();
+  int said = 0;
+  const grpc::Status watched =
+      life.Watch("run", -1, kAll, &steps, &run, [&](const std::string& activity) {
+        if (activity.find("trying again") == std::string::npos) return;
+        ++said;
+        full.reset();
+      });
+  ASSERT_TRUE(watched.ok()) << watched.error_message();
+  EXPECT_GE(said, 1);
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE) << run.error();
+  EXPECT_EQ(run.status_code(), 0);
+  EXPECT_EQ(run.adapter_sha256(), whole.adapter_sha256());
+  EXPECT_EQ(steps.size(), 7u) << "each once";
+}
+
+TEST_F(SftServiceTest, ARunThatWaitsForRoomCanBeStoppedAndGoesOnLater) {
+  Life life(root_ / "checkpoints", /*pause=*/absl::InfiniteDuration());
+  v1::SftRun run;
+  std::vector<v1::SftStep> steps;
+  {
+    const testing::FileSizeLimit full(512);
+    ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+    ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run,
+                           [&](const std::string& activity) {
+                             if (activity.find("trying again") == std::string::npos) return;
+                             v1::SftRun stopped;
+                             EXPECT_TRUE(life.Stop("run", &stopped).ok());
+                             EXPECT_EQ(stopped.state(), v1::SFT_STATE_STOPPED);
+                           })
+                    .ok());
+    EXPECT_EQ(run.state(), v1::SFT_STATE_STOPPED);
+  }
+  ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+  ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
   EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
 }
 
