@@ -45,7 +45,7 @@ absl::Status Serve(LearnerOptions options) {
                     session.keep_checkpoints,
                     {session.trainer.device, session.trainer.threads}},
                    &turns, &metrics);
-  SftServiceImpl sft_service(&runner, limiter.get());
+  SftServiceImpl sft_service(&runner, service.owner(), limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_LEARNER);

@@ -46,6 +46,8 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
                        v1::GetInfoResponse* response) override;
 
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
+  // Whom this learner follows, with all its services.
+  [[nodiscard]] OwnerEpoch* owner() { return &owner_; }
   // Takes no more work.
   void Drain() { draining_.store(true); }
 
@@ -80,7 +82,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   std::unique_ptr<PpoSession> session_ ABSL_GUARDED_BY(compute_mutex_);
   DataParallel data_parallel_ ABSL_GUARDED_BY(compute_mutex_);
 
-  OwnerEpoch owner_ ABSL_GUARDED_BY(compute_mutex_);
+  OwnerEpoch owner_;
 
   mutable Mutex info_mutex_;
   std::string run_id_ ABSL_GUARDED_BY(info_mutex_);

@@ -28,7 +28,8 @@ class Life {
   explicit Life(const std::string& folder, absl::Duration pause = absl::Milliseconds(1))
       : runner_({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}}, &turns_, &metrics_,
                 pause),
-        service_(&runner_) {
+        owner_(folder),
+        service_(&runner_, &owner_) {
     auto server =
         rpc::Server::Start({}, {&service_}, {v1::SftService::service_full_name()}, &metrics_);
     EXPECT_TRUE(server.ok()) << server.status();
@@ -42,6 +43,24 @@ class Life {
     v1::CheckSftResponse response;
     grpc::ClientContext context;
     return stub_->CheckSft(&context, request, &response);
+  }
+
+  // What the calls after it have as their owner's epoch.
+  void Follow(int64_t epoch) { epoch_ = epoch; }
+
+  // As `owner`, with the epoch of Follow; *epoch: what it has from now on.
+  grpc::Status StartAs(const std::string& owner, const std::string& run_id, const v1::SftSpec& spec,
+                       int64_t* epoch) {
+    v1::StartSftRequest request;
+    request.set_run_id(run_id);
+    *request.mutable_spec() = spec;
+    request.set_owner(owner);
+    request.set_owner_epoch(epoch_);
+    v1::StartSftResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->StartSft(&context, request, &response);
+    *epoch = response.owner_epoch();
+    return status;
   }
 
   grpc::Status Start(const std::string& run_id, const v1::SftSpec& spec, v1::SftRun* run) {
@@ -62,6 +81,7 @@ class Life {
     v1::WatchSftRequest request;
     request.set_run_id(run_id);
     request.set_after_step(after);
+    request.set_owner_epoch(epoch_);
     grpc::ClientContext context;
     const auto reader = stub_->WatchSft(&context, request);
     v1::WatchSftResponse event;
@@ -77,6 +97,7 @@ class Life {
   grpc::Status Stop(const std::string& run_id, v1::SftRun* run) {
     v1::StopSftRequest request;
     request.set_run_id(run_id);
+    request.set_owner_epoch(epoch_);
     v1::StopSftResponse response;
     grpc::ClientContext context;
     const grpc::Status status = stub_->StopSft(&context, request, &response);
@@ -85,11 +106,14 @@ class Life {
   }
 
   SftRunner& runner() { return runner_; }
+  OwnerEpoch& owner() { return owner_; }
 
  private:
   obs::Metrics metrics_;
   ComputeTurns turns_;
+  int64_t epoch_ = 0;
   SftRunner runner_;
+  OwnerEpoch owner_;
   SftServiceImpl service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::SftService::Stub> stub_;
@@ -288,6 +312,39 @@ TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {
   EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
 }
 
+TEST_F(SftServiceTest, AnOlderOrchestratorIsRefusedAndToldOfTheNewerOne) {
+  Life life(root_ / "checkpoints");
+  int64_t older = 0, newer = 0, again = 0;
+  ASSERT_TRUE(life.StartAs("orchestrator A", "run", spec_, &older).ok());
+  EXPECT_GT(older, 0);
+  life.Follow(older);
+  ASSERT_TRUE(life.StartAs("orchestrator A", "run", spec_, &again).ok());
+  EXPECT_EQ(again, older);
+  life.Follow(0);
+  ASSERT_TRUE(life.StartAs("orchestrator B", "run", spec_, &newer).ok());
+  EXPECT_GT(newer, older);
+
+  v1::SftRun run;
+  std::vector<v1::SftStep> steps;
+  life.Follow(older);
+  v1::SftSpec other = spec_;
+  other.set_seed(9);
+  for (const grpc::Status& status :
+       {life.StartAs("orchestrator A", "other", other, &again), life.Stop("run", &run),
+        life.Watch("run", -1, kAll, &steps, &run)}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(status.error_message(), HasSubstr("orchestrator B"));
+  }
+  // What PPO's calls got counts here too.
+  const auto ppo = life.owner().Claim(0, "orchestrator C");
+  ASSERT_TRUE(ppo.ok()) << ppo.status();
+  life.Follow(newer);
+  EXPECT_EQ(life.Stop("run", &run).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  life.Follow(*ppo);
+  ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE) << "B's start was not undone by A's";
+}
+
 TEST_F(SftServiceTest, ARunGoesOnByItselfWhenTheDiskIsNoLongerFull) {
   v1::SftRun whole, run;
   std::vector<v1::SftStep> steps;
@@ -342,8 +399,9 @@ TEST_F(SftServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
   ComputeTurns turns;
   SftRunner runner({kSftModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}}, &turns,
                    &metrics);
+  OwnerEpoch owner(root_.path());
   const auto make = [&](rpc::CallLimiter* limiter) {
-    return std::make_unique<SftServiceImpl>(&runner, limiter);
+    return std::make_unique<SftServiceImpl>(&runner, &owner, limiter);
   };
   EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::SftService::service_full_name()),
               ::testing::IsEmpty());
