@@ -25,10 +25,10 @@ template <typename Body>
 auto GradientServiceImpl::Compute(const grpc::ServerContext* context,
                                   const rl::Sequences* sequences, const Body& body)
     -> decltype(body(std::declval<rl::GroupWorker*>())) {
-  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(const auto turn, turns_.Await([context] {
+    return context != nullptr && context->IsCancelled();
+  }));
   if (draining_.load()) return absl::UnavailableError("this worker is shutting down");
-  if (context != nullptr && context->IsCancelled())
-    return absl::CancelledError("the caller cancelled");
   const SteadyTime start = SteadyTime::Now();
   auto answer = body(worker_.get());
   if (sequences == nullptr || !answer.ok()) return answer;

@@ -9,12 +9,13 @@
 #include "common/obs/metrics.h"
 #include "common/rl/group_worker.h"
 #include "common/rpc/call_limiter.h"
-#include "common/sync/mutex.h"
 #include "mellow/learner/v1/gradients.grpc.pb.h"
+#include "services/learner/base/compute_turns.h"
 
 namespace mellow::learner {
 
-// The rpcs of GradientService. Calls that compute take turns. Thread-safe.
+// The rpcs of GradientService. Calls that compute take turns, and end with Cancelled when their
+// callers go while they wait. Thread-safe.
 class GradientServiceImpl final : public v1::GradientService::Service {
  public:
   // `metrics` and `limiter` must outlive the service.
@@ -47,8 +48,8 @@ class GradientServiceImpl final : public v1::GradientService::Service {
   obs::Counter groups_;
   obs::Counter tokens_;
   obs::Histogram seconds_;
-  Mutex mutex_;  // held while it computes
-  const std::unique_ptr<rl::GroupWorker> worker_ ABSL_PT_GUARDED_BY(mutex_);
+  ComputeTurns turns_;
+  const std::unique_ptr<rl::GroupWorker> worker_;  // of whose turn it is
 };
 
 }  // namespace mellow::learner

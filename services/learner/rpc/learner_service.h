@@ -20,8 +20,8 @@
 
 namespace mellow::learner {
 
-// The rpcs of LearnerService. Calls that compute take turns; GetInfo and CheckRun never
-// wait. Thread-safe.
+// The rpcs of LearnerService. Calls that need the run take turns, and end with Cancelled when their
+// callers go while they wait; GetInfo and CheckRun never wait. Thread-safe.
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
   // `session_options.trainer.device` is resolved. `model_hash`, `turns` (whoever computes in this
@@ -52,13 +52,15 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   void Drain() { draining_.store(true); }
 
  private:
-  // `gone`: nobody waits for the answer anymore.
-  absl::Status OpenRunImpl(const std::function<bool()>& gone, const v1::OpenRunRequest& request,
+  // Nobody waits for the answer anymore.
+  using Gone = std::function<bool()>;
+  absl::Status OpenRunImpl(const Gone& gone, const v1::OpenRunRequest& request,
                            v1::OpenRunResponse& response);
-  absl::Status TrainImpl(const v1::TrainRequest& request, v1::TrainResponse& response);
-  absl::Status GetAdapterImpl(const v1::GetAdapterRequest& request,
+  absl::Status TrainImpl(const Gone& gone, const v1::TrainRequest& request,
+                         v1::TrainResponse& response);
+  absl::Status GetAdapterImpl(const Gone& gone, const v1::GetAdapterRequest& request,
                               grpc::ServerWriter<common::v1::AdapterChunk>& writer);
-  absl::Status ScoreTokensImpl(const v1::ScoreTokensRequest& request,
+  absl::Status ScoreTokensImpl(const Gone& gone, const v1::ScoreTokensRequest& request,
                                v1::ScoreTokensResponse& response);
   // A session that a failed step left half-way is never used again: OpenRun reads its checkpoint.
   void DropSpoiledSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);
@@ -78,7 +80,8 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   std::atomic<bool> draining_{false};
   std::atomic<double> tokens_per_second_{0};
 
-  Mutex compute_mutex_;  // held while the trainer computes
+  ComputeTurns calls_;   // to have compute_mutex_
+  Mutex compute_mutex_;  // of whose turn it is: nobody waits for it
   std::unique_ptr<PpoSession> session_ ABSL_GUARDED_BY(compute_mutex_);
   DataParallel data_parallel_ ABSL_GUARDED_BY(compute_mutex_);
 

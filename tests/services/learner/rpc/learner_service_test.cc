@@ -5,8 +5,11 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <thread>
 
 #include "common/adapters/peft.h"
 #include "common/base/sha256.h"
@@ -344,6 +347,73 @@ TEST_F(LearnerServiceTest, ScoresWithTheCurrentWeightsAndTheReference) {
   grpc::ClientContext context;
   ASSERT_TRUE(stub_->ScoreTokens(&context, request, &reference).ok());
   EXPECT_NE(current.logprobs(0).values(0), reference.logprobs(0).values(0));
+}
+
+// Whose wait has no end here: somebody else computes.
+TEST_F(LearnerServiceTest, CallsThatWaitEndWithTheirCallers) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+  const ComputeTurns::Turn busy(&turns_);
+  // One of them waits for the turn, the others wait for that one.
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::jthread> calls;
+  std::atomic<int> cancelled{0};
+  const auto call = [&](const std::function<grpc::Status(grpc::ClientContext*)>& make) {
+    grpc::ClientContext* const context =
+        contexts.emplace_back(std::make_unique<grpc::ClientContext>()).get();
+    calls.emplace_back([&cancelled, context, make] {
+      cancelled += make(context).error_code() == grpc::StatusCode::CANCELLED;
+    });
+  };
+  v1::ScoreTokensRequest score;
+  score.set_run_id("run-1");
+  score.add_pairs()->add_source_ids(1);
+  score.mutable_pairs(0)->add_target_ids(1);
+  for (int i = 0; i < 3; ++i) {
+    call([&](grpc::ClientContext* context) {
+      v1::ScoreTokensResponse response;
+      return stub_->ScoreTokens(context, score, &response);
+    });
+  }
+  while (turns_.waiting() == 0) std::this_thread::yield();
+  call([&](grpc::ClientContext* context) {
+    v1::GetAdapterRequest get;
+    get.set_run_id("run-1");
+    common::v1::AdapterChunk chunk;
+    auto reader = stub_->GetAdapter(context, get);
+    while (reader->Read(&chunk)) {
+    }
+    return reader->Finish();
+  });
+  for (const auto& context : contexts) context->TryCancel();
+  calls.clear();
+  EXPECT_EQ(cancelled, 4);
+  // At the server too: nobody holds what the next call needs.
+  while (turns_.waiting() > 0) std::this_thread::yield();
+  EXPECT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+}
+
+TEST(ComputeTurnsTest, WhoGoesWhileItWaitsIsSkipped) {
+  ComputeTurns turns;
+  std::atomic<bool> gone{false};
+  std::atomic<int> served{0};
+  std::optional<ComputeTurns::Turn> first(std::in_place, &turns);
+  std::jthread leaves(
+      [&] { EXPECT_TRUE(absl::IsCancelled(turns.Await([&] { return gone.load(); }).status())); });
+  while (turns.waiting() < 1) std::this_thread::yield();
+  std::jthread stays([&] {
+    const auto turn = turns.Await([] { return false; });
+    EXPECT_TRUE(turn.ok());
+    ++served;
+  });
+  while (turns.waiting() < 2) std::this_thread::yield();
+  gone = true;
+  leaves.join();
+  EXPECT_EQ(served, 0) << "the first one has its turn still";
+  first.reset();
+  stays.join();
+  EXPECT_EQ(served, 1);
+  EXPECT_TRUE(turns.Await([] { return false; }).ok()) << "everybody has given back";
 }
 
 TEST_F(LearnerServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
