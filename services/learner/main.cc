@@ -1,6 +1,7 @@
 // mellow_learner_server: PPO on LoRA weights and a value head, and supervised fine-tuning.
 #include <malloc.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "common/base/folder_lock.h"
@@ -50,6 +51,8 @@ absl::Status Serve(LearnerOptions options) {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_LEARNER);
     *request.mutable_capacity() = service.Capacity();
+    request.set_stalled_seconds(
+        absl::ToDoubleSeconds(std::max(service.Stalled(), runner.Stalled())));
     return request;
   };
   return wire::ServeUntilSignal(

@@ -40,6 +40,7 @@ absl::Status ServeWorker(const LearnerOptions& options) {
     capacity->set_model(options.model);
     capacity->set_model_sha256(model_hash.Get().value_or(""));
     capacity->set_precision("float32");
+    request.set_stalled_seconds(absl::ToDoubleSeconds(service.Stalled()));
     return request;
   };
   return wire::ServeUntilSignal(options.service, security,

@@ -117,7 +117,8 @@ const PpoStepRecord* PpoSession::Recorded(int64_t step) const {
 
 absl::StatusOr<PpoStepRecord> PpoSession::Train(int64_t step,
                                                 absl::Span<const rl::Rollout> rollouts,
-                                                int64_t new_version, rl::GroupSource* source) {
+                                                int64_t new_version, rl::GroupSource* source,
+                                                const std::function<void()>& between) {
   if (step != last_step() + 1)
     return absl::FailedPreconditionError(absl::StrCat("step ", step, " of run ", settings_.run_id,
                                                       ": the next one is ", last_step() + 1));
@@ -133,7 +134,7 @@ absl::StatusOr<PpoStepRecord> PpoSession::Train(int64_t step,
 
   const auto start = std::chrono::steady_clock::now();
   spoiled_ = true;
-  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts, source);
+  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts, source, between);
   if (!result.ok()) {
     // Rollouts are looked at before anything moves.
     spoiled_ = !absl::IsInvalidArgument(result.status());

@@ -71,11 +71,12 @@ class PpoSession {
   // nothing is recorded; see spoiled() for what may be done next. FailedPrecondition: another step,
   // or the session is spoiled.
   // InvalidArgument: the rollouts, or a version that is not newer. ResourceExhausted: disk full.
-  // `source`: as PpoTrainer::Step.
+  // `source` and `between`: as PpoTrainer::Step.
   [[nodiscard]] absl::StatusOr<PpoStepRecord> Train(int64_t step,
                                                     absl::Span<const rl::Rollout> rollouts,
                                                     int64_t new_version,
-                                                    rl::GroupSource* source = nullptr);
+                                                    rl::GroupSource* source = nullptr,
+                                                    const std::function<void()>& between = {});
 
   struct Adapter {
     int64_t version = 0;

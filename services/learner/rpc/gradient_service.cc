@@ -30,7 +30,9 @@ auto GradientServiceImpl::Compute(const grpc::ServerContext* context,
   }));
   if (draining_.load()) return absl::UnavailableError("this worker is shutting down");
   const SteadyTime start = SteadyTime::Now();
+  ComputeProgress::Work work(&progress_);
   auto answer = body(worker_.get());
+  work.Advance();
   if (sequences == nullptr || !answer.ok()) return answer;
   const double seconds = absl::ToDoubleSeconds(SteadyTime::Now() - start);
   const auto tokens = static_cast<double>(sequences->tokens());

@@ -10,6 +10,7 @@
 #include "common/rl/group_worker.h"
 #include "common/rpc/call_limiter.h"
 #include "mellow/learner/v1/gradients.grpc.pb.h"
+#include "services/learner/base/compute_progress.h"
 #include "services/learner/base/compute_turns.h"
 
 namespace mellow::learner {
@@ -33,6 +34,10 @@ class GradientServiceImpl final : public v1::GradientService::Service {
 
   // Tokens of the last group by its seconds.
   [[nodiscard]] double tokens_per_second() const { return tokens_per_second_.load(); }
+  // How long a group makes no progress; 0: it does, or there is none.
+  [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
+    return progress_.Stalled(now);
+  }
   // Takes no more work.
   void Drain() { draining_.store(true); }
 
@@ -49,6 +54,7 @@ class GradientServiceImpl final : public v1::GradientService::Service {
   obs::Counter tokens_;
   obs::Histogram seconds_;
   ComputeTurns turns_;
+  ComputeProgress progress_;                       // of whose turn it is
   const std::unique_ptr<rl::GroupWorker> worker_;  // of whose turn it is
 };
 

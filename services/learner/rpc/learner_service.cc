@@ -157,8 +157,9 @@ absl::Status LearnerServiceImpl::TrainImpl(const Gone& gone, const v1::TrainRequ
   const bool helped = data_parallel_.Begin(request.run_id(), WorkersFromProto(request));
   absl::StatusOr<PpoStepRecord> record = [&]() -> absl::StatusOr<PpoStepRecord> {
     MELLOW_ASSIGN_OR_RETURN(const auto turn, turns_->Await(gone));
+    ComputeProgress::Work work(&progress_);
     return session->Train(request.step(), rollouts, request.new_version(),
-                          helped ? &data_parallel_ : nullptr);
+                          helped ? &data_parallel_ : nullptr, [&work] { work.Advance(); });
   }();
   if (!record.ok()) {
     if (absl::IsResourceExhausted(record.status())) checkpoint_failures_.Increment();
@@ -222,6 +223,7 @@ absl::Status LearnerServiceImpl::ScoreTokensImpl(const Gone& gone,
   MELLOW_ASSIGN_OR_RETURN(PpoSession* const session,
                           OpenSession(request.run_id(), request.epoch()));
   MELLOW_ASSIGN_OR_RETURN(const auto turn, turns_->Await(gone));
+  const ComputeProgress::Work work(&progress_);
   std::vector<std::vector<float>> values;
   MELLOW_ASSIGN_OR_RETURN(
       const auto logprobs,

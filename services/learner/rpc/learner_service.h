@@ -12,6 +12,7 @@
 #include "common/rpc/call_limiter.h"
 #include "common/sync/mutex.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
+#include "services/learner/base/compute_progress.h"
 #include "services/learner/base/compute_turns.h"
 #include "services/learner/base/owner_epoch.h"
 #include "services/learner/ppo/ppo_session.h"
@@ -46,6 +47,10 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
                        v1::GetInfoResponse* response) override;
 
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
+  // How long a step or a scoring makes no progress; 0: it does, or there is none.
+  [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
+    return progress_.Stalled(now);
+  }
   // Whom this learner follows, with all its services.
   [[nodiscard]] OwnerEpoch* owner() { return &owner_; }
   // Takes no more work.
@@ -79,6 +84,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   obs::Gauge last_step_gauge_;
   std::atomic<bool> draining_{false};
   std::atomic<double> tokens_per_second_{0};
+  ComputeProgress progress_;  // of who has compute_mutex_
 
   ComputeTurns calls_;   // to have compute_mutex_
   Mutex compute_mutex_;  // of whose turn it is: nobody waits for it

@@ -159,9 +159,16 @@ absl::Status SftRunner::TrainToTheEnd() {
     }
     // A step of many batches may take longer than PPO's calls wait: they come in between batches.
     ComputeTurns::Turn turn(turns_);
+    ComputeProgress::Work work(&progress_);
     MELLOW_ASSIGN_OR_RETURN(const SftStepRecord record,
                             session_->Advance([this](const std::string& text) { Say(text); },
-                                              [&turn] { turn.Yield(); }));
+                                              [&turn, &work] {
+                                                work.Advance();
+                                                work.Pause();
+                                                turn.Yield();
+                                                work.Resume();
+                                              }));
+    work.Advance();
     Publish(record);
   }
   MELLOW_RETURN_IF_ERROR(session_->Checkpoint());

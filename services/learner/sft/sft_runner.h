@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
+#include "services/learner/base/compute_progress.h"
 #include "services/learner/base/compute_turns.h"
 #include "services/learner/sft/sft_archive.h"
 #include "services/learner/sft/sft_session.h"
@@ -48,6 +49,10 @@ class SftRunner {
   [[nodiscard]] absl::Status Watch(const std::string& run_id, int64_t after_step, SftSink* sink);
   // Waits until the step in progress is done. NotFound: no such run here.
   [[nodiscard]] absl::StatusOr<SftStatus> Stop(const std::string& run_id);
+  // How long the run in progress makes none; 0: it does, or there is none.
+  [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
+    return progress_.Stalled(now);
+  }
   // Takes no more work; the run in progress ends after its step and is not counted as stopped.
   void Drain();
 
@@ -71,6 +76,7 @@ class SftRunner {
   const SftSession::Options options_;
   ComputeTurns* const turns_;
   const absl::Duration pause_;
+  ComputeProgress progress_;  // of the worker
   obs::Counter steps_total_;
   obs::Gauge loss_, dev_loss_, learning_rate_, gradient_norm_;
 

@@ -48,7 +48,7 @@ class LearnerServiceTest : public ::testing::Test {
     grpc::ClientContext context;
     return stub_->OpenRun(&context, request, response);
   }
-  grpc::Status Train(const std::string& run_id, int step, v1::TrainResponse* response) {
+  static v1::TrainRequest MakeTrain(const std::string& run_id, int step) {
     v1::TrainRequest request;
     request.set_run_id(run_id);
     request.set_step(step);
@@ -59,8 +59,11 @@ class LearnerServiceTest : public ::testing::Test {
       out->mutable_response_ids()->Add(rollout.response_ids.begin(), rollout.response_ids.end());
       out->set_score(rollout.score);
     }
+    return request;
+  }
+  grpc::Status Train(const std::string& run_id, int step, v1::TrainResponse* response) {
     grpc::ClientContext context;
-    return stub_->Train(&context, request, response);
+    return stub_->Train(&context, MakeTrain(run_id, step), response);
   }
 
   testing::TempFolder root_;
@@ -391,6 +394,52 @@ TEST_F(LearnerServiceTest, CallsThatWaitEndWithTheirCallers) {
   // At the server too: nobody holds what the next call needs.
   while (turns_.waiting() > 0) std::this_thread::yield();
   EXPECT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+}
+
+// A worker that cannot be reached; every try asks something.
+class AskingPeer : public GradientPeer {
+ public:
+  explicit AskingPeer(std::function<void()> ask) : ask_(std::move(ask)) {}
+  absl::Status PutWeights(const PackedWeights&, std::stop_token) override {
+    ask_();
+    return absl::UnavailableError("connection refused");
+  }
+  absl::StatusOr<rl::Evaluation> Evaluate(const std::string&, const std::string&,
+                                          const rl::EvaluationTask&, std::stop_token) override {
+    return absl::UnavailableError("connection refused");
+  }
+  absl::StatusOr<rl::GradientAnswer> Gradient(const std::string&, const rl::GradientTask&,
+                                              std::stop_token) override {
+    return absl::UnavailableError("connection refused");
+  }
+
+ private:
+  const std::function<void()> ask_;
+};
+
+TEST_F(LearnerServiceTest, AStepThatWouldNotEndIsToldAndNoneIsNot) {
+  const auto in_an_hour = [] { return SteadyTime::Now() + absl::Hours(1); };
+  std::atomic<int> asked{0}, stuck{0};
+  LearnerServiceImpl* learner = nullptr;
+  const auto ask = [&] {
+    ++asked;
+    EXPECT_EQ(learner->Stalled(), absl::ZeroDuration());
+    stuck += learner->Stalled(in_an_hour()) > absl::Minutes(59);
+  };
+  LearnerServiceImpl service({kModel, root_.path(), 2, {}}, &model_hash_, &turns_, &metrics_,
+                             rpc::CallLimiter::None(),
+                             [&](const WorkerNode&) { return std::make_shared<AskingPeer>(ask); });
+  learner = &service;
+  const v1::OpenRunRequest open = MakeOpen("run-1");
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(service.OpenRun(nullptr, &open, &opened).ok());
+  v1::TrainRequest train = MakeTrain("run-1", 1);
+  train.add_workers()->set_node_id("worker-0");
+  v1::TrainResponse trained;
+  ASSERT_TRUE(service.Train(nullptr, &train, &trained).ok());
+  EXPECT_GE(asked, 1);
+  EXPECT_EQ(stuck, asked);
+  EXPECT_EQ(service.Stalled(in_an_hour()), absl::ZeroDuration()) << "the step is done";
 }
 
 TEST(ComputeTurnsTest, WhoGoesWhileItWaitsIsSkipped) {

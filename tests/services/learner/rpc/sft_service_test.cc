@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <thread>
 
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
@@ -343,6 +344,21 @@ TEST_F(SftServiceTest, AnOlderOrchestratorIsRefusedAndToldOfTheNewerOne) {
   life.Follow(*ppo);
   ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
   EXPECT_EQ(run.state(), v1::SFT_STATE_DONE) << "B's start was not undone by A's";
+}
+
+TEST_F(SftServiceTest, ARunThatWouldNotEndIsToldAndNoneIsNot) {
+  Life life(root_ / "checkpoints");
+  const auto stalled = [&] {
+    return life.runner().Stalled(SteadyTime::Now() + absl::Hours(1)) > absl::ZeroDuration();
+  };
+  EXPECT_FALSE(stalled());
+  spec_.set_max_steps(6000);
+  v1::SftRun run;
+  ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+  while (!stalled()) std::this_thread::yield();
+  ASSERT_TRUE(life.Stop("run", &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_STOPPED);
+  EXPECT_FALSE(stalled());
 }
 
 TEST_F(SftServiceTest, ARunGoesOnByItselfWhenTheDiskIsNoLongerFull) {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/adapters/peft.h"
@@ -336,6 +337,25 @@ TEST_F(GradientServiceTest, RefusesBadRequestsByName) {
   weights = SomeWeights();
   weights.sha256.clear();
   EXPECT_EQ(client_->PutWeights(weights, {}).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(GradientServiceTest, AGroupThatWouldNotEndIsToldAndNoneIsNot) {
+  const auto stalled = [&] {
+    return worker_.service.Stalled(SteadyTime::Now() + absl::Hours(1)) > absl::ZeroDuration();
+  };
+  const PackedWeights weights = SomeWeights();
+  ASSERT_TRUE(client_->PutWeights(weights, {}).ok());
+  EXPECT_FALSE(stalled());
+  std::atomic<bool> seen{false};
+  std::jthread watcher([&](std::stop_token stop) {
+    while (!stop.stop_requested() && !seen) seen = stalled();
+  });
+  for (int i = 0; i < 1000 && !seen; ++i)
+    ASSERT_TRUE(client_->Gradient(weights.sha256, SomeTask(), {}).ok());
+  EXPECT_TRUE(seen) << "while it computes";
+  watcher.request_stop();
+  watcher.join();
+  EXPECT_FALSE(stalled());
 }
 
 TEST_F(GradientServiceTest, DrainingItTakesNoWork) {
