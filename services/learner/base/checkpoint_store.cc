@@ -112,7 +112,7 @@ absl::StatusOr<std::vector<int64_t>> CheckpointStore::Steps() const {
 }
 
 absl::Status CheckpointStore::Save(
-    int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const {
+    int64_t step, const std::function<absl::Status(const std::string& folder)>& write) {
   const std::string folder = FolderOf(step);
   MELLOW_ASSIGN_OR_RETURN(auto staged, AtomicFolder::Create(folder));
   MELLOW_RETURN_IF_ERROR(
@@ -137,33 +137,48 @@ absl::StatusOr<bool> CheckpointStore::IsCheckpoint(int64_t step) const {
   return false;
 }
 
+bool CheckpointStore::Remove(int64_t step, bool whole) const {
+  const std::string folder = FolderOf(step);
+  std::error_code error;
+  if (whole) {
+    fs::remove_all(folder, error);
+    return !error;
+  }
+  // The manifest goes last: until then it says that something is missing.
+  std::vector<fs::path> going;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().filename() != keep_.part && it->path().filename() != kManifest)
+      going.push_back(it->path());
+  }
+  going.push_back(absl::StrCat(folder, "/", kManifest));
+  for (size_t i = 0; i < going.size() && !error; ++i) fs::remove_all(going[i], error);
+  return !error;
+}
+
 // What cannot be removed does no harm, and is tried again with the next checkpoint.
-void CheckpointStore::RemoveOld(int64_t newest) const {
-  std::vector<int64_t> steps = Steps().value_or(std::vector<int64_t>());
-  std::reverse(steps.begin(), steps.end());
+void CheckpointStore::RemoveOld(int64_t newest) {
+  if (!removable_) {
+    const absl::StatusOr<std::vector<int64_t>> steps = Steps();
+    if (!steps.ok()) return;
+    removable_.emplace();
+    for (const int64_t step : *steps) (*removable_)[step] = IsCheckpoint(step).value_or(true);
+  }
+  (*removable_)[newest] = true;
   int checkpoints = 0;
   int parts = 0;
-  for (const int64_t step : steps) {
+  std::vector<int64_t> gone;
+  for (auto it = removable_->rbegin(); it != removable_->rend(); ++it) {
+    auto& [step, checkpoint] = *it;
     if (step > newest) continue;
-    const std::string folder = FolderOf(step);
-    std::error_code ignored;
     ++parts;
-    const bool whole = IsCheckpoint(step).value_or(true) && ++checkpoints <= keep_.checkpoints;
-    if (whole) continue;
-    if (keep_.part.empty() || (keep_.parts > 0 && parts > keep_.parts)) {
-      fs::remove_all(folder, ignored);
-      continue;
-    }
-    // The manifest goes last: until then it says that something is missing.
-    std::vector<fs::path> going;
-    for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end;
-         it.increment(ignored)) {
-      if (it->path().filename() != keep_.part && it->path().filename() != kManifest)
-        going.push_back(it->path());
-    }
-    going.push_back(absl::StrCat(folder, "/", kManifest));
-    for (const fs::path& path : going) fs::remove_all(path, ignored);
+    if (checkpoint && ++checkpoints <= keep_.checkpoints) continue;
+    const bool whole = keep_.part.empty() || (keep_.parts > 0 && parts > keep_.parts);
+    if ((whole || checkpoint) && !Remove(step, whole)) continue;
+    checkpoint = false;
+    // The parts that stay for ever are not looked at again.
+    if (whole || keep_.parts == 0) gone.push_back(step);
   }
+  for (const int64_t step : gone) removable_->erase(step);
 }
 
 absl::StatusOr<std::optional<CheckpointStore::Found>> CheckpointStore::Newest(

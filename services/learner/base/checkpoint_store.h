@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ class CheckpointStore {
   // steps, which Newest found damaged, are neither counted nor removed, but replaced when their
   // step is saved.
   [[nodiscard]] absl::Status Save(
-      int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const;
+      int64_t step, const std::function<absl::Status(const std::string& folder)>& write);
 
   struct Found {
     int64_t step;
@@ -58,9 +59,15 @@ class CheckpointStore {
   // More than the part that stays is there; it may be damaged.
   [[nodiscard]] absl::StatusOr<bool> IsCheckpoint(int64_t step) const;
   // `newest`: the step that was saved.
-  void RemoveOld(int64_t newest) const;
+  void RemoveOld(int64_t newest);
+  // Removes what goes of a checkpoint; `whole`: the part too. False: something is left of it.
+  [[nodiscard]] bool Remove(int64_t step, bool whole) const;
+
   std::string root_;
   Keep keep_;
+  // The steps that have, or may have, something to remove some day, so that a checkpoint costs the
+  // same however many came before it; true: it is a checkpoint. None: not looked at yet.
+  std::optional<std::map<int64_t, bool>> removable_;
 };
 
 // Every file below `folder` against its manifest. DataLoss: a file is missing, extra, or another;

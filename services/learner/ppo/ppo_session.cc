@@ -102,7 +102,7 @@ absl::Status PpoSession::OpenLog(const std::map<int64_t, PpoStepRecord>& known) 
   return absl::OkStatus();
 }
 
-absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) const {
+absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) {
   PpoRunFile file{settings_, {}};
   if (record != nullptr) file.records[record->step] = *record;
   return store_.Save(step, [&](const std::string& folder) {

@@ -100,7 +100,7 @@ class PpoSession {
  private:
   PpoSession(RunSettings settings, CheckpointStore store);
   // `record`: of the step; null for what the run begins with.
-  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record) const;
+  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record);
   // The trainer at the checkpoint that the run's fork names.
   [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
   // The records up to those that the checkpoint has.

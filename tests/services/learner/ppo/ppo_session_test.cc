@@ -102,7 +102,7 @@ TEST_F(PpoSessionTest, ACheckpointOfVersion01HasAllRecordsAndIsContinued) {
   for (int step = 1; step <= 3; ++step) file.records[step] = *(*session)->Recorded(step);
   session->reset();
   // As that version wrote it: everything in the checkpoint, nothing beside it.
-  const auto store = CheckpointStore::Open(root_ / "old", {.checkpoints = 2});
+  auto store = CheckpointStore::Open(root_ / "old", {.checkpoints = 2});
   ASSERT_TRUE(store.ok());
   const auto written = store->Save(3, [&](const std::string& folder) {
     std::filesystem::copy(store->FolderOf(3), folder,
