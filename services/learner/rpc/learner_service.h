@@ -46,6 +46,7 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
                        v1::GetInfoResponse* response) override;
 
+  // Its precision is that of no run: see NodeCapacity.precision.
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
   // How long a step or a scoring makes no progress; 0: it does, or there is none.
   [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
