@@ -10,14 +10,11 @@
 #include "common/adapters/peft.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
-#include "common/obs/log.h"
 #include "services/learner/base/run_checkpoint.h"
 #include "services/learner/base/run_id.h"
 
 namespace mellow::learner {
 namespace {
-
-constexpr char kStepLog[] = "/steps.jsonl";
 
 // The data are the orchestrator's business: the learner sees rollouts.
 adapters::ModelCard CardOf(const RunSettings& settings, int64_t step) {
@@ -67,7 +64,8 @@ absl::StatusOr<std::unique_ptr<PpoSession>> PpoSession::Open(const Options& opti
     // Something to go back to when the first step cannot be recorded.
     MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(session->last_step(), nullptr));
   }
-  MELLOW_RETURN_IF_ERROR(session->OpenLog(file.records));
+  MELLOW_ASSIGN_OR_RETURN(session->log_,
+                          OpenStepLog(session->store_.root(), file.records, &session->records_));
   if (start && settings.config.reference == rl::Reference::kStart)
     session->reference_sha256_ = adapters::ContentHash(session->trainer_->ReferenceAdapter());
   return session;
@@ -88,18 +86,6 @@ absl::Status PpoSession::BeginAtFork(const std::string& checkpoint_dir) {
                      "run from an adapter that is kept"));
   MELLOW_RETURN_IF_ERROR(whole);
   return trainer_->RestoreState(folder + kTrainerFolder);
-}
-
-absl::Status PpoSession::OpenLog(const std::map<int64_t, PpoStepRecord>& known) {
-  const std::string path = store_.root() + kStepLog;
-  int64_t damaged = 0;
-  MELLOW_ASSIGN_OR_RETURN(StepLog log, StepLog::Open(path, known, &records_, &damaged));
-  log_ = std::move(log);
-  if (damaged > 0) {
-    obs::Log(obs::Severity::kWarning, "records of steps are damaged and left out",
-             {{"file", path}, {"lines", damaged}});
-  }
-  return absl::OkStatus();
 }
 
 absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) {
@@ -165,7 +151,7 @@ absl::StatusOr<PpoStepRecord> PpoSession::Train(int64_t step,
 absl::Status PpoSession::Commit(const PpoStepRecord& record) {
   // First the line: a checkpoint always finds the records of the steps before it. A line without a
   // checkpoint counts for nothing.
-  MELLOW_RETURN_IF_ERROR(log_->Append(record));
+  MELLOW_RETURN_IF_ERROR(log_->Append(absl::MakeConstSpan(&record, 1)));
   MELLOW_RETURN_IF_ERROR(SaveCheckpoint(record.step, &record));
   log_->Accept();
   records_[record.step] = record;

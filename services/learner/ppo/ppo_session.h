@@ -15,7 +15,7 @@
 #include "common/nn/lora.h"
 #include "common/rl/ppo_trainer.h"
 #include "services/learner/base/checkpoint_store.h"
-#include "services/learner/ppo/step_log.h"
+#include "services/learner/base/step_log.h"
 #include "services/learner/ppo/step_records.h"
 
 namespace mellow::learner {
@@ -103,8 +103,6 @@ class PpoSession {
   [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record);
   // The trainer at the checkpoint that the run's fork names.
   [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
-  // The records up to those that the checkpoint has.
-  [[nodiscard]] absl::Status OpenLog(const std::map<int64_t, PpoStepRecord>& known);
   // Writes the step's record and its checkpoint.
   [[nodiscard]] absl::Status Commit(const PpoStepRecord& record);
 
@@ -112,7 +110,7 @@ class PpoSession {
   CheckpointStore store_;
   std::unique_ptr<rl::PpoTrainer> trainer_;
   std::map<int64_t, PpoStepRecord> records_;
-  std::optional<StepLog> log_;
+  std::optional<StepLog<PpoStepRecord>> log_;
   std::string reference_sha256_;  // as StepWeights'
   bool spoiled_ = false;
 };
