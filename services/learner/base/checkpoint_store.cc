@@ -155,6 +155,13 @@ bool CheckpointStore::Remove(int64_t step, bool whole) const {
   return !error;
 }
 
+void CheckpointStore::RemoveAll() {
+  for (const int64_t step : Steps().value_or(std::vector<int64_t>())) {
+    if (IsCheckpoint(step).value_or(true)) (void)Remove(step, /*whole=*/keep_.part.empty());
+  }
+  removable_.reset();
+}
+
 // What cannot be removed does no harm, and is tried again with the next checkpoint.
 void CheckpointStore::RemoveOld(int64_t newest) {
   if (!removable_) {

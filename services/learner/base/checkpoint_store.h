@@ -48,6 +48,10 @@ class CheckpointStore {
   [[nodiscard]] absl::StatusOr<std::optional<Found>> Newest(
       std::vector<std::string>* damaged = nullptr) const;
 
+  // Removes every checkpoint, as if newer ones had been saved: of a run that does not go on. What
+  // cannot be removed stays.
+  void RemoveAll();
+
   [[nodiscard]] std::string FolderOf(int64_t step) const { return FolderOf(root_, step); }
   // Of the run whose checkpoints are in `root`.
   [[nodiscard]] static std::string FolderOf(const std::string& root, int64_t step);

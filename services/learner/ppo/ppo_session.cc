@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<PpoSession>> PpoSession::Open(const Options& opti
     if (settings.fork) MELLOW_RETURN_IF_ERROR(session->BeginAtFork(options.checkpoint_dir));
     // Something to go back to when the first step cannot be recorded.
     MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(session->last_step(), nullptr));
+    if (settings.fork) session->ForgetForkBefore(options);
   }
   MELLOW_ASSIGN_OR_RETURN(session->log_,
                           OpenStepLog(session->store_.root(), file.records, &session->records_));
@@ -86,6 +87,17 @@ absl::Status PpoSession::BeginAtFork(const std::string& checkpoint_dir) {
                      "run from an adapter that is kept"));
   MELLOW_RETURN_IF_ERROR(whole);
   return trainer_->RestoreState(folder + kTrainerFolder);
+}
+
+void PpoSession::ForgetForkBefore(const Options& options) const {
+  const ForkPoint& fork = *settings_.fork;
+  const std::string root = absl::StrCat(options.checkpoint_dir, "/");
+  const absl::StatusOr<PpoRunFile> file =
+      ReadRunFile(CheckpointStore::FolderOf(root + fork.run_id, fork.step), ParsePpoRunFile);
+  if (!file.ok() || !file->settings.fork) return;
+  auto store = CheckpointStore::Open(root + file->settings.fork->run_id,
+                                     {1, kAdapterPart, options.keep_adapters});
+  if (store.ok()) store->RemoveAll();
 }
 
 absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) {

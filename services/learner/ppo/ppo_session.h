@@ -45,10 +45,11 @@ class PpoSession {
   [[nodiscard]] static absl::Status Check(const std::string& model, const RunSettings& settings);
 
   // Starts a run, with a checkpoint of step 0 (of a fork: of its after_step), or continues it from
-  // its newest whole checkpoint. InvalidArgument: run id or config. FailedPrecondition: the run
-  // exists with other settings. NotFound, DataLoss: the checkpoint to begin at is not kept, or
-  // damaged.
-  // Errors of the adapter folder and the disk.
+  // its newest whole checkpoint. A fork is the end of the run that it begins at, and the
+  // checkpoints of the one that this had begun at are removed: nobody goes back so far.
+  // InvalidArgument: run id or config. FailedPrecondition: the run exists with other settings.
+  // NotFound, DataLoss: the checkpoint to begin at is not kept, or damaged. Errors of the adapter
+  // folder and the disk.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoSession>> Open(
       const Options& options, const RunSettings& settings);
 
@@ -103,6 +104,8 @@ class PpoSession {
   [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record);
   // The trainer at the checkpoint that the run's fork names.
   [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
+  // Removes the checkpoints of the run at which the run that this one begins at has begun.
+  void ForgetForkBefore(const Options& options) const;
   // Writes the step's record and its checkpoint.
   [[nodiscard]] absl::Status Commit(const PpoStepRecord& record);
 
