@@ -104,6 +104,9 @@ absl::Status ErrnoStatus(int error, absl::string_view what) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
       return absl::ResourceExhaustedError(message);
     default:
       return absl::UnknownError(message);

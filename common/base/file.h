@@ -3,8 +3,8 @@
 
 // Whole files. Every error names the path.
 //   NotFound: no such file.  PermissionDenied.  InvalidArgument: a folder, or a pointer of Git LFS
-//   where ReadFile and MappedFile expect the file.  ResourceExhausted: disk full. Unknown/Internal:
-//   any other errno, in words.
+//   where ReadFile and MappedFile expect the file.  ResourceExhausted: disk full, no more open
+//   files, no memory. Unknown/Internal: any other errno, in words.
 
 #include <cstdint>
 #include <memory>

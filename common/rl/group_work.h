@@ -106,7 +106,7 @@ class LocalGroups {
 };
 
 // Where a trainer has its work done, `local` included. Each answer is the same to the bit as if
-// `local` had done all of it. An error ends the step.
+// `local` had done all of it, which Confirm makes sure of. An error ends the step.
 class GroupSource {
  public:
   virtual ~GroupSource() = default;
@@ -115,6 +115,9 @@ class GroupSource {
       LocalGroups* local, absl::Span<const EvaluationTask> tasks) = 0;
   [[nodiscard]] virtual absl::StatusOr<GradientAnswer> Gradient(LocalGroups* local,
                                                                 const GradientTask& task) = 0;
+  // After the last of a step, whose weights count only when this is OK. Aborted: who helped cannot
+  // be relied on; the step is to be done again from where it began.
+  [[nodiscard]] virtual absl::Status Confirm(LocalGroups* local) = 0;
 };
 
 }  // namespace mellow::rl

@@ -87,9 +87,10 @@ class GroupWorker::Impl {
     model_.reset();
     options_.precision = precision;
     MELLOW_ASSIGN_OR_RETURN(
-        model_, nn::TrainableT5::Load(folder_, options_.device, options_.threads, precision));
-    base_.emplace(DeviceWeights{nn::TorchLora(model_->modules()), {}, {}});
-    config_ = model_->config();
+        auto model, nn::TrainableT5::Load(folder_, options_.device, options_.threads, precision));
+    base_.emplace(DeviceWeights{nn::TorchLora(model->modules()), {}, {}});
+    config_ = model->config();
+    model_ = std::move(model);  // last: with it everything is there
     return absl::OkStatus();
   }
   absl::Status Load() { return Load(options_.precision); }

@@ -114,15 +114,15 @@ int64_t PpoTrainer::total_parameters() const {
   return impl_->core->model().parameter_count() + trainable_parameters();
 }
 
-absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts,
-                                            GroupSource* source) {
+absl::StatusOr<StepResult> PpoTrainer::Step(absl::Span<const Rollout> rollouts, GroupSource* source,
+                                            const std::function<void()>& between) {
   if (static_cast<int64_t>(rollouts.size()) != config().batch_size) {
     return absl::InvalidArgumentError(
         absl::StrCat(rollouts.size(), " rollouts, batch_size is ", config().batch_size));
   }
   for (size_t i = 0; i < rollouts.size(); ++i)
     MELLOW_RETURN_IF_ERROR(ValidateRollout(i, rollouts[i], model_config().vocab_size));
-  return nn::CatchTorch([&] { return impl_->core->Step(rollouts, source); });
+  return nn::CatchTorch([&] { return impl_->core->Step(rollouts, source, between); });
 }
 
 nn::LoraWeights PpoTrainer::Adapter() const { return impl_->core->policy().ToHost(); }

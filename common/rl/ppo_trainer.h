@@ -2,6 +2,7 @@
 #define MELLOW_COMMON_RL_PPO_TRAINER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -101,9 +102,10 @@ class PpoTrainer {
   // behavior log-probs, values or reference log-probs of another length than the response, a number
   // that is not finite. Internal: the numbers of the model are not finite. And errors of `source`,
   // with which other nodes do a part of the work (null: this one does all); the result does not
-  // depend on it.
+  // depend on it. `between` (may be empty) is called after each mini-batch, from this thread.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts,
-                                                GroupSource* source = nullptr);
+                                                GroupSource* source = nullptr,
+                                                const std::function<void()>& between = {});
 
   // A copy of the trained adapter.
   [[nodiscard]] nn::LoraWeights Adapter() const;

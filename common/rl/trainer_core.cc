@@ -160,11 +160,16 @@ std::vector<std::vector<float>> TrainerCore::Score(absl::Span<const ScoreRow> ro
 
 absl::StatusOr<std::vector<Evaluation>> TrainerCore::EvaluateAll(
     const std::vector<EvaluationTask>& tasks, StepWork* work, bool keep) {
-  if (work->source != nullptr) return work->source->Evaluate(this, tasks);
+  if (work->source != nullptr) {
+    absl::StatusOr<std::vector<Evaluation>> all = work->source->Evaluate(this, tasks);
+    if (work->between) work->between();
+    return all;
+  }
   std::vector<Evaluation> out;
   for (const EvaluationTask& task : tasks) {
     out.push_back(EvaluateGroup(trainer_.model(), weights_, reference_, task,
                                 keep && out.empty() ? &work->kept : nullptr));
+    if (work->between) work->between();
   }
   return out;
 }
@@ -262,6 +267,7 @@ absl::StatusOr<bool> TrainerCore::Accumulate(const Experience& experience,
   } else {
     answer = ComputeGradient(trainer_.model(), weights_, task, std::exchange(work->kept, {}));
   }
+  if (work->between) work->between();
   *stats = LossesOf(task, answer).stats;
   const bool finite = std::isfinite(stats->total_loss) && std::isfinite(stats->ratio_mean);
   if (!finite || stats->ratio_mean > config_.ratio_threshold) {
@@ -335,12 +341,14 @@ absl::StatusOr<TrainerCore::Updates> TrainerCore::Train(const Experience& experi
     }
     if (config_.early_stopping && updates.losses.back().policy_kl > 1.5 * config_.target_kl) break;
   }
+  if (work->source != nullptr) MELLOW_RETURN_IF_ERROR(work->source->Confirm(this));
   trainer_.model()->ReleaseMemory();
   return updates;
 }
 
 absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts,
-                                             GroupSource* source) {
+                                             GroupSource* source,
+                                             const std::function<void()>& between) {
   const Clock::time_point start = Clock::now();
   Seconds seconds;
   RunningMoments moments = moments_;
@@ -352,7 +360,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts,
       scores[i] -= static_cast<float>(config_.missing_eos_penalty);
   }
 
-  StepWork work{.rollouts = rollouts, .source = source};
+  StepWork work{.rollouts = rollouts, .source = source, .between = between};
   for (const Rollout& r : rollouts)
     work.tokens.push_back(r.query_ids.size() + r.response_ids.size());
   const std::vector<MiniBatch> plan = DrawMiniBatches(work, &random);

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,9 +48,10 @@ class TrainerCore : public LocalGroups {
   TrainerCore(const PpoConfig& config, train::AdaptedModel policy, nn::TorchLora reference,
               const ValueHead& head);
 
-  // `source`: where the work is done; null: here.
+  // `source`: where the work is done; null: here. `between`: as PpoTrainer::Step.
   [[nodiscard]] absl::StatusOr<StepResult> Step(absl::Span<const Rollout> rollouts,
-                                                GroupSource* source);
+                                                GroupSource* source,
+                                                const std::function<void()>& between);
   // `values` may be null.
   [[nodiscard]] std::vector<std::vector<float>> Score(absl::Span<const ScoreRow> rows,
                                                       const nn::TorchLora& lora,
@@ -89,6 +91,7 @@ class TrainerCore : public LocalGroups {
     absl::Span<const Rollout> rollouts;
     std::vector<size_t> tokens;  // of each rollout, query and response
     GroupSource* source = nullptr;
+    std::function<void()> between;
     KeptForward kept;  // of the first mini-batch, until the first update
   };
 

@@ -19,6 +19,9 @@ class WorkProgress {
   // A piece may take this many times as long as the longest so far.
   static constexpr int kFactor = 8;
 
+  // `patience`: in the place of kPatience, for work of longer pieces.
+  explicit WorkProgress(absl::Duration patience = kPatience) : patience_(patience) {}
+
   // There is work.
   void Begin(SteadyTime now) { since_.store(Nanos(now)); }
   // A piece of it is done.
@@ -43,10 +46,11 @@ class WorkProgress {
  private:
   static constexpr int64_t kIdle = -1;
   absl::Duration Patience() const {
-    return std::max(kPatience, kFactor * absl::Nanoseconds(longest_.load()));
+    return std::max(patience_, kFactor * absl::Nanoseconds(longest_.load()));
   }
   static int64_t Nanos(SteadyTime time) { return absl::ToInt64Nanoseconds(time - SteadyTime()); }
 
+  const absl::Duration patience_;
   std::atomic<int64_t> since_{kIdle};  // nanoseconds of the steady clock
   std::atomic<int64_t> longest_{0};    // nanoseconds
 };

@@ -1,6 +1,7 @@
 // mellow_learner_server: PPO on LoRA weights and a value head, and supervised fine-tuning.
 #include <malloc.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "common/base/folder_lock.h"
@@ -45,11 +46,13 @@ absl::Status Serve(LearnerOptions options) {
                     session.keep_checkpoints,
                     {session.trainer.device, session.trainer.threads}},
                    &turns, &metrics);
-  SftServiceImpl sft_service(&runner, limiter.get());
+  SftServiceImpl sft_service(&runner, service.owner(), limiter.get());
   const auto describe = [&] {
     orchestrator::v1::RegisterNodeRequest request;
     request.set_role(orchestrator::v1::NODE_ROLE_LEARNER);
     *request.mutable_capacity() = service.Capacity();
+    request.set_stalled_seconds(
+        absl::ToDoubleSeconds(std::max(service.Stalled(), runner.Stalled())));
     return request;
   };
   return wire::ServeUntilSignal(

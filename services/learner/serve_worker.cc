@@ -39,7 +39,8 @@ absl::Status ServeWorker(const LearnerOptions& options) {
     capacity->set_tokens_per_second(service.tokens_per_second());
     capacity->set_model(options.model);
     capacity->set_model_sha256(model_hash.Get().value_or(""));
-    capacity->set_precision("float32");
+    capacity->set_precision("float32");  // as the learner's
+    request.set_stalled_seconds(absl::ToDoubleSeconds(service.Stalled()));
     return request;
   };
   return wire::ServeUntilSignal(options.service, security,

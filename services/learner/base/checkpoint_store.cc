@@ -96,7 +96,7 @@ std::string CheckpointStore::FolderOf(const std::string& root, int64_t step) {
   return absl::StrCat(root, "/", absl::StrFormat("%s%08d", kPrefix, step));
 }
 
-std::vector<int64_t> CheckpointStore::Steps() const {
+absl::StatusOr<std::vector<int64_t>> CheckpointStore::Steps() const {
   std::vector<int64_t> steps;
   std::error_code error;
   for (fs::directory_iterator it(root_, error), end; !error && it != end; it.increment(error)) {
@@ -106,12 +106,13 @@ std::vector<int64_t> CheckpointStore::Steps() const {
     int64_t step = 0;
     if (absl::ConsumePrefix(&name, kPrefix) && absl::SimpleAtoi(name, &step)) steps.push_back(step);
   }
+  if (error) return ErrnoStatus(error.value(), root_);
   std::sort(steps.begin(), steps.end());
   return steps;
 }
 
 absl::Status CheckpointStore::Save(
-    int64_t step, const std::function<absl::Status(const std::string& folder)>& write) const {
+    int64_t step, const std::function<absl::Status(const std::string& folder)>& write) {
   const std::string folder = FolderOf(step);
   MELLOW_ASSIGN_OR_RETURN(auto staged, AtomicFolder::Create(folder));
   MELLOW_RETURN_IF_ERROR(
@@ -122,57 +123,82 @@ absl::Status CheckpointStore::Save(
       WriteFileSynced(staged->staging() + "/" + kManifest,
                       json::Write(manifest, {.indentation = 1, .sorted = true})));
   MELLOW_RETURN_IF_ERROR(staged->Commit());
-  RemoveOld();
+  RemoveOld(step);
   return absl::OkStatus();
 }
 
-bool CheckpointStore::IsCheckpoint(int64_t step) const {
+absl::StatusOr<bool> CheckpointStore::IsCheckpoint(int64_t step) const {
   std::error_code error;
   for (fs::directory_iterator it(FolderOf(step), error), end; !error && it != end;
        it.increment(error)) {
     if (keep_.part.empty() || it->path().filename() != keep_.part) return true;
   }
+  if (error) return ErrnoStatus(error.value(), FolderOf(step));
   return false;
 }
 
+bool CheckpointStore::Remove(int64_t step, bool whole) const {
+  const std::string folder = FolderOf(step);
+  std::error_code error;
+  if (whole) {
+    fs::remove_all(folder, error);
+    return !error;
+  }
+  // The manifest goes last: until then it says that something is missing.
+  std::vector<fs::path> going;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().filename() != keep_.part && it->path().filename() != kManifest)
+      going.push_back(it->path());
+  }
+  going.push_back(absl::StrCat(folder, "/", kManifest));
+  for (size_t i = 0; i < going.size() && !error; ++i) fs::remove_all(going[i], error);
+  return !error;
+}
+
+void CheckpointStore::RemoveAll() {
+  for (const int64_t step : Steps().value_or(std::vector<int64_t>())) {
+    if (IsCheckpoint(step).value_or(true)) (void)Remove(step, /*whole=*/keep_.part.empty());
+  }
+  removable_.reset();
+}
+
 // What cannot be removed does no harm, and is tried again with the next checkpoint.
-void CheckpointStore::RemoveOld() const {
-  std::vector<int64_t> steps = Steps();
-  std::reverse(steps.begin(), steps.end());
+void CheckpointStore::RemoveOld(int64_t newest) {
+  if (!removable_) {
+    const absl::StatusOr<std::vector<int64_t>> steps = Steps();
+    if (!steps.ok()) return;
+    removable_.emplace();
+    for (const int64_t step : *steps) (*removable_)[step] = IsCheckpoint(step).value_or(true);
+  }
+  (*removable_)[newest] = true;
   int checkpoints = 0;
   int parts = 0;
-  for (const int64_t step : steps) {
-    const std::string folder = FolderOf(step);
-    std::error_code ignored;
+  std::vector<int64_t> gone;
+  for (auto it = removable_->rbegin(); it != removable_->rend(); ++it) {
+    auto& [step, checkpoint] = *it;
+    if (step > newest) continue;
     ++parts;
-    const bool whole = IsCheckpoint(step) && ++checkpoints <= keep_.checkpoints;
-    if (whole) continue;
-    if (keep_.part.empty() || (keep_.parts > 0 && parts > keep_.parts)) {
-      fs::remove_all(folder, ignored);
-      continue;
-    }
-    // The manifest goes last: until then it says that something is missing.
-    std::vector<fs::path> going;
-    for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end;
-         it.increment(ignored)) {
-      if (it->path().filename() != keep_.part && it->path().filename() != kManifest)
-        going.push_back(it->path());
-    }
-    going.push_back(absl::StrCat(folder, "/", kManifest));
-    for (const fs::path& path : going) fs::remove_all(path, ignored);
+    if (checkpoint && ++checkpoints <= keep_.checkpoints) continue;
+    const bool whole = keep_.part.empty() || (keep_.parts > 0 && parts > keep_.parts);
+    if ((whole || checkpoint) && !Remove(step, whole)) continue;
+    checkpoint = false;
+    // The parts that stay for ever are not looked at again.
+    if (whole || keep_.parts == 0) gone.push_back(step);
   }
+  for (const int64_t step : gone) removable_->erase(step);
 }
 
 absl::StatusOr<std::optional<CheckpointStore::Found>> CheckpointStore::Newest(
     std::vector<std::string>* damaged) const {
-  const std::vector<int64_t> steps = Steps();
+  MELLOW_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, Steps());
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    if (!IsCheckpoint(*step)) continue;
+    MELLOW_ASSIGN_OR_RETURN(const bool is_checkpoint, IsCheckpoint(*step));
+    if (!is_checkpoint) continue;
     const absl::Status status = VerifyManifest(FolderOf(*step));
     if (status.ok()) return Found{*step, FolderOf(*step)};
-    // A checkpoint of a newer program is not damage: going back behind it would lose steps in
-    // silence.
-    if (absl::IsFailedPrecondition(status)) return status;
+    // Nothing else is damage: going back behind a checkpoint that a newer program can read, or this
+    // one in a minute, would lose steps in silence.
+    if (!absl::IsDataLoss(status) && !absl::IsNotFound(status)) return status;
     if (damaged != nullptr) damaged->push_back(std::string(status.message()));
   }
   return std::optional<Found>();

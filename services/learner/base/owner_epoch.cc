@@ -35,7 +35,8 @@ absl::Status OwnerEpoch::Load() {
 }
 
 absl::StatusOr<int64_t> OwnerEpoch::Claim(int64_t shown, const std::string& owner) {
-  MELLOW_RETURN_IF_ERROR(Check(shown));
+  MutexLock lock(&mutex_);
+  MELLOW_RETURN_IF_ERROR(CheckLocked(shown));
   if (shown != 0 && shown == epoch_) return epoch_;
   // A larger number than ours is of a learner whose folder this one does not have.
   const int64_t epoch = shown == 0 ? epoch_ + 1 : shown;
@@ -50,6 +51,11 @@ absl::StatusOr<int64_t> OwnerEpoch::Claim(int64_t shown, const std::string& owne
 }
 
 absl::Status OwnerEpoch::Check(int64_t shown) {
+  MutexLock lock(&mutex_);
+  return CheckLocked(shown);
+}
+
+absl::Status OwnerEpoch::CheckLocked(int64_t shown) {
   MELLOW_RETURN_IF_ERROR(Load());
   if (shown == 0 || shown >= epoch_) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(

@@ -6,13 +6,14 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/sync/mutex.h"
 
 namespace mellow::learner {
 
 // Which orchestrator this learner follows: the last that came. Each gets a number, larger than all
 // before it, that is kept in the checkpoint folder; calls with a smaller one are of an orchestrator
 // that was replaced. So of two that are there at once the older one is refused, and they never take
-// turns. Not thread-safe.
+// turns. Thread-safe.
 class OwnerEpoch {
  public:
   explicit OwnerEpoch(std::string folder) : path_(std::move(folder) + "/.epoch") {}
@@ -25,12 +26,14 @@ class OwnerEpoch {
   [[nodiscard]] absl::Status Check(int64_t shown);
 
  private:
-  [[nodiscard]] absl::Status Load();
+  [[nodiscard]] absl::Status CheckLocked(int64_t shown) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] absl::Status Load() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string path_;
-  bool loaded_ = false;
-  int64_t epoch_ = 0;
-  std::string owner_;
+  Mutex mutex_;
+  bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string owner_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::learner

@@ -2,8 +2,10 @@
 #define MELLOW_SERVICES_LEARNER_BASE_RUN_CHECKPOINT_H_
 
 // What a checkpoint has, whatever the method: trainer/ (the trainer's state), adapter/ (PEFT's
-// format), and run.json (settings and records, whose text is the method's).
+// format), and run.json (settings and records, whose text is the method's); and beside all of a
+// run's checkpoints steps.jsonl.
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -15,7 +17,9 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/nn/lora.h"
+#include "common/obs/log.h"
 #include "services/learner/base/checkpoint_store.h"
+#include "services/learner/base/step_log.h"
 
 namespace mellow::learner {
 
@@ -37,6 +41,21 @@ template <typename Parse>
   auto file = parse(text);
   if (!file.ok()) return Annotate(file.status(), folder);
   return file;
+}
+
+// The log of the steps of the run in `root`, as StepLog::Open; damaged lines are logged.
+template <typename Record>
+[[nodiscard]] absl::StatusOr<StepLog<Record>> OpenStepLog(const std::string& root,
+                                                          const std::map<int64_t, Record>& known,
+                                                          std::map<int64_t, Record>* records) {
+  const std::string path = root + "/steps.jsonl";
+  int64_t damaged = 0;
+  absl::StatusOr<StepLog<Record>> log = StepLog<Record>::Open(path, known, records, &damaged);
+  if (damaged > 0) {
+    obs::Log(obs::Severity::kWarning, "records of steps are damaged and left out",
+             {{"file", path}, {"lines", damaged}});
+  }
+  return log;
 }
 
 // The adapter that a run begins with; its errors begin with `field`. An empty folder: a fresh one.

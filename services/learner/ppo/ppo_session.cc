@@ -10,14 +10,11 @@
 #include "common/adapters/peft.h"
 #include "common/base/sha256.h"
 #include "common/base/status.h"
-#include "common/obs/log.h"
 #include "services/learner/base/run_checkpoint.h"
 #include "services/learner/base/run_id.h"
 
 namespace mellow::learner {
 namespace {
-
-constexpr char kStepLog[] = "/steps.jsonl";
 
 // The data are the orchestrator's business: the learner sees rollouts.
 adapters::ModelCard CardOf(const RunSettings& settings, int64_t step) {
@@ -66,8 +63,10 @@ absl::StatusOr<std::unique_ptr<PpoSession>> PpoSession::Open(const Options& opti
     if (settings.fork) MELLOW_RETURN_IF_ERROR(session->BeginAtFork(options.checkpoint_dir));
     // Something to go back to when the first step cannot be recorded.
     MELLOW_RETURN_IF_ERROR(session->SaveCheckpoint(session->last_step(), nullptr));
+    if (settings.fork) session->ForgetForkBefore(options);
   }
-  MELLOW_RETURN_IF_ERROR(session->OpenLog(file.records));
+  MELLOW_ASSIGN_OR_RETURN(session->log_,
+                          OpenStepLog(session->store_.root(), file.records, &session->records_));
   if (start && settings.config.reference == rl::Reference::kStart)
     session->reference_sha256_ = adapters::ContentHash(session->trainer_->ReferenceAdapter());
   return session;
@@ -78,23 +77,30 @@ absl::Status PpoSession::BeginAtFork(const std::string& checkpoint_dir) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(fork.run_id));
   const std::string folder =
       CheckpointStore::FolderOf(absl::StrCat(checkpoint_dir, "/", fork.run_id), fork.step);
-  MELLOW_RETURN_IF_ERROR(Annotate(VerifyManifest(folder), "the checkpoint to go back to"));
+  absl::Status whole = Annotate(VerifyManifest(folder), "the checkpoint to go back to");
+  // There is no other one with these weights and moments: somebody has to do something.
+  if (absl::IsDataLoss(whole) || absl::IsNotFound(whole))
+    return absl::Status(
+        whole.code(),
+        absl::StrCat(whole.message(),
+                     "; put that folder back from a backup and resume the run, or start another "
+                     "run from an adapter that is kept"));
+  MELLOW_RETURN_IF_ERROR(whole);
   return trainer_->RestoreState(folder + kTrainerFolder);
 }
 
-absl::Status PpoSession::OpenLog(const std::map<int64_t, PpoStepRecord>& known) {
-  const std::string path = store_.root() + kStepLog;
-  int64_t damaged = 0;
-  MELLOW_ASSIGN_OR_RETURN(StepLog log, StepLog::Open(path, known, &records_, &damaged));
-  log_ = std::move(log);
-  if (damaged > 0) {
-    obs::Log(obs::Severity::kWarning, "records of steps are damaged and left out",
-             {{"file", path}, {"lines", damaged}});
-  }
-  return absl::OkStatus();
+void PpoSession::ForgetForkBefore(const Options& options) const {
+  const ForkPoint& fork = *settings_.fork;
+  const std::string root = absl::StrCat(options.checkpoint_dir, "/");
+  const absl::StatusOr<PpoRunFile> file =
+      ReadRunFile(CheckpointStore::FolderOf(root + fork.run_id, fork.step), ParsePpoRunFile);
+  if (!file.ok() || !file->settings.fork) return;
+  auto store = CheckpointStore::Open(root + file->settings.fork->run_id,
+                                     {1, kAdapterPart, options.keep_adapters});
+  if (store.ok()) store->RemoveAll();
 }
 
-absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) const {
+absl::Status PpoSession::SaveCheckpoint(int64_t step, const PpoStepRecord* record) {
   PpoRunFile file{settings_, {}};
   if (record != nullptr) file.records[record->step] = *record;
   return store_.Save(step, [&](const std::string& folder) {
@@ -109,7 +115,8 @@ const PpoStepRecord* PpoSession::Recorded(int64_t step) const {
 
 absl::StatusOr<PpoStepRecord> PpoSession::Train(int64_t step,
                                                 absl::Span<const rl::Rollout> rollouts,
-                                                int64_t new_version, rl::GroupSource* source) {
+                                                int64_t new_version, rl::GroupSource* source,
+                                                const std::function<void()>& between) {
   if (step != last_step() + 1)
     return absl::FailedPreconditionError(absl::StrCat("step ", step, " of run ", settings_.run_id,
                                                       ": the next one is ", last_step() + 1));
@@ -125,7 +132,7 @@ absl::StatusOr<PpoStepRecord> PpoSession::Train(int64_t step,
 
   const auto start = std::chrono::steady_clock::now();
   spoiled_ = true;
-  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts, source);
+  absl::StatusOr<rl::StepResult> result = trainer_->Step(rollouts, source, between);
   if (!result.ok()) {
     // Rollouts are looked at before anything moves.
     spoiled_ = !absl::IsInvalidArgument(result.status());
@@ -156,7 +163,7 @@ absl::StatusOr<PpoStepRecord> PpoSession::Train(int64_t step,
 absl::Status PpoSession::Commit(const PpoStepRecord& record) {
   // First the line: a checkpoint always finds the records of the steps before it. A line without a
   // checkpoint counts for nothing.
-  MELLOW_RETURN_IF_ERROR(log_->Append(record));
+  MELLOW_RETURN_IF_ERROR(log_->Append(absl::MakeConstSpan(&record, 1)));
   MELLOW_RETURN_IF_ERROR(SaveCheckpoint(record.step, &record));
   log_->Accept();
   records_[record.step] = record;

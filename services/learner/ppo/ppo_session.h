@@ -15,7 +15,7 @@
 #include "common/nn/lora.h"
 #include "common/rl/ppo_trainer.h"
 #include "services/learner/base/checkpoint_store.h"
-#include "services/learner/ppo/step_log.h"
+#include "services/learner/base/step_log.h"
 #include "services/learner/ppo/step_records.h"
 
 namespace mellow::learner {
@@ -45,10 +45,11 @@ class PpoSession {
   [[nodiscard]] static absl::Status Check(const std::string& model, const RunSettings& settings);
 
   // Starts a run, with a checkpoint of step 0 (of a fork: of its after_step), or continues it from
-  // its newest whole checkpoint. InvalidArgument: run id or config. FailedPrecondition: the run
-  // exists with other settings. NotFound, DataLoss: the checkpoint to begin at is not kept, or
-  // damaged.
-  // Errors of the adapter folder and the disk.
+  // its newest whole checkpoint. A fork is the end of the run that it begins at, and the
+  // checkpoints of the one that this had begun at are removed: nobody goes back so far.
+  // InvalidArgument: run id or config. FailedPrecondition: the run exists with other settings.
+  // NotFound, DataLoss: the checkpoint to begin at is not kept, or damaged. Errors of the adapter
+  // folder and the disk.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<PpoSession>> Open(
       const Options& options, const RunSettings& settings);
 
@@ -71,11 +72,12 @@ class PpoSession {
   // nothing is recorded; see spoiled() for what may be done next. FailedPrecondition: another step,
   // or the session is spoiled.
   // InvalidArgument: the rollouts, or a version that is not newer. ResourceExhausted: disk full.
-  // `source`: as PpoTrainer::Step.
+  // `source` and `between`: as PpoTrainer::Step.
   [[nodiscard]] absl::StatusOr<PpoStepRecord> Train(int64_t step,
                                                     absl::Span<const rl::Rollout> rollouts,
                                                     int64_t new_version,
-                                                    rl::GroupSource* source = nullptr);
+                                                    rl::GroupSource* source = nullptr,
+                                                    const std::function<void()>& between = {});
 
   struct Adapter {
     int64_t version = 0;
@@ -99,11 +101,11 @@ class PpoSession {
  private:
   PpoSession(RunSettings settings, CheckpointStore store);
   // `record`: of the step; null for what the run begins with.
-  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record) const;
+  [[nodiscard]] absl::Status SaveCheckpoint(int64_t step, const PpoStepRecord* record);
   // The trainer at the checkpoint that the run's fork names.
   [[nodiscard]] absl::Status BeginAtFork(const std::string& checkpoint_dir);
-  // The records up to those that the checkpoint has.
-  [[nodiscard]] absl::Status OpenLog(const std::map<int64_t, PpoStepRecord>& known);
+  // Removes the checkpoints of the run at which the run that this one begins at has begun.
+  void ForgetForkBefore(const Options& options) const;
   // Writes the step's record and its checkpoint.
   [[nodiscard]] absl::Status Commit(const PpoStepRecord& record);
 
@@ -111,7 +113,7 @@ class PpoSession {
   CheckpointStore store_;
   std::unique_ptr<rl::PpoTrainer> trainer_;
   std::map<int64_t, PpoStepRecord> records_;
-  std::optional<StepLog> log_;
+  std::optional<StepLog<PpoStepRecord>> log_;
   std::string reference_sha256_;  // as StepWeights'
   bool spoiled_ = false;
 };

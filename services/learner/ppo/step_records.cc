@@ -56,11 +56,10 @@ std::string SerializeRecord(const PpoStepRecord& record) {
   return json::Write(ToJson(record), {.sorted = true});
 }
 
-absl::StatusOr<PpoStepRecord> ParseRecord(const std::string& text) {
-  PpoStepRecord record;
-  if (!ReadRecord(json::Parse(text, "").value_or(Value()), &record))
+absl::Status ParseRecord(const std::string& text, PpoStepRecord* record) {
+  if (!ReadRecord(json::Parse(text, "").value_or(Value()), record))
     return absl::DataLossError("not a record of a step");
-  return record;
+  return absl::OkStatus();
 }
 
 std::string SerializePpoRunFile(const PpoRunFile& file) {

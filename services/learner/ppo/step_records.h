@@ -57,7 +57,7 @@ struct PpoRunFile {
 // One line of JSON.
 [[nodiscard]] std::string SerializeRecord(const PpoStepRecord& record);
 // DataLoss: not a record.
-[[nodiscard]] absl::StatusOr<PpoStepRecord> ParseRecord(const std::string& text);
+[[nodiscard]] absl::Status ParseRecord(const std::string& text, PpoStepRecord* record);
 
 [[nodiscard]] std::string SerializePpoRunFile(const PpoRunFile& file);
 // DataLoss: not such a file.

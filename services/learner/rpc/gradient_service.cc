@@ -25,12 +25,14 @@ template <typename Body>
 auto GradientServiceImpl::Compute(const grpc::ServerContext* context,
                                   const rl::Sequences* sequences, const Body& body)
     -> decltype(body(std::declval<rl::GroupWorker*>())) {
-  MutexLock lock(&mutex_);
+  MELLOW_ASSIGN_OR_RETURN(const auto turn, turns_.Await([context] {
+    return context != nullptr && context->IsCancelled();
+  }));
   if (draining_.load()) return absl::UnavailableError("this worker is shutting down");
-  if (context != nullptr && context->IsCancelled())
-    return absl::CancelledError("the caller cancelled");
   const SteadyTime start = SteadyTime::Now();
+  ComputeProgress::Work work(&progress_);
   auto answer = body(worker_.get());
+  work.Advance();
   if (sequences == nullptr || !answer.ok()) return answer;
   const double seconds = absl::ToDoubleSeconds(SteadyTime::Now() - start);
   const auto tokens = static_cast<double>(sequences->tokens());

@@ -9,12 +9,14 @@
 #include "common/obs/metrics.h"
 #include "common/rl/group_worker.h"
 #include "common/rpc/call_limiter.h"
-#include "common/sync/mutex.h"
 #include "mellow/learner/v1/gradients.grpc.pb.h"
+#include "services/learner/base/compute_progress.h"
+#include "services/learner/base/compute_turns.h"
 
 namespace mellow::learner {
 
-// The rpcs of GradientService. Calls that compute take turns. Thread-safe.
+// The rpcs of GradientService. Calls that compute take turns, and end with Cancelled when their
+// callers go while they wait. Thread-safe.
 class GradientServiceImpl final : public v1::GradientService::Service {
  public:
   // `metrics` and `limiter` must outlive the service.
@@ -32,6 +34,10 @@ class GradientServiceImpl final : public v1::GradientService::Service {
 
   // Tokens of the last group by its seconds.
   [[nodiscard]] double tokens_per_second() const { return tokens_per_second_.load(); }
+  // How long a group makes no progress; 0: it does, or there is none.
+  [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
+    return progress_.Stalled(now);
+  }
   // Takes no more work.
   void Drain() { draining_.store(true); }
 
@@ -47,8 +53,9 @@ class GradientServiceImpl final : public v1::GradientService::Service {
   obs::Counter groups_;
   obs::Counter tokens_;
   obs::Histogram seconds_;
-  Mutex mutex_;  // held while it computes
-  const std::unique_ptr<rl::GroupWorker> worker_ ABSL_PT_GUARDED_BY(mutex_);
+  ComputeTurns turns_;
+  ComputeProgress progress_;                       // of whose turn it is
+  const std::unique_ptr<rl::GroupWorker> worker_;  // of whose turn it is
 };
 
 }  // namespace mellow::learner

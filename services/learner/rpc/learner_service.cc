@@ -11,6 +11,14 @@
 #include "services/wire/adapter_stream.h"
 
 namespace mellow::learner {
+namespace {
+
+std::function<bool()> GoneOf(const grpc::ServerContext* context) {
+  return [context] { return context != nullptr && context->IsCancelled(); };
+}
+
+}  // namespace
+
 LearnerServiceImpl::LearnerServiceImpl(PpoSession::Options session_options,
                                        const nn::ModelHash* model_hash, ComputeTurns* turns,
                                        obs::Metrics* metrics, rpc::CallLimiter* limiter,
@@ -49,24 +57,26 @@ grpc::Status LearnerServiceImpl::CheckRun(grpc::ServerContext* context,
 grpc::Status LearnerServiceImpl::OpenRun(grpc::ServerContext* context,
                                          const v1::OpenRunRequest* request,
                                          v1::OpenRunResponse* response) {
-  const auto gone = [context] { return context != nullptr && context->IsCancelled(); };
   return limiter_->Answer(context, *request,
-                          [&] { return OpenRunImpl(gone, *request, *response); });
+                          [&] { return OpenRunImpl(GoneOf(context), *request, *response); });
 }
 grpc::Status LearnerServiceImpl::Train(grpc::ServerContext* context,
                                        const v1::TrainRequest* request,
                                        v1::TrainResponse* response) {
-  return limiter_->Answer(context, *request, [&] { return TrainImpl(*request, *response); });
+  return limiter_->Answer(context, *request,
+                          [&] { return TrainImpl(GoneOf(context), *request, *response); });
 }
 grpc::Status LearnerServiceImpl::GetAdapter(grpc::ServerContext* context,
                                             const v1::GetAdapterRequest* request,
                                             grpc::ServerWriter<common::v1::AdapterChunk>* writer) {
-  return limiter_->Answer(context, *request, [&] { return GetAdapterImpl(*request, *writer); });
+  return limiter_->Answer(context, *request,
+                          [&] { return GetAdapterImpl(GoneOf(context), *request, *writer); });
 }
 grpc::Status LearnerServiceImpl::ScoreTokens(grpc::ServerContext* context,
                                              const v1::ScoreTokensRequest* request,
                                              v1::ScoreTokensResponse* response) {
-  return limiter_->Answer(context, *request, [&] { return ScoreTokensImpl(*request, *response); });
+  return limiter_->Answer(context, *request,
+                          [&] { return ScoreTokensImpl(GoneOf(context), *request, *response); });
 }
 
 void LearnerServiceImpl::DropSpoiledSession() {
@@ -90,14 +100,13 @@ absl::StatusOr<PpoSession*> LearnerServiceImpl::OpenSession(const std::string& r
   return session_.get();
 }
 
-absl::Status LearnerServiceImpl::OpenRunImpl(const std::function<bool()>& gone,
-                                             const v1::OpenRunRequest& request,
+absl::Status LearnerServiceImpl::OpenRunImpl(const Gone& gone, const v1::OpenRunRequest& request,
                                              v1::OpenRunResponse& response) {
   if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
   MELLOW_ASSIGN_OR_RETURN(const RunSettings settings, FromProto(request));
+  // Whoever gave up while it waited may be dead: it must not become the owner.
+  MELLOW_ASSIGN_OR_RETURN(const auto call, calls_.Await(gone));
   MutexLock lock(&compute_mutex_);
-  // Whoever gave up while it waited for the lock may be dead: it must not become the owner.
-  if (gone()) return absl::CancelledError("the caller cancelled");
   MELLOW_ASSIGN_OR_RETURN(const int64_t epoch, owner_.Claim(request.epoch(), request.owner()));
   response.set_epoch(epoch);
   DropSpoiledSession();
@@ -124,9 +133,10 @@ absl::Status LearnerServiceImpl::OpenRunImpl(const std::function<bool()>& gone,
   return absl::OkStatus();
 }
 
-absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
+absl::Status LearnerServiceImpl::TrainImpl(const Gone& gone, const v1::TrainRequest& request,
                                            v1::TrainResponse& response) {
   if (draining_.load()) return absl::UnavailableError("this learner is shutting down");
+  MELLOW_ASSIGN_OR_RETURN(const auto call, calls_.Await(gone));
   MutexLock lock(&compute_mutex_);
   MELLOW_ASSIGN_OR_RETURN(PpoSession* const session,
                           OpenSession(request.run_id(), request.epoch()));
@@ -145,10 +155,11 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
     tokens += rollout.query_ids_size() + rollout.response_ids_size();
   }
   const bool helped = data_parallel_.Begin(request.run_id(), WorkersFromProto(request));
-  absl::StatusOr<PpoStepRecord> record = [&] {
-    const ComputeTurns::Turn turn(turns_);
+  absl::StatusOr<PpoStepRecord> record = [&]() -> absl::StatusOr<PpoStepRecord> {
+    MELLOW_ASSIGN_OR_RETURN(const auto turn, turns_->Await(gone));
+    ComputeProgress::Work work(&progress_);
     return session->Train(request.step(), rollouts, request.new_version(),
-                          helped ? &data_parallel_ : nullptr);
+                          helped ? &data_parallel_ : nullptr, [&work] { work.Advance(); });
   }();
   if (!record.ok()) {
     if (absl::IsResourceExhausted(record.status())) checkpoint_failures_.Increment();
@@ -177,9 +188,11 @@ absl::Status LearnerServiceImpl::TrainImpl(const v1::TrainRequest& request,
 }
 
 absl::Status LearnerServiceImpl::GetAdapterImpl(
-    const v1::GetAdapterRequest& request, grpc::ServerWriter<common::v1::AdapterChunk>& writer) {
+    const Gone& gone, const v1::GetAdapterRequest& request,
+    grpc::ServerWriter<common::v1::AdapterChunk>& writer) {
   PpoSession::Adapter adapter;
   {
+    MELLOW_ASSIGN_OR_RETURN(const auto call, calls_.Await(gone));
     MutexLock lock(&compute_mutex_);
     MELLOW_ASSIGN_OR_RETURN(PpoSession* const session,
                             OpenSession(request.run_id(), request.epoch()));
@@ -197,17 +210,20 @@ absl::Status LearnerServiceImpl::GetAdapterImpl(
       [&writer](const common::v1::AdapterChunk& chunk) { return writer.Write(chunk); });
 }
 
-absl::Status LearnerServiceImpl::ScoreTokensImpl(const v1::ScoreTokensRequest& request,
+absl::Status LearnerServiceImpl::ScoreTokensImpl(const Gone& gone,
+                                                 const v1::ScoreTokensRequest& request,
                                                  v1::ScoreTokensResponse& response) {
   if (request.pairs().empty()) return absl::InvalidArgumentError("pairs: is empty");
   std::vector<rl::ScoreRow> rows;
   for (const auto& pair : request.pairs())
     rows.push_back({{pair.source_ids().begin(), pair.source_ids().end()},
                     {pair.target_ids().begin(), pair.target_ids().end()}});
+  MELLOW_ASSIGN_OR_RETURN(const auto call, calls_.Await(gone));
   MutexLock lock(&compute_mutex_);
   MELLOW_ASSIGN_OR_RETURN(PpoSession* const session,
                           OpenSession(request.run_id(), request.epoch()));
-  const ComputeTurns::Turn turn(turns_);
+  MELLOW_ASSIGN_OR_RETURN(const auto turn, turns_->Await(gone));
+  const ComputeProgress::Work work(&progress_);
   std::vector<std::vector<float>> values;
   MELLOW_ASSIGN_OR_RETURN(
       const auto logprobs,

@@ -12,6 +12,7 @@
 #include "common/rpc/call_limiter.h"
 #include "common/sync/mutex.h"
 #include "mellow/learner/v1/learner.grpc.pb.h"
+#include "services/learner/base/compute_progress.h"
 #include "services/learner/base/compute_turns.h"
 #include "services/learner/base/owner_epoch.h"
 #include "services/learner/ppo/ppo_session.h"
@@ -20,8 +21,8 @@
 
 namespace mellow::learner {
 
-// The rpcs of LearnerService. Calls that compute take turns; GetInfo and CheckRun never
-// wait. Thread-safe.
+// The rpcs of LearnerService. Calls that need the run take turns, and end with Cancelled when their
+// callers go while they wait; GetInfo and CheckRun never wait. Thread-safe.
 class LearnerServiceImpl final : public v1::LearnerService::Service {
  public:
   // `session_options.trainer.device` is resolved. `model_hash`, `turns` (whoever computes in this
@@ -45,18 +46,27 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest* request,
                        v1::GetInfoResponse* response) override;
 
+  // Its precision is that of no run: see NodeCapacity.precision.
   [[nodiscard]] common::v1::NodeCapacity Capacity() const;
+  // How long a step or a scoring makes no progress; 0: it does, or there is none.
+  [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
+    return progress_.Stalled(now);
+  }
+  // Whom this learner follows, with all its services.
+  [[nodiscard]] OwnerEpoch* owner() { return &owner_; }
   // Takes no more work.
   void Drain() { draining_.store(true); }
 
  private:
-  // `gone`: nobody waits for the answer anymore.
-  absl::Status OpenRunImpl(const std::function<bool()>& gone, const v1::OpenRunRequest& request,
+  // Nobody waits for the answer anymore.
+  using Gone = std::function<bool()>;
+  absl::Status OpenRunImpl(const Gone& gone, const v1::OpenRunRequest& request,
                            v1::OpenRunResponse& response);
-  absl::Status TrainImpl(const v1::TrainRequest& request, v1::TrainResponse& response);
-  absl::Status GetAdapterImpl(const v1::GetAdapterRequest& request,
+  absl::Status TrainImpl(const Gone& gone, const v1::TrainRequest& request,
+                         v1::TrainResponse& response);
+  absl::Status GetAdapterImpl(const Gone& gone, const v1::GetAdapterRequest& request,
                               grpc::ServerWriter<common::v1::AdapterChunk>& writer);
-  absl::Status ScoreTokensImpl(const v1::ScoreTokensRequest& request,
+  absl::Status ScoreTokensImpl(const Gone& gone, const v1::ScoreTokensRequest& request,
                                v1::ScoreTokensResponse& response);
   // A session that a failed step left half-way is never used again: OpenRun reads its checkpoint.
   void DropSpoiledSession() ABSL_EXCLUSIVE_LOCKS_REQUIRED(compute_mutex_);
@@ -75,12 +85,14 @@ class LearnerServiceImpl final : public v1::LearnerService::Service {
   obs::Gauge last_step_gauge_;
   std::atomic<bool> draining_{false};
   std::atomic<double> tokens_per_second_{0};
+  ComputeProgress progress_;  // of who has compute_mutex_
 
-  Mutex compute_mutex_;  // held while the trainer computes
+  ComputeTurns calls_;   // to have compute_mutex_
+  Mutex compute_mutex_;  // of whose turn it is: nobody waits for it
   std::unique_ptr<PpoSession> session_ ABSL_GUARDED_BY(compute_mutex_);
   DataParallel data_parallel_ ABSL_GUARDED_BY(compute_mutex_);
 
-  OwnerEpoch owner_ ABSL_GUARDED_BY(compute_mutex_);
+  OwnerEpoch owner_;
 
   mutable Mutex info_mutex_;
   std::string run_id_ ABSL_GUARDED_BY(info_mutex_);

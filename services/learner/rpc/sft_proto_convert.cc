@@ -85,7 +85,8 @@ absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request) {
 void ToProto(const SftStatus& status, v1::SftRun* run) {
   run->set_run_id(status.run_id);
   run->set_state(ToProto(status.state));
-  run->set_error(status.error);
+  run->set_error(std::string(status.error.message()));
+  run->set_status_code(status.error.raw_code());
   run->set_step(static_cast<int32_t>(status.step));
   run->set_total_steps(static_cast<int32_t>(status.length.total_steps));
   run->set_warmup_steps(static_cast<int32_t>(status.length.warmup_steps));

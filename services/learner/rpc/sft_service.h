@@ -4,6 +4,7 @@
 #include "common/rpc/call_limiter.h"
 #include "common/rpc/stream_guard.h"
 #include "mellow/learner/v1/sft.grpc.pb.h"
+#include "services/learner/base/owner_epoch.h"
 #include "services/learner/sft/sft_runner.h"
 
 namespace mellow::learner {
@@ -11,9 +12,10 @@ namespace mellow::learner {
 // The rpcs of SftService: validate, call, translate. Thread-safe.
 class SftServiceImpl final : public v1::SftService::Service {
  public:
-  // What it is given must outlive it.
-  explicit SftServiceImpl(SftRunner* runner, rpc::CallLimiter* limiter = rpc::CallLimiter::None())
-      : runner_(runner), limiter_(limiter) {}
+  // What it is given must outlive it. `owner`: whose calls count, that of the other services too.
+  SftServiceImpl(SftRunner* runner, OwnerEpoch* owner,
+                 rpc::CallLimiter* limiter = rpc::CallLimiter::None())
+      : runner_(runner), owner_(owner), limiter_(limiter) {}
 
   // Watchers return; there are no new ones.
   void Drain();
@@ -35,6 +37,7 @@ class SftServiceImpl final : public v1::SftService::Service {
   static constexpr int kMaxWatchers = 16;
 
   SftRunner* const runner_;
+  OwnerEpoch* const owner_;
   rpc::CallLimiter* const limiter_;
   rpc::StreamGuard watches_{kWatchPatience, kMaxWatchers};
 };

@@ -23,7 +23,29 @@ bool ReadRecord(const Value& object, SftStepRecord* record) {
          Read(object, "dev_loss", &record->dev_loss);
 }
 
+Value ToJson(const SftStepRecord& record) {
+  Value object = {{"step", record.step},
+                  {"epoch", record.epoch},
+                  {"learning_rate", record.learning_rate},
+                  {"gradient_norm", record.gradient_norm},
+                  {"tokens", record.tokens},
+                  {"seconds", record.seconds}};
+  if (record.loss) object.Add("loss", *record.loss);
+  if (record.dev_loss) object.Add("dev_loss", *record.dev_loss);
+  return object;
+}
+
 }  // namespace
+
+std::string SerializeRecord(const SftStepRecord& record) {
+  return json::Write(ToJson(record), {.sorted = true});
+}
+
+absl::Status ParseRecord(const std::string& text, SftStepRecord* record) {
+  if (!ReadRecord(json::Parse(text, "").value_or(Value()), record))
+    return absl::DataLossError("not a record of a step");
+  return absl::OkStatus();
+}
 
 const SftStepRecord* LowestDevLoss(const std::vector<SftStepRecord>& records) {
   const SftStepRecord* best = nullptr;
@@ -37,17 +59,7 @@ std::string AdapterFolderOf(const std::string& run_folder) { return run_folder +
 
 std::string SerializeSftRunFile(const SftRunFile& file) {
   Value records = Value::MakeArray();
-  for (const SftStepRecord& record : file.records) {
-    Value object = {{"step", record.step},
-                    {"epoch", record.epoch},
-                    {"learning_rate", record.learning_rate},
-                    {"gradient_norm", record.gradient_norm},
-                    {"tokens", record.tokens},
-                    {"seconds", record.seconds}};
-    if (record.loss) object.Add("loss", *record.loss);
-    if (record.dev_loss) object.Add("dev_loss", *record.dev_loss);
-    records.Append(std::move(object));
-  }
+  for (const SftStepRecord& record : file.records) records.Append(ToJson(record));
   const Value object = {{"kind", "sft"},
                         {"run_id", file.run_id},
                         {"spec", file.spec_json},

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace mellow::learner {
@@ -22,13 +23,20 @@ struct SftStepRecord {
   std::optional<double> dev_loss;
 };
 
-// What a checkpoint says besides the trainer's state (run.json). Numbers survive to the bit.
+// What a checkpoint says besides the trainer's state (run.json), with the records of its last step
+// and of the best one; the others stand in the StepLog. A checkpoint of before, and what is kept of
+// a finished run, have all. Numbers survive to the bit.
 struct SftRunFile {
   std::string run_id;
   std::string spec_json;
   std::string data_sha256;
   std::vector<SftStepRecord> records;  // by step
 };
+
+// One line of JSON.
+[[nodiscard]] std::string SerializeRecord(const SftStepRecord& record);
+// DataLoss: not a record.
+[[nodiscard]] absl::Status ParseRecord(const std::string& text, SftStepRecord* record);
 
 // The record with the lowest dev loss (the first of equals); null: none was measured.
 [[nodiscard]] const SftStepRecord* LowestDevLoss(const std::vector<SftStepRecord>& records);

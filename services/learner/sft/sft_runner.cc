@@ -1,10 +1,12 @@
 #include "services/learner/sft/sft_runner.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/base/steady_time.h"
 #include "common/obs/log.h"
 
 namespace mellow::learner {
@@ -35,8 +37,9 @@ absl::Status Draining() { return absl::UnavailableError("this learner is shuttin
 
 }  // namespace
 
-SftRunner::SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics)
-    : options_(std::move(options)), turns_(turns) {
+SftRunner::SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics,
+                     absl::Duration pause)
+    : options_(std::move(options)), turns_(turns), pause_(pause) {
   steps_total_ = metrics->AddCounter("mellow_sft_steps_total", "Supervised optimizer steps.");
   loss_ = metrics->AddGauge("mellow_sft_loss", "Loss of the last supervised step, nats per token.");
   dev_loss_ = metrics->AddGauge("mellow_sft_dev_loss", "Last measured dev loss, nats per token.");
@@ -70,6 +73,7 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
       obs::Log(obs::Severity::kWarning, "another run takes the place of the one in progress",
                {{"run", settings.run_id}, {"stopped", status_->run_id}, {"step", status_->step}});
       stop_requested_ = true;
+      changed_.NotifyAll();  // a pause ends
     }
     while (working_) changed_.Wait(&mutex_);
     if (draining_) return Draining();
@@ -98,24 +102,53 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
     session_.reset();
   } else {
     working_ = true;
-    worker_ = std::jthread([this] { Loop(); });
+    worker_ = std::jthread([this, settings] { Loop(settings); });
   }
   return status;
 }
 
-void SftRunner::Loop() {
-  absl::Status status;
-  try {
-    status = TrainToTheEnd();
-  } catch (const std::exception& e) {
-    // An allocation that failed, say: the session, which may be half-way, is dropped like after any
-    // other error, and the next StartSft goes on from the checkpoint.
-    status = absl::InternalError(e.what());
+void SftRunner::Loop(const SftSettings& settings) {
+  // The session, which may be half-way after an error, is dropped, and its checkpoint has what
+  // counts.
+  const auto attempt = [](const auto& body) -> absl::Status {
+    try {
+      return body();
+    } catch (const std::bad_alloc&) {
+      return absl::ResourceExhaustedError("out of memory");
+    } catch (const std::exception& e) {
+      return absl::InternalError(e.what());
+    }
+  };
+  absl::Status status = attempt([&] { return TrainToTheEnd(); });
+  while (absl::IsResourceExhausted(status)) {
+    status = attempt([&]() -> absl::Status {
+      MELLOW_RETURN_IF_ERROR(OpenAgain(settings, status));
+      return TrainToTheEnd();
+    });
   }
-  if (!status.ok()) {
-    obs::Log(obs::Severity::kError, "fine-tuning failed", {{"error", status.ToString()}});
-    End(SftState::kFailed, std::string(status.message()));
+  if (absl::IsCancelled(status)) return End(SftState::kStopped);
+  if (status.ok()) return;
+  obs::Log(obs::Severity::kError, "fine-tuning failed", {{"error", status.ToString()}});
+  End(SftState::kFailed, status);
+}
+
+absl::Status SftRunner::OpenAgain(const SftSettings& settings, const absl::Status& why) {
+  session_.reset();
+  obs::Log(obs::Severity::kWarning, "fine-tuning goes on from its checkpoint after a pause",
+           {{"run", settings.run_id}, {"error", why.ToString()}});
+  Say(absl::StrCat(why.message(), "; trying again from the checkpoint"));
+  {
+    MutexLock lock(&mutex_);
+    const SteadyTime until = SteadyTime::Now() + pause_;
+    while (!stop_requested_ && !draining_ && changed_.WaitUntil(&mutex_, until)) {
+    }
+    if (stop_requested_ || draining_) return absl::CancelledError("the run is to stop");
   }
+  MELLOW_ASSIGN_OR_RETURN(session_, SftSession::Open(options_, settings));
+  MutexLock lock(&mutex_);
+  records_ = session_->records();
+  status_->step = session_->trainer().step();
+  return absl::OkStatus();
 }
 
 absl::Status SftRunner::TrainToTheEnd() {
@@ -126,14 +159,21 @@ absl::Status SftRunner::TrainToTheEnd() {
     }
     // A step of many batches may take longer than PPO's calls wait: they come in between batches.
     ComputeTurns::Turn turn(turns_);
+    ComputeProgress::Work work(&progress_);
     MELLOW_ASSIGN_OR_RETURN(const SftStepRecord record,
                             session_->Advance([this](const std::string& text) { Say(text); },
-                                              [&turn] { turn.Yield(); }));
+                                              [&turn, &work] {
+                                                work.Advance();
+                                                work.Pause();
+                                                turn.Yield();
+                                                work.Resume();
+                                              }));
+    work.Advance();
     Publish(record);
   }
   MELLOW_RETURN_IF_ERROR(session_->Checkpoint());
   if (!session_->done()) {
-    End(SftState::kStopped, "");
+    End(SftState::kStopped);
     return absl::OkStatus();
   }
   MELLOW_ASSIGN_OR_RETURN(const SftResult result, session_->Finish());
@@ -146,7 +186,7 @@ absl::Status SftRunner::TrainToTheEnd() {
     status = *status_;
   }
   MELLOW_RETURN_IF_ERROR(Keep(status));
-  End(SftState::kDone, "");
+  End(SftState::kDone);
   return absl::OkStatus();
 }
 
@@ -175,7 +215,7 @@ void SftRunner::Say(const std::string& activity) {
   changed_.NotifyAll();
 }
 
-void SftRunner::End(SftState state, const std::string& error) {
+void SftRunner::End(SftState state, const absl::Status& error) {
   session_.reset();  // its checkpoints have everything; the weights' memory is wanted elsewhere
   {
     MutexLock lock(&mutex_);
@@ -263,6 +303,7 @@ absl::StatusOr<SftStatus> SftRunner::Stop(const std::string& run_id) {
   MutexLock lock(&mutex_);
   MELLOW_RETURN_IF_ERROR(CheckIsHere(run_id));
   if (working_) stop_requested_ = true;
+  changed_.NotifyAll();  // a pause ends
   while (working_) {
     changed_.Wait(&mutex_);
     MELLOW_RETURN_IF_ERROR(CheckIsHere(run_id));

@@ -10,8 +10,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/obs/metrics.h"
 #include "common/sync/mutex.h"
+#include "services/learner/base/compute_progress.h"
 #include "services/learner/base/compute_turns.h"
 #include "services/learner/sft/sft_archive.h"
 #include "services/learner/sft/sft_session.h"
@@ -25,8 +27,10 @@ using SftSink = wire::WatchSink<SftStepRecord, SftStatus>;
 // Runs one SftSession at a time in a thread of its own, whoever watches. Thread-safe.
 class SftRunner {
  public:
-  // `turns` and `metrics` must outlive it.
-  SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics);
+  // `turns` and `metrics` must outlive it. A run that finds the disk full or no memory goes on from
+  // its checkpoint after `pause`, as often as it takes; the activity says so.
+  SftRunner(SftSession::Options options, ComputeTurns* turns, obs::Metrics* metrics,
+            absl::Duration pause = absl::Seconds(10));
   // Ends after the step in progress, with a checkpoint.
   ~SftRunner();
   SftRunner(const SftRunner&) = delete;
@@ -45,15 +49,22 @@ class SftRunner {
   [[nodiscard]] absl::Status Watch(const std::string& run_id, int64_t after_step, SftSink* sink);
   // Waits until the step in progress is done. NotFound: no such run here.
   [[nodiscard]] absl::StatusOr<SftStatus> Stop(const std::string& run_id);
+  // How long the run in progress makes none; 0: it does, or there is none.
+  [[nodiscard]] absl::Duration Stalled(SteadyTime now = SteadyTime::Now()) const {
+    return progress_.Stalled(now);
+  }
   // Takes no more work; the run in progress ends after its step and is not counted as stopped.
   void Drain();
 
  private:
-  void Loop();
+  void Loop(const SftSettings& settings);
   absl::Status TrainToTheEnd();
+  // After `why`: drops the session, pauses, and opens it again. Cancelled: the run is to stop.
+  // ResourceExhausted: it is not over. Errors of SftSession::Open.
+  absl::Status OpenAgain(const SftSettings& settings, const absl::Status& why);
   void Publish(const SftStepRecord& record);
   void Say(const std::string& activity);
-  void End(SftState state, const std::string& error);
+  void End(SftState state, const absl::Status& error = {});
   // What stays of a run when this process forgets it.
   [[nodiscard]] absl::Status Keep(const SftStatus& done) const;
   [[nodiscard]] absl::Status Replay(const std::string& run_id, int64_t after_step,
@@ -64,6 +75,8 @@ class SftRunner {
 
   const SftSession::Options options_;
   ComputeTurns* const turns_;
+  const absl::Duration pause_;
+  ComputeProgress progress_;  // of the worker
   obs::Counter steps_total_;
   obs::Gauge loss_, dev_loss_, learning_rate_, gradient_norm_;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -53,7 +54,8 @@ absl::StatusOr<std::unique_ptr<SftSession>> SftSession::Open(const Options& opti
   MELLOW_ASSIGN_OR_RETURN(
       session->trainer_,
       sft::SftTrainer::Create(options.model, session->TrainerConfig(), start, options.trainer));
-  if (newest.has_value()) MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder, std::move(file)));
+  MELLOW_RETURN_IF_ERROR(session->OpenLog(file));
+  if (newest.has_value()) MELLOW_RETURN_IF_ERROR(session->Restore(newest->folder));
   return session;
 }
 
@@ -88,9 +90,17 @@ sft::SftConfig SftSession::TrainerConfig() const {
   return config;
 }
 
-absl::Status SftSession::Restore(const std::string& folder, SftRunFile file) {
+absl::Status SftSession::OpenLog(const SftRunFile& file) {
+  std::map<int64_t, SftStepRecord> known, records;
+  for (const SftStepRecord& record : file.records) known[record.step] = record;
+  MELLOW_ASSIGN_OR_RETURN(log_, OpenStepLog(root_, known, &records));
+  for (const auto& [step, record] : records) records_.push_back(record);
+  logged_ = records_.size();
+  return absl::OkStatus();
+}
+
+absl::Status SftSession::Restore(const std::string& folder) {
   MELLOW_RETURN_IF_ERROR(trainer_->RestoreState(folder + kTrainerFolder));
-  records_ = std::move(file.records);
   saved_step_ = trainer_->step();
   if (best() != nullptr) {
     MELLOW_ASSIGN_OR_RETURN(best_weights_, adapters::ReadPeftFolder(folder + kBestFolder));
@@ -141,15 +151,29 @@ absl::StatusOr<SftStepRecord> SftSession::Advance(
   return record;
 }
 
+SftRunFile SftSession::CheckpointFile() const {
+  SftRunFile file{settings_.run_id, settings_.spec_json, data_.sha256, {}};
+  if (records_.empty()) return file;
+  if (best() != nullptr && best() != &records_.back()) file.records.push_back(*best());
+  file.records.push_back(records_.back());
+  return file;
+}
+
 absl::Status SftSession::Checkpoint() {
   if (saved_step_ == trainer_->step()) return absl::OkStatus();
+  // First the lines: a checkpoint always finds the records before it. Lines without a checkpoint
+  // count for nothing.
+  MELLOW_RETURN_IF_ERROR(log_->Append(absl::MakeConstSpan(records_).subspan(logged_)));
   MELLOW_RETURN_IF_ERROR(
       store_->Save(trainer_->step(), [&](const std::string& folder) -> absl::Status {
         if (best_weights_)
           MELLOW_RETURN_IF_ERROR(
               adapters::WritePeftFolder(folder + kBestFolder, *best_weights_, Card(best())));
-        return WriteCheckpoint(folder, *trainer_, Card(nullptr), SerializeSftRunFile(run_file()));
+        return WriteCheckpoint(folder, *trainer_, Card(nullptr),
+                               SerializeSftRunFile(CheckpointFile()));
       }));
+  log_->Accept();
+  logged_ = records_.size();
   saved_step_ = trainer_->step();
   return absl::OkStatus();
 }

@@ -15,6 +15,7 @@
 #include "common/sft/batch_plan.h"
 #include "common/sft/sft_trainer.h"
 #include "services/learner/base/checkpoint_store.h"
+#include "services/learner/base/step_log.h"
 #include "services/learner/sft/sft_data.h"
 #include "services/learner/sft/sft_plan.h"
 #include "services/learner/sft/sft_records.h"
@@ -61,7 +62,7 @@ class SftSession {
   [[nodiscard]] bool done() const { return trainer_->step() >= length_.total_steps; }
   // The record with the lowest dev loss (the first of equals), or null.
   [[nodiscard]] const SftStepRecord* best() const { return LowestDevLoss(records_); }
-  // What the next checkpoint says of the run.
+  // With every record.
   [[nodiscard]] SftRunFile run_file() const {
     return {settings_.run_id, settings_.spec_json, data_.sha256, records_};
   }
@@ -89,7 +90,11 @@ class SftSession {
   [[nodiscard]] absl::Status LoadData(const std::string& model);
   // With the steps that the data make. Precondition: they are loaded.
   [[nodiscard]] sft::SftConfig TrainerConfig() const;
-  [[nodiscard]] absl::Status Restore(const std::string& folder, SftRunFile file);
+  [[nodiscard]] absl::Status Restore(const std::string& folder);
+  // Reads the records: those that the newest checkpoint has, and those before it.
+  [[nodiscard]] absl::Status OpenLog(const SftRunFile& file);
+  // What the next checkpoint says of the run.
+  [[nodiscard]] SftRunFile CheckpointFile() const;
   [[nodiscard]] absl::Status Measure(SftStepRecord* record,
                                      const std::function<void(const std::string&)>& say,
                                      const std::function<void()>& between);
@@ -105,6 +110,8 @@ class SftSession {
   std::optional<sft::BatchPlan> order_;
   std::unique_ptr<sft::SftTrainer> trainer_;
   std::vector<SftStepRecord> records_;
+  std::optional<StepLog<SftStepRecord>> log_;
+  size_t logged_ = 0;  // of records_
   std::optional<nn::LoraWeights> best_weights_;
   int64_t saved_step_ = -1;  // of the newest checkpoint
 };

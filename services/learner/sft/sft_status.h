@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "services/learner/sft/sft_plan.h"
 #include "services/learner/sft/sft_records.h"
 
@@ -22,7 +23,7 @@ struct SftResult {
 struct SftStatus {
   std::string run_id;
   SftState state = SftState::kRunning;
-  std::string error;
+  absl::Status error;  // why it failed
   int64_t step = 0;
   SftLength length;
   int64_t trainable_parameters = 0;

@@ -76,6 +76,12 @@ std::vector<double> TokensOf(const rl::Sequences& sequences) {
   return tokens;
 }
 
+// The row that says most about who computes it.
+size_t LongestRow(const rl::Sequences& sequences) {
+  const std::vector<double> tokens = TokensOf(sequences);
+  return static_cast<size_t>(std::max_element(tokens.begin(), tokens.end()) - tokens.begin());
+}
+
 // Puts the rows of a piece into their places.
 void Place(rl::Rows part, size_t first, size_t rows, rl::Rows* all) {
   if (part.empty()) return;
@@ -107,6 +113,36 @@ absl::StatusOr<Result> CallWith(GradientPeer* peer, std::set<std::string>* has,
 
 absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::Evaluate(
     rl::LocalGroups* local, absl::Span<const rl::EvaluationTask> tasks) {
+  for (const rl::EvaluationTask& task : tasks) {
+    rl::EvaluationTask& row = evaluated_;
+    row.precision = task.precision;
+    row.values = row.values || task.values;
+    row.logprobs = row.logprobs || task.logprobs;
+    row.reference_logprobs = row.reference_logprobs || task.reference_logprobs;
+    row.full_kl = row.full_kl || task.full_kl;
+    const size_t longest = LongestRow(task.sequences);
+    row.sequences = rl::SliceOf(task, longest, longest + 1).sequences;
+  }
+  return EvaluateIn(local, tasks, /*confirm=*/false);
+}
+
+absl::StatusOr<rl::GradientAnswer> DataParallel::Gradient(rl::LocalGroups* local,
+                                                          const rl::GradientTask& task) {
+  const size_t longest = LongestRow(task.sequences);
+  trained_ = rl::SliceOf(task, longest, longest + 1);
+  return GradientIn(local, task, /*confirm=*/false);
+}
+
+absl::Status DataParallel::Confirm(rl::LocalGroups* local) {
+  if (pool_.NeedsConfirmation(WorkerPool::kEvaluation))
+    MELLOW_RETURN_IF_ERROR(EvaluateIn(local, {&evaluated_, 1}, /*confirm=*/true).status());
+  if (pool_.NeedsConfirmation(WorkerPool::kGradient))
+    MELLOW_RETURN_IF_ERROR(GradientIn(local, trained_, /*confirm=*/true).status());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::EvaluateIn(
+    rl::LocalGroups* local, absl::Span<const rl::EvaluationTask> tasks, bool confirm) {
   std::vector<std::vector<double>> tokens;
   for (const rl::EvaluationTask& task : tasks) tokens.push_back(TokensOf(task.sequences));
   LazyWeights current([local] { return local->Current(); });
@@ -133,7 +169,7 @@ absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::Evaluate(
   };
   GroupRound<rl::Evaluation> round(
       &pool_, WorkerPool::kEvaluation, tokens,
-      [&](const Piece& piece) { return local->Evaluate(slice(piece)); }, remote);
+      [&](const Piece& piece) { return local->Evaluate(slice(piece)); }, remote, confirm);
   MELLOW_ASSIGN_OR_RETURN(std::vector<rl::Evaluation> parts, round.Run());
   std::vector<rl::Evaluation> out(tasks.size());
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -148,8 +184,9 @@ absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::Evaluate(
   return out;
 }
 
-absl::StatusOr<rl::GradientAnswer> DataParallel::Gradient(rl::LocalGroups* local,
-                                                          const rl::GradientTask& task) {
+absl::StatusOr<rl::GradientAnswer> DataParallel::GradientIn(rl::LocalGroups* local,
+                                                            const rl::GradientTask& task,
+                                                            bool confirm) {
   const size_t rows = task.sequences.size();
   LazyWeights current([local] { return local->Current(); });
   const size_t parameters = local->parameters();
@@ -167,7 +204,7 @@ absl::StatusOr<rl::GradientAnswer> DataParallel::Gradient(rl::LocalGroups* local
   };
   GroupRound<rl::GradientAnswer> round(
       &pool_, WorkerPool::kGradient, {TokensOf(task.sequences)},
-      [&](const Piece& piece) { return local->Gradient(slice(piece)); }, remote);
+      [&](const Piece& piece) { return local->Gradient(slice(piece)); }, remote, confirm);
   MELLOW_ASSIGN_OR_RETURN(std::vector<rl::GradientAnswer> parts, round.Run());
   rl::GradientAnswer out;
   std::map<std::pair<size_t, size_t>, std::vector<float>*> known;

@@ -20,9 +20,11 @@ namespace mellow::learner {
 // rest of the step (after several such steps in a row for some steps more).
 //
 // Where both compute on the CPU the bits are the same, and a worker has to show it: its first
-// answer of a run to each kind of task, and one in kCheckEvery later, are for a group that this
-// learner computes too. One that differs is not asked again before it restarts; when it had passed
-// before, the step fails with Aborted, to be done again from the checkpoint.
+// answer of a run to each kind of task is for a group that this learner computes too, and after the
+// last of a step whoever helped computes one row of each kind in which it did, as this learner
+// does. One that differs is not asked again before it restarts. A step that had help from it, or
+// from one that cannot show anything anymore, fails with Aborted, to be done again from the
+// checkpoint. What this cannot find is a fault that comes and goes within one step.
 //
 // Memory, beyond the trainer's: the weights, packed; of the gradients in a step one per piece, at
 // most group_plan.h's kMostPieces for each node.
@@ -32,7 +34,6 @@ namespace mellow::learner {
 class DataParallel : public rl::GroupSource {
  public:
   using Connect = WorkerPool::Connect;
-  static constexpr int kCheckEvery = WorkerPool::kCheckEvery;
 
   // `on_cpu`: this learner computes there. `metrics` must outlive it.
   DataParallel(Connect connect, bool on_cpu, obs::Metrics* metrics)
@@ -40,6 +41,8 @@ class DataParallel : public rl::GroupSource {
 
   // The workers that there are for a step of this run. False: none of them may help.
   [[nodiscard]] bool Begin(const std::string& run_id, absl::Span<const WorkerNode> nodes) {
+    evaluated_ = {};
+    trained_ = {};
     return pool_.Begin(run_id, nodes);
   }
 
@@ -48,9 +51,20 @@ class DataParallel : public rl::GroupSource {
       rl::LocalGroups* local, absl::Span<const rl::EvaluationTask> tasks) override;
   [[nodiscard]] absl::StatusOr<rl::GradientAnswer> Gradient(rl::LocalGroups* local,
                                                             const rl::GradientTask& task) override;
+  [[nodiscard]] absl::Status Confirm(rl::LocalGroups* local) override;
 
  private:
+  // `confirm`: as GroupRound's.
+  [[nodiscard]] absl::StatusOr<std::vector<rl::Evaluation>> EvaluateIn(
+      rl::LocalGroups* local, absl::Span<const rl::EvaluationTask> tasks, bool confirm);
+  [[nodiscard]] absl::StatusOr<rl::GradientAnswer> GradientIn(rl::LocalGroups* local,
+                                                              const rl::GradientTask& task,
+                                                              bool confirm);
+
   WorkerPool pool_;
+  // Of this step, one row each: what the evaluations asked for together, and of the last gradient.
+  rl::EvaluationTask evaluated_;
+  rl::GradientTask trained_;
 };
 
 }  // namespace mellow::learner

@@ -36,10 +36,15 @@ class GroupRound {
   using Remote =
       std::function<absl::StatusOr<Answer>(Worker* worker, const Piece& piece, std::stop_token)>;
 
+  // `confirm`: the pieces are done here alone, and whoever helped with this kind of work in the
+  // step shows that its numbers are the same: also those that were late, because they may be all
+  // right. Run is Aborted when one of them cannot.
   GroupRound(WorkerPool* pool, WorkerPool::Kind kind,
-             const std::vector<std::vector<double>>& tokens, Local local, Remote remote)
+             const std::vector<std::vector<double>>& tokens, Local local, Remote remote,
+             bool confirm)
       : pool_(pool),
         kind_(kind),
+        confirm_(confirm),
         local_(std::move(local)),
         remote_(std::move(remote)),
         pieces_(PlanPieces(tokens, Speeds())),
@@ -48,13 +53,12 @@ class GroupRound {
     const double speed = *pool_->local_speed(kind_);
     scheduler_.SetNode(kLocal, speed, speed > 0, 1);
     for (auto& [id, worker] : pool_->workers()) {
-      if (!worker.usable) continue;
-      if (pool_->NeedsCheck(worker, kind_)) {
+      if (confirm_ ? pool_->NeedsConfirmation(worker, kind_)
+                   : worker.usable && pool_->NeedsCheck(worker, kind_)) {
         to_check_.push_back(&worker);
-      } else {
+      } else if (worker.usable && !confirm_) {
         Hire(&worker);
       }
-      ++worker.rounds[kind_];
     }
   }
   ~GroupRound() { Leave(); }
@@ -74,8 +78,9 @@ class GroupRound {
         GiveUp(&it->second, "it is late");
       }
       for (auto& [id, flight] : flights_) {
-        if (flight.check && flight.give_up_at <= now && !flight.given_up)
-          GiveUp(&flight, "it is late to show what it computes");
+        if (!flight.check || flight.give_up_at > now || flight.given_up) continue;
+        GiveUp(&flight, "it is late to show what it computes");
+        if (confirm_) Distrust(*flight.worker, "does not show what it computes");
       }
       for (const int64_t id : scheduler_.Obsolete()) {
         if (const auto it = flights_.find(id); it != flights_.end()) it->second.stop.request_stop();
@@ -98,7 +103,9 @@ class GroupRound {
   // Where this node's own speed is known, as many times as long as it would take itself, and this.
   static constexpr double kLeaseFactor = 8;
   static constexpr absl::Duration kShortestLease = absl::Seconds(30);
-  // A check may take as many times as long as it took here, and at least this.
+  // A check may take as many times as long as it took here, and at least this. That after a step
+  // may take as long as a lease, because the step is lost with it; but who was late before has had
+  // its time.
   static constexpr double kCheckFactor = 4;
   static constexpr absl::Duration kShortestCheck = absl::Seconds(2);
   // The weight of the newest group in the moving average of a speed.
@@ -165,6 +172,16 @@ class GroupRound {
     scheduler_.PauseNode(flight->worker->node.node_id);
     pool_->Drop(flight->worker, why);
   }
+  absl::Duration LongestCheck(const Worker& worker, absl::Duration took_here) const {
+    return confirm_ && worker.usable ? kShortestLease + kLeaseFactor * took_here
+                                     : std::max(kShortestCheck, kCheckFactor * took_here);
+  }
+  // The step cannot count: the worker helped.
+  void Distrust(const Worker& worker, absl::string_view why) {
+    failure_ =
+        absl::AbortedError(absl::StrCat("learner worker ", worker.node.node_id, " helped and ", why,
+                                        ": the step is to be done again from the checkpoint"));
+  }
   void Leave() {
     for (auto& [id, flight] : flights_) flight.stop.request_stop();
     flights_.clear();
@@ -225,7 +242,7 @@ class GroupRound {
     for (auto& [id, flight] : flights_) {
       if (!flight.check || flight.lease.shard != lease.shard) continue;
       flight.expected = answer;
-      flight.give_up_at = SteadyTime::Now() + std::max(kShortestCheck, kCheckFactor * took);
+      flight.give_up_at = SteadyTime::Now() + LongestCheck(*flight.worker, took);
       compared.push_back(id);
     }
     if (scheduler_.Complete(lease) == ShardScheduler::Completion::kFirst)
@@ -247,6 +264,7 @@ class GroupRound {
       if (!failed) return;
       scheduler_.PauseNode(worker->node.node_id);
       pool_->Count("failed");
+      if (confirm_) Distrust(*worker, absl::StrCat("is lost: ", answer.status().ToString()));
       return pool_->Drop(worker, answer.status().ToString());
     }
     if (!flight.given_up) Measure(pieces_[piece].tokens, took, &worker->speed[kind_]);
@@ -260,6 +278,7 @@ class GroupRound {
     if (!late) scheduler_.SetNode(worker->node.node_id, worker->speed[kind_], true, 1);
     if (scheduler_.Complete(lease) == ShardScheduler::Completion::kDuplicate) return;
     pool_->Count("done");
+    worker->helped[kind_] = true;
     answers_[piece] = *std::move(answer);
   }
 
@@ -272,21 +291,17 @@ class GroupRound {
     flights_.erase(it);
     if (same) {
       worker->checked[kind_] = true;
-      worker->rounds[kind_] = 0;
-      if (!given_up) Hire(worker);
+      if (!given_up && !confirm_) Hire(worker);
       return;
     }
     pool_->Count("wrong");
-    const bool passed_before = worker->checked[kind_];
     pool_->Refuse(worker, "its numbers are not those that this learner computes");
-    if (passed_before)
-      failure_ = absl::AbortedError(absl::StrCat(
-          "learner worker ", worker->node.node_id,
-          " answers with other numbers than before: the step is to be done again without it"));
+    if (confirm_) Distrust(*worker, "answers with other numbers than this learner computes");
   }
 
   WorkerPool* const pool_;
   const WorkerPool::Kind kind_;
+  const bool confirm_;
   const Local local_;
   const Remote remote_;
   const std::vector<Piece> pieces_;

@@ -31,9 +31,21 @@ void WorkerPool::Count(const char* result) {
       .Increment();
 }
 
+bool WorkerPool::SameBits(const Worker& worker) const {
+  return on_cpu_ && !absl::StartsWith(worker.node.device, "cuda");
+}
+
 bool WorkerPool::NeedsCheck(const Worker& worker, Kind kind) const {
-  const bool same_bits = on_cpu_ && !absl::StartsWith(worker.node.device, "cuda");
-  return same_bits && (!worker.checked[kind] || worker.rounds[kind] >= kCheckEvery);
+  return SameBits(worker) && !worker.checked[kind];
+}
+
+bool WorkerPool::NeedsConfirmation(const Worker& worker, Kind kind) const {
+  return SameBits(worker) && worker.helped[kind];
+}
+
+bool WorkerPool::NeedsConfirmation(Kind kind) const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [&](const auto& entry) { return NeedsConfirmation(entry.second, kind); });
 }
 
 void WorkerPool::Drop(Worker* worker, absl::string_view why) {
@@ -68,6 +80,7 @@ bool WorkerPool::Begin(const std::string& run_id, absl::Span<const WorkerNode> n
     }
     worker.node = node;
     if (run_id != run_id_) std::fill_n(worker.checked, int{kKinds}, false);
+    std::fill_n(worker.helped, int{kKinds}, false);
     if (worker.failed) {
       // Once is nothing; who fails in every step rests for longer and longer.
       ++worker.failures;

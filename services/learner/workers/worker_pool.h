@@ -20,8 +20,6 @@ namespace mellow::learner {
 class WorkerPool {
  public:
   using Connect = std::function<std::shared_ptr<GradientPeer>(const WorkerNode& node)>;
-  static constexpr int kCheckEvery = 64;
-
   enum Kind { kEvaluation, kGradient, kKinds };
   struct Worker {
     WorkerNode node;
@@ -33,7 +31,7 @@ class WorkerPool {
     std::string refused;        // why it is not asked before it restarts
     double speed[kKinds] = {};  // tokens per second; 0: not measured
     bool checked[kKinds] = {};  // in this run
-    int rounds[kKinds] = {};    // since it was checked
+    bool helped[kKinds] = {};   // in this step: an answer of its counts
     std::set<std::string> has;  // weights, of the thread that calls it
   };
 
@@ -43,8 +41,11 @@ class WorkerPool {
   // The workers that there are for a step of this run. False: none of them may help.
   [[nodiscard]] bool Begin(const std::string& run_id, absl::Span<const WorkerNode> nodes);
 
-  // Its numbers would be this learner's to the bit, and it has to show it (again) now.
+  // Its numbers would be this learner's to the bit, and it has to show it before it helps.
   [[nodiscard]] bool NeedsCheck(const Worker& worker, Kind kind) const;
+  // The same, after it has helped.
+  [[nodiscard]] bool NeedsConfirmation(const Worker& worker, Kind kind) const;
+  [[nodiscard]] bool NeedsConfirmation(Kind kind) const;  // any of them
   // Leaves it out for the rest of the step.
   void Drop(Worker* worker, absl::string_view why);
   // Leaves it out until it restarts.
@@ -57,6 +58,8 @@ class WorkerPool {
   [[nodiscard]] double* local_speed(Kind kind) { return &local_speed_[kind]; }
 
  private:
+  bool SameBits(const Worker& worker) const;
+
   const Connect connect_;
   const bool on_cpu_;
   obs::Metrics* const metrics_;

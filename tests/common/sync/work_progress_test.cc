@@ -37,6 +37,13 @@ TEST(WorkProgressTest, WorkThatWasThereBeforeTheThreadIsNoPast) {
   EXPECT_GT(progress.Stalled(kStart + absl::Seconds(31)), absl::ZeroDuration());
 }
 
+TEST(WorkProgressTest, WorkOfLongPiecesHasMorePatience) {
+  WorkProgress progress(absl::Minutes(10));
+  progress.Begin(kStart);
+  EXPECT_EQ(progress.Stalled(kStart + absl::Minutes(10)), absl::ZeroDuration());
+  EXPECT_EQ(progress.Stalled(kStart + absl::Minutes(11)), absl::Minutes(11));
+}
+
 TEST(WorkProgressTest, EveryPieceCountsAnew) {
   WorkProgress progress;
   progress.Begin(kStart);

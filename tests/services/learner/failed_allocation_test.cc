@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include <new>
 
 #include "absl/base/attributes.h"
+#include "common/rl/group_worker.h"
 #include "services/learner/rpc/learner_service.h"
 #include "services/learner/rpc/proto_convert.h"
 #include "tests/services/learner/learner_fixture.h"
@@ -168,6 +170,56 @@ TEST_F(FailedAllocationTest, AFineTuningStepGivesTheUndisturbedHashOrAnError) {
     EXPECT_EQ(train("disturbed", at).first, expected);
   }
   EXPECT_GT(errors, 120) << "or nothing was disturbed";
+}
+
+// A worker that loads its model in another precision, which fails at each allocation of its end and
+// at some before.
+TEST_F(FailedAllocationTest, AWorkerWhoseModelDidNotLoadLoadsItWithTheNextTask) {
+  const rl::Sequences sequences = {{{5, 6, 1}}, {{7, 1}}};
+  const auto worker = rl::GroupWorker::Create(kModel, {.threads = 1});
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  // Needs the model, and ends there.
+  rl::GradientTask no_weights{.sequences = sequences, .mask = {{1, 1}}};
+  for (rl::Rows* rows : {&no_weights.old_logprobs, &no_weights.old_values, &no_weights.advantages,
+                         &no_weights.returns})
+    *rows = {{0.5f, -1.0f}};
+  const auto load = [&](nn::WeightType precision) {
+    no_weights.precision = precision;
+    return (*worker)->Gradient("nowhere", no_weights).status();
+  };
+  const auto evaluate = [&] {
+    return (*worker)->Evaluate(
+        "", "", {.sequences = sequences, .logprobs = true, .precision = nn::WeightType::kBFloat16});
+  };
+  news = 0;
+  ASSERT_TRUE(absl::IsFailedPrecondition(load(nn::WeightType::kBFloat16)));
+  const int64_t whole = news;
+  const auto expected = evaluate();
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  ASSERT_TRUE(absl::IsFailedPrecondition(load(nn::WeightType::kFloat32)));
+
+  int refusals = 0;
+  for (int64_t at = whole; at > 0; at -= at > whole - 100 ? 1 : std::max<int64_t>(1, whole / 30)) {
+    SCOPED_TRACE(at);
+    // In a process of its own, as below.
+    const pid_t child = fork();
+    if (child == 0) {
+      news = 0;
+      fail_new_at = at;
+      const absl::Status loaded = load(nn::WeightType::kBFloat16);
+      fail_new_at = 0;
+      const auto again = evaluate();
+      if (!again.ok() || *again != *expected) _exit(2);
+      _exit(absl::IsResourceExhausted(loaded) ? 1 : 0);
+    }
+    int ended = 0;
+    ASSERT_EQ(waitpid(child, &ended, 0), child);
+    ASSERT_TRUE((WIFEXITED(ended) && WEXITSTATUS(ended) <= 1) ||
+                (WIFSIGNALED(ended) && WTERMSIG(ended) == SIGABRT))
+        << ended;
+    refusals += WIFEXITED(ended) && WEXITSTATUS(ended) == 1;
+  }
+  EXPECT_GT(refusals, 10) << "or nothing was disturbed";
 }
 
 TEST_F(FailedAllocationTest, TheServiceSaysThatItHasNoMemoryAndTheStepCanBeRepeated) {

@@ -1,5 +1,9 @@
 #include "services/learner/base/checkpoint_store.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <string>
 
@@ -20,7 +24,7 @@ class CheckpointStoreTest : public ::testing::Test {
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
-  static absl::Status Save(const CheckpointStore& store, int64_t step, const std::string& text) {
+  static absl::Status Save(CheckpointStore& store, int64_t step, const std::string& text) {
     return store.Save(step, [&](const std::string& folder) {
       if (absl::Status made = MakeFolders(folder + "/sub"); !made.ok()) return made;
       return WriteFileSynced(folder + "/sub/weights", text);
@@ -37,7 +41,7 @@ class CheckpointStoreTest : public ::testing::Test {
 };
 
 TEST_F(CheckpointStoreTest, FindsTheNewestAndKeepsTheLastOnes) {
-  const CheckpointStore store = Open(/*keep=*/2);
+  CheckpointStore store = Open(/*keep=*/2);
   EXPECT_EQ(NewestStep(store), -1);
   for (int64_t step = 1; step <= 3; ++step) ASSERT_TRUE(Save(store, step, "x").ok());
   EXPECT_EQ(NewestStep(store), 3);
@@ -53,7 +57,7 @@ class KeptPartTest : public CheckpointStoreTest {
                                  {.checkpoints = 2, .part = "sub", .parts = parts})
         .value();
   }
-  static absl::Status SaveWithMore(const CheckpointStore& store, int64_t step) {
+  static absl::Status SaveWithMore(CheckpointStore& store, int64_t step) {
     return store.Save(step, [](const std::string& folder) -> absl::Status {
       for (const char* part : {"/sub", "/trainer"}) {
         if (absl::Status made = MakeFolders(folder + part); !made.ok()) return made;
@@ -66,7 +70,7 @@ class KeptPartTest : public CheckpointStoreTest {
 };
 
 TEST_F(KeptPartTest, ThePartOfEveryCheckpointStaysWhereItIs) {
-  const CheckpointStore store = OpenWithParts(/*parts=*/0);
+  CheckpointStore store = OpenWithParts(/*parts=*/0);
   for (int step = 0; step < 6; ++step) ASSERT_TRUE(SaveWithMore(store, step).ok());
   for (int step = 0; step < 6; ++step) {
     EXPECT_TRUE(Exists(store.FolderOf(step) + "/sub/weights")) << step;
@@ -81,7 +85,7 @@ TEST_F(KeptPartTest, ThePartOfEveryCheckpointStaysWhereItIs) {
 }
 
 TEST_F(KeptPartTest, OnlyTheNewestPartsStayWhenTheyAreBounded) {
-  const CheckpointStore store = OpenWithParts(/*parts=*/3);
+  CheckpointStore store = OpenWithParts(/*parts=*/3);
   for (int step = 1; step < 8; ++step) ASSERT_TRUE(SaveWithMore(store, step).ok());
   for (int step = 1; step < 8; ++step)
     EXPECT_EQ(Exists(store.FolderOf(step) + "/sub/weights"), step >= 5) << step;
@@ -89,7 +93,7 @@ TEST_F(KeptPartTest, OnlyTheNewestPartsStayWhenTheyAreBounded) {
 }
 
 TEST_F(KeptPartTest, ARemovalThatWasInterruptedIsFinishedWithTheNextCheckpoint) {
-  const CheckpointStore store = OpenWithParts(/*parts=*/0);
+  CheckpointStore store = OpenWithParts(/*parts=*/0);
   ASSERT_TRUE(SaveWithMore(store, 1).ok());
   std::filesystem::remove_all(store.FolderOf(1) + "/trainer");
   for (const int step : {2, 3}) ASSERT_TRUE(SaveWithMore(store, step).ok());
@@ -97,8 +101,23 @@ TEST_F(KeptPartTest, ARemovalThatWasInterruptedIsFinishedWithTheNextCheckpoint) 
   EXPECT_TRUE(Exists(store.FolderOf(1) + "/sub/weights"));
 }
 
+// Whatever lies where an old checkpoint was: the store has nothing to do there anymore.
+TEST_F(KeptPartTest, StepsOfWhichNothingGoesAnymoreAreNotLookedAt) {
+  CheckpointStore store = OpenWithParts(/*parts=*/0);
+  for (int step = 0; step < 4; ++step) ASSERT_TRUE(SaveWithMore(store, step).ok());
+  ASSERT_FALSE(Exists(store.FolderOf(1) + "/trainer"));
+  ASSERT_TRUE(MakeFolders(store.FolderOf(1) + "/trainer").ok());
+  ASSERT_TRUE(SaveWithMore(store, 4).ok());
+  EXPECT_TRUE(Exists(store.FolderOf(1) + "/trainer"));
+  // A new process looks once.
+  store = OpenWithParts(/*parts=*/0);
+  ASSERT_TRUE(SaveWithMore(store, 5).ok());
+  EXPECT_FALSE(Exists(store.FolderOf(1) + "/trainer"));
+  EXPECT_TRUE(Exists(store.FolderOf(1) + "/sub/weights"));
+}
+
 TEST_F(CheckpointStoreTest, ADamagedOneIsSkippedAndNamed) {
-  const CheckpointStore store = Open();
+  CheckpointStore store = Open();
   ASSERT_TRUE(Save(store, 1, "good").ok());
   ASSERT_TRUE(Save(store, 2, "good").ok());
   ASSERT_TRUE(WriteFileAtomic(store.FolderOf(2) + "/sub/weights", "goof").ok());
@@ -109,7 +128,7 @@ TEST_F(CheckpointStoreTest, ADamagedOneIsSkippedAndNamed) {
 }
 
 TEST_F(CheckpointStoreTest, MissingAndExtraFilesAreDamage) {
-  const CheckpointStore store = Open();
+  CheckpointStore store = Open();
   ASSERT_TRUE(Save(store, 1, "x").ok());
   ASSERT_TRUE(WriteFileAtomic(store.FolderOf(1) + "/stray", "y").ok());
   std::filesystem::remove(store.FolderOf(1) + "/sub/weights");
@@ -120,7 +139,7 @@ TEST_F(CheckpointStoreTest, MissingAndExtraFilesAreDamage) {
 }
 
 TEST_F(CheckpointStoreTest, AFailedWriteLeavesTheOldOneAndNothingElse) {
-  const CheckpointStore store = Open();
+  CheckpointStore store = Open();
   ASSERT_TRUE(Save(store, 1, "x").ok());
   const absl::Status status =
       store.Save(2, [](const std::string&) { return absl::ResourceExhaustedError("disk full"); });
@@ -142,15 +161,48 @@ TEST_F(CheckpointStoreTest, OpenRemovesWhatAnInterruptedWriteLeft) {
 }
 
 TEST_F(CheckpointStoreTest, SavingAStepAgainReplacesIt) {
-  const CheckpointStore store = Open();
+  CheckpointStore store = Open();
   ASSERT_TRUE(Save(store, 1, "old").ok());
   ASSERT_TRUE(Save(store, 1, "new").ok());
   EXPECT_EQ(*ReadFile(store.FolderOf(1) + "/sub/weights"), "new");
   EXPECT_TRUE(VerifyManifest(store.FolderOf(1)).ok());
 }
 
+TEST_F(KeptPartTest, ARunThatBeginsAgainBelowDamagedCheckpointsKeepsItsOwn) {
+  CheckpointStore store = OpenWithParts(/*parts=*/3);
+  for (const int step : {7, 8}) {
+    ASSERT_TRUE(SaveWithMore(store, step).ok());
+    std::filesystem::remove(store.FolderOf(step) + "/trainer/weights");
+  }
+  EXPECT_EQ(NewestStep(store), -1);
+  for (int step = 0; step <= 8; ++step) {
+    ASSERT_TRUE(SaveWithMore(store, step).ok());
+    EXPECT_EQ(NewestStep(store), step);
+  }
+  EXPECT_EQ(NewestStep(OpenWithParts(/*parts=*/3)), 8);
+}
+
+// What cannot be looked at for want of file descriptors.
+TEST_F(CheckpointStoreTest, ACheckpointThatCannotBeReadIsAnErrorAndNoDamage) {
+  CheckpointStore store = Open();
+  for (const int step : {1, 2}) ASSERT_TRUE(Save(store, step, "x").ok());
+  const int next = open("/", O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(next, 0);
+  close(next);
+  rlimit old_limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old_limit), 0);
+  for (rlim_t files = 0; files < 3; ++files) {
+    const rlimit limit = {static_cast<rlim_t>(next) + files, old_limit.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    const auto found = store.Newest();
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old_limit), 0);
+    EXPECT_TRUE(absl::IsResourceExhausted(found.status())) << files << ": " << found.status();
+  }
+  EXPECT_EQ(NewestStep(store), 2);
+}
+
 TEST_F(CheckpointStoreTest, ANewerFormatIsNotTakenForDamage) {
-  const CheckpointStore store = Open();
+  CheckpointStore store = Open();
   ASSERT_TRUE(Save(store, 1, "x").ok());
   ASSERT_TRUE(Save(store, 2, "x").ok());
   ASSERT_TRUE(

@@ -102,7 +102,7 @@ TEST_F(PpoSessionTest, ACheckpointOfVersion01HasAllRecordsAndIsContinued) {
   for (int step = 1; step <= 3; ++step) file.records[step] = *(*session)->Recorded(step);
   session->reset();
   // As that version wrote it: everything in the checkpoint, nothing beside it.
-  const auto store = CheckpointStore::Open(root_ / "old", {.checkpoints = 2});
+  auto store = CheckpointStore::Open(root_ / "old", {.checkpoints = 2});
   ASSERT_TRUE(store.ok());
   const auto written = store->Save(3, [&](const std::string& folder) {
     std::filesystem::copy(store->FolderOf(3), folder,
@@ -220,6 +220,32 @@ TEST_F(PpoSessionTest, AForkBeginsAtACheckpointOfAnotherRunAndIsNumberedOn) {
   EXPECT_NE((*fork)->Train(6, MakeRollouts(2), 11)->sha256, hashes[1]) << "smaller steps";
 }
 
+TEST_F(PpoSessionTest, AForkOfAForkLeavesTheCheckpointsOfTheLastTwoRuns) {
+  auto session = Open();
+  ASSERT_TRUE(session.ok());
+  TrainOn(**session, 2);
+  const auto fork_of = [&](const std::string& run, int64_t step, int64_t after) {
+    RunSettings fork = *MakeSettings(run + "x", kConfig);
+    fork.start_version = after;
+    fork.fork = ForkPoint{run, step, after, 1};
+    return PpoSession::Open({kModel, root_.path(), 2, {.threads = 1}}, fork);
+  };
+  const auto whole = [&](const std::string& run, int64_t step) {
+    return VerifyManifest(CheckpointStore::FolderOf(root_ / run, step)).ok();
+  };
+  auto first = fork_of("run-1", 1, 2);
+  ASSERT_TRUE(first.ok()) << first.status();
+  TrainOn(**first, 1);
+  EXPECT_TRUE(whole("run-1", 1) && whole("run-1", 2)) << "the fork may have to begin again";
+  auto second = fork_of("run-1x", 2, 3);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_FALSE(whole("run-1", 1) || whole("run-1", 2));
+  EXPECT_TRUE(std::filesystem::exists(CheckpointStore::FolderOf(root_ / "run-1", 2) + "/adapter"));
+  EXPECT_TRUE(whole("run-1x", 2) && whole("run-1x", 3));
+  second = fork_of("run-1x", 2, 3);
+  EXPECT_TRUE(second.ok()) << "and goes on: " << second.status();
+}
+
 TEST_F(PpoSessionTest, AForkOfACheckpointThatIsNotKeptIsNamed) {
   auto session = Open();
   ASSERT_TRUE(session.ok());
@@ -228,7 +254,8 @@ TEST_F(PpoSessionTest, AForkOfACheckpointThatIsNotKeptIsNamed) {
   fork.fork = ForkPoint{"run-1", 1, 4, 1};
   const auto opened = PpoSession::Open({kModel, root_.path(), 2, {.threads = 1}}, fork);
   EXPECT_TRUE(absl::IsNotFound(opened.status())) << opened.status();
-  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("the checkpoint to go back to"));
+  EXPECT_THAT(std::string(opened.status().message()),
+              ::testing::AllOf(HasSubstr("the checkpoint to go back to"), HasSubstr("backup")));
 }
 
 TEST_F(PpoSessionTest, ARunMayKeepMoreCheckpointsThanTheFlagSays) {

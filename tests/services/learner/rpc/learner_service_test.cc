@@ -5,8 +5,11 @@
 #include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <thread>
 
 #include "common/adapters/peft.h"
 #include "common/base/sha256.h"
@@ -45,7 +48,7 @@ class LearnerServiceTest : public ::testing::Test {
     grpc::ClientContext context;
     return stub_->OpenRun(&context, request, response);
   }
-  grpc::Status Train(const std::string& run_id, int step, v1::TrainResponse* response) {
+  static v1::TrainRequest MakeTrain(const std::string& run_id, int step) {
     v1::TrainRequest request;
     request.set_run_id(run_id);
     request.set_step(step);
@@ -56,8 +59,11 @@ class LearnerServiceTest : public ::testing::Test {
       out->mutable_response_ids()->Add(rollout.response_ids.begin(), rollout.response_ids.end());
       out->set_score(rollout.score);
     }
+    return request;
+  }
+  grpc::Status Train(const std::string& run_id, int step, v1::TrainResponse* response) {
     grpc::ClientContext context;
-    return stub_->Train(&context, request, response);
+    return stub_->Train(&context, MakeTrain(run_id, step), response);
   }
 
   testing::TempFolder root_;
@@ -344,6 +350,119 @@ TEST_F(LearnerServiceTest, ScoresWithTheCurrentWeightsAndTheReference) {
   grpc::ClientContext context;
   ASSERT_TRUE(stub_->ScoreTokens(&context, request, &reference).ok());
   EXPECT_NE(current.logprobs(0).values(0), reference.logprobs(0).values(0));
+}
+
+// Whose wait has no end here: somebody else computes.
+TEST_F(LearnerServiceTest, CallsThatWaitEndWithTheirCallers) {
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+  const ComputeTurns::Turn busy(&turns_);
+  // One of them waits for the turn, the others wait for that one.
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::jthread> calls;
+  std::atomic<int> cancelled{0};
+  const auto call = [&](const std::function<grpc::Status(grpc::ClientContext*)>& make) {
+    grpc::ClientContext* const context =
+        contexts.emplace_back(std::make_unique<grpc::ClientContext>()).get();
+    calls.emplace_back([&cancelled, context, make] {
+      cancelled += make(context).error_code() == grpc::StatusCode::CANCELLED;
+    });
+  };
+  v1::ScoreTokensRequest score;
+  score.set_run_id("run-1");
+  score.add_pairs()->add_source_ids(1);
+  score.mutable_pairs(0)->add_target_ids(1);
+  for (int i = 0; i < 3; ++i) {
+    call([&](grpc::ClientContext* context) {
+      v1::ScoreTokensResponse response;
+      return stub_->ScoreTokens(context, score, &response);
+    });
+  }
+  while (turns_.waiting() == 0) std::this_thread::yield();
+  call([&](grpc::ClientContext* context) {
+    v1::GetAdapterRequest get;
+    get.set_run_id("run-1");
+    common::v1::AdapterChunk chunk;
+    auto reader = stub_->GetAdapter(context, get);
+    while (reader->Read(&chunk)) {
+    }
+    return reader->Finish();
+  });
+  for (const auto& context : contexts) context->TryCancel();
+  calls.clear();
+  EXPECT_EQ(cancelled, 4);
+  // At the server too: nobody holds what the next call needs.
+  while (turns_.waiting() > 0) std::this_thread::yield();
+  EXPECT_TRUE(Open(MakeOpen("run-1"), &opened).ok());
+}
+
+// A worker that cannot be reached; every try asks something.
+class AskingPeer : public GradientPeer {
+ public:
+  explicit AskingPeer(std::function<void()> ask) : ask_(std::move(ask)) {}
+  absl::Status PutWeights(const PackedWeights&, std::stop_token) override {
+    ask_();
+    return absl::UnavailableError("connection refused");
+  }
+  absl::StatusOr<rl::Evaluation> Evaluate(const std::string&, const std::string&,
+                                          const rl::EvaluationTask&, std::stop_token) override {
+    return absl::UnavailableError("connection refused");
+  }
+  absl::StatusOr<rl::GradientAnswer> Gradient(const std::string&, const rl::GradientTask&,
+                                              std::stop_token) override {
+    return absl::UnavailableError("connection refused");
+  }
+
+ private:
+  const std::function<void()> ask_;
+};
+
+TEST_F(LearnerServiceTest, AStepThatWouldNotEndIsToldAndNoneIsNot) {
+  const auto in_an_hour = [] { return SteadyTime::Now() + absl::Hours(1); };
+  std::atomic<int> asked{0}, stuck{0};
+  LearnerServiceImpl* learner = nullptr;
+  const auto ask = [&] {
+    ++asked;
+    EXPECT_EQ(learner->Stalled(), absl::ZeroDuration());
+    stuck += learner->Stalled(in_an_hour()) > absl::Minutes(59);
+  };
+  LearnerServiceImpl service({kModel, root_.path(), 2, {}}, &model_hash_, &turns_, &metrics_,
+                             rpc::CallLimiter::None(),
+                             [&](const WorkerNode&) { return std::make_shared<AskingPeer>(ask); });
+  learner = &service;
+  const v1::OpenRunRequest open = MakeOpen("run-1");
+  v1::OpenRunResponse opened;
+  ASSERT_TRUE(service.OpenRun(nullptr, &open, &opened).ok());
+  v1::TrainRequest train = MakeTrain("run-1", 1);
+  train.add_workers()->set_node_id("worker-0");
+  v1::TrainResponse trained;
+  ASSERT_TRUE(service.Train(nullptr, &train, &trained).ok());
+  EXPECT_GE(asked, 1);
+  EXPECT_EQ(stuck, asked);
+  EXPECT_EQ(service.Stalled(in_an_hour()), absl::ZeroDuration()) << "the step is done";
+}
+
+TEST(ComputeTurnsTest, WhoGoesWhileItWaitsIsSkipped) {
+  ComputeTurns turns;
+  std::atomic<bool> gone{false};
+  std::atomic<int> served{0};
+  std::optional<ComputeTurns::Turn> first(std::in_place, &turns);
+  std::jthread leaves(
+      [&] { EXPECT_TRUE(absl::IsCancelled(turns.Await([&] { return gone.load(); }).status())); });
+  while (turns.waiting() < 1) std::this_thread::yield();
+  std::jthread stays([&] {
+    const auto turn = turns.Await([] { return false; });
+    EXPECT_TRUE(turn.ok());
+    ++served;
+  });
+  while (turns.waiting() < 2) std::this_thread::yield();
+  gone = true;
+  leaves.join();
+  EXPECT_EQ(served, 0) << "the first one has its turn still";
+  first.reset();
+  stays.join();
+  EXPECT_EQ(served, 1);
+  EXPECT_TRUE(turns.Await([] { return false; }).ok()) << "everybody has given back";
 }
 
 TEST_F(LearnerServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {

@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
+#include <optional>
+#include <thread>
 
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/rpc/server.h"
 #include "tests/services/learner/sft_fixture.h"
+#include "tests/testing/file_size_limit.h"
 #include "tests/testing/limited_methods.h"
 #include "tests/testing/temp_folder.h"
 
@@ -21,9 +25,12 @@ using ::testing::HasSubstr;
 // One life of a learner process: everything but what is on the disk ends with it.
 class Life {
  public:
-  explicit Life(const std::string& folder)
-      : runner_({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}}, &turns_, &metrics_),
-        service_(&runner_) {
+  // `pause`: as SftRunner's.
+  explicit Life(const std::string& folder, absl::Duration pause = absl::Milliseconds(1))
+      : runner_({kSftModel, folder, /*keep_checkpoints=*/2, {.threads = 1}}, &turns_, &metrics_,
+                pause),
+        owner_(folder),
+        service_(&runner_, &owner_) {
     auto server =
         rpc::Server::Start({}, {&service_}, {v1::SftService::service_full_name()}, &metrics_);
     EXPECT_TRUE(server.ok()) << server.status();
@@ -39,6 +46,24 @@ class Life {
     return stub_->CheckSft(&context, request, &response);
   }
 
+  // What the calls after it have as their owner's epoch.
+  void Follow(int64_t epoch) { epoch_ = epoch; }
+
+  // As `owner`, with the epoch of Follow; *epoch: what it has from now on.
+  grpc::Status StartAs(const std::string& owner, const std::string& run_id, const v1::SftSpec& spec,
+                       int64_t* epoch) {
+    v1::StartSftRequest request;
+    request.set_run_id(run_id);
+    *request.mutable_spec() = spec;
+    request.set_owner(owner);
+    request.set_owner_epoch(epoch_);
+    v1::StartSftResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->StartSft(&context, request, &response);
+    *epoch = response.owner_epoch();
+    return status;
+  }
+
   grpc::Status Start(const std::string& run_id, const v1::SftSpec& spec, v1::SftRun* run) {
     v1::StartSftRequest request;
     request.set_run_id(run_id);
@@ -52,16 +77,19 @@ class Life {
 
   // Steps after `after`, until the run ends or `most` have come; how it ended in *run.
   grpc::Status Watch(const std::string& run_id, int after, size_t most,
-                     std::vector<v1::SftStep>* steps, v1::SftRun* run) {
+                     std::vector<v1::SftStep>* steps, v1::SftRun* run,
+                     const std::function<void(const std::string&)>& on_activity = {}) {
     v1::WatchSftRequest request;
     request.set_run_id(run_id);
     request.set_after_step(after);
+    request.set_owner_epoch(epoch_);
     grpc::ClientContext context;
     const auto reader = stub_->WatchSft(&context, request);
     v1::WatchSftResponse event;
     while (reader->Read(&event)) {
       if (event.has_step()) steps->push_back(event.step());
       if (event.has_ended()) *run = event.ended();
+      if (event.has_activity() && on_activity) on_activity(event.activity());
       if (steps->size() >= most) context.TryCancel();
     }
     return reader->Finish();
@@ -70,6 +98,7 @@ class Life {
   grpc::Status Stop(const std::string& run_id, v1::SftRun* run) {
     v1::StopSftRequest request;
     request.set_run_id(run_id);
+    request.set_owner_epoch(epoch_);
     v1::StopSftResponse response;
     grpc::ClientContext context;
     const grpc::Status status = stub_->StopSft(&context, request, &response);
@@ -78,11 +107,14 @@ class Life {
   }
 
   SftRunner& runner() { return runner_; }
+  OwnerEpoch& owner() { return owner_; }
 
  private:
   obs::Metrics metrics_;
   ComputeTurns turns_;
+  int64_t epoch_ = 0;
   SftRunner runner_;
+  OwnerEpoch owner_;
   SftServiceImpl service_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<v1::SftService::Stub> stub_;
@@ -273,10 +305,108 @@ TEST_F(SftServiceTest, ARunWhoseLossIsNotFiniteFailsAndSaysWhy) {
   ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
   EXPECT_EQ(run.state(), v1::SFT_STATE_FAILED);
   EXPECT_THAT(run.error(), HasSubstr("not finite"));
+  EXPECT_EQ(run.status_code(), static_cast<int>(absl::StatusCode::kOutOfRange));
   spec_.mutable_optimizer()->set_learning_rate(1e-3);
   spec_.mutable_lora()->set_lora_alpha(8);
   ASSERT_TRUE(life.Start("another", spec_, &run).ok()) << "the learner is free again";
   ASSERT_TRUE(life.Watch("another", -1, kAll, &steps, &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
+}
+
+TEST_F(SftServiceTest, AnOlderOrchestratorIsRefusedAndToldOfTheNewerOne) {
+  Life life(root_ / "checkpoints");
+  int64_t older = 0, newer = 0, again = 0;
+  ASSERT_TRUE(life.StartAs("orchestrator A", "run", spec_, &older).ok());
+  EXPECT_GT(older, 0);
+  life.Follow(older);
+  ASSERT_TRUE(life.StartAs("orchestrator A", "run", spec_, &again).ok());
+  EXPECT_EQ(again, older);
+  life.Follow(0);
+  ASSERT_TRUE(life.StartAs("orchestrator B", "run", spec_, &newer).ok());
+  EXPECT_GT(newer, older);
+
+  v1::SftRun run;
+  std::vector<v1::SftStep> steps;
+  life.Follow(older);
+  v1::SftSpec other = spec_;
+  other.set_seed(9);
+  for (const grpc::Status& status :
+       {life.StartAs("orchestrator A", "other", other, &again), life.Stop("run", &run),
+        life.Watch("run", -1, kAll, &steps, &run)}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(status.error_message(), HasSubstr("orchestrator B"));
+  }
+  // What PPO's calls got counts here too.
+  const auto ppo = life.owner().Claim(0, "orchestrator C");
+  ASSERT_TRUE(ppo.ok()) << ppo.status();
+  life.Follow(newer);
+  EXPECT_EQ(life.Stop("run", &run).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  life.Follow(*ppo);
+  ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE) << "B's start was not undone by A's";
+}
+
+TEST_F(SftServiceTest, ARunThatWouldNotEndIsToldAndNoneIsNot) {
+  Life life(root_ / "checkpoints");
+  const auto stalled = [&] {
+    return life.runner().Stalled(SteadyTime::Now() + absl::Hours(1)) > absl::ZeroDuration();
+  };
+  EXPECT_FALSE(stalled());
+  spec_.set_max_steps(6000);
+  v1::SftRun run;
+  ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+  while (!stalled()) std::this_thread::yield();
+  ASSERT_TRUE(life.Stop("run", &run).ok());
+  EXPECT_EQ(run.state(), v1::SFT_STATE_STOPPED);
+  EXPECT_FALSE(stalled());
+}
+
+TEST_F(SftServiceTest, ARunGoesOnByItselfWhenTheDiskIsNoLongerFull) {
+  v1::SftRun whole, run;
+  std::vector<v1::SftStep> steps;
+  {
+    Life life(root_ / "whole");
+    ASSERT_TRUE(life.Start("run", spec_, &whole).ok());
+    ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &whole).ok());
+  }
+  Life life(root_ / "full");
+  auto full = std::make_optional<testing::FileSizeLimit>(512);
+  ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+  steps.clear();
+  int said = 0;
+  const grpc::Status watched =
+      life.Watch("run", -1, kAll, &steps, &run, [&](const std::string& activity) {
+        if (activity.find("trying again") == std::string::npos) return;
+        ++said;
+        full.reset();
+      });
+  ASSERT_TRUE(watched.ok()) << watched.error_message();
+  EXPECT_GE(said, 1);
+  EXPECT_EQ(run.state(), v1::SFT_STATE_DONE) << run.error();
+  EXPECT_EQ(run.status_code(), 0);
+  EXPECT_EQ(run.adapter_sha256(), whole.adapter_sha256());
+  EXPECT_EQ(steps.size(), 7u) << "each once";
+}
+
+TEST_F(SftServiceTest, ARunThatWaitsForRoomCanBeStoppedAndGoesOnLater) {
+  Life life(root_ / "checkpoints", /*pause=*/absl::InfiniteDuration());
+  v1::SftRun run;
+  std::vector<v1::SftStep> steps;
+  {
+    const testing::FileSizeLimit full(512);
+    ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+    ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run,
+                           [&](const std::string& activity) {
+                             if (activity.find("trying again") == std::string::npos) return;
+                             v1::SftRun stopped;
+                             EXPECT_TRUE(life.Stop("run", &stopped).ok());
+                             EXPECT_EQ(stopped.state(), v1::SFT_STATE_STOPPED);
+                           })
+                    .ok());
+    EXPECT_EQ(run.state(), v1::SFT_STATE_STOPPED);
+  }
+  ASSERT_TRUE(life.Start("run", spec_, &run).ok());
+  ASSERT_TRUE(life.Watch("run", -1, kAll, &steps, &run).ok());
   EXPECT_EQ(run.state(), v1::SFT_STATE_DONE);
 }
 
@@ -285,8 +415,9 @@ TEST_F(SftServiceTest, EveryMethodCountsAgainstTheLimitsOfItsClient) {
   ComputeTurns turns;
   SftRunner runner({kSftModel, root_.path(), /*keep_checkpoints=*/2, {.threads = 1}}, &turns,
                    &metrics);
+  OwnerEpoch owner(root_.path());
   const auto make = [&](rpc::CallLimiter* limiter) {
-    return std::make_unique<SftServiceImpl>(&runner, limiter);
+    return std::make_unique<SftServiceImpl>(&runner, &owner, limiter);
   };
   EXPECT_THAT(mellow::testing::MethodsWithoutLimits(make, v1::SftService::service_full_name()),
               ::testing::IsEmpty());

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/adapters/peft.h"
+#include "common/base/file.h"
 #include "services/learner/base/compute_turns.h"
 #include "tests/services/learner/sft_fixture.h"
 #include "tests/testing/file_size_limit.h"
@@ -114,6 +115,47 @@ TEST_F(SftSessionTest, AProcessThatDiesAfterAnyStepChangesNothing) {
       EXPECT_EQ((*last)->records()[i].dev_loss, (*whole)->records()[i].dev_loss) << i;
     }
   }
+}
+
+TEST_F(SftSessionTest, ACheckpointDoesNotGrowWithTheRunAndOneOfBeforeIsContinued) {
+  plan_.epochs = 4;
+  auto whole = Open("whole");
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const std::string expected = TrainToTheEnd(**whole);
+  const auto file_of = [&](const std::string& run, int step) {
+    return CheckpointStore::FolderOf(root_ / run, step) + "/run.json";
+  };
+  const int last = static_cast<int>((*whole)->length().total_steps);
+  EXPECT_LE(ParseSftRunFile(*ReadFile(file_of("whole", last)))->records.size(), 2u)
+      << "the last one and the best";
+
+  // With all records in the checkpoint and none beside it.
+  SftRunFile file;
+  {
+    auto session = Open("old");
+    ASSERT_TRUE(session.ok());
+    while ((*session)->trainer().step() < 4) ASSERT_TRUE((*session)->Advance(Nothing).ok());
+    file = (*session)->run_file();
+  }
+  auto store = CheckpointStore::Open(root_ / "old", {.checkpoints = 2});
+  ASSERT_TRUE(store.ok());
+  ASSERT_TRUE(store
+                  ->Save(4,
+                         [&](const std::string& folder) {
+                           std::filesystem::copy(
+                               store->FolderOf(4), folder,
+                               std::filesystem::copy_options::recursive |
+                                   std::filesystem::copy_options::overwrite_existing);
+                           return WriteFileSynced(folder + "/run.json", SerializeSftRunFile(file));
+                         })
+                  .ok());
+  ASSERT_TRUE(std::filesystem::remove(root_ / "old/steps.jsonl"));
+  auto session = Open("old");
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(TrainToTheEnd(**session), expected);
+  ASSERT_EQ((*session)->records().size(), (*whole)->records().size());
+  for (size_t i = 0; i < (*whole)->records().size(); ++i)
+    EXPECT_EQ((*session)->records()[i].loss, (*whole)->records()[i].loss) << i;
 }
 
 TEST_F(SftSessionTest, WithoutDevPairsTheLastWeightsAreTheResult) {

@@ -1,4 +1,4 @@
-#include "services/learner/ppo/step_log.h"
+#include "services/learner/base/step_log.h"
 
 #include <gtest/gtest.h>
 
@@ -6,10 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "services/learner/ppo/step_records.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::learner {
 namespace {
+
+using PpoLog = StepLog<PpoStepRecord>;
 
 PpoStepRecord MakeRecord(int64_t step, double kl = 0.5) {
   return {step, step + 10, absl::StrCat("hash", step), {{"objective/kl", kl}}, 1.5};
@@ -18,20 +21,20 @@ PpoStepRecord MakeRecord(int64_t step, double kl = 0.5) {
 class StepLogTest : public ::testing::Test {
  protected:
   // The log as the checkpoint of `last` finds it.
-  StepLog Open(int64_t last) {
+  PpoLog Open(int64_t last) {
     std::map<int64_t, PpoStepRecord> known;
     if (last > 0) known[last] = MakeRecord(last);
     return OpenWith(known);
   }
-  StepLog OpenWith(const std::map<int64_t, PpoStepRecord>& known) {
-    auto log = StepLog::Open(path_, known, &records_, &damaged_);
+  PpoLog OpenWith(const std::map<int64_t, PpoStepRecord>& known) {
+    auto log = PpoLog::Open(path_, known, &records_, &damaged_);
     EXPECT_TRUE(log.ok()) << log.status();
     return *std::move(log);
   }
   void Write(int64_t steps) {
-    StepLog log = Open(0);
+    PpoLog log = Open(0);
     for (int64_t step = 1; step <= steps; ++step) {
-      ASSERT_TRUE(log.Append(MakeRecord(step)).ok());
+      ASSERT_TRUE(log.Append({MakeRecord(step)}).ok());
       log.Accept();
     }
   }
@@ -63,17 +66,17 @@ TEST_F(StepLogTest, WhatWasAppendedIsReadBack) {
 TEST_F(StepLogTest, AStepCostsTheSameHoweverManyCameBefore) {
   Write(50);
   const auto before = std::filesystem::file_size(path_);
-  StepLog log = Open(50);
-  ASSERT_TRUE(log.Append(MakeRecord(51)).ok());
+  PpoLog log = Open(50);
+  ASSERT_TRUE(log.Append({MakeRecord(51)}).ok());
   const auto one = std::filesystem::file_size(path_) - before;
   EXPECT_LT(one, 2 * before / 50);
 }
 
 TEST_F(StepLogTest, LinesBeyondTheCheckpointAreWrittenOver) {
   Write(5);
-  StepLog log = Open(3);
+  PpoLog log = Open(3);
   EXPECT_EQ(Steps(), (Numbers{1, 2, 3}));
-  ASSERT_TRUE(log.Append(MakeRecord(4)).ok());
+  ASSERT_TRUE(log.Append({MakeRecord(4)}).ok());
   log.Accept();
   Open(4);
   EXPECT_EQ(Steps(), (Numbers{1, 2, 3, 4}));
@@ -81,9 +84,9 @@ TEST_F(StepLogTest, LinesBeyondTheCheckpointAreWrittenOver) {
 
 TEST_F(StepLogTest, ALineThatWasNotAcceptedIsWrittenOver) {
   Write(2);
-  StepLog log = Open(2);
-  ASSERT_TRUE(log.Append(MakeRecord(3, /*kl=*/7)).ok());
-  ASSERT_TRUE(log.Append(MakeRecord(3)).ok());
+  PpoLog log = Open(2);
+  ASSERT_TRUE(log.Append({MakeRecord(3, /*kl=*/7)}).ok());
+  ASSERT_TRUE(log.Append({MakeRecord(3)}).ok());
   log.Accept();
   Open(3);
   EXPECT_EQ(Steps(), (Numbers{1, 2, 3}));
@@ -95,9 +98,9 @@ TEST_F(StepLogTest, ATornLastLineIsWrittenOverAtEveryLength) {
   const size_t third = whole.rfind('\n', whole.size() - 2) + 1;
   for (size_t length = third; length < whole.size(); ++length) {
     ASSERT_TRUE(WriteFileAtomic(path_, whole.substr(0, length)).ok());
-    StepLog log = Open(2);
+    PpoLog log = Open(2);
     EXPECT_EQ(Steps(), (Numbers{1, 2})) << length;
-    ASSERT_TRUE(log.Append(MakeRecord(3)).ok());
+    ASSERT_TRUE(log.Append({MakeRecord(3)}).ok());
     EXPECT_EQ(*ReadFile(path_), whole) << length;
   }
 }
