@@ -12,10 +12,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "common/base/status.h"
 
 namespace mellow::rpc {
 
-[[nodiscard]] grpc::Status ToGrpcStatus(const absl::Status& status);
+// Without the message when there is no memory for it.
+[[nodiscard]] grpc::Status ToGrpcStatus(const absl::Status& status) noexcept;
 
 // What a synchronous handler answers: what `body` returns (a status of either kind), or
 // RESOURCE_EXHAUSTED when memory ends in it. To gRPC any exception is UNKNOWN, which nobody
@@ -29,7 +31,7 @@ template <typename Body>
       return ToGrpcStatus(body());
     }
   } catch (const std::bad_alloc&) {
-    return ToGrpcStatus(absl::ResourceExhaustedError("out of memory"));
+    return ToGrpcStatus(OutOfMemory());
   }
 }
 

@@ -42,16 +42,14 @@ absl::Status StartScoreTokens(const CallParts* parts, rpc::UnaryCall* call,
     return absl::InvalidArgumentError(absl::StrCat("pairs: ", tokens, " tokens together, at most ",
                                                    parts->options.max_batch_tokens, " a request"));
   using LogProbs = absl::StatusOr<std::vector<std::vector<float>>>;
-  const auto answer = [call, response, adapter](const LogProbs& logprobs) {
-    if (!logprobs.ok()) return call->Answer(logprobs.status());
-    for (const std::vector<float>& row : *logprobs)
-      response->add_logprobs()->mutable_values()->Add(row.begin(), row.end());
-    *response->mutable_adapter() = ToProto(*adapter);
-    call->Answer(absl::OkStatus());
-  };
-  job.done = [parts, answer](LogProbs logprobs) {
-    parts->workers->Add(Workers::Urgency::kAnswer,
-                        [answer, logprobs = std::move(logprobs)] { answer(logprobs); });
+  job.done = [=](LogProbs logprobs) {
+    call->AnswerIn(parts->workers, [=, logprobs = std::move(logprobs)]() -> absl::Status {
+      if (!logprobs.ok()) return logprobs.status();
+      for (const std::vector<float>& row : *logprobs)
+        response->add_logprobs()->mutable_values()->Add(row.begin(), row.end());
+      *response->mutable_adapter() = ToProto(*adapter);
+      return absl::OkStatus();
+    });
   };
   return parts->engine->Submit(std::move(job));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "common/sync/mutex.h"
@@ -83,7 +84,11 @@ std::shared_ptr<FloatBuffer> KvChunkPool::Take() {
   return std::shared_ptr<FloatBuffer>(chunk.release(), [state = state_](FloatBuffer* returned) {
     std::unique_ptr<FloatBuffer> owned(returned);
     MutexLock lock(&state->mutex);
-    if (state->free.size() < state->most) state->free.push_back(std::move(owned));
+    if (state->free.size() >= state->most) return;
+    try {
+      state->free.push_back(std::move(owned));
+    } catch (const std::bad_alloc&) {  // then it is not kept
+    }
   });
 }
 

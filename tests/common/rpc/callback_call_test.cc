@@ -29,7 +29,8 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
                                       const v1::SummarizeRequest* request,
                                       v1::SummarizeResponse* response) override {
     const auto work = static_cast<int64_t>(request->dialogue().size());
-    return UnaryCall::Make(*context, limiter->Enter(context, work), [&](UnaryCall* call) {
+    const auto enter = [&] { return limiter->Enter(context, work); };
+    return UnaryCall::Make(*context, enter, [&](UnaryCall* call) {
       response->set_summary(request->dialogue());
       MutexLock lock(&mutex_);
       calls_.push_back(call);
@@ -50,7 +51,8 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
       });
       return absl::OkStatus();
     };
-    return Stream::Make(*context, &workers_, limiter->Enter(context), start);
+    return Stream::Make(
+        *context, &workers_, [&] { return limiter->Enter(context); }, start);
   }
 
   int waiting() {
