@@ -19,6 +19,10 @@ constexpr const char* kLaneNames[] = {"user", "rollout"};
 // its encoder cost, so that a large request delays the rows by no more than an admission does.
 constexpr int64_t kScorePieceTokens = 256;
 
+// While users wait for more than there is, so many of them go before one rollout: without it their
+// load, if it never ends, would stop every run.
+constexpr int kUsersPerRollout = 8;
+
 int64_t Cost(const GenerateJob& job) {
   return static_cast<int64_t>(job.source_ids.size()) +
          int64_t{job.params.max_new_tokens} * job.params.num_beams;
@@ -187,27 +191,31 @@ void PolicyEngine::Admit() {
     if (job.lane == Lane::kRollout) rollouts.Add(job);
   }
   // An eighth of both budgets stays free of rollouts, so that most users need not wait for one to
-  // end. A user who must wait nevertheless is next: nothing that ends makes room for a rollout.
+  // end. A user who must wait nevertheless is next: nothing that ends makes room for a rollout, but
+  // for the one that is due.
   const Use whole{options_.max_batch_tokens, options_.max_rows};
   const Use for_rollouts{whole.tokens - whole.tokens / 8,
                          whole.rows - std::max<int64_t>(1, whole.rows / 8)};
-  for (const Lane lane : {Lane::kUser, Lane::kRollout}) {
-    auto& queue = lanes_[static_cast<int>(lane)];
-    DropGone(&queue, std::identity());
-    while (!queue.empty()) {
-      GenerateJob& next = queue.front();
-      if (!all.Fits(next, whole)) break;
-      if (lane == Lane::kRollout) {
-        if (!lanes_[static_cast<int>(Lane::kUser)].empty()) break;
-        // A rollout that is larger than the rollouts' part runs as the only one.
-        if (rollouts.rows > 0 && !rollouts.Fits(next, for_rollouts)) break;
-        rollouts.Add(next);
-      }
-      all.Add(next);
-      admitted_.splice(admitted_.end(), queue, queue.begin());
-    }
-    queue_depth_[static_cast<int>(lane)].Set(static_cast<double>(queue.size()));
+  auto& users = lanes_[static_cast<int>(Lane::kUser)];
+  auto& runs = lanes_[static_cast<int>(Lane::kRollout)];
+  DropGone(&users, std::identity());
+  DropGone(&runs, std::identity());
+  while (true) {
+    // A rollout that is larger than the rollouts' part runs as the only one.
+    const bool rollout = !runs.empty() &&
+                         (rollouts.rows == 0 || rollouts.Fits(runs.front(), for_rollouts)) &&
+                         (users.empty() || users_since_rollout_ >= kUsersPerRollout);
+    if (!rollout && users.empty()) break;
+    auto& queue = rollout ? runs : users;
+    const GenerateJob& next = queue.front();
+    if (!all.Fits(next, whole)) break;
+    all.Add(next);
+    if (rollout) rollouts.Add(next);
+    users_since_rollout_ = rollout || runs.empty() ? 0 : users_since_rollout_ + 1;
+    admitted_.splice(admitted_.end(), queue, queue.begin());
   }
+  queue_depth_[static_cast<int>(Lane::kUser)].Set(static_cast<double>(users.size()));
+  queue_depth_[static_cast<int>(Lane::kRollout)].Set(static_cast<double>(runs.size()));
 }
 
 void PolicyEngine::Start() {

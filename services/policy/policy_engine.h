@@ -70,7 +70,8 @@ struct ScoreJob {
 // Continuous batching over one model: a loop in a thread of its own admits waiting sequences while
 // the row and token budgets allow, runs the encoder for the new ones, steps all rows together, and
 // lets each leave when it is done. Users come first: an eighth of both budgets is theirs alone, and
-// while one of them waits for more, no rollout is admitted. Scores are computed in pieces between
+// while one of them waits for more, one rollout is admitted after every eight of them, so that
+// their load cannot stop the runs. Scores are computed in pieces between
 // two steps, in turn. Because a row's numbers do not depend on its batch mates, neither does any
 // result. Thread-safe.
 class PolicyEngine {
@@ -158,6 +159,7 @@ class PolicyEngine {
   std::list<GenerateJob> admitted_;  // not started yet
   std::list<WaitingScore> scoring_;  // at most one
   std::list<Running> running_;
+  int users_since_rollout_ = 0;  // admitted while a rollout waited
   std::vector<float> logits_;
   std::jthread thread_;  // last: joined first
 };

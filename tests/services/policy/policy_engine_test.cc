@@ -142,6 +142,20 @@ TEST_F(PolicyEngineTest, AUserWhoWaitsForTokensIsNextWhateverElseWouldFit) {
   EXPECT_THAT(model_.encoded(), ElementsAre(30, 50, 60, 20));
 }
 
+TEST_F(PolicyEngineTest, UsersWhoNeverStopComingLeaveARolloutInNine) {
+  Start({.max_rows = 1});
+  model_.Hold();
+  std::vector<std::future<Sequence>> all;
+  all.push_back(SubmitOne(MakeJob(10, 11)));
+  model_.WaitUntilHeld();
+  for (int i = 0; i < 3; ++i) all.push_back(SubmitOne(MakeJob(40 + i, 41 + i, Lane::kRollout)));
+  for (int i = 0; i < 20; ++i) all.push_back(SubmitOne(MakeJob(11 + i, 12 + i)));
+  model_.Release();
+  for (auto& sequence : all) EXPECT_TRUE(sequence.get().ok());
+  EXPECT_THAT(model_.encoded(), ElementsAre(10, 11, 12, 13, 14, 15, 16, 17, 18, 40, 19, 20, 21, 22,
+                                            23, 24, 25, 26, 41, 27, 28, 29, 30, 42));
+}
+
 TEST_F(PolicyEngineTest, TokensStayFreeForUsersWhileRolloutsRun) {
   Start({.max_rows = 64, .max_batch_tokens = 80});  // 70 for rollouts
   model_.Hold();
