@@ -23,6 +23,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer) 
   if (status.error_code() == grpc::StatusCode::UNKNOWN &&
       absl::StrContains(status.error_message(), "Stream removed"))
     code = absl::StatusCode::kUnavailable;
+  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+      absl::StartsWith(status.error_message(), "Received message larger than max"))
+    code = absl::StatusCode::kInvalidArgument;
   if (status.error_code() == grpc::StatusCode::CANCELLED)
     return absl::UnavailableError(
         absl::StrCat(peer, ": the call was cancelled: ", status.error_message()));
