@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
@@ -19,6 +20,10 @@ constexpr const char* kLaneNames[] = {"user", "rollout"};
 // its encoder cost, so that a large request delays the rows by no more than an admission does.
 constexpr int64_t kScorePieceTokens = 256;
 
+// More tokens to encode or score in one call of the model are worked on in pieces: as many as delay
+// the rows by a few steps.
+constexpr int64_t kLongTokens = 1024;
+
 // While users wait for more than there is, so many of them go before one rollout: without it their
 // load, if it never ends, would stop every run.
 constexpr int kUsersPerRollout = 8;
@@ -26,6 +31,16 @@ constexpr int kUsersPerRollout = 8;
 int64_t Cost(const GenerateJob& job) {
   return static_cast<int64_t>(job.source_ids.size()) +
          int64_t{job.params.max_new_tokens} * job.params.num_beams;
+}
+
+int64_t Sources(const std::list<GenerateJob>& jobs) {
+  int64_t tokens = 0;
+  for (const GenerateJob& job : jobs) tokens += static_cast<int64_t>(job.source_ids.size());
+  return tokens;
+}
+
+int64_t Tokens(const ScoreJob::Pair& pair) {
+  return static_cast<int64_t>(pair.source_ids.size() + pair.target_ids.size());
 }
 
 // Why nobody waits for this call anymore; OK while somebody does.
@@ -186,9 +201,11 @@ void PolicyEngine::Admit() {
     all.Add(r.job);
     if (r.job.lane == Lane::kRollout) rollouts.Add(r.job);
   }
-  for (const GenerateJob& job : admitted_) {
-    all.Add(job);
-    if (job.lane == Lane::kRollout) rollouts.Add(job);
+  for (const auto* jobs : {&admitted_, &encoding_}) {
+    for (const GenerateJob& job : *jobs) {
+      all.Add(job);
+      if (job.lane == Lane::kRollout) rollouts.Add(job);
+    }
   }
   // An eighth of both budgets stays free of rollouts, so that most users need not wait for one to
   // end. A user who must wait nevertheless is next: nothing that ends makes room for a rollout, but
@@ -200,40 +217,84 @@ void PolicyEngine::Admit() {
   auto& runs = lanes_[static_cast<int>(Lane::kRollout)];
   DropGone(&users, std::identity());
   DropGone(&runs, std::identity());
+  // While a long work is not done, what is short passes what is long.
+  int64_t room = kLongTokens - Sources(admitted_);
+  const auto first = [&](std::list<GenerateJob>& queue) {
+    return std::find_if(queue.begin(), queue.end(), [&](const GenerateJob& job) {
+      return !in_pieces_ || static_cast<int64_t>(job.source_ids.size()) <= room;
+    });
+  };
   while (true) {
+    const auto user = first(users);
+    const auto run = first(runs);
     // A rollout that is larger than the rollouts' part runs as the only one.
-    const bool rollout = !runs.empty() &&
-                         (rollouts.rows == 0 || rollouts.Fits(runs.front(), for_rollouts)) &&
-                         (users.empty() || users_since_rollout_ >= kUsersPerRollout);
-    if (!rollout && users.empty()) break;
-    auto& queue = rollout ? runs : users;
-    const GenerateJob& next = queue.front();
-    if (!all.Fits(next, whole)) break;
-    all.Add(next);
-    if (rollout) rollouts.Add(next);
+    const bool rollout = run != runs.end() &&
+                         (rollouts.rows == 0 || rollouts.Fits(*run, for_rollouts)) &&
+                         (user == users.end() || users_since_rollout_ >= kUsersPerRollout);
+    if (!rollout && user == users.end()) break;
+    const auto next = rollout ? run : user;
+    if (!all.Fits(*next, whole)) break;
+    all.Add(*next);
+    if (rollout) rollouts.Add(*next);
     users_since_rollout_ = rollout || runs.empty() ? 0 : users_since_rollout_ + 1;
-    admitted_.splice(admitted_.end(), queue, queue.begin());
+    room -= static_cast<int64_t>(next->source_ids.size());
+    admitted_.splice(admitted_.end(), rollout ? runs : users, next);
   }
   queue_depth_[static_cast<int>(Lane::kUser)].Set(static_cast<double>(users.size()));
   queue_depth_[static_cast<int>(Lane::kRollout)].Set(static_cast<double>(runs.size()));
 }
 
+template <typename Work>
+void PolicyEngine::WorkInPieces(const Work& work, const std::function<absl::Status()>& gone) {
+  in_pieces_ = true;
+  const auto end = absl::MakeCleanup([this] { in_pieces_ = false; });
+  work([&]() -> absl::Status {
+    progress_.Advance(SteadyTime::Now());
+    {
+      MutexLock lock(&mutex_);
+      if (stop_) return absl::UnavailableError("this node is shutting down");
+    }
+    (void)Caught([this] {
+      Turn();
+      return absl::OkStatus();
+    });
+    return gone();
+  });
+}
+
 void PolicyEngine::Start() {
-  if (admitted_.empty()) return;
+  if (in_pieces_ || (encoding_.empty() && Sources(admitted_) <= kLongTokens))
+    return Encode(&admitted_, nullptr);
+  encoding_.splice(encoding_.end(), admitted_);
+  WorkInPieces([this](const nn::Seq2SeqModel::Between& between) { Encode(&encoding_, between); },
+               [this] {
+                 const SteadyTime now = SteadyTime::Now();
+                 absl::Status gone;
+                 for (const GenerateJob& job : encoding_) {
+                   gone = Gone(job.call, now);
+                   if (gone.ok()) break;  // somebody waits for it
+                 }
+                 return gone;
+               });
+}
+
+void PolicyEngine::Encode(std::list<GenerateJob>* jobs, const nn::Seq2SeqModel::Between& between) {
+  if (jobs->empty()) return;
   auto rows = Caught([&] {
     std::vector<nn::UnpaddedSource> sources;
-    for (const GenerateJob& job : admitted_)
+    for (const GenerateJob& job : *jobs)
       sources.push_back(nn::EncodedSource(model_->config(), job.source_ids, job.mask_padding));
     std::vector<nn::EncodeRequest> requests;
-    for (const GenerateJob& job : admitted_) {
+    for (const GenerateJob& job : *jobs) {
       const nn::UnpaddedSource& source = sources[requests.size()];
       requests.push_back({source.ids, job.adapter->weights.get(), job.params.max_new_tokens,
                           source.positions, job.value_head.get()});
     }
-    return model_->Encode(requests);
+    return between == nullptr ? model_->Encode(requests)
+                              : model_->EncodeInPieces(requests, between);
   });
-  for (size_t i = 0; !admitted_.empty(); ++i, admitted_.pop_front()) {
-    GenerateJob& job = admitted_.front();
+  for (size_t i = 0; !jobs->empty(); ++i, jobs->pop_front()) {
+    GenerateJob& job = jobs->front();
     const absl::Status started = Caught([&] {
       if (!rows.ok()) return rows.status();
       std::list<Running> running(1);
@@ -243,7 +304,9 @@ void PolicyEngine::Start() {
       running_.splice(running_.end(), running);
       return absl::OkStatus();
     });
-    if (!started.ok()) job.done(started);
+    if (started.ok()) continue;
+    if (absl::IsCancelled(started) || absl::IsDeadlineExceeded(started)) dropped_.Increment();
+    job.done(started);
   }
 }
 
@@ -283,50 +346,66 @@ void PolicyEngine::StepAll() {
   });
 }
 
-void PolicyEngine::NextScore() {
+std::list<PolicyEngine::WaitingScore> PolicyEngine::NextScore() {
   DropGone(&scores_, &WaitingScore::job);
-  if (scoring_.empty() && !scores_.empty())
-    scoring_.splice(scoring_.end(), scores_, scores_.begin());
+  const auto next = std::find_if(scores_.begin(), scores_.end(), [this](const WaitingScore& score) {
+    return !in_pieces_ || Tokens(score.job.pairs[score.logprobs.size()]) <= kLongTokens;
+  });
+  std::list<WaitingScore> taken;
+  if (next != scores_.end()) taken.splice(taken.end(), scores_, next);
+  return taken;
 }
 
-void PolicyEngine::ScorePiece() {
-  if (scoring_.empty()) return;
-  WaitingScore& score = scoring_.front();
+void PolicyEngine::ScorePiece(std::list<WaitingScore> scoring) {
+  if (scoring.empty()) return;
+  WaitingScore& score = scoring.front();
   const absl::Status status = Caught([&]() -> absl::Status {
     std::vector<nn::ScoreRequest> requests;
     int64_t tokens = 0;
     for (size_t i = score.logprobs.size(); i < score.job.pairs.size(); ++i) {
       const ScoreJob::Pair& pair = score.job.pairs[i];
-      tokens += static_cast<int64_t>(pair.source_ids.size() + pair.target_ids.size());
-      if (!requests.empty() && tokens > kScorePieceTokens) break;
+      if (!requests.empty() && tokens + Tokens(pair) > kScorePieceTokens) break;
+      tokens += Tokens(pair);
       requests.push_back({pair.source_ids, pair.target_ids, score.job.adapter->weights.get()});
     }
-    MELLOW_ASSIGN_OR_RETURN(std::vector<std::vector<float>> piece, model_->ScoreTokens(requests));
-    for (std::vector<float>& logprobs : piece) score.logprobs.push_back(std::move(logprobs));
+    absl::StatusOr<std::vector<std::vector<float>>> piece;
+    if (tokens <= kLongTokens) {
+      piece = model_->ScoreTokens(requests);
+    } else {
+      WorkInPieces(
+          [&](const nn::Seq2SeqModel::Between& between) {
+            piece = Caught([&] { return model_->ScoreTokensInPieces(requests, between); });
+          },
+          [&] { return Gone(score.job.call, SteadyTime::Now()); });
+    }
+    MELLOW_RETURN_IF_ERROR(piece.status());
+    for (std::vector<float>& logprobs : *piece) score.logprobs.push_back(std::move(logprobs));
     return absl::OkStatus();
   });
   if (status.ok() && score.logprobs.size() < score.job.pairs.size()) {
     MutexLock lock(&mutex_);
     // Behind the others: a large one holds up no small one.
-    scores_.splice(scores_.end(), scoring_);
-    return;
-  }
-  if (status.ok()) {
+    scores_.splice(scores_.end(), scoring);
+  } else if (status.ok()) {
     score.job.done(std::move(score.logprobs));
   } else {
+    if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status)) dropped_.Increment();
     score.job.done(status);
   }
-  scoring_.clear();
 }
 
 void PolicyEngine::Turn() {
   {
     MutexLock lock(&mutex_);
     Admit();
-    NextScore();
   }
-  ScorePiece();
   Start();
+  std::list<WaitingScore> scoring;
+  {
+    MutexLock lock(&mutex_);
+    scoring = NextScore();
+  }
+  ScorePiece(std::move(scoring));
   DropGone(&running_, &Running::job);
   running_rows_.Set(static_cast<double>(running_.size()));
   StepAll();
@@ -336,7 +415,7 @@ void PolicyEngine::Loop() {
   while (true) {
     {
       MutexLock lock(&mutex_);
-      while (!stop_ && running_.empty() && admitted_.empty() && scoring_.empty() &&
+      while (!stop_ && running_.empty() && admitted_.empty() && encoding_.empty() &&
              lanes_[0].empty() && lanes_[1].empty() && scores_.empty()) {
         running_rows_.Set(0);
         progress_.Idle();
@@ -346,10 +425,9 @@ void PolicyEngine::Loop() {
       if (stop_) {
         const absl::Status stopped = Caught(
             []() -> absl::Status { return absl::UnavailableError("this node is shutting down"); });
-        for (auto* jobs : {&lanes_[0], &lanes_[1], &admitted_})
+        for (auto* jobs : {&lanes_[0], &lanes_[1], &admitted_, &encoding_})
           for (GenerateJob& job : *jobs) job.done(stopped);
-        for (auto* jobs : {&scores_, &scoring_})
-          for (WaitingScore& w : *jobs) w.job.done(stopped);
+        for (WaitingScore& w : scores_) w.job.done(stopped);
         for (Running& r : running_) r.job.done(stopped);
         return;
       }

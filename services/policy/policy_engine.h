@@ -71,9 +71,10 @@ struct ScoreJob {
 // the row and token budgets allow, runs the encoder for the new ones, steps all rows together, and
 // lets each leave when it is done. Users come first: an eighth of both budgets is theirs alone, and
 // while one of them waits for more, one rollout is admitted after every eight of them, so that
-// their load cannot stop the runs. Scores are computed in pieces between
-// two steps, in turn. Because a row's numbers do not depend on its batch mates, neither does any
-// result. Thread-safe.
+// their load cannot stop the runs. What is long to encode or to score is worked on in pieces, one
+// such work at a time, with steps and admissions of what is short in between. Scores are computed
+// in pieces between two steps, in turn. Because a row's numbers do not depend on its batch mates,
+// neither does any result. Thread-safe.
 class PolicyEngine {
  public:
   // `model` must outlive the engine. Metrics handles are made here (mellow_policy_*).
@@ -121,16 +122,23 @@ class PolicyEngine {
   void Loop();
   absl::Status CheckRoom(Lane lane, size_t count) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One round: admits, scores a piece, steps. What throws in it is the error of the requests that
-  // it worked on; all others are where they were.
+  // it worked on; all others are where they were. Also called between the pieces of a long work
+  // (in_pieces_), and then leaves alone what is long.
   void Turn();
   // Moves what fits from the queues to admitted_; drops what nobody waits for.
   void Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Start();
+  // Encodes the jobs and moves them to running_; empties the list.
+  void Encode(std::list<GenerateJob>* jobs, const nn::Seq2SeqModel::Between& between);
   void StepAll();
-  // Moves the next one to scoring_, if any.
-  void NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Scores the next few pairs of scoring_, which is answered then or goes back.
-  void ScorePiece();
+  // The next one, or nothing.
+  std::list<WaitingScore> NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Scores the next few pairs of it, which is answered then or goes back.
+  void ScorePiece(std::list<WaitingScore> scoring);
+  // Calls work(between), which calls `between` after every piece; between(): lets the others have a
+  // turn, and says why the work is not to go on: Unavailable, or what `gone` returns.
+  template <typename Work>
+  void WorkInPieces(const Work& work, const std::function<absl::Status()>& gone);
   // Answers and removes what nobody waits for anymore, wherever it stands. `job_of`: the job of an
   // entry.
   template <typename Entries, typename JobOf>
@@ -157,8 +165,9 @@ class PolicyEngine {
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   // Of the loop's thread alone:
   std::list<GenerateJob> admitted_;  // not started yet
-  std::list<WaitingScore> scoring_;  // at most one
+  std::list<GenerateJob> encoding_;  // in pieces
   std::list<Running> running_;
+  bool in_pieces_ = false;       // a long work is not done
   int users_since_rollout_ = 0;  // admitted while a rollout waited
   std::vector<float> logits_;
   std::jthread thread_;  // last: joined first

@@ -24,7 +24,7 @@ absl::Status StartScoreTokens(const CallParts* parts, rpc::UnaryCall* call,
                         {pair.target_ids().begin(), pair.target_ids().end()}};
     if (next.source_ids.empty())
       return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "].source_ids: is empty"));
-    // A pair is scored in one piece between two decode steps, so its size is bounded by itself.
+    // What a pair needs at once grows with it, so its size is bounded by itself.
     const size_t longest =
         static_cast<size_t>(std::max(parts->options.SourceTokens(), parts->options.max_new_tokens));
     if (std::max(next.source_ids.size(), next.target_ids.size()) > longest)
