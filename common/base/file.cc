@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
@@ -179,15 +180,26 @@ absl::Status WriteFileAtomic(const std::string& path, absl::string_view data) {
 
 absl::Status MakeFolders(const std::string& path) {
   std::error_code error;
+  // The name of a folder is in its parent. From the top down, so that what survives a power cut is
+  // whole up to where it ends.
+  std::vector<std::string> parents;
+  for (fs::path at(path); !at.empty() && !fs::exists(at, error); at = at.parent_path()) {
+    if (at.has_filename()) parents.push_back(ParentOf(at.string()));
+  }
   fs::create_directories(path, error);
-  return error ? ErrnoStatus(error.value(), path) : absl::OkStatus();
+  if (error) return ErrnoStatus(error.value(), path);
+  for (auto parent = parents.rbegin(); parent != parents.rend(); ++parent)
+    MELLOW_RETURN_IF_ERROR(SyncFolder(*parent));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::Create(std::string path) {
   MELLOW_RETURN_IF_ERROR(MakeFolders(ParentOf(path)));
   MELLOW_RETURN_IF_ERROR(RestoreReplaced(path));
   std::string staging = Sibling(path);
-  MELLOW_RETURN_IF_ERROR(MakeFolders(staging));
+  std::error_code error;
+  fs::create_directory(staging, error);  // nothing that has to survive before Commit
+  if (error) return ErrnoStatus(error.value(), staging);
   return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), std::move(staging)));
 }
 

@@ -38,6 +38,7 @@ namespace mellow {
 // fsyncs a folder: the names in it survive a crash of the machine.
 [[nodiscard]] absl::Status SyncFolder(const std::string& folder);
 
+// Makes the folder and those above it that are absent, and fsyncs the folders that got a name.
 [[nodiscard]] absl::Status MakeFolders(const std::string& path);
 
 // Builds a folder beside its final place and renames it there: `path` is either absent (or the old

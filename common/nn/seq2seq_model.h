@@ -91,6 +91,16 @@ class Seq2SeqModel {
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(
       absl::Span<const EncodeRequest> requests) = 0;
 
+  // The same, in pieces of at most a few hundred tokens and one layer where the backend can (the
+  // CPU's; the others do all at once). `between` is called after every piece, in this thread, and
+  // may call the model meanwhile; what it returns other than OK ends the work and is the result.
+  using Between = std::function<absl::Status()>;
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> EncodeInPieces(
+      absl::Span<const EncodeRequest> requests, const Between& between) {
+    (void)between;
+    return Encode(requests);
+  }
+
   // Feeds tokens[i] to rows[i] (first the decoder start token) and resizes *logits to [rows,
   // vocab_size]: fp32 raw logits of the next token.
   [[nodiscard]] virtual absl::Status Step(absl::Span<DecodeRow* const> rows,
@@ -104,6 +114,12 @@ class Seq2SeqModel {
   // distribution. Internal: one of them is not finite.
   [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
       absl::Span<const ScoreRequest> requests) = 0;
+  // The same as EncodeInPieces does it.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<std::vector<float>>> ScoreTokensInPieces(
+      absl::Span<const ScoreRequest> requests, const Between& between) {
+    (void)between;
+    return ScoreTokens(requests);
+  }
 };
 
 }  // namespace mellow::nn

@@ -77,14 +77,14 @@ absl::StatusOr<CallLimiter::Place> CallLimiter::Enter(grpc::ServerContextBase* c
   Place place;
   const ClientLimits::Options& limits = limits_.options();
   if (limits.rate <= 0 && limits.concurrency <= 0) return place;
-  const std::string client = ClientOf(*context);
+  place.client_ = ClientOf(*context);
+  const std::string& client = place.client_;
   if (client.empty()) return place;
   work = std::max<int64_t>(1, work);
+  place.work_ = work;
   const ClientLimits::Decision decision = limits_.Enter(client, SteadyTime::Now(), work);
   if (decision.refusal.empty()) {
-    place.limiter_ = this;
-    place.client_ = client;
-    place.work_ = work;
+    place.limiter_ = this;  // from here on it is given back; what follows does not throw
     return place;
   }
   count_(decision.refusal);

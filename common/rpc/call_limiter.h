@@ -77,17 +77,22 @@ class CallLimiter {
   template <typename Body>
   [[nodiscard]] grpc::Status Answer(grpc::ServerContextBase* context,
                                     const google::protobuf::Message& request, const Body& body) {
-    const absl::StatusOr<Place> place = Enter(context, request);
-    return place.ok() ? rpc::Answer(body) : ToGrpcStatus(place.status());
+    return AnswerAfter([&] { return Enter(context, request); }, body);
   }
   // The same for a stream of requests.
   template <typename Body>
   [[nodiscard]] grpc::Status Answer(grpc::ServerContextBase* context, const Body& body) {
-    const absl::StatusOr<Place> place = Enter(context);
-    return place.ok() ? rpc::Answer(body) : ToGrpcStatus(place.status());
+    return AnswerAfter([&] { return Enter(context); }, body);
   }
 
  private:
+  template <typename EnterCall, typename Body>
+  [[nodiscard]] static grpc::Status AnswerAfter(const EnterCall& enter, const Body& body) {
+    return rpc::Answer([&]() -> grpc::Status {
+      const absl::StatusOr<Place> place = enter();
+      return place.ok() ? rpc::Answer(body) : ToGrpcStatus(place.status());
+    });
+  }
   // "user/ann", else "10.0.0.1"; empty: exempt.
   std::string ClientOf(const grpc::ServerContextBase& context) const;
 

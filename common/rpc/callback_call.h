@@ -3,7 +3,9 @@
 
 // Calls of gRPC's callback API that are answered later: no thread waits for the answer, so that
 // what bounds them is the queue that they wait in. gRPC's own threads (two on a small machine) run
-// the handlers, and whatever takes longer than a look at the request belongs to Workers.
+// the handlers, and whatever takes longer than a look at the request belongs to Workers. Memory
+// that ends anywhere in a call is that call's RESOURCE_EXHAUSTED: to gRPC a handler that throws is
+// a method that it does not know, which nobody repeats.
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
@@ -11,10 +13,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/rpc/call_limiter.h"
 #include "common/rpc/deadline.h"
@@ -34,20 +38,31 @@ class CallerGone {
   std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
 };
 
+// What a handler returns when there was no memory for the call itself.
+template <typename Reactor>
+class EndedCall final : public Reactor {
+ public:
+  explicit EndedCall(const absl::Status& status) { this->Finish(ToGrpcStatus(status)); }
+
+ private:
+  void OnDone() override { delete this; }
+};
+
 // A unary call. Deletes itself when it is over.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // What a handler returns to gRPC: a call that `start(call)` sees to, if it has a `place`; the
-  // error of either is the answer.
-  template <typename Start>
-  static UnaryCall* Make(const grpc::CallbackServerContext& context,
-                         absl::StatusOr<CallLimiter::Place> place, const Start& start) {
-    auto* call = new UnaryCall(context);
-    absl::Status status = place.status();
-    if (status.ok()) {
-      call->place_ = *std::move(place);
-      status = start(call);
-    }
+  // What a handler returns to gRPC: a call that `start(call)` sees to, if `enter()` gives it a
+  // place; what either returns or throws is the answer. `start` hands the call on as its last act.
+  template <typename Enter, typename Start>
+  static grpc::ServerUnaryReactor* Make(const grpc::CallbackServerContext& context,
+                                        const Enter& enter, const Start& start) {
+    UnaryCall* call = nullptr;
+    const absl::Status status = Caught([&]() -> absl::Status {
+      call = new UnaryCall(context);
+      MELLOW_ASSIGN_OR_RETURN(call->place_, enter());
+      return start(call);
+    });
+    if (call == nullptr) return new EndedCall<grpc::ServerUnaryReactor>(status);
     if (!status.ok()) call->Answer(status);
     return call;
   }
@@ -57,6 +72,30 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   // Once, from any thread, also when the caller has gone: context, request and response live until
   // then and no longer. May write to the network: not from a thread that others wait for.
   void Answer(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+
+  // Goes on in one of the workers, which must outlive the call, unless the caller has gone. What
+  // `body` (-> absl::Status) returns or throws is the answer; OK: it has handed the call on.
+  template <typename Body>
+  void ContinueIn(Workers* workers, Workers::Urgency urgency, Body body) {
+    workers->Add(urgency, [this, body = std::move(body)] {
+      const absl::Status status = Caught([&]() -> absl::Status {
+        if (gone_()) return absl::CancelledError("the caller cancelled");
+        return body();
+      });
+      if (!status.ok()) Answer(status);
+    });
+  }
+  // The answer is what `body` (-> absl::Status) returns or throws in one of the workers, or that
+  // memory has ended. From a thread that others wait for; neither moving `body` nor this throws.
+  template <typename Body>
+  void AnswerIn(Workers* workers, Body body) noexcept {
+    try {
+      workers->Add(Workers::Urgency::kAnswer,
+                   [this, body = std::move(body)] { Answer(Caught(body)); });
+    } catch (const std::bad_alloc&) {
+      Answer(OutOfMemory());
+    }
+  }
 
  private:
   explicit UnaryCall(const grpc::CallbackServerContext& context) : deadline_(DeadlineOf(context)) {}
@@ -87,22 +126,25 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
   // Called in one of the workers, never twice at a time, and not again after the end.
   using Pull = std::function<Next(Response*)>;
 
-  // What a handler returns to gRPC: a stream that `start(stream)` sees to, if it has a `place`; the
-  // error of either is its end. `workers` must outlive it.
-  template <typename Start>
-  static PulledStream* Make(const grpc::CallbackServerContext& context, Workers* workers,
-                            absl::StatusOr<CallLimiter::Place> place, const Start& start) {
-    auto stream = std::shared_ptr<PulledStream>(new PulledStream(context, workers));
-    stream->self_ = stream;
-    absl::Status status = place.status();
-    if (status.ok()) {
-      stream->place_ = *std::move(place);
-      status = start(stream);
-    }
+  // What a handler returns to gRPC: a stream that `start(stream)` sees to, if `enter()` gives it a
+  // place; what either returns or throws is its end. `start` begins the stream as its last act.
+  // `workers` must outlive it.
+  template <typename Enter, typename Start>
+  static grpc::ServerWriteReactor<Response>* Make(const grpc::CallbackServerContext& context,
+                                                  Workers* workers, const Enter& enter,
+                                                  const Start& start) {
+    std::shared_ptr<PulledStream> stream;
+    const absl::Status status = Caught([&]() -> absl::Status {
+      stream.reset(new PulledStream(context, workers));
+      stream->self_ = stream;
+      MELLOW_ASSIGN_OR_RETURN(stream->place_, enter());
+      return start(stream);
+    });
+    if (stream == nullptr) return new EndedCall<grpc::ServerWriteReactor<Response>>(status);
     if (!status.ok()) stream->End(status);
     return stream.get();
   }
-  // Begins to pull; before it Poke has no effect. Once, instead of which the stream may only End.
+  // Begins to pull; before it Poke only counts. Once, instead of which the stream may only End.
   void Begin(Pull pull) {
     pull_ = std::move(pull);
     {
@@ -111,13 +153,16 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
     }
     Poke();
   }
-  void End(const absl::Status& status) { this->Finish(ToGrpcStatus(status)); }
+  void End(const absl::Status& status) {
+    gone_.Set();
+    this->Finish(ToGrpcStatus(status));
+  }
 
   [[nodiscard]] SteadyTime deadline() const { return deadline_; }
   [[nodiscard]] const CallerGone& gone() const { return gone_; }
 
   // There may be something to pull. From any thread, also after the end; never blocks.
-  void Poke() {
+  void Poke() noexcept {
     {
       MutexLock lock(&mutex_);
       poked_ = true;
@@ -133,8 +178,16 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
   PulledStream(const grpc::CallbackServerContext& context, Workers* workers)
       : deadline_(DeadlineOf(context)), workers_(workers) {}
 
-  void PullSoon() {
-    workers_->Add(Workers::Urgency::kAnswer, [stream = self_] { stream->PullNow(); });
+  void PullSoon() noexcept {
+    try {
+      workers_->Add(Workers::Urgency::kAnswer, [stream = self_] { stream->PullNow(); });
+    } catch (const std::bad_alloc&) {
+      {
+        MutexLock lock(&mutex_);
+        state_ = State::kEnded;
+      }
+      End(OutOfMemory());
+    }
   }
   void PullNow() {
     while (true) {
@@ -142,8 +195,13 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
         MutexLock lock(&mutex_);
         poked_ = false;
       }
-      response_.Clear();
-      const Next next = pull_(&response_);
+      Next next;
+      const absl::Status status = Caught([&] {
+        response_.Clear();
+        next = pull_(&response_);
+        return absl::OkStatus();
+      });
+      if (!status.ok()) next = {Next::kEnd, status};
       {
         MutexLock lock(&mutex_);
         if (next.kind == Next::kNothing) {
@@ -171,8 +229,8 @@ class PulledStream final : public grpc::ServerWriteReactor<Response> {
       state_ = ok ? State::kPulling : State::kEnded;
     }
     if (ok) return PullSoon();
-    gone_.Set();
-    End(absl::CancelledError("the caller closed the stream"));
+    End(Caught(
+        []() -> absl::Status { return absl::CancelledError("the caller closed the stream"); }));
   }
   void OnCancel() override {
     gone_.Set();

@@ -26,8 +26,11 @@ ClientLimits::Client* ClientLimits::Find(const std::string& name, SteadyTime now
   }
   // A bucket without a limit is never asked; a small burst still lets one call through.
   const double rate = std::max(options_.rate, 1e-9);
-  clients_.push_front({name, TokenBucket(rate, std::max(1.0, rate * kBurstSeconds), now)});
-  by_name_[name] = clients_.begin();
+  // Both or, where memory ends, neither has it.
+  std::list<Client> added;
+  added.push_front({name, TokenBucket(rate, std::max(1.0, rate * kBurstSeconds), now)});
+  by_name_.emplace(name, added.begin());
+  clients_.splice(clients_.begin(), added);
   return &clients_.front();
 }
 

@@ -8,6 +8,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <thread>
@@ -32,8 +33,15 @@ constexpr std::chrono::milliseconds kCloseIdleEvery(50);
 // Room for one message of grpc.health.v1.
 constexpr int kHealthMessageBytes = 4096;
 constexpr int kHealthThreads = 8;
+constexpr int kHealthStreams = 16;  // of one connection
 // Who connects and says nothing holds a socket that long (gRPC's own: two minutes).
 constexpr int kHandshakeMs = 10000;
+
+// What gRPC may hold for messages that still arrive before it cancels some of them
+// (RESOURCE_EXHAUSTED), closes idle connections and takes no new ones: room for some of the
+// largest.
+constexpr size_t kLeastQuotaBytes = size_t{1} << 30;
+constexpr size_t kQuotaMessages = 8;
 
 // Takes out of one server what gRPC puts into all of a process.
 class NoReflection : public grpc::ServerBuilderOption {
@@ -71,6 +79,10 @@ absl::Status ServerOptions::Validate() const {
         absl::StrCat("max_message_bytes ", max_message_bytes, ": at least 1024"));
   if (max_threads < 2)
     return absl::InvalidArgumentError(absl::StrCat("max_threads ", max_threads, ": at least 2"));
+  if (max_streams_per_connection < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_streams_per_connection ", max_streams_per_connection, ": at least 1"));
+  }
   if (max_connection_age < absl::Milliseconds(1) || max_connection_age > absl::Hours(24))
     return absl::InvalidArgumentError(absl::StrCat(
         "max_connection_age ", absl::FormatDuration(max_connection_age), ": between 1ms and 24h"));
@@ -104,6 +116,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              ToMilliseconds(kKeepaliveInterval / 2));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
   if (options.security.has_value()) {
     const obs::Counter failures =
@@ -117,6 +130,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   grpc::ResourceQuota quota("mellow");
   quota.SetMaxThreads(options.max_threads);
+  quota.Resize(
+      std::max(kLeastQuotaBytes, kQuotaMessages * static_cast<size_t>(options.max_message_bytes)));
   builder.SetResourceQuota(quota);
   for (grpc::Service* service : services) builder.RegisterService(service);
   if (!options.reflection) builder.SetOption(std::make_unique<NoReflection>());
@@ -137,6 +152,7 @@ absl::Status Server::StartHealth(const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   builder.AddListeningPort(options.health_address, grpc::InsecureServerCredentials(),
                            &health_port_);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kHealthStreams);
   builder.SetMaxReceiveMessageSize(kHealthMessageBytes);
   grpc::ResourceQuota quota("mellow-health");
   quota.SetMaxThreads(kHealthThreads);

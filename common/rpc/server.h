@@ -30,6 +30,10 @@ struct ServerOptions {
   std::string address = "127.0.0.1:0";  // host:port; port 0 picks a free one
   int max_message_bytes = 64 << 20;     // that clients send; larger: RESOURCE_EXHAUSTED
   int max_threads = 64;                 // of the synchronous server; calls beyond it wait
+  // Calls of one connection at a time, also such whose message still arrives and that nothing else
+  // counts; more wait at their caller. Enough to fill a policy's queue and rows, so that who asks
+  // for more is told at once.
+  int max_streams_per_connection = 640;
   // Older connections are asked to end (their calls are finished, however long they take), give or
   // take 10 %: a caller then looks its name up again, and so finds servers that have come since.
   absl::Duration max_connection_age = absl::Seconds(30);

@@ -7,10 +7,14 @@
 
 namespace mellow::rpc {
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
+grpc::Status ToGrpcStatus(const absl::Status& status) noexcept {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.raw_code()),
-                      std::string(status.message()));
+  const auto code = static_cast<grpc::StatusCode>(status.raw_code());
+  try {
+    return grpc::Status(code, std::string(status.message()));
+  } catch (const std::bad_alloc&) {
+    return grpc::Status(code, "");  // the code alone needs no memory
+  }
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer) {
@@ -19,6 +23,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer) 
   if (status.error_code() == grpc::StatusCode::UNKNOWN &&
       absl::StrContains(status.error_message(), "Stream removed"))
     code = absl::StatusCode::kUnavailable;
+  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+      absl::StartsWith(status.error_message(), "Received message larger than max"))
+    code = absl::StatusCode::kInvalidArgument;
   if (status.error_code() == grpc::StatusCode::CANCELLED)
     return absl::UnavailableError(
         absl::StrCat(peer, ": the call was cancelled: ", status.error_message()));

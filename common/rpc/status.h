@@ -12,10 +12,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "common/base/status.h"
 
 namespace mellow::rpc {
 
-[[nodiscard]] grpc::Status ToGrpcStatus(const absl::Status& status);
+// Without the message when there is no memory for it.
+[[nodiscard]] grpc::Status ToGrpcStatus(const absl::Status& status) noexcept;
 
 // What a synchronous handler answers: what `body` returns (a status of either kind), or
 // RESOURCE_EXHAUSTED when memory ends in it. To gRPC any exception is UNKNOWN, which nobody
@@ -29,7 +31,7 @@ template <typename Body>
       return ToGrpcStatus(body());
     }
   } catch (const std::bad_alloc&) {
-    return ToGrpcStatus(absl::ResourceExhaustedError("out of memory"));
+    return ToGrpcStatus(OutOfMemory());
   }
 }
 
@@ -44,7 +46,8 @@ template <typename Body>
 // `peer` ("policy-0 at 127.0.0.1:50051") is put before the message. UNKNOWN "Stream removed", which
 // gRPC answers when a connection breaks at the wrong moment, becomes Unavailable, so that callers
 // retry; and so does CANCELLED, for it says nothing of the request: either the peer's side of the
-// call ended, or the caller ended it and knows why.
+// call ended, or the caller ended it and knows why. RESOURCE_EXHAUSTED for the size of a message,
+// which is gRPC's own and tells of no queue, becomes InvalidArgument: no later try could be smaller.
 [[nodiscard]] absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer);
 
 // Codes after which the same call may succeed: Unavailable, ResourceExhausted, Aborted,

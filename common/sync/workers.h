@@ -11,7 +11,8 @@
 namespace mellow {
 
 // Threads for short tasks that a caller must not do itself, such as tokenizing outside an event
-// loop. There is no bound: whoever adds tasks sees to one. Thread-safe.
+// loop. There is no bound: whoever adds tasks sees to one. Tasks must not throw: only whoever added
+// one knows whose error it would be. Thread-safe.
 class Workers {
  public:
   enum class Urgency {
@@ -25,6 +26,7 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
+  // Throws std::bad_alloc, and then `task` is not run.
   void Add(Urgency urgency, std::function<void()> task);
 
  private:

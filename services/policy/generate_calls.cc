@@ -92,10 +92,10 @@ absl::Status StartGenerate(const CallParts* parts, rpc::UnaryCall* call,
   auto batch = std::make_shared<Batch>();
   batch->sequences.resize(count);
   batch->open = count;
-  const auto answer = [parts, call, response, adapter, batch] {
+  const auto fill_in = [parts, response, adapter, batch]() -> absl::Status {
     for (size_t i = 0; i < batch->sequences.size(); ++i) {
       const auto& sequence = batch->sequences[i];
-      if (!sequence.ok()) return call->Answer(sequence.status());
+      if (!sequence.ok()) return sequence.status();
       v1::Generation* generation = response->add_generations();
       // Prompts of others have no template whose end could be kept: too long a one was refused.
       generation->set_prompt_tokens(batch->prompt_tokens[i]);
@@ -104,12 +104,12 @@ absl::Status StartGenerate(const CallParts* parts, rpc::UnaryCall* call,
       generation->mutable_logprobs()->Add(sequence->logprobs.begin(), sequence->logprobs.end());
       generation->mutable_values()->Add(sequence->values.begin(), sequence->values.end());
       generation->set_finish_reason(ToProto(sequence->finish));
-      auto text = parts->tokenizer->Decode(sequence->ids, /*skip_special_tokens=*/true);
-      if (!text.ok()) return call->Answer(text.status());
-      generation->set_text(*std::move(text));
+      MELLOW_ASSIGN_OR_RETURN(
+          *generation->mutable_text(),
+          parts->tokenizer->Decode(sequence->ids, /*skip_special_tokens=*/true));
     }
     *response->mutable_adapter() = ToProto(*adapter);
-    call->Answer(absl::OkStatus());
+    return absl::OkStatus();
   };
   const auto submit = [=]() -> absl::Status {
     MELLOW_ASSIGN_OR_RETURN(std::vector<GenerateJob> jobs,
@@ -117,9 +117,9 @@ absl::Status StartGenerate(const CallParts* parts, rpc::UnaryCall* call,
     for (size_t i = 0; i < jobs.size(); ++i) {
       batch->prompt_tokens.push_back(static_cast<int32_t>(jobs[i].source_ids.size()));
       jobs[i].value_head = value_head;
-      jobs[i].done = [parts, answer, batch, i](absl::StatusOr<nn::GeneratedSequence> sequence) {
+      jobs[i].done = [=](absl::StatusOr<nn::GeneratedSequence> sequence) {
         batch->sequences[i] = std::move(sequence);
-        if (batch->open.fetch_sub(1) == 1) parts->workers->Add(Workers::Urgency::kAnswer, answer);
+        if (batch->open.fetch_sub(1) == 1) call->AnswerIn(parts->workers, fill_in);
       };
     }
     return parts->engine->Submit(std::move(jobs), places.get());
@@ -127,10 +127,7 @@ absl::Status StartGenerate(const CallParts* parts, rpc::UnaryCall* call,
   const bool tokens = std::all_of(request->prompts().begin(), request->prompts().end(),
                                   [](const v1::Prompt& prompt) { return prompt.has_tokens(); });
   if (tokens) return submit();  // a run's rollouts do not queue behind the texts of users
-  parts->workers->Add(Workers::Urgency::kRequest, [call, submit] {
-    if (call->gone()()) return call->Answer(absl::CancelledError("the caller cancelled"));
-    if (absl::Status status = submit(); !status.ok()) call->Answer(status);
-  });
+  call->ContinueIn(parts->workers, Workers::Urgency::kRequest, submit);
   return absl::OkStatus();
 }
 
@@ -147,6 +144,19 @@ absl::Status StartGenerateStream(const CallParts* parts, const std::shared_ptr<T
   MELLOW_ASSIGN_OR_RETURN(auto places, parts->engine->Reserve(Lane::kUser, 1));
 
   auto feed = std::make_shared<SequenceFeed>();
+  FeedStream(parts, stream, feed, places, [=]() -> absl::StatusOr<GenerateJob> {
+    auto ids = SourceIds(parts, request->prompt());
+    if (!ids.ok()) return Annotate(ids.status(), "prompt");
+    return GenerateJob{*std::move(ids),
+                       params,
+                       {request->prompt().prompt_index(), request->prompt().sample_index()},
+                       adapter,
+                       Lane::kUser,
+                       CallOf(*stream),
+                       nullptr,
+                       nullptr,
+                       MasksPadding(request->prompt())};
+  });
   using Next = TokenStream::Next;
   stream->Begin([parts, feed, adapter, sent = size_t{0},
                  sent_text = std::string()](v1::GenerateStreamResponse* part) mutable -> Next {
@@ -164,20 +174,6 @@ absl::Status StartGenerateStream(const CallParts* parts, const std::shared_ptr<T
     part->set_finish_reason(ToProto(now->finish));
     *part->mutable_adapter() = ToProto(*adapter);
     return {Next::kLast, {}};
-  });
-  parts->workers->Add(Workers::Urgency::kRequest, [=] {
-    auto ids = SourceIds(parts, request->prompt());
-    FeedStream(parts->engine, stream, feed, Annotate(ids.status(), "prompt"),
-               {ids.ok() ? *std::move(ids) : std::vector<int32_t>(),
-                params,
-                {request->prompt().prompt_index(), request->prompt().sample_index()},
-                adapter,
-                Lane::kUser,
-                CallOf(*stream),
-                nullptr,
-                nullptr,
-                MasksPadding(request->prompt())},
-               places.get());
   });
   return absl::OkStatus();
 }

@@ -3,10 +3,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,8 +46,9 @@ struct GenerateJob {
   Lane lane = Lane::kUser;
   CallContext call;
   // After every step with what is new (greedy and sampling only), and once with the sequence, or
-  // Cancelled, DeadlineExceeded, Unavailable, or the model's error. From the engine's thread: they
-  // must neither block nor call the engine. `on_token` may be empty.
+  // Cancelled, DeadlineExceeded, Unavailable, ResourceExhausted where memory ended, or the model's
+  // error. From the engine's thread: they must neither block nor call the engine, and `done` must
+  // not throw. `on_token` may be empty.
   std::function<void(const nn::GeneratedSequence& so_far)> on_token;
   std::function<void(absl::StatusOr<nn::GeneratedSequence>)> done;
   bool mask_padding = false;                                  // as GenerateItem's
@@ -70,9 +70,11 @@ struct ScoreJob {
 // Continuous batching over one model: a loop in a thread of its own admits waiting sequences while
 // the row and token budgets allow, runs the encoder for the new ones, steps all rows together, and
 // lets each leave when it is done. Users come first: an eighth of both budgets is theirs alone, and
-// while one of them waits for more, no rollout is admitted. Scores are computed in pieces between
-// two steps, in turn. Because a row's numbers do not depend on its batch mates, neither does any
-// result. Thread-safe.
+// while one of them waits for more, one rollout is admitted after every eight of them, so that
+// their load cannot stop the runs. What is long to encode or to score is worked on in pieces, one
+// such work at a time, with steps and admissions of what is short in between. Scores are computed
+// in pieces between two steps, in turn. Because a row's numbers do not depend on its batch mates,
+// neither does any result. Thread-safe.
 class PolicyEngine {
  public:
   // `model` must outlive the engine. Metrics handles are made here (mellow_policy_*).
@@ -86,9 +88,10 @@ class PolicyEngine {
   // ResourceExhausted: the lane has no room for `count` more; Unavailable after Drain.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Places>> Reserve(Lane lane, size_t count);
 
-  // All jobs are taken or none, and then `done` is not called: InvalidArgument when a job is larger
-  // than the whole budget; ResourceExhausted when the lane is full; Unavailable after Drain. With
-  // `places` (of that lane, at least as many as jobs) there is room.
+  // All jobs are taken or none (also where it throws), and then `done` is not called:
+  // InvalidArgument when a job is larger than the whole budget; ResourceExhausted when the lane is
+  // full; Unavailable after Drain. With `places` (of that lane, at least as many as jobs) there is
+  // room.
   [[nodiscard]] absl::Status Submit(std::vector<GenerateJob> jobs, Places* places = nullptr);
   [[nodiscard]] absl::Status Submit(ScoreJob job);
 
@@ -118,13 +121,24 @@ class PolicyEngine {
 
   void Loop();
   absl::Status CheckRoom(Lane lane, size_t count) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Moves what fits from the queues; drops what nobody waits for.
-  std::vector<GenerateJob> Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Start(std::vector<GenerateJob> admitted);
+  // One round: admits, scores a piece, steps. What throws in it is the error of the requests that
+  // it worked on; all others are where they were. Also called between the pieces of a long work
+  // (in_pieces_), and then leaves alone what is long.
+  void Turn();
+  // Moves what fits from the queues to admitted_; drops what nobody waits for.
+  void Admit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Start();
+  // Encodes the jobs and moves them to running_; empties the list.
+  void Encode(std::list<GenerateJob>* jobs, const nn::Seq2SeqModel::Between& between);
   void StepAll();
-  std::optional<WaitingScore> NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Scores the next few pairs; true when the job has its answer.
-  bool ScorePiece(WaitingScore& score);
+  // The next one, or nothing.
+  std::list<WaitingScore> NextScore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Scores the next few pairs of it, which is answered then or goes back.
+  void ScorePiece(std::list<WaitingScore> scoring);
+  // Calls work(between), which calls `between` after every piece; between(): lets the others have a
+  // turn, and says why the work is not to go on: Unavailable, or what `gone` returns.
+  template <typename Work>
+  void WorkInPieces(const Work& work, const std::function<absl::Status()>& gone);
   // Answers and removes what nobody waits for anymore, wherever it stands. `job_of`: the job of an
   // entry.
   template <typename Entries, typename JobOf>
@@ -142,12 +156,19 @@ class PolicyEngine {
 
   Mutex mutex_;
   CondVar work_;
-  std::deque<GenerateJob> lanes_[2] ABSL_GUARDED_BY(mutex_);
+  // Lists, because what stands in them goes from one to the other without memory, so that nothing
+  // is lost where that ends.
+  std::list<GenerateJob> lanes_[2] ABSL_GUARDED_BY(mutex_);
   size_t reserved_[2] ABSL_GUARDED_BY(mutex_) = {0, 0};
-  std::deque<WaitingScore> scores_ ABSL_GUARDED_BY(mutex_);
+  std::list<WaitingScore> scores_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Running> running_;  // of the loop's thread alone
+  // Of the loop's thread alone:
+  std::list<GenerateJob> admitted_;  // not started yet
+  std::list<GenerateJob> encoding_;  // in pieces
+  std::list<Running> running_;
+  bool in_pieces_ = false;       // a long work is not done
+  int users_since_rollout_ = 0;  // admitted while a rollout waited
   std::vector<float> logits_;
   std::jthread thread_;  // last: joined first
 };

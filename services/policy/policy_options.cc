@@ -89,8 +89,10 @@ void AddPolicyFlags(CLI::App* app, PolicyOptions* options) {
   app->add_option("--max-rows", options->max_rows, "Sequences decoded together");
   app->add_option("--max-batch-tokens", options->max_batch_tokens,
                   "Source and new tokens of those sequences together");
-  app->add_option("--queue-capacity", options->queue_capacity,
-                  "Prompts that may wait, each lane; more are refused at once");
+  app->add_option(
+      "--queue-capacity", options->queue_capacity,
+      "Prompts that may wait, each lane (users and rollouts: while both wait, eight of users go "
+      "before one rollout); more are refused at once");
   app->add_option("--max-adapters", options->max_adapters, "Newest adapter versions kept");
 }
 

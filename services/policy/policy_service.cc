@@ -42,37 +42,37 @@ grpc::ServerUnaryReactor* PolicyServiceImpl::Generate(grpc::CallbackServerContex
                                                       const v1::GenerateRequest* request,
                                                       v1::GenerateResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, *request, WorkOf(*request)),
+      *context, [&] { return limiter_->Enter(context, *request, WorkOf(*request)); },
       [&](rpc::UnaryCall* call) { return StartGenerate(&parts_, call, request, response); });
 }
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* PolicyServiceImpl::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
-  return TokenStream::Make(*context, &workers_,
-                           limiter_->Enter(context, *request, WorkOf(*request)),
-                           [&](const std::shared_ptr<TokenStream>& stream) {
-                             return StartGenerateStream(&parts_, stream, request);
-                           });
+  return TokenStream::Make(
+      *context, &workers_, [&] { return limiter_->Enter(context, *request, WorkOf(*request)); },
+      [&](const std::shared_ptr<TokenStream>& stream) {
+        return StartGenerateStream(&parts_, stream, request);
+      });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::Summarize(grpc::CallbackServerContext* context,
                                                        const v1::SummarizeRequest* request,
                                                        v1::SummarizeResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, *request, WorkOf(*request)),
+      *context, [&] { return limiter_->Enter(context, *request, WorkOf(*request)); },
       [&](rpc::UnaryCall* call) { return StartSummarize(&parts_, call, request, response); });
 }
 grpc::ServerWriteReactor<v1::SummarizeStreamResponse>* PolicyServiceImpl::SummarizeStream(
     grpc::CallbackServerContext* context, const v1::SummarizeRequest* request) {
-  return SummaryStream::Make(*context, &workers_,
-                             limiter_->Enter(context, *request, WorkOf(*request)),
-                             [&](const std::shared_ptr<SummaryStream>& stream) {
-                               return StartSummarizeStream(&parts_, stream, request);
-                             });
+  return SummaryStream::Make(
+      *context, &workers_, [&] { return limiter_->Enter(context, *request, WorkOf(*request)); },
+      [&](const std::shared_ptr<SummaryStream>& stream) {
+        return StartSummarizeStream(&parts_, stream, request);
+      });
 }
 grpc::ServerUnaryReactor* PolicyServiceImpl::ScoreTokens(grpc::CallbackServerContext* context,
                                                          const v1::ScoreTokensRequest* request,
                                                          v1::ScoreTokensResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, *request, WorkOf(*request)),
+      *context, [&] { return limiter_->Enter(context, *request, WorkOf(*request)); },
       [&](rpc::UnaryCall* call) { return StartScoreTokens(&parts_, call, request, response); });
 }
 grpc::Status PolicyServiceImpl::PublishAdapter(grpc::ServerContext* context,

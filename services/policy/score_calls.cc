@@ -24,7 +24,7 @@ absl::Status StartScoreTokens(const CallParts* parts, rpc::UnaryCall* call,
                         {pair.target_ids().begin(), pair.target_ids().end()}};
     if (next.source_ids.empty())
       return absl::InvalidArgumentError(absl::StrCat("pairs[", i, "].source_ids: is empty"));
-    // A pair is scored in one piece between two decode steps, so its size is bounded by itself.
+    // What a pair needs at once grows with it, so its size is bounded by itself.
     const size_t longest =
         static_cast<size_t>(std::max(parts->options.SourceTokens(), parts->options.max_new_tokens));
     if (std::max(next.source_ids.size(), next.target_ids.size()) > longest)
@@ -42,16 +42,14 @@ absl::Status StartScoreTokens(const CallParts* parts, rpc::UnaryCall* call,
     return absl::InvalidArgumentError(absl::StrCat("pairs: ", tokens, " tokens together, at most ",
                                                    parts->options.max_batch_tokens, " a request"));
   using LogProbs = absl::StatusOr<std::vector<std::vector<float>>>;
-  const auto answer = [call, response, adapter](const LogProbs& logprobs) {
-    if (!logprobs.ok()) return call->Answer(logprobs.status());
-    for (const std::vector<float>& row : *logprobs)
-      response->add_logprobs()->mutable_values()->Add(row.begin(), row.end());
-    *response->mutable_adapter() = ToProto(*adapter);
-    call->Answer(absl::OkStatus());
-  };
-  job.done = [parts, answer](LogProbs logprobs) {
-    parts->workers->Add(Workers::Urgency::kAnswer,
-                        [answer, logprobs = std::move(logprobs)] { answer(logprobs); });
+  job.done = [=](LogProbs logprobs) {
+    call->AnswerIn(parts->workers, [=, logprobs = std::move(logprobs)]() -> absl::Status {
+      if (!logprobs.ok()) return logprobs.status();
+      for (const std::vector<float>& row : *logprobs)
+        response->add_logprobs()->mutable_values()->Add(row.begin(), row.end());
+      *response->mutable_adapter() = ToProto(*adapter);
+      return absl::OkStatus();
+    });
   };
   return parts->engine->Submit(std::move(job));
 }

@@ -1,6 +1,7 @@
 #include "services/policy/summary_calls.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,16 +22,16 @@ struct SummaryPlan {
   std::shared_ptr<const ServedAdapter> adapter;
 };
 
-absl::StatusOr<SummaryPlan> PlanSummary(const CallParts* parts,
-                                        const v1::SummarizeRequest& request) {
+absl::StatusOr<std::shared_ptr<const SummaryPlan>> PlanSummary(
+    const CallParts* parts, const v1::SummarizeRequest& request) {
   if (request.dialogue().empty()) return absl::InvalidArgumentError("dialogue: is empty");
   MELLOW_RETURN_IF_ERROR(
       wire::CheckTextBytes(request.dialogue(), parts->options.TextBytes(), "dialogue"));
   v1::SamplingParams sampling;
   if (request.has_max_new_tokens()) sampling.set_max_new_tokens(request.max_new_tokens());
-  SummaryPlan plan;
-  MELLOW_ASSIGN_OR_RETURN(plan.params, FromProto(sampling, parts->sampling));
-  MELLOW_ASSIGN_OR_RETURN(plan.adapter, parts->Pin(request, parts->adapters->ForUsers()));
+  auto plan = std::make_shared<SummaryPlan>();
+  MELLOW_ASSIGN_OR_RETURN(plan->params, FromProto(sampling, parts->sampling));
+  MELLOW_ASSIGN_OR_RETURN(plan->adapter, parts->Pin(request, parts->adapters->ForUsers()));
   return plan;
 }
 
@@ -68,29 +69,26 @@ absl::Status FillSummary(const CallParts* parts, const nn::GeneratedSequence& se
 
 absl::Status StartSummarize(const CallParts* parts, rpc::UnaryCall* call,
                             const v1::SummarizeRequest* request, v1::SummarizeResponse* response) {
-  MELLOW_ASSIGN_OR_RETURN(const SummaryPlan plan, PlanSummary(parts, *request));
+  MELLOW_ASSIGN_OR_RETURN(const auto plan, PlanSummary(parts, *request));
   MELLOW_ASSIGN_OR_RETURN(auto places, parts->engine->Reserve(Lane::kUser, 1));
-  parts->workers->Add(Workers::Urgency::kRequest, [=] {
-    if (call->gone()()) return call->Answer(absl::CancelledError("the caller cancelled"));
-    auto ids = FitDialogue(parts, request->dialogue(), plan.params, response);
-    if (!ids.ok()) return call->Answer(ids.status());
+  call->ContinueIn(parts->workers, Workers::Urgency::kRequest, [=]() -> absl::Status {
+    MELLOW_ASSIGN_OR_RETURN(auto ids,
+                            FitDialogue(parts, request->dialogue(), plan->params, response));
     std::vector<GenerateJob> jobs(1);
-    jobs[0] = {
-        *std::move(ids),
-        plan.params,
-        {},
-        plan.adapter,
-        Lane::kUser,
-        CallOf(*call),
-        nullptr,
-        [=](absl::StatusOr<nn::GeneratedSequence> sequence) {
-          parts->workers->Add(Workers::Urgency::kAnswer, [=, sequence = std::move(sequence)] {
-            call->Answer(sequence.ok() ? FillSummary(parts, *sequence, *plan.adapter, response)
-                                       : sequence.status());
-          });
-        }};
-    if (absl::Status status = parts->engine->Submit(std::move(jobs), places.get()); !status.ok())
-      call->Answer(status);
+    jobs[0] = {std::move(ids),
+               plan->params,
+               {},
+               plan->adapter,
+               Lane::kUser,
+               CallOf(*call),
+               nullptr,
+               [=](absl::StatusOr<nn::GeneratedSequence> sequence) {
+                 call->AnswerIn(parts->workers, [=, sequence = std::move(sequence)] {
+                   return sequence.ok() ? FillSummary(parts, *sequence, *plan->adapter, response)
+                                        : sequence.status();
+                 });
+               }};
+    return parts->engine->Submit(std::move(jobs), places.get());
   });
   return absl::OkStatus();
 }
@@ -98,11 +96,17 @@ absl::Status StartSummarize(const CallParts* parts, rpc::UnaryCall* call,
 absl::Status StartSummarizeStream(const CallParts* parts,
                                   const std::shared_ptr<SummaryStream>& stream,
                                   const v1::SummarizeRequest* request) {
-  MELLOW_ASSIGN_OR_RETURN(const SummaryPlan plan, PlanSummary(parts, *request));
+  MELLOW_ASSIGN_OR_RETURN(const auto plan, PlanSummary(parts, *request));
   MELLOW_ASSIGN_OR_RETURN(auto places, parts->engine->Reserve(Lane::kUser, 1));
   auto feed = std::make_shared<SequenceFeed>();
   // Written before the job is submitted, so before there is anything to pull.
   auto result = std::make_shared<v1::SummarizeResponse>();
+  FeedStream(parts, stream, feed, places, [=]() -> absl::StatusOr<GenerateJob> {
+    MELLOW_ASSIGN_OR_RETURN(auto ids,
+                            FitDialogue(parts, request->dialogue(), plan->params, result.get()));
+    return GenerateJob{std::move(ids), plan->params, {},
+                       plan->adapter,  Lane::kUser,  CallOf(*stream)};
+  });
   using Next = SummaryStream::Next;
   stream->Begin([parts, plan, feed, result, seen = size_t{0},
                  sent = std::string()](v1::SummarizeStreamResponse* part) mutable -> Next {
@@ -110,7 +114,7 @@ absl::Status StartSummarizeStream(const CallParts* parts,
     if (state == SequenceFeed::State::kNothingNew) return {Next::kNothing, {}};
     if (!now.ok()) return {Next::kEnd, now.status()};
     seen = now->ids.size();
-    const absl::Status filled = FillSummary(parts, *now, *plan.adapter, result.get());
+    const absl::Status filled = FillSummary(parts, *now, *plan->adapter, result.get());
     if (!filled.ok()) return {Next::kEnd, filled};
     // Whole words: what follows may still change how the last one is written.
     const bool more = state == SequenceFeed::State::kMore;
@@ -123,17 +127,6 @@ absl::Status StartSummarizeStream(const CallParts* parts,
     if (more) return {part->text().empty() ? Next::kNothing : Next::kMessage, {}};
     *part->mutable_result() = *result;
     return {Next::kLast, {}};
-  });
-  parts->workers->Add(Workers::Urgency::kRequest, [=] {
-    auto ids = FitDialogue(parts, request->dialogue(), plan.params, result.get());
-    FeedStream(parts->engine, stream, feed, ids.status(),
-               {ids.ok() ? *std::move(ids) : std::vector<int32_t>(),
-                plan.params,
-                {},
-                plan.adapter,
-                Lane::kUser,
-                CallOf(*stream)},
-               places.get());
   });
   return absl::OkStatus();
 }

@@ -1,7 +1,8 @@
 #ifndef MELLOW_SERVICES_REWARD_BOUNDED_QUEUE_H_
 #define MELLOW_SERVICES_REWARD_BOUNDED_QUEUE_H_
 
-#include <deque>
+#include <algorithm>
+#include <list>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@ namespace mellow::reward {
 //               has room for as many, or Release gives it back.
 //   PopBatch:   waits for one item, then at most `linger` for more; takes turns with the lanes, so
 //               that none waits for another to be empty. Empty result iff closed and drained.
+//               Needs no memory, so that nothing is lost on the way out.
 template <typename T>
 class BoundedQueue {
  public:
@@ -29,6 +31,7 @@ class BoundedQueue {
 
   [[nodiscard]] absl::Status TryPushAll(std::vector<T>* items, size_t lane = 0,
                                         bool reserved = false) {
+    std::list<T> added(items->size());  // what may throw, does before anything is taken
     {
       MutexLock lock(&mutex_);
       if (reserved) lanes_[lane].reserved -= items->size();
@@ -36,7 +39,8 @@ class BoundedQueue {
         if (reserved) lanes_[lane].reserved += items->size();
         return status;
       }
-      for (T& item : *items) lanes_[lane].items.push_back(std::move(item));
+      std::move(items->begin(), items->end(), added.begin());
+      lanes_[lane].items.splice(lanes_[lane].items.end(), added);
       size_ += items->size();
     }
     items->clear();
@@ -55,18 +59,17 @@ class BoundedQueue {
     lanes_[lane].reserved -= count;
   }
 
-  [[nodiscard]] std::vector<T> PopBatch(size_t max_items, absl::Duration linger) {
+  [[nodiscard]] std::list<T> PopBatch(size_t max_items, absl::Duration linger) {
     MutexLock lock(&mutex_);
     while (size_ == 0 && !closed_) not_empty_.Wait(&mutex_);
     const SteadyTime until = SteadyTime::Now() + linger;
     while (size_ < max_items && !closed_ && size_ > 0 && not_empty_.WaitUntil(&mutex_, until)) {
     }
-    std::vector<T> batch;
+    std::list<T> batch;
     while (size_ > 0 && batch.size() < max_items) {
-      std::deque<T>& items = lanes_[next_lane_++ % lanes_.size()].items;
+      std::list<T>& items = lanes_[next_lane_++ % lanes_.size()].items;
       if (items.empty()) continue;
-      batch.push_back(std::move(items.front()));
-      items.pop_front();
+      batch.splice(batch.end(), items, items.begin());
       --size_;
     }
     return batch;
@@ -91,7 +94,7 @@ class BoundedQueue {
 
  private:
   struct Lane {
-    std::deque<T> items;
+    std::list<T> items;
     size_t reserved = 0;
   };
 

@@ -19,6 +19,11 @@ constexpr size_t kMaxPop = 256;
 constexpr const char* kLaneNames[] = {"user", "rollout"};
 constexpr size_t kLanes = std::size(kLaneNames);
 
+// Once: afterwards the job has no `done`.
+void Answer(ScoreJob* job, absl::StatusOr<std::vector<float>> logits) {
+  std::exchange(job->done, nullptr)(std::move(logits));
+}
+
 }  // namespace
 
 RewardEngine::RewardEngine(nn::SequenceClassifier* model, const EngineOptions& options,
@@ -49,8 +54,10 @@ RewardEngine::~RewardEngine() { queue_.Close(); }
 
 absl::StatusOr<std::shared_ptr<RewardEngine::Places>> RewardEngine::Reserve(Lane lane,
                                                                             size_t count) {
+  std::shared_ptr<Places> places(new Places(this, lane, 0));
   MELLOW_RETURN_IF_ERROR(queue_.Reserve(count, static_cast<size_t>(lane)));
-  return std::shared_ptr<Places>(new Places(this, lane, count));
+  places->count_ = count;
+  return places;
 }
 
 void RewardEngine::GiveBack(Lane lane, size_t count) {
@@ -70,15 +77,15 @@ void RewardEngine::SetDepths() {
     queue_depth_[lane].Set(static_cast<double>(queue_.lane_size(lane)));
 }
 
-void RewardEngine::Classify(std::vector<ScoreJob> batch) {
+void RewardEngine::Classify(absl::Span<ScoreJob* const> batch) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::vector<int32_t>> sequences;
   double tokens = 0;
-  for (const ScoreJob& p : batch) {
-    sequences.push_back(p.ids);
-    tokens += static_cast<double>(p.ids.size());
+  for (const ScoreJob* job : batch) {
+    sequences.push_back(job->ids);
+    tokens += static_cast<double>(job->ids.size());
   }
-  auto logits = model_->Classify(sequences);
+  auto logits = Caught([&] { return model_->Classify(sequences); });
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   // Before the answers go out, so that whoever has an answer also finds it counted.
@@ -94,36 +101,50 @@ void RewardEngine::Classify(std::vector<ScoreJob> batch) {
     // A text's own logits decide about its own answer.
     absl::Status status = logits.ok() ? nn::CheckComputed((*logits)[i], "logits") : logits.status();
     if (status.ok()) {
-      batch[i].done(std::move((*logits)[i]));
+      Answer(batch[i], std::move((*logits)[i]));
     } else {
-      batch[i].done(std::move(status));
+      Answer(batch[i], std::move(status));
     }
+  }
+}
+
+void RewardEngine::ClassifyAll(std::list<ScoreJob>& jobs) {
+  const SteadyTime now = SteadyTime::Now();
+  std::vector<ScoreJob*> wanted;
+  std::vector<int64_t> lengths;
+  for (ScoreJob& job : jobs) {
+    const bool late = now >= job.deadline;
+    if (late || (job.cancelled != nullptr && job.cancelled())) {
+      dropped_.Increment();
+      Answer(&job,
+             late ? absl::DeadlineExceededError("the deadline passed before the answer was ready")
+                  : absl::CancelledError("the caller cancelled"));
+      continue;
+    }
+    wanted.push_back(&job);
+    lengths.push_back(static_cast<int64_t>(job.ids.size()));
+  }
+  for (const std::vector<size_t>& bucket : BucketByLength(lengths, options_.max_batch_tokens)) {
+    std::vector<ScoreJob*> batch;
+    for (const size_t index : bucket) batch.push_back(wanted[index]);
+    Classify(batch);
+    progress_.Advance(SteadyTime::Now());
   }
 }
 
 void RewardEngine::Loop() {
   while (true) {
     progress_.Idle();
-    std::vector<ScoreJob> popped = queue_.PopBatch(kMaxPop, options_.linger);
+    std::list<ScoreJob> popped = queue_.PopBatch(kMaxPop, options_.linger);
     if (popped.empty()) return;
     SetDepths();
-    const SteadyTime now = SteadyTime::Now();
-    progress_.Begin(now);
-    std::erase_if(popped, [&](ScoreJob& p) {
-      const bool late = now >= p.deadline;
-      if (!late && !(p.cancelled != nullptr && p.cancelled())) return false;
-      dropped_.Increment();
-      p.done(late ? absl::DeadlineExceededError("the deadline passed before the answer was ready")
-                  : absl::CancelledError("the caller cancelled"));
-      return true;
+    progress_.Begin(SteadyTime::Now());
+    const absl::Status status = Caught([&] {
+      ClassifyAll(popped);
+      return absl::OkStatus();
     });
-    std::vector<int64_t> lengths;
-    for (const ScoreJob& p : popped) lengths.push_back(static_cast<int64_t>(p.ids.size()));
-    for (const std::vector<size_t>& bucket : BucketByLength(lengths, options_.max_batch_tokens)) {
-      std::vector<ScoreJob> batch;
-      for (size_t index : bucket) batch.push_back(std::move(popped[index]));
-      Classify(std::move(batch));
-      progress_.Advance(SteadyTime::Now());
+    for (ScoreJob& job : popped) {
+      if (job.done != nullptr) Answer(&job, status);  // an exception came before its answer
     }
   }
 }

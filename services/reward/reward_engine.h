@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/base/steady_time.h"
 #include "common/nn/sequence_classifier.h"
 #include "common/obs/metrics.h"
@@ -31,7 +33,7 @@ struct ScoreJob {
   SteadyTime deadline = SteadyTime::InfiniteFuture();
   std::function<bool()> cancelled;  // may be empty; called from the engine's thread
   // Once, from the engine's thread, with the raw logits, or Cancelled, DeadlineExceeded, or the
-  // model's error: must neither block nor call the engine.
+  // model's error, or that memory ended: must neither block nor call the engine nor throw.
   std::function<void(absl::StatusOr<std::vector<float>>)> done;
 };
 
@@ -71,7 +73,10 @@ class RewardEngine {
 
   void Loop();
   void SetDepths();
-  void Classify(std::vector<ScoreJob> batch);
+  // Answers all of `jobs`, unless it throws: then those that still have their `done` have no
+  // answer.
+  void ClassifyAll(std::list<ScoreJob>& jobs);
+  void Classify(absl::Span<ScoreJob* const> batch);
 
   nn::SequenceClassifier* const model_;
   const EngineOptions options_;

@@ -55,7 +55,7 @@ grpc::ServerUnaryReactor* RewardServiceImpl::Score(grpc::CallbackServerContext* 
                                                    const v1::ScoreRequest* request,
                                                    v1::ScoreResponse* response) {
   return rpc::UnaryCall::Make(
-      *context, limiter_->Enter(context, *request, request->texts_size()),
+      *context, [&] { return limiter_->Enter(context, *request, request->texts_size()); },
       [&](rpc::UnaryCall* call) { return StartScore(call, request, response); });
 }
 
@@ -85,12 +85,10 @@ absl::Status RewardServiceImpl::StartScore(rpc::UnaryCall* call, const v1::Score
   const size_t count = static_cast<size_t>(request->texts_size());
   MELLOW_ASSIGN_OR_RETURN(batch->places, engine_->Reserve(batch->lane, count));
   // A run's texts do not queue behind those of users.
-  workers_.Add(
+  call->ContinueIn(
+      &workers_,
       batch->lane == Lane::kRollout ? Workers::Urgency::kAnswer : Workers::Urgency::kRequest,
-      [this, call, request, batch] {
-        if (absl::Status status = Tokenize(call, *request, batch); !status.ok())
-          call->Answer(status);
-      });
+      [this, call, request, batch] { return Tokenize(call, *request, batch); });
   return absl::OkStatus();
 }
 
@@ -110,7 +108,7 @@ absl::Status RewardServiceImpl::Tokenize(rpc::UnaryCall* call, const v1::ScoreRe
                     [this, batch, index](absl::StatusOr<std::vector<float>> logits) {
                       batch->logits[index] = std::move(logits);
                       if (batch->open.fetch_sub(1) != 1) return;
-                      workers_.Add(Workers::Urgency::kAnswer, [this, batch] { Answer(*batch); });
+                      batch->call->AnswerIn(&workers_, [this, batch] { return FillIn(*batch); });
                     }});
   }
   batch->logits.resize(jobs.size());
@@ -120,11 +118,11 @@ absl::Status RewardServiceImpl::Tokenize(rpc::UnaryCall* call, const v1::ScoreRe
   return engine_->Submit(std::move(jobs), places.get());
 }
 
-void RewardServiceImpl::Answer(const Batch& batch) {
+absl::Status RewardServiceImpl::FillIn(const Batch& batch) {
   const obs::Histogram& toxicity =
       batch.lane == Lane::kRollout ? rollout_toxicity_ : user_toxicity_;
   for (size_t i = 0; i < batch.logits.size(); ++i) {
-    if (!batch.logits[i].ok()) return batch.call->Answer(batch.logits[i].status());
+    if (!batch.logits[i].ok()) return batch.logits[i].status();
     const std::vector<float>& logits = *batch.logits[i];
     const std::vector<float> probabilities =
         nn::Probabilities(logits, model_->config().problem_type);
@@ -140,7 +138,7 @@ void RewardServiceImpl::Answer(const Batch& batch) {
     score->set_truncated(batch.truncated[i]);
   }
   for (const std::string& label : model_->config().labels) batch.response->add_labels(label);
-  batch.call->Answer(absl::OkStatus());
+  return absl::OkStatus();
 }
 
 common::v1::NodeCapacity RewardServiceImpl::Capacity() const {

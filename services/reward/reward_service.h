@@ -48,7 +48,8 @@ class RewardServiceImpl final
                           v1::ScoreResponse* response);
   absl::Status Tokenize(rpc::UnaryCall* call, const v1::ScoreRequest& request,
                         const std::shared_ptr<Batch>& batch);
-  void Answer(const Batch& batch);
+  // The response, from what the engine has answered.
+  absl::Status FillIn(const Batch& batch);
 
   const RewardOptions options_;
   const std::string device_;

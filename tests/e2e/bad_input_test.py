@@ -149,7 +149,7 @@ class WithCluster(unittest.TestCase):
             out = json_lines(mellow("summarize", "--dir", c.folder, stdin="\n".join(rows) + "\n", check=0).stdout)
             self.assertEqual(len(out), 5)
             self.assertIn("error", out[0])
-            self.assertIn("the servers take at most", out[0]["error"])
+            self.assertIn("larger than max", out[0]["error"])
             self.assertIn("summary", out[2])
             self.assertIn("dialogue", out[3]["error"])
             self.assertIn("dialogue", out[4]["error"])

@@ -164,6 +164,16 @@ void AppendSpan(const CpuAdapter* adapter, int count, std::vector<AdapterSpan>* 
   spans->push_back({start, count, adapter});
 }
 
+std::vector<AdapterSpan> Slice(absl::Span<const AdapterSpan> spans, int start, int count) {
+  std::vector<AdapterSpan> out;
+  for (const AdapterSpan& span : spans) {
+    const int first = std::max(span.start, start);
+    const int last = std::min(span.start + span.count, start + count);
+    if (first < last) out.push_back({first - start, last - first, span.adapter});
+  }
+  return out;
+}
+
 void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRows x, int rows,
                  absl::Span<const AdapterSpan> spans, kernels::Rows y, bool accumulate) {
   MatMul(backend->kernels, &backend->pool, linear.matrix(), x, rows, y,

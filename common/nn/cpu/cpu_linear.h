@@ -104,6 +104,10 @@ struct AdapterSpan {
 // Appends `count` rows of `adapter`, joining them to the last span when it is the same.
 void AppendSpan(const CpuAdapter* adapter, int count, std::vector<AdapterSpan>* spans);
 
+// The part of `spans` within rows [start, start + count), counted from `start`.
+[[nodiscard]] std::vector<AdapterSpan> Slice(absl::Span<const AdapterSpan> spans, int start,
+                                             int count);
+
 // y (+)= x W^T (+ bias) + the LoRA terms. spans cover all rows.
 void ApplyLinear(CpuBackend* backend, const CpuLinear& linear, kernels::ConstRows x, int rows,
                  absl::Span<const AdapterSpan> spans, kernels::Rows y, bool accumulate = false);

@@ -17,17 +17,18 @@ namespace {
 constexpr int kPassTokens = 2048;
 
 // Calls pass(first, count) for runs of requests with at most kPassTokens tokens together (but at
-// least one request).
-template <class Tokens, class Pass>
-void InPasses(size_t requests, Tokens tokens, Pass pass) {
+// least one request), up to the first error.
+template <class Tokens, class RunPass>
+absl::Status InPasses(size_t requests, Tokens tokens, RunPass pass) {
   for (size_t first = 0; first < requests;) {
     size_t count = 1;
     size_t total = tokens(first);
     while (first + count < requests && total + tokens(first + count) <= kPassTokens)
       total += tokens(first + count++);
-    pass(first, count);
+    MELLOW_RETURN_IF_ERROR(pass(first, count));
     first += count;
   }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -75,8 +76,8 @@ absl::Status CpuT5::CheckIds(absl::Span<const int32_t> ids, const char* field,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(
-    absl::Span<const EncodeRequest> requests) {
+absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::EncodeInPieces(
+    absl::Span<const EncodeRequest> requests, const Between& between) {
   std::vector<const CpuAdapter*> adapters;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (requests[i].source_ids.empty())
@@ -93,18 +94,20 @@ absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> CpuT5::Encode(
     adapters.push_back(adapter);
   }
   std::vector<std::unique_ptr<DecodeRow>> rows;
+  Kept own;
   MutexLock lock(&mutex_);
-  InPasses(
+  const Pass pass{between, between == nullptr ? &kept_ : &own};
+  MELLOW_RETURN_IF_ERROR(InPasses(
       requests.size(), [&](size_t i) { return requests[i].source_ids.size(); },
       [&](size_t first, size_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        EncodePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count),
-                   &rows);
-      });
+        return EncodePass(pass, requests.subspan(first, count),
+                          absl::MakeSpan(adapters).subspan(first, count), &rows);
+      }));
   return rows;
 }
 
-absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokens(
-    absl::Span<const ScoreRequest> requests) {
+absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokensInPieces(
+    absl::Span<const ScoreRequest> requests, const Between& between) {
   std::vector<const CpuAdapter*> adapters;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (requests[i].source_ids.empty())
@@ -115,14 +118,16 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuT5::ScoreTokens(
     adapters.push_back(adapter);
   }
   std::vector<std::vector<float>> out;
+  Kept own;
   MutexLock lock(&mutex_);
-  InPasses(
+  const Pass pass{between, between == nullptr ? &kept_ : &own};
+  MELLOW_RETURN_IF_ERROR(InPasses(
       requests.size(),
       [&](size_t i) { return requests[i].source_ids.size() + requests[i].target_ids.size(); },
       [&](size_t first, size_t count) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        ScorePass(requests.subspan(first, count), absl::MakeSpan(adapters).subspan(first, count),
-                  &out);
-      });
+        return ScorePass(pass, requests.subspan(first, count),
+                         absl::MakeSpan(adapters).subspan(first, count), &out);
+      }));
   MELLOW_RETURN_IF_ERROR(CheckComputed(out, "log-probs"));
   return out;
 }
@@ -142,13 +147,32 @@ void CpuT5::Ragged::Append(absl::Span<const int32_t> ids, const CpuAdapter* adap
   AppendSpan(adapter, static_cast<int>(ids.size()), &spans);
 }
 
-void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
-                       absl::Span<const CpuAdapter* const> adapters,
-                       std::vector<std::unique_ptr<DecodeRow>>* rows) {
+std::vector<CpuT5::Part> CpuT5::Parts(const Ragged& batch, int start, int count) {
+  std::vector<Part> parts;
+  for (int i = 0; i < batch.sequences(); ++i) {
+    const int first = std::max(batch.offsets[i], start);
+    const int last = std::min(batch.offsets[i + 1], start + count);
+    if (first < last) parts.push_back({i, first - batch.offsets[i], last - first});
+  }
+  return parts;
+}
+
+absl::Status CpuT5::Pause(const Pass& pass) {
+  if (pass.between == nullptr) return absl::OkStatus();
+  mutex_.unlock();
+  absl::Status status = Caught(pass.between);
+  mutex_.lock();
+  return status;
+}
+
+absl::Status CpuT5::EncodePass(const Pass& pass, absl::Span<const EncodeRequest> requests,
+                               absl::Span<const CpuAdapter* const> adapters,
+                               std::vector<std::unique_ptr<DecodeRow>>* rows) {
   Ragged source;
   for (size_t i = 0; i < requests.size(); ++i)
     source.Append(requests[i].source_ids, adapters[i], requests[i].positions);
-  const float* encoded = RunEncoder(source);
+  MELLOW_RETURN_IF_ERROR(RunEncoder(pass, source));
+  const float* const encoded = pass.kept->encoded.data();
 
   const T5Config& c = config();
   const int inner = c.inner_dim();
@@ -159,16 +183,22 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
     caches.back()->Reserve(source.length(i));
   }
   const int stride = 2 * inner;
-  float* const kv = scratch_.keys_values.Reserve(static_cast<size_t>(source.rows()) * stride);
   for (int layer = 0; layer < c.num_decoder_layers; ++layer) {
-    ApplyLinear(backend_.get(), weights_->decoder[layer].cross_kv, {encoded, c.d_model},
-                source.rows(), source.spans, {kv, stride});
-    backend_->pool.Run(source.sequences() * c.num_heads, [&](int task) {
-      const int i = task / c.num_heads;
-      const int head = task % c.num_heads;
-      const float* keys = kv + static_cast<size_t>(source.offsets[i]) * stride + head * c.d_kv;
-      caches[i]->Write(layer, head, {keys, stride}, {keys + inner, stride}, 0, source.length(i));
-    });
+    MELLOW_RETURN_IF_ERROR(InPieces(pass, source.rows(), [&](int start, int count) {
+      float* const kv = scratch_.keys_values.Reserve(static_cast<size_t>(count) * stride);
+      ApplyLinear(backend_.get(), weights_->decoder[layer].cross_kv,
+                  {encoded + static_cast<size_t>(start) * c.d_model, c.d_model}, count,
+                  Slice(source.spans, start, count), {kv, stride});
+      const std::vector<Part> parts = Parts(source, start, count);
+      backend_->pool.Run(static_cast<int>(parts.size()) * c.num_heads, [&](int task) {
+        const Part& part = parts[task / c.num_heads];
+        const int head = task % c.num_heads;
+        const int row = source.offsets[part.sequence] + part.first - start;
+        const float* keys = kv + static_cast<size_t>(row) * stride + head * c.d_kv;
+        caches[part.sequence]->Write(layer, head, {keys, stride}, {keys + inner, stride},
+                                     part.first, part.count);
+      });
+    }));
   }
   for (int i = 0; i < source.sequences(); ++i) {
     caches[i]->Advance(source.length(i));
@@ -177,11 +207,12 @@ void CpuT5::EncodePass(absl::Span<const EncodeRequest> requests,
         std::move(caches[i]),
         kernels::KvCache(&layout_, &chunks_, c.num_decoder_layers, c.num_heads)));
   }
+  return absl::OkStatus();
 }
 
-void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests,
-                      absl::Span<const CpuAdapter* const> adapters,
-                      std::vector<std::vector<float>>* out) {
+absl::Status CpuT5::ScorePass(const Pass& pass, absl::Span<const ScoreRequest> requests,
+                              absl::Span<const CpuAdapter* const> adapters,
+                              std::vector<std::vector<float>>* out) {
   const T5Config& c = config();
   Ragged source;
   Ragged target;  // the decoder's input: the start token and all targets but the last
@@ -197,21 +228,21 @@ void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests,
   }
   std::vector<float> log_probs(labels.size());
   if (!labels.empty()) {
-    const float* encoded = RunEncoder(source);
-    const float* x = RunDecoder(source, encoded, target);
-    float* const input = scratch_.normed.Reserve(static_cast<size_t>(target.rows()) * c.d_model);
-    Norm(weights_->decoder_norm, x, target.rows(), input);
-    ScaleForHead(target.rows(), input);
+    MELLOW_RETURN_IF_ERROR(RunEncoder(pass, source));
+    MELLOW_RETURN_IF_ERROR(RunDecoder(pass, source, target));
+    const float* const x = pass.kept->x.data();
     // Logits of a block of positions at a time: never [tokens, vocabulary].
     constexpr int kBlock = kernels::kMaxGemmRows;
-    float* const logits = scratch_.logits.Reserve(size_t{kBlock} * c.vocab_size);
     size_t span = 0;
     for (int start = 0; start < target.rows();) {
       while (target.spans[span].start + target.spans[span].count <= start) ++span;
       const AdapterSpan& owner = target.spans[span];
       const int rows = std::min(kBlock, owner.start + owner.count - start);
-      ApplyLinear(backend_.get(), weights_->lm_head,
-                  {input + static_cast<size_t>(start) * c.d_model, c.d_model}, rows,
+      float* const input = scratch_.normed.Reserve(static_cast<size_t>(rows) * c.d_model);
+      float* const logits = scratch_.logits.Reserve(size_t{kBlock} * c.vocab_size);
+      Norm(weights_->decoder_norm, x + static_cast<size_t>(start) * c.d_model, rows, input);
+      ScaleForHead(rows, input);
+      ApplyLinear(backend_.get(), weights_->lm_head, {input, c.d_model}, rows,
                   {{0, rows, owner.adapter}}, {logits, c.vocab_size});
       backend_->pool.Run(rows, [&](int i) {
         const float* row = logits + static_cast<size_t>(i) * c.vocab_size;
@@ -219,6 +250,7 @@ void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests,
                                                   backend_->kernels.log_sum_exp(row, c.vocab_size));
       });
       start += rows;
+      MELLOW_RETURN_IF_ERROR(Pause(pass));
     }
   }
   size_t next = 0;
@@ -227,6 +259,7 @@ void CpuT5::ScorePass(absl::Span<const ScoreRequest> requests,
     next += request.target_ids.size();
     out->emplace_back(first, log_probs.begin() + static_cast<ptrdiff_t>(next));
   }
+  return absl::OkStatus();
 }
 
 }  // namespace mellow::nn::cpu

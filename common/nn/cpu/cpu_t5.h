@@ -1,10 +1,12 @@
 #ifndef MELLOW_COMMON_NN_CPU_CPU_T5_H_
 #define MELLOW_COMMON_NN_CPU_CPU_T5_H_
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "common/base/status.h"
 #include "common/nn/cpu/t5_weights.h"
 #include "common/nn/kernels/attention.h"
 #include "common/nn/load_options.h"
@@ -26,14 +28,25 @@ class CpuT5 : public Seq2SeqModel {
   absl::StatusOr<std::shared_ptr<const PreparedAdapter>> Prepare(
       const LoraWeights& lora) const override;
   absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> Encode(
-      absl::Span<const EncodeRequest> requests) override;
+      absl::Span<const EncodeRequest> requests) override {
+    return EncodeInPieces(requests, nullptr);
+  }
+  absl::StatusOr<std::vector<std::unique_ptr<DecodeRow>>> EncodeInPieces(
+      absl::Span<const EncodeRequest> requests, const Between& between) override;
   absl::Status Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,
                     std::vector<float>* logits) override;
   absl::StatusOr<std::unique_ptr<DecodeRow>> Fork(const DecodeRow& row) override;
   absl::StatusOr<std::vector<std::vector<float>>> ScoreTokens(
-      absl::Span<const ScoreRequest> requests) override;
+      absl::Span<const ScoreRequest> requests) override {
+    return ScoreTokensInPieces(requests, nullptr);
+  }
+  absl::StatusOr<std::vector<std::vector<float>>> ScoreTokensInPieces(
+      absl::Span<const ScoreRequest> requests, const Between& between) override;
 
  private:
+  // Of one layer: about what a decoding step of a full batch costs, and enough for the products.
+  static constexpr int kPieceRows = 256;
+
   // Sequences of a batch, one after the other: sequence i is rows [offsets[i], offsets[i + 1]).
   struct Ragged {
     std::vector<int> offsets = {0};
@@ -47,9 +60,24 @@ class CpuT5 : public Seq2SeqModel {
     void Append(absl::Span<const int32_t> ids, const CpuAdapter* adapter,
                 absl::Span<const int32_t> where = {});
   };
-  // Buffers of one forward pass, reused by the next.
+  // The part of one sequence that is in a piece of a batch.
+  struct Part {
+    int sequence;
+    int first;  // row of the sequence
+    int count;
+  };
+  // What a forward pass keeps from piece to piece.
+  struct Kept {
+    kernels::FloatBuffer x, projected, encoded, keys_values;
+  };
+  // A forward pass: its pieces, and where it keeps what it needs until its end.
+  struct Pass {
+    const Between& between;  // empty: one piece
+    Kept* kept;
+  };
+  // Buffers of one piece, reused by the next.
   struct Scratch {
-    kernels::FloatBuffer x, normed, projected, context, hidden, gated, encoded, keys_values, logits;
+    kernels::FloatBuffer x, normed, projected, context, hidden, gated, keys_values, logits;
   };
 
   CpuT5(std::string folder, std::unique_ptr<CpuBackend> backend,
@@ -63,19 +91,35 @@ class CpuT5 : public Seq2SeqModel {
   void Norm(const std::vector<float>& weight, const float* x, int rows, float* y);
   // x += wo(activation(wi(norm(x)))), in place.
   void FeedForward(const T5Block& block, int rows, absl::Span<const AdapterSpan> spans, float* x);
-  // The encoder's output, [rows, d_model] in scratch_.encoded.
-  const float* RunEncoder(const Ragged& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The decoder's output before the head, teacher-forced over whole targets.
-  const float* RunDecoder(const Ragged& source, const float* encoded, const Ragged& target)
+  static std::vector<Part> Parts(const Ragged& batch, int start, int count);
+  // Calls piece(start, count) for the pieces of `rows` rows.
+  template <typename Piece>
+  absl::Status InPieces(const Pass& pass, int rows, const Piece& piece)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const int most = pass.between == nullptr ? rows : kPieceRows;
+    for (int start = 0; start < rows; start += most) {
+      piece(start, std::min(most, rows - start));
+      MELLOW_RETURN_IF_ERROR(Pause(pass));
+    }
+    return absl::OkStatus();
+  }
+  // Lets others have the model for a moment.
+  absl::Status Pause(const Pass& pass) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The encoder's output, [rows, d_model] in kept->encoded.
+  absl::Status RunEncoder(const Pass& pass, const Ragged& source)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The decoder's output before the head, teacher-forced over whole targets, in kept->x.
+  absl::Status RunDecoder(const Pass& pass, const Ragged& source, const Ragged& target)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The final states become the head's input: times the scale where there is one.
   void ScaleForHead(int rows, float* x);
-  void EncodePass(absl::Span<const EncodeRequest> requests,
-                  absl::Span<const CpuAdapter* const> adapters,
-                  std::vector<std::unique_ptr<DecodeRow>>* rows)
+  absl::Status EncodePass(const Pass& pass, absl::Span<const EncodeRequest> requests,
+                          absl::Span<const CpuAdapter* const> adapters,
+                          std::vector<std::unique_ptr<DecodeRow>>* rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void ScorePass(absl::Span<const ScoreRequest> requests,
-                 absl::Span<const CpuAdapter* const> adapters, std::vector<std::vector<float>>* out)
+  absl::Status ScorePass(const Pass& pass, absl::Span<const ScoreRequest> requests,
+                         absl::Span<const CpuAdapter* const> adapters,
+                         std::vector<std::vector<float>>* out)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string folder_;
@@ -83,8 +127,9 @@ class CpuT5 : public Seq2SeqModel {
   const std::unique_ptr<T5Weights> weights_;
   const kernels::KvLayout layout_;
   kernels::KvChunkPool chunks_;
-  mutable Mutex mutex_;  // one forward pass at a time
+  mutable Mutex mutex_;  // one piece of a forward pass at a time
   Scratch scratch_;
+  Kept kept_;  // of passes of one piece
 };
 
 }  // namespace mellow::nn::cpu

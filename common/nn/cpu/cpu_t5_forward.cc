@@ -15,17 +15,6 @@ namespace {
 // when they are used.
 constexpr int kFeedForwardRows = 4 * kernels::kMaxGemmRows;
 
-// The part of `spans` within rows [start, start + count), counted from `start`.
-std::vector<AdapterSpan> Slice(absl::Span<const AdapterSpan> spans, int start, int count) {
-  std::vector<AdapterSpan> out;
-  for (const AdapterSpan& span : spans) {
-    const int first = std::max(span.start, start);
-    const int last = std::min(span.start + span.count, start + count);
-    if (first < last) out.push_back({first - start, last - first, span.adapter});
-  }
-  return out;
-}
-
 }  // namespace
 
 void CpuT5::Embed(absl::Span<const int32_t> tokens, float* x) const {
@@ -87,7 +76,7 @@ void CpuT5::FeedForward(const T5Block& block, int rows, absl::Span<const Adapter
   }
 }
 
-const float* CpuT5::RunEncoder(const Ragged& source) {
+absl::Status CpuT5::RunEncoder(const Pass& pass, const Ragged& source) {
   const T5Config& c = config();
   const int d = c.d_model;
   const int inner = c.inner_dim();
@@ -100,37 +89,51 @@ const float* CpuT5::RunEncoder(const Ragged& source) {
   }
   weights_->encoder_bias.Reserve(longest);
 
-  float* const x = scratch_.encoded.Reserve(static_cast<size_t>(rows) * d);
+  float* const x = pass.kept->encoded.Reserve(static_cast<size_t>(rows) * d);
+  float* const qkv = pass.kept->projected.Reserve(static_cast<size_t>(rows) * stride);
   Embed(source.tokens, x);
   for (size_t layer = 0; layer < weights_->encoder.size(); ++layer) {
     const T5Block& block = weights_->encoder[layer];
-    float* const normed = scratch_.normed.Reserve(static_cast<size_t>(rows) * d);
-    float* const qkv = scratch_.projected.Reserve(static_cast<size_t>(rows) * stride);
-    float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
-    Norm(block.self_norm, x, rows, normed);
-    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, rows, source.spans, {qkv, stride});
-    backend_->pool.Run(source.sequences() * c.num_heads, [&](int task) {
-      const int i = task / c.num_heads;
-      const int head = task % c.num_heads;
-      const float* q = qkv + static_cast<size_t>(source.offsets[i]) * stride + head * c.d_kv;
-      kernels::AttentionArgs args;
-      args.q = {q, stride};
-      args.queries = args.keys = source.length(i);
-      args.bias = weights_->encoder_bias.Center(layer, head);
-      if (!source.positions[i].empty()) args.positions = source.positions[i].data();
-      args.out = {context + static_cast<size_t>(source.offsets[i]) * inner + head * c.d_kv, inner};
-      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, stride}, {q + 2 * inner, stride},
-                          args);
-    });
-    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, source.spans, {x, d},
-                /*accumulate=*/true);
-    FeedForward(block, rows, source.spans, x);
+    MELLOW_RETURN_IF_ERROR(InPieces(pass, rows, [&](int start, int count) {
+      float* const normed = scratch_.normed.Reserve(static_cast<size_t>(count) * d);
+      Norm(block.self_norm, x + static_cast<size_t>(start) * d, count, normed);
+      ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, count,
+                  Slice(source.spans, start, count),
+                  {qkv + static_cast<size_t>(start) * stride, stride});
+    }));
+    MELLOW_RETURN_IF_ERROR(InPieces(pass, rows, [&](int start, int count) {
+      float* const context = scratch_.context.Reserve(static_cast<size_t>(count) * inner);
+      const std::vector<Part> parts = Parts(source, start, count);
+      const std::vector<AdapterSpan> spans = Slice(source.spans, start, count);
+      backend_->pool.Run(static_cast<int>(parts.size()) * c.num_heads, [&](int task) {
+        const Part& part = parts[task / c.num_heads];
+        const int head = task % c.num_heads;
+        const int begin = source.offsets[part.sequence];
+        const float* const first = qkv + static_cast<size_t>(begin) * stride + head * c.d_kv;
+        const int row = begin + part.first - start;
+        kernels::AttentionArgs args;
+        args.q = {first + static_cast<size_t>(part.first) * stride, stride};
+        args.queries = part.count;
+        args.first_query = part.first;
+        args.keys = source.length(part.sequence);
+        args.bias = weights_->encoder_bias.Center(layer, head);
+        const absl::Span<const int32_t> positions = source.positions[part.sequence];
+        if (!positions.empty()) args.positions = positions.data();
+        args.out = {context + static_cast<size_t>(row) * inner + head * c.d_kv, inner};
+        kernels::AttendOnce(backend_->kernels, layout_, {first + inner, stride},
+                            {first + 2 * inner, stride}, args);
+      });
+      float* const here = x + static_cast<size_t>(start) * d;
+      ApplyLinear(backend_.get(), block.self_o, {context, inner}, count, spans, {here, d},
+                  /*accumulate=*/true);
+      FeedForward(block, count, spans, here);
+    }));
   }
   Norm(weights_->encoder_norm, x, rows, x);
-  return x;
+  return absl::OkStatus();
 }
 
-const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const Ragged& target) {
+absl::Status CpuT5::RunDecoder(const Pass& pass, const Ragged& source, const Ragged& target) {
   const T5Config& c = config();
   const int d = c.d_model;
   const int inner = c.inner_dim();
@@ -139,55 +142,76 @@ const float* CpuT5::RunDecoder(const Ragged& source, const float* encoded, const
   for (int i = 0; i < target.sequences(); ++i) longest = std::max(longest, target.length(i));
   weights_->decoder_bias.Reserve(longest);
 
-  float* const x = scratch_.x.Reserve(static_cast<size_t>(rows) * d);
+  const int stride = 3 * inner;
+  const float* const encoded = pass.kept->encoded.data();
+  float* const x = pass.kept->x.Reserve(static_cast<size_t>(rows) * d);
+  float* const qkv = pass.kept->projected.Reserve(static_cast<size_t>(rows) * stride);
+  float* const kv = pass.kept->keys_values.Reserve(static_cast<size_t>(source.rows()) * 2 * inner);
   Embed(target.tokens, x);
   for (size_t layer = 0; layer < weights_->decoder.size(); ++layer) {
     const T5Block& block = weights_->decoder[layer];
-    float* const normed = scratch_.normed.Reserve(static_cast<size_t>(rows) * d);
-    float* const projected = scratch_.projected.Reserve(static_cast<size_t>(rows) * 3 * inner);
-    float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * inner);
-    float* const kv = scratch_.keys_values.Reserve(static_cast<size_t>(source.rows()) * 2 * inner);
-    Norm(block.self_norm, x, rows, normed);
-    ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, rows, target.spans,
-                {projected, 3 * inner});
-    backend_->pool.Run(target.sequences() * c.num_heads, [&](int task) {
-      const int i = task / c.num_heads;
-      const int head = task % c.num_heads;
-      const float* q =
-          projected + static_cast<size_t>(target.offsets[i]) * 3 * inner + head * c.d_kv;
-      kernels::AttentionArgs args;
-      args.q = {q, 3 * inner};
-      args.queries = args.keys = target.length(i);
-      args.causal = true;
-      args.bias = weights_->decoder_bias.Center(layer, head);
-      args.out = {context + static_cast<size_t>(target.offsets[i]) * inner + head * c.d_kv, inner};
-      kernels::AttendOnce(backend_->kernels, layout_, {q + inner, 3 * inner},
-                          {q + 2 * inner, 3 * inner}, args);
-    });
-    ApplyLinear(backend_.get(), block.self_o, {context, inner}, rows, target.spans, {x, d},
-                /*accumulate=*/true);
+    MELLOW_RETURN_IF_ERROR(InPieces(pass, rows, [&](int start, int count) {
+      float* const normed = scratch_.normed.Reserve(static_cast<size_t>(count) * d);
+      Norm(block.self_norm, x + static_cast<size_t>(start) * d, count, normed);
+      ApplyLinear(backend_.get(), block.self_qkv, {normed, d}, count,
+                  Slice(target.spans, start, count),
+                  {qkv + static_cast<size_t>(start) * stride, stride});
+    }));
+    MELLOW_RETURN_IF_ERROR(InPieces(pass, source.rows(), [&](int start, int count) {
+      ApplyLinear(backend_.get(), block.cross_kv, {encoded + static_cast<size_t>(start) * d, d},
+                  count, Slice(source.spans, start, count),
+                  {kv + static_cast<size_t>(start) * 2 * inner, 2 * inner});
+    }));
+    MELLOW_RETURN_IF_ERROR(InPieces(pass, rows, [&](int start, int count) {
+      float* const here = x + static_cast<size_t>(start) * d;
+      float* const normed = scratch_.normed.Reserve(static_cast<size_t>(count) * d);
+      float* const cross_q = scratch_.projected.Reserve(static_cast<size_t>(count) * inner);
+      float* const context = scratch_.context.Reserve(static_cast<size_t>(count) * inner);
+      const std::vector<Part> parts = Parts(target, start, count);
+      const std::vector<AdapterSpan> spans = Slice(target.spans, start, count);
+      const int tasks = static_cast<int>(parts.size()) * c.num_heads;
+      backend_->pool.Run(tasks, [&](int task) {
+        const Part& part = parts[task / c.num_heads];
+        const int head = task % c.num_heads;
+        const int begin = target.offsets[part.sequence];
+        const float* const first = qkv + static_cast<size_t>(begin) * stride + head * c.d_kv;
+        const int row = begin + part.first - start;
+        kernels::AttentionArgs args;
+        args.q = {first + static_cast<size_t>(part.first) * stride, stride};
+        args.queries = part.count;
+        args.keys = part.first + part.count;
+        args.causal = true;
+        args.bias = weights_->decoder_bias.Center(layer, head);
+        args.out = {context + static_cast<size_t>(row) * inner + head * c.d_kv, inner};
+        kernels::AttendOnce(backend_->kernels, layout_, {first + inner, stride},
+                            {first + 2 * inner, stride}, args);
+      });
+      ApplyLinear(backend_.get(), block.self_o, {context, inner}, count, spans, {here, d},
+                  /*accumulate=*/true);
 
-    Norm(block.cross_norm, x, rows, normed);
-    ApplyLinear(backend_.get(), block.cross_q, {normed, d}, rows, target.spans, {projected, inner});
-    ApplyLinear(backend_.get(), block.cross_kv, {encoded, d}, source.rows(), source.spans,
-                {kv, 2 * inner});
-    backend_->pool.Run(target.sequences() * c.num_heads, [&](int task) {
-      const int i = task / c.num_heads;
-      const int head = task % c.num_heads;
-      const float* k = kv + static_cast<size_t>(source.offsets[i]) * 2 * inner + head * c.d_kv;
-      const size_t first = static_cast<size_t>(target.offsets[i]) * inner + head * c.d_kv;
-      kernels::AttentionArgs args;
-      args.q = {projected + first, inner};
-      args.queries = target.length(i);
-      args.keys = source.length(i);
-      args.out = {context + first, inner};
-      kernels::AttendOnce(backend_->kernels, layout_, {k, 2 * inner}, {k + inner, 2 * inner}, args);
-    });
-    ApplyLinear(backend_.get(), block.cross_o, {context, inner}, rows, target.spans, {x, d},
-                /*accumulate=*/true);
-    FeedForward(block, rows, target.spans, x);
+      Norm(block.cross_norm, here, count, normed);
+      ApplyLinear(backend_.get(), block.cross_q, {normed, d}, count, spans, {cross_q, inner});
+      backend_->pool.Run(tasks, [&](int task) {
+        const Part& part = parts[task / c.num_heads];
+        const int head = task % c.num_heads;
+        const float* const k =
+            kv + static_cast<size_t>(source.offsets[part.sequence]) * 2 * inner + head * c.d_kv;
+        const int row = target.offsets[part.sequence] + part.first - start;
+        const size_t first = static_cast<size_t>(row) * inner + head * c.d_kv;
+        kernels::AttentionArgs args;
+        args.q = {cross_q + first, inner};
+        args.queries = part.count;
+        args.keys = source.length(part.sequence);
+        args.out = {context + first, inner};
+        kernels::AttendOnce(backend_->kernels, layout_, {k, 2 * inner}, {k + inner, 2 * inner},
+                            args);
+      });
+      ApplyLinear(backend_.get(), block.cross_o, {context, inner}, count, spans, {here, d},
+                  /*accumulate=*/true);
+      FeedForward(block, count, spans, here);
+    }));
   }
-  return x;
+  return absl::OkStatus();
 }
 
 absl::Status CpuT5::Step(absl::Span<DecodeRow* const> rows, absl::Span<const int32_t> tokens,

@@ -38,8 +38,9 @@ PositionBias::PositionBias(std::vector<float> table, int buckets, int heads, boo
 
 void PositionBias::Reserve(int length) {
   if (length <= length_) return;
-  length_ = std::max(length, 2 * length_);
-  values_.assign(static_cast<size_t>(heads_) * 2 * length_, 0.0f);
+  length = std::max(length, 2 * length_);
+  values_.assign(static_cast<size_t>(heads_) * 2 * length, 0.0f);
+  length_ = length;  // which stays where memory ends
   for (int relative = -length_; relative < length_; ++relative) {
     const int bucket = RelativePositionBucket(relative, bidirectional_, buckets_, max_distance_);
     for (int head = 0; head < heads_; ++head) {

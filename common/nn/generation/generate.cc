@@ -27,8 +27,10 @@ absl::Status StepTogether(Seq2SeqModel& model, absl::Span<SequenceDecoder* const
     if (count == 0) continue;
     const absl::Span<const float> own = absl::MakeConstSpan(at, count);
     at += count;
-    absl::Status status = CheckComputed(own, "logits");
-    if (status.ok()) status = decoder->Advance(model, own);
+    absl::Status status = Caught([&]() -> absl::Status {
+      MELLOW_RETURN_IF_ERROR(CheckComputed(own, "logits"));
+      return decoder->Advance(model, own);
+    });
     if (!status.ok()) decoder->Fail(std::move(status));
   }
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "common/sync/mutex.h"
@@ -83,7 +84,11 @@ std::shared_ptr<FloatBuffer> KvChunkPool::Take() {
   return std::shared_ptr<FloatBuffer>(chunk.release(), [state = state_](FloatBuffer* returned) {
     std::unique_ptr<FloatBuffer> owned(returned);
     MutexLock lock(&state->mutex);
-    if (state->free.size() < state->most) state->free.push_back(std::move(owned));
+    if (state->free.size() >= state->most) return;
+    try {
+      state->free.push_back(std::move(owned));
+    } catch (const std::bad_alloc&) {  // then it is not kept
+    }
   });
 }
 
@@ -119,7 +124,8 @@ void Attend(const KernelTable& kernels, const KvLayout& layout, const float* con
             const AttentionArgs& args) {
   static thread_local FloatBuffer scores_buffer;
   float* const workspace = GemmWorkspace();
-  const int before = args.causal ? args.keys - args.queries : 0;  // position of the first query
+  // The position of the first query.
+  const int before = args.causal ? args.keys - args.queries : args.first_query;
   const int block = kMaxGemmRows / kernels.tile_rows * kernels.tile_rows;
   const int stride = Chunks(args.keys) * kPositions;
   for (int start = 0; start < args.queries; start += block) {
@@ -148,7 +154,7 @@ void Attend(const KernelTable& kernels, const KvLayout& layout, const float* con
       float* row = scores + static_cast<size_t>(i) * stride;
       if (args.scale != 1.0f) kernels.scale(args.scale, seen, row);
       if (args.positions != nullptr) {
-        const float* const here = args.bias - args.positions[query];
+        const float* const here = args.bias - args.positions[before + query];
         for (int j = 0; j < seen; ++j) row[j] += here[args.positions[j]];
       } else if (args.bias != nullptr) {
         kernels.add(args.bias - (before + query), seen, row);

@@ -97,12 +97,14 @@ struct AttentionArgs {
   int queries = 0;
   int keys = 0;  // of the sequence; with `causal`, query i sees the first keys - queries + 1 + i
   bool causal = false;
+  // Not causal: the position of the first query among the keys. Not for AttendBackward.
+  int first_query = 0;
   float scale = 1;  // of q k^T
   // T5's relative position bias of this head: the score of query i and key j gets bias[j - i -
-  // (keys - queries if causal)].
+  // (keys - queries if causal, else first_query)].
   const float* bias = nullptr;
-  // With `bias`, not causal: where the queries and keys stand, instead of at 0, 1, 2, ... Not for
-  // AttendBackward.
+  // With `bias`, not causal: where the keys, and so the queries, stand, instead of at 0, 1, 2, ...
+  // Not for AttendBackward.
   const int32_t* positions = nullptr;
   // When set, called for each query with its probabilities over the keys that it sees: dropout.
   std::function<void(int query, float* probabilities, int keys)> drop;

@@ -1,6 +1,7 @@
 #include "common/nn/torch/kv_pool.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "common/nn/torch/tensors.h"
 
@@ -32,6 +33,7 @@ KvPool::KvPool(int layers, int64_t heads, int64_t width, at::Device device)
 
 std::unique_ptr<KvPool::Slot> KvPool::Take(const std::shared_ptr<KvPool>& pool) {
   const MutexLock lock(&pool->mutex_);
+  pool->free_.reserve(static_cast<size_t>(pool->taken_) + 1);  // Free must not throw
   int64_t index = pool->taken_;
   if (pool->free_.empty()) {
     ++pool->taken_;
@@ -54,24 +56,23 @@ void KvPool::Reserve(int64_t positions) {
   {
     const MutexLock lock(&mutex_);
     slots = taken_;
-    reused.swap(reused_);
+    reused = reused_;
   }
-  // What the tensors do not reach yet is made of zeros below.
-  std::erase_if(reused, [&](int64_t slot) { return slot >= keys_[0].size(0); });
-  if (!reused.empty()) {
-    const at::Tensor slots_again = IdTensor(reused, keys_[0].device());
-    for (std::vector<at::Tensor>* cache : {&keys_, &values_}) {
-      for (at::Tensor& tensor : *cache) tensor.index_fill_(0, slots_again, 0);
+  // Each by its own size: where memory ended before, some have grown and others have not.
+  for (std::vector<at::Tensor>* cache : {&keys_, &values_}) {
+    for (at::Tensor& tensor : *cache) {
+      if (slots > tensor.size(0) || positions > tensor.size(2))
+        tensor = Grown(tensor, Doubled(tensor.size(0), slots), Doubled(tensor.size(2), positions));
     }
   }
-  const int64_t have_slots = keys_[0].size(0);
-  const int64_t have_positions = keys_[0].size(2);
-  if (slots <= have_slots && positions <= have_positions) return;
-  const int64_t want_slots = Doubled(have_slots, slots);
-  const int64_t want_positions = Doubled(have_positions, positions);
+  if (reused.empty()) return;
+  const at::Tensor slots_again = IdTensor(reused, keys_[0].device());
   for (std::vector<at::Tensor>* cache : {&keys_, &values_}) {
-    for (at::Tensor& tensor : *cache) tensor = Grown(tensor, want_slots, want_positions);
+    for (at::Tensor& tensor : *cache) tensor.index_fill_(0, slots_again, 0);
   }
+  // Not before: where memory ends, they are left to the next call.
+  const MutexLock lock(&mutex_);
+  reused_.erase(reused_.begin(), reused_.begin() + static_cast<std::ptrdiff_t>(reused.size()));
 }
 
 void KvPool::Append(int layer, const at::Tensor& slots, const at::Tensor& positions,

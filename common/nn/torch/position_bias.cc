@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace mellow::nn {
 
@@ -41,8 +42,9 @@ void PositionBias::Grow(int64_t n) {
   const at::Tensor position = at::arange(n, at::TensorOptions(at::kLong).device(table_.device()));
   const at::Tensor relative = position.unsqueeze(0) - position.unsqueeze(1);  // key - query
   const at::Tensor bucket = RelativePositionBucket(relative, !causal_, buckets_, max_distance_);
-  bias_ = table_.t().index_select(1, bucket.flatten()).view({table_.size(1), n, n});
-  if (causal_) bias_.masked_fill_(relative.gt(0), -std::numeric_limits<double>::infinity());
+  at::Tensor bias = table_.t().index_select(1, bucket.flatten()).view({table_.size(1), n, n});
+  if (causal_) bias.masked_fill_(relative.gt(0), -std::numeric_limits<double>::infinity());
+  bias_ = std::move(bias);  // never one without its mask
 }
 
 at::Tensor PositionBias::Get(int64_t n) {

@@ -31,15 +31,6 @@ constexpr absl::Duration kShortCallTimeout = absl::Seconds(10);
 constexpr size_t kHashDigitsShown = 12;
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestRetryPause = absl::Seconds(2);
-// The servers' default limit. gRPC answers a larger message as it answers a full queue, which is
-// worth another try.
-constexpr size_t kMaxRequestBytes = size_t{64} << 20;
-
-absl::Status CheckSize(size_t bytes) {
-  if (bytes <= kMaxRequestBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("a request of ", bytes, " bytes: the servers take at most ", kMaxRequestBytes));
-}
 
 // `get_info`: the role's method.
 template <typename Stub, typename Request, typename Response>
@@ -83,7 +74,6 @@ auto ClusterCalls::Retry(const char* role, absl::Duration timeout, Method method
                          const Request& request) {
   using Answer = decltype(rpc::Call(nullptr, "", timeout, method, request));
   const auto call = [&]() -> Answer {
-    MELLOW_RETURN_IF_ERROR(CheckSize(request.ByteSizeLong()));
     const SteadyTime deadline = SteadyTime::Now() + patience_;
     absl::Duration pause = kFirstPause;
     while (true) {

@@ -67,7 +67,7 @@ absl::StatusOr<int> RunFollower::Follow(const v1::Run& started, int shown, Follo
   run_id_ = started.run_id();
   shown_ = shown;
   v1::Run run = started;
-  while (!interrupts_.interrupted() && (run.state() == v1::RUN_STATE_RUNNING || !ended_)) {
+  while (!interrupts_.interrupted() && GoesOn(run)) {
     MELLOW_ASSIGN_OR_RETURN(run, WatchOnce());
   }
   if (run.state() == v1::RUN_STATE_RUNNING) return Interrupted();
@@ -80,8 +80,9 @@ absl::StatusOr<v1::Run> RunFollower::WatchOnce() {
   MELLOW_ASSIGN_OR_RETURN(const v1::Run run, Retry<v1::Run>([this](OrchestratorClient& c) {
                             return c.GetRun(run_id_);
                           }));
-  // The stream broke, or nobody drives the run just now (its orchestrator is starting or ending).
-  if (run.state() == v1::RUN_STATE_RUNNING && !interrupts_.interrupted()) {
+  // The stream broke, too many others watch, or nobody drives the run just now (its orchestrator is
+  // starting or ending).
+  if (GoesOn(run) && !interrupts_.interrupted()) {
     view_->ShowActivity("waiting for the orchestrator");
     interrupts_.WaitFor(kRetryPause);
   }

@@ -66,6 +66,10 @@ class RunFollower {
   static constexpr absl::Duration kRetryPause = absl::Milliseconds(300);
 
   void OnInterrupt();
+  // Whether there is something to watch: the run goes on, or its end has not been seen.
+  bool GoesOn(const orchestrator::v1::Run& run) const {
+    return run.state() == orchestrator::v1::RUN_STATE_RUNNING || !ended_;
+  }
   // The orchestrator at the address that cluster.json gives now: a restart may have moved it.
   absl::StatusOr<std::shared_ptr<OrchestratorClient>> Connect();
   // Follows the stream to its end or break; then the run as it is now.

@@ -1,6 +1,7 @@
 #include "common/rpc/callback_call.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -29,7 +30,8 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
                                       const v1::SummarizeRequest* request,
                                       v1::SummarizeResponse* response) override {
     const auto work = static_cast<int64_t>(request->dialogue().size());
-    return UnaryCall::Make(*context, limiter->Enter(context, work), [&](UnaryCall* call) {
+    const auto enter = [&] { return limiter->Enter(context, work); };
+    return UnaryCall::Make(*context, enter, [&](UnaryCall* call) {
       response->set_summary(request->dialogue());
       MutexLock lock(&mutex_);
       calls_.push_back(call);
@@ -50,7 +52,8 @@ class Service : public v1::PolicyService::WithCallbackMethod_GenerateStream<
       });
       return absl::OkStatus();
     };
-    return Stream::Make(*context, &workers_, limiter->Enter(context), start);
+    return Stream::Make(
+        *context, &workers_, [&] { return limiter->Enter(context); }, start);
   }
 
   int waiting() {
@@ -130,6 +133,26 @@ TEST_F(CallbackCallTest, AnswersComeFromAnyThreadAndAreCounted) {
   EXPECT_EQ(ok, 19);
   EXPECT_THAT(metrics_.Text(), HasSubstr(absl::StrCat("handled_total{code=\"OK\",method=\"",
                                                       kMethod, "Summarize\"} 19\n")));
+}
+
+TEST_F(CallbackCallTest, AConnectionHasSoManyCallsAtATimeAndAnotherOneItsOwn) {
+  Start({.max_streams_per_connection = 3});
+  std::vector<std::future<grpc::Status>> calls;
+  for (int i = 0; i < 5; ++i) calls.push_back(Call(absl::StrCat(i)));
+  ASSERT_TRUE(WaitUntil([&] { return service_.waiting() == 3; }));
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // else it is the same connection
+  const auto other = v1::PolicyService::NewStub(
+      grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
+  calls.push_back(std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    v1::SummarizeResponse response;
+    return other->Summarize(&context, {}, &response);
+  }));
+  ASSERT_TRUE(WaitUntil([&] { return service_.waiting() > 3; }));
+  EXPECT_EQ(service_.waiting(), 4) << "that of the other connection";
+  for (size_t i = 0; i < calls.size(); ++i) service_.Take()->Answer(absl::OkStatus());
+  for (auto& call : calls) EXPECT_TRUE(call.get().ok());
 }
 
 TEST_F(CallbackCallTest, TheLimitsOfAClientHold) {

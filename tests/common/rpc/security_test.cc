@@ -546,8 +546,9 @@ TEST_F(RpcSecurityTest, AMessageOverTheLimitIsRefused) {
   Limit({.rate = 1000, .concurrency = 10});
   StartServer(tls::ClientAuth::kRequire, options);
   EXPECT_TRUE(Call(Connect("user"), std::string(1 << 19, 'x')).ok());
-  EXPECT_EQ(Call(Connect("user"), std::string(1 << 21, 'x')).error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const grpc::Status refused = Call(Connect("user"), std::string(1 << 21, 'x'));
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(absl::IsInvalidArgument(FromGrpcStatus(refused, "x"))) << "which gRPC's text tells";
 }
 
 TEST_F(RpcSecurityTest, TheHealthPortAnswersHealthAndNothingElse) {

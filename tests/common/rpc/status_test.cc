@@ -24,6 +24,16 @@ TEST(RpcStatusTest, ACancelledCallMayBeRetried) {
   EXPECT_EQ(status.message(), "policy-0 at h:1: the call was cancelled: ");
 }
 
+TEST(RpcStatusTest, ATooLargeMessageIsNotWorthAnotherTry) {
+  const absl::Status status =
+      FromGrpcStatus({grpc::StatusCode::RESOURCE_EXHAUSTED,
+                      "Received message larger than max (73400347 vs. 2621440)"},
+                     "policy-0 at h:1");
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_FALSE(IsRetryable(status));
+  EXPECT_TRUE(IsRetryable(FromGrpcStatus({grpc::StatusCode::RESOURCE_EXHAUSTED, "full"}, "x")));
+}
+
 TEST(RpcStatusTest, ABrokenStreamMayBeRetried) {
   const absl::Status status = FromGrpcStatus({grpc::StatusCode::UNKNOWN, "Stream removed"}, "x");
   EXPECT_TRUE(absl::IsUnavailable(status));

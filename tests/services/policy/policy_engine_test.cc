@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <future>
+#include <limits>
 
 #include "common/base/steady_time.h"
 #include "tests/testing/fake_seq2seq_model.h"
@@ -140,6 +144,20 @@ TEST_F(PolicyEngineTest, AUserWhoWaitsForTokensIsNextWhateverElseWouldFit) {
   ASSERT_TRUE(short_user.get().ok());
   ASSERT_TRUE(long_rollout.get().ok());
   EXPECT_THAT(model_.encoded(), ElementsAre(30, 50, 60, 20));
+}
+
+TEST_F(PolicyEngineTest, UsersWhoNeverStopComingLeaveARolloutInNine) {
+  Start({.max_rows = 1});
+  model_.Hold();
+  std::vector<std::future<Sequence>> all;
+  all.push_back(SubmitOne(MakeJob(10, 11)));
+  model_.WaitUntilHeld();
+  for (int i = 0; i < 3; ++i) all.push_back(SubmitOne(MakeJob(40 + i, 41 + i, Lane::kRollout)));
+  for (int i = 0; i < 20; ++i) all.push_back(SubmitOne(MakeJob(11 + i, 12 + i)));
+  model_.Release();
+  for (auto& sequence : all) EXPECT_TRUE(sequence.get().ok());
+  EXPECT_THAT(model_.encoded(), ElementsAre(10, 11, 12, 13, 14, 15, 16, 17, 18, 40, 19, 20, 21, 22,
+                                            23, 24, 25, 26, 41, 27, 28, 29, 30, 42));
 }
 
 TEST_F(PolicyEngineTest, TokensStayFreeForUsersWhileRolloutsRun) {
@@ -304,6 +322,142 @@ TEST_F(PolicyEngineTest, ACancelledScoreStopsAtTheNextPiece) {
   ASSERT_TRUE(scored.ok());
   EXPECT_EQ(scored->get().status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(model_.scored().size(), 3u);
+}
+
+// Takes `pieces` pieces for what it is asked to do in pieces; `at_piece` is called before the
+// others have their turn after each, in the engine's thread.
+class PiecewiseModel : public testing::FakeSeq2SeqModel {
+ public:
+  absl::StatusOr<std::vector<std::unique_ptr<nn::DecodeRow>>> EncodeInPieces(
+      absl::Span<const nn::EncodeRequest> requests, const Between& between) override {
+    if (absl::Status status = Work(between); !status.ok()) return status;
+    return Encode(requests);
+  }
+  absl::StatusOr<std::vector<std::vector<float>>> ScoreTokensInPieces(
+      absl::Span<const nn::ScoreRequest> requests, const Between& between) override {
+    if (absl::Status status = Work(between); !status.ok()) return status;
+    return ScoreTokens(requests);
+  }
+
+  std::function<void(int)> at_piece = [](int) {};
+  int pieces = 20;
+  std::atomic<int> worked = 0;
+
+ private:
+  absl::Status Work(const Between& between) {
+    for (int i = 0; i < pieces; ++i) {
+      at_piece(i);
+      if (absl::Status status = between(); !status.ok()) return status;
+      ++worked;
+    }
+    return absl::OkStatus();
+  }
+};
+
+class LongPromptTest : public PolicyEngineTest {
+ protected:
+  LongPromptTest() {
+    engine_ = std::make_unique<PolicyEngine>(&pieces_, EngineOptions{}, &metrics_);
+  }
+  ~LongPromptTest() override { engine_.reset(); }
+
+  static GenerateJob LongJob(int32_t first, int32_t last) {
+    GenerateJob job = MakeJob(first, last);
+    job.source_ids.resize(2000, 3);
+    return job;
+  }
+  static ScoreJob LongScore() {
+    ScoreJob job = MakeScore(/*first=*/100, /*pairs=*/1, /*target_tokens=*/2000);
+    return job;
+  }
+
+  PiecewiseModel pieces_;
+};
+
+TEST_F(LongPromptTest, OthersStepAndStartBetweenItsPieces) {
+  std::vector<std::future<Sequence>> short_ones;
+  std::vector<std::future<Sequence>> second;
+  bool done_in_between = false;
+  bool asked = false;
+  pieces_.at_piece = [&](int piece) {
+    if (asked) return;
+    if (piece == 2) {
+      second.push_back(SubmitOne(LongJob(30, 32)));  // has its turn after the first
+      short_ones.push_back(SubmitOne(MakeJob(50, 52)));
+      short_ones.push_back(SubmitOne(MakeJob(40, 42, Lane::kRollout)));
+    }
+    if (piece < 19) return;
+    asked = true;
+    done_in_between = true;
+    for (const auto& future : short_ones)
+      done_in_between &= future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  };
+  EXPECT_THAT(SubmitOne(LongJob(20, 22)).get()->ids, ElementsAre(20, 21, 1));
+  EXPECT_THAT(second[0].get()->ids, ElementsAre(30, 31, 1));
+  for (auto& future : short_ones) EXPECT_TRUE(future.get().ok());
+  EXPECT_TRUE(done_in_between);
+  EXPECT_THAT(pieces_.encoded(), ElementsAre(50, 40, 20, 30));
+}
+
+TEST_F(LongPromptTest, ManyShortOnesAtOnceAreALongWorkToo) {
+  std::vector<GenerateJob> jobs;
+  for (int i = 0; i < 10; ++i) {
+    jobs.push_back(MakeJob(20, 22));
+    jobs.back().source_ids.resize(200, 3);
+  }
+  auto futures = Submit(std::move(jobs));
+  ASSERT_TRUE(futures.ok()) << futures.status();
+  for (auto& future : *futures) EXPECT_THAT(future.get()->ids, ElementsAre(20, 21, 1));
+  EXPECT_EQ(pieces_.worked, pieces_.pieces);
+}
+
+TEST_F(LongPromptTest, ItEndsAtThePieceAtWhichItsCallerHasGone) {
+  std::atomic<bool> cancelled{false};
+  pieces_.at_piece = [&](int piece) { cancelled = piece == 3; };
+  GenerateJob job = LongJob(20, 22);
+  job.call.cancelled = [&] { return cancelled.load(); };
+  EXPECT_TRUE(absl::IsCancelled(SubmitOne(std::move(job)).get().status()));
+  EXPECT_EQ(pieces_.worked, 3);
+  EXPECT_THAT(pieces_.encoded(), ::testing::IsEmpty());
+}
+
+TEST_F(LongPromptTest, OthersStepAndAreScoredBetweenThePiecesOfALongPair) {
+  std::vector<std::future<LogProbs>> scored;
+  std::vector<std::future<Sequence>> generated;
+  pieces_.at_piece = [&](int piece) {
+    if (piece != 2) return;
+    scored.push_back(*Submit(MakeScore(/*first=*/60, /*pairs=*/2, /*target_tokens=*/1)));
+    generated.push_back(SubmitOne(MakeJob(50, 52)));
+  };
+  auto longest = Submit(LongScore());
+  ASSERT_TRUE(longest.ok());
+  EXPECT_TRUE(longest->get().ok());
+  EXPECT_TRUE(scored[0].get().ok());
+  EXPECT_TRUE(generated[0].get().ok());
+  EXPECT_THAT(pieces_.scored(), ElementsAre(2, 1));
+}
+
+TEST_F(LongPromptTest, ALongPairEndsAtThePieceAtWhichItsCallerHasGone) {
+  std::atomic<bool> cancelled{false};
+  pieces_.at_piece = [&](int piece) { cancelled = piece == 3; };
+  ScoreJob job = LongScore();
+  job.call.cancelled = [&] { return cancelled.load(); };
+  auto scored = Submit(std::move(job));
+  ASSERT_TRUE(scored.ok());
+  EXPECT_TRUE(absl::IsCancelled(scored->get().status()));
+  EXPECT_EQ(pieces_.worked, 3);
+}
+
+TEST_F(LongPromptTest, TheEndOfTheEngineDoesNotWaitForIt) {
+  pieces_.pieces = std::numeric_limits<int>::max();
+  std::promise<void> begun;
+  pieces_.at_piece = [&](int piece) {
+    if (piece == 0) begun.set_value();
+  };
+  auto sequence = SubmitOne(LongJob(20, 22));
+  begun.get_future().wait();
+  engine_.reset();
+  EXPECT_TRUE(absl::IsUnavailable(sequence.get().status()));
 }
 
 }  // namespace

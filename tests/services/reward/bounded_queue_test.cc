@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <list>
 #include <memory>
 #include <numeric>
 #include <thread>
@@ -44,7 +45,7 @@ TEST(BoundedQueueTest, CloseDrainsThenReturnsEmpty) {
 
 TEST(BoundedQueueTest, CloseWakesAWaitingPop) {
   BoundedQueue<int> queue(3);
-  std::vector<int> popped = {7};
+  std::list<int> popped = {7};
   std::jthread popper([&] { popped = queue.PopBatch(1, absl::InfiniteDuration()); });
   queue.Close();
   popper.join();
@@ -86,7 +87,7 @@ TEST(BoundedQueueTest, ManyProducersLoseAndRepeatNothing) {
   std::vector<int> seen(kProducers * kEach, 0);
   std::jthread consumer([&] {
     while (true) {
-      const std::vector<int> batch = queue.PopBatch(16, absl::Microseconds(50));
+      const std::list<int> batch = queue.PopBatch(16, absl::Microseconds(50));
       if (batch.empty()) return;
       for (int item : batch) ++seen[item];
     }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <list>
 
 #include "common/base/steady_time.h"
 #include "common/sync/mutex.h"
@@ -43,7 +44,7 @@ TEST_F(WallClockTest, ABatchIsNotWaitedForLongerWhenItIsSetBack) {
   BoundedQueue<int> queue(4);
   std::vector<int> one = {7};
   ASSERT_TRUE(queue.TryPushAll(&one).ok());
-  EXPECT_EQ(queue.PopBatch(2, absl::Milliseconds(5)), std::vector<int>{7});
+  EXPECT_EQ(queue.PopBatch(2, absl::Milliseconds(5)), std::list<int>{7});
 }
 
 TEST_F(WallClockTest, AWaitEndsWhenItIsSetBack) {

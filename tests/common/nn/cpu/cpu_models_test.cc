@@ -61,6 +61,68 @@ std::vector<float> StepOne(Seq2SeqModel& model, DecodeRow* row, int32_t token) {
   return logits;
 }
 
+// Longer than two pieces, and no two ids alike for long.
+std::vector<int32_t> LongIds(int count, int step) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < count; ++i) ids.push_back(2 + (i * step + i / 7) % 90);
+  return ids;
+}
+
+// What is computed in between must not show, so it uses every buffer, with more rows and fewer.
+TEST(CpuT5Test, PiecesGiveTheBitsOfTheWholeWhateverIsComputedInBetween) {
+  auto model = Gated();
+  const std::vector<int32_t> source = LongIds(600, 13);
+  const std::vector<int32_t> another = LongIds(700, 29);
+  const std::vector<int32_t> target = LongIds(530, 5);
+  std::vector<int32_t> positions(source.size());
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int32_t>(i + i / 100);
+  const std::vector<int32_t> brief = {5, 6, 1};
+  const std::vector<EncodeRequest> encode = {
+      {brief, nullptr, 4}, {source, nullptr, 4}, {source, nullptr, 4, positions}};
+  const std::vector<ScoreRequest> score = {{brief, brief}, {source, target}};
+  int between = 0;
+  const auto others = [&]() -> absl::Status {
+    if (++between % 5 != 0) return absl::OkStatus();
+    const auto row = EncodeOne(*model, between % 2 == 0 ? another : brief, 1);
+    StepOne(*model, row.get(), 0);
+    return model->ScoreTokens({{brief, between % 2 == 0 ? brief : another}}).status();
+  };
+
+  auto whole = model->Encode(encode);
+  auto pieces = model->EncodeInPieces(encode, others);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  ASSERT_TRUE(pieces.ok()) << pieces.status();
+  EXPECT_GT(between, 10);
+  for (size_t i = 0; i < encode.size(); ++i) {
+    SCOPED_TRACE(i);
+    for (const int32_t token : {0, 7, 9})
+      EXPECT_EQ(StepOne(*model, (*whole)[i].get(), token),
+                StepOne(*model, (*pieces)[i].get(), token));
+  }
+
+  between = 0;
+  const auto scores = model->ScoreTokens(score);
+  const auto in_pieces = model->ScoreTokensInPieces(score, others);
+  ASSERT_TRUE(scores.ok()) << scores.status();
+  ASSERT_TRUE(in_pieces.ok()) << in_pieces.status();
+  EXPECT_GT(between, 20);
+  EXPECT_EQ(*scores, *in_pieces);
+}
+
+TEST(CpuT5Test, AnErrorInBetweenEndsTheWork) {
+  auto model = Gated();
+  const std::vector<int32_t> source = LongIds(600, 13);
+  int between = 0;
+  const auto stop = [&]() -> absl::Status {
+    return ++between < 3 ? absl::OkStatus() : absl::CancelledError("enough");
+  };
+  EXPECT_TRUE(absl::IsCancelled(model->EncodeInPieces({{source, nullptr, 4}}, stop).status()));
+  EXPECT_EQ(between, 3);
+  between = 0;
+  EXPECT_TRUE(absl::IsCancelled(model->ScoreTokensInPieces({{source, source}}, stop).status()));
+  EXPECT_EQ(between, 3);
+}
+
 TEST(CpuT5Test, NamesEveryMissingMisshapenAndUnexpectedTensor) {
   ModelCopy copy("t5-gated");
   copy.tensors.erase("encoder.block.1.layer.1.DenseReluDense.wi_1.weight");
