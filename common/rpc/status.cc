@@ -23,9 +23,12 @@ absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer) 
   if (status.error_code() == grpc::StatusCode::UNKNOWN &&
       absl::StrContains(status.error_message(), "Stream removed"))
     code = absl::StatusCode::kUnavailable;
+  // gRPC has no code of its own for it, on either side.
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
-      absl::StartsWith(status.error_message(), "Received message larger than max"))
-    code = absl::StatusCode::kInvalidArgument;
+      absl::StrContains(status.error_message(), " message larger than max"))
+    return absl::InvalidArgumentError(
+        absl::StrCat(peer, ": ", status.error_message(),
+                     ": it takes a smaller request, or a larger --max-message-mib of the server"));
   if (status.error_code() == grpc::StatusCode::CANCELLED)
     return absl::UnavailableError(
         absl::StrCat(peer, ": the call was cancelled: ", status.error_message()));

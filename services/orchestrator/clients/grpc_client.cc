@@ -3,7 +3,6 @@
 #include <map>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/folder_lock.h"
 #include "common/rpc/client.h"
@@ -54,16 +53,6 @@ class GrpcNodeClients : public NodeClients {
 };
 
 }  // namespace
-
-absl::Status NeverFits(absl::Status status) {
-  // gRPC has no code of its own for it, on either side.
-  if (!absl::IsResourceExhausted(status) || !absl::StrContains(status.message(), "larger than max"))
-    return status;
-  return absl::InvalidArgumentError(
-      absl::StrCat(status.message(),
-                   ": it takes a smaller shard_prompts or ppo.batch_size, or a larger "
-                   "--max-message-mib of the node"));
-}
 
 std::string OwnerName() { return absl::StrCat("the orchestrator that is ", NameOfThisProcess()); }
 

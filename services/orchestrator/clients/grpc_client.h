@@ -20,22 +20,8 @@ namespace mellow::orchestrator {
 // Calls that are expected within seconds get this long, so that a peer that hangs is noticed.
 inline constexpr absl::Duration kShortCall = absl::Minutes(2);
 
+using rpc::Call;
 using rpc::CallContext;
-
-// InvalidArgument, naming the flag, where gRPC says ResourceExhausted of a message that is larger
-// than its receiver ever takes: trying again sends the same bytes. Everything else as it is.
-[[nodiscard]] absl::Status NeverFits(absl::Status status);
-
-// rpc::Call, whose errors are NeverFits'.
-template <typename Stub, typename Request, typename Response>
-[[nodiscard]] absl::StatusOr<Response> Call(
-    Stub* stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-    const Request& request, absl::Duration timeout, std::stop_token stop, absl::string_view peer) {
-  absl::StatusOr<Response> response =
-      rpc::Call(stub, method, request, timeout, std::move(stop), peer);
-  if (response.ok()) return response;
-  return NeverFits(response.status());
-}
 
 // The clients over gRPC. Channels are kept per address.
 [[nodiscard]] std::unique_ptr<NodeClients> MakeGrpcNodeClients();
