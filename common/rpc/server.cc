@@ -1,5 +1,7 @@
 #include "common/rpc/server.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/generic/async_generic_service.h>
@@ -68,6 +70,20 @@ absl::Status CheckAddress(const std::string& flag, const std::string& address) {
   return absl::OkStatus();
 }
 
+// protobuf makes what describes a file's messages when it is first asked for, under a lock that an
+// allocation which fails there would leave locked for ever: before there are calls, then.
+void MakeReflection(const std::string& service_name) {
+  const google::protobuf::ServiceDescriptor* const service =
+      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service_name);
+  if (service == nullptr) return;
+  google::protobuf::MessageFactory* const messages =
+      google::protobuf::MessageFactory::generated_factory();
+  for (int i = 0; i < service->method_count(); ++i) {
+    for (const auto* type : {service->method(i)->input_type(), service->method(i)->output_type()})
+      (void)messages->GetPrototype(type)->GetReflection();
+  }
+}
+
 }  // namespace
 
 absl::Status ServerOptions::Validate() const {
@@ -103,6 +119,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   (void)plugins;
 
   auto server = std::unique_ptr<Server>(new Server());
+  for (const std::string& name : service_names) MakeReflection(name);
   server->service_names_ = std::move(service_names);
   server->service_names_.emplace_back();  // "" stands for the whole server
   server->host_ = options.address.substr(0, options.address.rfind(':'));

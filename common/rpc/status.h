@@ -47,7 +47,8 @@ template <typename Body>
 // gRPC answers when a connection breaks at the wrong moment, becomes Unavailable, so that callers
 // retry; and so does CANCELLED, for it says nothing of the request: either the peer's side of the
 // call ended, or the caller ended it and knows why. RESOURCE_EXHAUSTED for the size of a message,
-// which is gRPC's own and tells of no queue, becomes InvalidArgument: no later try could be smaller.
+// which is gRPC's own and tells of no queue, becomes InvalidArgument: no later try could be
+// smaller.
 [[nodiscard]] absl::Status FromGrpcStatus(const grpc::Status& status, absl::string_view peer);
 
 // Codes after which the same call may succeed: Unavailable, ResourceExhausted, Aborted,

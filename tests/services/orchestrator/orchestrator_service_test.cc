@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <future>
 
@@ -13,6 +14,7 @@
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/limited_methods.h"
 #include "tests/testing/temp_folder.h"
+#include "tests/testing/wait_until.h"
 
 namespace mellow::orchestrator {
 namespace {
@@ -160,13 +162,14 @@ TEST_F(OrchestratorServiceTest, ARunGoesThroughAllServices) {
   EXPECT_EQ(ended.adapter().sha256(), nodes_.learner.Hashes(run_id).back());
   EXPECT_EQ(policies_[0]->last_lane | policies_[1]->last_lane, policy::v1::LANE_ROLLOUT);
 
+  // A step needs one policy: the other one may get its last adapter a moment later.
   v1::ListNodesResponse nodes;
-  grpc::ClientContext list_context;
-  ASSERT_TRUE(stub_->ListNodes(&list_context, {}, &nodes).ok());
-  ASSERT_EQ(nodes.nodes_size(), 4);
-  for (const v1::Node& node : nodes.nodes()) {
-    EXPECT_EQ(node.state(), v1::NODE_STATE_READY) << node.node_id();
-  }
+  EXPECT_TRUE(WaitUntil([&] {
+    grpc::ClientContext list_context;
+    return stub_->ListNodes(&list_context, {}, &nodes).ok() && nodes.nodes_size() == 4 &&
+           std::all_of(nodes.nodes().begin(), nodes.nodes().end(),
+                       [](const v1::Node& node) { return node.state() == v1::NODE_STATE_READY; });
+  })) << nodes.DebugString();
   EXPECT_THAT(metrics_.Text(), HasSubstr("mellow_ppo_objective_kl{run=\"" + run_id + "\"} 0.5"));
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "services/cli/files/run_file.h"
 #include "tests/testing/outside_data.h"
@@ -43,7 +44,8 @@ TEST_F(RunDataTest, CountsRowsAndShowsTheFirstPrompt) {
             absl::StrCat("10 rows in ", folder_ / "a.csv",
                          " (CSV with semicolons), 6 after the filter (characters of dialogue > 2 "
                          "and <= 8): 3 to train on, 3 held out\n"));
-  EXPECT_THAT(RunRowsText(*data, 60), HasSubstr(": 3 to train on"));
+  EXPECT_THAT(absl::StrReplaceAll(RunRowsText(*data, 60), {{"\n", " "}}),
+              HasSubstr(": 3 to train on"));
   for (const absl::string_view line : absl::StrSplit(RunRowsText(*data, 60), '\n'))
     EXPECT_LE(line.size(), 60u) << line;
   EXPECT_EQ(data->prompt.substr(0, 8),
