@@ -119,6 +119,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   (void)plugins;
 
   auto server = std::unique_ptr<Server>(new Server());
+  (void)OutOfMemory();  // made while there is memory
   for (const std::string& name : service_names) MakeReflection(name);
   server->service_names_ = std::move(service_names);
   server->service_names_.emplace_back();  // "" stands for the whole server

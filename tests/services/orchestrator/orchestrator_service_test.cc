@@ -164,7 +164,7 @@ TEST_F(OrchestratorServiceTest, ARunGoesThroughAllServices) {
 
   // A step needs one policy: the other one may get its last adapter a moment later.
   v1::ListNodesResponse nodes;
-  EXPECT_TRUE(WaitUntil([&] {
+  EXPECT_TRUE(mellow::testing::WaitUntil([&] {
     grpc::ClientContext list_context;
     return stub_->ListNodes(&list_context, {}, &nodes).ok() && nodes.nodes_size() == 4 &&
            std::all_of(nodes.nodes().begin(), nodes.nodes().end(),
