@@ -18,7 +18,8 @@
 #include "common/train/trainer_numbers.h"
 #include "services/learner/base/checkpoint_store.h"
 #include "services/learner/base/owner_epoch.h"
-#include "services/learner/ppo/step_log.h"
+#include "services/learner/base/step_log.h"
+#include "services/learner/ppo/step_records.h"
 #include "services/learner/sft/sft_archive.h"
 #include "services/orchestrator/ledger/ledger_codec.h"
 #include "tests/fuzz/input.h"
@@ -110,6 +111,7 @@ void ReadManifest(const std::string& bytes, bool) {
 // `checked`: the lines are records, which get their checksums here.
 void ReadStepLog(const std::string& bytes, bool checked) {
   using Records = std::map<int64_t, learner::PpoStepRecord>;
+  using Log = learner::StepLog<learner::PpoStepRecord>;
   static const std::string path = Folder("run") + "/steps.jsonl";
   std::string text = bytes;
   if (checked) {
@@ -127,17 +129,16 @@ void ReadStepLog(const std::string& bytes, bool checked) {
   Records known = {{3, {.step = 3, .version = 4, .sha256 = "ab"}}};
   Records records;
   int64_t damaged = 0;
-  auto log = learner::StepLog::Open(path, known, &records, &damaged);
+  auto log = Log::Open(path, known, &records, &damaged);
   Require(log.ok(), "a log is read whatever is in it");
   Require(records.rbegin()->first == 3, "the checkpoint's step is the last");
   const std::string before = text_of(records);
   Records again;
-  Require(learner::StepLog::Open(path, known, &again, &damaged).ok() && damaged == 0 &&
-              text_of(again) == before,
+  Require(Log::Open(path, known, &again, &damaged).ok() && damaged == 0 && text_of(again) == before,
           "a log that was opened is whole");
   known = {{4, {.step = 4, .version = 5, .sha256 = "cd"}}};
-  Require(log->Append(known[4]).ok(), "a step is written");
-  Require(learner::StepLog::Open(path, known, &again, &damaged).ok() && damaged == 0,
+  Require(log->Append({known[4]}).ok(), "a step is written");
+  Require(Log::Open(path, known, &again, &damaged).ok() && damaged == 0,
           "a log that was written is whole");
   records[4] = known[4];
   Require(text_of(again) == text_of(records), "a step comes behind the others");
