@@ -49,6 +49,17 @@ Rows GroupNames(const Rows& rows) {
   return out;
 }
 
+// The names of rows in lines of their own above them, each once.
+std::string WithNamesAbove(Rows rows) {
+  Rows above(rows.size());
+  std::string name;
+  for (size_t r = 1; r < rows.size(); ++r) {
+    if (r == 1 || rows[r][0] != name) above[r - 1].push_back(rows[r][0]);
+    name = std::exchange(rows[r][0], "");
+  }
+  return FormatTable(rows, above);
+}
+
 // Blocks have a blank line between them.
 class Writer {
  public:
@@ -82,6 +93,7 @@ class Writer {
     }
     std::string table = FormatTable(rows);
     if (!FitsTerminal(table)) table = FormatTable(GroupNames(rows));
+    if (!FitsTerminal(table)) table = WithNamesAbove(rows);
     Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kDocumentWidth, ""), table,
                         t.rows.size() > kMostRows
                             ? absl::StrCat("(and ", t.rows.size() - kMostRows, " more)\n")

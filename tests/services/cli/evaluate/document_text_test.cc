@@ -46,5 +46,18 @@ TEST(DocumentTextTest, WhatIsTooWideForATerminalHasTheNamesInGroups) {
                 wide + "\n");
 }
 
+TEST(DocumentTextTest, LongNamesStandAboveWhatIsTooWideAnyway) {
+  const std::string arm = "run-20261130-031518-d51ad949@30";
+  report::Table table{.header = {"arm", "scored on", "toxicity", "interval"}};
+  for (const char* on : {"the summary", "the dialogue and the summary"})
+    table.rows.push_back(
+        {{.text = arm}, {.text = on}, {.text = "0.5"}, {.text = "[0.4210, 0.5790]"}});
+  EXPECT_EQ(DocumentText({table}),
+            "arm  scored on                     toxicity  interval\n"
+            "  run-20261130-031518-d51ad949@30\n"
+            "     the summary                        0.5  [0.4210, 0.5790]\n"
+            "     the dialogue and the summary       0.5  [0.4210, 0.5790]\n");
+}
+
 }  // namespace
 }  // namespace mellow::cli
