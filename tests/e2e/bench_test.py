@@ -46,7 +46,7 @@ class BenchTest(unittest.TestCase):
 
     def test_too_few_dialogues_are_said(self):
         result = mellow("bench", "reward", REWARD, "--data", DATA, "--texts", 1 << 20, "--any-length", check=1)
-        self.assertRegex(result.stderr, r"only \d+ dialogues")
+        self.assertRegex(result.stderr, r"only [\d,]+ dialogues")
 
 
 class TableTest(unittest.TestCase):
