@@ -46,8 +46,11 @@ absl::StatusOr<std::map<std::string, std::string>> HashFiles(const std::string& 
 }  // namespace
 
 absl::Status VerifyManifest(const std::string& folder) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder + "/" + kManifest));
-  const json::Value manifest = json::Parse(text, "").value_or(json::Value());
+  const absl::StatusOr<std::string> text = ReadFile(folder + "/" + kManifest);
+  // Something else in its place: a folder, a pointer of Git LFS.
+  if (absl::IsInvalidArgument(text.status())) return absl::DataLossError(text.status().message());
+  MELLOW_RETURN_IF_ERROR(text.status());
+  const json::Value manifest = json::Parse(*text, "").value_or(json::Value());
   const json::Value& files = manifest["files"];
   if (!manifest["format"].is_integer() || !files.is_object())
     return absl::DataLossError(
