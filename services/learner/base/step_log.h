@@ -36,9 +36,11 @@ class StepLog {
                                                     std::map<int64_t, Record>* records,
                                                     int64_t* damaged) {
     absl::StatusOr<std::string> text = ReadFile(path);
-    if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
+    // A folder or a pointer of Git LFS in its place: a log that is damaged as a whole.
+    const bool other = absl::IsInvalidArgument(text.status());
+    if (!text.ok() && !other && !absl::IsNotFound(text.status())) return text.status();
     const int64_t last = known.empty() ? -1 : known.rbegin()->first;
-    *damaged = 0;
+    *damaged = other ? 1 : 0;
     records->clear();
     absl::string_view rest = text.ok() ? absl::string_view(*text) : absl::string_view();
     // The bytes up to where the file is exactly what would be written.
