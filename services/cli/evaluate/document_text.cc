@@ -18,6 +18,7 @@ namespace {
 constexpr int kDocumentWidth = 78;
 constexpr size_t kTerminal = 80;
 constexpr size_t kMostRows = 20;
+constexpr size_t kLongestHeader = 16;
 constexpr int kGroup = 3;  // rows that are worth a line of their own for what they share
 
 using Rows = std::vector<std::vector<std::string>>;
@@ -60,6 +61,27 @@ std::string WithNamesAbove(Rows rows) {
   return FormatTable(rows, above);
 }
 
+// In a form that fits the terminal, if one does.
+std::string Fitting(const Rows& rows) {
+  std::string table = FormatTable(rows);
+  if (!FitsTerminal(table)) table = FormatTable(GroupNames(rows));
+  if (!FitsTerminal(table)) table = WithNamesAbove(rows);
+  return table;
+}
+
+// The same with numbers in the place of the columns' long names, which stand below.
+std::string WithNamesBelow(Rows rows) {
+  std::string names;
+  int number = 0;
+  for (size_t c = 1; c < rows[0].size(); ++c) {
+    if (rows[0][c].size() <= kLongestHeader) continue;
+    const std::string label = absl::StrCat("[", ++number, "]");
+    absl::StrAppend(&names, Wrap(absl::StrCat(label, " ", rows[0][c]), kDocumentWidth, ""));
+    rows[0][c] = label;
+  }
+  return Fitting(rows) + names;
+}
+
 // Blocks have a blank line between them.
 class Writer {
  public:
@@ -91,9 +113,8 @@ class Writer {
         if (shown(c)) rows.back().push_back(row[c].text);
       }
     }
-    std::string table = FormatTable(rows);
-    if (!FitsTerminal(table)) table = FormatTable(GroupNames(rows));
-    if (!FitsTerminal(table)) table = WithNamesAbove(rows);
+    std::string table = Fitting(rows);
+    if (!FitsTerminal(table)) table = WithNamesBelow(rows);
     Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kDocumentWidth, ""), table,
                         t.rows.size() > kMostRows
                             ? absl::StrCat("(and ", t.rows.size() - kMostRows, " more)\n")

@@ -59,5 +59,22 @@ TEST(DocumentTextTest, LongNamesStandAboveWhatIsTooWideAnyway) {
             "     the dialogue and the summary       0.5  [0.4210, 0.5790]\n");
 }
 
+TEST(DocumentTextTest, LongNamesOfColumnsStandBelowWhatIsTooWideAnyway) {
+  const std::string arm = "run-20261130-031518-d51ad949@30";
+  report::Table table{.header = {"measure", "base", arm, "change", "95 % interval", "p"}};
+  for (const char* measure : {"toxicity", "ROUGE-L"})
+    table.rows.push_back({{.text = measure},
+                          {.text = "0.5"},
+                          {.text = "0.2"},
+                          {.text = "-0.3"},
+                          {.text = "[-0.421000, -0.179000]"},
+                          {.text = "0.001"}});
+  EXPECT_EQ(DocumentText({table}),
+            "measure   base  [1]  change  95 % interval               p\n"
+            "toxicity   0.5  0.2    -0.3  [-0.421000, -0.179000]  0.001\n"
+            "ROUGE-L    0.5  0.2    -0.3  [-0.421000, -0.179000]  0.001\n"
+            "[1] run-20261130-031518-d51ad949@30\n");
+}
+
 }  // namespace
 }  // namespace mellow::cli
