@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -18,7 +19,7 @@ namespace {
 constexpr int kDocumentWidth = 78;
 constexpr size_t kTerminal = 80;
 constexpr size_t kMostRows = 20;
-constexpr size_t kLongestHeader = 16;
+constexpr size_t kLongestName = 16;
 constexpr int kGroup = 3;  // rows that are worth a line of their own for what they share
 
 using Rows = std::vector<std::vector<std::string>>;
@@ -69,15 +70,18 @@ std::string Fitting(const Rows& rows) {
   return table;
 }
 
-// The same with numbers in the place of the columns' long names, which stand below.
+// The same with numbers in the place of long names of columns and arms, which stand below.
 std::string WithNamesBelow(Rows rows) {
   std::string names;
-  int number = 0;
-  for (size_t c = 1; c < rows[0].size(); ++c) {
-    if (rows[0][c].size() <= kLongestHeader) continue;
-    const std::string label = absl::StrCat("[", ++number, "]");
-    absl::StrAppend(&names, Wrap(absl::StrCat(label, " ", rows[0][c]), kDocumentWidth, ""));
-    rows[0][c] = label;
+  std::map<std::string, std::string> labels;
+  for (std::vector<std::string>& row : rows) {
+    for (std::string& cell : row) {
+      if (cell.size() <= kLongestName || absl::StrContains(cell, ' ')) continue;
+      const auto [label, added] = labels.emplace(cell, absl::StrCat("[", labels.size() + 1, "]"));
+      if (added)
+        absl::StrAppend(&names, Wrap(absl::StrCat(label->second, " ", cell), kDocumentWidth, ""));
+      cell = label->second;
+    }
   }
   return Fitting(rows) + names;
 }

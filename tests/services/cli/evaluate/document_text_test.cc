@@ -74,6 +74,18 @@ TEST(DocumentTextTest, LongNamesOfColumnsStandBelowWhatIsTooWideAnyway) {
             "toxicity   0.5  0.2    -0.3  [-0.421000, -0.179000]  0.001\n"
             "ROUGE-L    0.5  0.2    -0.3  [-0.421000, -0.179000]  0.001\n"
             "[1] run-20261130-031518-d51ad949@30\n");
+  report::Table slices{.header = {"toxicity where", "arm", "change", "95 % interval", "verdict"}};
+  for (const char* where : {"the dialogue is toxic", "the dialogue is not"})
+    slices.rows.push_back({{.text = where},
+                           {.text = arm},
+                           {.text = "-0.3"},
+                           {.text = "[-0.421000, -0.179000]"},
+                           {.text = "less"}});
+  EXPECT_EQ(DocumentText({slices}),
+            "toxicity where         arm  change  95 % interval           verdict\n"
+            "the dialogue is toxic  [1]    -0.3  [-0.421000, -0.179000]  less\n"
+            "the dialogue is not    [1]    -0.3  [-0.421000, -0.179000]  less\n"
+            "[1] run-20261130-031518-d51ad949@30\n");
 }
 
 }  // namespace
