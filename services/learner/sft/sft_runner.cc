@@ -1,7 +1,5 @@
 #include "services/learner/sft/sft_runner.h"
 
-#include <exception>
-#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -110,18 +108,9 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
 void SftRunner::Loop(const SftSettings& settings) {
   // The session, which may be half-way after an error, is dropped, and its checkpoint has what
   // counts.
-  const auto attempt = [](const auto& body) -> absl::Status {
-    try {
-      return body();
-    } catch (const std::bad_alloc&) {
-      return absl::ResourceExhaustedError("out of memory");
-    } catch (const std::exception& e) {
-      return absl::InternalError(e.what());
-    }
-  };
-  absl::Status status = attempt([&] { return TrainToTheEnd(); });
+  absl::Status status = Caught([&] { return TrainToTheEnd(); });
   while (absl::IsResourceExhausted(status)) {
-    status = attempt([&]() -> absl::Status {
+    status = Caught([&]() -> absl::Status {
       MELLOW_RETURN_IF_ERROR(OpenAgain(settings, status));
       return TrainToTheEnd();
     });
