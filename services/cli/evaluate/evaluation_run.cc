@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/eval/text/rouge.h"
+#include "common/sync/in_batches.h"
 #include "common/sync/mutex.h"
-#include "services/cli/evaluate/in_batches.h"
 #include "services/cli/evaluate/judged_text.h"
 
 namespace mellow::cli {

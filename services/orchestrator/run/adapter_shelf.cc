@@ -8,12 +8,15 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
+#include "common/sync/in_batches.h"
 #include "services/orchestrator/nodes/wait_on_registry.h"
 
 namespace mellow::orchestrator {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(10);
+// Nodes that get an adapter's bytes from this process at the same time.
+constexpr int kAtOnce = 8;
 
 }  // namespace
 
@@ -105,11 +108,12 @@ absl::StatusOr<AdapterRef> AdapterShelf::Load(int64_t version) {
       parts_.registry->Ready(NodeRole::kPolicy, SteadyTime::Now());
   if (nodes.empty())
     return absl::UnavailableError(parts_.registry->WhyNoneReady(NodeRole::kPolicy));
-  for (const NodeHandle& node : nodes) {
-    bool wrong_weights = false;
-    MELLOW_RETURN_IF_ERROR(TryCandidate(parts_.clients->Policy(node.node_id, node.address).get(),
-                                        adapter, shutdown_.get_token(), &wrong_weights));
-  }
+  MELLOW_RETURN_IF_ERROR(InBatches(
+      nodes.size(), 1, std::min(kAtOnce, static_cast<int>(nodes.size())), [&](size_t i, size_t) {
+        bool wrong_weights = false;
+        return TryCandidate(parts_.clients->Policy(nodes[i].node_id, nodes[i].address).get(),
+                            adapter, shutdown_.get_token(), &wrong_weights);
+      }));
   return adapter.ref;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <latch>
 
 #include "absl/strings/str_cat.h"
 #include "services/orchestrator/run/champion_keeper.h"
@@ -91,6 +92,20 @@ TEST_F(AdapterShelfTest, AnOldOneIsLoadedOnEveryNodeAndServedToNobodyElse) {
     EXPECT_EQ(scores->adapter, first);
     EXPECT_EQ(policy->champion(), AdapterRef());
   }
+}
+
+TEST_F(AdapterShelfTest, NodesAreGivenOneAtTheSameTime) {
+  Train("run-a", 1);
+  ASSERT_TRUE(shelf_.Load(1).ok()) << "so the supervisor has nothing to ask of the nodes anymore";
+  std::latch both(2);
+  for (auto& policy : cluster_.policies) {
+    policy->on_score_tokens = [&](int64_t, std::stop_token) {
+      both.arrive_and_wait();
+      return absl::OkStatus();
+    };
+  }
+  const auto loaded = shelf_.Load(1);
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
 }
 
 TEST_F(AdapterShelfTest, SaysWhatIsNotKeptAndWhatANodeDidNotProve) {

@@ -1,13 +1,14 @@
-#include "services/cli/evaluate/in_batches.h"
+#include "common/sync/in_batches.h"
 
 #include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
 
+#include "common/base/status.h"
 #include "common/sync/mutex.h"
 
-namespace mellow::cli {
+namespace mellow {
 
 absl::Status InBatches(size_t count, size_t batch, int threads,
                        const std::function<absl::Status(size_t, size_t)>& work) {
@@ -21,7 +22,8 @@ absl::Status InBatches(size_t count, size_t batch, int threads,
       workers.emplace_back([&] {
         for (size_t begin = next.fetch_add(batch); begin < count && !failed;
              begin = next.fetch_add(batch)) {
-          const absl::Status status = work(begin, std::min(begin + batch, count));
+          const absl::Status status =
+              Caught([&] { return work(begin, std::min(begin + batch, count)); });
           if (status.ok()) continue;
           failed = true;
           MutexLock lock(&mutex);
@@ -33,4 +35,4 @@ absl::Status InBatches(size_t count, size_t batch, int threads,
   return first;
 }
 
-}  // namespace mellow::cli
+}  // namespace mellow
