@@ -26,8 +26,8 @@ AdapterPublisher::AdapterPublisher(const DriverParts& parts, std::string run_id,
       signals_(std::move(signals)) {}
 
 double AdapterPublisher::PolicyBound() const {
-  return other_precision_ ? std::max(parts_.canary_bound, kOtherPrecisionBound)
-                          : parts_.canary_bound;
+  return other_precision_.empty() ? parts_.canary_bound
+                                  : std::max(parts_.canary_bound, kOtherPrecisionBound);
 }
 
 absl::StatusOr<AdapterRef> AdapterPublisher::NameFor(const AdapterRef& weights) const {
@@ -153,9 +153,9 @@ absl::Status AdapterPublisher::Publish(int step, const AdapterRef& adapter,
   for (size_t i = 0; i < record.canary.pairs.size(); ++i) before.push_back(rollouts[i].logprobs);
   record.canary.expected = std::move(scores.logprobs);
   // Between two precisions the pairs move less by a step than they differ anyway.
-  record.canary.bound = other_precision_
-                            ? PolicyBound()
-                            : CanaryBound(before, record.canary.expected, parts_.canary_bound);
+  record.canary.bound = other_precision_.empty()
+                            ? CanaryBound(before, record.canary.expected, parts_.canary_bound)
+                            : PolicyBound();
   MELLOW_RETURN_IF_ERROR(parts_.ledger->RecordAdapter(record));
   parts_.supervisor->SetTarget(
       {.ref = served,

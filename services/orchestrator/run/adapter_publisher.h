@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,8 +27,10 @@ class AdapterPublisher {
   AdapterPublisher(const DriverParts& parts, std::string run_id, const RunConfig& config,
                    RunObserver* observer, RunSignals signals);
 
-  // Whether the policies compute in another precision than the run trains in; at first: no.
-  void SetOtherPrecision(bool other) { other_precision_ = other; }
+  // The policies' precision where it is not the one that the run trains in, else (and at first)
+  // empty.
+  void SetOtherPrecision(std::string precision) { other_precision_ = std::move(precision); }
+  const std::string& other_precision() const { return other_precision_; }
   // Largest difference between a policy's log-probs and the learner's.
   [[nodiscard]] double PolicyBound() const;
 
@@ -62,7 +65,7 @@ class AdapterPublisher {
   const RunConfig& config_;
   RunObserver* const observer_;
   const RunSignals signals_;
-  bool other_precision_ = false;
+  std::string other_precision_;
 };
 
 }  // namespace mellow::orchestrator

@@ -110,18 +110,16 @@ absl::Status RunDriver::Pin() {
   const auto policy = pins_.models.find(NodeRole::kPolicy);
   const auto learner = pins_.models.find(NodeRole::kLearner);
   const bool known = policy != pins_.models.end() && learner != pins_.models.end();
-  other_sampler_precision_.clear();
-  if (known && !policy->second.precision.empty() && policy->second.precision != config_.precision)
-    other_sampler_precision_ = policy->second.precision;
-  publisher_.SetOtherPrecision(!other_sampler_precision_.empty());
-  nodes_have_learners_model_ =
-      known && policy->second.sha256 == learner->second.sha256 && other_sampler_precision_.empty();
-  if (!other_sampler_precision_.empty()) {
+  const bool other =
+      known && !policy->second.precision.empty() && policy->second.precision != config_.precision;
+  publisher_.SetOtherPrecision(other ? policy->second.precision : "");
+  nodes_have_learners_model_ = known && policy->second.sha256 == learner->second.sha256 && !other;
+  if (other) {
     obs::Log(obs::Severity::kInfo,
              "the policies sample in another precision than the run trains in; their rollouts are "
              "corrected by importance weights (ppo.max_importance_weight)",
              {{"run", run_id_},
-              {"policies", other_sampler_precision_},
+              {"policies", publisher_.other_precision()},
               {"training", config_.precision}});
   }
   return absl::OkStatus();
@@ -284,7 +282,7 @@ TrainCall RunDriver::CallFor(int step, std::vector<Rollout> rollouts, int64_t ne
           .step = step,
           .rollouts = std::move(rollouts),
           .new_version = new_version,
-          .sampler_precision = other_sampler_precision_};
+          .sampler_precision = publisher_.other_precision()};
 }
 
 AdapterRef RunDriver::WeightsFor(int step) const {

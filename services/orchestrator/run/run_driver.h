@@ -104,8 +104,6 @@ class RunDriver {
   // Whether the policy nodes have the learner's base model in its precision: then the numbers that
   // they compute of the same weights are the learner's.
   bool nodes_have_learners_model_ = false;
-  // The policies' precision where it is not that of the run, else empty.
-  std::string other_sampler_precision_;
   // The learner's newest value head, and the weights that it goes with.
   struct {
     AdapterRef weights;
