@@ -13,7 +13,7 @@ enum class Request { kName, kSpec, kOneText, kLargest };
 
 // Methods with one rule.
 struct Rule {
-  const char* service;  // below "mellow."
+  std::string service;  // below "mellow."
   Roles roles;
   Request request;
   std::vector<std::string> methods;
@@ -68,7 +68,7 @@ template <typename With>
 void ForEachMethod(const With& with) {
   for (const Rule& rule : MakeRules()) {
     for (const std::string& method : rule.methods)
-      with(std::string("/mellow.") + rule.service + "/" + method, rule);
+      with("/mellow." + rule.service + "/" + method, rule);
   }
 }
 

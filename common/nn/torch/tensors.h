@@ -5,12 +5,11 @@
 
 #include <ATen/ATen.h>
 
-#include <exception>
-#include <new>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "common/base/status.h"
 #include "common/nn/activation.h"
 #include "common/nn/device.h"
 #include "common/nn/weights/host_tensor.h"
@@ -37,17 +36,15 @@ namespace mellow::nn {
 // Internal: anything else.
 template <typename Body>
 auto CatchTorch(Body&& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(error.what_without_backtrace());
-  } catch (const c10::Error& error) {
-    return StatusOf(error);
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
-  } catch (const std::exception& error) {
-    return absl::InternalError(error.what());
-  }
+  return Caught([&]() -> decltype(body()) {
+    try {
+      return body();
+    } catch (const c10::OutOfMemoryError& error) {
+      return absl::ResourceExhaustedError(error.what_without_backtrace());
+    } catch (const c10::Error& error) {
+      return StatusOf(error);
+    }
+  });
 }
 
 [[nodiscard]] at::Tensor Activate(const at::Tensor& x, Activation activation);
