@@ -1,7 +1,6 @@
 // What the cluster knows: learning curves, the lineage of adapters, promotions.
 
 #include <functional>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -17,7 +16,6 @@ namespace {
 constexpr char kLeftOut[] =
     "Left out: the report was made without a running cluster (--dir), which knows this.";
 constexpr int kSparklineWidth = 60;
-constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();
 
 struct Curve {
   const char* title;

@@ -81,8 +81,7 @@ struct Traffic {
 // A node's process: its calls end when it dies.
 class Process {
  public:
-  Process(const Options& options, std::string node_id, NodeRole role)
-      : options_(options), node_id_(std::move(node_id)), role_(role) {}
+  Process(std::string node_id, NodeRole role) : node_id_(std::move(node_id)), role_(role) {}
 
   NodeReport Report() {
     MutexLock lock(&mutex_);
@@ -137,7 +136,6 @@ class Process {
   }
 
  private:
-  const Options& options_;
   const std::string node_id_;
   const NodeRole role_;
   Mutex mutex_;
@@ -222,10 +220,10 @@ class SimulatedCluster : public NodeClients {
     weights = std::move(all);
     for (int i = 0; i < options.nodes; ++i)
       policies.push_back(
-          std::make_unique<Process>(options, absl::StrFormat("policy-%d", i), NodeRole::kPolicy));
+          std::make_unique<Process>(absl::StrFormat("policy-%d", i), NodeRole::kPolicy));
     for (int i = 0; i < options.rewards; ++i)
       rewards.push_back(
-          std::make_unique<Process>(options, absl::StrFormat("reward-%d", i), NodeRole::kReward));
+          std::make_unique<Process>(absl::StrFormat("reward-%d", i), NodeRole::kReward));
     RegisterAll(0, 1);
     heartbeats = std::jthread([this](std::stop_token stop) { Beat(stop); });
   }
@@ -261,7 +259,7 @@ class SimulatedCluster : public NodeClients {
   Traffic traffic;
   std::vector<std::unique_ptr<Process>> policies;
   std::vector<std::unique_ptr<Process>> rewards;
-  Process learner{options, "learner", NodeRole::kLearner};
+  Process learner{"learner", NodeRole::kLearner};
   const std::shared_ptr<SimulatedLearner> learner_client = std::make_shared<SimulatedLearner>(this);
 
  private:

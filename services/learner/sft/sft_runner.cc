@@ -257,7 +257,7 @@ absl::Status SftRunner::Watch(const std::string& run_id, int64_t after_step, Sft
     {
       MutexLock lock(&mutex_);
       MELLOW_RETURN_IF_ERROR(CheckIsHere(run_id));
-      const auto is_news = [&] {
+      const auto is_news = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         return records_.empty() ? false : records_.back().step > after_step;
       };
       if (working_ && !is_news() && activity_ == said) changed_.WaitFor(&mutex_, kPoll);

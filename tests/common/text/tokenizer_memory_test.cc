@@ -19,11 +19,16 @@ thread_local int64_t peak = 0;
 }  // namespace
 
 // Not inlined: GCC would take malloc and delete for a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   void* const block = std::malloc(bytes);
-  if (block == nullptr) throw std::bad_alloc();
+  if (block == nullptr) return nullptr;
   live += static_cast<int64_t>(malloc_usable_size(block));
   peak = std::max(peak, live);
+  return block;
+}
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  void* const block = operator new(bytes, std::nothrow);
+  if (block == nullptr) throw std::bad_alloc();
   return block;
 }
 [[gnu::noinline]] void operator delete(void* block) noexcept {

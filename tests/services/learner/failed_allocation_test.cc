@@ -47,6 +47,10 @@ ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t bytes) {
   if (block == nullptr) throw std::bad_alloc();
   return block;
 }
+// A sanitizer's own would not be the other half of our delete.
+ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return ++news == fail_new_at ? nullptr : std::malloc(bytes);
+}
 ABSL_ATTRIBUTE_NOINLINE void operator delete(void* block) noexcept { std::free(block); }
 ABSL_ATTRIBUTE_NOINLINE void operator delete(void* block, size_t) noexcept { std::free(block); }
 

@@ -100,8 +100,7 @@ inline RunConfig MakeRunConfig(int steps) {
 class Life {
  public:
   Life(FakeCluster* cluster, const std::string& folder)
-      : cluster_(cluster),
-        clients_(cluster->Connect(&kill)),
+      : clients_(cluster->Connect(&kill)),
         // The fakes take the hash for the bytes.
         adapters_(folder + "/adapters", [](const adapters::PeftFiles& files) {
           return absl::StatusOr<std::string>(files.safetensors);
@@ -158,7 +157,6 @@ class Life {
   std::unique_ptr<SqliteLedger> ledger;
 
  private:
-  FakeCluster* cluster_;
   FakeTokenizer tokenizer_;
   FakePromptSource prompts_;
   std::unique_ptr<NodeClients> clients_;

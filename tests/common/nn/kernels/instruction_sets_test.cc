@@ -97,14 +97,16 @@ TEST_P(InstructionSetsTest, RowKernelsAtTheEdges) {
 TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
   for (const PanelFormat format :
        {PanelFormat::kFloat32, PanelFormat::kBFloat16, PanelFormat::kFloat16, PanelFormat::kInt8}) {
-    for (const auto& [rows, k, cols] : {std::tuple{1, 64, 40},
-                                        {1, 768, 33},
-                                        {2, 300, 64},
-                                        {5, 257, 17},
-                                        {7, 512, 70},
-                                        {23, 96, 31},
-                                        {24, 1030, 48},
-                                        {96, 130, 65}}) {
+    for (const auto& shape : {std::tuple{1, 64, 40},
+                              {1, 768, 33},
+                              {2, 300, 64},
+                              {5, 257, 17},
+                              {7, 512, 70},
+                              {23, 96, 31},
+                              {24, 1030, 48},
+                              {96, 130, 65}}) {
+      // Not structured bindings: clang 14 lets no lambda see those.
+      const int rows = std::get<0>(shape), k = std::get<1>(shape), cols = std::get<2>(shape);
       const std::vector<float> a = Numbers(rows * k, k);
       const std::vector<float> w = Numbers(cols * k, cols);
       const std::vector<float> bias = Numbers(cols, 5);

@@ -222,7 +222,7 @@ class FakeJudge : public JudgeEngine {
   }
 
  private:
-  const eval::Judge judge_;
+  const eval::Judge judge_{};
 };
 
 struct FakeEvaluation {

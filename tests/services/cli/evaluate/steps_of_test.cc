@@ -111,7 +111,7 @@ class FakeJudge : public JudgeEngine {
   }
 
  private:
-  const eval::Judge judge_;
+  const eval::Judge judge_{};
 };
 
 // A base model and three steps: the second is the least toxic that still says what it should; the
