@@ -131,8 +131,8 @@ TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
 TEST_P(InstructionSetsTest, Attention) {
   constexpr int kHeadDim = 48;
   for (const bool causal : {false, true}) {
-    for (const auto& [queries, keys] :
-         {std::pair{1, 1}, {1, 130}, {65, 65}, {7, 513}, {100, 200}}) {
+    for (const auto& shape : {std::pair{1, 1}, {1, 130}, {65, 65}, {7, 513}, {100, 200}}) {
+      const int queries = shape.first, keys = shape.second;
       const std::vector<float> q = Numbers(queries * kHeadDim, 1);
       const std::vector<float> k = Numbers(keys * kHeadDim, 2);
       const std::vector<float> v = Numbers(keys * kHeadDim, 3);
