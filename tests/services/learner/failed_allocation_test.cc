@@ -34,10 +34,16 @@ thread_local int64_t fail_new_at = 0;  // 0: never
 
 }  // namespace
 
+// A sanitizer's, in builds with one.
+extern "C" [[gnu::weak]] int __interceptor_posix_memalign(void** block, size_t alignment,
+                                                          size_t bytes);
+
 // What libtorch and AlignedBytes call; neither goes through operator new.
 extern "C" int posix_memalign(void** block, size_t alignment, size_t bytes) noexcept {
   using Function = int (*)(void**, size_t, size_t);
-  static const auto real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "posix_memalign"));
+  static const Function real = __interceptor_posix_memalign != nullptr
+                                   ? &__interceptor_posix_memalign
+                                   : reinterpret_cast<Function>(dlsym(RTLD_NEXT, "posix_memalign"));
   return ++allocations == fail_at ? ENOMEM : real(block, alignment, bytes);
 }
 
