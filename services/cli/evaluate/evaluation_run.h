@@ -29,8 +29,8 @@ struct EvaluationEngines {
 
 // Evaluates the prompts that the journal does not have, a few at a time, and returns all rows in
 // the order of the prompts. `on_rows(count)` is called, never twice at once, after rows were
-// written. Cancelled: `stop()` said so; what was finished is in the journal. DataLoss: the journal
-// has a row that does not fit.
+// written; `stop()` in several threads at once. Cancelled: it said so; what was finished is in the
+// journal. DataLoss: the journal has a row that does not fit.
 [[nodiscard]] absl::StatusOr<std::vector<eval::PromptRow>> RunEvaluation(
     const eval::Evaluation& evaluation, const EvaluationEngines& engines,
     absl::Span<const EvaluationPrompt> prompts, std::vector<eval::PromptRow> finished,

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -275,18 +276,18 @@ TEST(EvaluatePromptsTest, MeasuresEveryTextOfEveryArm) {
 TEST(RunEvaluationTest, GoesOnWhereItWasStopped) {
   const testing::TempFolder folder;
   const FakeEvaluation fake = MakeFake(50, 4);
-  const auto run = [&](const std::function<bool()>& stop, size_t* counted) {
+  const auto run = [&](const std::function<bool()>& stop, std::atomic<size_t>* counted) {
     auto journal = EvaluationJournal::Open(folder.path(), "hash", false).value();
     std::vector<eval::PromptRow> finished = journal->TakeRows();
     return RunEvaluation(
         fake.evaluation, fake.engines, fake.prompts, std::move(finished), journal.get(),
         [counted](size_t rows) { *counted += rows; }, stop);
   };
-  size_t first = 0;
+  std::atomic<size_t> first = 0;  // `stop` is asked in every thread
   EXPECT_TRUE(absl::IsCancelled(run([&first] { return first >= 20; }, &first).status()));
   EXPECT_GE(first, 20u);
   EXPECT_LT(first, 50u);
-  size_t second = 0;
+  std::atomic<size_t> second = 0;
   const auto rows = run([] { return false; }, &second);
   ASSERT_TRUE(rows.ok()) << rows.status();
   EXPECT_EQ(first + second, 50u);
