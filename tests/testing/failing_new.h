@@ -24,8 +24,11 @@ class FailingNew {
   static void Disarm() { ++round_; }
   // Failures so far.
   static int64_t failures() { return failures_.load(); }
+  // Allocations of the calling thread so far, those that failed too.
+  static int64_t allocations() { return allocations_; }
 
   static bool FailsNow() {
+    ++allocations_;
     if (left_ == 0 || armed_in_ != round_.load() || --left_ != 0) return false;
     ++failures_;
     return true;
@@ -34,6 +37,7 @@ class FailingNew {
  private:
   static inline std::atomic<int64_t> round_ = 0;
   static inline std::atomic<int64_t> failures_ = 0;
+  static inline thread_local int64_t allocations_ = 0;
   static inline thread_local int64_t left_ = 0;
   static inline thread_local int64_t armed_in_ = 0;
 };

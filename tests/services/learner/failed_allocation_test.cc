@@ -11,16 +11,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
-#include <new>
 
-#include "absl/base/attributes.h"
 #include "common/rl/group_worker.h"
 #include "services/learner/rpc/learner_service.h"
 #include "services/learner/rpc/proto_convert.h"
 #include "tests/services/learner/learner_fixture.h"
 #include "tests/services/learner/sft_fixture.h"
+#include "tests/testing/failing_new.h"
 #include "tests/testing/temp_folder.h"
 
 namespace {
@@ -28,9 +26,6 @@ namespace {
 // Of the thread that arms it alone, so that the test's own bookkeeping elsewhere goes on.
 thread_local int64_t allocations = 0;  // of tensors and of what our kernels work in
 thread_local int64_t fail_at = 0;      // 0: never
-
-thread_local int64_t news = 0;
-thread_local int64_t fail_new_at = 0;  // 0: never
 
 }  // namespace
 
@@ -47,21 +42,10 @@ extern "C" int posix_memalign(void** block, size_t alignment, size_t bytes) noex
   return ++allocations == fail_at ? ENOMEM : real(block, alignment, bytes);
 }
 
-// Inlined, one half without the other, they look like a mistake to GCC.
-ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t bytes) {
-  void* block = ++news == fail_new_at ? nullptr : std::malloc(bytes);
-  if (block == nullptr) throw std::bad_alloc();
-  return block;
-}
-// A sanitizer's own would not be the other half of our delete.
-ABSL_ATTRIBUTE_NOINLINE void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
-  return ++news == fail_new_at ? nullptr : std::malloc(bytes);
-}
-ABSL_ATTRIBUTE_NOINLINE void operator delete(void* block) noexcept { std::free(block); }
-ABSL_ATTRIBUTE_NOINLINE void operator delete(void* block, size_t) noexcept { std::free(block); }
-
 namespace mellow::learner {
 namespace {
+
+using ::mellow::testing::FailingNew;
 
 class FailedAllocationTest : public ::testing::Test {
  protected:
@@ -201,9 +185,9 @@ TEST_F(FailedAllocationTest, AWorkerWhoseModelDidNotLoadLoadsItWithTheNextTask) 
     return (*worker)->Evaluate(
         "", "", {.sequences = sequences, .logprobs = true, .precision = nn::WeightType::kBFloat16});
   };
-  news = 0;
+  const int64_t before = FailingNew::allocations();
   ASSERT_TRUE(absl::IsFailedPrecondition(load(nn::WeightType::kBFloat16)));
-  const int64_t whole = news;
+  const int64_t whole = FailingNew::allocations() - before;
   const auto expected = evaluate();
   ASSERT_TRUE(expected.ok()) << expected.status();
   ASSERT_TRUE(absl::IsFailedPrecondition(load(nn::WeightType::kFloat32)));
@@ -214,10 +198,9 @@ TEST_F(FailedAllocationTest, AWorkerWhoseModelDidNotLoadLoadsItWithTheNextTask) 
     // In a process of its own, as below.
     const pid_t child = fork();
     if (child == 0) {
-      news = 0;
-      fail_new_at = at;
+      FailingNew::Arm(at);
       const absl::Status loaded = load(nn::WeightType::kBFloat16);
-      fail_new_at = 0;
+      FailingNew::Disarm();
       const auto again = evaluate();
       if (!again.ok() || *again != *expected) _exit(2);
       _exit(absl::IsResourceExhausted(loaded) ? 1 : 0);
@@ -260,9 +243,9 @@ TEST_F(FailedAllocationTest, TheServiceSaysThatItHasNoMemoryAndTheStepCanBeRepea
   };
   v1::TrainResponse undisturbed;
   ASSERT_TRUE(open("undisturbed").ok());
-  news = 0;
+  const int64_t before = FailingNew::allocations();
   ASSERT_TRUE(train("undisturbed", &undisturbed).ok());
-  const int64_t whole = news;
+  const int64_t whole = FailingNew::allocations() - before;
 
   int refusals = 0;
   for (int64_t at = 1; at <= whole; at += whole / 50) {
@@ -273,10 +256,9 @@ TEST_F(FailedAllocationTest, TheServiceSaysThatItHasNoMemoryAndTheStepCanBeRepea
     if (child == 0) {
       if (!open(run).ok()) _exit(3);
       v1::TrainResponse response;
-      news = 0;
-      fail_new_at = at;
+      FailingNew::Arm(at);
       const grpc::Status status = train(run, &response);
-      fail_new_at = 0;
+      FailingNew::Disarm();
       _exit(status.ok() ? 0 : status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ? 1 : 2);
     }
     int ended = 0;
