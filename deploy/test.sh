@@ -12,10 +12,10 @@ if (($# == 0)); then
   deploy/setup.sh --tools
   cmake --preset clang
   cmake --build --preset clang -j "$JOBS" --target fuzz_targets address_tests
-  ASAN_OPTIONS=detect_stack_use_after_return=1 ctest --test-dir build/clang --output-on-failure -j2 -L 'fuzz|address'
+  ctest --test-dir build/clang --output-on-failure -j2 -L 'fuzz|address'
   cmake --preset tsan
   cmake --build --preset tsan -j "$JOBS" --target thread_tests
-  TSAN_OPTIONS=ignore_noninstrumented_modules=1 ctest --test-dir build/tsan --output-on-failure -j2 -L thread
+  ctest --test-dir build/tsan --output-on-failure -j2 -L thread
 else
   deploy/setup.sh
 fi

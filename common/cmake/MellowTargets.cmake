@@ -28,7 +28,7 @@ function(mellow_test name)
     set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
-  target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} mellow::source_tree GTest::gmock GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} mellow::source_tree mellow::sanitizer_options GTest::gmock GTest::gtest_main)
   # What a test does by itself is short; -O3 costs a third of its compile time.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   if(NOT arg_LABELS)
