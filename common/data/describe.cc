@@ -2,7 +2,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
-#include "common/text/utf8.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::data {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "common/eval/text/text_shape.h"
-#include "common/text/utf8.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::eval {
 namespace {

@@ -12,7 +12,7 @@
 #include "common/report/numbers.h"
 #include "common/report/svg.h"
 #include "common/report/ticks.h"
-#include "common/text/utf8.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::report {
 namespace {

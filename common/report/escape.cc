@@ -4,7 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "common/text/utf8.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::report {
 namespace {

@@ -5,6 +5,7 @@
 #include "common/base/status.h"
 #include "common/nn/t5_config.h"
 #include "common/obs/log.h"
+#include "common/text/load_tokenizer.h"
 #include "services/orchestrator/clients/grpc_client.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 #include "services/orchestrator/orchestrator_options.h"

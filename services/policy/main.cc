@@ -5,6 +5,7 @@
 #include "common/base/status.h"
 #include "common/nn/load.h"
 #include "common/obs/log.h"
+#include "common/text/load_tokenizer.h"
 #include "services/policy/policy_service.h"
 #include "services/policy/proto_convert.h"
 #include "services/policy/warm_up.h"

@@ -6,6 +6,7 @@
 #include "common/nn/labels.h"
 #include "common/nn/load.h"
 #include "common/obs/log.h"
+#include "common/text/load_tokenizer.h"
 #include "services/reward/reward_service.h"
 #include "services/reward/warm_up.h"
 #include "services/wire/service_main.h"

@@ -18,7 +18,7 @@
 #include "CLI/CLI.hpp"
 #include "common/nn/generation/generate.h"
 #include "common/nn/load.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "nlohmann/json.hpp"
 
 namespace mellow {

@@ -24,6 +24,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/obs/log.h"
+#include "common/text/load_tokenizer.h"
 #include "services/orchestrator/ledger/sqlite_ledger.h"
 #include "services/orchestrator/run/run_driver.h"
 #include "tests/testing/source_tree.h"

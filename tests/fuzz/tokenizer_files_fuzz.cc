@@ -2,7 +2,7 @@
 // special_tokens_map.json or added_tokens.json (the first byte chooses): an error or a tokenizer
 // that works.
 
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "tests/common/text/tokenizer_files.h"
 #include "tests/fuzz/tokenizer_fuzz.h"
 

@@ -1,7 +1,7 @@
 // Any bytes as tokenizer.json, alone or beside the other files of its family: an error or a
 // tokenizer that works. Its seeds and its dictionary are whole files and the words of the format.
 
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "tests/fuzz/tokenizer_fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

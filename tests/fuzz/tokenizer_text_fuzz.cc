@@ -1,6 +1,6 @@
 // Any bytes as text, for small tokenizers of both kinds.
 
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "tests/common/text/tokenizer_files.h"
 #include "tests/fuzz/tokenizer_fuzz.h"
 

@@ -39,6 +39,7 @@ ROOMS = {
     "services/learner": ("base", "workers", "ppo", "sft", "rpc"),
     "services/cli": ("terminal", "files", "cluster", "train", "models", "probe", "evaluate", "data"),
     "common/eval": ("text",),
+    "common/text": ("unicode", "pipeline", "files"),
 }
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {

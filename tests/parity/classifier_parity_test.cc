@@ -12,6 +12,7 @@
 #include "common/nn/load.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/text/classifier_input.h"
+#include "common/text/load_tokenizer.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"

@@ -7,7 +7,7 @@
 
 #include "common/base/file.h"
 #include "common/nn/load.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/evaluate/judged_text.h"
 #include "services/orchestrator/rollouts/reward_text.h"
 #include "tests/testing/source_tree.h"

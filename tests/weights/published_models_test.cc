@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "common/nn/load.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/outside_data.h"
 #include "tests/testing/source_tree.h"

@@ -4,8 +4,8 @@
 
 #include "absl/strings/ascii.h"
 #include "common/eval/text/ngrams.h"
-#include "common/text/unicode.h"
-#include "common/text/utf8.h"
+#include "common/text/unicode/unicode.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::eval {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/data/data_description.h"
 #include "services/cli/data/data_view.h"
 #include "services/cli/files/run_data.h"

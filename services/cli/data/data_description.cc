@@ -14,7 +14,7 @@
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/data/shuffle.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/cluster/cluster_options.h"
 #include "services/cli/evaluate/evaluation_engines.h"
 #include "services/cli/terminal/progress_line.h"

@@ -8,6 +8,7 @@
 #include "common/nn/weights/finite.h"
 #include "common/nn/weights/model_hash.h"
 #include "common/text/classifier_input.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/evaluate/evaluation_engines.h"
 #include "services/cli/models/model_loading.h"
 

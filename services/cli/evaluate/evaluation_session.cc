@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/nn/weights/model_hash.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/evaluate/evaluation_arms.h"
 #include "services/cli/evaluate/judged_text.h"

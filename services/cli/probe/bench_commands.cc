@@ -14,7 +14,7 @@
 #include "common/base/steady_time.h"
 #include "common/nn/generation/generate.h"
 #include "common/rl/ppo_trainer.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/models/model_loading.h"
 #include "services/cli/probe/dialogue_file.h"
 #include "services/cli/probe/hardware_bench.h"

@@ -15,7 +15,7 @@
 #include "common/nn/labels.h"
 #include "common/nn/weights/finite.h"
 #include "common/text/classifier_input.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/models/model_loading.h"
 #include "services/cli/probe/probe_ppo_command.h"
 #include "services/cli/terminal/command.h"

@@ -10,7 +10,7 @@
 #include "common/base/status.h"
 #include "common/eval/text/rouge.h"
 #include "common/eval/text/rouge_aggregate.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/json_lines.h"
 #include "services/wire/models.h"

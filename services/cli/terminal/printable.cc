@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "common/text/utf8.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::cli {
 namespace {

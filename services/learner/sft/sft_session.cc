@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/obs/log.h"
 #include "common/sft/parameter_counts.h"
+#include "common/text/load_tokenizer.h"
 #include "services/learner/base/run_checkpoint.h"
 #include "services/learner/base/run_id.h"
 

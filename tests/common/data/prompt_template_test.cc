@@ -1,5 +1,6 @@
 #include "common/data/prompt_template.h"
 
+#include "common/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/source_tree.h"

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/text/load_tokenizer.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {

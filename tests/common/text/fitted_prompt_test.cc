@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/text/load_tokenizer.h"
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {

@@ -2,8 +2,8 @@
 
 #include <climits>
 
-#include "common/text/byte_level.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
+#include "common/text/pipeline/byte_level.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/text/tokenizer_files.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "tests/common/text/sentencepiece_library.h"
 #include "tests/testing/source_tree.h"
 

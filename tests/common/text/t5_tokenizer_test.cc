@@ -1,6 +1,6 @@
 // The tokenizer that transformers makes of spiece.model.
 
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/text/tokenizer_files.h"

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "tests/testing/source_tree.h"
 
 namespace {

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "common/text/tokenizer.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/evaluate/evaluation_plan.h"
 #include "services/learner/rpc/sft_proto_convert.h"
 #include "services/learner/sft/sft_data.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/text/load_tokenizer.h"
 #include "services/cli/files/run_file.h"
 #include "tests/testing/outside_data.h"
 #include "tests/testing/source_tree.h"

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "common/text/load_tokenizer.h"
 #include "tests/services/learner/sft_fixture.h"
 #include "tests/testing/temp_folder.h"
 

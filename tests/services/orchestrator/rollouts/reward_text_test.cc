@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "common/text/load_tokenizer.h"
 #include "tests/services/orchestrator/orchestrator_fixture.h"
 #include "tests/testing/source_tree.h"
 
