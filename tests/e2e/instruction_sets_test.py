@@ -32,7 +32,7 @@ class InstructionSets(unittest.TestCase):
 
             generic = answers("generic")
             # A set that the CPU lacks is not taken, and then this compares a lesser one with the generic.
-            for isa in ("avx2", "avx512", "avx512_bf16"):
+            for isa in ("avx2", "avx512", "avx512_bf16", "amx"):
                 self.assertEqual(answers(isa), generic, f"{isa}, {dtype}")
 
     def test_training_is_the_same_to_the_bit_with_any_kernels_and_threads(self):
@@ -51,7 +51,7 @@ class InstructionSets(unittest.TestCase):
                 return [(out / name).read_bytes() for name in ("adapter_model.safetensors", "value_head.safetensors")]
 
             generic = train("generic", 1)
-            for isa, threads in (("generic", 2), ("avx2", 1), ("avx2", 3), ("avx512", 2), ("avx512_bf16", 2)):
+            for isa, threads in (("generic", 2), ("avx2", 1), ("avx2", 3), ("avx512", 2), ("avx512_bf16", 2), ("amx", 2)):
                 self.assertEqual(train(isa, threads), generic, f"{isa}, {threads} threads")
 
 

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "common/nn/kernels/kernel_table.h"
+
 namespace mellow::nn::kernels {
 namespace {
 
 // The bits of x to the nearest bfloat16, ties to even, the lower half zero. What is under 2^-40
 // becomes zero: no product of two numbers that are left, nor a sum of such products, is subnormal,
-// which VDPBF16PS takes for zero and other instructions do not.
+// which VDPBF16PS and AMX take for zero and other instructions do not.
 inline uint32_t BFloat16Bits(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof(bits));
@@ -21,25 +23,31 @@ inline uint32_t BFloat16Bits(float x) {
 }
 
 #if defined(__AVX512BF16__)
-constexpr bool kBFloat16Pairs = true;
+// VDPBF16PS adds the product of the upper halves to a sum, then that of the lower halves: with pairs
+// of every second k it sums even and odd k apart.
+constexpr BFloat16Layout kBFloat16Layout = BFloat16Layout::kPairsApart;
+constexpr int kBFloat16Multiple = 4;
 
-// y[(n + 1) / 2], each the pair of x[2 i] (upper half: VDPBF16PS adds its product first) and
-// x[2 i + 1].
-void RoundRow(const float* x, int n, float* y) {
-  for (int i = 0; i < n / 2; ++i) {
-    const uint32_t pair = BFloat16Bits(x[2 * i]) | BFloat16Bits(x[2 * i + 1]) >> 16;
-    std::memcpy(y + i, &pair, sizeof(pair));
+inline void RoundRow(const float* x, int n, float* y) {
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      const uint32_t pair = BFloat16Bits(x[i + j]) | BFloat16Bits(x[i + j + 2]) >> 16;
+      std::memcpy(y + i / 2 + j, &pair, sizeof(pair));
+    }
   }
-  if (n % 2 != 0) {
-    const uint32_t pair = BFloat16Bits(x[n - 1]);
-    std::memcpy(y + n / 2, &pair, sizeof(pair));
+  if (i == n) return;
+  for (int j = 0; j < 2; ++j) {
+    const uint32_t pair = (i + j < n ? BFloat16Bits(x[i + j]) : 0u) |
+                          (i + j + 2 < n ? BFloat16Bits(x[i + j + 2]) >> 16 : 0u);
+    std::memcpy(y + i / 2 + j, &pair, sizeof(pair));
   }
 }
 #else
-constexpr bool kBFloat16Pairs = false;
+constexpr BFloat16Layout kBFloat16Layout = BFloat16Layout::kSingle;
+constexpr int kBFloat16Multiple = 1;
 
-// y[n], each a float.
-void RoundRow(const float* x, int n, float* y) {
+inline void RoundRow(const float* x, int n, float* y) {
   for (int i = 0; i < n; ++i) {
     const uint32_t bits = BFloat16Bits(x[i]);
     std::memcpy(y + i, &bits, sizeof(bits));

@@ -11,11 +11,11 @@
 #include <type_traits>
 
 #include "common/nn/kernels/kernel_table.h"
+#include "common/nn/kernels/tile_output.h"
 
 namespace mellow::nn::kernels {
 namespace {
 
-constexpr int kPanelWidth = 2 * kLanes;
 // From this many rows and panels on, x is packed for the tiles: with few panels a packed row is
 // used too rarely to be worth it.
 constexpr int kPackRows = 24;
@@ -28,52 +28,8 @@ struct TileInput {
   ptrdiff_t column;
 };
 
-// How a finished block of sums goes to c.
-struct TileOutput {
-  float* c;
-  ptrdiff_t ldc;
-  int cols;             // valid columns from the tile's first
-  const float* scales;  // null unless int8
-  const float* bias;    // null unless this is the first block of k
-  bool load;            // add to c's contents
-};
-
-template <int R, int P>
-inline __attribute__((always_inline)) void Finish(const Vec (&acc)[R][2 * P],
-                                                  const TileOutput& out) {
-  if (__builtin_expect(out.cols >= P * kPanelWidth, 1)) {
-    for (int r = 0; r < R; ++r) {
-      for (int j = 0; j < 2 * P; ++j) {
-        float* c = out.c + r * out.ldc + j * kLanes;
-        Vec v = acc[r][j];
-        if (out.scales != nullptr) v = Mul(v, Load(out.scales + j * kLanes));
-        if (out.bias != nullptr) v = Add(v, Load(out.bias + j * kLanes));
-        if (out.load) v = Add(Load(c), v);
-        Store(c, v);
-      }
-    }
-    return;
-  }
-  for (int j = 0; j < 2 * P; ++j) {
-    const int lanes = out.cols - j * kLanes < kLanes ? out.cols - j * kLanes : kLanes;
-    if (lanes <= 0) return;
-    for (int r = 0; r < R; ++r) {
-      float* c = out.c + r * out.ldc + j * kLanes;
-      Vec v = acc[r][j];
-      if (lanes == kLanes) {
-        if (out.scales != nullptr) v = Mul(v, Load(out.scales + j * kLanes));
-        if (out.bias != nullptr) v = Add(v, Load(out.bias + j * kLanes));
-        if (out.load) v = Add(Load(c), v);
-        Store(c, v);
-      } else {
-        if (out.scales != nullptr) v = Mul(v, LoadTail(out.scales + j * kLanes, lanes));
-        if (out.bias != nullptr) v = Add(v, LoadTail(out.bias + j * kLanes, lanes));
-        if (out.load) v = Add(LoadTail(c, lanes), v);
-        StoreTail(c, lanes, v);
-      }
-    }
-  }
-}
+// A block of bfloat16 that was decoded.
+struct WidenedBFloat16Panel : Float32Panel {};
 
 #if defined(__AVX512BF16__)
 template <class Panel>
@@ -82,9 +38,13 @@ constexpr bool kPairs = std::is_same_v<Panel, BFloat16PairPanel>;
 template <class Panel>
 constexpr bool kPairs = false;
 #endif
-// Lines of a panel that are summed from zero: kBlockK numbers of k.
+// Whether even and odd lines are summed apart.
 template <class Panel>
-constexpr int kBlockLines = kPairs<Panel> ? kBlockK / 2 : kBlockK;
+constexpr bool kApart = kPairs<Panel> || std::is_same_v<Panel, BFloat16Panel> ||
+                        std::is_same_v<Panel, WidenedBFloat16Panel>;
+// Lines of a panel that are summed from zero.
+template <class Panel>
+constexpr int kBlockLines = (kApart<Panel> ? kPackedK : kBlockK) / (kPairs<Panel> ? 2 : 1);
 
 // acc + a w, by pairs where the panel has pairs.
 template <class Panel>
@@ -95,21 +55,19 @@ inline __attribute__((always_inline)) Vec MultiplyAdd(Vec a, Vec w, Vec acc) {
   return Fma(a, w, acc);
 }
 
-// acc = x[R, k] * panels[k, P * kPanelWidth]. Touches `step` further bytes from `prefetch` on for
-// every k.
-template <int R, int P, class Panel>
-inline __attribute__((always_inline)) void Multiply(TileInput x,
-                                                    const typename Panel::Element* panel,
-                                                    ptrdiff_t panel_stride, int k,
-                                                    const char* prefetch, ptrdiff_t step,
-                                                    Vec (&acc)[R][2 * P]) {
+// acc = x[R, k] * panels[k, P * kPanelWidth] over every kEvery-th line from the first on. Touches
+// `step` further bytes from `prefetch` on for every one.
+template <int R, int P, class Panel, int kEvery>
+inline __attribute__((always_inline)) void Sum(TileInput x, const typename Panel::Element* panel,
+                                               ptrdiff_t panel_stride, int k, const char* prefetch,
+                                               ptrdiff_t step, Vec (&acc)[R][2 * P]) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int j = 0; j < 2 * P; ++j) acc[r][j] = Zero();
   }
 #pragma GCC unroll 4
-  for (int kk = 0; kk < k; ++kk) {
+  for (int kk = 0; kk < k; kk += kEvery) {
     Vec w[2 * P];
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
@@ -124,6 +82,38 @@ inline __attribute__((always_inline)) void Multiply(TileInput x,
       const Vec a = Set1(x.data[r * x.row + kk * x.column]);
 #pragma GCC unroll 8
       for (int j = 0; j < 2 * P; ++j) acc[r][j] = MultiplyAdd<Panel>(a, w[j], acc[r][j]);
+    }
+  }
+}
+
+// The product of a block, in the order that the panel's format has.
+template <int R, int P, class Panel>
+inline __attribute__((always_inline)) void Multiply(TileInput x,
+                                                    const typename Panel::Element* panel,
+                                                    ptrdiff_t panel_stride, int k,
+                                                    const char* prefetch, ptrdiff_t step,
+                                                    Vec (&acc)[R][2 * P]) {
+  if constexpr (!kApart<Panel>) {
+    Sum<R, P, Panel, 1>(x, panel, panel_stride, k, prefetch, step, acc);
+  } else {
+    constexpr int kPiece = kBFloat16PieceK / (kPairs<Panel> ? 2 : 1);
+    for (int r = 0; r < R; ++r) {
+      for (int j = 0; j < 2 * P; ++j) acc[r][j] = Zero();
+    }
+    for (int start = 0; start < k; start += kPiece) {
+      const int lines = k - start < kPiece ? k - start : kPiece;
+      Vec even[R][2 * P], odd[R][2 * P];
+      Sum<R, P, Panel, 2>({x.data + start * x.column, x.row, x.column},
+                          panel + ptrdiff_t{start} * kPanelWidth, panel_stride, lines,
+                          prefetch + start * step, step, even);
+      Sum<R, P, Panel, 2>({x.data + (start + 1) * x.column, x.row, x.column},
+                          panel + ptrdiff_t{start + 1} * kPanelWidth, panel_stride, lines - 1,
+                          prefetch + (start + 1) * step, step, odd);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+        for (int j = 0; j < 2 * P; ++j) acc[r][j] = Add(acc[r][j], Add(even[r][j], odd[r][j]));
+      }
     }
   }
 }
@@ -247,7 +237,8 @@ template <class Panel>
 void Wide(const GemmArgs& args) {
   using Element = typename Panel::Element;
   constexpr bool kDecode = sizeof(Element) != sizeof(float);
-  using TilePanel = std::conditional_t<kDecode, Float32Panel, Panel>;
+  using Widened = std::conditional_t<kApart<Panel>, WidenedBFloat16Panel, Float32Panel>;
+  using TilePanel = std::conditional_t<kDecode, Widened, Panel>;
   constexpr int kBlock = kBlockLines<Panel>;
   const int tiles = (args.rows + kTileRows - 1) / kTileRows;
   const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
@@ -257,8 +248,9 @@ void Wide(const GemmArgs& args) {
   // Every tile pass over a block fetches its share of the next block from memory.
   const ptrdiff_t line = kPanelWidth * sizeof(Element);
   const ptrdiff_t step = line / tiles;
-  for (int super = 0; super < args.k; super += kPackedK) {
-    const int super_k = args.k - super < kPackedK ? args.k - super : kPackedK;
+  constexpr int kSuper = kPackedK / (kPairs<Panel> ? 2 : 1);
+  for (int super = 0; super < args.k; super += kSuper) {
+    const int super_k = args.k - super < kSuper ? args.k - super : kSuper;
     if (pack) {
       PackRows(args.a + super, args.lda, args.rows, tiles, super_k, kBlock, packed);
     }

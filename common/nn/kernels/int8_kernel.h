@@ -10,6 +10,7 @@
 
 #include "common/nn/kernels/gemm_kernel.h"
 #include "common/nn/kernels/kernel_table.h"
+#include "common/nn/kernels/tile_output.h"
 
 namespace mellow::nn::kernels {
 namespace {

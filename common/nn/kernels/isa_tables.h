@@ -11,6 +11,7 @@ extern const KernelTable kGenericKernels;
 extern const KernelTable kAvx2Kernels;        // x86-64 only
 extern const KernelTable kAvx512Kernels;      // x86-64 only
 extern const KernelTable kAvx512Bf16Kernels;  // x86-64 only
+const KernelTable& AmxKernels();              // x86-64 only
 
 }  // namespace mellow::nn::kernels
 

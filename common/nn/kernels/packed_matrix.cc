@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <type_traits>
 
 #include "common/base/sum_tree.h"
 
@@ -23,13 +22,26 @@ size_t ElementBytes(PanelFormat format) {
   return 4;
 }
 
-// Numbers of k that lie side by side for each column of a panel.
-int GroupSize(const KernelTable& kernels, PanelFormat format) {
-  if (format == PanelFormat::kInt8) return kInt8GroupSize;
-  return format == PanelFormat::kBFloat16 && kernels.bfloat16_pairs ? 2 : 1;
+// What k is padded to, in panels and in rows of x.
+int MultipleOfK(const KernelTable& kernels, PanelFormat format) {
+  if (format == PanelFormat::kInt8) return kernels.int8_multiple;
+  return format == PanelFormat::kBFloat16 ? kernels.bfloat16_multiple : 1;
 }
 
-int GroupsOf(int k, int group) { return (k + group - 1) / group; }
+int PaddedTo(int multiple, int k) { return (k + multiple - 1) / multiple * multiple; }
+
+// Where number k of a column lies, counted in bfloat16 from its panel's beginning.
+size_t BFloat16At(BFloat16Layout layout, size_t k, size_t width, size_t column) {
+  switch (layout) {
+    case BFloat16Layout::kSingle:
+      return k * width + column;
+    case BFloat16Layout::kPairs:
+      return (k / 2 * width + column) * 2 + k % 2;
+    case BFloat16Layout::kPairsApart:
+      return ((k / 4 * 2 + k % 2) * width + column) * 2 + (k % 4 < 2 ? 1 : 0);
+  }
+  return 0;
+}
 
 uint32_t FloatBits(float x) {
   uint32_t bits;
@@ -80,7 +92,7 @@ QuantizedColumn ScatterInt8(const float* row, int k, int width, int column, void
 
 // to[i][j] = from[j][i] for i < rows, j < count, and zeros behind; lines of both are `width` long.
 template <int kWidth, class Element>
-void TransposeTile(const Element* from, int count, int rows, Element* to) {
+void TransposeTileOf(const Element* from, int count, int rows, Element* to) {
   if (count == kWidth && rows == kWidth) {
     for (int i = 0; i < kWidth; ++i) {
 #pragma GCC unroll 32
@@ -97,24 +109,39 @@ template <class Element>
 void TransposeTile(const Element* from, int width, int count, int rows, Element* to) {
   switch (width) {
     case 8:
-      return TransposeTile<8>(from, count, rows, to);
+      return TransposeTileOf<8>(from, count, rows, to);
     case 16:
-      return TransposeTile<16>(from, count, rows, to);
+      return TransposeTileOf<16>(from, count, rows, to);
     default:
-      return TransposeTile<32>(from, count, rows, to);
+      return TransposeTileOf<32>(from, count, rows, to);
   }
 }
 
-// The same of pairs: `from` has pairs of its `count` lines, `to` of its `rows` lines. The width is
-// even, so that no pair lies in two tiles.
+// The same of pairs, for `count` and `rows` that are padded and with what pads them zero. The width
+// is a multiple of what is padded to, so that no pair lies in two tiles.
+template <BFloat16Layout kLayout>
 void TransposePairs(const uint32_t* from, int width, int count, int rows, uint32_t* to) {
-  const auto half = [&](int j, int i) -> uint32_t {  // number k = j of column i
-    if (j >= count || i >= rows) return 0;
-    const uint32_t pair = from[j / 2 * width + i];
-    return j % 2 == 0 ? pair >> 16 : pair & 0xffff;
-  };
-  for (int i = 0; i < rows; i += 2) {
-    for (int j = 0; j < width; ++j) to[i / 2 * width + j] = half(j, i) << 16 | half(j, i + 1);
+  // Lines of one group of k, and how far apart the numbers of a pair are.
+  constexpr int kLines = kLayout == BFloat16Layout::kPairs ? 1 : 2;
+  for (int i = 0; i < rows; i += 2 * kLines) {
+    for (int column = 0; column < kLines; ++column) {
+      uint32_t* const line = to + (i / 2 + column) * width;
+      for (int j = 0; j < count; j += 2 * kLines) {
+        for (int k = 0; k < kLines; ++k) {
+          const uint32_t* const pairs = from + (j / 2 + k) * width + i + column;
+          const uint32_t first = pairs[0], second = pairs[kLines];
+          uint32_t* const out = line + j + k;
+          if constexpr (kLayout == BFloat16Layout::kPairs) {
+            out[0] = (first & 0xffffu) | second << 16;
+            out[kLines] = first >> 16 | (second & 0xffff0000u);
+          } else {
+            out[0] = (first & 0xffff0000u) | second >> 16;
+            out[kLines] = first << 16 | (second & 0xffffu);
+          }
+        }
+      }
+      for (int j = count; j < width; ++j) line[j] = 0;
+    }
   }
 }
 
@@ -124,13 +151,14 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
                            const RowReader& reader, ThreadPool* pool)
     : out_(out),
       in_(in),
+      multiple_(MultipleOfK(kernels, format)),
+      padded_in_(PaddedTo(multiple_, in)),
       width_(kernels.panel_width),
-      group_(GroupSize(kernels, format)),
-      format_(format) {
+      format_(format),
+      layout_(kernels.bfloat16_layout) {
   const int width = kernels.panel_width;
   const int panels = (out + width - 1) / width;
-  const size_t bytes =
-      static_cast<size_t>(GroupsOf(in, group_)) * group_ * width * ElementBytes(format);
+  const size_t bytes = static_cast<size_t>(padded_in_) * width * ElementBytes(format);
   panel_bytes_ = static_cast<ptrdiff_t>((bytes + 63) / 64 * 64);
   panels_ = AlignedBytes(panels * static_cast<size_t>(panel_bytes_));
   if (format == PanelFormat::kInt8) {
@@ -138,7 +166,7 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
     sums_.assign(static_cast<size_t>(panels) * width, 0);
   }
   pool->Run(panels, [&](int p) {
-    std::vector<float> row(in), rounded(in);
+    std::vector<float> row(in), rounded(padded_in_);
     auto* panel = static_cast<uint8_t*>(panels_.data()) + p * panel_bytes_;
     std::memset(panel, 0, panel_bytes_);
     for (int j = 0; j < width && p * width + j < out; ++j) {
@@ -152,8 +180,8 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
           // As the rows that it is multiplied with: a pair in the place of a float, or floats whose
           // lower halves are zero.
           kernels.round_row(row.data(), in, rounded.data());
-          if (group_ == 2) {
-            Scatter<uint32_t>(rounded.data(), GroupsOf(in, 2), width, j, panel, FloatBits);
+          if (pairs()) {
+            Scatter<uint32_t>(rounded.data(), padded_in_ / 2, width, j, panel, FloatBits);
           } else {
             Scatter<uint16_t>(rounded.data(), in, width, j, panel,
                               [](float x) { return static_cast<uint16_t>(FloatBits(x) >> 16); });
@@ -176,15 +204,16 @@ PackedMatrix::PackedMatrix(const KernelTable& kernels, int out, int in, PanelFor
 void PackedMatrix::TransposeInto(PackedMatrix* to, ThreadPool* pool) const {
   to->out_ = in_;
   to->in_ = out_;
+  to->multiple_ = multiple_;
+  to->padded_in_ = PaddedTo(multiple_, out_);
   to->width_ = width_;
   to->format_ = format_;
-  to->group_ = group_;
+  to->layout_ = layout_;
   to->scales_.clear();
   to->sums_.clear();
   const int panels = (in_ + width_ - 1) / width_;
-  const size_t element = ElementBytes(format_);
-  const size_t line = static_cast<size_t>(width_) * group_ * element;
-  to->panel_bytes_ = static_cast<ptrdiff_t>((GroupsOf(out_, group_) * line + 63) / 64 * 64);
+  const size_t line = static_cast<size_t>(width_) * ElementBytes(format_);  // of one k
+  to->panel_bytes_ = static_cast<ptrdiff_t>((to->padded_in_ * line + 63) / 64 * 64);
   const size_t bytes = panels * static_cast<size_t>(to->panel_bytes_);
   if (to->panels_.size() < bytes) {
     to->panels_ = AlignedBytes();  // first, so that there is never room for both
@@ -193,25 +222,24 @@ void PackedMatrix::TransposeInto(PackedMatrix* to, ThreadPool* pool) const {
   // Columns [p * width, ...) of this one are a panel of `to`; tile by tile of width x width.
   pool->Run(panels, [&](int p) {
     const int first = p * width_;
-    const int count = std::min(width_, in_ - first);
+    const int count = std::min(width_, padded_in_ - first);
     auto* const out = static_cast<uint8_t*>(to->panels_.data()) + p * to->panel_bytes_;
-    const auto transpose = [&]<class Element>(Element*) {
-      for (int o = 0; o < out_; o += width_) {
-        const auto* const tile = static_cast<const Element*>(panel(o / width_)) +
-                                 static_cast<size_t>(first / group_) * width_;
-        auto* const place =
-            reinterpret_cast<Element*>(out) + static_cast<size_t>(o / group_) * width_;
-        const int rows = std::min(width_, out_ - o);
-        if constexpr (std::is_same_v<Element, uint32_t>) {
-          TransposePairs(tile, width_, count, rows, place);
-        } else {
-          TransposeTile(tile, width_, count, rows, place);
-        }
+    const auto transpose = [&]<class Element>(Element*, const auto& tile) {
+      for (int o = 0; o < to->padded_in_; o += width_) {
+        tile(reinterpret_cast<const Element*>(static_cast<const uint8_t*>(panel(o / width_)) +
+                                              first * line),
+             width_, count, std::min(width_, to->padded_in_ - o),
+             reinterpret_cast<Element*>(out + o * line));
       }
     };
-    if (group_ == 2) return transpose(static_cast<uint32_t*>(nullptr));
-    if (element == sizeof(uint16_t)) return transpose(static_cast<uint16_t*>(nullptr));
-    transpose(static_cast<float*>(nullptr));
+    if (!pairs()) {
+      if (format_ == PanelFormat::kFloat32)
+        return transpose(static_cast<float*>(nullptr), TransposeTile<float>);
+      return transpose(static_cast<uint16_t*>(nullptr), TransposeTile<uint16_t>);
+    }
+    if (layout_ == BFloat16Layout::kPairs)
+      return transpose(static_cast<uint32_t*>(nullptr), TransposePairs<BFloat16Layout::kPairs>);
+    transpose(static_cast<uint32_t*>(nullptr), TransposePairs<BFloat16Layout::kPairsApart>);
   });
 }
 
@@ -219,15 +247,14 @@ void PackedMatrix::Row(int64_t index, float* row) const {
   const auto* const lines = static_cast<const uint8_t*>(panel(static_cast<int>(index / width_)));
   const auto column = static_cast<size_t>(index % width_);
   for (int k = 0; k < in_; ++k) {
-    const size_t at = static_cast<size_t>(k / group_) * width_ + column;
     if (format_ == PanelFormat::kFloat32) {
+      const size_t at = static_cast<size_t>(k) * width_ + column;
       std::memcpy(row + k, lines + at * sizeof(float), sizeof(float));
       continue;
     }
-    // The second of a pair comes first in memory.
-    const size_t half = at * group_ + (group_ == 2 ? 1 - k % 2 : 0);
     uint16_t upper;
-    std::memcpy(&upper, lines + half * sizeof(upper), sizeof(upper));
+    std::memcpy(&upper, lines + BFloat16At(layout_, k, width_, column) * sizeof(upper),
+                sizeof(upper));
     const uint32_t bits = uint32_t{upper} << 16;
     std::memcpy(row + k, &bits, sizeof(bits));
   }
@@ -256,8 +283,9 @@ RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedM
   if (!int8 && w.format() != PanelFormat::kBFloat16)
     return {.k = w.in(), .floats = x.data, .stride = x.stride};
   static thread_local FloatBuffer buffer;
-  // A row is its groups, each as long as one float; the scales of int8 follow the last row.
-  const ptrdiff_t stride = GroupsOf(w.in(), w.group());
+  // The scales of int8 follow the last row.
+  const int numbers_of_a_float = int8 ? 4 : w.pairs() ? 2 : 1;
+  const ptrdiff_t stride = w.padded_in() / numbers_of_a_float;
   float* const floats = buffer.Reserve(static_cast<size_t>(rows) * (stride + (int8 ? 1 : 0)));
   float* const scales = floats + rows * stride;
   const auto round = [&](int row) {
@@ -280,7 +308,7 @@ RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedM
     pool->Run(chunks, run);
   }
   if (!int8) return {.k = static_cast<int>(stride), .floats = floats, .stride = stride};
-  return {.k = w.in(),
+  return {.k = w.padded_in(),
           .bytes = reinterpret_cast<const int8_t*>(floats),
           .scales = scales,
           .stride = stride * static_cast<ptrdiff_t>(sizeof(float))};
@@ -296,7 +324,8 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
   const int panels = (w.out() + width - 1) / width;
   // Row blocks: whole tiles, evenly filled.
   const int row_blocks = (rows + kMaxGemmRows - 1) / kMaxGemmRows;
-  const int tile = kernels.tile_rows;
+  const bool rounds = w.format() == PanelFormat::kBFloat16 || w.format() == PanelFormat::kInt8;
+  const int tile = rounds ? kernels.rounded_tile_rows : kernels.tile_rows;
   int block_rows = (rows + row_blocks - 1) / row_blocks;
   if (row_blocks > 1)
     block_rows = std::min((block_rows + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);

@@ -45,8 +45,12 @@ class PackedMatrix {
   }
   ptrdiff_t panel_bytes() const { return panel_bytes_; }
   PanelFormat format() const { return format_; }
-  // Numbers of k that lie side by side for each column: GemmArgs.
-  int group() const { return group_; }
+  // in(), and the zeros behind it: GemmArgs.
+  int padded_in() const { return padded_in_; }
+  // Whether pairs of bfloat16 are an element.
+  bool pairs() const {
+    return format_ == PanelFormat::kBFloat16 && layout_ != BFloat16Layout::kSingle;
+  }
   // Null unless int8.
   const float* scales() const { return scales_.empty() ? nullptr : scales_.data(); }
   const int32_t* column_sums() const { return sums_.empty() ? nullptr : sums_.data(); }
@@ -54,9 +58,11 @@ class PackedMatrix {
  private:
   int out_ = 0;
   int in_ = 0;
+  int multiple_ = 1;
+  int padded_in_ = 0;
   int width_ = 1;  // of a panel
-  int group_ = 1;
   PanelFormat format_ = PanelFormat::kFloat32;
+  BFloat16Layout layout_ = BFloat16Layout::kSingle;
   ptrdiff_t panel_bytes_ = 0;
   AlignedBytes panels_;
   std::vector<float> scales_;

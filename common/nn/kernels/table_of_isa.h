@@ -8,6 +8,7 @@
 // clang-format off
 #include "common/nn/kernels/vector_math.h"
 #include "common/nn/kernels/bfloat16_rows.h"
+#include "common/nn/kernels/tile_output.h"
 #include "common/nn/kernels/gemm_kernel.h"
 #include "common/nn/kernels/int8_kernel.h"
 #include "common/nn/kernels/row_kernels.h"
@@ -22,7 +23,10 @@ constexpr KernelTable TableOf(Isa isa, const char* name) {
       .name = name,
       .panel_width = kPanelWidth,
       .tile_rows = kTileRows,
-      .bfloat16_pairs = kBFloat16Pairs,
+      .rounded_tile_rows = kTileRows,
+      .bfloat16_layout = kBFloat16Layout,
+      .bfloat16_multiple = kBFloat16Multiple,
+      .int8_multiple = kInt8GroupSize,
       .gemm = Gemm,
       .quantize_row = QuantizeRow,
       .round_row = RoundRow,

@@ -15,6 +15,7 @@
 #include "common/text/files/sentencepiece_model.h"
 #include "common/text/files/tokenizer_json.h"
 #include "common/text/files/tokenizer_number.h"
+#include "common/text/unicode/utf8.h"
 
 namespace mellow::text {
 namespace {

@@ -104,7 +104,13 @@ TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
                               {7, 512, 70},
                               {23, 96, 31},
                               {24, 1030, 48},
-                              {96, 130, 65}}) {
+                              {96, 130, 65},
+                              // Whole tiles of AMX, with one or two tiles of rows and what is left.
+                              {4, 64, 33},
+                              {16, 768, 96},
+                              {17, 64, 70},
+                              {50, 128, 65},
+                              {96, 704, 100}}) {
       // Not structured bindings: clang 14 lets no lambda see those.
       const int rows = std::get<0>(shape), k = std::get<1>(shape), cols = std::get<2>(shape);
       const std::vector<float> a = Numbers(rows * k, k);
@@ -155,7 +161,8 @@ TEST_P(InstructionSetsTest, Attention) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Against, InstructionSetsTest,
-                         testing::Values(Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16), IsaName);
+                         testing::Values(Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx),
+                         IsaName);
 
 }  // namespace
 }  // namespace mellow::nn::kernels

@@ -10,7 +10,8 @@
 namespace mellow::nn::kernels {
 
 // Parameters of tests over all kernels; a test skips what its CPU lacks.
-inline constexpr Isa kEveryIsa[] = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+inline constexpr Isa kEveryIsa[] = {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16,
+                                    Isa::kAmx};
 
 inline std::string NameOf(Isa isa) {
   switch (isa) {
@@ -22,6 +23,8 @@ inline std::string NameOf(Isa isa) {
       return "Avx512";
     case Isa::kAvx512Bf16:
       return "Avx512Bf16";
+    case Isa::kAmx:
+      return "Amx";
   }
   return "";
 }
