@@ -43,6 +43,7 @@ struct BenchOptions {
   int max_new = 400;
   std::vector<int> lengths;
   std::string reward_model;
+  std::string precision;
   bool any_length = false;  // of the dialogues
   int epochs = 1;           // ppo
   int lora_r = 32;
@@ -173,6 +174,12 @@ std::size_t Total(const std::vector<Ids>& rows) {
   return tokens;
 }
 
+// The learner's: the policy's, where that can be trained in.
+absl::StatusOr<nn::WeightType> PrecisionOf(const BenchOptions& options) {
+  if (!options.precision.empty()) return nn::ParseTrainingPrecision(options.precision);
+  return options.model.dtype == "bfloat16" ? nn::WeightType::kBFloat16 : nn::WeightType::kFloat32;
+}
+
 // One PPO step as the notebook does it: LoRA r = 32 on q and v, sampling to fixed lengths, the
 // classifier's first logit as the score; the work is shared as in a cluster: the policy engine
 // gives values while it samples and scores under the reference, the trainer updates.
@@ -195,6 +202,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
   config.mini_batch_size = options.mini_batch;
   config.ppo_epochs = options.epochs;
   config.reference = rl::Reference::kBase;
+  MELLOW_ASSIGN_OR_RETURN(config.precision, PrecisionOf(options));
   config.lora = nn::LoraConfig{.r = options.lora_r, .lora_alpha = 32, .target_modules = {"q", "v"}};
   train::TrainerOptions trainer_options = {.threads = ThreadsOf(options.model)};
   MELLOW_ASSIGN_OR_RETURN(trainer_options.device, nn::ResolveDevice(options.model.device));
@@ -254,7 +262,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
                         .score = scores[i],
                         .behaviour_logprobs = responses[i].logprobs});
     // As a learner takes them over: only from nodes of its own precision.
-    if (options.model.dtype != "float32") continue;
+    if (options.model.dtype != nn::WeightTypeName(config.precision)) continue;
     rollouts.back().values = responses[i].values;
     rollouts.back().reference_logprobs = reference[i];
   }
@@ -345,6 +353,9 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
                     "Tokens of each response [as Python's random.Random(0).randint(min-new, "
                     "max-new) draws them]")
         ->delimiter(',');
+    sub->add_option("--precision", o->precision,
+                    "What the learner computes in: float32 or bfloat16 [as --dtype if it is one of "
+                    "them, else float32]");
     sub->add_option("--epochs", o->epochs, "PPO's epochs")
         ->capture_default_str()
         ->check(at_least_one);
