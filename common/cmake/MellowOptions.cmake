@@ -33,4 +33,8 @@ endif()
 if(MELLOW_SANITIZE)
   target_compile_options(mellow_flags INTERFACE -fsanitize=${MELLOW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(mellow_flags INTERFACE -fsanitize=${MELLOW_SANITIZE})
+  if(MELLOW_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # By this macro the headers of protobuf give classes other members, which the distribution's library was built without.
+    target_compile_options(mellow_flags INTERFACE -U__SANITIZE_THREAD__)
+  endif()
 endif()

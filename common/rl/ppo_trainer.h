@@ -51,10 +51,11 @@ struct StepResult {
   //   whatever kl_penalty is; ppo/grad_norm: mean over the optimizer steps, before clipping;
   //   ppo/skipped_mini_batches; ppo/passes_skipped: forward passes that the rollouts' own values
   //   and reference_logprobs made unnecessary, of two a mini-batch; ppo/importance_weight: mean
-  //   over the counted tokens (1 without
-  //   stale rollouts); tokens/counted: response tokens that were trained on;  tokens/processed:
-  //   query and response tokens of the batch;
-  //   time/ppo/{forward_pass,reference_pass,compute_rewards,optimize_step,total}: seconds.
+  //   over the counted tokens (1 without stale rollouts); ppo/sampler_kl: what the stale rollouts'
+  //   tokens say about KL(their sampler, the trainer), nats per token; ppo/sampler_logprob_error:
+  //   mean distance of their log-probs from the trainer's (both 0 without any); tokens/counted:
+  //   response tokens that were trained on;  tokens/processed: query and response tokens of the
+  //   batch; time/ppo/{forward_pass,reference_pass,compute_rewards,optimize_step,total}: seconds.
   std::map<std::string, double> stats;
   int64_t step = 0;  // steps done, this one included
 };

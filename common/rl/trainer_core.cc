@@ -87,6 +87,26 @@ Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, 
   return any ? weights : Rows();
 }
 
+// How far those who sampled the stale rollouts are from the trainer, by the log-probs of both:
+// means over their counted tokens, 0 without any.
+void AddSamplerStats(absl::Span<const Rollout> rollouts, const Rows& current, const MaskRows& mask,
+                     Stats* stats) {
+  double kl = 0, error = 0;
+  int64_t tokens = 0;
+  for (size_t i = 0; i < rollouts.size(); ++i) {
+    for (size_t t = 0; rollouts[i].stale && t < current[i].size(); ++t) {
+      if (!mask[i][t]) continue;
+      const double difference = double{rollouts[i].behaviour_logprobs[t]} - current[i][t];
+      kl += difference;
+      error += std::fabs(difference);
+      ++tokens;
+    }
+  }
+  const double count = std::max<double>(1, static_cast<double>(tokens));
+  (*stats)["ppo/sampler_kl"] = kl / count;
+  (*stats)["ppo/sampler_logprob_error"] = error / count;
+}
+
 }  // namespace
 
 TrainerCore::TrainerCore(const PpoConfig& config, train::AdaptedModel policy,
@@ -421,6 +441,7 @@ absl::StatusOr<StepResult> TrainerCore::Step(absl::Span<const Rollout> rollouts,
   s["ppo/passes_skipped"] = e.passes_skipped;
   s["ppo/importance_weight"] =
       e.importance_weights.empty() ? 1.0 : MaskedMean(e.importance_weights, e.mask);
+  AddSamplerStats(rollouts, e.old_logprobs, e.mask, &s);
   s["tokens/processed"] = static_cast<double>(processed);
 
   kl_.Update(s["objective/kl"], config_.batch_size);

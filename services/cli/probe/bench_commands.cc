@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -88,6 +90,17 @@ std::string EngineName(const BenchOptions& options) {
   return options.model.dtype == "float32" ? "mellow" : absl::StrCat("mellow-", options.model.dtype);
 }
 
+// Seconds of the fastest of `repeat` runs, after one that warms up.
+absl::StatusOr<double> BestOf(int repeat, const std::function<absl::Status()>& work) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int run = 0; run <= repeat; ++run) {
+    const SteadyTime start = SteadyTime::Now();
+    MELLOW_RETURN_IF_ERROR(work());
+    if (run > 0) best = std::min(best, SecondsSince(start));
+  }
+  return best;
+}
+
 absl::StatusOr<int> BenchGenerate(const BenchOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(
       const std::vector<std::string> prompts,
@@ -104,12 +117,9 @@ absl::StatusOr<int> BenchGenerate(const BenchOptions& options) {
       item.params.min_new_tokens = item.params.max_new_tokens = options.new_tokens;
       items.push_back(std::move(item));
     }
-    double best = 0;
-    for (int run = 0; run <= options.repeat; ++run) {  // the first warms up
-      const SteadyTime start = SteadyTime::Now();
-      MELLOW_RETURN_IF_ERROR(nn::Generate(*policy.model, items).status());
-      if (run > 0) best = run == 1 ? SecondsSince(start) : std::min(best, SecondsSince(start));
-    }
+    MELLOW_ASSIGN_OR_RETURN(const double best, BestOf(options.repeat, [&] {
+                              return nn::Generate(*policy.model, items).status();
+                            }));
     Print({{"engine", EngineName(options)},
            {"batch", batch},
            {"new", options.new_tokens},
@@ -135,16 +145,14 @@ absl::StatusOr<int> BenchReward(const BenchOptions& options) {
                           text::LoadTokenizer(options.model.model));
   MELLOW_ASSIGN_OR_RETURN(const std::unique_ptr<nn::SequenceClassifier> model,
                           LoadReward(options.model));
-  std::vector<float> scores;
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> warm_up,
-                          EncodeAll(*tokenizer, {texts[0]}, kRewardTokens));
-  MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, warm_up, options.batch, &scores));
-  const SteadyTime start = SteadyTime::Now();  // texts in, logits out: tokenizing is part of it, as
-                                               // in the peer's pipeline
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
-                          EncodeAll(*tokenizer, texts, kRewardTokens));
-  MELLOW_RETURN_IF_ERROR(ClassifyInBatches(*model, sequences, options.batch, &scores));
-  const double seconds = SecondsSince(start);
+  MELLOW_ASSIGN_OR_RETURN(const double seconds, BestOf(options.repeat, [&]() -> absl::Status {
+                            // Texts in, logits out: tokenizing is part of it, as in the peers'
+                            // pipelines.
+                            MELLOW_ASSIGN_OR_RETURN(const std::vector<Ids> sequences,
+                                                    EncodeAll(*tokenizer, texts, kRewardTokens));
+                            std::vector<float> scores;
+                            return ClassifyInBatches(*model, sequences, options.batch, &scores);
+                          }));
   Print({{"engine", EngineName(options)},
          {"texts", options.texts},
          {"batch", options.batch},
@@ -261,14 +269,14 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
                         .response_ids = response_ids[i],
                         .score = scores[i],
                         .behaviour_logprobs = responses[i].logprobs});
-    // As a learner takes them over: only from nodes of its own precision.
-    if (options.model.dtype != nn::WeightTypeName(config.precision)) continue;
+    // As a learner takes them over: nodes of another precision are other samplers.
+    rollouts.back().stale = options.model.dtype != nn::WeightTypeName(config.precision);
+    if (rollouts.back().stale) continue;
     rollouts.back().values = responses[i].values;
     rollouts.back().reference_logprobs = reference[i];
   }
   MELLOW_ASSIGN_OR_RETURN(const rl::StepResult result, trainer->Step(rollouts));
   const double ppo_seconds = SecondsSince(ppo_start);
-  const auto kl = result.stats.find("objective/kl");
   Print({{"peer", EngineName(options)},
          {"step", options.steps > 1 ? json::Value(options.step + 1) : json::Value()},
          {"batch", options.batch},
@@ -279,7 +287,9 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
          {"reference_s", reference_seconds},
          {"ppo_s", ppo_seconds},
          {"step_s", SecondsSince(start)},
-         {"kl", kl == result.stats.end() ? json::Value() : json::Value(kl->second)}});
+         {"kl", result.stats.at("objective/kl")},
+         {"sampler_kl", result.stats.at("ppo/sampler_kl")},
+         {"sampler_logprob_error", result.stats.at("ppo/sampler_logprob_error")}});
   return 0;
 }
 
@@ -310,6 +320,11 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
     return std::make_pair(sub, options.get());
   };
   const auto at_least_one = CLI::Range(1, 1 << 20);
+  const auto add_repeat = [&](CLI::App* sub, BenchOptions* o) {
+    sub->add_option("--repeat", o->repeat, "Runs after the warm-up; the best counts")
+        ->capture_default_str()
+        ->check(at_least_one);
+  };
   {
     auto [sub, o] =
         add("generate", "Greedy generation of a fixed number of tokens, tokens per second",
@@ -320,9 +335,7 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
     sub->add_option("--new", o->new_tokens, "Tokens a prompt, exactly")
         ->capture_default_str()
         ->check(at_least_one);
-    sub->add_option("--repeat", o->repeat, "Runs after the warm-up; the best counts")
-        ->capture_default_str()
-        ->check(at_least_one);
+    add_repeat(sub, o);
     sub->footer(
         "Example:\n  mellow bench generate MODEL --data dialogsum.train.jsonl --batch 1 16 "
         "--threads 2");
@@ -333,6 +346,7 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
     sub->add_option("--batch", o->batch, "Texts together")
         ->capture_default_str()
         ->check(at_least_one);
+    add_repeat(sub, o);
     sub->footer(
         "Example:\n  mellow bench reward ROBERTA --data dialogsum.train.jsonl --texts 64 --threads "
         "2");

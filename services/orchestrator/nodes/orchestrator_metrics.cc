@@ -21,6 +21,9 @@ constexpr PpoGauge kPpoGauges[] = {
     {"mellow_ppo_value_loss", "Value loss", "ppo/loss/value"},
     {"mellow_ppo_policy_loss", "Clipped policy loss", "ppo/loss/policy"},
     {"mellow_ppo_clip_fraction", "Share of tokens whose ratio was clipped", "ppo/policy/clipfrac"},
+    {"mellow_ppo_sampler_kl",
+     "KL of samplers with other weights or precision to the learner, nats per token",
+     "ppo/sampler_kl"},
     {"mellow_ppo_entropy", "Entropy of the policy, nats per token", "ppo/policy/entropy"},
 };
 

@@ -326,6 +326,10 @@ TEST(PpoTrainerTest, StaleRolloutsAreWeighedByTheTruncatedRatio) {
   ASSERT_TRUE(step.ok()) << step.status();
   EXPECT_GT(step->stats.at("ppo/importance_weight"), std::exp(0.5) - 1e-3);
   EXPECT_LT(step->stats.at("ppo/importance_weight"), 2.0);
+  const double error = step->stats.at("ppo/sampler_logprob_error");
+  EXPECT_GT(error, 0.5);
+  EXPECT_LT(error, 5.0);
+  EXPECT_NEAR(step->stats.at("ppo/sampler_kl"), -error, 1e-6) << "every log-prob was lowered";
   EXPECT_EQ(step->stats.at("objective/kl"), 0)
       << "the ratio and the penalty are taken from the current weights";
 }
