@@ -23,8 +23,8 @@ inline uint32_t BFloat16Bits(float x) {
 }
 
 #if defined(__AVX512BF16__)
-// VDPBF16PS adds the product of the upper halves to a sum, then that of the lower halves: with pairs
-// of every second k it sums even and odd k apart.
+// VDPBF16PS adds the product of the upper halves to a sum, then that of the lower halves: with
+// pairs of every second k it sums even and odd k apart.
 constexpr BFloat16Layout kBFloat16Layout = BFloat16Layout::kPairsApart;
 constexpr int kBFloat16Multiple = 4;
 
