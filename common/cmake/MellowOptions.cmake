@@ -34,7 +34,8 @@ if(MELLOW_SANITIZE)
   target_compile_options(mellow_flags INTERFACE -fsanitize=${MELLOW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(mellow_flags INTERFACE -fsanitize=${MELLOW_SANITIZE})
   if(MELLOW_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # By this macro the headers of protobuf give classes other members, which the distribution's library was built without.
-    target_compile_options(mellow_flags INTERFACE -U__SANITIZE_THREAD__)
+    # By this macro the headers of protobuf give classes other members, which the distribution's library was built without. The second is
+    # what libstdc++ would have taken from it: how shared_ptr counts where TSan looks.
+    target_compile_options(mellow_flags INTERFACE -U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1)
   endif()
 endif()

@@ -4,7 +4,8 @@
 // of kBlockK. Few rows: one tile per step with several panels at once, so that one row has enough
 // independent sums to hide the latency of FMA and several streams of weights in flight. Many rows:
 // one panel at a time; its block stays in the first-level cache for all row tiles, the packed rows
-// in the second-level cache for all panels.
+// in the second-level cache for all panels. A block of bf16 is four times as long and stays in the
+// second-level cache.
 #ifndef MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
 #define MELLOW_COMMON_NN_KERNELS_GEMM_KERNEL_H_
 

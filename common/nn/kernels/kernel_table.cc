@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/nn/kernels/isa_tables.h"
@@ -121,9 +122,14 @@ namespace {
 const KernelTable& Choose() {
   const char* const wish = std::getenv("MELLOW_ISA");
   const std::string_view name = wish == nullptr ? "" : wish;
-  for (const Isa isa : {Isa::kAmx, Isa::kAvx512Bf16, Isa::kAvx512, Isa::kAvx2}) {
-    const KernelTable* const table = KernelsFor(isa);
-    if (table != nullptr && (name.empty() || name == table->name)) return *table;
+  // What is not wished for is not tried either.
+  constexpr std::pair<Isa, std::string_view> kBestFirst[] = {{Isa::kAmx, "amx"},
+                                                             {Isa::kAvx512Bf16, "avx512_bf16"},
+                                                             {Isa::kAvx512, "avx512"},
+                                                             {Isa::kAvx2, "avx2"}};
+  for (const auto& [isa, isa_name] : kBestFirst) {
+    if (!name.empty() && name != isa_name) continue;
+    if (const KernelTable* const table = KernelsFor(isa)) return *table;
   }
   return kGenericKernels;
 }

@@ -103,9 +103,10 @@ struct GemmRowsArgs {
 struct KernelTable {
   Isa isa;
   const char* name;
-  int panel_width;        // columns of a panel, at most kMaxPanelWidth
-  int tile_rows;          // rows of the largest register tile
-  int rounded_tile_rows;  // the same for bf16 and int8
+  int panel_width;  // columns of a panel, at most kMaxPanelWidth
+  int tile_rows;    // rows of the largest register tile of fp32
+  // Blocks of many rows have a multiple of tile_rows, or of this with bf16 and int8.
+  int rounded_row_multiple;
 
   BFloat16Layout bfloat16_layout;
   int bfloat16_multiple;  // of k: GemmArgs

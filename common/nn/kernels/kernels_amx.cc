@@ -8,6 +8,10 @@
 #include "common/nn/kernels/tile_output.h"
 // clang-format on
 
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
 #include "common/nn/kernels/isa_tables.h"
 #include "common/nn/kernels/kernel_table.h"
 
@@ -44,7 +48,10 @@ void Configure(int rows) {
     config.line_bytes[i] = kTileBytes;
     config.lines[i] = static_cast<uint8_t>(lines[i]);
   }
-  _tile_loadconfig(&config);
+  // As _tile_loadconfig, whose gcc 12 form names 8 of the bytes that are read: stores to the others
+  // would be left out. The tile loads name no memory at all, but what they load was written by
+  // other files.
+  __asm__ volatile("ldtilecfg %0" : : "m"(config));
 }
 
 struct Int8Product {
@@ -167,10 +174,13 @@ void Gemm(const GemmArgs& args) {
 }
 
 void RoundRowToPairs(const float* x, int n, float* y) {
-  auto* const halves = reinterpret_cast<uint16_t*>(y);
-  for (int i = 0; i < n; ++i) halves[i] = static_cast<uint16_t>(BFloat16Bits(x[i]) >> 16);
+  auto* const halves = reinterpret_cast<char*>(y);
+  for (int i = 0; i < n; ++i) {
+    const auto half = static_cast<uint16_t>(BFloat16Bits(x[i]) >> 16);
+    std::memcpy(halves + i * sizeof(half), &half, sizeof(half));
+  }
   const int padded = (n + kBFloat16PieceK - 1) / kBFloat16PieceK * kBFloat16PieceK;
-  std::memset(halves + n, 0, sizeof(uint16_t) * (padded - n));
+  std::memset(halves + n * sizeof(uint16_t), 0, sizeof(uint16_t) * (padded - n));
 }
 
 }  // namespace
@@ -180,7 +190,7 @@ const KernelTable& AmxKernels() {
     KernelTable amx = kAvx512Bf16Kernels;
     amx.isa = Isa::kAmx;
     amx.name = "amx";
-    amx.rounded_tile_rows = kPassRows;
+    amx.rounded_row_multiple = kPassRows;
     amx.bfloat16_layout = BFloat16Layout::kPairs;
     amx.bfloat16_multiple = kBFloat16PieceK;
     amx.int8_multiple = kTileBytes;

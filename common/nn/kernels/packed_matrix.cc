@@ -325,7 +325,7 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
   // Row blocks: whole tiles, evenly filled.
   const int row_blocks = (rows + kMaxGemmRows - 1) / kMaxGemmRows;
   const bool rounds = w.format() == PanelFormat::kBFloat16 || w.format() == PanelFormat::kInt8;
-  const int tile = rounds ? kernels.rounded_tile_rows : kernels.tile_rows;
+  const int tile = rounds ? kernels.rounded_row_multiple : kernels.tile_rows;
   int block_rows = (rows + row_blocks - 1) / row_blocks;
   if (row_blocks > 1)
     block_rows = std::min((block_rows + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);

@@ -1,6 +1,6 @@
 // Vectors of 16 floats with AVX-512 F, BW, DQ and VL, and dot products of bytes and of bfloat16
-// where the compiler may use VNNI and BF16. Included only by kernels_avx512.cc and
-// kernels_avx512_bf16.cc.
+// where the compiler may use VNNI and BF16. Included only by kernels_avx512.cc,
+// kernels_avx512_bf16.cc and kernels_amx.cc.
 #ifndef MELLOW_COMMON_NN_KERNELS_SIMD_AVX512_H_
 #define MELLOW_COMMON_NN_KERNELS_SIMD_AVX512_H_
 

@@ -23,7 +23,7 @@ constexpr KernelTable TableOf(Isa isa, const char* name) {
       .name = name,
       .panel_width = kPanelWidth,
       .tile_rows = kTileRows,
-      .rounded_tile_rows = kTileRows,
+      .rounded_row_multiple = kTileRows,
       .bfloat16_layout = kBFloat16Layout,
       .bfloat16_multiple = kBFloat16Multiple,
       .int8_multiple = kInt8GroupSize,

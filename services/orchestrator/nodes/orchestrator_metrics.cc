@@ -22,7 +22,7 @@ constexpr PpoGauge kPpoGauges[] = {
     {"mellow_ppo_policy_loss", "Clipped policy loss", "ppo/loss/policy"},
     {"mellow_ppo_clip_fraction", "Share of tokens whose ratio was clipped", "ppo/policy/clipfrac"},
     {"mellow_ppo_sampler_kl",
-     "KL of samplers with other weights or precision to the learner, nats per token",
+     "KL of samplers with other weights or precision to the learner, nats per token; 0 without any",
      "ppo/sampler_kl"},
     {"mellow_ppo_entropy", "Entropy of the policy, nats per token", "ppo/policy/entropy"},
 };
