@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 #include <stop_token>
+#include <type_traits>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -76,10 +77,28 @@ std::vector<double> TokensOf(const rl::Sequences& sequences) {
   return tokens;
 }
 
-// The row that says most about who computes it.
-size_t LongestRow(const rl::Sequences& sequences) {
-  const std::vector<double> tokens = TokensOf(sequences);
-  return static_cast<size_t>(std::max_element(tokens.begin(), tokens.end()) - tokens.begin());
+// What is shown has so many tokens of a query and of a response at most: enough rows for the tiles
+// of every product, and little beside a mini-batch. All weights take part in it.
+constexpr size_t kShownTokens = 32;
+
+template <typename AnyRows>
+void KeepBeginnings(AnyRows* rows) {
+  for (auto& row : *rows) row.resize(std::min(row.size(), kShownTokens));
+}
+
+// The beginning of the first row.
+template <typename Task>
+Task Shown(const Task& task) {
+  Task shown = rl::SliceOf(task, 0, 1);
+  KeepBeginnings(&shown.sequences.query_ids);
+  KeepBeginnings(&shown.sequences.response_ids);
+  if constexpr (std::is_same_v<Task, rl::GradientTask>) {
+    KeepBeginnings(&shown.mask);
+    for (rl::Rows* rows : {&shown.old_logprobs, &shown.old_values, &shown.advantages,
+                           &shown.returns, &shown.importance_weights})
+      KeepBeginnings(rows);
+  }
+  return shown;
 }
 
 // Puts the rows of a piece into their places.
@@ -120,16 +139,14 @@ absl::StatusOr<std::vector<rl::Evaluation>> DataParallel::Evaluate(
     row.logprobs = row.logprobs || task.logprobs;
     row.reference_logprobs = row.reference_logprobs || task.reference_logprobs;
     row.full_kl = row.full_kl || task.full_kl;
-    const size_t longest = LongestRow(task.sequences);
-    row.sequences = rl::SliceOf(task, longest, longest + 1).sequences;
+    row.sequences = Shown(task).sequences;
   }
   return EvaluateIn(local, tasks, /*confirm=*/false);
 }
 
 absl::StatusOr<rl::GradientAnswer> DataParallel::Gradient(rl::LocalGroups* local,
                                                           const rl::GradientTask& task) {
-  const size_t longest = LongestRow(task.sequences);
-  trained_ = rl::SliceOf(task, longest, longest + 1);
+  trained_ = Shown(task);
   return GradientIn(local, task, /*confirm=*/false);
 }
 

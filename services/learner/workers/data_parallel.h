@@ -21,10 +21,10 @@ namespace mellow::learner {
 //
 // Where both compute on the CPU the bits are the same, and a worker has to show it: its first
 // answer of a run to each kind of task is for a group that this learner computes too, and after the
-// last of a step whoever helped computes one row of each kind in which it did, as this learner
-// does. One that differs is not asked again before it restarts. A step that had help from it, or
-// from one that cannot show anything anymore, fails with Aborted, to be done again from the
-// checkpoint. What this cannot find is a fault that comes and goes within one step.
+// last of a step whoever helped computes the beginning of one row of each kind in which it did, as
+// this learner does. One that differs is not asked again before it restarts. A step that had help
+// from it, or from one that cannot show anything anymore, fails with Aborted, to be done again from
+// the checkpoint. What this cannot find is a fault that comes and goes within one step.
 //
 // Memory, beyond the trainer's: the weights, packed; of the gradients in a step one per piece, at
 // most group_plan.h's kMostPieces for each node.
@@ -62,7 +62,8 @@ class DataParallel : public rl::GroupSource {
                                                               bool confirm);
 
   WorkerPool pool_;
-  // Of this step, one row each: what the evaluations asked for together, and of the last gradient.
+  // Of this step, the beginning of one row each: what the evaluations asked for together, and of
+  // the last gradient.
   rl::EvaluationTask evaluated_;
   rl::GradientTask trained_;
 };
