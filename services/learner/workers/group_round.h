@@ -122,7 +122,9 @@ class GroupRound {
     std::jthread thread;  // last: joined before the rest goes
   };
 
-  static void Measure(double tokens, absl::Duration took, double* speed) {
+  // What is shown after a step is too short to say anything of a speed.
+  void Measure(double tokens, absl::Duration took, double* speed) const {
+    if (confirm_) return;
     const double seconds = absl::ToDoubleSeconds(took);
     if (seconds <= 0) return;
     *speed = *speed == 0 ? tokens / seconds
