@@ -91,20 +91,16 @@ Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, 
 // means over their counted tokens, 0 without any.
 void AddSamplerStats(absl::Span<const Rollout> rollouts, const Rows& current, const MaskRows& mask,
                      Stats* stats) {
-  double kl = 0, error = 0;
-  int64_t tokens = 0;
+  MaskRows counted = mask;
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    for (size_t t = 0; rollouts[i].stale && t < current[i].size(); ++t) {
-      if (!mask[i][t]) continue;
-      const double difference = double{rollouts[i].behaviour_logprobs[t]} - current[i][t];
-      kl += difference;
-      error += std::fabs(difference);
-      ++tokens;
-    }
+    if (!rollouts[i].stale) std::fill(counted[i].begin(), counted[i].end(), uint8_t{0});
   }
-  const double count = std::max<double>(1, static_cast<double>(tokens));
-  (*stats)["ppo/sampler_kl"] = kl / count;
-  (*stats)["ppo/sampler_logprob_error"] = error / count;
+  const auto difference = [&](size_t i, size_t t) {
+    return double{rollouts[i].behaviour_logprobs[t]} - current[i][t];
+  };
+  (*stats)["ppo/sampler_kl"] = MaskedMean(counted, difference);
+  (*stats)["ppo/sampler_logprob_error"] =
+      MaskedMean(counted, [&](size_t i, size_t t) { return std::fabs(difference(i, t)); });
 }
 
 }  // namespace
