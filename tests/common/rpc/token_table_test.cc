@@ -4,14 +4,17 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "absl/strings/match.h"
 #include "common/base/file.h"
 #include "common/base/sha256.h"
+#include "tests/testing/stderr_to_file.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/wait_until.h"
 
 namespace mellow::rpc {
 namespace {
 
+using ::mellow::testing::StderrToFile;
 using ::mellow::testing::WaitUntil;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -81,15 +84,10 @@ TEST_F(TokenTableTest, FollowsTheFileAndKeepsTheOldWhenTheNewIsBroken) {
   Write("bbbbbbbbbbbbbbbb user bob\n");
   EXPECT_TRUE(WaitUntil([&] { return (*table)->Find("bbbbbbbbbbbbbbbb").has_value(); }));
   EXPECT_FALSE((*table)->Find("aaaaaaaaaaaaaaaa").has_value()) << "taken back";
-  ::testing::internal::CaptureStderr();
+  const StderrToFile log;
   Write("cccccccccccccccc user\n");
-  std::string log;
-  EXPECT_TRUE(WaitUntil([&] {
-    log += ::testing::internal::GetCapturedStderr();
-    ::testing::internal::CaptureStderr();
-    return log.find("TOKEN ROLE NAME") != std::string::npos;
-  }));
-  ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(WaitUntil([&] { return absl::StrContains(log.Text(), "TOKEN ROLE NAME"); }))
+      << log.Text();
   EXPECT_TRUE((*table)->Find("bbbbbbbbbbbbbbbb").has_value());
 }
 

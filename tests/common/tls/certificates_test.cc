@@ -5,8 +5,10 @@
 
 #include <atomic>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "tests/testing/stderr_to_file.h"
 #include "tests/testing/temp_folder.h"
 #include "tests/testing/test_certificates.h"
 #include "tests/testing/wait_until.h"
@@ -86,7 +88,7 @@ TEST_F(CertificatesTest, FollowsItsFilesAndKeepsTheOldWhenTheNewAreBroken) {
 
   // The key alone: half of a rotation.
   const IssuedCertificate second = authority_.Issue("node", "second");
-  ::testing::internal::CaptureStderr();
+  const mellow::testing::StderrToFile log;
   ASSERT_TRUE(WriteFileAtomic(files_.key, second.key).ok());
   // What comes after has been read after it.
   const IssuedCertificate third = authority_.Issue("node", "third");
@@ -97,13 +99,8 @@ TEST_F(CertificatesTest, FollowsItsFilesAndKeepsTheOldWhenTheNewAreBroken) {
   EXPECT_TRUE(WaitUntil([&] { return seen > 1; }));
 
   ASSERT_TRUE(WriteFileAtomic(files_.cert, "rubbish").ok());
-  std::string log;
-  EXPECT_TRUE(WaitUntil([&] {
-    log += ::testing::internal::GetCapturedStderr();
-    ::testing::internal::CaptureStderr();
-    return log.find("no whole PEM certificate") != std::string::npos;
-  })) << log;
-  ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(WaitUntil([&] { return absl::StrContains(log.Text(), "no whole PEM certificate"); }))
+      << log.Text();
   EXPECT_EQ((*watcher)->Current()->cert, third.cert);
 }
 
