@@ -68,7 +68,8 @@ void AddAdapterCommands(CLI::App* app, Action* chosen) {
       "kept, and how many policy servers have them");
   sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
   sub->add_option("--run", options->run,
-                  "Only those of this run: an id, its beginning, a name, or newest");
+                  "Only those of this run: an id, its beginning, a name, or newest")
+      ->type_name("newest|RUN");
   sub->add_flag("--json", options->json, "One JSON value instead of a table");
   sub->footer(
       "FILES: whether the orchestrator has its copy. FROM is RUN@STEP, which `summarize "

@@ -264,10 +264,11 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
                   "Cores to share out: policies get an equal part each, rewards half, the learner "
                   "and its workers an equal part each of all; 0: all of the machine")
       ->capture_default_str();
-  sub->add_option("--device", o->device, "cpu, cuda, cuda:N, or auto: CUDA where there is one")
+  sub->add_option("--device", o->device, "Where models run; auto: CUDA where there is one")
+      ->type_name("auto|cpu|cuda|cuda:N")
       ->capture_default_str();
-  sub->add_option("--dtype", o->dtype,
-                  "Weights of the policy servers: float32, bfloat16, float16, int8")
+  sub->add_option("--dtype", o->dtype, "Weights of the policy servers")
+      ->type_name("float32|bfloat16|float16|int8")
       ->transform(wire::WeightTypeFlag())
       ->capture_default_str();
   sub->add_option(
@@ -278,7 +279,8 @@ void AddClusterFlags(CLI::App* sub, ClusterOptions* o) {
                   "Newest adapters kept of a PPO run, twice: at the orchestrator, and at the "
                   "learner; 0: that of every step")
       ->capture_default_str();
-  sub->add_option("--log-level", o->log_level, "debug, info, warning, error")
+  sub->add_option("--log-level", o->log_level, "Least severity that is logged")
+      ->type_name("debug|info|warning|error")
       ->capture_default_str();
   sub->add_option("--drain-seconds", o->drain_seconds,
                   "How long calls in progress may take when a service stops")

@@ -94,8 +94,8 @@ void AddLogCommands(CLI::App* app, Action* chosen) {
   CLI::App* sub = app->add_subcommand(
       "logs", "Show what the services of a cluster that `mellow up` started have logged");
   sub->add_option("SERVICE", options->service,
-                  "policy-0, or policy for every policy, reward, learner, orchestrator, supervisor "
-                  "[all of them, by time]");
+                  "policy: every policy server, policy-0: that one [all services, by time]")
+      ->type_name("policy|reward|learner|orchestrator|supervisor");
   sub->add_option("--dir", options->dir, "Folder of the cluster; it may be down")
       ->capture_default_str();
   sub->add_option("--lines", options->lines, "Last lines of each service; 0: all")

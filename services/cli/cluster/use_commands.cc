@@ -130,8 +130,8 @@ void AddUseCommands(CLI::App* app, Action* chosen) {
   add_common(summarize, summarize_options.get());
   summarize
       ->add_option("--adapter", summarize_options->adapter,
-                   "Who writes: champion (the base model until one is promoted), newest, base, a "
-                   "version, or RUN@STEP")
+                   "Who writes; champion is the base model until one is promoted")
+      ->type_name("champion|newest|base|VERSION|RUN@STEP")
       ->capture_default_str();
   summarize->add_option("--max-new-tokens", summarize_options->max_new_tokens,
                         "Longest summary [the server's default]");

@@ -242,6 +242,7 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
   sub->add_option("--reward-model", o->reward_model,
                   "Classifier folder, instead of the cluster's reward service");
   sub->add_option("--device", o->local.device, "Device of what runs in this process")
+      ->type_name("auto|cpu|cuda|cuda:N")
       ->capture_default_str();
   sub->add_option("--threads", o->local.threads,
                   "CPU threads of what runs in this process; 0: all cores")
@@ -250,7 +251,8 @@ void AddEvaluateCommand(CLI::App* app, Action* chosen) {
   sub->add_option("--steps-of", o->steps_of,
                   "Find the best step of a run (an id, its beginning, a name, or newest): the "
                   "first arm against the adapter of every kept step; exit code 3 when none passes "
-                  "the gates of `promote`");
+                  "the gates of `promote`")
+      ->type_name("newest|RUN");
   sub->add_option("--every", o->every, "Of these steps each N-th, and the newest")
       ->type_name("N")
       ->capture_default_str()

@@ -327,10 +327,11 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
       "Make an adapter the champion, which `summarize` serves by default, when an evaluation says "
       "that it is less toxic and no worse; exit code 3 when it does not");
   promote
-      ->add_option(
-          "ADAPTER", options->adapter,
-          "Version of the cluster, newest, RUN@STEP (the adapter of a run's step), PEFT folder, or "
-          "base: the base model, which needs no evaluation")
+      ->add_option("ADAPTER", options->adapter,
+                   "The newest version of the cluster or another, the adapter of a run's step, a "
+                   "PEFT folder, "
+                   "or base: the base model, which needs no evaluation")
+      ->type_name("newest|base|VERSION|RUN@STEP|FOLDER")
       ->required();
   promote->add_option("--evaluation", options->evaluation,
                       "evaluation.json of `mellow evaluate` with the adapter as an arm");

@@ -23,12 +23,14 @@ void AddModelFlags(CLI::App* sub, ModelOptions* options, bool adapter) {
         ->transform(wire::ModelFolder());
   }
   sub->add_option("--device", options->device,
-                  "cpu, cuda, cuda:N, or auto: CUDA where there is one")
+                  "Where the model runs; auto: CUDA where there is one")
+      ->type_name("auto|cpu|cuda|cuda:N")
       ->capture_default_str();
   sub->add_option("--threads", options->threads, "CPU threads; 0: all cores")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  sub->add_option("--dtype", options->dtype, "Frozen weights: float32, bfloat16, float16, int8")
+  sub->add_option("--dtype", options->dtype, "Frozen weights")
+      ->type_name("float32|bfloat16|float16|int8")
       ->transform(wire::WeightTypeFlag())
       ->capture_default_str();
 }

@@ -368,8 +368,8 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
                     "max-new) draws them]")
         ->delimiter(',');
     sub->add_option("--precision", o->precision,
-                    "What the learner computes in: float32 or bfloat16 [as --dtype if it is one of "
-                    "them, else float32]");
+                    "What the learner computes in [as --dtype if it is one of them, else float32]")
+        ->type_name("float32|bfloat16");
     sub->add_option("--epochs", o->epochs, "PPO's epochs")
         ->capture_default_str()
         ->check(at_least_one);
@@ -395,7 +395,10 @@ void AddBenchCommands(CLI::App* app, Action* chosen) {
         "hardware", "Products of matrices and memory bandwidth: what the machine can do at most");
     auto model = std::make_shared<ModelOptions>();
     auto options = std::make_shared<HardwareBenchOptions>();
-    sub->add_option("--device", model->device, "auto, cpu or cuda:N")->capture_default_str();
+    sub->add_option("--device", model->device,
+                    "Where the products run; auto: CUDA where there is one")
+        ->type_name("auto|cpu|cuda|cuda:N")
+        ->capture_default_str();
     sub->add_option("--threads", model->threads, "CPU threads; 0: all cores")
         ->capture_default_str()
         ->check(CLI::Range(0, 1024));

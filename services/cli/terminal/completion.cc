@@ -4,20 +4,24 @@
 #include <cstdio>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "services/cli/terminal/command.h"
 
 namespace mellow::cli {
 namespace {
 
-// With the program's name, the patterns of commands that have been typed, and the cases of what may
-// follow each.
+// With the program's name, the patterns of commands that have been typed, the cases of what may
+// follow each, and those of the values of each option.
 constexpr char kScript[] =
     R"(# Completion of @name@ for bash: source this file, or put it where bash-completion looks.
 _@name@() {
-  local current=${COMP_WORDS[COMP_CWORD]} path=@name@ commands= options= i
+  local current=${COMP_WORDS[COMP_CWORD]} path=@name@ commands= options= values= i
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case "$path ${COMP_WORDS[i]}" in
       @paths@) path="$path ${COMP_WORDS[i]}" ;;
@@ -25,8 +29,12 @@ _@name@() {
   done
   case "$path" in
 @words@  esac
+  case "$path ${COMP_WORDS[COMP_CWORD - 1]}" in
+@values@  esac
   COMPREPLY=()
-  if [[ $current == -* ]]; then
+  if [[ -n $values ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$values" -- "$current")
+  elif [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
   elif [[ -n $commands ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
@@ -37,8 +45,21 @@ complete -o default -F _@name@ @name@
 
 struct Parts {
   std::vector<std::string> paths;  // "mellow up"
-  std::string words;
+  std::string words, values;
 };
+
+// The words among what the help shows as an option's values: float32 and int8 of
+// "float32|int8|FOLDER", csv and jsonl of "TEXT:{csv,jsonl}". What a reader is to put another word
+// for is in capitals there.
+std::string Values(const CLI::Option& option) {
+  const std::string shown = option.get_type_name();
+  if (!absl::StrContains(shown, '|') && !absl::StrContains(shown, '{')) return "";
+  std::vector<std::string> words = absl::StrSplit(shown, absl::ByAnyChar("|:{,}"));
+  std::erase_if(words, [](const std::string& word) {
+    return word.empty() || absl::c_any_of(word, absl::ascii_isupper);
+  });
+  return absl::StrJoin(words, " ");
+}
 
 std::vector<const CLI::App*> Commands(const CLI::App& app) {
   return app.get_subcommands(
@@ -49,7 +70,14 @@ void Collect(const CLI::App& app, const std::string& path, Parts* parts) {
   std::vector<std::string> options, names;
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_group().empty()) continue;
-    for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+    const std::string values = Values(*option);
+    if (option->get_positional()) names.push_back(values);
+    for (const std::string& name : option->get_lnames()) {
+      options.push_back("--" + name);
+      if (values.empty()) continue;
+      absl::StrAppend(&parts->values, "    \"", path, " --", name, "\") values=\"", values,
+                      "\" ;;\n");
+    }
   }
   for (const CLI::App* sub : Commands(app)) names.push_back(sub->get_name());
   absl::StrAppend(&parts->words, "    \"", path, "\") options=\"", absl::StrJoin(options, " "),
@@ -68,7 +96,8 @@ std::string BashCompletion(const CLI::App& app) {
   Collect(app, app.get_name(), &parts);
   return absl::StrReplaceAll(kScript, {{"@name@", app.get_name()},
                                        {"@paths@", absl::StrJoin(parts.paths, " | ")},
-                                       {"@words@", parts.words}});
+                                       {"@words@", parts.words},
+                                       {"@values@", parts.values}});
 }
 
 void AddCompletionCommand(CLI::App* app, Action* chosen) {

@@ -9,8 +9,9 @@ class App;
 
 namespace mellow::cli {
 
-// A script for bash that completes the commands of `app` and their options, as they are declared,
-// and file names everywhere else. Hidden commands and options are left out.
+// A script for bash that completes the commands of `app`, their options and the values that an
+// option or argument names in its type ("auto|cpu|cuda:N", a set of a validator), as they are
+// declared, and file names everywhere else. Hidden commands and options are left out.
 [[nodiscard]] std::string BashCompletion(const CLI::App& app);
 
 }  // namespace mellow::cli

@@ -165,6 +165,7 @@ void AddRunCommands(CLI::App* app, Action* chosen) {
     CLI::App* sub = app->add_subcommand(command.name, command.what);
     if (command.newest != nullptr)
       sub->add_option("RUN", options->run, absl::StrCat(kRunHelp, command.newest))
+          ->type_name("newest|RUN")
           ->capture_default_str();
     sub->add_option("--dir", options->dir, "Folder of the cluster")->capture_default_str();
     sub->add_flag("--json", options->json, command.json);

@@ -28,6 +28,10 @@ class CompletionTest : public ::testing::Test {
     up->add_option("--policies,-p", value);
     up->add_option("--policy-model", value);
     up->add_option("--hidden", value)->group("");
+    up->add_option("--dtype", value)->type_name("float32|int8|FOLDER");
+    up->add_option("--as", value)->check(CLI::IsMember({"csv", "jsonl"}));
+    up->add_option("--between", value)->check(CLI::Range(0, 4));
+    app_.add_subcommand("promote", "")->add_option("WHAT", value)->type_name("newest|base|FOLDER");
     app_.add_subcommand("supervise", "")->group("");
     CLI::App* review = app_.add_subcommand("review", "");
     review->add_subcommand("new", "")->add_flag("--items", flag);
@@ -55,7 +59,7 @@ class CompletionTest : public ::testing::Test {
 };
 
 TEST_F(CompletionTest, CommandsAndTheirCommands) {
-  EXPECT_THAT(Complete({"tool", ""}), ElementsAre("up", "review"));
+  EXPECT_THAT(Complete({"tool", ""}), ElementsAre("up", "promote", "review"));
   EXPECT_THAT(Complete({"tool", "r"}), ElementsAre("review"));
   EXPECT_THAT(Complete({"tool", "review", ""}), ElementsAre("new", "summary"));
   EXPECT_THAT(Complete({"tool", "--connect", "x", "review", "s"}), ElementsAre("summary"));
@@ -68,6 +72,16 @@ TEST_F(CompletionTest, OptionsOfTheCommandAndNoOther) {
   EXPECT_THAT(Complete({"tool", "--c"}), ElementsAre("--connect"));
   EXPECT_THAT(Complete({"tool", "review", "new", "--i"}), ElementsAre("--items"));
   EXPECT_THAT(Complete({"tool", "review", "--i"}), IsEmpty());
+}
+
+TEST_F(CompletionTest, TheValuesThatAnOptionNames) {
+  EXPECT_THAT(Complete({"tool", "up", "--dtype", ""}), ElementsAre("float32", "int8"));
+  EXPECT_THAT(Complete({"tool", "up", "-p", "1", "--as", "j"}), ElementsAre("jsonl"));
+  EXPECT_THAT(Complete({"tool", "up", "--dtype", "int8", "--as"}), ElementsAre("--as"));
+  EXPECT_THAT(Complete({"tool", "up", "--between", ""}), IsEmpty());
+  EXPECT_THAT(Complete({"tool", "promote", "--dtype", "f"}), IsEmpty()) << "not its option";
+  EXPECT_THAT(Complete({"tool", "promote", "n"}), ElementsAre("newest"));
+  EXPECT_THAT(Complete({"tool", "promote", "deploy/"}), IsEmpty()) << "a folder";
 }
 
 TEST_F(CompletionTest, FilesWhereNoCommandFollows) {
