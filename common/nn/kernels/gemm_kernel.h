@@ -11,6 +11,7 @@
 
 #include <type_traits>
 
+#include "common/nn/kernels/fetch_ahead.h"
 #include "common/nn/kernels/kernel_table.h"
 #include "common/nn/kernels/tile_output.h"
 
@@ -56,27 +57,31 @@ inline __attribute__((always_inline)) Vec MultiplyAdd(Vec a, Vec w, Vec acc) {
   return Fma(a, w, acc);
 }
 
-// acc = x[R, k] * panels[k, P * kPanelWidth] over every kEvery-th line from the first on. Touches
-// `step` further bytes from `prefetch` on for every one.
-template <int R, int P, class Panel, int kEvery>
+// acc = x[R, k] * panels[k, P * kPanelWidth] over every kEvery-th line from the first on. Fetches
+// for every one `ahead.step` bytes of what is read next of each panel; with kAlone, where no other
+// pass fetches a share, that is a whole line of the panel.
+template <int R, int P, class Panel, int kEvery, bool kAlone>
 inline __attribute__((always_inline)) void Sum(TileInput x, const typename Panel::Element* panel,
-                                               ptrdiff_t panel_stride, int k, const char* prefetch,
-                                               ptrdiff_t step, Vec (&acc)[R][2 * P]) {
+                                               ptrdiff_t panel_stride, int k, Ahead ahead,
+                                               Vec (&acc)[R][2 * P]) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int j = 0; j < 2 * P; ++j) acc[r][j] = Zero();
   }
-#pragma GCC unroll 4
-  for (int kk = 0; kk < k; kk += kEvery) {
+  const auto add_line = [&](int kk, const char* fetched) __attribute__((always_inline)) {
     Vec w[2 * P];
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
       const typename Panel::Element* line = panel + p * panel_stride + ptrdiff_t{kk} * kPanelWidth;
       w[2 * p] = Panel::Get(line);
       w[2 * p + 1] = Panel::Get(line + kLanes);
-      __builtin_prefetch(prefetch + p * panel_stride * static_cast<ptrdiff_t>(sizeof(*line)) +
-                         kk * step);
+      const char* of_panel = fetched + p * panel_stride * static_cast<ptrdiff_t>(sizeof(*line));
+      if constexpr (kNear<P>) {
+        FetchNear(of_panel);
+      } else {
+        Fetch<kAlone ? kPanelWidth * sizeof(*line) : 1>(of_panel);
+      }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -84,18 +89,29 @@ inline __attribute__((always_inline)) void Sum(TileInput x, const typename Panel
 #pragma GCC unroll 8
       for (int j = 0; j < 2 * P; ++j) acc[r][j] = MultiplyAdd<Panel>(a, w[j], acc[r][j]);
     }
+  };
+  constexpr int kStreams = kStreamsOf<P>;
+  constexpr int kUnroll = 4;
+  int kk = 0;
+  for (; kk + (kUnroll - 1) * kEvery < k; kk += kUnroll * kEvery) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kUnroll; ++i) {
+      add_line(kk + i * kEvery,
+               ahead.data + i % kStreams * ahead.stream + i / kStreams * kEvery * ahead.step);
+    }
+    ahead.data += kUnroll / kStreams * kEvery * ahead.step;
   }
+  for (; kk < k; kk += kEvery) add_line(kk, ahead.data);
 }
 
 // The product of a block, in the order that the panel's format has.
-template <int R, int P, class Panel>
+template <int R, int P, class Panel, bool kAlone>
 inline __attribute__((always_inline)) void Multiply(TileInput x,
                                                     const typename Panel::Element* panel,
-                                                    ptrdiff_t panel_stride, int k,
-                                                    const char* prefetch, ptrdiff_t step,
+                                                    ptrdiff_t panel_stride, int k, Ahead ahead,
                                                     Vec (&acc)[R][2 * P]) {
   if constexpr (!kApart<Panel>) {
-    Sum<R, P, Panel, 1>(x, panel, panel_stride, k, prefetch, step, acc);
+    Sum<R, P, Panel, 1, kAlone>(x, panel, panel_stride, k, ahead, acc);
   } else {
     constexpr int kPiece = kBFloat16PieceK / (kPairs<Panel> ? 2 : 1);
     for (int r = 0; r < R; ++r) {
@@ -103,13 +119,14 @@ inline __attribute__((always_inline)) void Multiply(TileInput x,
     }
     for (int start = 0; start < k; start += kPiece) {
       const int lines = k - start < kPiece ? k - start : kPiece;
+      const char* const fetched = ahead.data + start / kStreamsOf<P> * ahead.step;
       Vec even[R][2 * P], odd[R][2 * P];
-      Sum<R, P, Panel, 2>({x.data + start * x.column, x.row, x.column},
-                          panel + ptrdiff_t{start} * kPanelWidth, panel_stride, lines,
-                          prefetch + start * step, step, even);
-      Sum<R, P, Panel, 2>({x.data + (start + 1) * x.column, x.row, x.column},
-                          panel + ptrdiff_t{start + 1} * kPanelWidth, panel_stride, lines - 1,
-                          prefetch + (start + 1) * step, step, odd);
+      Sum<R, P, Panel, 2, kAlone>({x.data + start * x.column, x.row, x.column},
+                                  panel + ptrdiff_t{start} * kPanelWidth, panel_stride, lines,
+                                  {fetched, ahead.stream, ahead.step}, even);
+      Sum<R, P, Panel, 2, kAlone>({x.data + (start + 1) * x.column, x.row, x.column},
+                                  panel + ptrdiff_t{start + 1} * kPanelWidth, panel_stride,
+                                  lines - 1, {fetched + ahead.step, ahead.stream, ahead.step}, odd);
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -122,12 +139,11 @@ inline __attribute__((always_inline)) void Multiply(TileInput x,
 // --- few rows
 // -------------------------------------------------------------------------------------------------
 
-// How far ahead of the loads the weights are fetched; they are read once, from memory.
-constexpr int kPrefetchBytes = 1024;
-
 template <int R, int P, class Panel>
-inline __attribute__((always_inline)) void NarrowStep(const GemmArgs& args, int first_panel) {
+inline __attribute__((always_inline)) void NarrowStep(const GemmArgs& args, int first_panel,
+                                                      bool last) {
   using Element = typename Panel::Element;
+  constexpr ptrdiff_t kLine = kPanelWidth * sizeof(Element);
   const ptrdiff_t stride = args.panel_bytes / static_cast<ptrdiff_t>(sizeof(Element));
   const Element* panel = static_cast<const Element*>(args.panels) + first_panel * stride;
   const int column = first_panel * kPanelWidth;
@@ -135,10 +151,14 @@ inline __attribute__((always_inline)) void NarrowStep(const GemmArgs& args, int 
   for (int k0 = 0; k0 < args.k; k0 += kBlock) {
     const int kc = args.k - k0 < kBlock ? args.k - k0 : kBlock;
     const Element* block = panel + ptrdiff_t{k0} * kPanelWidth;
+    const Element* next = kNear<P>           ? block + kNearBytes / sizeof(Element)
+                          : k0 + kc < args.k ? block + ptrdiff_t{kc} * kPanelWidth
+                          : last             ? block
+                                             : panel + P * stride;
     Vec acc[R][2 * P];
-    Multiply<R, P, Panel>({args.a + k0, args.lda, 1}, block, stride, kc,
-                          reinterpret_cast<const char*>(block) + kPrefetchBytes,
-                          kPanelWidth * sizeof(Element), acc);
+    Multiply<R, P, Panel, true>(
+        {args.a + k0, args.lda, 1}, block, stride, kc,
+        {reinterpret_cast<const char*>(next), kBlock * kLine / kStreamsOf<P>, kLine}, acc);
     Finish<R, P>(acc, {args.c + column, args.ldc, args.cols - column,
                        args.scales == nullptr ? nullptr : args.scales + column,
                        args.bias == nullptr || k0 > 0 ? nullptr : args.bias + column,
@@ -158,9 +178,9 @@ __attribute__((noinline)) void NarrowRows(const GemmArgs& args) {
   constexpr int P = NarrowPanels<R>();
   const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
   int p = 0;
-  for (; p + P <= panels; p += P) NarrowStep<R, P, Panel>(args, p);
+  for (; p + P <= panels; p += P) NarrowStep<R, P, Panel>(args, p, p + P == panels);
   if constexpr (P > 1) {
-    for (; p < panels; ++p) NarrowStep<R, 1, Panel>(args, p);
+    for (; p < panels; ++p) NarrowStep<R, 1, Panel>(args, p, p + 1 == panels);
   }
 }
 
@@ -177,31 +197,29 @@ void Narrow(const GemmArgs& args) {
 
 template <int R, class Panel>
 __attribute__((noinline)) void WideTile(const TileInput& x, const float* block, int k,
-                                        const char* prefetch, ptrdiff_t step,
-                                        const TileOutput& out) {
+                                        const Ahead& ahead, const TileOutput& out) {
   Vec acc[R][2];
-  Multiply<R, 1, Panel>(x, block, 0, k, prefetch, step, acc);
+  Multiply<R, 1, Panel, false>(x, block, 0, k, ahead, acc);
   Finish<R, 1>(acc, out);
 }
 // With R rows of x interleaved: constant strides.
 template <int R, class Panel>
 __attribute__((noinline)) void WidePackedTile(const float* x, const float* block, int k,
-                                              const char* prefetch, ptrdiff_t step,
-                                              const TileOutput& out) {
+                                              const Ahead& ahead, const TileOutput& out) {
   Vec acc[R][2];
-  Multiply<R, 1, Panel>({x, 1, R}, block, 0, k, prefetch, step, acc);
+  Multiply<R, 1, Panel, false>({x, 1, R}, block, 0, k, ahead, acc);
   Finish<R, 1>(acc, out);
 }
 
 template <class Panel, int R = kTileRows>
 inline void RunWideTile(int rows, const TileInput& x, bool packed, const float* block, int k,
-                        const char* prefetch, ptrdiff_t step, const TileOutput& out) {
+                        const Ahead& ahead, const TileOutput& out) {
   if constexpr (R > 0) {
     if (rows == R) {
-      if (packed) return WidePackedTile<R, Panel>(x.data, block, k, prefetch, step, out);
-      return WideTile<R, Panel>(x, block, k, prefetch, step, out);
+      if (packed) return WidePackedTile<R, Panel>(x.data, block, k, ahead, out);
+      return WideTile<R, Panel>(x, block, k, ahead, out);
     }
-    RunWideTile<Panel, R - 1>(rows, x, packed, block, k, prefetch, step, out);
+    RunWideTile<Panel, R - 1>(rows, x, packed, block, k, ahead, out);
   }
 }
 
@@ -271,7 +289,9 @@ void Wide(const GemmArgs& args) {
         } else {
           block = encoded;
         }
-        const char* next = reinterpret_cast<const char*>(encoded + ptrdiff_t{kc} * kPanelWidth);
+        const bool last = p + 1 == panels && super + k0 + kc == args.k;
+        const auto* next =
+            reinterpret_cast<const char*>(last ? encoded : encoded + ptrdiff_t{kc} * kPanelWidth);
         const bool first = super + k0 == 0;
         for (int t = 0; t < tiles; ++t) {
           const int start = TileStart(t, args.rows, tiles);
@@ -285,7 +305,9 @@ void Wide(const GemmArgs& args) {
                                args.scales == nullptr ? nullptr : args.scales + column,
                                args.bias == nullptr || !first ? nullptr : args.bias + column,
                                args.accumulate || !first};
-          RunWideTile<TilePanel>(count, x, pack, block, kc, next + kc * step * t, step, out);
+          RunWideTile<TilePanel>(
+              count, x, pack, block, kc,
+              {next + kc * step * t / kFetchStreams, kBlock * line / kFetchStreams, step}, out);
         }
       }
     }
@@ -362,8 +384,8 @@ void GemmRows(const GemmRowsArgs& args) {
             args.accumulate || k0 > 0};
         const TileInput a = pack ? TileInput{packed + ptrdiff_t{start} * kc, 1, count}
                                  : TileInput{args.a + start * args.lda + k0, args.lda, 1};
-        RunWideTile<Float32Panel>(count, a, pack, block, kc, reinterpret_cast<const char*>(block),
-                                  0, out);
+        RunWideTile<Float32Panel>(count, a, pack, block, kc,
+                                  {reinterpret_cast<const char*>(block), 0, 0}, out);
       }
     }
   }

@@ -43,7 +43,8 @@ float QuantizeRow(const float* x, int n, int8_t* q) {
 }
 
 template <int R>
-__attribute__((noinline)) void Int8Tile(const GemmArgs& args, int first_row, int first_panel) {
+__attribute__((noinline)) void Int8Tile(const GemmArgs& args, int first_row, int first_panel,
+                                        Ahead ahead) {
   const int column = first_panel * kPanelWidth;
   const auto* panel = static_cast<const int8_t*>(args.panels) + first_panel * args.panel_bytes;
   const int8_t* const x = args.a_int8 + first_row * args.lda;
@@ -53,19 +54,27 @@ __attribute__((noinline)) void Int8Tile(const GemmArgs& args, int first_row, int
     sums[r][0] = FirstSum(args.column_sums + column);
     sums[r][1] = FirstSum(args.column_sums + column + kLanes);
   }
-  for (int k = 0; k < args.k; k += kInt8GroupSize) {
-    const auto w0 = LoadInt8Groups(panel);
-    const auto w1 = LoadInt8Groups(panel + kLanes * kInt8GroupSize);
-    // The weights are read once, from memory; a prefetch past their end does no harm.
-    __builtin_prefetch(panel + kPrefetchBytes);
-    panel += kPanelWidth * kInt8GroupSize;
+  constexpr ptrdiff_t kLine = kPanelWidth * kInt8GroupSize;
+  const auto add_line = [&](int k, const char* fetched) __attribute__((always_inline)) {
+    const int8_t* const line = panel + ptrdiff_t{k} * kPanelWidth;
+    const auto w0 = LoadInt8Groups(line);
+    const auto w1 = LoadInt8Groups(line + kLine / 2);
+    Fetch<kLine>(fetched);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Int8Group group = Broadcast(x + r * args.lda + k);
       sums[r][0] = Dot(group, w0, sums[r][0]);
       sums[r][1] = Dot(group, w1, sums[r][1]);
     }
+  };
+  int k = 0;
+  for (; k + (kFetchStreams - 1) * kInt8GroupSize < args.k; k += kFetchStreams * kInt8GroupSize) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kFetchStreams; ++i)
+      add_line(k + i * kInt8GroupSize, ahead.data + i * ahead.stream);
+    ahead.data += ahead.step;
   }
+  for (; k < args.k; k += kInt8GroupSize) add_line(k, ahead.data);
   Vec products[R][2];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -79,20 +88,24 @@ __attribute__((noinline)) void Int8Tile(const GemmArgs& args, int first_row, int
 }
 
 template <int R = kInt8TileRows>
-inline void RunInt8Tile(const GemmArgs& args, int rows, int first_row, int panel) {
+inline void RunInt8Tile(const GemmArgs& args, int rows, int first_row, int panel,
+                        const Ahead& ahead) {
   if constexpr (R > 0) {
-    if (rows == R) return Int8Tile<R>(args, first_row, panel);
-    RunInt8Tile<R - 1>(args, rows, first_row, panel);
+    if (rows == R) return Int8Tile<R>(args, first_row, panel, ahead);
+    RunInt8Tile<R - 1>(args, rows, first_row, panel, ahead);
   }
 }
 
 void GemmInt8(const GemmArgs& args) {
   const int tiles = (args.rows + kInt8TileRows - 1) / kInt8TileRows;
   const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
+  const ptrdiff_t stream = args.panel_bytes / kFetchStreams;
   for (int p = 0; p < panels; ++p) {
+    const char* const next = NextPanel(args, p, panels);
     for (int t = 0; t < tiles; ++t) {
       const int start = TileStart(t, args.rows, tiles);
-      RunInt8Tile(args, TileStart(t + 1, args.rows, tiles) - start, start, p);
+      RunInt8Tile(args, TileStart(t + 1, args.rows, tiles) - start, start, p,
+                  {next + stream * t / tiles, stream, kPanelWidth * kInt8GroupSize / tiles});
     }
   }
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "common/nn/kernels/fetch_ahead.h"
 #include "common/nn/kernels/isa_tables.h"
 #include "common/nn/kernels/kernel_table.h"
 
@@ -95,7 +96,7 @@ struct BFloat16Product {
 // Rows [row, row + rows) by one panel; the tiles are configured for `rows`. kTwo: more than one
 // tile of rows.
 template <class Product, bool kTwo>
-inline void Pass(const GemmArgs& args, int row, int rows, int panel_index) {
+inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead ahead) {
   const ptrdiff_t stride = Product::RowBytes(args);
   const int8_t* const x = Product::Rows(args) + row * stride;
   const auto* const panel =
@@ -117,6 +118,11 @@ inline void Pass(const GemmArgs& args, int row, int rows, int panel_index) {
       _tile_loadd(4, x + k, stride);
       if constexpr (kTwo) _tile_loadd(5, x + kTileLines * stride + k, stride);
       Product::template Add<kTwo>();
+      for (ptrdiff_t byte = 0; byte < ahead.step; byte += 64) {
+        for (int stream = 0; stream < kFetchStreams; ++stream)
+          Fetch<64>(ahead.data + stream * ahead.stream + byte);
+      }
+      ahead.data += ahead.step;
     }
     alignas(64) float sums[kTwo ? 4 : 2][kTileSums];
     _tile_stored(0, sums[0], kTileBytes);
@@ -142,19 +148,27 @@ template <class Product>
 void GemmOf(const GemmArgs& args) {
   const int panels = (args.cols + kPanelWidth - 1) / kPanelWidth;
   const int whole = args.rows / kPassRows * kPassRows;
+  const int passes = (args.rows + kPassRows - 1) / kPassRows;
+  // Every pass over a panel fetches its share of the next one.
+  const ptrdiff_t stream = args.panel_bytes / kFetchStreams;
+  const auto ahead = [&](int panel, int pass) {
+    return Ahead{NextPanel(args, panel, panels) + stream * pass / passes, stream,
+                 kTileLines * kPanelLine / kFetchStreams / passes};
+  };
   if (whole > 0) {
     Configure(kPassRows);
     for (int p = 0; p < panels; ++p) {
-      for (int row = 0; row < whole; row += kPassRows) Pass<Product, true>(args, row, kPassRows, p);
+      for (int row = 0; row < whole; row += kPassRows)
+        Pass<Product, true>(args, row, kPassRows, p, ahead(p, row / kPassRows));
     }
   }
   if (const int rest = args.rows - whole; rest > 0) {
     Configure(rest);
     for (int p = 0; p < panels; ++p) {
       if (rest > kTileLines) {
-        Pass<Product, true>(args, whole, rest, p);
+        Pass<Product, true>(args, whole, rest, p, ahead(p, passes - 1));
       } else {
-        Pass<Product, false>(args, whole, rest, p);
+        Pass<Product, false>(args, whole, rest, p, ahead(p, passes - 1));
       }
     }
   }
