@@ -12,10 +12,6 @@
 
 namespace mellow::data {
 
-// The notebook's prompt.
-inline constexpr char kDefaultPromptTemplate[] =
-    "\nSummarize the following conversation.\n\n{dialogue}\n\nSummary:\n";
-
 // Text with the columns of a row in it: "Summarize: {dialogue}". "{{" and "}}" are literal braces;
 // braces inside the row's own text are left alone. Immutable.
 class PromptTemplate {
