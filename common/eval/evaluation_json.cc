@@ -265,6 +265,14 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
   return json::StructToJson(evaluation, 2) + "\n";
 }
 
+json::Value EvaluationWithoutRows(const Evaluation& evaluation) {
+  Evaluation copy = evaluation;
+  copy.rows.clear();
+  json::Value value = json::StructWriter::Write(copy);
+  value.Erase("rows");
+  return value;
+}
+
 absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view text) {
   MELLOW_ASSIGN_OR_RETURN(Evaluation evaluation,
                           json::StructFromJson<Evaluation>(text, kEvaluationSchema, "evaluations"));

@@ -1,6 +1,5 @@
 // mellow status.
 
-#include <google/protobuf/util/json_util.h>
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
@@ -29,6 +28,7 @@
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::cli {
 namespace {
@@ -67,19 +67,14 @@ struct Report {
 };
 
 std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
   std::vector<GenerationRow> rows;
   for (const ServiceEntry& service : cluster.services) {
     if (service.role != "policy") continue;
     const auto info = rpc::Call(rpc::MakeChannel(service.address), service.name, kStatusTimeout,
                                 &PolicyStub::GetInfo, policy::v1::GetInfoRequest());
-    std::string text;
-    if (!info.ok() ||
-        !google::protobuf::util::MessageToJsonString(info->default_sampling(), &text, options).ok())
-      continue;
+    if (!info.ok()) continue;
     rows.push_back({service.name,
-                    json::Parse(text, "").value_or(json::Value()),
+                    json::Parse(wire::ToJson(info->default_sampling()), "").value_or(json::Value()),
                     {info->warnings().begin(), info->warnings().end()}});
   }
   return rows;

@@ -1,32 +1,17 @@
 #include "services/learner/rpc/proto_convert.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/wire/ppo_config.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::learner {
-
-namespace {
-
-absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(config, &json, options);
-  if (!status.ok())
-    return absl::InvalidArgumentError(absl::StrCat("config: ", std::string(status.message())));
-  return json;
-}
-
-}  // namespace
 
 absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request) {
   RunSettings settings;
   settings.run_id = request.run_id();
   MELLOW_ASSIGN_OR_RETURN(settings.config, wire::PpoConfigFromProto(request.config()));
-  MELLOW_ASSIGN_OR_RETURN(settings.config_json, ToJson(request.config()));
+  settings.config_json = wire::ToJson(request.config());
   settings.start_adapter = request.start_adapter();
   settings.start_version = request.start_version();
   if (settings.start_version < 0)

@@ -1,7 +1,6 @@
 #include "services/orchestrator/clients/proto_convert.h"
 
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <cmath>
 #include <tuple>
@@ -12,6 +11,7 @@
 #include "common/rl/ppo_config.h"
 #include "services/wire/data_spec.h"
 #include "services/wire/ppo_config.h"
+#include "services/wire/proto_json.h"
 #include "services/wire/sampling.h"
 
 namespace mellow::orchestrator {
@@ -143,10 +143,7 @@ absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
     MELLOW_ASSIGN_OR_RETURN(config.guard, GuardFromProto(spec.guard(), config.kl_target));
   }
   MELLOW_RETURN_IF_ERROR(config.Validate());
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  if (!google::protobuf::util::MessageToJsonString(spec, &config.spec_json, options).ok())
-    config.spec_json.clear();
+  config.spec_json = wire::ToJson(spec);
   return config;
 }
 
