@@ -16,7 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/json/value.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 #include "common/stats/bootstrap.h"
 
 namespace mellow::eval {

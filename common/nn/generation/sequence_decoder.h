@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 #include "common/nn/seq2seq_model.h"
 
 namespace mellow::nn {

@@ -1,5 +1,5 @@
-#ifndef MELLOW_COMMON_NN_GENERATION_SAMPLING_PARAMS_H_
-#define MELLOW_COMMON_NN_GENERATION_SAMPLING_PARAMS_H_
+#ifndef MELLOW_COMMON_NN_SAMPLING_PARAMS_H_
+#define MELLOW_COMMON_NN_SAMPLING_PARAMS_H_
 
 #include <cstdint>
 #include <limits>
@@ -84,4 +84,4 @@ enum class FinishReason { kEos, kLength };
 
 }  // namespace mellow::nn
 
-#endif  // MELLOW_COMMON_NN_GENERATION_SAMPLING_PARAMS_H_
+#endif  // MELLOW_COMMON_NN_SAMPLING_PARAMS_H_
