@@ -51,7 +51,7 @@ Document MakeDocument(const ReportInput& input, const Findings& findings,
   for (const std::string& warning : findings.warnings)
     document.highlights.push_back(Callout{.tone = Tone::kBad, .text = warning});
   document.sections = {ComparisonSection(e),
-                       NotesSection(e, findings),
+                       NotesSection(e),
                        DistributionSection(e, findings),
                        RougeSection(e),
                        ShapeSection(e, findings),
