@@ -97,6 +97,8 @@ def check_include(path, line, target):
             breach(path, line, f"{target}: services/{area} may include itself and services/wire")
         if other[0] == "mellow" and other[1] not in PEERS.get(area, set()) | {area, "common"}:
             breach(path, line, f"{target}: services/{area} may use the protos of {sorted(PEERS.get(area, set()) | {area, 'common'})}")
+        if other[0] == "mellow" and area not in ("wire", "cli") and not re.search(r"(_(service|calls|client)|proto_convert)\.(h|cc)$", name):
+            breach(path, line, f"{target}: messages stop at *_service.*, *_calls.*, *_client.* and *proto_convert.*")
     rooms = ROOMS.get(f"{top}/{area}", ())
     room = parts[2] if len(parts) > 3 else "."
     if room in rooms and other[:2] == [top, area] and "/".join(parts) not in ABOVE_ROOMS:
@@ -104,15 +106,15 @@ def check_include(path, line, target):
         if (other[2] if len(other) > 3 else ".") not in allowed:
             breach(path, line, f"{target}: {top}/{area}/{room} may include {', '.join(allowed)}")
     if other[0] in ("torch", "ATen", "c10"):
-        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area in ("train", "rl", "sft") or name == "device.cc")
+        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area in ("train", "rl", "sft"))
         if not inside:
-            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/train, common/rl, common/sft and device.cc")
+            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/train, common/rl and common/sft")
         elif path.suffix == ".h" and parts[1:3] != ("nn", "torch") and "internal" not in name and area not in ("train", "rl", "sft"):
             breach(path, line, f"{target}: no libtorch in public headers")
     if other[0] in ("grpc", "grpcpp"):
         allowed = (top == "common" and area == "rpc") or re.search(r"_(service|clients?|calls)\.(h|cc)$", name) or area == "wire"
         if not allowed:
-            breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.* and *_client.*")
+            breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.*, *_calls.*, *_client.* and *_clients.*")
     if other[0] == "sqlite3.h" and not (top == "common" and area == "sqlite"):
         breach(path, line, f"{target}: SQLite only in common/sqlite")
     if other[0] == "nlohmann" and (top, area, path.suffix) != ("common", "json", ".cc"):
