@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
 #include "common/eval/figures.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"

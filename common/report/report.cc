@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
 #include "common/report/findings.h"
 #include "common/report/html.h"
 #include "common/report/lineage.h"

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/json/value.h"
 #include "common/rpc/call.h"
