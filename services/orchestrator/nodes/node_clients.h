@@ -35,7 +35,7 @@ struct PairScores {
 
 struct GenerateCall {
   std::vector<Prompt> prompts;
-  SamplingConfig sampling;
+  RolloutSampling sampling;
   uint64_t seed = 0;
   int64_t adapter_version = 0;
   // nn::SerializeValueHead of the one that values are asked of; empty: none are.
