@@ -150,7 +150,7 @@ void PrintServices(const Report& report) {
   const bool column = std::all_of(services.begin(), services.end(), [](const ServiceEntry& s) {
     return s.address.size() <= kAddressColumn;
   });
-  // Of a cluster that `mellow up` did not start nobody here knows more than the address.
+  // Nobody here knows more than the address of a cluster that `mellow up` did not start.
   const bool processes = !Connected();
   Rows rows = {{"SERVICE", "HEALTH", "DEVICE"}};
   Rows notes(1);
