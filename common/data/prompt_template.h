@@ -21,7 +21,7 @@ class PromptTemplate {
   [[nodiscard]] static absl::StatusOr<PromptTemplate> Parse(
       absl::string_view text, const std::vector<std::string>& columns);
 
-  // The names in braces, each once, in the order of the text: what to ask ReadDataset for.
+  // The names in braces, each once, in the order of the text: what to ask ParseDataset for.
   // InvalidArgument: as Parse.
   [[nodiscard]] static absl::StatusOr<std::vector<std::string>> Columns(absl::string_view text);
 

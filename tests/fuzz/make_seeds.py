@@ -158,7 +158,7 @@ def cli():
     put("cli", "connect", 1, "orchestrator=localhost:50050, policy=[::1]:50051,policy=b:50051")
     spec = {"name": "n", "steps": 2, "data": {"path": "/data.jsonl"}, "ppo": {"batch_size": 4}}
     put("cli", "started", 2, json.dumps({"request_id": "ab", "reported_step": -1, "spec": spec}))
-    put("cli", "lines", 3, '{"text": "a", "ids": [1, 2], "top_p": 0.5, "seed": 3, "greedy": true}\n{"text": "b", "pair": "c", "ids": []}\n{"txt": "d"}\nno JSON')
+    put("cli", "lines", 3, '{"text": "a", "ids": [1, 2], "seed": 3, "greedy": true}\n{"text": "b", "pair": "c", "ids": []}\n{"txt": "d"}\nno JSON')
     record = {"time": "2024-01-31T12:00:05.123Z", "level": "info", "service": "policy-0", "message": "adapter published", "version": 3, "sha256": "a b"}
     put("cli", "log", 4, json.dumps(record) + "\nterminate called\n\n" + json.dumps(record | {"message": "\u001b[31m"}) + "\nhalf")
 
