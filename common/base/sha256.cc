@@ -33,4 +33,8 @@ std::string Sha256Hex(absl::string_view data) {
   return sha.HexDigest();
 }
 
+std::string ShortHash(absl::string_view sha256) {
+  return sha256.empty() ? "-" : std::string(sha256.substr(0, 12));
+}
+
 }  // namespace mellow

@@ -28,6 +28,8 @@ class Sha256 {
 };
 
 [[nodiscard]] std::string Sha256Hex(absl::string_view data);
+// The first twelve digits, which people compare; "-" when there is none.
+[[nodiscard]] std::string ShortHash(absl::string_view sha256);
 
 }  // namespace mellow
 

@@ -18,6 +18,7 @@
 #include "common/data/prompt_template.h"
 #include "common/data/shuffle.h"
 #include "common/data/split.h"
+#include "common/text/fitted_prompt.h"
 
 namespace mellow::data {
 
@@ -27,9 +28,9 @@ enum class DataUse { kPpo, kSft, kEvaluation };
 struct DataSpec {
   std::string path;
   std::string dialogue_column = "dialogue";
-  std::string prompt_template = kDefaultPromptTemplate;  // {column} is that column
-  std::optional<int> min_chars;                          // length > min_chars
-  std::optional<int> max_chars;                          // length <= max_chars
+  std::string prompt_template = text::kDefaultPromptTemplate;  // {column} is that column
+  std::optional<int> min_chars;                                // length > min_chars
+  std::optional<int> max_chars;                                // length <= max_chars
   std::string filter_column = "dialogue";
   SplitRule split;
   std::optional<int> max_source_tokens;

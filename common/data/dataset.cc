@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/data/row_parser.h"
 
@@ -78,11 +77,6 @@ absl::StatusOr<std::vector<std::string>> ColumnNames(absl::string_view bytes,
   const absl::Status status = ParseRows(bytes, name, /*columns=*/{}, on_bad_row, &parsed);
   if (!status.ok()) return absl::Status(status.code(), absl::StrCat(name, ":", status.message()));
   return std::move(parsed.columns);
-}
-
-absl::StatusOr<Dataset> ReadDataset(const std::string& path, const ReadOptions& options) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
-  return ParseDataset(bytes, path, options);
 }
 
 }  // namespace mellow::data

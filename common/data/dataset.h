@@ -55,18 +55,15 @@ struct ReadOptions {
   bool skip_bad_rows = false;
 };
 
-// Reads a file into memory, UTF-8 with or without byte order mark, by the end of its name:
+// Rows of a file's bytes, UTF-8 with or without byte order mark, by the end of `name`, which stands
+// for the file:
 // .jsonl, .json  one object per line, or one array of objects; numbers and truth values as they
 //                stand there
 // .csv, .tsv     RFC 4180 with a header line: quoted fields may hold separators, line breaks and
 //                doubled quotes. Separator and line ends are those of the header line; blanks
 //                around its names mean nothing
-// Blank lines are passed over. NotFound: no such file. InvalidArgument: another name, no header, an
-// unknown column, or a bad row ("file:line: what is wrong").
-[[nodiscard]] absl::StatusOr<Dataset> ReadDataset(const std::string& path,
-                                                  const ReadOptions& options = {});
-
-// The same from bytes in memory; `name` stands for the file, and its ending tells the format.
+// Blank lines are passed over. InvalidArgument: another name, no header, an unknown column, or a
+// bad row ("file:line: what is wrong").
 [[nodiscard]] absl::StatusOr<Dataset> ParseDataset(absl::string_view bytes, const std::string& name,
                                                    const ReadOptions& options = {});
 

@@ -25,7 +25,7 @@ struct NeededColumn {
     absl::string_view field, absl::string_view prompt_template);
 
 // Reads these columns, each once, in order. InvalidArgument: a column that the whole file lacks
-// (its field is named), or what ReadDataset says (`path_field` is named). `sha256`, when given,
+// (its field is named), or what ParseDataset says (`path_field` is named). `sha256`, when given,
 // gets the hash of the bytes that were read.
 [[nodiscard]] absl::StatusOr<Dataset> ReadNeededColumns(absl::string_view path_field,
                                                         const std::string& path,

@@ -12,10 +12,6 @@
 
 namespace mellow::data {
 
-// The notebook's prompt.
-inline constexpr char kDefaultPromptTemplate[] =
-    "\nSummarize the following conversation.\n\n{dialogue}\n\nSummary:\n";
-
 // Text with the columns of a row in it: "Summarize: {dialogue}". "{{" and "}}" are literal braces;
 // braces inside the row's own text are left alone. Immutable.
 class PromptTemplate {
@@ -25,7 +21,7 @@ class PromptTemplate {
   [[nodiscard]] static absl::StatusOr<PromptTemplate> Parse(
       absl::string_view text, const std::vector<std::string>& columns);
 
-  // The names in braces, each once, in the order of the text: what to ask ReadDataset for.
+  // The names in braces, each once, in the order of the text: what to ask ParseDataset for.
   // InvalidArgument: as Parse.
   [[nodiscard]] static absl::StatusOr<std::vector<std::string>> Columns(absl::string_view text);
 

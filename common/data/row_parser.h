@@ -1,7 +1,7 @@
 #ifndef MELLOW_COMMON_DATA_ROW_PARSER_H_
 #define MELLOW_COMMON_DATA_ROW_PARSER_H_
 
-// The formats behind ReadDataset. `text` is without byte order mark. Errors begin with the line:
+// The formats behind ParseDataset. `text` is without byte order mark. Errors begin with the line:
 // "7: what is wrong".
 
 #include <functional>

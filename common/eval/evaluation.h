@@ -15,7 +15,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/json/value.h"
+#include "common/nn/sampling_params.h"
 #include "common/stats/bootstrap.h"
 
 namespace mellow::eval {
@@ -237,6 +238,8 @@ struct Evaluation {
 
 // JSON, two spaces of indentation, a newline at the end; numbers read back as the same double.
 [[nodiscard]] std::string EvaluationToJson(const Evaluation& evaluation);
+// The object of that text, but for the rows.
+[[nodiscard]] json::Value EvaluationWithoutRows(const Evaluation& evaluation);
 
 // InvalidArgument: no JSON, a field that is missing or of another type (its path is named), another
 // schema, or parts that do not fit together (a row with another number of arms, ...). Fields that

@@ -1,3 +1,4 @@
+#include <concepts>
 #include <set>
 #include <utility>
 
@@ -89,15 +90,9 @@ void Fields(F& f, ToxicitySummary& x) {
   f("toxic_share", x.toxic_share);
   f("expected_max", x.expected_max);
 }
-template <typename F>
-void Fields(F& f, RougeSummary& x) {
-  f("rouge1", x.rouge1);
-  f("rouge2", x.rouge2);
-  f("rougeL", x.rouge_l);
-  f("rougeLsum", x.rouge_lsum);
-}
-template <typename F>
-void Fields(F& f, RowRouge& x) {
+template <typename F, typename Rouge>
+requires std::same_as<Rouge, RougeSummary> || std::same_as<Rouge, RowRouge>
+void Fields(F& f, Rouge& x) {
   f("rouge1", x.rouge1);
   f("rouge2", x.rouge2);
   f("rougeL", x.rouge_l);
@@ -263,6 +258,14 @@ absl::string_view VerdictName(Verdict verdict) {
 
 std::string EvaluationToJson(const Evaluation& evaluation) {
   return json::StructToJson(evaluation, 2) + "\n";
+}
+
+json::Value EvaluationWithoutRows(const Evaluation& evaluation) {
+  Evaluation copy = evaluation;
+  copy.rows.clear();
+  json::Value value = json::StructWriter::Write(copy);
+  value.Erase("rows");
+  return value;
 }
 
 absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view text) {

@@ -69,7 +69,6 @@ class ShardScheduler {
   bool done() const { return remaining_ == 0; }
   int remaining() const { return remaining_; }
   int pending() const { return static_cast<int>(pending_.size()); }
-  int in_flight() const { return static_cast<int>(flights_.size()); }
   bool shard_done(int shard) const { return done_[shard]; }
   // Leases in flight for a shard that is done: their calls may be cancelled.
   std::vector<int64_t> Obsolete() const;

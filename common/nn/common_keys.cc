@@ -1,6 +1,6 @@
 #include "common/nn/common_keys.h"
 
-#include "common/nn/generation/generation_config.h"
+#include "common/nn/generation_config.h"
 
 namespace mellow::nn {
 

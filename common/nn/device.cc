@@ -3,29 +3,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#ifdef MELLOW_NN_TORCH
 #include "common/nn/torch/torch_models.h"
-#endif
 
 namespace mellow::nn {
-namespace {
-
-#ifdef MELLOW_NN_TORCH
-absl::StatusOr<int> CountCudaDevices() { return CudaDeviceCount(); }
-#else
-absl::StatusOr<int> CountCudaDevices() {
-  return absl::FailedPreconditionError("this build has no CUDA backend");
-}
-#endif
-
-}  // namespace
-
 std::string Device::ToString() const { return cuda ? absl::StrCat("cuda:", index) : "cpu"; }
 
 absl::StatusOr<Device> ResolveDevice(absl::string_view text) {
   if (text == "cpu") return Device{};
   if (text == "auto") {
-    const absl::StatusOr<int> count = CountCudaDevices();
+    const absl::StatusOr<int> count = CudaDeviceCount();
     return Device{.cuda = count.ok() && *count > 0};
   }
   Device device{.cuda = true};
@@ -36,7 +22,7 @@ absl::StatusOr<Device> ResolveDevice(absl::string_view text) {
     return absl::InvalidArgumentError(
         absl::StrCat("device \"", text, "\": expected cpu, cuda, cuda:N or auto"));
   }
-  const absl::StatusOr<int> count = CountCudaDevices();
+  const absl::StatusOr<int> count = CudaDeviceCount();
   if (!count.ok())
     return absl::FailedPreconditionError(
         absl::StrCat("device \"", text, "\": ", count.status().message()));

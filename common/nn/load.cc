@@ -9,10 +9,8 @@
 #include "common/base/status.h"
 #include "common/nn/cpu/cpu_roberta.h"
 #include "common/nn/cpu/cpu_t5.h"
-#include "common/nn/weights/model_folder.h"
-#ifdef MELLOW_NN_TORCH
 #include "common/nn/torch/torch_models.h"
-#endif
+#include "common/nn/weights/model_folder.h"
 
 namespace mellow::nn {
 namespace {
@@ -36,13 +34,6 @@ absl::Status CheckModelType(const std::string& folder, absl::Span<const char* co
                                                  absl::StrJoin(expected, "\" or \""), "\""));
 }
 
-#ifndef MELLOW_NN_TORCH
-absl::Status NoTorch(const Device& device) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("this build has no backend for ", device.ToString()));
-}
-#endif
-
 // StatusOr of a backend as StatusOr of its interface.
 template <class Interface, class Model>
 absl::StatusOr<std::unique_ptr<Interface>> Up(absl::StatusOr<std::unique_ptr<Model>> model) {
@@ -56,13 +47,7 @@ absl::StatusOr<std::unique_ptr<Seq2SeqModel>> LoadSeq2SeqModel(const std::string
                                                                const LoadOptions& options) {
   MELLOW_RETURN_IF_ERROR(CheckOptions(options));
   MELLOW_RETURN_IF_ERROR(CheckModelType(folder, {"t5", "mt5", "umt5"}));
-  if (options.device.cuda) {
-#ifdef MELLOW_NN_TORCH
-    return LoadTorchSeq2SeqModel(folder, options);
-#else
-    return NoTorch(options.device);
-#endif
-  }
+  if (options.device.cuda) return LoadTorchSeq2SeqModel(folder, options);
   return Up<Seq2SeqModel>(cpu::CpuT5::Load(folder, options));
 }
 
@@ -70,13 +55,7 @@ absl::StatusOr<std::unique_ptr<SequenceClassifier>> LoadSequenceClassifier(
     const std::string& folder, const LoadOptions& options) {
   MELLOW_RETURN_IF_ERROR(CheckOptions(options));
   MELLOW_RETURN_IF_ERROR(CheckModelType(folder, {"roberta"}));
-  if (options.device.cuda) {
-#ifdef MELLOW_NN_TORCH
-    return LoadTorchSequenceClassifier(folder, options);
-#else
-    return NoTorch(options.device);
-#endif
-  }
+  if (options.device.cuda) return LoadTorchSequenceClassifier(folder, options);
   return Up<SequenceClassifier>(cpu::CpuRoberta::Load(folder, options));
 }
 

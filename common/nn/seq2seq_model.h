@@ -32,8 +32,8 @@ class DecodeRow {
   virtual ~DecodeRow() = default;
   // Tokens fed so far, the start token included.
   [[nodiscard]] virtual int position() const = 0;
-  // Of the state that predicts the next token, by EncodeRequest::value_head; none without one, and
-  // before the first Step.
+  // The value of the state that predicts the next token, by EncodeRequest::value_head; none without
+  // one, and before the first Step.
   [[nodiscard]] std::optional<float> value() const { return value_; }
   void set_value(float value) { value_ = value; }  // by the model
 

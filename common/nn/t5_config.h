@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/nn/activation.h"
-#include "common/nn/generation/generation_config.h"
+#include "common/nn/generation_config.h"
 
 namespace mellow::nn {
 

@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/nn/weights/safetensors.h"
 #include "common/nn/weights/torch_zip.h"
@@ -54,10 +53,6 @@ float ValueOf(const float* weight, float bias, const float* hidden, int64_t widt
 absl::StatusOr<ValueHead> ReadValueHead(const std::string& path, int64_t d_model) {
   MELLOW_ASSIGN_OR_RETURN(const TensorMap tensors, ReadTensors(path));
   return FromTensors(tensors, d_model, path);
-}
-
-absl::Status WriteValueHead(const std::string& path, const ValueHead& head) {
-  return WriteFileAtomic(path, SerializeValueHead(head));
 }
 
 std::string SerializeValueHead(const ValueHead& head) {

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace mellow::nn {
@@ -27,8 +26,6 @@ struct ValueHead {
 // ReadSafetensors and ReadTorchZip, DataLoss also for numbers that are not finite;
 // FailedPrecondition naming the tensor that is missing, has another shape, or is there besides.
 [[nodiscard]] absl::StatusOr<ValueHead> ReadValueHead(const std::string& path, int64_t d_model);
-// Whole or not at all.
-[[nodiscard]] absl::Status WriteValueHead(const std::string& path, const ValueHead& head);
 
 // The same as bytes of a safetensors file, for the wire: equal heads have equal bytes.
 [[nodiscard]] std::string SerializeValueHead(const ValueHead& head);

@@ -5,8 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/time.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
+#include "common/base/utc.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
 
@@ -41,20 +42,15 @@ Figure CurveFigure(const std::string& title, std::vector<LineSeries> series) {
   return {.title = title, .svg = LineSvg(chart), .text = std::move(text)};
 }
 
-std::string TimeWords(int64_t unix_seconds) {
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(unix_seconds),
-                          absl::UTCTimeZone());
-}
-
 // "begun 2026-01-02 03:04:05 UTC, done 2026-01-02 03:14:05 UTC"
 template <typename Run>
 std::string StateWords(const Run& run) {
   std::string words;
   if (run.begun_unix_seconds.has_value())
-    words = absl::StrCat("begun ", TimeWords(*run.begun_unix_seconds), " UTC, ");
+    words = absl::StrCat("begun ", UtcText(*run.begun_unix_seconds), " UTC, ");
   absl::StrAppend(&words, run.state);
   if (run.ended_unix_seconds.has_value())
-    absl::StrAppend(&words, " ", TimeWords(*run.ended_unix_seconds), " UTC");
+    absl::StrAppend(&words, " ", UtcText(*run.ended_unix_seconds), " UTC");
   return run.error.empty() ? words : absl::StrCat(words, ": ", run.error);
 }
 
@@ -233,7 +229,7 @@ Section PromotionSection(const ReportInput& input) {
                                    gate.detail.empty() ? "" : " (", gate.detail,
                                    gate.detail.empty() ? "" : ")"));
     }
-    table.rows.push_back({TextCell(TimeWords(p.unix_seconds)),
+    table.rows.push_back({TextCell(UtcText(p.unix_seconds)),
                           TextCell(p.forced ? absl::StrCat(p.kind, ", forced") : p.kind,
                                    p.forced ? Tone::kBad : Tone::kPlain),
                           TextCell(AdapterWords(p.adapter)), TextCell(AdapterWords(p.previous)),

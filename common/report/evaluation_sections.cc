@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
 #include "common/eval/figures.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
@@ -267,10 +268,8 @@ Section ComparisonSection(const Evaluation& e) {
   return section;
 }
 
-Section NotesSection(const Evaluation& e, const Findings& findings) {
+Section NotesSection(const Evaluation& e) {
   Section section{.id = "notes", .title = "Notes"};
-  for (const std::string& warning : findings.warnings)
-    section.blocks.push_back(Callout{.tone = Tone::kBad, .text = warning});
   if (!e.notes.empty()) section.blocks.push_back(Bullets{e.notes});
   if (section.blocks.empty()) section.blocks.push_back(Paragraph{"Nothing to note."});
   return section;
@@ -362,7 +361,7 @@ Section ShapeSection(const Evaluation& e, const Findings& findings) {
     section.blocks.push_back(
         Callout{.tone = Tone::kBad,
                 .text = absl::StrCat(Plural(static_cast<int64_t>(findings.warnings.size()), "sign"),
-                                     " of reward hacking: see the notes.")});
+                                     " of reward hacking: see the top of this report.")});
   }
   section.blocks.push_back(ShapeTable(e));
   for (const Comparison& c : e.comparisons)

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
 #include "common/report/numbers.h"
 
 namespace mellow::report {

@@ -13,7 +13,6 @@ namespace {
 constexpr char kNotFinite[] = "n/a";
 constexpr double kLargestFixed = 1e15;
 constexpr double kRounding = 1e-12;  // less is what sums of doubles leave of 0
-constexpr size_t kShortHashDigits = 12;
 
 // The bound of an interval: how near to 0 it is matters less than on which side.
 std::string Bound(double value, int decimals) {
@@ -70,10 +69,6 @@ std::string SignedInterval(const stats::MeanInterval& interval, int decimals) {
     return absl::StrCat(value > 0 ? "+" : "", Bound(value, decimals));
   };
   return absl::StrCat("[", bound(interval.lower), ", ", bound(interval.upper), "]");
-}
-
-std::string ShortHash(absl::string_view sha256) {
-  return sha256.empty() ? "-" : std::string(sha256.substr(0, kShortHashDigits));
 }
 
 }  // namespace mellow::report

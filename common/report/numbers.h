@@ -7,7 +7,6 @@
 #include <initializer_list>
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "common/stats/bootstrap.h"
 
 namespace mellow::report {
@@ -31,8 +30,6 @@ namespace mellow::report {
 // "[0.4000, 0.5000]": bounds always have these decimals; a tiny one keeps its sign.
 [[nodiscard]] std::string Interval(const stats::MeanInterval& interval, int decimals);
 [[nodiscard]] std::string SignedInterval(const stats::MeanInterval& interval, int decimals);
-// The first twelve digits of a hash; "-" when there is none.
-[[nodiscard]] std::string ShortHash(absl::string_view sha256);
 
 }  // namespace mellow::report
 

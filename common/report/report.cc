@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
 #include "common/report/findings.h"
 #include "common/report/html.h"
 #include "common/report/lineage.h"
@@ -51,7 +52,7 @@ Document MakeDocument(const ReportInput& input, const Findings& findings,
   for (const std::string& warning : findings.warnings)
     document.highlights.push_back(Callout{.tone = Tone::kBad, .text = warning});
   document.sections = {ComparisonSection(e),
-                       NotesSection(e, findings),
+                       NotesSection(e),
                        DistributionSection(e, findings),
                        RougeSection(e),
                        ShapeSection(e, findings),

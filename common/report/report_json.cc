@@ -264,26 +264,17 @@ std::vector<PairJson> PairsOf(const ReportInput& input) {
   return pairs;
 }
 
-// The evaluation in the format of its own file, but for the rows.
-Value EvaluationWithoutRows(const eval::Evaluation& evaluation) {
-  eval::Evaluation copy = evaluation;
-  copy.rows.clear();
-  Value value = json::Parse(eval::EvaluationToJson(copy), "").value_or(Value());
-  value.Erase("rows");
-  return value;
-}
-
 }  // namespace
 
 std::string ToJson(const ReportInput& input, const Findings& findings,
                    const std::vector<ArmLineage>& lineage) {
-  Value value = {
+  const Value value = {
       {"schema", kReportSchema},
       {"title", ReportTitle(input.evaluation)},
       {"verdicts", Write::Write(findings.verdicts)},
       {"warnings", Write::Write(findings.warnings)},
       {"evaluation_file_sha256", input.evaluation_file_sha256},
-      {"evaluation", EvaluationWithoutRows(input.evaluation)},
+      {"evaluation", eval::EvaluationWithoutRows(input.evaluation)},
       {"distributions",
        {{"toxicity", Write::Write(findings.toxicity)}, {"tokens", Write::Write(findings.tokens)}}},
       {"changes", Write::Write(findings.changes)},
@@ -291,11 +282,7 @@ std::string ToJson(const ReportInput& input, const Findings& findings,
       {"pairs", Write::Write(PairsOf(input))},
       {"cluster", Write::Write(input.cluster)},
       {"lineage", input.cluster.has_value() ? Write::Write(lineage) : Value()},
-      {"review", nullptr}};
-  if (input.review.has_value()) {
-    value.Set("review",
-              json::Parse(review::ReviewSummaryToJson(*input.review), "").value_or(Value()));
-  }
+      {"review", input.review.has_value() ? review::ValueOf(*input.review) : Value()}};
   return json::Write(value, {.indentation = 2}) + "\n";
 }
 

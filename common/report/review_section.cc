@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
 #include "common/report/numbers.h"
 #include "common/report/sections.h"
 #include "common/report/words.h"

@@ -11,7 +11,7 @@
 namespace mellow::report {
 
 [[nodiscard]] Section ComparisonSection(const eval::Evaluation& evaluation);
-[[nodiscard]] Section NotesSection(const eval::Evaluation& evaluation, const Findings& findings);
+[[nodiscard]] Section NotesSection(const eval::Evaluation& evaluation);
 [[nodiscard]] Section DistributionSection(const eval::Evaluation& evaluation,
                                           const Findings& findings);
 [[nodiscard]] Section RougeSection(const eval::Evaluation& evaluation);

@@ -17,6 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/json/value.h"
 #include "common/stats/bootstrap.h"
 #include "common/stats/wilson.h"
 
@@ -94,6 +95,8 @@ struct ReviewSummary {
 
 // JSON, two spaces of indentation, a newline at the end; numbers read back as the same double.
 [[nodiscard]] std::string ReviewSummaryToJson(const ReviewSummary& summary);
+// The object of that text.
+[[nodiscard]] json::Value ValueOf(const ReviewSummary& summary);
 
 // InvalidArgument: no JSON, a field that is missing or of another type (its path is named), or
 // another schema. Fields that are not known are passed over.

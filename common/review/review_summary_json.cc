@@ -66,6 +66,8 @@ void Fields(F& f, ReviewSummary& x) {
   f("notes", x.notes);
 }
 
+json::Value ValueOf(const ReviewSummary& summary) { return json::StructWriter::Write(summary); }
+
 std::string ReviewSummaryToJson(const ReviewSummary& summary) {
   return json::StructToJson(summary, 2) + "\n";
 }

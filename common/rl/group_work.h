@@ -37,7 +37,7 @@ struct Sequences {
   [[nodiscard]] size_t tokens(size_t row) const {
     return query_ids[row].size() + response_ids[row].size();
   }
-  // Of all rows together.
+  // The sum over all rows.
   [[nodiscard]] size_t tokens() const {
     size_t all = 0;
     for (size_t row = 0; row < size(); ++row) all += tokens(row);

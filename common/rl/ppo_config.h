@@ -61,8 +61,8 @@ struct PpoConfig {
   // whitened rewards leak out of the padding, response lengths include the start token.
   bool trl_compat = false;
 
-  // Of the frozen products, forward and backward: fp32 or bf16. What is trained, losses and the
-  // optimizer are fp32.
+  // The products with frozen weights are in it, forward and backward: fp32 or bf16. What is
+  // trained, losses and the optimizer are fp32.
   nn::WeightType precision = nn::WeightType::kFloat32;
   Reference reference = Reference::kStart;
   std::optional<nn::LoraConfig> lora;  // of a fresh adapter, when none is given to start from

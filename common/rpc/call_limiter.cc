@@ -99,7 +99,7 @@ absl::StatusOr<CallLimiter::Place> CallLimiter::Enter(grpc::ServerContextBase* c
         absl::ToInt64Milliseconds(absl::Ceil(decision.wait, absl::Milliseconds(1)));
     context->AddTrailingMetadata("grpc-retry-pushback-ms", absl::StrCat(wait_ms));
     return absl::ResourceExhaustedError(absl::StrCat("client ", client, ": more than ", limits.rate,
-                                                     " calls a second", counts, "; try again in ",
+                                                     " calls per second", counts, "; try again in ",
                                                      wait_ms, " ms"));
   }
   return absl::ResourceExhaustedError("too many clients at once; try again later");

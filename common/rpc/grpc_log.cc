@@ -14,12 +14,12 @@
 namespace mellow::rpc {
 namespace {
 
-constexpr double kLinesASecond = 1;
+constexpr double kLinesPerSecond = 1;
 constexpr double kLinesAtOnce = 20;
 
 struct Limit {
   Mutex mutex;
-  TokenBucket bucket ABSL_GUARDED_BY(mutex){kLinesASecond, kLinesAtOnce, SteadyTime::Now()};
+  TokenBucket bucket ABSL_GUARDED_BY(mutex){kLinesPerSecond, kLinesAtOnce, SteadyTime::Now()};
   int64_t left_out ABSL_GUARDED_BY(mutex) = 0;
 };
 

@@ -3,7 +3,7 @@
 
 namespace mellow::rpc {
 
-// From now on what gRPC logs as an error goes to our log, a few lines a second at most: peers can
+// From now on what gRPC logs as an error goes to our log, a few lines per second at most: peers can
 // cause them at will (a handshake that fails is one). Thread-safe; the first call is what counts.
 void LogErrorsOfGrpc();
 

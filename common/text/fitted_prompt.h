@@ -12,6 +12,10 @@
 
 namespace mellow::text {
 
+// The notebook's prompt.
+inline constexpr char kDefaultPromptTemplate[] =
+    "\nSummarize the following conversation.\n\n{dialogue}\n\nSummary:\n";
+
 struct FittedPrompt {
   std::vector<int32_t> ids;
   int uncut_tokens = 0;  // of the prompt with the whole text

@@ -10,7 +10,8 @@ namespace mellow::train {
 struct TrainerOptions {
   nn::Device device;
   int threads = 0;  // 0: all cores (on CUDA: libtorch's pool is left as it is)
-  // Of the frozen products: fp32 or bf16 (TrainableT5::Load). A method's configuration says it.
+  // The products with frozen weights are in it: fp32 or bf16 (TrainableT5::Load). A method's
+  // configuration says it.
   nn::WeightType precision = nn::WeightType::kFloat32;
 };
 

@@ -163,7 +163,7 @@ class PolicyEngine {
   std::list<WaitingScore> scores_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  // Of the loop's thread alone:
+  // Only the loop's thread touches these:
   std::list<GenerateJob> admitted_;  // not started yet
   std::list<GenerateJob> encoding_;  // in pieces
   std::list<Running> running_;

@@ -5,13 +5,10 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/text/fitted_prompt.h"
 #include "services/wire/service_main.h"
 
 namespace mellow::policy {
-
-// The notebook's prompt.
-inline constexpr char kSummarizeTemplate[] =
-    "\nSummarize the following conversation.\n\n{dialogue}\n\nSummary:\n";
 
 struct PolicyOptions {
   wire::ServiceFlags service;
@@ -19,7 +16,7 @@ struct PolicyOptions {
   std::string device = "auto";
   int threads = 0;  // 0: all cores
   std::string dtype = "float32";
-  std::string prompt_template = kSummarizeTemplate;  // with {dialogue}
+  std::string prompt_template = text::kDefaultPromptTemplate;  // with {dialogue}
   int max_source_tokens = 0;  // 0: what max_batch_tokens leaves beside max_new_tokens
   int max_new_tokens = 512;
   int64_t max_text_bytes = 0;  // of one text; 0: follows from max_source_tokens

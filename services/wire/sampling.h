@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "absl/status/status.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 #include "mellow/policy/v1/policy.pb.h"
 
 namespace mellow::wire {

@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import tempfile
+import unittest
 import urllib.request
 
 import harness
@@ -87,3 +88,20 @@ class SecureCluster:
             if failed:
                 print(f"---- end of {name}'s log\n" + "\n".join((self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-8:]), flush=True)
         shutil.rmtree(self.folder)
+
+
+class SecureClusterTest(unittest.TestCase):
+    """With a cluster for all its tests."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = SecureCluster()
+        try:
+            cls.cluster.start_all()
+        except BaseException:
+            cls.cluster.stop(failed=True)
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.stop(failed=False)

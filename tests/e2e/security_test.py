@@ -7,33 +7,23 @@ import socket
 import ssl
 import struct
 import subprocess
-import unittest
 import urllib.error
 import urllib.request
 
 import harness
 from harness import SMALL, json_lines, sets, wait_until
 from review_study import mini_rows, write_evaluation
-from secure_cluster import BINARIES, TOKENS, SecureCluster, make_certs
+from secure_cluster import BINARIES, TOKENS, SecureClusterTest, make_certs
 
 DIALOGUE = "#Person1#: Are you free tonight? #Person2#: No, I have to work."
 
 
-class SecurityTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = SecureCluster()
-        try:
-            cls.cluster.start_all()
-        except BaseException:
-            cls.cluster.stop(failed=True)
-            raise
-
+class SecurityTest(SecureClusterTest):
     @classmethod
     def tearDownClass(cls):
         for name, process in cls.cluster.processes.items():
             assert process.poll() is None, f"{name} ended: {process.returncode}"
-        cls.cluster.stop(failed=False)
+        super().tearDownClass()
 
     def nodes_ready(self):
         status = json.loads(self.cluster.mellow("operator", "status", "--json", check=0).stdout)

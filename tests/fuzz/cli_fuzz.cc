@@ -61,15 +61,14 @@ void ReadStarted(const std::string& bytes) {
 
 // With a field of every kind; an answer is a line that gets the same answer.
 absl::StatusOr<json::Value> AnswerOf(const json::Value& line) {
-  MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text", "pair", "ids", "top_p", "seed", "greedy"}));
+  MELLOW_RETURN_IF_ERROR(CheckFieldNames(line, {"text", "pair", "ids", "seed", "greedy"}));
   MELLOW_ASSIGN_OR_RETURN(const std::string text, TextField(line, "text"));
   MELLOW_ASSIGN_OR_RETURN(const std::string pair, TextField(line, "pair", ""));
   MELLOW_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, IdsField(line, "ids"));
-  MELLOW_ASSIGN_OR_RETURN(const std::optional<double> top_p, OptionalNumber(line, "top_p"));
   MELLOW_ASSIGN_OR_RETURN(const std::optional<int64_t> seed, OptionalInt(line, "seed"));
   MELLOW_ASSIGN_OR_RETURN(const std::optional<bool> greedy, OptionalBool(line, "greedy"));
-  return json::Value{{"text", text},   {"pair", pair}, {"ids", ids},
-                     {"top_p", top_p}, {"seed", seed}, {"greedy", greedy}};
+  return json::Value{
+      {"text", text}, {"pair", pair}, {"ids", ids}, {"seed", seed}, {"greedy", greedy}};
 }
 
 void ReadLines(const std::string& bytes) {

@@ -73,7 +73,7 @@ def wire():
         'fork { run_id: "run-0" step: 1 after_step: 2 learning_rate_factor: 0.5 }'))
     put("wire", "train", 6, message("learner/v1/learner", "learner.v1.TrainRequest",
         'run_id: "run-1" step: 1 workers { node_id: "w" address: "h:1" incarnation: "x" device: "cpu" } sampler_precision: "float32" '
-        "rollouts { query_ids: [3, 1] response_ids: [4, 1] behaviour_logprobs: [-1, -2] score: 1 values: [1, 2] reference_logprobs: [-1, -2] "
+        "rollouts { query_ids: [3, 1] response_ids: [4, 1] behavior_logprobs: [-1, -2] score: 1 values: [1, 2] reference_logprobs: [-1, -2] "
         'adapter { version: 3 } value_head_sha256: "ab" reference { version: 1 sha256: "cd" } }'))
     put("wire", "sft", 7, message("learner/v1/sft", "learner.v1.StartSftRequest", f'run_id: "sft-1" spec {{ {SFT} }}'))
     put("wire", "gradient_task", 8, message("learner/v1/gradients", "learner.v1.ComputeGradientRequest",
@@ -158,7 +158,7 @@ def cli():
     put("cli", "connect", 1, "orchestrator=localhost:50050, policy=[::1]:50051,policy=b:50051")
     spec = {"name": "n", "steps": 2, "data": {"path": "/data.jsonl"}, "ppo": {"batch_size": 4}}
     put("cli", "started", 2, json.dumps({"request_id": "ab", "reported_step": -1, "spec": spec}))
-    put("cli", "lines", 3, '{"text": "a", "ids": [1, 2], "top_p": 0.5, "seed": 3, "greedy": true}\n{"text": "b", "pair": "c", "ids": []}\n{"txt": "d"}\nno JSON')
+    put("cli", "lines", 3, '{"text": "a", "ids": [1, 2], "seed": 3, "greedy": true}\n{"text": "b", "pair": "c", "ids": []}\n{"txt": "d"}\nno JSON')
     record = {"time": "2024-01-31T12:00:05.123Z", "level": "info", "service": "policy-0", "message": "adapter published", "version": 3, "sha256": "a b"}
     put("cli", "log", 4, json.dumps(record) + "\nterminate called\n\n" + json.dumps(record | {"message": "\u001b[31m"}) + "\nhalf")
 

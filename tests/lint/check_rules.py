@@ -33,14 +33,17 @@ COMMON = {
     "review": {"base", "json", "sync", "data", "eval", "sqlite", "stats"},
     "report": {"base", "json", "text", "eval", "review", "stats"},
 }
-# The rooms of these folders, lowest first: a room may include itself and those before it.
+# The rooms of these folders, lowest first: a room may include itself and those before it. "." is the folder itself.
 ROOMS = {
     "services/orchestrator": ("base", "ledger", "nodes", "rollouts", "run", "clients"),
     "services/learner": ("base", "workers", "ppo", "sft", "rpc"),
     "services/cli": ("terminal", "files", "cluster", "train", "models", "probe", "evaluate", "data"),
     "common/eval": ("text",),
     "common/text": ("unicode", "pipeline", "files"),
+    "common/nn": ("weights", ".", "kernels", "generation", "cpu", "torch"),
 }
+# What chooses among the backends stands above them, in the same folder as what they have in common.
+ABOVE_ROOMS = {"common/nn/device.cc", "common/nn/load.cc"}
 # The protos that a service may use besides common's and its own: those of the peers it calls.
 PEERS = {
     "wire": {"learner", "orchestrator", "policy"},
@@ -94,21 +97,24 @@ def check_include(path, line, target):
             breach(path, line, f"{target}: services/{area} may include itself and services/wire")
         if other[0] == "mellow" and other[1] not in PEERS.get(area, set()) | {area, "common"}:
             breach(path, line, f"{target}: services/{area} may use the protos of {sorted(PEERS.get(area, set()) | {area, 'common'})}")
+        if other[0] == "mellow" and area not in ("wire", "cli") and not re.search(r"(_(service|calls|client)|proto_convert)\.(h|cc)$", name):
+            breach(path, line, f"{target}: messages stop at *_service.*, *_calls.*, *_client.* and *proto_convert.*")
     rooms = ROOMS.get(f"{top}/{area}", ())
-    if len(parts) > 3 and parts[2] in rooms and other[:2] == [top, area]:
-        allowed = rooms[: rooms.index(parts[2]) + 1]
-        if other[2] not in allowed:
-            breach(path, line, f"{target}: {top}/{area}/{parts[2]} may include {', '.join(allowed)}")
+    room = parts[2] if len(parts) > 3 else "."
+    if room in rooms and other[:2] == [top, area] and "/".join(parts) not in ABOVE_ROOMS:
+        allowed = rooms[: rooms.index(room) + 1]
+        if (other[2] if len(other) > 3 else ".") not in allowed:
+            breach(path, line, f"{target}: {top}/{area}/{room} may include {', '.join(allowed)}")
     if other[0] in ("torch", "ATen", "c10"):
-        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area in ("train", "rl", "sft") or name == "device.cc")
+        inside = top == "common" and (parts[1:3] == ("nn", "torch") or area in ("train", "rl", "sft"))
         if not inside:
-            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/train, common/rl, common/sft and device.cc")
+            breach(path, line, f"{target}: libtorch only in common/nn/torch, common/train, common/rl and common/sft")
         elif path.suffix == ".h" and parts[1:3] != ("nn", "torch") and "internal" not in name and area not in ("train", "rl", "sft"):
             breach(path, line, f"{target}: no libtorch in public headers")
     if other[0] in ("grpc", "grpcpp"):
         allowed = (top == "common" and area == "rpc") or re.search(r"_(service|clients?|calls)\.(h|cc)$", name) or area == "wire"
         if not allowed:
-            breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.* and *_client.*")
+            breach(path, line, f"{target}: gRPC only in common/rpc, services/wire, *_service.*, *_calls.*, *_client.* and *_clients.*")
     if other[0] == "sqlite3.h" and not (top == "common" and area == "sqlite"):
         breach(path, line, f"{target}: SQLite only in common/sqlite")
     if other[0] == "nlohmann" and (top, area, path.suffix) != ("common", "json", ".cc"):

@@ -41,7 +41,7 @@ def sdk():
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             return None, result.stderr.strip()[-300:]
-        # Of two who fetch it at once the first one's stays.
+        # When two fetch it at once, the first one's stays.
         if not folder.exists():
             shutil.move(f"{work}/sdk", folder)
     return folder, ""

@@ -223,7 +223,7 @@ class TrainableT5ParityTest : public ::testing::TestWithParam<Shape> {
     EXPECT_EQ(ToVector(ours->ScoreTargets(hidden, pairs_.labels, {}).logprobs), want);
   }
 
-  // Of all numbers together: |got - want| / |want|.
+  // All numbers together: |got - want| / |want|.
   static double Error(const at::Tensor& got, const at::Tensor& want) {
     return ((got - want).norm() / want.norm().clamp_min(1e-12)).item<double>();
   }

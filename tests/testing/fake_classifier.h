@@ -8,12 +8,13 @@
 
 #include "common/nn/sequence_classifier.h"
 #include "common/sync/mutex.h"
+#include "tests/testing/held_calls.h"
 
 namespace mellow::testing {
 
 // Two labels, nothate and hate; the logit of hate is the last id but one, that of nothate 0. A test
 // can hold it, and sees what each batch had. The logit of id 666 is not a number.
-class FakeClassifier : public nn::SequenceClassifier {
+class FakeClassifier : public nn::SequenceClassifier, public HeldCalls {
  public:
   static constexpr int32_t kSpoiled = 666;
 
@@ -27,11 +28,7 @@ class FakeClassifier : public nn::SequenceClassifier {
   int64_t parameter_count() const override { return 5; }
   absl::StatusOr<std::vector<std::vector<float>>> Classify(
       absl::Span<const std::vector<int32_t>> sequences) override {
-    MutexLock lock(&mutex_);
-    ++waiting_;
-    changed_.NotifyAll();
-    while (held_) changed_.Wait(&mutex_);
-    --waiting_;
+    Pass();
     std::vector<size_t> lengths;
     std::vector<std::vector<float>> logits;
     for (const auto& ids : sequences) {
@@ -39,23 +36,9 @@ class FakeClassifier : public nn::SequenceClassifier {
       logits.push_back({0, ids.size() < 2 ? 0 : static_cast<float>(ids[ids.size() - 2])});
       if (logits.back()[1] == kSpoiled) logits.back()[1] = NAN;
     }
+    MutexLock lock(&mutex_);
     batches_.push_back(lengths);
     return logits;
-  }
-  void Hold() {
-    MutexLock lock(&mutex_);
-    held_ = true;
-  }
-  void Release() {
-    {
-      MutexLock lock(&mutex_);
-      held_ = false;
-    }
-    changed_.NotifyAll();
-  }
-  void WaitUntilHeld() {
-    MutexLock lock(&mutex_);
-    while (waiting_ == 0) changed_.Wait(&mutex_);
   }
   std::vector<std::vector<size_t>> batches() const {
     MutexLock lock(&mutex_);
@@ -65,9 +48,6 @@ class FakeClassifier : public nn::SequenceClassifier {
  private:
   nn::RobertaConfig config_;
   mutable Mutex mutex_;
-  CondVar changed_;
-  bool held_ ABSL_GUARDED_BY(mutex_) = false;
-  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::vector<size_t>> batches_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -9,13 +9,14 @@
 
 #include "common/nn/seq2seq_model.h"
 #include "common/sync/mutex.h"
+#include "tests/testing/held_calls.h"
 
 namespace mellow::testing {
 
 // A model whose next token is a function of the source alone: it counts up from source_ids[0], and
-// says </s> (1) when it reaches source_ids[1]. A test can hold it before its next step, to decide
-// what happens meanwhile, and sees how many rows each step had.
-class FakeSeq2SeqModel : public nn::Seq2SeqModel {
+// says </s> (1) when it reaches source_ids[1]. A test can hold its steps, and sees how many
+// rows each had.
+class FakeSeq2SeqModel : public nn::Seq2SeqModel, public HeldCalls {
  public:
   explicit FakeSeq2SeqModel(int vocab_size = 64) { config_.vocab_size = vocab_size; }
 
@@ -46,12 +47,9 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
 
   absl::Status Step(absl::Span<nn::DecodeRow* const> rows, absl::Span<const int32_t>,
                     std::vector<float>* logits) override {
+    Pass();
     {
       MutexLock lock(&mutex_);
-      ++waiting_;
-      changed_.NotifyAll();
-      while (held_) changed_.Wait(&mutex_);
-      --waiting_;
       rows_of_steps_.push_back(static_cast<int>(rows.size()));
       if (!failure_.ok()) return failure_;
     }
@@ -84,22 +82,6 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
     return out;
   }
 
-  // The next Step waits until Release.
-  void Hold() {
-    MutexLock lock(&mutex_);
-    held_ = true;
-  }
-  void Release() {
-    {
-      MutexLock lock(&mutex_);
-      held_ = false;
-    }
-    changed_.NotifyAll();
-  }
-  void WaitUntilHeld() {
-    MutexLock lock(&mutex_);
-    while (waiting_ == 0) changed_.Wait(&mutex_);
-  }
   void FailWith(absl::Status failure) {
     MutexLock lock(&mutex_);
     failure_ = std::move(failure);
@@ -131,9 +113,6 @@ class FakeSeq2SeqModel : public nn::Seq2SeqModel {
   nn::T5Config config_;
   int32_t spoiled_ = -1;
   mutable Mutex mutex_;
-  CondVar changed_;
-  bool held_ ABSL_GUARDED_BY(mutex_) = false;
-  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<int32_t> encoded_ ABSL_GUARDED_BY(mutex_);
   std::vector<int> scored_ ABSL_GUARDED_BY(mutex_);

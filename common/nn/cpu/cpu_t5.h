@@ -44,7 +44,8 @@ class CpuT5 : public Seq2SeqModel {
       absl::Span<const ScoreRequest> requests, const Between& between) override;
 
  private:
-  // Of one layer: about what a decoding step of a full batch costs, and enough for the products.
+  // One layer of that many costs about what a decoding step of a full batch does, and they are
+  // enough for the products.
   static constexpr int kPieceRows = 256;
 
   // Sequences of a batch, one after the other: sequence i is rows [offsets[i], offsets[i + 1]).

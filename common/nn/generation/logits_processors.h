@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 #include "common/nn/t5_config.h"
 
 namespace mellow::nn {

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 #include "common/nn/seq2seq_model.h"
 
 namespace mellow::nn {
@@ -17,8 +17,8 @@ struct GeneratedSequence {
   std::vector<int32_t> ids;     // without the start token, with </s> where it was generated
   std::vector<float> logprobs;  // of the raw distribution, one per id
   FinishReason finish = FinishReason::kLength;
-  // Of the state that each id was chosen from, when the row has a value head; else, and of a beam
-  // search, empty.
+  // The value of the state that each id was chosen from, when the row has a value head; else, and
+  // after a beam search, empty.
   std::vector<float> values = {};
 };
 

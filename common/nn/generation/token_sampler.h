@@ -6,7 +6,7 @@
 
 #include "absl/types/span.h"
 #include "common/base/philox.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 
 namespace mellow::nn {
 

@@ -2,7 +2,7 @@
 #define MELLOW_COMMON_NN_GENERATION_WARPERS_H_
 
 #include "absl/types/span.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 
 namespace mellow::nn {
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/sha256.h"
 #include "common/rpc/call.h"
 #include "common/rpc/client.h"
 #include "mellow/policy/v1/policy.grpc.pb.h"
@@ -35,10 +36,6 @@ std::string Marks(const AdapterOrigin& adapter) {
 }
 
 }  // namespace
-
-std::string ShortHash(const std::string& sha256) {
-  return sha256.empty() ? "-" : sha256.substr(0, 12);
-}
 
 AdapterRows CollectAdapters(const ClusterFile& cluster) {
   AdapterRows rows;

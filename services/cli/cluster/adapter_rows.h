@@ -23,9 +23,6 @@ struct AdapterRow {
 };
 using AdapterRows = std::map<int64_t, AdapterRow>;  // by version
 
-// As people see it: its first digits; "-" of the base model's, which is empty.
-[[nodiscard]] std::string ShortHash(const std::string& sha256);
-
 // A server that does not answer is left out.
 [[nodiscard]] AdapterRows CollectAdapters(const ClusterFile& cluster);
 [[nodiscard]] json::Value RowsJson(const AdapterRows& rows);

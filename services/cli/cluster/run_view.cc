@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "absl/time/time.h"
+#include "common/base/utc.h"
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/cluster/run_names.h"
 #include "services/cli/terminal/printable.h"
@@ -37,9 +37,9 @@ std::string CutName(const std::string& name, size_t most) {
 std::string Circumstances(const Run& run) {
   std::vector<std::string> parts;
   if (run.has_created()) {
-    std::string when = TimeText(run.created());
+    std::string when = UtcText(run.created().seconds());
     if (run.has_ended()) {
-      const std::string end = TimeText(run.ended());
+      const std::string end = UtcText(run.ended().seconds());
       // The day once.
       absl::StrAppend(&when, " to ",
                       when.substr(0, 10) == end.substr(0, 10) ? end.substr(11) : end);
@@ -58,11 +58,6 @@ std::string Circumstances(const Run& run) {
 template <typename Number>
 json::Value OrNull(bool has, Number value) {
   return has ? json::Value(value) : json::Value();
-}
-
-std::string TimeJson(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()),
-                          absl::UTCTimeZone());
 }
 
 }  // namespace
@@ -87,11 +82,6 @@ std::vector<std::string> TripTexts(const Run& run) {
           absl::StrCat("went back after step ", trip.step(), ": ", PrintableLine(trip.reason())));
   }
   return texts;
-}
-
-std::string TimeText(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixSeconds(time.seconds()),
-                          absl::UTCTimeZone());
 }
 
 json::Value RunJson(const Run& run) {
@@ -122,8 +112,8 @@ json::Value RunJson(const Run& run) {
           {"toxicity_mean", OrNull(ppo, run.last_step().toxicity_mean())},
           {"objective_kl", OrNull(ppo, run.last_step().objective_kl())},
           {"dev_loss", OrNull(run.sft().has_best_dev_loss(), run.sft().best_dev_loss())},
-          {"created", OrNull(run.has_created(), TimeJson(run.created()))},
-          {"ended", OrNull(run.has_ended(), TimeJson(run.ended()))},
+          {"created", OrNull(run.has_created(), UtcIso(run.created().seconds()))},
+          {"ended", OrNull(run.has_ended(), UtcIso(run.ended().seconds()))},
           {"activity", run.activity()},
           {"error", run.error()},
           {"adapter", AdapterJson(run.adapter())},

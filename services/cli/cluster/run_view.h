@@ -21,8 +21,6 @@ namespace mellow::cli {
 // When its guard took the run back, a line each: "went back after step 31: guard.kl_max: ...".
 // Without the one that the run's error tells of.
 [[nodiscard]] std::vector<std::string> TripTexts(const orchestrator::v1::Run& run);
-// "2024-01-31 12:00:05", UTC.
-[[nodiscard]] std::string TimeText(const google::protobuf::Timestamp& time);
 
 [[nodiscard]] json::Value RunJson(const orchestrator::v1::Run& run);
 

@@ -1,6 +1,5 @@
 // mellow status.
 
-#include <google/protobuf/util/json_util.h>
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/json/value.h"
 #include "common/rpc/call.h"
@@ -29,6 +29,7 @@
 #include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::cli {
 namespace {
@@ -67,19 +68,14 @@ struct Report {
 };
 
 std::vector<GenerationRow> CollectGeneration(const ClusterFile& cluster) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
   std::vector<GenerationRow> rows;
   for (const ServiceEntry& service : cluster.services) {
     if (service.role != "policy") continue;
     const auto info = rpc::Call(rpc::MakeChannel(service.address), service.name, kStatusTimeout,
                                 &PolicyStub::GetInfo, policy::v1::GetInfoRequest());
-    std::string text;
-    if (!info.ok() ||
-        !google::protobuf::util::MessageToJsonString(info->default_sampling(), &text, options).ok())
-      continue;
+    if (!info.ok()) continue;
     rows.push_back({service.name,
-                    json::Parse(text, "").value_or(json::Value()),
+                    json::Parse(wire::ToJson(info->default_sampling()), "").value_or(json::Value()),
                     {info->warnings().begin(), info->warnings().end()}});
   }
   return rows;
@@ -154,7 +150,7 @@ void PrintServices(const Report& report) {
   const bool column = std::all_of(services.begin(), services.end(), [](const ServiceEntry& s) {
     return s.address.size() <= kAddressColumn;
   });
-  // Of a cluster that `mellow up` did not start nobody here knows more than the address.
+  // Nobody here knows more than the address of a cluster that `mellow up` did not start.
   const bool processes = !Connected();
   Rows rows = {{"SERVICE", "HEALTH", "DEVICE"}};
   Rows notes(1);

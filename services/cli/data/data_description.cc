@@ -22,7 +22,7 @@
 namespace mellow::cli {
 namespace {
 
-constexpr size_t kTextsACall = 32;
+constexpr size_t kTextsPerCall = 32;
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
 // The columns to describe, of those that the file has.
@@ -97,9 +97,9 @@ absl::Status ScoreRows(const DescribeOptions& options, Description* d) {
   ProgressLine progress(stderr, isatty(STDERR_FILENO) != 0, "scoring", 0,
                         rows.size() * d->reports.size(), SteadyTime::Now());
   for (size_t c = 0; c < d->reports.size(); ++c) {
-    for (size_t begin = 0; begin < rows.size(); begin += kTextsACall) {
+    for (size_t begin = 0; begin < rows.size(); begin += kTextsPerCall) {
       std::vector<std::string> texts;
-      for (size_t i = begin; i < std::min(begin + kTextsACall, rows.size()); ++i)
+      for (size_t i = begin; i < std::min(begin + kTextsPerCall, rows.size()); ++i)
         texts.push_back(d->dataset.rows()[rows[i]].values[c]);
       MELLOW_ASSIGN_OR_RETURN(const auto scores, judge->Score(texts));
       for (const eval::JudgeScore& score : scores) d->reports[c].toxicity.push_back(score.toxicity);

@@ -11,6 +11,7 @@
 #include "common/data/dataset.h"
 #include "common/data/describe.h"
 #include "common/data/prompt_template.h"
+#include "common/text/fitted_prompt.h"
 #include "services/cli/models/model_loading.h"
 
 namespace mellow::cli {
@@ -20,7 +21,7 @@ struct DescribeOptions {
   std::string column = "dialogue";  // of the dialogues
   std::string summary_column;       // empty: "summary" where the file has it
   std::string model;                // folder whose tokenizer counts; empty: tokens are left out
-  std::string prompt_template = data::kDefaultPromptTemplate;
+  std::string prompt_template = text::kDefaultPromptTemplate;
   int max_source_tokens = 0;  // where prompts are truncated; 0: nowhere
   std::string dir;            // cluster whose reward service scores; empty: none
   std::string reward_model;   // classifier folder, instead of it

@@ -11,7 +11,7 @@
 #include "common/base/status.h"
 #include "services/cli/cluster/cluster_file.h"
 #include "services/cli/cluster/orchestrator_client.h"
-#include "services/cli/files/spec_message.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::cli {
 namespace {
@@ -77,7 +77,7 @@ absl::StatusOr<report::PpoRun> CollectPpoRun(const std::string& address,
   out.state = StateWord(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
   out.error = run.error();
   SetTimes(run, &out);
-  out.spec = SpecToJson(run.spec());
+  out.spec = wire::ToJson(run.spec());
   out.spec_sha256 = Sha256Hex(out.spec);
   out.planned_steps = run.total_steps();
   out.start_adapter = run.spec().start_adapter();
@@ -115,7 +115,7 @@ absl::StatusOr<report::SftRun> CollectSftRun(const std::string& address,
   out.state = StateWord(orchestrator::v1::RunState_Name(run.state()), "RUN_STATE_");
   out.error = run.error();
   SetTimes(run, &out);
-  out.spec = SpecToJson(run.spec().sft());
+  out.spec = wire::ToJson(run.spec().sft());
   out.spec_sha256 = Sha256Hex(out.spec);
   out.start_adapter = run.spec().sft().start_adapter();
   out.planned_steps = run.total_steps();

@@ -95,7 +95,7 @@ absl::StatusOr<int> Show(const EvaluateOptions& options, const eval::Evaluation&
   bool holds = true;
   for (const DemandResult& demand : demands) holds = holds && demand.holds;
   if (options.json) {
-    json::Value json = EvaluationJson(evaluation);
+    json::Value json = eval::EvaluationWithoutRows(evaluation);
     json.Set("holds", holds);
     json.Set("path", path);
     std::printf("%s\n", json::Write(json).c_str());

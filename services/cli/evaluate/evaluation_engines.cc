@@ -11,7 +11,7 @@ namespace mellow::cli {
 namespace {
 
 // Source and target tokens of one ScoreTokens call; a quarter of what a policy server takes.
-constexpr size_t kTokensACall = 8192;
+constexpr size_t kTokensPerCall = 8192;
 
 class ClusterArm : public ArmEngine {
  public:
@@ -72,7 +72,7 @@ class ClusterBareModel : public BaseModel {
       for (; next < pairs.size(); ++next) {
         const PairToScore& from = pairs[next];
         tokens += from.source_ids.size() + from.target_ids.size();
-        if (request.pairs_size() > 0 && tokens > kTokensACall) break;
+        if (request.pairs_size() > 0 && tokens > kTokensPerCall) break;
         common::v1::TokenPair* pair = request.add_pairs();
         pair->mutable_source_ids()->Add(from.source_ids.begin(), from.source_ids.end());
         pair->mutable_target_ids()->Add(from.target_ids.begin(), from.target_ids.end());

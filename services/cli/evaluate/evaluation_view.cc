@@ -55,14 +55,6 @@ std::string SideBySide(const eval::Evaluation& evaluation, size_t count, PairOrd
   return out;
 }
 
-json::Value EvaluationJson(const eval::Evaluation& evaluation) {
-  eval::Evaluation short_one = evaluation;
-  short_one.rows.clear();
-  json::Value object = json::Parse(eval::EvaluationToJson(short_one), "").value_or(json::Value());
-  object.Erase("rows");
-  return object;
-}
-
 absl::StatusOr<std::vector<DemandResult>> CheckDemands(const eval::Evaluation& evaluation,
                                                        const Demands& demands) {
   if (evaluation.comparisons.empty() &&

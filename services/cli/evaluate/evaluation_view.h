@@ -27,9 +27,6 @@ enum class PairOrder {
 [[nodiscard]] std::string SideBySide(const eval::Evaluation& evaluation, size_t count,
                                      PairOrder order);
 
-// The evaluation without its rows, as one object.
-[[nodiscard]] json::Value EvaluationJson(const eval::Evaluation& evaluation);
-
 // What a script demands of every arm that is not the baseline; intervals decide, as in `mellow
 // promote` (common/eval/gates.h).
 struct Demands {

@@ -12,10 +12,10 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
+#include "common/base/utc.h"
 #include "common/eval/analysis.h"
 #include "common/eval/evaluation.h"
 #include "common/eval/promotion_gates.h"
@@ -259,11 +259,6 @@ absl::StatusOr<int> RollBack(const PromoteOptions& options) {
   return 0;
 }
 
-std::string TimeOf(const v1::PromotionEvent& event) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(event.time().seconds()),
-                          absl::UTCTimeZone());
-}
-
 std::string ActionOf(const v1::PromotionEvent& event) {
   if (event.action() == v1::PROMOTION_ACTION_ROLL_BACK) return "rollback";
   return event.evidence().forced() ? "forced" : "promote";
@@ -276,7 +271,7 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
   if (options.json) {
     json::Value events = json::Value::MakeArray();
     for (const v1::PromotionEvent& event : history.events())
-      events.Append({{"time", TimeOf(event)},
+      events.Append({{"time", UtcIso(event.time().seconds())},
                      {"action", ActionOf(event)},
                      {"champion", OptionalAdapter(event.has_champion(), event.champion())},
                      {"previous", OptionalAdapter(event.has_previous(), event.previous())},
@@ -300,7 +295,8 @@ absl::StatusOr<int> Promotions(const PromoteOptions& options) {
   };
   for (const v1::PromotionEvent& event : history.events()) {
     const v1::PromotionEvidence& evidence = event.evidence();
-    rows.push_back({TimeOf(event), ActionOf(event), name(event.has_champion(), event.champion()),
+    rows.push_back({UtcIso(event.time().seconds()), ActionOf(event),
+                    name(event.has_champion(), event.champion()),
                     name(event.has_previous(), event.previous()), event.run_id()});
     std::vector<std::string>& about = notes.emplace_back();
     if (!evidence.evaluation_name().empty())

@@ -87,7 +87,7 @@ absl::StatusOr<std::optional<report::PairSpans>> CollectSpans(const ReportOption
     if (!judge.ok()) return Annotate(judge.status(), "--reward-model");
     return AttributeWords(judge->get(),
                           absl::StrCat("the classifier in ", options.reward_model, " (",
-                                       report::ShortHash((*judge)->judge().sha256), ")"),
+                                       ShortHash((*judge)->judge().sha256), ")"),
                           evaluation);
   }
   if (options.dir.empty()) return std::nullopt;

@@ -14,6 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/plural.h"
 #include "common/base/status.h"
+#include "common/base/utc.h"
 #include "common/report/sections.h"
 #include "common/review/export.h"
 #include "common/review/study.h"
@@ -152,8 +153,7 @@ absl::StatusOr<int> ReviewStatus(const ReviewShowOptions& options) {
       {"person", "link", "judged", "of", "begun", "last answer"}};
   for (const review::AnnotatorStatus& a : annotators) {
     const bool ever = a.last_save != absl::InfinitePast();
-    const std::string saved =
-        ever ? absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", a.last_save, absl::UTCTimeZone()) : "";
+    const std::string saved = ever ? UtcText(absl::ToUnixSeconds(a.last_save)) + " UTC" : "";
     if (options.json) {
       std::printf("%s\n", json::Write({{"annotator", a.name},
                                        {"revoked", a.revoked},

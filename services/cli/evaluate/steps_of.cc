@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/plural.h"
+#include "common/base/sha256.h"
 #include "common/base/status.h"
 #include "common/eval/figures.h"
 #include "common/eval/promotion_gates.h"
@@ -24,7 +25,6 @@ namespace {
 // Resamples beyond a bound, and permutations beyond alpha: fewer make it the accident of a few
 // draws.
 constexpr double kDrawsInATail = 10;
-constexpr size_t kShortHash = 12;
 constexpr int kWidth = 78;
 
 std::string Signed(double value) {
@@ -102,8 +102,7 @@ absl::Status EvaluateArmByArm(EvaluationSession* session, const std::string& out
     session->engines.arms.clear();
     session->engines.arms.push_back(std::move(engines[a]));
     const std::string folder = absl::StrCat(
-        out, "/arms/",
-        one.arms[0].sha256.empty() ? "base" : one.arms[0].sha256.substr(0, kShortHash));
+        out, "/arms/", one.arms[0].sha256.empty() ? "base" : ShortHash(one.arms[0].sha256));
     MELLOW_ASSIGN_OR_RETURN(const auto journal,
                             EvaluationJournal::Open(folder, one.config.sha256, fresh));
     std::vector<eval::PromptRow> finished = journal->TakeRows();

@@ -56,14 +56,16 @@ absl::StatusOr<RunSpec> RunSpecFromJson(const std::string& json) {
 
 absl::StatusOr<RunSpec> LoadRunFile(const std::string& path,
                                     const std::vector<std::string>& overrides) {
-  MELLOW_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  absl::StatusOr<RunSpec> spec = Load(path, overrides, /*whole=*/true);
+  if (spec.ok()) return spec;
+  const std::string text = ReadFile(path).value_or("");
   SftSpec sft;
   if (!RunSpecFromJson(text).ok() && SpecFromJson(text, &sft).ok()) {
     return absl::InvalidArgumentError(absl::StrCat(
         path, ": the settings of supervised fine-tuning alone: train them with mellow sft ", path,
         ", or make them a run file: {\"sft\": { ... }}"));
   }
-  return Load(path, overrides, /*whole=*/true);
+  return spec;
 }
 
 absl::StatusOr<RunSpec> LoadSftRunFile(const std::string& path,

@@ -139,22 +139,12 @@ absl::Status MakeAbsolute(const fs::path& base, const std::vector<SpecPath>& pat
 }  // namespace
 
 absl::Status SpecFromJson(const std::string& json, Message* spec) {
+  const auto status = google::protobuf::util::JsonStringToMessage(json, spec);
+  if (status.ok()) return absl::OkStatus();
+  // Protobuf's reader names neither the path of an unknown field nor one that is like it.
   if (const auto object = json::ParseObject(json, "the file"); object.ok())
     MELLOW_RETURN_IF_ERROR(CheckFields(*object, *spec->GetDescriptor(), ""));
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = false;
-  const auto status = google::protobuf::util::JsonStringToMessage(json, spec, options);
-  if (!status.ok()) return absl::InvalidArgumentError(std::string(status.message()));
-  return absl::OkStatus();
-}
-
-std::string SpecToJson(const Message& spec) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  // Fails only for messages that hold an Any, which a spec does not.
-  (void)google::protobuf::util::MessageToJsonString(spec, &json, options);
-  return json;
+  return absl::InvalidArgumentError(std::string(status.message()));
 }
 
 std::string SpecDifference(const Message& a, const Message& b) {

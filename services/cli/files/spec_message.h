@@ -16,8 +16,6 @@ namespace mellow::cli {
 
 // An unknown field is InvalidArgument, with its path and the nearest name that there is.
 [[nodiscard]] absl::Status SpecFromJson(const std::string& json, google::protobuf::Message* spec);
-// With the field names of the .proto file.
-[[nodiscard]] std::string SpecToJson(const google::protobuf::Message& spec);
 
 // Which fields differ ("modified: steps: 3 -> 4"); empty: none. Both of one type.
 [[nodiscard]] std::string SpecDifference(const google::protobuf::Message& a,

@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/json/value.h"
 #include "services/cli/files/spec_message.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::cli {
 
@@ -26,7 +27,7 @@ absl::StatusOr<StartedRun> ReadStartedRun(const std::string& path) {
 }
 
 absl::Status WriteStartedRun(const std::string& path, const StartedRun& record) {
-  MELLOW_ASSIGN_OR_RETURN(json::Value spec, json::Parse(SpecToJson(record.spec), "spec"));
+  MELLOW_ASSIGN_OR_RETURN(json::Value spec, json::Parse(wire::ToJson(record.spec), "spec"));
   const json::Value object = {{"request_id", record.request_id},
                               {"reported_step", record.reported_step},
                               {"spec", std::move(spec)}};

@@ -14,11 +14,11 @@
 #include "common/base/plural.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
+#include "common/data/data_spec.h"
 #include "common/nn/generation/generate.h"
 #include "common/rl/ppo_trainer.h"
 #include "common/text/load_tokenizer.h"
 #include "services/cli/models/model_loading.h"
-#include "services/cli/probe/dialogue_file.h"
 #include "services/cli/probe/hardware_bench.h"
 #include "services/cli/probe/python_random.h"
 #include "services/cli/terminal/command.h"
@@ -56,17 +56,20 @@ struct BenchOptions {
 };
 
 absl::StatusOr<std::vector<std::string>> Prompts(const BenchOptions& options, int count) {
-  const int first = options.step * count;  // every step has prompts of its own
-  DialogueFilter filter = {.limit = first + count};
-  if (!options.any_length) filter.min_chars = 200, filter.max_chars = 1000;
-  MELLOW_ASSIGN_OR_RETURN(const std::vector<Dialogue> rows, ReadDialogues(options.data, filter));
-  if (static_cast<int>(rows.size()) < filter.limit)
+  const auto first = static_cast<size_t>(options.step * count);  // every step has its own prompts
+  const size_t end = first + static_cast<size_t>(count);
+  data::DataSpec spec;
+  spec.path = options.data;
+  if (!options.any_length) spec.min_chars = 200, spec.max_chars = 1000;
+  MELLOW_ASSIGN_OR_RETURN(const data::SelectedRows selected,
+                          data::SelectRows(spec, /*more=*/{}, "--data"));
+  const std::vector<data::Row>& rows = selected.train.rows();
+  if (rows.size() < end)
     return absl::InvalidArgumentError(
         absl::StrCat(options.data, ": only ", Plural(static_cast<int64_t>(rows.size()), "dialogue"),
                      options.any_length ? "" : " of 201 to 1000 characters"));
   std::vector<std::string> prompts;
-  for (size_t i = static_cast<size_t>(first); i < rows.size(); ++i)
-    prompts.push_back(NotebookPrompt(rows[i].dialogue));
+  for (size_t i = first; i < end; ++i) prompts.push_back(selected.prompt.Render(rows[i]));
   return prompts;
 }
 

@@ -156,10 +156,6 @@ absl::StatusOr<std::vector<int32_t>> IdsField(const json::Value& object, const c
   return ids;
 }
 
-absl::StatusOr<std::optional<double>> OptionalNumber(const json::Value& object, const char* name) {
-  return Optional<double>(object, name, "a number is needed");
-}
-
 absl::StatusOr<std::optional<int64_t>> OptionalInt(const json::Value& object, const char* name) {
   return Optional<int64_t>(object, name, "a whole number is needed");
 }

@@ -34,8 +34,6 @@ namespace mellow::cli {
 [[nodiscard]] absl::StatusOr<std::vector<int32_t>> IdsField(const json::Value& object,
                                                             const char* name);
 // Absent or null: empty.
-[[nodiscard]] absl::StatusOr<std::optional<double>> OptionalNumber(const json::Value& object,
-                                                                   const char* name);
 [[nodiscard]] absl::StatusOr<std::optional<int64_t>> OptionalInt(const json::Value& object,
                                                                  const char* name);
 [[nodiscard]] absl::StatusOr<std::optional<bool>> OptionalBool(const json::Value& object,

@@ -116,7 +116,7 @@ absl::StatusOr<int> Resume(const RunOptions& options) {
                CommandLine({"watch", run.run_id(), "--dir", options.dir}).c_str());
   WarnOfMissingJudge(run.spec(), CanonicalFolder(options.dir));
   if (options.detach) return 0;
-  // Of a supervised run that committed nothing, step 0 is still to come.
+  // A supervised run that committed nothing still has step 0 to come.
   return follower.Follow(run, run.has_last_step() ? run.committed_steps() : kNothingReported,
                          PlanOf(options, run, /*stops=*/true));
 }

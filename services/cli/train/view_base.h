@@ -51,7 +51,7 @@ class TableViewBase : public TrainView {
   }
   // A row of the table. The header comes first, and in a terminal again with every screenful.
   void PrintRow(const std::string& header, const std::string& row) {
-    const bool again = rows_ == 0 || (live_ && rows_ % kRowsAScreen == 0);
+    const bool again = rows_ == 0 || (live_ && rows_ % kRowsPerScreen == 0);
     ++rows_;
     Print(absl::StrCat(again ? header + "\n" : "", row, "\n"));
   }
@@ -67,7 +67,7 @@ class TableViewBase : public TrainView {
   int rows() const { return rows_; }
 
  private:
-  static constexpr int kRowsAScreen = 20;
+  static constexpr int kRowsPerScreen = 20;
   static constexpr size_t kTerminalColumns = 80;
 
   void ClearLine() {

@@ -53,7 +53,7 @@ class CheckpointStore {
   void RemoveAll();
 
   [[nodiscard]] std::string FolderOf(int64_t step) const { return FolderOf(root_, step); }
-  // Of the run whose checkpoints are in `root`.
+  // The folder of a checkpoint of the run that has `root`.
   [[nodiscard]] static std::string FolderOf(const std::string& root, int64_t step);
   [[nodiscard]] const std::string& root() const { return root_; }
 

@@ -1,32 +1,17 @@
 #include "services/learner/rpc/proto_convert.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/wire/ppo_config.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::learner {
-
-namespace {
-
-absl::StatusOr<std::string> ToJson(const v1::PpoConfig& config) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(config, &json, options);
-  if (!status.ok())
-    return absl::InvalidArgumentError(absl::StrCat("config: ", std::string(status.message())));
-  return json;
-}
-
-}  // namespace
 
 absl::StatusOr<RunSettings> FromProto(const v1::OpenRunRequest& request) {
   RunSettings settings;
   settings.run_id = request.run_id();
   MELLOW_ASSIGN_OR_RETURN(settings.config, wire::PpoConfigFromProto(request.config()));
-  MELLOW_ASSIGN_OR_RETURN(settings.config_json, ToJson(request.config()));
+  settings.config_json = wire::ToJson(request.config());
   settings.start_adapter = request.start_adapter();
   settings.start_version = request.start_version();
   if (settings.start_version < 0)
@@ -54,8 +39,8 @@ rl::Rollout FromProto(const v1::Rollout& rollout, const std::string& sampler_pre
   out.query_ids.assign(rollout.query_ids().begin(), rollout.query_ids().end());
   out.response_ids.assign(rollout.response_ids().begin(), rollout.response_ids().end());
   out.score = rollout.score();
-  out.behaviour_logprobs.assign(rollout.behaviour_logprobs().begin(),
-                                rollout.behaviour_logprobs().end());
+  out.behaviour_logprobs.assign(rollout.behavior_logprobs().begin(),
+                                rollout.behavior_logprobs().end());
   out.stale = (rollout.has_adapter() && rollout.adapter().version() < current.version) ||
               (!sampler_precision.empty() && sampler_precision != current.precision);
   if (rollout.has_adapter() && rollout.adapter().version() == current.version &&

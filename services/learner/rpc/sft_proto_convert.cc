@@ -1,7 +1,5 @@
 #include "services/learner/rpc/sft_proto_convert.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +8,7 @@
 #include "services/learner/base/run_id.h"
 #include "services/wire/data_spec.h"
 #include "services/wire/ppo_config.h"
+#include "services/wire/proto_json.h"
 
 namespace mellow::learner {
 namespace {
@@ -72,12 +71,7 @@ absl::StatusOr<SftSettings> FromProto(const v1::StartSftRequest& request) {
   MELLOW_RETURN_IF_ERROR(CheckRunId(request.run_id()));
   SftSettings settings;
   settings.run_id = request.run_id();
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  const auto status =
-      google::protobuf::util::MessageToJsonString(request.spec(), &settings.spec_json, options);
-  if (!status.ok())
-    return absl::InvalidArgumentError(absl::StrCat("spec: ", std::string(status.message())));
+  settings.spec_json = wire::ToJson(request.spec());
   MELLOW_ASSIGN_OR_RETURN(settings.plan, PlanFromProto(request.spec()));
   return settings;
 }

@@ -43,7 +43,7 @@ absl::StatusOr<FinishedSft> Parse(const std::string& text) {
   const json::Value object = json::Parse(text, "").value_or(json::Value());
   FinishedSft finished;
   if (!object.Has(kRun) || !object.Get(kSha256, &finished.status.result.sha256)) return bad;
-  MELLOW_ASSIGN_OR_RETURN(finished.file, ParseSftRunFile(json::Write(object[kRun])));
+  MELLOW_ASSIGN_OR_RETURN(finished.file, SftRunFileOf(object[kRun]));
   for (const auto& [name, number] : NumbersOf(finished)) {
     if (!object.Get(name, number)) return bad;
   }
@@ -61,9 +61,7 @@ absl::Status KeepFinished(const std::string& checkpoint_dir, const FinishedSft& 
   const std::string path = FolderOf(checkpoint_dir, finished.file.run_id) + kFile;
   std::error_code ignored;
   if (fs::exists(path, ignored)) return absl::OkStatus();
-  MELLOW_ASSIGN_OR_RETURN(const json::Value run,
-                          json::Parse(SerializeSftRunFile(finished.file), ""));
-  json::Value object = {{kSha256, finished.status.result.sha256}, {kRun, run}};
+  json::Value object = {{kSha256, finished.status.result.sha256}, {kRun, ValueOf(finished.file)}};
   for (const auto& [name, number] : NumbersOf(finished)) object.Add(name, *number);
   return WriteFileAtomic(path, json::Write(object, {.indentation = 1, .sorted = true}));
 }

@@ -1,7 +1,5 @@
 #include "services/learner/sft/sft_records.h"
 
-#include "common/json/value.h"
-
 namespace mellow::learner {
 namespace {
 
@@ -57,21 +55,23 @@ const SftStepRecord* LowestDevLoss(const std::vector<SftStepRecord>& records) {
 
 std::string AdapterFolderOf(const std::string& run_folder) { return run_folder + "/adapter"; }
 
-std::string SerializeSftRunFile(const SftRunFile& file) {
+Value ValueOf(const SftRunFile& file) {
   Value records = Value::MakeArray();
   for (const SftStepRecord& record : file.records) records.Append(ToJson(record));
-  const Value object = {{"kind", "sft"},
-                        {"run_id", file.run_id},
-                        {"spec", file.spec_json},
-                        {"data_sha256", file.data_sha256},
-                        {"records", std::move(records)}};
-  return json::Write(object, {.indentation = 1, .sorted = true});
+  return {{"kind", "sft"},
+          {"run_id", file.run_id},
+          {"spec", file.spec_json},
+          {"data_sha256", file.data_sha256},
+          {"records", std::move(records)}};
 }
 
-absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text) {
+std::string SerializeSftRunFile(const SftRunFile& file) {
+  return json::Write(ValueOf(file), {.indentation = 1, .sorted = true});
+}
+
+absl::StatusOr<SftRunFile> SftRunFileOf(const Value& object) {
   const absl::Status bad =
       absl::DataLossError("run.json is not a record of supervised fine-tuning");
-  const Value object = json::Parse(text, "").value_or(Value());
   SftRunFile file;
   if (object["kind"] != "sft" || !object.Get("run_id", &file.run_id) ||
       !object.Get("spec", &file.spec_json) || !object.Get("data_sha256", &file.data_sha256) ||
@@ -82,6 +82,10 @@ absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text) {
     if (!ReadRecord(item, &record)) return bad;
   }
   return file;
+}
+
+absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text) {
+  return SftRunFileOf(json::Parse(text, "").value_or(Value()));
 }
 
 }  // namespace mellow::learner

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/json/value.h"
 
 namespace mellow::learner {
 
@@ -44,8 +45,10 @@ struct SftRunFile {
 // Where a run keeps its result, below its own folder.
 [[nodiscard]] std::string AdapterFolderOf(const std::string& run_folder);
 
+[[nodiscard]] json::Value ValueOf(const SftRunFile& file);
 [[nodiscard]] std::string SerializeSftRunFile(const SftRunFile& file);
 // DataLoss: not such a file.
+[[nodiscard]] absl::StatusOr<SftRunFile> SftRunFileOf(const json::Value& object);
 [[nodiscard]] absl::StatusOr<SftRunFile> ParseSftRunFile(const std::string& text);
 
 }  // namespace mellow::learner

@@ -15,7 +15,7 @@ absl::Status Bad(absl::string_view field, const T& value, absl::string_view rule
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", value, ": ", rule));
 }
 
-absl::Status ValidateSampling(const SamplingConfig& sampling) {
+absl::Status ValidateSampling(const RolloutSampling& sampling) {
   const bool has_min = sampling.length_sampler_min.has_value();
   if (has_min != sampling.length_sampler_max.has_value()) {
     return absl::InvalidArgumentError(

@@ -14,7 +14,7 @@
 
 namespace mellow::orchestrator {
 
-struct SamplingConfig {
+struct RolloutSampling {
   // policy's SamplingParams, valid, serialized: this service only passes it on. What it leaves
   // unset is as the policy server's model says.
   std::string params;
@@ -44,7 +44,7 @@ struct RunConfig {
   int steps = 0;
   uint32_t seed = 0;
   data::DataSpec data;  // its path is absolute
-  SamplingConfig sampling;
+  RolloutSampling sampling;
   RewardConfig reward;
   std::string ppo;        // learner's PpoConfig, serialized: this service only passes it on
   std::string spec_json;  // the run file as it was given, for people; may be empty

@@ -195,7 +195,7 @@ struct ScoreCanary {
 // The models that a run depends on.
 struct RunPins {
   std::map<NodeRole, ModelPin> models;
-  // Of the reward and of the judge; none: not asked yet.
+  // Those of the reward and of the judge; none: not asked yet.
   std::map<NodeRole, ScoreCanary> canaries;
   // Whose probability is the toxicity where the run file names no label: what the first reward node
   // said. Empty: it did not say.

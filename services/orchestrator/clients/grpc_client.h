@@ -36,7 +36,7 @@ using rpc::CallContext;
 class LearnerClaim {
  public:
   [[nodiscard]] int64_t epoch() const { return epoch_; }
-  // Of two that were given at once, because runs of both methods began, the newer one is in force.
+  // Where two were given at once, because runs of both methods began, the newer one is in force.
   void Take(int64_t given) {
     int64_t known = epoch_;
     while (known < given && !epoch_.compare_exchange_weak(known, given)) {

@@ -72,7 +72,7 @@ class GrpcLearnerClient : public LearnerClient {
       added->mutable_query_ids()->Assign(rollout.query_ids.begin(), rollout.query_ids.end());
       added->mutable_response_ids()->Assign(rollout.response_ids.begin(),
                                             rollout.response_ids.end());
-      added->mutable_behaviour_logprobs()->Assign(rollout.logprobs.begin(), rollout.logprobs.end());
+      added->mutable_behavior_logprobs()->Assign(rollout.logprobs.begin(), rollout.logprobs.end());
       added->set_score(rollout.score ? rollout.score->score : 0);
       ToProto(rollout.adapter, added->mutable_adapter());
       added->mutable_values()->Assign(rollout.values.begin(), rollout.values.end());

@@ -1,7 +1,6 @@
 #include "services/orchestrator/clients/proto_convert.h"
 
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <cmath>
 #include <tuple>
@@ -12,6 +11,7 @@
 #include "common/rl/ppo_config.h"
 #include "services/wire/data_spec.h"
 #include "services/wire/ppo_config.h"
+#include "services/wire/proto_json.h"
 #include "services/wire/sampling.h"
 
 namespace mellow::orchestrator {
@@ -23,7 +23,7 @@ void SetTime(int64_t unix_ms, google::protobuf::Timestamp* time) {
 }
 
 // A rollout is one sampled path: what is of beam search is refused, and so is a seed of its own.
-absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& generation) {
+absl::StatusOr<RolloutSampling> SamplingFromProto(const v1::GenerationSpec& generation) {
   policy::v1::SamplingParams sampling = generation.sampling();
   const bool no_beams = !sampling.has_num_beams() || sampling.num_beams() == 1;
   for (const auto& [good, field, rule] :
@@ -49,8 +49,8 @@ absl::StatusOr<SamplingConfig> SamplingFromProto(const v1::GenerationSpec& gener
   }
   sampling.set_do_sample(params.do_sample);
   sampling.set_num_beams(1);  // whatever the model's default
-  SamplingConfig config{.params = sampling.SerializeAsString(),
-                        .min_new_tokens = sampling.min_new_tokens()};
+  RolloutSampling config{.params = sampling.SerializeAsString(),
+                         .min_new_tokens = sampling.min_new_tokens()};
   if (sampling.has_max_new_tokens()) config.max_new_tokens = sampling.max_new_tokens();
   if (generation.has_length_sampler_min())
     config.length_sampler_min = generation.length_sampler_min();
@@ -143,10 +143,7 @@ absl::StatusOr<RunConfig> RunConfigFromProto(const v1::RunSpec& spec) {
     MELLOW_ASSIGN_OR_RETURN(config.guard, GuardFromProto(spec.guard(), config.kl_target));
   }
   MELLOW_RETURN_IF_ERROR(config.Validate());
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  if (!google::protobuf::util::MessageToJsonString(spec, &config.spec_json, options).ok())
-    config.spec_json.clear();
+  config.spec_json = wire::ToJson(spec);
   return config;
 }
 

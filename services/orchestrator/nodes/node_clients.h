@@ -35,7 +35,7 @@ struct PairScores {
 
 struct GenerateCall {
   std::vector<Prompt> prompts;
-  SamplingConfig sampling;
+  RolloutSampling sampling;
   uint64_t seed = 0;
   int64_t adapter_version = 0;
   // nn::SerializeValueHead of the one that values are asked of; empty: none are.
@@ -173,7 +173,7 @@ enum class SftState { kRunning, kDone, kStopped, kFailed };
 struct SftAnswer {
   SftState state = SftState::kRunning;
   std::string error = {};  // why it failed
-  // Of `error`; kOk: not said.
+  // The code of `error`; kOk: not said.
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string run = {};  // SftRun, serialized, without what stands in the record of the run anyway
 };

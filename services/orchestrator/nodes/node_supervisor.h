@@ -72,7 +72,7 @@ class NodeSupervisor {
   void Loop();
   void Verify(const NodeHandle& node, std::stop_token give_up);
   absl::Status VerifyPolicy(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
-  // Of a reward or a judge.
+  // The node is a reward or a judge.
   absl::Status VerifyClassifier(const NodeHandle& node, std::stop_token stop, bool* wrong_weights);
   // Has the node get the adapter: from another node where one has room, else from this process.
   absl::Status Deliver(const NodeHandle& node, PolicyClient* client, const AdapterTarget& adapter,

@@ -31,7 +31,7 @@ class OrchestratorMetrics {
   void SetRunState(const std::string& run_id, Method method, RunState state);
   // See RunConfig.
   void SetKlTarget(const std::string& run_id, double target, bool reference_is_start);
-  // Of a run with a guard: how often it tripped, by check.
+  // How often the guard of a run tripped, by check.
   void SetGuardTrips(const std::string& run_id, const std::vector<GuardTrip>& trips);
   // Nothing: there is none.
   void SetChampion(const std::optional<AdapterRef>& champion);

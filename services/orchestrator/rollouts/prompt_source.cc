@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<Prompt>> StepPrompts(const PromptSource& source, cons
 }
 
 std::optional<int> DrawLength(const RunConfig& config, uint64_t prompt_index) {
-  const SamplingConfig& sampling = config.sampling;
+  const RolloutSampling& sampling = config.sampling;
   if (!sampling.length_sampler_min || !sampling.length_sampler_max) return std::nullopt;
   const double uniform = PhiloxUniform(
       {static_cast<uint32_t>(prompt_index), static_cast<uint32_t>(prompt_index >> 32), 0, 0},

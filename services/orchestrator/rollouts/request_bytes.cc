@@ -9,10 +9,10 @@
 namespace mellow::orchestrator {
 namespace {
 
-// Of a rollout as the learner gets it: two adapters and the value head by their sha256 in hex, the
-// numbers that it has one of, and the lengths of its lists.
+// What a rollout has as the learner gets it: two adapters and the value head by their sha256 in
+// hex, the numbers that it has one of, and the lengths of its lists.
 constexpr int64_t kRolloutBytes = 280;
-// Of a response token: its id, its log-probs under both weights and its value.
+// What a response token has: its id, its log-probs under both weights and its value.
 constexpr int64_t kTokenBytes = 3 + 3 * sizeof(float);
 // Length, index and limits of a prompt; length of a text.
 constexpr int64_t kPromptBytes = 24;

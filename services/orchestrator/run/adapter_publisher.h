@@ -20,7 +20,7 @@ namespace mellow::orchestrator {
 // Brings a run's weights from its learner to the policies: the adapter's files go to the store with
 // a model card, what a policy must answer with them (the canary) into the ledger, and the adapter
 // becomes the supervisor's target. Each call may be repeated after a crash at any point of it.
-// Of the driver's thread.
+// Only the driver's thread calls it.
 class AdapterPublisher {
  public:
   // What the parts point at, the config and the observer must outlive it.

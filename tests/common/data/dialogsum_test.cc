@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "common/base/file.h"
 #include "common/data/dataset.h"
 #include "common/data/select.h"
 #include "gtest/gtest.h"
@@ -14,7 +15,8 @@ const std::string kTrain = mellow::OutsideData("/dialogsum/dialogsum.train.jsonl
 
 TEST(DialogSumTest, FilterAndSplitKeepTheRowsOfTheNotebook) {
   if (!std::filesystem::exists(kTrain)) GTEST_SKIP() << "no DialogSum at " << kTrain;
-  const auto dataset = ReadDataset(kTrain, {.columns = {"dialogue", "summary"}});
+  const auto dataset =
+      ParseDataset(*ReadFile(kTrain), kTrain, {.columns = {"dialogue", "summary"}});
   ASSERT_TRUE(dataset.ok()) << dataset.status();
   EXPECT_EQ(dataset->rows().size(), 12460u);
   const auto kept =

@@ -67,7 +67,7 @@ const Difference& Find(const Evaluation& e, const std::string& measure,
   return kNone;
 }
 
-TEST(AnalyseTest, SummariesAreMeansOverPromptsAndDeviationsOverTexts) {
+TEST(AnalyzeTest, SummariesAreMeansOverPromptsAndDeviationsOverTexts) {
   Evaluation e = MakeEvaluation(2, 0, 0);
   for (size_t i = 0; i < 2; ++i) {
     e.rows[i].arms[0].samples[0].scores[0].toxicity = 0.2;
@@ -93,7 +93,7 @@ TEST(AnalyseTest, SummariesAreMeansOverPromptsAndDeviationsOverTexts) {
   EXPECT_DOUBLE_EQ(e.summaries[1].rouge->rouge2.mean, 0.25);
 }
 
-TEST(AnalyseTest, VerdictsKnowWhichWayIsBetter) {
+TEST(AnalyzeTest, VerdictsKnowWhichWayIsBetter) {
   Evaluation e = MakeEvaluation(60, -0.2, 0.1);
   ASSERT_TRUE(Analyze(&e).ok());
   const Difference& toxicity = Find(e, "toxicity");
@@ -116,7 +116,7 @@ TEST(AnalyseTest, VerdictsKnowWhichWayIsBetter) {
 }
 
 // A query and response is mostly the dialogue, which no adapter changes: its noise says nothing.
-TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
+TEST(AnalyzeTest, ComparesJudgesByWhatTheySayOfTheSameText) {
   Evaluation e = MakeEvaluation(60, -0.2, 0.1);
   e.scorings = {{"reward", kSummaryScoring},
                 {"reward", kQueryResponseScoring},
@@ -142,7 +142,7 @@ TEST(AnalyseTest, ComparesJudgesByWhatTheySayOfTheSameText) {
   EXPECT_THAT(Disagreements(e.comparisons[0]), SizeIs(1));
 }
 
-TEST(AnalyseTest, SaysThatAnEffectCannotBeToldFromNoiseAndHowManyPromptsItNeeds) {
+TEST(AnalyzeTest, SaysThatAnEffectCannotBeToldFromNoiseAndHowManyPromptsItNeeds) {
   Evaluation e = MakeEvaluation(30, -0.005, 0.9);
   ASSERT_TRUE(Analyze(&e).ok());
   const Difference& d = Find(e, "toxicity");
@@ -157,7 +157,7 @@ TEST(AnalyseTest, SaysThatAnEffectCannotBeToldFromNoiseAndHowManyPromptsItNeeds)
 }
 
 // The needed number is where the z-test's power comes from: (1.96 + 0.84)^2 sd^2 / change^2.
-TEST(AnalyseTest, NeededPromptsFollowFromTheSpreadOfTheDifferences) {
+TEST(AnalyzeTest, NeededPromptsFollowFromTheSpreadOfTheDifferences) {
   Evaluation e = MakeEvaluation(40, 0, 0);
   for (size_t i = 0; i < 40; ++i) {
     for (int s = 0; s < 2; ++s) {
@@ -174,7 +174,7 @@ TEST(AnalyseTest, NeededPromptsFollowFromTheSpreadOfTheDifferences) {
   EXPECT_FALSE(Find(e, "rouge1").needed.for_observed.has_value());
 }
 
-TEST(AnalyseTest, SlicesAreOfColumnsAndIdentitiesWithEnoughPrompts) {
+TEST(AnalyzeTest, SlicesAreOfColumnsAndIdentitiesWithEnoughPrompts) {
   Evaluation e = MakeEvaluation(40, -0.2, 0.1);
   ASSERT_TRUE(Analyze(&e).ok());
   std::vector<std::string> names;
@@ -190,7 +190,7 @@ TEST(AnalyseTest, SlicesAreOfColumnsAndIdentitiesWithEnoughPrompts) {
               e.slices[0].toxicity.at("ppo") - e.slices[0].toxicity.at("base"), 1e-12);
 }
 
-TEST(AnalyseTest, OneArmHasASummaryAndNoComparison) {
+TEST(AnalyzeTest, OneArmHasASummaryAndNoComparison) {
   Evaluation e = MakeEvaluation(3, 0, 0);
   e.arms.pop_back();
   for (PromptRow& row : e.rows) row.arms.pop_back();
@@ -199,7 +199,7 @@ TEST(AnalyseTest, OneArmHasASummaryAndNoComparison) {
   EXPECT_TRUE(e.comparisons.empty());
 }
 
-TEST(AnalyseTest, SaysWhatMustBeKnownOfTheNumbers) {
+TEST(AnalyzeTest, SaysWhatMustBeKnownOfTheNumbers) {
   Evaluation e = MakeEvaluation(12, -0.2, 0.1);
   e.scorings[1] = {.judge = "reward", .text = kQueryResponseScoring};
   e.config.sampling.do_sample = false;
@@ -213,7 +213,7 @@ TEST(AnalyseTest, SaysWhatMustBeKnownOfTheNumbers) {
   EXPECT_THAT(e.notes, Contains(HasSubstr("50 % of the summaries ended at max_new_tokens")));
 }
 
-TEST(AnalyseTest, RefusesWhatHasNoStatistics) {
+TEST(AnalyzeTest, RefusesWhatHasNoStatistics) {
   Evaluation none = MakeEvaluation(0, 0, 0);
   EXPECT_TRUE(absl::IsInvalidArgument(Analyze(&none)));
   Evaluation nan = MakeEvaluation(4, NAN, 0);
@@ -225,7 +225,7 @@ TEST(AnalyseTest, RefusesWhatHasNoStatistics) {
 }
 
 // What is made is a file that EvaluationFromJson takes.
-TEST(AnalyseTest, ResultReadsBack) {
+TEST(AnalyzeTest, ResultReadsBack) {
   Evaluation e = MakeEvaluation(20, -0.1, 0.1);
   ASSERT_TRUE(Analyze(&e).ok());
   const absl::StatusOr<Evaluation> read = EvaluationFromJson(EvaluationToJson(e));

@@ -23,7 +23,7 @@
 
 namespace {
 
-// Of the thread that arms it alone, so that the test's own bookkeeping elsewhere goes on.
+// Only the thread that arms it counts, so that the test's own bookkeeping elsewhere goes on.
 thread_local int64_t allocations = 0;  // of tensors and of what our kernels work in
 thread_local int64_t fail_at = 0;      // 0: never
 

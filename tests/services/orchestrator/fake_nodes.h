@@ -134,7 +134,7 @@ class FakeLearner {
   std::atomic<double> stalled_seconds{0};  // that it says
   // The KL that a step's training says; null: 0.5.
   std::function<double(const TrainCall&)> kl;
-  // Of a version that knows of no forks.
+  // It is of a version that knows of no forks.
   std::atomic<bool> ignores_forks{false};
   // Called before a step is trained, without a lock held.
   std::function<void(int step)> on_sft_step;
@@ -161,7 +161,7 @@ class FakeLearner {
     [[nodiscard]] int last_step() const {
       return static_cast<int>(adapters.size()) - 1 + (open.fork ? open.fork->after_step : 0);
     }
-    // Of its start or a step.
+    // The adapter of its start or of a step.
     [[nodiscard]] const AdapterRef& After(int step) const {
       return adapters.at(adapters.size() - 1 - static_cast<size_t>(last_step() - step));
     }

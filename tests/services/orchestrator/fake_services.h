@@ -151,7 +151,7 @@ class FakeLearnerService : public learner::v1::LearnerService::Service {
           {.prompt_index = rollout.prompt_index(),
            .query_ids = {rollout.query_ids().begin(), rollout.query_ids().end()},
            .response_ids = {rollout.response_ids().begin(), rollout.response_ids().end()},
-           .logprobs = {rollout.behaviour_logprobs().begin(), rollout.behaviour_logprobs().end()},
+           .logprobs = {rollout.behavior_logprobs().begin(), rollout.behavior_logprobs().end()},
            .adapter = AdapterRefFromProto(rollout.adapter()),
            .score = Score{rollout.score(), 0},
            .values = {rollout.values().begin(), rollout.values().end()},

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/file.h"
+#include "tests/common/nn/weights/flipped_bytes.h"
 #include "tests/common/nn/weights/torch_zip_builder.h"
 #include "tests/testing/temp_folder.h"
 
@@ -163,23 +164,8 @@ TEST(TorchZipTest, EveryTruncationIsDataLoss) {
 }
 
 TEST(TorchZipTest, NoFlippedByteCrashes) {
-  for (const bool zip64 : {false, true}) {
-    const std::string file = Checkpoint(OneTensor(0, {3, 2}, {1, 3}), zip64);
-    for (size_t i = 0; i < file.size(); ++i) {
-      for (const char mask : {'\x01', '\x80', '\xff', ' '}) {
-        std::string flipped = file;
-        flipped[i] ^= mask;
-        const auto read = Parse(flipped);
-        if (!read.ok()) {
-          ASSERT_TRUE(absl::IsDataLoss(read.status()) || absl::IsUnimplemented(read.status()))
-              << read.status();
-          continue;
-        }
-        for (const auto& [name, tensor] : *read)
-          (void)tensor.ToFloat32();  // inside the bytes, or asan tells
-      }
-    }
-  }
+  for (const bool zip64 : {false, true})
+    ParseWithFlippedBytes(Checkpoint(OneTensor(0, {3, 2}, {1, 3}), zip64), Parse);
 }
 
 // The pickle is behind its checksum above, so its own flips need an archive made around them.

@@ -322,7 +322,7 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("expected_max")));  // one sample
   EXPECT_THAT(SideBySide(e, 2, PairOrder::kFile),
               HasSubstr("1.  base, toxicity 0.800, reward 1.0000\n      p0 s0\n    ppo"));
-  EXPECT_FALSE(EvaluationJson(e).Has("rows"));
+  EXPECT_FALSE(eval::EvaluationWithoutRows(e).Has("rows"));
   const auto demands = CheckDemands(e, {.require_drop = 0.6, .max_rouge_loss = 0});
   ASSERT_TRUE(demands.ok()) << demands.status();
   ASSERT_EQ(demands->size(), 2u);

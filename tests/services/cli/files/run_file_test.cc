@@ -176,6 +176,9 @@ TEST(SpecFromJsonTest, AnUnknownFieldHasItsPathAndTheNearestName) {
             "ppo.learnin_rate: no such field (did you mean \"learning_rate\"?)");
   EXPECT_EQ(error(R"({"stepss": 1})"), "stepss: no such field (did you mean \"steps\"?)");
   EXPECT_EQ(error(R"({"nothing_like_it": 1})"), "nothing_like_it: no such field");
+  EXPECT_EQ(error(R"({"data": {"paths": null}})"),
+            "data.paths: no such field (did you mean \"path\"?)");
+  EXPECT_EQ(error(R"({"nothing_like_it": {}})"), "nothing_like_it: no such field");
   EXPECT_TRUE(SpecFromJson(R"({"ppo": {"learningRate": 1, "mini_batch_size": 2}})", &spec).ok());
   EXPECT_THAT(error(R"({"steps": [1]})"), HasSubstr("steps"));
 }

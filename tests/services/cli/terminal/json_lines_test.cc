@@ -96,7 +96,7 @@ TEST(FieldsTest, ErrorsNameTheField) {
   EXPECT_THAT(std::string(IdsField(object, "text").status().message()), HasSubstr("text"));
   EXPECT_THAT(std::string(TextField(object, "text").status().message()), HasSubstr("text"));
   EXPECT_FALSE(OptionalBool(object, "flag").ok());
-  EXPECT_FALSE(OptionalNumber(object, "x").ok());
+  EXPECT_FALSE(OptionalInt(object, "x").ok());
   EXPECT_EQ(OptionalInt(object, "big").value(), 4294967296);
   EXPECT_EQ(OptionalInt(object, "none").value(), std::nullopt);
   EXPECT_EQ(OptionalInt(object, "absent").value(), std::nullopt);

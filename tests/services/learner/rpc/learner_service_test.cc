@@ -178,7 +178,7 @@ class PolicyNode {
       v1::Rollout* out = request.add_rollouts();
       out->mutable_query_ids()->Add(items[i].source_ids.begin(), items[i].source_ids.end());
       out->mutable_response_ids()->Add(sequence.ids.begin(), sequence.ids.end());
-      out->mutable_behaviour_logprobs()->Add(sequence.logprobs.begin(), sequence.logprobs.end());
+      out->mutable_behavior_logprobs()->Add(sequence.logprobs.begin(), sequence.logprobs.end());
       out->set_score(static_cast<float>(i) - 1.5f);
       *out->mutable_adapter() = weights;
       out->mutable_values()->Add(sequence.values.begin(), sequence.values.end());
@@ -325,7 +325,7 @@ TEST_F(LearnerServiceTest, SaysWithoutOpeningItWhetherARunCouldBeOpened) {
   request.set_start_adapter("/nowhere");
   EXPECT_EQ(check().error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(check().error_message(), HasSubstr("start_adapter"));
-  // Of a model with other shapes.
+  // The adapter is one of a model with other shapes.
   request.set_start_adapter(mellow::SourceTree("/tests/parity/golden/families/umt5-qv"));
   EXPECT_EQ(check().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(check().error_message(), HasSubstr("does not fit the model"));

@@ -117,7 +117,7 @@ class DataParallelTest : public ::testing::Test {
     EXPECT_TRUE(session.ok()) << session.status();
     return *std::move(session);
   }
-  // Of the last of three steps, by the learner alone.
+  // The hash after the last of three steps, by the learner alone.
   const std::string& Alone() {
     if (alone_.empty()) {
       const auto session = OpenSession("alone");

@@ -189,7 +189,7 @@ TEST_F(ChampionKeeperTest, AChampionThatIsDamagedComesFromTheCopyOfItsRun) {
   EXPECT_EQ(keeper_->Trouble(), "");
 }
 
-// Of the second champion no copy is whole when the process comes back.
+// No copy of the second champion is whole when the process comes back.
 TEST_F(ChampionKeeperTest, AChampionThatNobodyHasStopsNoProcessAndCanBeRolledBackOrMended) {
   const AdapterRef first = Train("run-a", 1);
   ASSERT_TRUE(keeper_->Promote(OrderOf(first, "1")).ok());

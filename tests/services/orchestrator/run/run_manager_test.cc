@@ -90,6 +90,22 @@ class RunManagerTest : public ::testing::Test {
     };
   }
 
+  // PPO is held in step 1, supervised fine-tuning in step 2 until go_ is set. Their ids.
+  std::pair<std::string, std::string> HoldARunOfEachMethod() {
+    HoldTraining(1);
+    const std::string ppo = Start(1);
+    reached_.get_future().wait();
+    cluster_.learner.on_sft_step = [this](int step) {
+      if (step != 2) return;
+      reached_too_.set_value();
+      go_.get_future().wait();
+    };
+    const auto sft = manager_->Start({"pairs", "request"});
+    EXPECT_TRUE(sft.ok()) << sft.status();
+    if (sft.ok()) reached_too_.get_future().wait();
+    return {ppo, sft.value_or("")};
+  }
+
   // Fills the disk while step `full_at` trains, and returns once the run says that it waits.
   std::string StartUntilTheDiskIsFull(int steps, int full_at) {
     HoldTraining(full_at);
@@ -118,6 +134,8 @@ class RunManagerTest : public ::testing::Test {
   std::unique_ptr<RunManager> manager_;
   std::promise<void> reached_;
   std::promise<void> held_;
+  std::promise<void> reached_too_;
+  std::promise<void> go_;
   std::vector<int> steps_;
 };
 
@@ -376,33 +394,22 @@ TEST_F(RunManagerTest, AJudgeWithoutTheLabelIsNamedBeforeTheRunIsMade) {
 }
 
 TEST_F(RunManagerTest, ARunOfEachMethodMayBeInProgressAndEachIsStoppedByItself) {
-  HoldTraining(1);
-  const std::string ppo = Start(1);
-  reached_.get_future().wait();
-  std::promise<void> supervised, go;
-  cluster_.learner.on_sft_step = [&](int step) {
-    if (step != 2) return;
-    supervised.set_value();
-    go.get_future().wait();
-  };
-  const auto sft = manager_->Start({"pairs", "request"});
-  ASSERT_TRUE(sft.ok()) << sft.status();
-  supervised.get_future().wait();
+  const auto [ppo, sft] = HoldARunOfEachMethod();
   EXPECT_EQ(manager_->Get(ppo)->state, RunState::kRunning);
-  EXPECT_EQ(manager_->Get(*sft)->state, RunState::kRunning);
-  EXPECT_EQ(manager_->Get(*sft)->progress, "pairs after -1") << "as it was opened";
+  EXPECT_EQ(manager_->Get(sft)->state, RunState::kRunning);
+  EXPECT_EQ(manager_->Get(sft)->progress, "pairs after -1") << "as it was opened";
   const auto second = manager_->Start({"other pairs", "another"});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr(*sft));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(sft));
 
-  ASSERT_TRUE(manager_->Stop(*sft).ok());
-  go.set_value();
-  EXPECT_EQ(Finish(*sft, -1).state, RunState::kStopped);
+  ASSERT_TRUE(manager_->Stop(sft).ok());
+  go_.set_value();
+  EXPECT_EQ(Finish(sft, -1).state, RunState::kStopped);
   EXPECT_THAT(steps_, ElementsAre(0, 1));
   EXPECT_EQ(manager_->Get(ppo)->state, RunState::kRunning);
   cluster_.learner.on_sft_step = nullptr;
-  ASSERT_TRUE(manager_->Resume(*sft).ok());
-  const RunStatus done = Finish(*sft, 1);
+  ASSERT_TRUE(manager_->Resume(sft).ok());
+  const RunStatus done = Finish(sft, 1);
   EXPECT_EQ(done.state, RunState::kDone);
   EXPECT_EQ(done.committed_steps, FakeLearner::kSftSteps);
   EXPECT_EQ(done.progress, "pairs after 5");
@@ -411,14 +418,14 @@ TEST_F(RunManagerTest, ARunOfEachMethodMayBeInProgressAndEachIsStoppedByItself) 
               HasSubstr("mellow_orchestrator_run_state{run=\"" + ppo + "\",state=\"running\"} 1"))
       << "each has its own";
   const std::string sft_done =
-      "mellow_orchestrator_run_state{run=\"" + *sft + "\",state=\"done\"} 1";
+      "mellow_orchestrator_run_state{run=\"" + sft + "\",state=\"done\"} 1";
   EXPECT_THAT(life_->registry_of_metrics.Text(), HasSubstr(sft_done));
   held_.set_value();
   EXPECT_EQ(Finish(ppo).state, RunState::kDone);
   StartProcess();
   EXPECT_THAT(life_->registry_of_metrics.Text(), HasSubstr(sft_done)) << "after a restart";
   EXPECT_THAT(life_->registry_of_metrics.Text(),
-              HasSubstr("mellow_orchestrator_newest_run{run=\"" + *sft + "\"} 1"));
+              HasSubstr("mellow_orchestrator_newest_run{run=\"" + sft + "\"} 1"));
 }
 
 TEST_F(RunManagerTest, WhatTheLearnerCannotTrainIsRefusedBeforeTheRunIsMade) {
@@ -438,30 +445,19 @@ TEST_F(RunManagerTest, WhatTheLearnerCannotTrainIsRefusedBeforeTheRunIsMade) {
 }
 
 TEST_F(RunManagerTest, RunsOfBothMethodsGoOnAfterARestart) {
-  HoldTraining(1);
-  const std::string ppo = Start(1);
-  reached_.get_future().wait();
-  std::promise<void> supervised, go;
-  cluster_.learner.on_sft_step = [&](int step) {
-    if (step != 2) return;
-    supervised.set_value();
-    go.get_future().wait();
-  };
-  const auto sft = manager_->Start({"pairs", ""});
-  ASSERT_TRUE(sft.ok()) << sft.status();
-  supervised.get_future().wait();
+  const auto [ppo, sft] = HoldARunOfEachMethod();
   std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
   // Watchers are told at once, before the runs have returned.
   RecordingSink sink;
-  EXPECT_EQ(manager_->Watch(*sft, -1, &sink).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(manager_->Watch(sft, -1, &sink).code(), absl::StatusCode::kUnavailable);
   held_.set_value();
-  go.set_value();
+  go_.set_value();
   down.wait();
-  EXPECT_EQ(life_->ledger->GetRun(*sft)->state, RunState::kRunning);
+  EXPECT_EQ(life_->ledger->GetRun(sft)->state, RunState::kRunning);
   cluster_.learner.on_train = nullptr;
   cluster_.learner.on_sft_step = nullptr;
   StartProcess();
-  EXPECT_EQ(Finish(*sft, -1).state, RunState::kDone);
+  EXPECT_EQ(Finish(sft, -1).state, RunState::kDone);
   EXPECT_THAT(steps_, ElementsAre(0, 1, 2, 3, 4, 5));
   EXPECT_EQ(Finish(ppo).state, RunState::kDone);
 }

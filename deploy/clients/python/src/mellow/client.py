@@ -21,7 +21,7 @@ from mellow.commands import Evaluation, Report
 from mellow.connection import Connected, Connection, Path
 from mellow.errors import FailedPrecondition, GateFailed, InvalidArgument, NotFound, RpcError, SpecError
 from mellow.records import Adapter, Gate, KeptAdapter, Promotion, Records, Run, Score, Step, Summary
-from mellow.training import Training, persist
+from mellow.training import Training, retry
 
 LIST_KEPT_ADAPTERS = method(
     "orchestrator", ORCHESTRATOR, "ListKeptAdapters", orchestrator_pb2.ListKeptAdaptersRequest, orchestrator_pb2.ListKeptAdaptersResponse
@@ -33,7 +33,7 @@ ROLL_BACK = method("orchestrator", ORCHESTRATOR, "RollBackChampion", orchestrato
 LIST_PROMOTIONS = method(
     "orchestrator", ORCHESTRATOR, "ListPromotions", orchestrator_pb2.ListPromotionsRequest, orchestrator_pb2.ListPromotionsResponse
 )
-# Of `mellow evaluate` and `mellow promote`: a demand or gate does not hold.
+# `mellow evaluate` and `mellow promote` end with it when a demand or gate does not hold.
 _NOT_MET_EXIT_CODE = 3
 
 Request = TypeVar("Request", bound=Message)
@@ -175,8 +175,8 @@ class Mellow(Connected):
     def resume(self, run: str = names.NEWEST, *, progress: bool | None = None) -> Training:
         """Goes on with a run that was stopped or has failed, and follows it after the steps that it has. "newest": the newest of these."""
         run_id = self._find(run, lambda found: found.state in ("STOPPED", "FAILED")).run_id
-        resumed = persist(lambda: self._channels.call(training.RESUME_RUN, orchestrator_pb2.ResumeRunRequest(run_id=run_id))).run
-        # Of a supervised run that committed nothing, step 0 is still to come.
+        resumed = retry(lambda: self._channels.call(training.RESUME_RUN, orchestrator_pb2.ResumeRunRequest(run_id=run_id))).run
+        # A supervised run that committed nothing still has step 0 to come.
         return Training(self._channels, run_id, progress, resumed.committed_steps if resumed.HasField("last_step") else -1)
 
     def steps(self, run: str = names.NEWEST) -> Records[Step]:
@@ -303,7 +303,7 @@ class Mellow(Connected):
         if start is not None:
             specs.start_from(spec, self._folder_of(os.fspath(start)))
         request = orchestrator_pb2.StartRunRequest(spec=spec, request_id=request_id or uuid.uuid4().hex)
-        started = persist(lambda: self._channels.call(training.START_RUN, request))
+        started = retry(lambda: self._channels.call(training.START_RUN, request))
         return Training(self._channels, started.run_id, progress)
 
     def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:
@@ -316,7 +316,7 @@ class Mellow(Connected):
         return Promotion.of(self._channels.send(PROMOTE, [request]).event)
 
     def _find(self, name: str, prefer: Callable[[Run], bool]) -> Run:
-        return names.find_run(persist(self.runs), name, prefer)
+        return names.find_run(retry(self.runs), name, prefer)
 
     def _kept(self, name: str, step: int) -> KeptAdapter:
         return names.find_kept(self.runs(), self.adapters(), name, step)

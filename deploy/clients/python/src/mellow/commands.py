@@ -39,7 +39,7 @@ class Evaluation:
     data: Mapping[str, Any] = dataclasses.field(repr=False)
     # False: a demand (require_drop, max_rouge_loss) was not met, or no step is to be promoted (steps_of).
     demands_met: bool = True
-    # Of steps_of: what there is of each step, with its gates (the fields of `mellow evaluate --json`), and the one to promote, "RUN_ID@STEP"; None: none is.
+    # With steps_of: what there is of each step, with its gates (the fields of `mellow evaluate --json`), and the one to promote, "RUN_ID@STEP"; None: none is.
     steps: Sequence[Mapping[str, Any]] = ()
     best: str | None = None
 

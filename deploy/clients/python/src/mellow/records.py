@@ -123,7 +123,7 @@ class Step:
     phase_seconds: Mapping[str, float]
     # Share of the 4-grams of a response that came before in it.
     repetition_mean: float = 0.0
-    # Of a run with a judge.
+    # Only a run with a judge has these.
     judge_score_mean: float | None = None
     judge_gap: float | None = None
     # Why the guard of the run gave the step's adapter up; empty: it did not.
@@ -199,12 +199,12 @@ class Run:
     # None: not known (it was recorded by an earlier version), or it has not ended.
     created: datetime.datetime | None
     ended: datetime.datetime | None
-    # Of the last committed step of PPO.
+    # These two are those of the last committed step of PPO.
     score_mean: float | None
     objective_kl: float | None
     # Oldest first.
     guard_trips: tuple[GuardTrip, ...] = ()
-    # Of the last committed step of supervised fine-tuning; and, with dev pairs, of the step whose weights are the result.
+    # The loss is that of the last committed step of supervised fine-tuning; the best step, with dev pairs, is the one whose weights are the result.
     loss: float | None = None
     best_step: int | None = None
     best_dev_loss: float | None = None

@@ -30,7 +30,7 @@ _PASSING = (errors.Unavailable, errors.ResourceExhausted, errors.Aborted, errors
 Result = TypeVar("Result")
 
 
-def persist(call: Callable[[], Result], patience: float = PATIENCE_SECONDS) -> Result:
+def retry(call: Callable[[], Result], patience: float = PATIENCE_SECONDS) -> Result:
     """Calls until the answer is one that another try would not change, for `patience` seconds at most."""
     deadline = time.monotonic() + patience
     while True:
@@ -75,7 +75,7 @@ class Training(Iterator[Step]):
 
     def run(self) -> Run:
         """The run as it is now."""
-        response = persist(lambda: self._channels.call(GET_RUN, orchestrator_pb2.GetRunRequest(run_id=self.run_id)))
+        response = retry(lambda: self._channels.call(GET_RUN, orchestrator_pb2.GetRunRequest(run_id=self.run_id)))
         return Run.of(response.run)
 
     def wait(self) -> Run:
@@ -87,7 +87,7 @@ class Training(Iterator[Step]):
 
     def stop(self) -> Run:
         """Stops the run after the phase in progress; Mellow.resume goes on with it."""
-        response = persist(lambda: self._channels.call(STOP_RUN, orchestrator_pb2.StopRunRequest(run_id=self.run_id)))
+        response = retry(lambda: self._channels.call(STOP_RUN, orchestrator_pb2.StopRunRequest(run_id=self.run_id)))
         return Run.of(response.run)
 
     def frame(self) -> Any:

@@ -1,4 +1,4 @@
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "common/nn/generation/generation_config.h"
+#include "common/nn/generation_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

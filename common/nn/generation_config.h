@@ -1,5 +1,5 @@
-#ifndef MELLOW_COMMON_NN_GENERATION_GENERATION_CONFIG_H_
-#define MELLOW_COMMON_NN_GENERATION_GENERATION_CONFIG_H_
+#ifndef MELLOW_COMMON_NN_GENERATION_CONFIG_H_
+#define MELLOW_COMMON_NN_GENERATION_CONFIG_H_
 
 #include <cstdint>
 #include <optional>
@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/json/value.h"
-#include "common/nn/generation/sampling_params.h"
+#include "common/nn/sampling_params.h"
 
 namespace mellow::nn {
 
@@ -60,4 +60,4 @@ struct NamedText {
 
 }  // namespace mellow::nn
 
-#endif  // MELLOW_COMMON_NN_GENERATION_GENERATION_CONFIG_H_
+#endif  // MELLOW_COMMON_NN_GENERATION_CONFIG_H_

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "common/base/file.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
@@ -12,14 +13,15 @@ namespace {
 TEST(ValueHeadTest, FileRoundTrip) {
   const testing::TempFolder folder;
   const ValueHead head{.weight = {1, -2.5f, 3}, .bias = 0.25f};
-  ASSERT_TRUE(WriteValueHead(folder / "head.safetensors", head).ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "head.safetensors", SerializeValueHead(head)).ok());
   const auto read = ReadValueHead(folder / "head.safetensors", 3);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->weight, head.weight);
   EXPECT_EQ(read->bias, head.bias);
   EXPECT_EQ(ReadValueHead(folder / "head.safetensors", 4).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  ASSERT_TRUE(WriteValueHead(folder / "nan", {.weight = {1, NAN}, .bias = 0}).ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(folder / "nan", SerializeValueHead({.weight = {1, NAN}, .bias = 0})).ok());
   EXPECT_EQ(ReadValueHead(folder / "nan", 2).status().code(), absl::StatusCode::kDataLoss);
 }
 

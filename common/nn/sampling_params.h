@@ -1,5 +1,5 @@
-#ifndef MELLOW_COMMON_NN_GENERATION_SAMPLING_PARAMS_H_
-#define MELLOW_COMMON_NN_GENERATION_SAMPLING_PARAMS_H_
+#ifndef MELLOW_COMMON_NN_SAMPLING_PARAMS_H_
+#define MELLOW_COMMON_NN_SAMPLING_PARAMS_H_
 
 #include <cstdint>
 #include <limits>
@@ -43,7 +43,7 @@ struct LogitsRules {
   std::vector<int32_t> forced_eos_token_id;    // one of them is the last at the longest length
   int exponential_decay_start = 0;             // tokens after which the end grows likelier
   double exponential_decay_factor = 1;         // 1: off
-  // Of sampling, after temperature, top-k and top-p. Tokens are dropped that are
+  // Sampling goes on, after temperature, top-k and top-p, without the tokens that are
   double min_p = 0;           // less likely than min_p times the likeliest; 0: off
   double typical_p = 1;       // less typical than a set of this mass; 1: off
   double epsilon_cutoff = 0;  // less likely than this; 0: off
@@ -84,4 +84,4 @@ enum class FinishReason { kEos, kLength };
 
 }  // namespace mellow::nn
 
-#endif  // MELLOW_COMMON_NN_GENERATION_SAMPLING_PARAMS_H_
+#endif  // MELLOW_COMMON_NN_SAMPLING_PARAMS_H_
