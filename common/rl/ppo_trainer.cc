@@ -30,10 +30,10 @@ absl::Status ValidateRollout(size_t row, const Rollout& r, int vocab_size) {
   MELLOW_RETURN_IF_ERROR(ValidateIds(row, "query_ids", r.query_ids, vocab_size));
   MELLOW_RETURN_IF_ERROR(ValidateIds(row, "response_ids", r.response_ids, vocab_size));
   if (!std::isfinite(r.score)) return Bad(row, "score is not finite");
-  if (r.stale && r.behaviour_logprobs.empty())
-    return Bad(row, "stale, but without behaviour_logprobs");
+  if (r.stale && r.behavior_logprobs.empty())
+    return Bad(row, "stale, but without behavior_logprobs");
   for (const auto& [field, numbers] :
-       {std::pair("behaviour_logprobs", &r.behaviour_logprobs), std::pair("values", &r.values),
+       {std::pair("behavior_logprobs", &r.behavior_logprobs), std::pair("values", &r.values),
         std::pair("reference_logprobs", &r.reference_logprobs)}) {
     if (!numbers->empty() && numbers->size() != r.response_ids.size()) {
       return Bad(row, absl::StrCat(numbers->size(), " ", field, " for ", r.response_ids.size(),

@@ -29,11 +29,11 @@ struct Rollout {
   float score = 0;
   // log p of each response token under the raw distribution of the policy that sampled it. Empty:
   // the trainer computes them with the current weights (one more pass of the head).
-  std::vector<float> behaviour_logprobs;
+  std::vector<float> behavior_logprobs;
   // Sampled by older weights than the trainer's, or in another precision. The ratio of PPO is then
   // taken against the current weights, and each token's policy loss is multiplied by min(pi_now /
   // pi_behavior, max_importance_weight) (decoupled PPO, Hilton et al. 2022). Needs
-  // behaviour_logprobs.
+  // behavior_logprobs.
   bool stale = false;
   // What others have computed with the trainer's weights, value head and reference of before the
   // step: values of the states that predict the response tokens (not used of stale rollouts), and

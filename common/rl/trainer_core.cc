@@ -81,7 +81,7 @@ Rows ImportanceWeights(absl::Span<const Rollout> rollouts, const Rows& current, 
     any = true;
     for (size_t t = 0; t < r.response_ids.size(); ++t) {
       weights[i][t] = static_cast<float>(
-          std::min(std::exp(static_cast<double>(current[i][t]) - r.behaviour_logprobs[t]), most));
+          std::min(std::exp(static_cast<double>(current[i][t]) - r.behavior_logprobs[t]), most));
     }
   }
   return any ? weights : Rows();
@@ -96,7 +96,7 @@ void AddSamplerStats(absl::Span<const Rollout> rollouts, const Rows& current, co
     if (!rollouts[i].stale) std::fill(counted[i].begin(), counted[i].end(), uint8_t{0});
   }
   const auto difference = [&](size_t i, size_t t) {
-    return double{rollouts[i].behaviour_logprobs[t]} - current[i][t];
+    return double{rollouts[i].behavior_logprobs[t]} - current[i][t];
   };
   (*stats)["ppo/sampler_kl"] = MaskedMean(counted, difference);
   (*stats)["ppo/sampler_logprob_error"] =
@@ -213,7 +213,7 @@ absl::StatusOr<Experience> TrainerCore::Collect(const std::vector<MiniBatch>& pl
     for (const int row : plan[m]) {
       const Rollout& r = rollouts[static_cast<size_t>(row)];
       states.values = states.values || r.values.empty() || r.stale;
-      states.logprobs = states.logprobs || r.behaviour_logprobs.empty() || r.stale;
+      states.logprobs = states.logprobs || r.behavior_logprobs.empty() || r.stale;
       scores.reference_logprobs = scores.reference_logprobs || r.reference_logprobs.empty();
     }
     if (scores.reference_logprobs || full) {
@@ -253,7 +253,7 @@ absl::StatusOr<Experience> TrainerCore::Collect(const std::vector<MiniBatch>& pl
   e.importance_weights = ImportanceWeights(rollouts, e.old_logprobs, config_.max_importance_weight);
   for (size_t i = 0; i < n; ++i) {
     const Rollout& r = rollouts[i];
-    if (!r.stale && !r.behaviour_logprobs.empty()) e.old_logprobs[i] = r.behaviour_logprobs;
+    if (!r.stale && !r.behavior_logprobs.empty()) e.old_logprobs[i] = r.behavior_logprobs;
     if (!r.stale && !r.values.empty()) e.old_values[i] = r.values;
     if (!r.reference_logprobs.empty()) e.reference_logprobs[i] = r.reference_logprobs;
   }

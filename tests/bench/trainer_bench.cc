@@ -61,7 +61,7 @@ int Main(const std::string& model, const std::vector<int>& numbers,
     const auto logprobs = (*trainer)->ScoreTokens(rows, PpoTrainer::Which::kCurrent);
     if (!logprobs.ok()) return 1;
     for (int i = 0; i < n[0]; ++i)
-      rollouts[static_cast<size_t>(i)].behaviour_logprobs = (*logprobs)[static_cast<size_t>(i)];
+      rollouts[static_cast<size_t>(i)].behavior_logprobs = (*logprobs)[static_cast<size_t>(i)];
     const bool helped = source.Begin("bench", workers);
     const SteadyTime start = SteadyTime::Now();
     const double cpu = CpuSeconds();

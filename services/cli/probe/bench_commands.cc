@@ -271,7 +271,7 @@ absl::StatusOr<int> BenchPpo(const BenchOptions& options) {
     rollouts.push_back({.query_ids = queries[i],
                         .response_ids = response_ids[i],
                         .score = scores[i],
-                        .behaviour_logprobs = responses[i].logprobs});
+                        .behavior_logprobs = responses[i].logprobs});
     // As a learner takes them over: nodes of another precision are other samplers.
     rollouts.back().stale = options.model.dtype != nn::WeightTypeName(config.precision);
     if (rollouts.back().stale) continue;

@@ -39,8 +39,8 @@ rl::Rollout FromProto(const v1::Rollout& rollout, const std::string& sampler_pre
   out.query_ids.assign(rollout.query_ids().begin(), rollout.query_ids().end());
   out.response_ids.assign(rollout.response_ids().begin(), rollout.response_ids().end());
   out.score = rollout.score();
-  out.behaviour_logprobs.assign(rollout.behavior_logprobs().begin(),
-                                rollout.behavior_logprobs().end());
+  out.behavior_logprobs.assign(rollout.behavior_logprobs().begin(),
+                               rollout.behavior_logprobs().end());
   out.stale = (rollout.has_adapter() && rollout.adapter().version() < current.version) ||
               (!sampler_precision.empty() && sampler_precision != current.precision);
   if (rollout.has_adapter() && rollout.adapter().version() == current.version &&

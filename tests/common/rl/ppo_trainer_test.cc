@@ -99,7 +99,7 @@ TEST(PpoTrainerTest, WhatThePolicySampledHasNoKlAndRatiosOfExactlyOne) {
   ASSERT_TRUE(sampled.ok()) << sampled.status();
   for (size_t i = 0; i < rollouts.size(); ++i) {
     rollouts[i].response_ids = (*sampled)[i].ids;
-    rollouts[i].behaviour_logprobs = (*sampled)[i].logprobs;
+    rollouts[i].behavior_logprobs = (*sampled)[i].logprobs;
   }
   PpoConfig config = SmallConfig();
   config.ppo_epochs = 1;
@@ -189,7 +189,7 @@ TEST(PpoTrainerTest, BehaviorLogProbsReplaceTheOldPass) {
   const auto logprobs = trainer->ScoreTokens(rows, PpoTrainer::Which::kCurrent);
   ASSERT_TRUE(logprobs.ok()) << logprobs.status();
   std::vector<Rollout> given = plain;
-  for (size_t i = 0; i < given.size(); ++i) given[i].behaviour_logprobs = (*logprobs)[i];
+  for (size_t i = 0; i < given.size(); ++i) given[i].behavior_logprobs = (*logprobs)[i];
 
   auto other = MakeTrainer(SmallConfig());
   const auto a = trainer->Step(plain);
@@ -225,7 +225,7 @@ class NumbersOfOthersTest : public ::testing::Test {
     EXPECT_TRUE(sampled.ok()) << sampled.status();
     for (size_t i = 0; i < rollouts.size(); ++i) {
       rollouts[i].response_ids = (*sampled)[i].ids;
-      rollouts[i].behaviour_logprobs = (*sampled)[i].logprobs;
+      rollouts[i].behavior_logprobs = (*sampled)[i].logprobs;
       rollouts[i].values = (*sampled)[i].values;
       const auto scores = policy_->ScoreTokens(
           {{rollouts[i].query_ids, rollouts[i].response_ids, reference->get()}});
@@ -318,8 +318,8 @@ TEST(PpoTrainerTest, StaleRolloutsAreWeighedByTheTruncatedRatio) {
   for (const Rollout& r : rollouts) rows.push_back({r.query_ids, r.response_ids});
   const auto logprobs = trainer->ScoreTokens(rows, PpoTrainer::Which::kCurrent);
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    rollouts[i].behaviour_logprobs = (*logprobs)[i];
-    for (float& logprob : rollouts[i].behaviour_logprobs) logprob -= i % 2 == 0 ? 0.5f : 5.0f;
+    rollouts[i].behavior_logprobs = (*logprobs)[i];
+    for (float& logprob : rollouts[i].behavior_logprobs) logprob -= i % 2 == 0 ? 0.5f : 5.0f;
     rollouts[i].stale = true;
   }
   const auto step = trainer->Step(rollouts);
@@ -428,8 +428,8 @@ TEST(PpoTrainerTest, RejectsBadRollouts) {
   EXPECT_THAT(error_of([](auto* r) { (*r)[1].query_ids.clear(); }),
               HasSubstr("rollout 1: query_ids"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[0].query_ids[0] = 97; }), HasSubstr("id 97"));
-  EXPECT_THAT(error_of([](auto* r) { (*r)[0].behaviour_logprobs = {-1}; }),
-              HasSubstr("behaviour_logprobs"));
+  EXPECT_THAT(error_of([](auto* r) { (*r)[0].behavior_logprobs = {-1}; }),
+              HasSubstr("behavior_logprobs"));
   EXPECT_THAT(error_of([](auto* r) { (*r)[1].values = {-1}; }), HasSubstr("rollout 1: 1 values"));
   EXPECT_THAT(error_of([](auto* r) {
                 (*r)[2].reference_logprobs.assign((*r)[2].response_ids.size(), NAN);
