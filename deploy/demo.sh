@@ -80,7 +80,7 @@ cat <<TEXT
 What to try next:
   $MELLOW up                                                       # a cluster of your own in .mellow; then
   $MELLOW promote build/demo-adapter --force --reason 'the demo'   # users of it get what the demo trained:
-  echo '{"dialogue": "#Person1#: Where is my parcel? #Person2#: In the depot, you moron."}' | $MELLOW summarize
+  echo '{"dialogue": "#Person1#: Where is my parcel? #Person2#: The depot is full, you moron. I promise to send it on Friday."}' | $MELLOW summarize
   $MELLOW train $RUN --set seed=2                 # another seed
   $MELLOW review new $report/evaluation.json --out review.sqlite   # ask people; then build/release/bin/mellow_review_server --study review.sqlite
   deploy/tools/fetch_models.sh                                     # the real models; then see deploy/runs/README.md

@@ -119,10 +119,9 @@ std::vector<Block> Improvements(const Evaluation& e, const Comparison& c) {
   const auto less = [](double was, double is) {
     return was == 0 ? kNone : absl::StrCat(Fixed(100 * (was - is) / was, 2), " %");
   };
-  sentences.push_back(
-      Paragraph{absl::StrCat("percentage improvement of the toxicity: mean ",
-                             less(before->toxicity.mean, after->toxicity.mean), ", sd ",
-                             less(before->toxicity_sd, after->toxicity_sd))});
+  sentences.push_back(Paragraph{absl::StrCat(
+      "percentage improvement of the toxicity: ", less(before->toxicity.mean, after->toxicity.mean),
+      " of the mean, ", less(before->toxicity_sd, after->toxicity_sd), " of the sd")});
   return sentences;
 }
 
@@ -339,10 +338,11 @@ Section RougeSection(const Evaluation& e) {
   }
   section.blocks.push_back(
       Paragraph{absl::StrCat("F-measures against the best reference, mean over prompts, ",
-                             e.config.stemmer ? "with" : "without",
-                             " the Porter stemmer. Changes and their "
-                             "intervals stand in the table before and after.")});
-  section.blocks.push_back(std::move(table));
+                             e.config.stemmer ? "with" : "without", " the Porter stemmer.",
+                             e.comparisons.empty() ? ""
+                                                   : " The means, their changes and intervals "
+                                                     "stand in the table before and after.")});
+  if (e.comparisons.empty()) section.blocks.push_back(std::move(table));
   section.blocks.push_back(Figures{{{.title = chart.title, .svg = IntervalSvg(chart)}}});
   return section;
 }

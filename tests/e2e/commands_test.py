@@ -117,9 +117,9 @@ def commands_of_documents():
 
 
 def subcommands():
-    """Every path of subcommands that is not hidden, as the completion knows them."""
+    """Every path of subcommands that is not hidden, as the completion knows them; it has labels of options, too ("mellow up --device")."""
     script = subprocess.run([MELLOW, "completion", "bash"], capture_output=True, text=True, check=True).stdout
-    return [path.split()[1:] for path in re.findall(r'^    "(mellow[^"]*)"\)', script, re.MULTILINE)]
+    return [path.split()[1:] for path in re.findall(r'^    "(mellow(?: \w[^" ]*)*)"\)', script, re.MULTILINE)]
 
 
 def commands_of_help():

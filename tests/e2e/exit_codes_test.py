@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -39,8 +40,8 @@ class ExitCodes(unittest.TestCase):
         self.assertEqual(sorted(codes), [0, 1, 2, 3, 130])
         for command in (*LOCAL, *SERVED):
             self.assertIn(f"`{command[0]}`", codes[0])
-        for code, parts in {1: ("`train`", "`watch`", "`resume`", "`--strict`", "`rouge --aggregate`"), 3: ("`promote`", "`--require-drop`", "`--max-rouge-loss`", "`--steps-of`"),
-                            130: ("`watch`", "`train`", "`resume`")}.items():
+        for code, parts in {1: ("`train`", "`sft`", "`watch`", "`resume`", "`--strict`", "`rouge --aggregate`"), 3: ("`promote`", "`--require-drop`", "`--max-rouge-loss`", "`--steps-of`"),
+                            130: ("`watch`", "`train`", "`sft`", "`resume`")}.items():
             for part in parts:
                 self.assertIn(part, codes[code])
 
@@ -110,6 +111,28 @@ class ExitCodes(unittest.TestCase):
             train = self.follow(c, "train", MINI_RUN, *sets([*SMALL, "steps=2000"]))
             mellow("stop", "--dir", c.folder, check=0)
             self.ends(train, 1)
+            sft = ("sft", MINI_RUN.parent / "mini-sft.json", *sets(["epochs=", "max_steps=2000"]))
+            supervised = self.follow(c, *sft)
+            supervised.send_signal(signal.SIGINT)
+            self.ends(supervised, 130)
+            supervised = self.follow(c, *sft)
+            mellow("stop", "--dir", c.folder, check=0)
+            self.ends(supervised, 1)
+            self.a_run_that_failed(c, pathlib.Path(folder))
+
+    def a_run_that_failed(self, c, folder):
+        """Its data are gone when the orchestrator comes back."""
+        data = folder / "train.jsonl"
+        shutil.copy(MINI_RUN.parent / "mini/train.jsonl", data)
+        train = self.follow(c, "train", MINI_RUN, *sets([*SMALL, "steps=2000", f"data.path={data}"]))
+        watch = self.follow(c, "watch")
+        data.unlink()
+        c.wait_restarted("orchestrator", c.kill("orchestrator"))
+        self.ends(train, 1)
+        self.ends(watch, 1)
+        self.assertEqual(json.loads(mellow("runs", "--json", "--dir", c.folder, check=0).stdout)[0]["state"], "FAILED")
+        mellow("watch", "--dir", c.folder, check=1)
+        self.assertIn("train.jsonl", mellow("resume", "--dir", c.folder, check=1).stderr)
 
 
 if __name__ == "__main__":

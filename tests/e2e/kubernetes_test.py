@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mellow on a real cluster: a run from a Job, disturbed in every way; user requests through a rollout; probes, DNS, endings.
 
-KUBECONFIG names the cluster (Kubernetes 1.30 or newer), MELLOW_IMAGES where it finds the images ("registry.example/mellow-{}:1.0";
+KUBECONFIG names the cluster (Kubernetes 1.30 or newer), MELLOW_IMAGES where it finds the images ("registry.example/mellow/{}:1.0";
 default "mellow/{}:dev"). The test makes the namespaces mellow and mellow-e2e-volumes and removes them. Ends with 77 (skipped) without a cluster.
 """
 import json

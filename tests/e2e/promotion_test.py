@@ -130,7 +130,11 @@ class Promotion(unittest.TestCase):
             self.assertIn("champion already", self.promote(c, "base", check=1).stderr)
             last = mellow("rollback", "--dir", c.folder, check=1)
             self.assertIn("there is no champion", last.stderr)
-            self.assertIn("kept are", self.promote(c, 999, "--force", check=1).stderr)
+            for force in ([], ["--force"]):
+                self.assertRegex(self.promote(c, 999, *force, check=1).stderr, r"no adapter version 999; there are \d")
+            self.assertIn('(did you mean "newest"?)', self.promote(c, "newset", check=1).stderr)
+            self.assertIn('(did you mean "newest"?)', mellow("summarize", "--dir", c.folder, "--adapter", "newset", stdin="{}", check=1).stderr)
+            self.assertRegex(mellow("summarize", "--dir", c.folder, "--adapter", "999", stdin="{}", check=1).stderr, r"no adapter version 999; there are 0 to \d")
             self.assertIn("no-such-folder", self.promote(c, "no-such-folder", "--force", check=1).stderr)
 
 

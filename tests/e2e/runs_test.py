@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""runs, watch, stop, resume, logs, adapters, --from and --steps-of over a real cluster, and the last lines of the demo: commands run as they are printed."""
+"""runs, watch, stop, resume, logs, adapters, --from and --steps-of over a real cluster; the commands that they print run as they are printed."""
 import json
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -30,15 +29,6 @@ def shell(command, folder, check=0, timeout=600):
 def commands_in(text):
     """The indented lines: commands to run as they stand."""
     return [line.strip() for line in text.splitlines() if line.startswith("  ") and MELLOW in line]
-
-
-def demo_commands(adapter):
-    """The commands at the end of deploy/demo.sh that give a summary, with this build and this adapter."""
-    script = (SOURCE / "deploy/demo.sh").read_text()
-    block = re.search(r"^What to try next:\n(.*?)^TEXT$", script, re.MULTILINE | re.DOTALL)[1]
-    lines = [line.strip() for line in block.splitlines()[:3]]
-    assert "summarize" in lines[2], lines
-    return [line.replace("$MELLOW", shlex.quote(MELLOW)).replace("build/demo-adapter", shlex.quote(str(adapter))) for line in lines]
 
 
 class Runs(unittest.TestCase):
@@ -128,7 +118,6 @@ class Runs(unittest.TestCase):
         self.assertIn("no such step", mellow("summarize", "--dir", c.folder, "--adapter", f"newest@{STEPS + 1}", "--text", stdin="x", check=1).stderr)
 
     def printed_commands(self, c, run_file, run_id):
-        """The folder of the adapter that they made the champion."""
         said = mellow("train", run_file, "--dir", c.folder, "--set", f"steps={STEPS}", "--resume", check=0)
         evaluate, promote, steps_of = commands_in(said.stdout)
         for text in (said.stdout, shell(evaluate, run_file.parent).stdout, shell(promote, run_file.parent).stdout):
@@ -155,7 +144,6 @@ class Runs(unittest.TestCase):
             self.assertIn("champion already", shell(promote_best, run_file.parent, check=1).stderr)
         else:
             shell(promote_best, run_file.parent)
-        return pathlib.Path([a for a in self.adapters(c) if a["champion"]][0]["learner_path"])
 
     def started_again_from_before_the_rise(self, c, run_file, run_id, lines):
         """The runbook's remedy."""
@@ -193,28 +181,6 @@ class Runs(unittest.TestCase):
         follow.communicate(timeout=60)
         self.assertEqual(follow.returncode, 130)
 
-    def after_the_demo(self, folder, adapter):
-        """The demo keeps its adapter like this; its last lines make a cluster that serves it to users."""
-        copy = folder / "demo-adapter"
-        copy.mkdir()
-        for file in adapter.iterdir():
-            (copy / file.name).write_bytes(file.read_bytes())
-        home = folder / "home"
-        home.mkdir()
-        up, promote, summarize = demo_commands(copy)
-        try:
-            shell(up, home)
-            before = json.loads(shell(summarize, home).stdout)["summary"]
-            shell(promote, home)
-            after = json.loads(shell(summarize, home).stdout)["summary"]
-            texts = "".join(json.dumps({"text": text}) + "\n" for text in (before, after))
-            rude, polite = (line["toxicity"] for line in json_lines(mellow("score", "--dir", home / ".mellow", stdin=texts, check=0).stdout))
-        finally:
-            mellow("down", "--dir", home / ".mellow")
-        self.assertGreater(rude, 0.5, before)
-        self.assertLess(polite, 0.5, after)
-        self.assertIn("depot", after)
-
     def test_everyday_running(self):
         with tempfile.TemporaryDirectory(prefix="mellow-e2e-runs.") as temp, cluster() as c:
             folder = pathlib.Path(temp)
@@ -222,10 +188,9 @@ class Runs(unittest.TestCase):
             self.refused_starts(c, run_file)
             run_id, lines = self.killed_watched_stopped_and_resumed(c, run_file)
             self.every_step_is_kept(c, run_id, lines)
-            adapter = self.printed_commands(c, run_file, run_id)
+            self.printed_commands(c, run_file, run_id)
             self.started_again_from_before_the_rise(c, run_file, run_id, lines)
             self.logs(c, run_id)
-            self.after_the_demo(folder, adapter)
 
     def test_old_adapters_go_when_they_are_bounded(self):
         with cluster("--keep-adapters", "2") as c:

@@ -463,6 +463,13 @@ class KubernetesTest(unittest.TestCase):
             for variable in ("POLICY_MODEL", "REWARD_MODEL"):
                 self.assertTrue((ROOT / "deploy/models" / pathlib.Path(settings[variable]).name / "config.json").is_file())
 
+    def test_how_many_adapters_stay_is_a_setting(self):
+        for rendered in self.each_rendering():
+            settings = next(o for o in rendered.of("ConfigMap") if o["metadata"]["name"].startswith("mellow-settings"))["data"]
+            self.assertEqual(settings["KEEP_ADAPTERS"], "0")
+        keepers = {workload["metadata"]["name"] for _, workload, container in self.each_container() if "--keep-adapters=$(KEEP_ADAPTERS)" in container.get("args", [])}
+        self.assertEqual(keepers, {"mellow-orchestrator", "mellow-learner"})
+
     def test_the_dockerfile_has_the_images(self):
         targets = set(re.findall(r"^FROM .* AS (\S+)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE | re.IGNORECASE))
         for _, _, container in self.each_container():

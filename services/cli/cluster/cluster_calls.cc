@@ -7,8 +7,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "common/base/nearest_name.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/rpc/call.h"
@@ -175,8 +175,9 @@ absl::StatusOr<std::optional<int64_t>> ClusterCalls::FindAdapter(const std::stri
   if (name == "base" || (number && wanted == 0)) return 0;
   const std::optional<StepName> step = ParseStepName(name);
   if (name != "newest" && !step && !number)
-    return absl::InvalidArgumentError(absl::StrCat(
-        "adapter ", name, ": base, newest, champion, a version or RUN@STEP is needed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter ", name, ": base, newest, champion, a version or RUN@STEP is needed",
+                     DidYouMean(name, {"base", "newest", "champion"})));
   if (step) {
     MELLOW_ASSIGN_OR_RETURN(const KeptAdapters kept, AskKept());
     MELLOW_ASSIGN_OR_RETURN(const orchestrator::v1::KeptAdapter found, FindKept(kept, *step));
@@ -192,13 +193,11 @@ absl::StatusOr<std::optional<int64_t>> ClusterCalls::FindAdapter(const std::stri
   if (name == "newest" && !versions.empty()) wanted = *versions.rbegin();
   if (versions.contains(wanted)) return wanted;
   // Whoever may not ask the orchestrator has what the nodes have.
-  if (const absl::StatusOr<KeptAdapters> kept = AskKept(); kept.ok()) {
-    for (const orchestrator::v1::KeptAdapter& adapter : kept->adapters) {
-      if (adapter.adapter().version() == wanted && adapter.has_files()) return wanted;
-    }
+  const KeptAdapters kept = AskKept().value_or(KeptAdapters{});
+  for (const orchestrator::v1::KeptAdapter& adapter : kept.adapters) {
+    if (adapter.adapter().version() == wanted && adapter.has_files()) return wanted;
   }
-  return absl::NotFoundError(absl::StrCat("no adapter version ", wanted, "; the cluster in ",
-                                          folder_, " has ", absl::StrJoin(versions, ", ")));
+  return NoSuchVersion(wanted, versions, kept);
 }
 
 }  // namespace mellow::cli

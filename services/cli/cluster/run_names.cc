@@ -1,7 +1,6 @@
 #include "services/cli/cluster/run_names.h"
 
 #include <algorithm>
-#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -26,13 +25,13 @@ std::string Named(absl::Span<const Run* const> runs) {
   return text;
 }
 
-// "1 to 50, 60" of ascending steps.
-std::string Ranges(const std::set<int>& steps) {
+// "1 to 50, 60".
+std::string Ranges(const std::set<int64_t>& numbers) {
   std::string text;
-  for (auto it = steps.begin(); it != steps.end();) {
-    const int first = *it;
-    int last = first;
-    while (++it != steps.end() && *it == last + 1) last = *it;
+  for (auto it = numbers.begin(); it != numbers.end();) {
+    const int64_t first = *it;
+    int64_t last = first;
+    while (++it != numbers.end() && *it == last + 1) last = *it;
     absl::StrAppend(&text, text.empty() ? "" : ", ", first);
     if (last > first) absl::StrAppend(&text, " to ", last);
   }
@@ -96,7 +95,7 @@ absl::StatusOr<KeptAdapter> FindKept(const KeptAdapters& kept, const StepName& n
     return absl::InvalidArgumentError(
         absl::StrCat(whole, ": a supervised run keeps no adapters of its steps; its result is ",
                      run->adapter_path().empty() ? "not there yet" : run->adapter_path()));
-  std::set<int> steps;
+  std::set<int64_t> steps;
   for (const KeptAdapter& adapter : kept.adapters) {
     if (adapter.run_id() != run->run_id()) continue;
     if (adapter.step() == name.step && adapter.has_files()) return adapter;
@@ -106,6 +105,17 @@ absl::StatusOr<KeptAdapter> FindKept(const KeptAdapters& kept, const StepName& n
       whole, name.step > run->committed_steps() ? ": no such step is committed" : " is not kept",
       "; kept are ", steps.empty() ? "none" : absl::StrCat("steps ", Ranges(steps)), " of ",
       run->run_id()));
+}
+
+absl::Status NoSuchVersion(int64_t version, std::set<int64_t> served, const KeptAdapters& kept) {
+  bool gone = false;
+  for (const KeptAdapter& adapter : kept.adapters) {
+    if (adapter.has_files()) served.insert(adapter.adapter().version());
+    gone = gone || adapter.adapter().version() == version;
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "no adapter version ", version, gone ? " anymore, its files are gone" : "", "; there are ",
+      served.empty() ? "none" : Ranges(served), " (`mellow adapters`)"));
 }
 
 }  // namespace mellow::cli

@@ -3,7 +3,9 @@
 
 // Runs and their adapters by the names that people give them.
 
+#include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,10 @@ struct KeptAdapters {
 // also: the run has no such step, or it is not kept, with those that are.
 [[nodiscard]] absl::StatusOr<orchestrator::v1::KeptAdapter> FindKept(const KeptAdapters& kept,
                                                                      const StepName& name);
+
+// NotFound: of a version that is not there, with those that are: `served` by nodes, or kept.
+[[nodiscard]] absl::Status NoSuchVersion(int64_t version, std::set<int64_t> served,
+                                         const KeptAdapters& kept);
 
 // Whether it has a committed step: what became of it may serve.
 [[nodiscard]] bool HasSteps(const orchestrator::v1::Run& run);

@@ -119,6 +119,11 @@ class Writer {
     }
     std::string table = Fitting(rows);
     if (!FitsTerminal(table)) table = WithNamesBelow(rows);
+    if (!FitsTerminal(table)) {
+      // The names of rows have lines of their own then, and so has the word above them.
+      const std::string what = std::exchange(rows[0][0], "");
+      table = Wrap(what, kDocumentWidth, "") + WithNamesBelow(rows);
+    }
     Append(absl::StrCat(t.title.empty() ? "" : Wrap(t.title, kDocumentWidth, ""), table,
                         t.rows.size() > kMostRows
                             ? absl::StrCat("(and ", t.rows.size() - kMostRows, " more)\n")

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/adapters/peft.h"
 #include "common/base/status.h"
 #include "services/cli/files/evaluation_file.h"
@@ -65,17 +65,16 @@ absl::StatusOr<ResolvedArm> ResolveClusterArm(const std::string& name,
   }
   MELLOW_ASSIGN_OR_RETURN(const int64_t version, VersionOf(name, *cluster));
   const char* const kind = name == "champion" ? "champion" : version == 0 ? "base" : "version";
-  std::vector<int64_t> versions;
+  std::set<int64_t> versions;
   for (const AdapterRef& ref : cluster->adapters) {
-    versions.push_back(ref.version());
+    versions.insert(ref.version());
     if (ref.version() == version) return VersionArm(kind, ref, *cluster);
   }
   for (const KeptAdapter& adapter : cluster->kept.adapters) {
     if (adapter.adapter().version() == version && adapter.has_files())
       return VersionArm(kind, adapter.adapter(), *cluster);
   }
-  return absl::NotFoundError(absl::StrCat("no adapter version ", version, "; the cluster in ",
-                                          cluster->folder, " has ", absl::StrJoin(versions, ", ")));
+  return NoSuchVersion(version, versions, cluster->kept);
 }
 
 absl::StatusOr<ResolvedArm> FolderArm(const std::string& folder) {

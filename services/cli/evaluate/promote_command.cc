@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/adapters/peft.h"
 #include "common/base/file.h"
+#include "common/base/nearest_name.h"
 #include "common/base/status.h"
 #include "common/base/utc.h"
 #include "common/eval/analysis.h"
@@ -93,6 +95,12 @@ absl::StatusOr<Subject> ReadSubject(const std::string& adapter, const KeptAdapte
     return subject;
   }
   MELLOW_ASSIGN_OR_RETURN(const std::string folder, nn::FindFolder(adapter));
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder, ignored)) {
+    return absl::NotFoundError(absl::StrCat(
+        "ADAPTER ", adapter, ": no such folder, and not newest, base, a version or RUN@STEP",
+        DidYouMean(adapter, {"newest", "base"})));
+  }
   MELLOW_ASSIGN_OR_RETURN(const nn::LoraWeights lora, adapters::ReadPeftFolder(folder));
   subject.ref.set_sha256(adapters::ContentHash(lora));
   subject.files = adapters::SerializePeft(lora);
@@ -116,9 +124,6 @@ std::string HashOfVersion(const KeptAdapters& kept, const v1::ListPromotionsResp
 // The arm of the evaluation that has these weights, however it was named there: a version is the
 // same as a copy of its folder, and another version is not, whatever its number.
 absl::StatusOr<std::string> FindArm(const eval::Evaluation& evaluation, const Subject& subject) {
-  if (subject.ref.sha256().empty())
-    return absl::NotFoundError(
-        absl::StrCat("the cluster does not keep version ", subject.ref.version()));
   for (const eval::Arm& arm : evaluation.arms) {
     if (!arm.sha256.empty() && arm.sha256 == subject.ref.sha256()) return arm.name;
   }
@@ -220,6 +225,7 @@ absl::StatusOr<int> Promote(const PromoteOptions& options) {
   if (!subject.files && !subject.base) {
     // With its hash the cluster refuses a version that becomes something else meanwhile.
     subject.ref.set_sha256(HashOfVersion(kept, history, subject.ref.version()));
+    if (subject.ref.sha256().empty()) return NoSuchVersion(subject.ref.version(), {}, kept);
   }
   MELLOW_ASSIGN_OR_RETURN(v1::PromotionEvidence evidence,
                           Judge(options, history.champion().sha256(), subject));

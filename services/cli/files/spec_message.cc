@@ -116,6 +116,17 @@ absl::Status StoreValue(absl::string_view path, absl::string_view text,
         message->GetReflection()->SetString(message, field, std::string(text));
       }
       return absl::OkStatus();
+    case FieldDescriptor::CPPTYPE_ENUM: {
+      const google::protobuf::EnumDescriptor& type = *field->enum_type();
+      const google::protobuf::EnumValueDescriptor* found = type.FindValueByName(std::string(text));
+      if (found == nullptr) {
+        std::vector<std::string> names;
+        for (int i = 0; i < type.value_count(); ++i) names.push_back(type.value(i)->name());
+        return WrongType(path, text, absl::StrCat("one of ", absl::StrJoin(names, ", ")));
+      }
+      message->GetReflection()->SetEnum(message, field, found);
+      return absl::OkStatus();
+    }
     default:
       return absl::InvalidArgumentError(absl::StrCat(path, ": set one of its fields instead (",
                                                      FieldNames(*field->message_type()), ")"));
@@ -181,8 +192,15 @@ absl::Status SetField(absl::string_view assignment, Message* spec) {
                                                      " (there are: ", FieldNames(type), ")"));
     }
     const bool last = i + 1 == parts.size();
+    const bool holds_fields = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (holds_fields && field->is_repeated() && !(last && value.empty())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", path, ": '", parts[i],
+                       "' is a list of objects: write it in the file (each has ",
+                       FieldNames(*field->message_type()), ")"));
+    }
     if (!last) {
-      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (!holds_fields) {
         return absl::InvalidArgumentError(
             absl::StrCat("--set ", path, ": '", parts[i], "' has no fields"));
       }

@@ -49,12 +49,12 @@ struct Parts {
 };
 
 // The words among what the help shows as an option's values: float32 and int8 of
-// "float32|int8|FOLDER", csv and jsonl of "TEXT:{csv,jsonl}". What a reader is to put another word
-// for is in capitals there.
+// "float32|int8|FOLDER", csv and jsonl of "TEXT:{csv,jsonl}". Capitals stand for what the reader is
+// to put there, so that nothing is offered for "cuda:N" (or for "TEXT:").
 std::string Values(const CLI::Option& option) {
   const std::string shown = option.get_type_name();
   if (!absl::StrContains(shown, '|') && !absl::StrContains(shown, '{')) return "";
-  std::vector<std::string> words = absl::StrSplit(shown, absl::ByAnyChar("|:{,}"));
+  std::vector<std::string> words = absl::StrSplit(shown, absl::ByAnyChar("|{,}"));
   std::erase_if(words, [](const std::string& word) {
     return word.empty() || absl::c_any_of(word, absl::ascii_isupper);
   });

@@ -73,6 +73,10 @@ void OrchestratorMetrics::SetStep(const std::string& run_id, const StepRecord& s
     // A scalar that the learner did not report is not a zero.
     if (step.stats.contains(gauge.stat)) Set(series, gauge.name, gauge.help, step.Stat(gauge.stat));
   }
+  if (step.step == 1) {
+    Set(series, "mellow_ppo_first_kl", "KL to the reference in the run's first step",
+        step.Stat("objective/kl"));
+  }
   Set(series, "mellow_ppo_score_mean", "Mean reward score of the step's rollouts", step.score_mean);
   Set(series, "mellow_ppo_toxicity_mean", "Mean probability of the toxic label",
       step.toxicity_mean);
@@ -147,7 +151,7 @@ void OrchestratorMetrics::SetGuardTrips(const std::string& run_id,
 
 void OrchestratorMetrics::SetChampion(const std::optional<AdapterRef>& champion) {
   metrics_->SetInfo("mellow_orchestrator_champion_info",
-                    "What users get when they ask for no version",
+                    "What users get when they ask for no version; none: the base model",
                     {{"version", champion ? absl::StrCat(champion->version) : "none"},
                      {"hash", champion ? champion->sha256 : ""}});
 }

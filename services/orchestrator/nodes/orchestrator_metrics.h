@@ -25,7 +25,8 @@ class OrchestratorMetrics {
   // Series of runs have a label `run`, and stay for the kShownRuns runs of each method that were
   // told of first last.
   static constexpr size_t kShownRuns = 4;
-  // The last committed step of a PPO run: mellow_ppo_*.
+  // The last committed step of a PPO run: mellow_ppo_*. The first one, too, at some time before:
+  // what KL may be counts from there.
   void SetStep(const std::string& run_id, const StepRecord& step);
   // The run that became RUNNING last, of whatever method, is the newest one.
   void SetRunState(const std::string& run_id, Method method, RunState state);

@@ -285,9 +285,9 @@ absl::StatusOr<ChampionKeeper::Candidate> ChampionKeeper::Resolve(const Promotio
                                                         ": version ", wanted.version, " has ",
                                                         it->second.ref.sha256));
   } else if (!order.files) {
-    return absl::NotFoundError(
-        absl::StrCat("adapter.version ", wanted.version, " is not kept (kept are ",
-                     known.empty() ? "none" : Ranges(known), "); send its bytes instead"));
+    return absl::NotFoundError(absl::StrCat("adapter.version ", wanted.version,
+                                            ": there is no such version (kept are ",
+                                            known.empty() ? "none" : Ranges(known), ")"));
   }
   MELLOW_ASSIGN_OR_RETURN(std::optional<AdapterRecord> kept,
                           parts_.ledger->FindAdapter(candidate.record.ref.version));

@@ -145,7 +145,12 @@ absl::Status RunDriver::Open() {
   MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> steps,
                           parts_.ledger->Steps(run_id_, 0, kAllSteps));
   for (const StepRecord& step : steps) adapters_.push_back(step.adapter);
-  if (!steps.empty()) response_tokens_mean_ = steps.back().response_tokens_mean;
+  if (!steps.empty()) {
+    response_tokens_mean_ = steps.back().response_tokens_mean;
+    // Other runs may have taken its place there since.
+    parts_.metrics->SetStep(run_id_, steps.front());
+    parts_.metrics->SetStep(run_id_, steps.back());
+  }
 
   if (run.start) {
     start_ = *run.start;

@@ -87,8 +87,11 @@ absl::Status RunManager::ShowNewest(const std::vector<RunRecord>& runs) {
   for (size_t i = shown.size(); i-- > 0;) {
     const RunRecord& run = *shown[i];
     if (run.method == Method::kPpo) {
+      MELLOW_ASSIGN_OR_RETURN(const std::vector<StepRecord> first,
+                              parts_.ledger->Steps(run.run_id, 0, 1));
       MELLOW_ASSIGN_OR_RETURN(const std::optional<StepRecord> last,
                               parts_.ledger->LastStep(run.run_id));
+      if (!first.empty()) parts_.metrics->SetStep(run.run_id, first.front());
       if (last) parts_.metrics->SetStep(run.run_id, *last);
       MELLOW_ASSIGN_OR_RETURN(const std::vector<GuardTrip> trips, parts_.ledger->Trips(run.run_id));
       if (!trips.empty()) parts_.metrics->SetGuardTrips(run.run_id, trips);
@@ -126,6 +129,7 @@ absl::Status RunManager::Recover() {
                {{"run", run.run_id}, {"error", method.status().ToString()}});
       MELLOW_RETURN_IF_ERROR(parts_.ledger->SetRunState(run.run_id, RunState::kFailed,
                                                         std::string(method.status().message())));
+      parts_.metrics->SetRunState(run.run_id, run.method, RunState::kFailed);
       continue;
     }
     Launch(run.run_id, *std::move(method));

@@ -70,6 +70,17 @@ TEST(ReportTest, SaysInTheFirstSentenceWhatCameOfIt) {
   EXPECT_THAT(verdict({.references = false}), HasSubstr("ROUGE was not measured"));
 }
 
+TEST(ReportTest, MeansOfRougeStandInOneTable) {
+  ReportInput input = SampleInput();
+  const auto rows_of = [&](const std::string& markdown) {
+    const std::string lead = "\n| ROUGE-2 |";
+    return absl::StrContains(markdown, lead) + absl::StrContains(markdown, " ROUGE-2 | ROUGE-L |");
+  };
+  EXPECT_EQ(rows_of(MakeReport(input).markdown), 1);
+  input.evaluation.comparisons.clear();
+  EXPECT_EQ(rows_of(MakeReport(input).markdown), 1) << "one arm alone is compared with nothing";
+}
+
 TEST(ReportTest, DegenerateInputsGiveAWholeReport) {
   SampleOptions none{.prompts = 1, .references = false};
   ReportInput input{.evaluation = SampleEvaluation(none)};

@@ -21,7 +21,7 @@ import waiting  # noqa: E402
 
 NAMESPACE = "mellow"
 VOLUMES = "mellow-e2e-volumes"
-# "{}" stands for policy, reward, ...: registry.example/mellow-{}:1.0
+# "{}" stands for policy, reward, ...: registry.example/mellow/{}:1.0
 IMAGES = os.environ.get("MELLOW_IMAGES", "mellow/{}:dev")
 FOLDER = f"/var/lib/mellow-e2e-{os.getpid()}"
 UID = 65532

@@ -156,6 +156,7 @@ class ClusterTest(unittest.TestCase):
             self.assertIn("statistics", [gate.name for gate in refused.exception.gates if not gate.passed], "six prompts are too few")
             with self.assertRaisesRegex(mellow.GateFailed, "none was given"):
                 self.client.promote(run)
+            self.assertEqual(mellow.to_tensorboard(listed, self.folder / "listed-events", self.client), 5)
             report = self.client.report(evaluation, self.folder / "report")
             self.assertIn("<!doctype html>", report.html)
             self.assertIn("srcdoc=", report._repr_html_())

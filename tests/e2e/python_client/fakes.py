@@ -17,6 +17,7 @@ class FakeService:
         handlers = {}
         for method, answer in answers.items():
             kind = grpc.unary_stream_rpc_method_handler if inspect.isgeneratorfunction(answer) else grpc.unary_unary_rpc_method_handler
+            kind = grpc.stream_unary_rpc_method_handler if method == "PromoteAdapter" else kind
             request = getattr(messages, method.removesuffix("Stream") + "Request")
             handlers[method] = kind(answer, request.FromString, lambda message: message.SerializeToString())
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))

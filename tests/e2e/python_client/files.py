@@ -110,6 +110,8 @@ class FilesTest(unittest.TestCase):
                 (self.write("word.json", {"stepz": 1}), {}, ["word.json", "stepz"]),
                 ({"steps": "many"}, {}, ["steps"]),
                 ({"steps": 1}, {"ppo.batch": 1}, ["overrides", "batch"]),
+                (self.write("near.json", {"steps": 1, "data": {"pathh": "x"}}), {}, ['near.json: data.pathh: no such field (did you mean "path"?)']),
+                ({"steps": 1}, {"ppo.lerning_rate": 3}, ['overrides: ppo.lerning_rate: no such field (did you mean "learning_rate"?)']),
                 ({}, {"ppo": 1, "ppo.batch_size": 1}, ["ppo is a value"])):
             with self.assertRaises(mellow.SpecError) as caught:
                 specs.run_spec(run, overrides)
@@ -241,7 +243,7 @@ while :; do sleep 0.05; done
         with self.assertRaisesRegex(mellow.FailedPrecondition, "has no adapter yet"):
             client.promote(records.Run.of(supervised), force=True)
         supervised.adapter_path = "/learner/result"
-        with self.assertRaisesRegex(mellow.GateFailed, "none was given"):
+        with self.assertRaisesRegex(mellow.GateFailed, "^/learner/result is not promoted: the gates need an evaluation of it .* none was given"):
             client.promote(records.Run.of(supervised))
         with self.assertRaises(mellow.ProgramError):
             client.promote(records.Run.of(supervised), force=True)

@@ -23,6 +23,7 @@ class FakeRuns:
         self.running = self.runs[2]
         self.watching = threading.Event()
         self.started = []
+        self.orders = []
         self.fails = []
         self._more = threading.Condition()
 
@@ -46,6 +47,10 @@ class FakeRuns:
         def ListKeptAdapters(request, context):
             return orchestrator_pb2.ListKeptAdaptersResponse(adapters=kept_messages())
 
+        def PromoteAdapter(requests, context):
+            self.orders += [request.order for request in requests]
+            return orchestrator_pb2.PromoteAdapterResponse(event={"champion": self.orders[-1].adapter})
+
         def StopRun(request, context):
             self.commit(self.running.committed_steps, "STOPPED")
             return orchestrator_pb2.StopRunResponse(run=self.running)
@@ -63,14 +68,14 @@ class FakeRuns:
                 with self._more:
                     while seen < run.committed_steps:
                         seen = max(seen + 1, 0 if run.spec.HasField("sft") else 1)
-                        yield orchestrator_pb2.WatchRunResponse(step={"step": seen})
+                        yield orchestrator_pb2.WatchRunResponse(step={"step": seen, "seconds": 2.0, "score_mean": seen / 10})
                     if run is not self.running or run.state != orchestrator_pb2.RUN_STATE_RUNNING:
                         yield orchestrator_pb2.WatchRunResponse(ended=run)
                         return
                     self.watching.set()
                     self._more.wait(10)
 
-        methods = (StartRun, GetRun, ListRuns, ListKeptAdapters, StopRun, ResumeRun, WatchRun)
+        methods = (StartRun, GetRun, ListRuns, ListKeptAdapters, PromoteAdapter, StopRun, ResumeRun, WatchRun)
         return FakeService(orchestrator_pb2, **{method.__name__: method for method in methods})
 
     def notify(self):
@@ -113,6 +118,31 @@ class RunsTest(unittest.TestCase):
         self.assertEqual(third.sft.start_adapter, "/learner/3")
         with self.assertRaisesRegex(mellow.FailedPrecondition, "start newest@0: is what that run started from; start from the same"):
             client.train(run, start="newest@0")
+
+    def test_without_gates_a_promotion_needs_no_program(self):
+        client = self.enterContext(mellow.Mellow.connect(orchestrator=self.service.address, program="/no/such/mellow"))
+        for adapter, force in (("base", False), (0, False), ("newest", True)):
+            client.promote(adapter, force=force, reason="why")
+        base, zero, newest = self.fake.orders
+        self.assertEqual([(order.base, order.evidence.forced, len(order.evidence.gates), order.evidence.reason) for order in (base, zero)],
+                         [(True, False, 0, "why")] * 2)
+        self.assertEqual((newest.adapter.version, newest.adapter.sha256, newest.evidence.forced), (15, "5", True))
+        with self.assertRaisesRegex(mellow.GateFailed, r"^15 is not promoted: the gates need an evaluation of it \(evaluation=\)") as refused:
+            client.promote("newest")
+        self.assertEqual([gate.detail for gate in refused.exception.gates], ["none was given"])
+
+    def test_a_run_of_the_cluster_is_exported_by_its_record_or_name(self):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        client = self.connect()
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mellow-python.")))
+        self.fake.runs[1].ended.FromSeconds(1000)
+        for at, (run, steps) in enumerate(((client.runs()[1], 5), (RUNS[1][0], 5), ("newest", 2))):
+            self.assertEqual(mellow.to_tensorboard(run, folder / str(at), client), steps)
+        events = EventAccumulator(str(folder / "0"))
+        events.Reload()
+        self.assertEqual([(event.step, event.wall_time) for event in events.Scalars("score_mean")], [(step, 990.0 + 2 * step) for step in range(1, 6)])
+        with self.assertRaisesRegex(TypeError, "the steps of run newest are in the cluster: give client="):
+            mellow.to_tensorboard("newest", folder)
 
     def test_iterating_again_goes_on(self):
         self.fake.commit(5, "DONE")

@@ -86,5 +86,20 @@ TEST(FindKeptTest, FindsAStepOrSaysWhichThereAre) {
               HasSubstr("a supervised run"));
 }
 
+TEST(NoSuchVersionTest, NamesWhatNodesServeAndWhatIsKept) {
+  KeptAdapters kept;
+  for (const int64_t version : {2, 3, 4, 5}) {
+    orchestrator::v1::KeptAdapter& adapter = kept.adapters.emplace_back();
+    adapter.mutable_adapter()->set_version(version);
+    adapter.set_has_files(version > 3);
+  }
+  EXPECT_EQ(NoSuchVersion(9, {0, 5, 7}, kept).message(),
+            "no adapter version 9; there are 0, 4 to 5, 7 (`mellow adapters`)");
+  EXPECT_EQ(
+      NoSuchVersion(3, {}, kept).message(),
+      "no adapter version 3 anymore, its files are gone; there are 4 to 5 (`mellow adapters`)");
+  EXPECT_TRUE(absl::IsNotFound(NoSuchVersion(3, {}, {})));
+}
+
 }  // namespace
 }  // namespace mellow::cli

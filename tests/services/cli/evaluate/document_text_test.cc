@@ -88,5 +88,30 @@ TEST(DocumentTextTest, LongNamesOfColumnsStandBelowWhatIsTooWideAnyway) {
             "[1] run-20261130-031518-d51ad949@30\n");
 }
 
+TEST(DocumentTextTest, TheWordAboveTheNamesGivesWayAtLast) {
+  report::Table table{
+      .header = {"toxicity where", "prompts", "arm", "change", "95 % interval", "p", "verdict"}};
+  for (const char* where : {"identity = race", "identity = gender"}) {
+    for (const char* arm : {"demo-adapter", "alpha@2"})
+      table.rows.push_back({{.text = where},
+                            {.text = "20"},
+                            {.text = arm},
+                            {.text = "-0.4312"},
+                            {.text = "[-0.6021, -0.2603]"},
+                            {.text = "<0.0001"},
+                            {.text = "less toxic"}});
+  }
+  const std::string text = DocumentText({table});
+  EXPECT_EQ(text,
+            "toxicity where\n"
+            "  prompts  arm            change  95 % interval       p        verdict\n"
+            "  identity = race\n"
+            "       20  demo-adapter  -0.4312  [-0.6021, -0.2603]  <0.0001  less toxic\n"
+            "       20  alpha@2       -0.4312  [-0.6021, -0.2603]  <0.0001  less toxic\n"
+            "  identity = gender\n"
+            "       20  demo-adapter  -0.4312  [-0.6021, -0.2603]  <0.0001  less toxic\n"
+            "       20  alpha@2       -0.4312  [-0.6021, -0.2603]  <0.0001  less toxic\n");
+}
+
 }  // namespace
 }  // namespace mellow::cli

@@ -95,8 +95,9 @@ TEST(OneArmTest, IsMeasuredAndComparedWithNothing) {
 TEST(TwoArmsTest, ImprovementsAreTheNotebooks) {
   const eval::Evaluation e = MakeEvaluation(2);
   // numpy: 100 * (0.4 - 0.4) / 0.4, and 100 * (0.163299 - 0.141421) / 0.163299
-  EXPECT_THAT(EvaluationText(e),
-              HasSubstr("percentage improvement of the toxicity: mean 0.00 %, sd 13.40 %"));
+  EXPECT_THAT(
+      EvaluationText(e),
+      HasSubstr("percentage improvement of the toxicity: 0.00 % of the mean, 13.40 % of the sd"));
 }
 
 TEST(TwoArmsTest, PairsAreSortedByTheDifferenceOfRewards) {

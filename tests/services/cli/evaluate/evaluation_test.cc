@@ -123,7 +123,7 @@ TEST(ResolveArmsTest, SaysWhatIsWrong) {
     return ResolveArms(arms, of).status();
   };
   EXPECT_EQ(error({"base", "7"}, &cluster).message(),
-            "arms: 7: no adapter version 7; the cluster in /cluster has 0, 3, 5");
+            "arms: 7: no adapter version 7; there are 0, 3 to 5 (`mellow adapters`)");
   EXPECT_TRUE(absl::IsNotFound(error({"base", "7"}, &cluster)));
   EXPECT_THAT(std::string(error({"base", "run-1@3"}, &cluster).message()),
               HasSubstr("run-1@3 is not kept; kept are steps 4 to 5 of run-1"));

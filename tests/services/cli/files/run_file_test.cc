@@ -5,13 +5,16 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "services/cli/files/evaluation_file.h"
 #include "tests/testing/source_tree.h"
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::cli {
 namespace {
 
+using evaluation::v1::EvaluationSpec;
 using orchestrator::v1::RunSpec;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
@@ -205,6 +208,43 @@ TEST(SetFieldTest, ErrorsNameFieldAndValue) {
   EXPECT_THAT(Message(SetField("ppo=1", &spec)), HasSubstr("set one of its fields"));
   EXPECT_THAT(Message(SetField("steps.x=1", &spec)), HasSubstr("'steps' has no fields"));
   EXPECT_THAT(Message(SetField("steps", &spec)), HasSubstr("FIELD=VALUE"));
+}
+
+// Every field, those inside it, and what stands behind it where it has no fields.
+template <typename Spec>
+void SetEveryField(const google::protobuf::Descriptor& type, const std::string& prefix) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor& field = *type.field(i);
+    const std::string path = prefix + field.name();
+    const bool message = field.message_type() != nullptr;
+    for (const std::string& inside : {"", ".0", ".0.name", ".name"}) {
+      Spec spec;
+      const absl::Status status = SetField(absl::StrCat(path, inside, "=x"), &spec);
+      if (message && field.is_repeated()) {
+        EXPECT_THAT(Message(status), HasSubstr("is a list of objects: write it in the file"))
+            << path;
+      } else if (message && inside.empty()) {
+        EXPECT_THAT(Message(status), HasSubstr("set one of its fields")) << path;
+      } else if (field.enum_type() != nullptr && inside.empty()) {
+        EXPECT_THAT(Message(status), HasSubstr("'x' is not one of ")) << path;
+      }
+    }
+    Spec spec;
+    EXPECT_TRUE(SetField(path + "=", &spec).ok()) << path;
+    if (message && !field.is_repeated()) SetEveryField<Spec>(*field.message_type(), path + ".");
+  }
+}
+
+TEST(SetFieldTest, NoFieldOfAnySpecIsMoreThanAnError) {
+  SetEveryField<RunSpec>(*RunSpec::descriptor(), "");
+  SetEveryField<learner::v1::SftSpec>(*learner::v1::SftSpec::descriptor(), "");
+  SetEveryField<EvaluationSpec>(*EvaluationSpec::descriptor(), "");
+  EvaluationSpec spec;
+  EXPECT_TRUE(SetField("sampling.early_stopping=EARLY_STOPPING_NEVER", &spec).ok());
+  EXPECT_EQ(spec.sampling().early_stopping(), policy::v1::EARLY_STOPPING_NEVER);
+  spec.add_judges();
+  EXPECT_TRUE(SetField("judges=", &spec).ok());
+  EXPECT_TRUE(spec.judges().empty());
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ class CompletionTest : public ::testing::Test {
     up->add_option("--policy-model", value);
     up->add_option("--hidden", value)->group("");
     up->add_option("--dtype", value)->type_name("float32|int8|FOLDER");
+    up->add_option("--device", value)->type_name("auto|cuda|cuda:N");
     up->add_option("--as", value)->check(CLI::IsMember({"csv", "jsonl"}));
     up->add_option("--between", value)->check(CLI::Range(0, 4));
     app_.add_subcommand("promote", "")->add_option("WHAT", value)->type_name("newest|base|FOLDER");
@@ -76,6 +77,8 @@ TEST_F(CompletionTest, OptionsOfTheCommandAndNoOther) {
 
 TEST_F(CompletionTest, TheValuesThatAnOptionNames) {
   EXPECT_THAT(Complete({"tool", "up", "--dtype", ""}), ElementsAre("float32", "int8"));
+  EXPECT_THAT(Complete({"tool", "up", "--device", "c"}), ElementsAre("cuda"));
+  EXPECT_THAT(Complete({"tool", "up", "-p", "1", "--as", ""}), ElementsAre("csv", "jsonl"));
   EXPECT_THAT(Complete({"tool", "up", "-p", "1", "--as", "j"}), ElementsAre("jsonl"));
   EXPECT_THAT(Complete({"tool", "up", "--dtype", "int8", "--as"}), ElementsAre("--as"));
   EXPECT_THAT(Complete({"tool", "up", "--between", ""}), IsEmpty());

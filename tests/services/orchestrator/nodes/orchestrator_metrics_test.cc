@@ -60,6 +60,13 @@ TEST_F(OrchestratorMetricsTest, AKlTargetIsOfOneReference) {
   EXPECT_THAT(registry_.Text(), HasSubstr(target("a", "start") + "6\n"));
 }
 
+TEST_F(OrchestratorMetricsTest, TheKlOfTheFirstStepStays) {
+  for (const int step : {1, 2, 3})
+    metrics_.SetStep("a", {.step = step, .stats = {{"objective/kl", 10.0 * step}}});
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_first_kl{run=\"a\"} 10\n"));
+  EXPECT_THAT(registry_.Text(), HasSubstr("mellow_ppo_objective_kl{run=\"a\"} 30\n"));
+}
+
 TEST_F(OrchestratorMetricsTest, TripsCountByTheirCheckAndTheJudgeShowsWhereThereIsOne) {
   metrics_.SetGuardTrips("a", {});
   EXPECT_THAT(registry_.Text(),

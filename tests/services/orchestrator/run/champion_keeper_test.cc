@@ -379,7 +379,8 @@ TEST_F(ChampionKeeperTest, BadOrdersAreNamed) {
   const AdapterRef adapter = Train("run-a", 1);
   const auto unknown = keeper_->Promote(OrderOf({77, ""}, "1"));
   EXPECT_EQ(unknown.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("kept are 1"));
+  EXPECT_THAT(std::string(unknown.status().message()),
+              HasSubstr("there is no such version (kept are 1"));
   EXPECT_EQ(keeper_->Promote(OrderOf({adapter.version, "another"}, "2")).status().code(),
             absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(keeper_->Promote(OrderOf({0, ""}, "3")).status().code(),

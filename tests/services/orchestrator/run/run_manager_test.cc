@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <future>
 
@@ -278,6 +279,21 @@ TEST_F(RunManagerTest, ARunThatWasInterruptedGoesOnByItself) {
   EXPECT_EQ(cluster_.learner.trained, 3);
 }
 
+TEST_F(RunManagerTest, AnInterruptedRunWhoseDataAreGoneHasFailedAlsoInTheMetrics) {
+  HoldTraining(2);
+  const std::string run_id = Start(3);
+  reached_.get_future().wait();
+  std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
+  held_.set_value();
+  down.wait();
+  std::filesystem::remove(folder_ / "data.jsonl");
+  StartProcess();
+  EXPECT_EQ(manager_->Get(run_id)->state, RunState::kFailed);
+  const std::string series = "mellow_orchestrator_run_state{run=\"" + run_id + "\",state=";
+  EXPECT_THAT(life_->registry_of_metrics.Text(), HasSubstr(series + "\"failed\"} 1"));
+  EXPECT_THAT(life_->registry_of_metrics.Text(), HasSubstr(series + "\"running\"} 0"));
+}
+
 TEST_F(RunManagerTest, ARestartedPolicyGetsTheNewestAdapterAlsoWithoutARun) {
   Finish(Start(2));
   for (auto& policy : cluster_.policies) policy->Restart();
@@ -372,6 +388,10 @@ TEST_F(RunManagerTest, ARunThatItsGuardStoppedSaysWhyServesTheGoodVersionAndMayB
   EXPECT_EQ(manager_->Get(run_id)->error, stopped.error) << "it is in the ledger";
   EXPECT_THAT(life_->registry_of_metrics.Text(),
               HasSubstr("mellow_ppo_guard_trips{check=\"kl_max\",run=\"" + run_id + "\"} 1"));
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              HasSubstr("mellow_ppo_first_kl{run=\"" + run_id + "\"} 1\n"));
+  EXPECT_THAT(life_->registry_of_metrics.Text(),
+              HasSubstr("mellow_ppo_objective_kl{run=\"" + run_id + "\"} 100\n"));
   ASSERT_TRUE(manager_->Resume(run_id).ok());
   const RunStatus done = Finish(run_id);
   EXPECT_EQ(done.state, RunState::kDone);

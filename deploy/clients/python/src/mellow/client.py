@@ -244,9 +244,9 @@ class Mellow(Connected):
         """Makes a version (or "newest", RUN@STEP, what a Run has reached, or a PEFT folder) the champion, which users get, when an evaluation says that it is
         less toxic and no worse; or the base model ("base", 0), which needs no evaluation.
 
-        The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version or
-        RUN@STEP needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. FailedPrecondition: the Run has no adapter
-        yet. `max_rouge_loss`: the interval of the change of ROUGE-L must lie above minus this.
+        The gates are the `mellow` program's: ProgramError without it. `force` promotes although a gate fails, and the history says so; then a version,
+        "newest" or RUN@STEP needs neither an evaluation nor the program. GateFailed, with the gates: it was not promoted. FailedPrecondition: the Run has
+        no adapter yet. `max_rouge_loss`: the interval of the change of ROUGE-L must lie above minus this.
         """
         if isinstance(adapter, Run):
             if adapter.adapter == Adapter(0) and not adapter.adapter_path:
@@ -255,16 +255,20 @@ class Mellow(Connected):
             adapter = adapter.adapter_path if adapter.adapter == Adapter(0) else adapter.adapter
         if isinstance(adapter, str) and (step := names.step_name(adapter)) is not None:
             adapter = self._kept(*step).adapter
+        if adapter == names.NEWEST:
+            adapter = names.newest_kept(self.adapters()).adapter
+        if adapter == "base":
+            adapter = 0
         if isinstance(adapter, int):
             adapter = Adapter(adapter)
         if adapter == Adapter(0):
-            adapter = "base"
-        none = Gate("evaluation", False, "none was given")
-        if evaluation is None and not force and adapter != "base":
-            raise GateFailed(f"not promoted: {none.detail}", [none])
-        if evaluation is None and isinstance(adapter, Adapter):
-            return self._force(adapter, none, reason)
+            return self._promote(adapter, [], reason)
         subject = str(adapter.version if isinstance(adapter, Adapter) else adapter)
+        none = Gate("evaluation", False, "none was given")
+        if evaluation is None and not force:
+            raise GateFailed(f"{subject} is not promoted: the gates need an evaluation of it (evaluation=) and none was given; force=True goes without", [none])
+        if evaluation is None and isinstance(adapter, Adapter):
+            return self._promote(adapter, [none], reason)
         arguments: list[Path] = [subject, "--json", "--reason", reason, "--max-rouge-loss", str(max_rouge_loss)]
         if evaluation is not None:
             arguments += ["--evaluation", evaluation.path if isinstance(evaluation, Evaluation) else evaluation]
@@ -306,12 +310,16 @@ class Mellow(Connected):
         started = retry(lambda: self._channels.call(training.START_RUN, request))
         return Training(self._channels, started.run_id, progress)
 
-    def _force(self, adapter: Adapter, gate: Gate, reason: str) -> Promotion:
-        evidence = orchestrator_pb2.PromotionEvidence(forced=True, reason=reason)
-        evidence.gates.add(name=gate.name, passed=gate.passed, detail=gate.detail)
+    def _promote(self, adapter: Adapter, failed: Sequence[Gate], reason: str) -> Promotion:
+        evidence = orchestrator_pb2.PromotionEvidence(forced=bool(failed), reason=reason)
+        for gate in failed:
+            evidence.gates.add(name=gate.name, passed=gate.passed, detail=gate.detail)
         request = orchestrator_pb2.PromoteAdapterRequest()
         request.order.request_id = uuid.uuid4().hex
-        request.order.adapter.CopyFrom(common_pb2.AdapterRef(version=adapter.version, sha256=adapter.sha256))
+        if adapter.version == 0:
+            request.order.base = True
+        else:
+            request.order.adapter.CopyFrom(common_pb2.AdapterRef(version=adapter.version, sha256=adapter.sha256))
         request.order.evidence.CopyFrom(evidence)
         return Promotion.of(self._channels.send(PROMOTE, [request]).event)
 

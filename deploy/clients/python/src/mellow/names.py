@@ -54,6 +54,14 @@ def find_kept(runs: Sequence[Run], adapters: Iterable[KeptAdapter], name: str, s
     raise NotFound(f"{whole}{why}; kept are {f'steps {_ranges(kept)}' if kept else 'none'} of {run.run_id}")
 
 
+def newest_kept(adapters: Iterable[KeptAdapter]) -> KeptAdapter:
+    """The newest adapter of a step that its guard has not withdrawn. NotFound: there is none."""
+    steps = [adapter for adapter in adapters if adapter.step > 0 and not adapter.withdrawn]
+    if not steps:
+        raise NotFound("newest: no run of this cluster has an adapter yet")
+    return max(steps, key=lambda adapter: adapter.adapter.version)
+
+
 def _named(runs: Sequence[Run]) -> str:
     text = ", ".join(f"{run.run_id} ({run.name})" for run in runs[:_MOST_NAMED])
     return text + (f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else "")

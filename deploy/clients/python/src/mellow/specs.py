@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -47,10 +48,22 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def _check_fields(data: Mapping[str, Any], message: Any, path: str = "") -> None:
+    """SpecError for a name that is no field of the message's descriptor, as the program words it."""
+    for name, value in data.items():
+        field = message.fields_by_name.get(name) or message.fields_by_camelcase_name.get(name)
+        if field is None:
+            near = difflib.get_close_matches(name, list(message.fields_by_name), 1)
+            raise SpecError(f"{path}{name}: no such field" + (f' (did you mean "{near[0]}"?)' if near else ""))
+        if field.message_type is not None and isinstance(value, Mapping):
+            _check_fields(value, field.message_type, f"{path}{name}.")
+
+
 def _merge(data: dict[str, Any], message: run_spec_pb2.RunSpec, name: str) -> None:
     try:
+        _check_fields(data, message.DESCRIPTOR)
         json_format.ParseDict(data, message)
-    except json_format.ParseError as error:
+    except (SpecError, json_format.ParseError) as error:
         raise SpecError(f"{name}: {error}") from error
 
 

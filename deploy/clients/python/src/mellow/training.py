@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeVar
@@ -84,6 +85,11 @@ class Training(Iterator[Step]):
             pass
         assert self._ended is not None
         return self._ended
+
+    @property
+    def ended(self) -> datetime.datetime | None:
+        """When the run ended; None: not yet, or iterating has not come to that."""
+        return self._ended.ended if self._ended is not None else None
 
     def stop(self) -> Run:
         """Stops the run after the phase in progress; Mellow.resume goes on with it."""
