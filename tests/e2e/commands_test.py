@@ -3,9 +3,10 @@
 
 The commands are read from the pages at the root, deploy/**/*.md and from `--help` of every subcommand. Each is parsed by the real program
 (`mellow --check-syntax`, hidden). Then they run, one after the other, in a folder that looks like the tree, with the models that ship and data sets
-that are cut short. A command that is new runs too, unless NOT_RUN says why it cannot. What stands within a sentence may be a part of a command: its
-subcommands and flags must exist.
+that are cut short; of a command in a container or pod its `mellow` part runs. A command that is new runs too, unless NOT_RUN says why it cannot. What
+stands within a sentence runs if it is a whole command; a part of one is not run: its subcommands and flags must exist.
 """
+import functools
 import json
 import os
 import pathlib
@@ -27,16 +28,17 @@ DOCUMENTS = [*(SOURCE / name for name in ("README.md", "ARCHITECTURE.md", "CONTR
 NOT_RUN = {
     ".real": "needs the weights of flan-t5-base",
     "--tls-cert": "needs a cluster with TLS: security_test.py",
-    "deploy/setup.sh": "installs packages", "deploy/demo.sh": "a test of its own runs it", "deploy/test.sh": "runs this test", "deploy/chaos.sh": "minutes",
+    "deploy/setup.sh": "installs packages", "deploy/demo.sh": "demo_test.py runs it", "deploy/test.sh": "runs this test", "deploy/chaos.sh": "minutes",
     "--until-eos": "needs all prompts, which are cut short here: bench_test.py",
-    "deploy/tools/fetch_models.sh": "needs the network", "deploy/docker/": "needs Docker: compose_test.py",
+    "deploy/tools/fetch_models.sh": "needs the network", "deploy/tools/gpu_check.sh": "needs a GPU", "deploy/docker/": "needs Docker: compose_test.py",
 }
 # What the documents leave to the reader, when it is run here.
 MEANS = {
     "MODEL": "deploy/models/mini-summarizer", "T5": "deploy/models/mini-summarizer", "ROBERTA": "deploy/models/mini-toxicity", "dialogsum.train.jsonl": "deploy/runs/mini/train.jsonl",
     "~/models/flan-t5-base": "deploy/models/mini-summarizer", "~/models/roberta-hate": "deploy/models/mini-toxicity",
-    "EVALUATION.json": "eval/evaluation.json", "evaluation.json": "eval/evaluation.json", "RUN.json": "deploy/runs/mini.json", "FILE": "deploy/runs/mini.json", "DIR": "certs-2",
-    "NAME_OR_IP": "localhost", "/tmp/c": "c", "/tmp/adapter": "adapter-of-probe", "28": "newest", "40": "2", "newest@STEP": "mini@1",
+    "/runs/mini.json": "deploy/runs/mini.json", "/runs/mini-eval.json": "deploy/runs/mini-eval.json", "EVAL.json": "deploy/runs/mini-eval.json",
+    "FOLDER": "deploy/models/mini-toxicity", "EVALUATION.json": "eval/evaluation.json", "evaluation.json": "eval/evaluation.json", "RUN.json": "deploy/runs/mini.json",
+    "FILE": "deploy/runs/mini.json", "field=value": "seed=4", "DIR": "certs-2", "NAME_OR_IP": "localhost", "/tmp/c": "c", "/tmp/adapter": "adapter-of-probe", "28": "newest", "40": "1",
 }
 # Exit codes besides 0 that are an answer too.
 ANSWERS = {"promote": [3], "evaluate": [1, 3],  # gates that do not hold
@@ -116,6 +118,11 @@ def commands_of_documents():
                     yield command
 
 
+@functools.cache
+def help_of(program, *path):
+    return subprocess.run([program, *path, "--help"], capture_output=True, text=True, check=True).stdout
+
+
 def subcommands():
     """Every path of subcommands that is not hidden, as the completion knows them; it has labels of options, too ("mellow up --device")."""
     script = subprocess.run([MELLOW, "completion", "bash"], capture_output=True, text=True, check=True).stdout
@@ -125,7 +132,7 @@ def subcommands():
 def commands_of_help():
     for path in subcommands():
         # What is too long for a terminal goes on after a backslash.
-        text = subprocess.run([MELLOW, *path, "--help"], capture_output=True, text=True, check=True).stdout.replace("\\\n", " ")
+        text = help_of(MELLOW, *path).replace("\\\n", " ")
         if re.search(r"^Examples?:$", text, re.MULTILINE):
             for line in re.split(r"^Examples?:$", text, flags=re.MULTILINE)[1].strip().splitlines():
                 yield Command(line.strip(), f"mellow {' '.join(path)} --help")
@@ -143,12 +150,12 @@ class Syntax(unittest.TestCase):
     def test_help_fits_a_terminal_and_every_command_has_an_example(self):
         paths = subcommands()
         for path in paths:
-            text = subprocess.run([MELLOW, *path, "--help"], capture_output=True, text=True, check=True).stdout
+            text = help_of(MELLOW, *path)
             self.assertEqual([line for line in text.splitlines() if len(line) > 80], [], path)
             if not any(other[:-1] == path for other in paths):
                 self.assertRegex(text, r"(?m)^Examples?:$", path)
         for program in BIN.glob("mellow_*_server"):
-            text = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+            text = help_of(program)
             self.assertEqual([line for line in text.splitlines() if len(line) > 80], [], program)
 
     def test_every_command_is_taken(self):
@@ -159,7 +166,7 @@ class Syntax(unittest.TestCase):
                 if command.inline and command.program == "mellow":
                     path = next((words[1:end] for end in range(len(words), 0, -1) if words[1:end] in paths), [])
                     self.assertTrue(path or words[1].startswith("-"), "no such subcommand")
-                    known = "".join(subprocess.run([MELLOW, *p, "--help"], capture_output=True, text=True, check=True).stdout for p in ([], path))
+                    known = "".join(help_of(MELLOW, *p) for p in ([], path))
                     for flag in (word.split("=")[0] for word in words[1:] if word.startswith("--")):
                         self.assertRegex(known, rf"{flag}\b")
                 elif command.program == "mellow":
@@ -167,7 +174,7 @@ class Syntax(unittest.TestCase):
                     self.assertEqual((result.returncode, result.stderr), (0, ""))
                 elif command.program.startswith("mellow_"):
                     self.assertTrue((BIN / command.program).is_file())
-                    known = subprocess.run([BIN / command.program, "--help"], capture_output=True, text=True, check=True).stdout
+                    known = help_of(BIN / command.program)
                     for flag in (word.split("=")[0] for word in words[1:] if word.startswith("--")):
                         self.assertRegex(known, rf"{flag}\b")
                 else:
@@ -217,6 +224,8 @@ class Workspace:
         path.write_text(json.dumps(run))
 
     def words(self, words):
+        if words[1:2] == ["sft"]:
+            words = ["deploy/runs/mini-sft.json" if word == "FILE" else word for word in words]
         # A field of --set is NAME=VALUE, a list has commas.
         return [re.sub(r"[^=,]+", lambda part: self.means.get(part.group(), part.group()), word) if word not in self.means else self.means[word] for word in words]
 
@@ -224,10 +233,19 @@ class Workspace:
         return subprocess.run(words, cwd=self.folder, env=self.environment, input=stdin, capture_output=True, text=True, timeout=timeout)
 
 
+@functools.cache
+def is_whole(words):
+    """Whether the program takes what stands in a sentence as it is."""
+    return words[0] == "mellow" and subprocess.run([MELLOW, "--check-syntax", *words[1:]], capture_output=True, cwd=SOURCE, timeout=60).returncode == 0
+
+
 def reason_not_to_run(command):
-    if command.elsewhere or command.inline:
-        return "a container's, or a part of a sentence"
-    return next((why for part, why in NOT_RUN.items() if any(part in word for word in command.words)), None)
+    for part, why in NOT_RUN.items():
+        if any(part in word for word in command.words):
+            return why
+    if len(command.words) == 1 or (command.inline and not is_whole(tuple(MEANS.get(word, word) for word in command.words))):
+        return "a name, or a part of a command, in a sentence"
+    return None
 
 
 def phase(command):
@@ -242,7 +260,8 @@ def phase(command):
     if verb == "sft":
         return 3
     if verb == "train":
-        return 3 if "start_adapter" not in " ".join(command.words) else 4
+        # The newest adapter is to differ from the base model when evaluations compare them.
+        return 5 if "--from" in command.words else 4 if "start_adapter" in " ".join(command.words) else 3
     return {"evaluate": 4, "promote": 5}.get(verb, 5)
 
 
@@ -302,13 +321,14 @@ class Runs(unittest.TestCase):
         adapters = json.loads(self.work.run([MELLOW, "adapters", "--json"]).stdout)
         newest = str(max(a["version"] for a in adapters))
         self.work.means |= {version: newest for version in ("VERSION", "38", "50")}
-        status = json.loads(self.work.run([MELLOW, "status", "--json"]).stdout)
-        self.work.means |= {"RUN": status["runs"][0]["run_id"]}
+        runs = json.loads(self.work.run([MELLOW, "runs", "--json"]).stdout)
+        run_id = next(run["run_id"] for run in runs if run["method"] == "ppo")
+        self.work.means |= {"RUN": run_id, "newest@STEP": f"{run_id}@1"}
 
     def test_what_can_run_runs(self):
         seen, todo = set(), []
         for command in all_commands():
-            if reason_not_to_run(command) is None and (key := (tuple(command.words), command.stdin, command.file)) not in seen and len(command.words) > 1:
+            if reason_not_to_run(command) is None and (key := (tuple(self.work.words(command.words)), command.stdin, command.file)) not in seen:
                 seen.add(key)
                 todo.append(command)
         todo.sort(key=phase)  # stable: in the order of the documents
@@ -316,8 +336,8 @@ class Runs(unittest.TestCase):
         for at, command in enumerate(todo):
             if at and phase(todo[at - 1]) == 3 and phase(command) > 3:
                 self.learn_what_was_trained()
-            if command.words[1] == "rollback":
-                # An evaluation of a few prompts need not hold its gates; there must be a champion to go back from.
+            if command.words[1] == "rollback" or "champion" in command.text:
+                # An evaluation of a few prompts need not hold its gates; there must be a champion to go back from, or to compare.
                 self.work.run([MELLOW, "promote", self.work.means["ADAPTER"], "--force", "--reason", "test"])
             if command.words[1] == "report" and "--review" in command.words:
                 self.work.run([MELLOW, "review", "summary", "review.sqlite", "--json", "--out", "review.json"])
