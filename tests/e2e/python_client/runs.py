@@ -2,6 +2,7 @@
 import asyncio
 import inspect
 import pathlib
+import tempfile
 import threading
 import types
 import unittest
