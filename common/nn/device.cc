@@ -6,6 +6,7 @@
 #include "common/nn/torch/torch_models.h"
 
 namespace mellow::nn {
+
 std::string Device::ToString() const { return cuda ? absl::StrCat("cuda:", index) : "cpu"; }
 
 absl::StatusOr<Device> ResolveDevice(absl::string_view text) {

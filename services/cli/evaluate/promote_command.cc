@@ -331,8 +331,7 @@ void AddPromoteCommands(CLI::App* app, Action* chosen) {
   promote
       ->add_option("ADAPTER", options->adapter,
                    "The newest version of the cluster or another, the adapter of a run's step, a "
-                   "PEFT folder, "
-                   "or base: the base model, which needs no evaluation")
+                   "PEFT folder, or base: the base model, which needs no evaluation")
       ->type_name("newest|base|VERSION|RUN@STEP|FOLDER")
       ->required();
   promote->add_option("--evaluation", options->evaluation,

@@ -88,6 +88,16 @@ class ClusterTest(unittest.TestCase):
         before = len(self.client.promotions())
         self.assertEqual(asyncio.run(use()), before + 2)
 
+    def steps_over_a_kill(self, training):
+        """The steps that are seen when the orchestrator is killed after step 2."""
+        numbers = []
+        for step in training:
+            if step.step == 2:
+                pid = self.cluster.kill("orchestrator")
+                self.cluster.wait_restarted("orchestrator", pid)
+            numbers.append(step.step)
+        return numbers
+
     def test_a_run_from_start_to_promotion(self):
         request_id = os.urandom(8).hex()
         training = self.client.train(MINI_RUN, OVERRIDES, request_id=request_id)
@@ -96,12 +106,7 @@ class ClusterTest(unittest.TestCase):
         with self.assertRaises(mellow.FailedPrecondition):
             self.client.train(MINI_RUN, OVERRIDES)
 
-        numbers = []
-        for step in training:
-            if step.step == 2:
-                pid = self.cluster.kill("orchestrator")
-                self.cluster.wait_restarted("orchestrator", pid)
-            numbers.append(step.step)
+        numbers = self.steps_over_a_kill(training)
         self.assertEqual(numbers, [1, 2, 3, 4, 5], "each step once, over the death of the orchestrator")
         run = training.wait()
         self.assertEqual((run.state, run.committed_steps, run.spec["data"]["path"]), ("DONE", 5, str(MINI_RUN.parent / "mini/train.jsonl")))
@@ -178,12 +183,7 @@ class ClusterTest(unittest.TestCase):
 
     def test_supervised_fine_tuning(self):
         training = self.client.sft(harness.SOURCE / "deploy/runs/mini-sft.json", {"epochs": None, "max_steps": 4, "eval_every": 2}, progress=False)
-        numbers = []
-        for step in training:
-            if step.step == 2:
-                pid = self.cluster.kill("orchestrator")
-                self.cluster.wait_restarted("orchestrator", pid)
-            numbers.append(step.step)
+        numbers = self.steps_over_a_kill(training)
         self.assertEqual(numbers, [0, 1, 2, 3, 4], "step 0 is the dev loss before the first")
         run = training.wait()
         self.assertEqual((run.method, run.state, run.committed_steps, run.score_mean), ("sft", "DONE", 4, None))

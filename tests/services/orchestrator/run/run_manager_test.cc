@@ -91,6 +91,17 @@ class RunManagerTest : public ::testing::Test {
     };
   }
 
+  // A run of three steps, in the second of which the manager shuts down. Its id.
+  std::string ShutDownInStepTwo() {
+    HoldTraining(2);
+    std::string run_id = Start(3);
+    reached_.get_future().wait();
+    std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
+    held_.set_value();
+    down.wait();
+    return run_id;
+  }
+
   // PPO is held in step 1, supervised fine-tuning in step 2 until go_ is set. Their ids.
   std::pair<std::string, std::string> HoldARunOfEachMethod() {
     HoldTraining(1);
@@ -266,12 +277,7 @@ TEST_F(RunManagerTest, AStoppedRunIsResumed) {
 }
 
 TEST_F(RunManagerTest, ARunThatWasInterruptedGoesOnByItself) {
-  HoldTraining(2);
-  const std::string run_id = Start(3);
-  reached_.get_future().wait();
-  std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
-  held_.set_value();
-  down.wait();
+  const std::string run_id = ShutDownInStepTwo();
   EXPECT_EQ(life_->ledger->GetRun(run_id)->state, RunState::kRunning);
   cluster_.learner.on_train = nullptr;
   StartProcess();
@@ -280,12 +286,7 @@ TEST_F(RunManagerTest, ARunThatWasInterruptedGoesOnByItself) {
 }
 
 TEST_F(RunManagerTest, AnInterruptedRunWhoseDataAreGoneHasFailedAlsoInTheMetrics) {
-  HoldTraining(2);
-  const std::string run_id = Start(3);
-  reached_.get_future().wait();
-  std::future<void> down = std::async(std::launch::async, [&] { manager_->Shutdown(); });
-  held_.set_value();
-  down.wait();
+  const std::string run_id = ShutDownInStepTwo();
   std::filesystem::remove(folder_ / "data.jsonl");
   StartProcess();
   EXPECT_EQ(manager_->Get(run_id)->state, RunState::kFailed);
