@@ -14,7 +14,7 @@ import tempfile
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent / "kubernetes"))
-from cluster import (HERE, SOURCE, Watch, answer_of, diagnose, get, installed, is_ready, kubectl, kustomize, mellow, metrics, pods, run_script,  # noqa: E402
+from cluster import (HERE, SOURCE, Watch, diagnose, get, installed, is_ready, kubectl, kustomize, mellow, metrics, pods, run_script,  # noqa: E402
                      said, start_script, total, wait_gone, wait_ready, wait_until)
 from make_schemas import write_schemas  # noqa: E402
 
@@ -141,7 +141,6 @@ class Kubernetes(unittest.TestCase):
         seen = 0
 
         def wait_for_more_steps():
-            nonlocal seen
             before = seen
 
             def more():

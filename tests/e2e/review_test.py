@@ -11,7 +11,7 @@ import unittest
 
 import browser
 import harness
-from harness import HELDOUT, SOURCE, json_lines, mellow
+from harness import HELDOUT, json_lines, mellow
 from review_study import ARMS, mini_rows, write_evaluation
 
 HOSTILE = [

@@ -12,7 +12,7 @@ import unittest
 import urllib.request
 
 import harness
-from harness import MELLOW, MINI_RUN, SOURCE, assert_narrow, cluster, json_lines, mellow, sets
+from harness import MELLOW, MINI_RUN, assert_narrow, cluster, json_lines, mellow, sets
 
 STEPS = 36
 DIALOGUE = "#Person1#: Where is my parcel? #Person2#: In the depot, you moron."

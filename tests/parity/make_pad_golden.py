@@ -8,7 +8,6 @@ TRL's own batched greedy rollout and its batched_forward_pass (rows of different
 
 import json
 import os
-import pathlib
 import random
 import warnings
 

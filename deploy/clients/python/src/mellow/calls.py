@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from mellow._proto import policy_pb2, reward_pb2
-from mellow.records import Adapter, Records, Score
+from mellow.records import Records, Score
 
 POLICY = "mellow.policy.v1.PolicyService"
 REWARD = "mellow.reward.v1.RewardService"
