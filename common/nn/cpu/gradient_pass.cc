@@ -31,7 +31,6 @@ GradientPass::GradientPass(GradientT5* model, GradientT5::Batch batch, PackedLor
   context_.lora = &lora_;
   context_.dropout = dropout;
   context_.scratch = &model_->scratch_;
-  context_.transposed = &model_->transposed_;
   context_.kept = gradients_ ? arena_.get() : context_.scratch;
   model_->weights_->encoder_bias.Reserve(Longest(batch_.sources));
   model_->weights_->decoder_bias.Reserve(Longest(batch_.targets));

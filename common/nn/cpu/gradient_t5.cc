@@ -8,17 +8,21 @@
 namespace mellow::nn::cpu {
 
 absl::StatusOr<std::unique_ptr<GradientT5>> GradientT5::Load(const std::string& folder,
-                                                             const LoadOptions& options) {
+                                                             const LoadOptions& options,
+                                                             size_t most_transposed) {
   auto backend = std::make_unique<CpuBackend>(options);
   MELLOW_ASSIGN_OR_RETURN(std::unique_ptr<T5Weights> weights, LoadT5Weights(folder, backend.get()));
-  return std::unique_ptr<GradientT5>(new GradientT5(std::move(backend), std::move(weights)));
+  return std::unique_ptr<GradientT5>(
+      new GradientT5(std::move(backend), std::move(weights), most_transposed));
 }
 
-GradientT5::GradientT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights)
+GradientT5::GradientT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights,
+                       size_t most_transposed)
     : backend_(std::move(backend)),
       weights_(std::move(weights)),
       layout_(backend_->kernels, weights_->config.d_kv),
-      head_(backend_.get(), *weights_) {
+      head_(backend_.get(), *weights_),
+      most_transposed_(most_transposed) {
   for (const T5Block& block : weights_->encoder) {
     Block& ours = encoder_.emplace_back();
     ours.weights = &block;
@@ -44,6 +48,9 @@ TrainedLinear GradientT5::Trained(const CpuLinear& linear) {
   TrainedLinear trained;
   trained.linear = &linear;
   trained.first_module = modules_.size();
+  transposed_bytes_ += linear.matrix().bytes();
+  trained.keeps_transposed = transposed_bytes_ <= most_transposed_;
+  trained.transposed = trained.keeps_transposed ? &transposed_.emplace_back() : &shared_transposed_;
   for (const LinearPart& part : linear.parts())
     modules_.push_back({part.module, linear.in(), part.out});
   return trained;
@@ -69,7 +76,8 @@ std::unique_ptr<GradientPass> GradientT5::Run(Batch batch, absl::Span<const Lora
 void GradientT5::ReleaseMemory() {
   for (const auto& arena : free_) arena->Discard();
   scratch_.Discard();
-  transposed_.Discard();
+  for (kernels::PackedMatrix& matrix : transposed_) matrix.Discard();
+  shared_transposed_.Discard();
   head_.ReleaseMemory();
 }
 

@@ -1,6 +1,7 @@
 #ifndef MELLOW_COMMON_NN_CPU_GRADIENT_T5_H_
 #define MELLOW_COMMON_NN_CPU_GRADIENT_T5_H_
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,9 +24,14 @@ class GradientPass;
 // thread-safe; outlives its passes.
 class GradientT5 {
  public:
+  // Bytes of W^T that are kept from the first backward pass on until ReleaseMemory. Packing it
+  // costs a few hundredths of a pass over a thousand rows, and more of a shorter one; keeping that
+  // of a large model would double its memory.
+  static constexpr size_t kMostTransposed = size_t{1} << 30;
   // `options.weights` is fp32 or bf16. Errors as LoadSeq2SeqModel.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<GradientT5>> Load(const std::string& folder,
-                                                                        const LoadOptions& options);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<GradientT5>> Load(
+      const std::string& folder, const LoadOptions& options,
+      size_t most_transposed = kMostTransposed);
 
   const T5Config& config() const { return weights_->config; }
   int64_t parameter_count() const { return weights_->parameters; }
@@ -55,7 +61,8 @@ class GradientT5 {
     TrainedLinear self_qkv, self_o, cross_q, cross_kv, cross_o, wi, wo;
   };
 
-  GradientT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights);
+  GradientT5(std::unique_ptr<CpuBackend> backend, std::unique_ptr<T5Weights> weights,
+             size_t most_transposed);
   TrainedLinear Trained(const CpuLinear& linear);
 
   const std::unique_ptr<CpuBackend> backend_;
@@ -65,7 +72,11 @@ class GradientT5 {
   std::vector<Block> encoder_, decoder_;
   VocabularyHead head_;
   kernels::Arena scratch_;
-  kernels::PackedMatrix transposed_;                   // of one layer
+  const size_t most_transposed_;
+  // W^T of the first layers, and in turn that of the others.
+  std::deque<kernels::PackedMatrix> transposed_;
+  kernels::PackedMatrix shared_transposed_;
+  size_t transposed_bytes_ = 0;
   std::vector<std::unique_ptr<kernels::Arena>> free_;  // of passes that are gone; room for all
   size_t arenas_ = 0;                                  // that were made
 };

@@ -96,8 +96,9 @@ void Backward(PassContext* context, const TrainedLinear& layer, const Sequences&
   const kernels::KernelTable& k = backend->kernels;
   const int rows = sequences.rows();
   if (args.dx.data != nullptr) {
-    layer.linear->matrix().TransposeInto(context->transposed, &backend->pool);
-    MatMul(k, &backend->pool, *context->transposed, args.dy, rows, args.dx,
+    if (!layer.keeps_transposed || layer.transposed->out() == 0)
+      layer.linear->matrix().TransposeInto(layer.transposed, &backend->pool);
+    MatMul(k, &backend->pool, *layer.transposed, args.dy, rows, args.dx,
            {.accumulate = args.accumulate});
   }
   const kernels::Arena::Mark mark = context->scratch->mark();

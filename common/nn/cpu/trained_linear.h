@@ -28,9 +28,14 @@ struct LoraGradients {
 };
 
 // A frozen linear layer (several fused). Its parts are the model's modules from first_module on.
+// Nothing is owned.
 struct TrainedLinear {
   const CpuLinear* linear = nullptr;
   size_t first_module = 0;
+  // For W^T, which dy W needs: the layer's own, which keeps it from one backward pass to the next,
+  // or one that all such layers pack theirs into in turn.
+  kernels::PackedMatrix* transposed = nullptr;
+  bool keeps_transposed = false;
 
   int out() const { return linear->out(); }
   int in() const { return linear->in(); }
@@ -74,9 +79,6 @@ struct PassContext {
   const DropoutMasks* dropout = nullptr;  // null: nothing is dropped
   uint32_t next_place = 0;                // of dropout
   kernels::Arena* scratch = nullptr;
-  // W^T of the layer that a backward pass is at, for dy W: packed anew for each, which costs a few
-  // hundredths of the product, where a second packing of all would double the model's memory.
-  kernels::PackedMatrix* transposed = nullptr;
   kernels::Arena* kept = nullptr;  // until the backward pass; `scratch` when there is none
 
   double model_rate() const { return dropout == nullptr ? 0 : dropout->options().model_rate; }

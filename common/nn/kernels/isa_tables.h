@@ -6,12 +6,12 @@
 namespace mellow::nn::kernels {
 
 // One per kernels_*.cc. Calling into one that the CPU lacks is an illegal instruction: go through
-// Kernels().
+// Kernels(). All but the first are there where the build defines MELLOW_X86_KERNELS.
 extern const KernelTable kGenericKernels;
-extern const KernelTable kAvx2Kernels;        // x86-64 only
-extern const KernelTable kAvx512Kernels;      // x86-64 only
-extern const KernelTable kAvx512Bf16Kernels;  // x86-64 only
-const KernelTable& AmxKernels();              // x86-64 only
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAvx512Bf16Kernels;
+const KernelTable& AmxKernels();
 
 }  // namespace mellow::nn::kernels
 

@@ -1,6 +1,6 @@
 #include "common/nn/kernels/kernel_table.h"
 
-#if defined(__x86_64__)
+#if defined(MELLOW_X86_KERNELS)
 #include <cpuid.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
@@ -22,7 +22,7 @@
 
 namespace mellow::nn::kernels {
 
-#if defined(__x86_64__)
+#if defined(MELLOW_X86_KERNELS)
 namespace {
 
 // clang 14's __builtin_cpu_supports does not know it.
@@ -30,12 +30,6 @@ bool HasF16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
-
-}  // namespace
-#endif
-
-#if defined(__x86_64__)
-namespace {
 
 bool HasAvx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -105,7 +99,7 @@ bool HasAmx() {
 #endif
 
 const KernelTable* KernelsFor(Isa isa) {
-#if defined(__x86_64__)
+#if defined(MELLOW_X86_KERNELS)
   if (isa == Isa::kAvx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       HasF16c()) {
     return &kAvx2Kernels;

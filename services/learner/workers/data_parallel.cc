@@ -151,10 +151,11 @@ absl::StatusOr<rl::GradientAnswer> DataParallel::Gradient(rl::LocalGroups* local
 }
 
 absl::Status DataParallel::Confirm(rl::LocalGroups* local) {
-  if (pool_.NeedsConfirmation(WorkerPool::kEvaluation))
-    MELLOW_RETURN_IF_ERROR(EvaluateIn(local, {&evaluated_, 1}, /*confirm=*/true).status());
+  // Gradients first: a worker that evaluates gives back what it keeps for backward passes.
   if (pool_.NeedsConfirmation(WorkerPool::kGradient))
     MELLOW_RETURN_IF_ERROR(GradientIn(local, trained_, /*confirm=*/true).status());
+  if (pool_.NeedsConfirmation(WorkerPool::kEvaluation))
+    MELLOW_RETURN_IF_ERROR(EvaluateIn(local, {&evaluated_, 1}, /*confirm=*/true).status());
   return absl::OkStatus();
 }
 
