@@ -210,7 +210,7 @@ TEST_F(StepsOfTest, AnIndependentJudgeChoosesWhereThereIsOne) {
     EXPECT_LT(line.size(), 80u) << line;
   const std::string json = json::Write(StepsJson(e, *findings, 0.95));
   EXPECT_THAT(json, HasSubstr("\"judge\":\"second\""));
-  EXPECT_THAT(json, HasSubstr("\"step\":2,\"toxicity\":0,"));
+  EXPECT_THAT(json, HasSubstr("\"step\":2,\"toxicity\":0.0,"));
 }
 
 TEST_F(StepsOfTest, WhatWasEvaluatedServesAgainAlsoBesideOtherSteps) {
