@@ -33,6 +33,8 @@ RUN = ROOT / "deploy/runs/mini.json"
 HACK = ["ppo.init_kl_coef=0", "ppo.adap_kl_ctrl=false"]
 # What half of the words of the base model's summaries are worth: less is no summary anymore.
 QUALITY = 0.5
+# guard.window's default: the first window is what rises are measured from, so its own gap is 0.
+WINDOW = 5
 # That many steps of a run are looked at for the best: its intervals get wider with each.
 LOOKED_AT = 12
 
@@ -63,7 +65,7 @@ class Cluster:
         run = json.loads(self.mellow("runs", "--json"))[0]
         if run["name"] != name or run["state"] not in ("DONE", "STOPPED"):
             sys.exit(f"{name}: {run['state']}: {run['error']}")
-        return {**run, "gap": max((line["judge_gap"] for line in lines if "judge_gap" in line), default=0)}
+        return {**run, "gap": max((line["judge_gap"] for line in lines if line.get("step", 0) > WINDOW and "judge_gap" in line), default=math.nan)}
 
     def evaluation_file(self, judge, prompts):
         spec = json.loads((ROOT / "deploy/runs/mini-eval.json").read_text(encoding="utf-8"))
