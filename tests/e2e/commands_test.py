@@ -102,6 +102,10 @@ class Command:
     def program(self):
         return pathlib.Path(self.words[0]).name if self.words else ""
 
+    @property
+    def verb(self):
+        return self.words[1] if self.program == "mellow" and len(self.words) > 1 else ""
+
     def is_ours(self):
         return self.program == "mellow" or self.program.startswith("mellow_") or (self.words and self.words[0].startswith("deploy/") and self.program.endswith(".sh"))
 
@@ -296,7 +300,7 @@ def reason_not_to_run(command):
 
 def phase(command):
     """Clusters of their own, what needs none, training, what uses what was trained, the end."""
-    verb = command.words[1] if len(command.words) > 1 else ""
+    verb = command.verb
     if command.program == "fetch_models.sh":  # before a cluster has what it brings
         return -1
     if "--tls-cert" in command.words:
@@ -345,9 +349,9 @@ class Runs(unittest.TestCase):
         if "--tls-cert" in words:
             return self.ask_over_tls(words)
         result = work.run(words, stdin)
-        codes = [0, *ANSWERS.get(words[1] if command.program == "mellow" else command.program, [])]
+        codes = [0, *ANSWERS.get(command.verb or command.program, [])]
         self.assertIn(result.returncode, codes, f"{words}\n{result.stdout[-1500:]}\n{result.stderr[-1500:]}")
-        if result.returncode == 1 and words[1] == "evaluate":
+        if result.returncode == 1 and command.verb == "evaluate":
             self.assertIn("--require-drop", command.text, result.stderr)
         elif result.returncode == 1:
             self.assertIn(" is done", result.stderr)
@@ -400,10 +404,10 @@ class Runs(unittest.TestCase):
         for at, command in enumerate(todo):
             if at and phase(todo[at - 1]) == 3 and phase(command) > 3:
                 self.learn_what_was_trained()
-            if command.words[1] == "rollback" or "champion" in command.text:
+            if command.verb == "rollback" or "champion" in command.text:
                 # An evaluation of a few prompts need not hold its gates; there must be a champion to go back from, or to compare.
                 self.work.run([MELLOW, "promote", self.work.means["ADAPTER"], "--force", "--reason", "test"])
-            if command.words[1] == "report" and "--review" in command.words:
+            if command.verb == "report" and "--review" in command.words:
                 self.work.run([MELLOW, "review", "summary", "review.sqlite", "--json", "--out", "review.json"])
             with self.subTest(str(command)):
                 self.run_one(command)
