@@ -22,8 +22,8 @@ namespace mellow::cli {
 // Without the one that the run's error tells of.
 [[nodiscard]] std::vector<std::string> TripTexts(const orchestrator::v1::Run& run);
 
-// What finds the best of the kept steps of a PPO run, of about five of them, as a command for people.
-// `file`: of an evaluation; `run_name`: its id, or its beginning.
+// What finds the best of the kept steps of a PPO run, of about five of them, as a command for
+// people. `file`: of an evaluation; `run_name`: its id, or its beginning.
 [[nodiscard]] std::string BestStepCommand(const orchestrator::v1::Run& run,
                                           const std::string& run_name, const std::string& file,
                                           const std::string& dir);

@@ -41,8 +41,7 @@ eval::Scoring ChoosingScoring(const eval::Evaluation& evaluation) {
   return independent.empty() ? evaluation.scorings.front() : independent.front();
 }
 
-const eval::Difference& Toxicity(const eval::Comparison& comparison,
-                                 const eval::Scoring& scoring) {
+const eval::Difference& Toxicity(const eval::Comparison& comparison, const eval::Scoring& scoring) {
   return *eval::FindDifference(comparison, "toxicity", scoring);
 }
 
