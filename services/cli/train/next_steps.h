@@ -12,7 +12,8 @@ namespace mellow::cli {
 [[nodiscard]] std::string EvaluationFileOf(const std::string& run_file);
 
 // What a person may do with a run that is done, as commands that work as they stand: lines with
-// their ends. `run_file`: that it was started with, whose EvaluationFileOf they have. `dir`: the cluster's folder, both as the user wrote them.
+// their ends. `run_file`: that it was started with, whose EvaluationFileOf they have. `dir`: the
+// cluster's folder, both as the user wrote them.
 [[nodiscard]] std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_file,
                                     const std::string& dir);
 
