@@ -3,7 +3,7 @@
 
     pip install -r requirements.txt
     python3 train_small_models.py --out ../models
-    python3 train_small_models.py --out FOLDER --only judge     # FOLDER/judge: a second opinion, for guard_check.py; about a minute
+    python3 train_small_models.py --out FOLDER --only judge     # FOLDER/judge: a second opinion, for guard_check.py; some minutes
 
 Everything is seeded; on one machine type and thread count the files come out byte for byte the same. Each model folder
 gets a metrics.json with the held-out figures that its README quotes.
