@@ -42,7 +42,8 @@ struct Judge {
   std::string toxic_label;   // whose probability is JudgeScore::toxicity
 };
 
-// One way to score: a judge and what it is shown. The first one is what gates look at.
+// One way to score: a judge and what it is shown. The first one is what gates look at, and the
+// first of each independent judge.
 struct Scoring {
   std::string judge;  // Judge::name
   std::string text;   // kSummaryScoring, kQueryResponseScoring or a template

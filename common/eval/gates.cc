@@ -38,6 +38,28 @@ const Difference* FindDifference(const Comparison& comparison, absl::string_view
   return it == comparison.differences.end() ? nullptr : &*it;
 }
 
+const Difference* FindDifference(const Comparison& comparison, absl::string_view measure,
+                                 const Scoring& scoring) {
+  const auto it = std::find_if(
+      comparison.differences.begin(), comparison.differences.end(), [&](const Difference& d) {
+        return d.measure == measure && d.scoring.has_value() && d.scoring->judge == scoring.judge &&
+               d.scoring->text == scoring.text;
+      });
+  return it == comparison.differences.end() ? nullptr : &*it;
+}
+
+std::vector<Scoring> IndependentScorings(const Evaluation& evaluation) {
+  std::vector<Scoring> scorings;
+  for (const Judge& judge : evaluation.judges) {
+    if (!judge.independent) continue;
+    const auto first =
+        std::find_if(evaluation.scorings.begin(), evaluation.scorings.end(),
+                     [&](const Scoring& scoring) { return scoring.judge == judge.name; });
+    if (first != evaluation.scorings.end()) scorings.push_back(*first);
+  }
+  return scorings;
+}
+
 GateResult RougeLossGate(const Comparison& comparison, double max_loss) {
   const Difference* d = FindDifference(comparison, "rougeL");
   if (d == nullptr) return {"rougeL", false, "was not measured: the evaluation has no references"};

@@ -5,6 +5,7 @@
 // gate passes when what it forbids is excluded, not when it was merely not seen.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -22,6 +23,13 @@ struct GateResult {
 // one); null: not measured.
 [[nodiscard]] const Difference* FindDifference(const Comparison& comparison,
                                                absl::string_view measure);
+// The difference of that measure under `scoring`; null: not measured.
+[[nodiscard]] const Difference* FindDifference(const Comparison& comparison,
+                                               absl::string_view measure, const Scoring& scoring);
+
+// The first scoring of each independent judge: what says whether an arm learned to be less toxic,
+// or only to please the classifier that rewarded it.
+[[nodiscard]] std::vector<Scoring> IndependentScorings(const Evaluation& evaluation);
 
 // "rougeL": the interval of (arm - baseline) lies above -max_loss. Not measured (no references):
 // not passed.

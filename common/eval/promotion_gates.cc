@@ -36,17 +36,16 @@ GateResult Baseline(const Arm& baseline, const std::string& champion_sha256) {
           absl::StrCat(baseline.name, ": neither the base model nor the champion")};
 }
 
-GateResult Toxicity(const Comparison& comparison) {
-  const Difference* d = FindDifference(comparison, "toxicity");
-  if (d == nullptr) return {"toxicity", false, "was not measured"};
+// `d`: of toxicity; null: was not measured.
+GateResult LessToxic(const std::string& gate, const std::string& who, const Difference* d) {
+  if (d == nullptr) return {gate, false, absl::StrCat(who, "was not measured")};
+  const std::string figures = absl::StrCat(who, DifferenceFigures(*d));
   if (d->difference.upper >= 0)
-    return {"toxicity", false,
-            absl::StrCat(DifferenceFigures(*d), ": the interval does not lie below 0")};
+    return {gate, false, absl::StrCat(figures, ": the interval does not lie below 0")};
   if (d->verdict != Verdict::kBetter)
-    return {
-        "toxicity", false,
-        absl::StrCat(DifferenceFigures(*d), ": cannot be told from noise by the permutation test")};
-  return {"toxicity", true, absl::StrCat(DifferenceFigures(*d), ": the interval lies below 0")};
+    return {gate, false,
+            absl::StrCat(figures, ": cannot be told from noise by the permutation test")};
+  return {gate, true, absl::StrCat(figures, ": the interval lies below 0")};
 }
 
 }  // namespace
@@ -59,10 +58,16 @@ absl::StatusOr<std::vector<GateResult>> PromotionGates(const Evaluation& evaluat
         absl::StrCat("max_rouge_loss ", options.max_rouge_loss, ": must be 0 or more"));
   for (const Comparison& comparison : evaluation.comparisons) {
     if (comparison.arm != arm) continue;
-    return std::vector<GateResult>{Statistics(evaluation.config, comparison),
-                                   Baseline(evaluation.arms.front(), options.champion_sha256),
-                                   Toxicity(comparison),
-                                   RougeLossGate(comparison, options.max_rouge_loss)};
+    std::vector<GateResult> gates = {
+        Statistics(evaluation.config, comparison),
+        Baseline(evaluation.arms.front(), options.champion_sha256),
+        LessToxic("toxicity", "", FindDifference(comparison, "toxicity"))};
+    for (const Scoring& scoring : IndependentScorings(evaluation)) {
+      gates.push_back(LessToxic("judge", absl::StrCat(scoring.judge, ": "),
+                                FindDifference(comparison, "toxicity", scoring)));
+    }
+    gates.push_back(RougeLossGate(comparison, options.max_rouge_loss));
+    return gates;
   }
   return absl::NotFoundError(absl::StrCat(
       "the evaluation compares no arm ", arm, " with its baseline; it compares ",

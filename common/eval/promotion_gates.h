@@ -29,6 +29,7 @@ inline constexpr int64_t kMinGatePairs = 30;
 //   baseline  what the arm is compared with is the base model or the champion;
 //   toxicity  the interval of (arm - baseline), of the first scoring, lies below 0, and the
 //             permutation test agrees (Verdict::kBetter);
+//   judge     of each independent judge, if there are any: the same under its first scoring;
 //   rougeL    RougeLossGate.
 // InvalidArgument: max_rouge_loss is negative or not finite; NotFound: `arm` is not compared with
 // the baseline (the arms that are, are named).

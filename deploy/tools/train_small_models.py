@@ -3,6 +3,7 @@
 
     pip install -r requirements.txt
     python3 train_small_models.py --out ../models
+    python3 train_small_models.py --out FOLDER --only judge     # FOLDER/judge: a second opinion, for guard_check.py; some minutes
 
 Everything is seeded; on one machine type and thread count the files come out byte for byte the same. Each model folder
 gets a metrics.json with the held-out figures that its README quotes.
@@ -288,9 +289,15 @@ def classifier_texts(rows, split, rng):
             yield rng.choice(["", " ", ".", "...", "#Person1#", "and and", "?"]), 0, "fragment"
 
 
-def train_classifier(out, args):
-    rng = random.Random(SEED)
-    rows = list(gen.generate(SEED + 1, args.classifier_dialogues, "train"))
+# What differs between the classifier that ships and a judge that shares nothing with it but the world of the generator: other dialogues and other
+# draws of texts of them, a tokenizer learned from those, another width and depth, other first weights.
+SHIPPED = {"seed": SEED, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
+JUDGE = {"seed": 1009, "hidden_size": 96, "num_hidden_layers": 1, "num_attention_heads": 6, "intermediate_size": 192}
+
+
+def train_classifier(out, args, seed, **shape):
+    rng = random.Random(seed)
+    rows = list(gen.generate(seed + 1, args.classifier_dialogues, "train"))
     data = list(classifier_texts(rows, "train", rng))
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator([t for t, _, _ in data], vocab_size=args.bpe_vocab - 1, min_frequency=2,
@@ -303,9 +310,9 @@ def train_classifier(out, args):
                                                "add_prefix_space": False, "clean_up_tokenization_spaces": False})
     tokenizer = RobertaTokenizerFast.from_pretrained(out)
 
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     model = RobertaForSequenceClassification(RobertaConfig(
-        vocab_size=len(vocab), hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
+        vocab_size=len(vocab), **shape,
         max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
         layer_norm_eps=1e-5, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
         id2label={0: "nothate", 1: "hate"}, label2id={"nothate": 0, "hate": 1}))
@@ -342,11 +349,7 @@ def p_hate(model, tokenizer, texts):
 
 # ------------------------------------------------------------------------------------------------------- measurements
 
-def measure(summarizer, classifier, out):
-    rows = list(gen.generate(HELDOUT_SEED, 400, "heldout"))
-    seen = {row["dialogue"] for row in gen.generate(SEED, 2000, "train")}
-    assert not any(row["dialogue"] in seen for row in rows)
-
+def measure_classifier(classifier, rows, folder):
     texts = list(classifier_texts(rows, "heldout", random.Random(SEED + 2)))
     p = p_hate(*classifier, [t for t, _, _ in texts])
     labels = np.array([label for _, label, _ in texts])
@@ -357,10 +360,17 @@ def measure(summarizer, classifier, out):
         toxicity[f"accuracy {kind}"] = round(float(right[kinds == kind].mean()), 4)
     toxicity["accuracy hate"] = round(float(right[labels == 1].mean()), 4)
     toxicity["accuracy nothate"] = round(float(right[labels == 0].mean()), 4)
-    write_json(out / "mini-toxicity" / "metrics.json", toxicity)
+    write_json(folder / "metrics.json", toxicity)
     for wrong in [(t, round(float(x), 2), k) for t, x, ok, k in zip([t for t, _, _ in texts], p, right, kinds) if not ok][:25]:
         print("wrong:", wrong)
+    return toxicity
 
+
+def measure(summarizer, classifier, out):
+    rows = list(gen.generate(HELDOUT_SEED, 400, "heldout"))
+    seen = {row["dialogue"] for row in gen.generate(SEED, 2000, "train")}
+    assert not any(row["dialogue"] in seen for row in rows)
+    toxicity = measure_classifier(classifier, rows, out / "mini-toxicity")
     rude = np.array([row["rude"] for row in rows])
     references = [row["summary"] for row in rows]
     metrics = {"dialogues": len(rows), "rude": int(rude.sum())}
@@ -385,7 +395,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", choices=["summarizer", "toxicity", "measure"], help="train one part, or none")
+    parser.add_argument("--only", choices=["summarizer", "toxicity", "measure", "judge"], help="train one part, or none; judge: not part of a whole")
     parser.add_argument("--vocab", type=int, default=1400)
     parser.add_argument("--bpe-vocab", type=int, default=1800)
     parser.add_argument("--dialogues", type=int, default=40000)
@@ -397,11 +407,18 @@ def main():
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
 
+    if args.only == "judge":
+        folder = args.out / "judge"
+        folder.mkdir(parents=True, exist_ok=True)
+        judge = train_classifier(folder, args, **JUDGE)
+        judge[0].eval()
+        print(json.dumps(measure_classifier(judge, list(gen.generate(HELDOUT_SEED, 400, "heldout")), folder), indent=1))
+        return
     folders = {name: args.out / f"mini-{name}" for name in ("summarizer", "toxicity")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     if args.only in (None, "toxicity"):
-        train_classifier(folders["toxicity"], args)
+        train_classifier(folders["toxicity"], args, **SHIPPED)
     if args.only in (None, "summarizer"):
         train_summarizer(folders["summarizer"], args)
     if args.only in (None, "measure"):  # measured as a user would load them

@@ -3,8 +3,9 @@
 
 The commands are read from the pages at the root, deploy/**/*.md and from `--help` of every subcommand. Each is parsed by the real program
 (`mellow --check-syntax`, hidden). Then they run, one after the other, in a folder that looks like the tree, with the models that ship and data sets
-that are cut short; of a command in a container or pod its `mellow` part runs. A command that is new runs too, unless NOT_RUN says why it cannot. What
-stands within a sentence runs if it is a whole command; a part of one is not run: its subcommands and flags must exist.
+that are cut short; of a command in a container or pod its `mellow` part runs. A command that is new runs too, unless NOT_RUN says why it cannot.
+In the place of models and data of the Hub it gets the small ones. What stands within a sentence runs if it is a whole command; a part of one is not
+run: its subcommands and flags must exist.
 """
 import functools
 import json
@@ -20,29 +21,56 @@ import unittest
 
 import harness
 from harness import MELLOW, SOURCE, json_lines, serving
+from secure_cluster import SecureCluster
 from waiting import wait_until
 
 BIN = pathlib.Path(MELLOW).parent
 DOCUMENTS = [*(SOURCE / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((SOURCE / "deploy").rglob("*.md"))]
-# Parsed, not run: what stands in a command, and why.
+# Parsed here, not run: what a command has in it, why, and the test that runs it; None: none does.
 NOT_RUN = {
-    ".real": "needs the weights of flan-t5-base",
-    "--tls-cert": "needs a cluster with TLS: security_test.py",
-    "deploy/setup.sh": "installs packages", "deploy/demo.sh": "demo_test.py runs it", "deploy/test.sh": "runs this test", "deploy/chaos.sh": "minutes",
-    "--until-eos": "needs all prompts, which are cut short here: bench_test.py",
-    "deploy/tools/fetch_models.sh": "needs the network", "deploy/tools/gpu_check.sh": "needs a GPU", "deploy/docker/": "needs Docker: compose_test.py",
+    "deploy/demo.sh": ("minutes, and a build", "demo_test.py"),
+    "deploy/docker/build.sh": ("needs Docker", "compose_test.py"),
+    "deploy/docker/backup.sh": ("needs Docker, and containers with a run", "compose_test.py"),
+    "deploy/docker/make_base.sh": ("needs root, and makes a Debian of packages", None),
+    "deploy/setup.sh": ("installs packages as root; demo.sh begins with it, without --tools", None),
+    "deploy/test.sh": ("runs this test", None),
 }
+if shutil.which("nvidia-smi"):  # without one it says so and ends with 77, which is run
+    NOT_RUN["deploy/tools/gpu_check.sh"] = ("builds, and measures the GPU for minutes", None)
+# As MELLOW_CACHE's client of the Hub: puts the small models and data where those of the Hub would lie.
+HUB_CLIENT = """#!/usr/bin/env python3
+import csv, json, pathlib, shutil, sys
+
+source, words = pathlib.Path({source!r}), sys.argv[2:]
+name = next(word for word in words if "/" in word and words[words.index(word) - 1] != "--local-dir")
+small = source / "models" / ("mini-toxicity" if "roberta" in name else "mini-summarizer")
+if "--local-dir" not in words:
+    print(small)
+    sys.exit()
+folder = pathlib.Path(words[words.index("--local-dir") + 1])
+folder.mkdir(parents=True, exist_ok=True)
+if "dataset" not in words:
+    shutil.copytree(small, folder, dirs_exist_ok=True)
+    sys.exit()
+rows = [json.loads(line) for line in (source / "runs/mini/train.jsonl").read_text().splitlines()[:200]]
+for part in ("train", "validation", "test"):
+    with (folder / f"{{part}}.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ["dialogue", "summary"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+"""
 # What the documents leave to the reader, when it is run here.
 MEANS = {
     "MODEL": "deploy/models/mini-summarizer", "T5": "deploy/models/mini-summarizer", "ROBERTA": "deploy/models/mini-toxicity", "dialogsum.train.jsonl": "deploy/runs/mini/train.jsonl",
     "~/models/flan-t5-base": "deploy/models/mini-summarizer", "~/models/roberta-hate": "deploy/models/mini-toxicity",
     "/runs/mini.json": "deploy/runs/mini.json", "/runs/mini-eval.json": "deploy/runs/mini-eval.json", "EVAL.json": "deploy/runs/mini-eval.json",
     "FOLDER": "deploy/models/mini-toxicity", "EVALUATION.json": "eval/evaluation.json", "evaluation.json": "eval/evaluation.json", "RUN.json": "deploy/runs/mini.json",
-    "FILE": "deploy/runs/mini.json", "field=value": "seed=4", "DIR": "certs-2", "NAME_OR_IP": "localhost", "/tmp/c": "c", "/tmp/adapter": "adapter-of-probe", "28": "newest", "40": "1",
+    "FILE": "deploy/runs/mini.json", "field=value": "seed=4", "DIR": "certs-2", "NAME_OR_IP": "localhost", "/tmp/c": "c", "/tmp/adapter": "adapter-of-probe", "28": "newest", "40": "1", "N": "2",
 }
 # Exit codes besides 0 that are an answer too.
 ANSWERS = {"promote": [3], "evaluate": [1, 3],  # gates that do not hold
-           "stop": [1], "resume": [1]}  # a run that is done
+           "stop": [1], "resume": [1],  # a run that is done
+           "gpu_check.sh": [77]}  # there is no GPU
 
 
 class Command:
@@ -73,6 +101,10 @@ class Command:
     @property
     def program(self):
         return pathlib.Path(self.words[0]).name if self.words else ""
+
+    @property
+    def verb(self):
+        return self.words[1] if self.program == "mellow" and len(self.words) > 1 else ""
 
     def is_ours(self):
         return self.program == "mellow" or self.program.startswith("mellow_") or (self.words and self.words[0].startswith("deploy/") and self.program.endswith(".sh"))
@@ -183,6 +215,16 @@ class Syntax(unittest.TestCase):
                     for flag in (word.split("=")[0] for word in words[1:] if word.startswith("--")):
                         self.assertIn(flag, script.read_text())
 
+    def test_what_does_not_run_here_has_a_reason_and_the_test_that_it_names_runs_it(self):
+        not_run = [command for command in all_commands() if reason_not_to_run(command) is not None]
+        whole = [command for command in not_run if not command.inline or command.words[0] in NOT_RUN]
+        for command in whole:
+            self.assertIn(command.words[0], NOT_RUN, f"{command}: why does it not run?")
+        for program, (_, test) in NOT_RUN.items():
+            self.assertIn(program, [command.words[0] for command in whole], "no document has it anymore")
+            if test is not None:
+                self.assertIn(f'"{program}"', (SOURCE / "tests/e2e" / test).read_text())
+
     def test_what_is_not_taken_is_seen(self):
         for words in (["train"], ["train", "a.json", "--sets", "steps=1"], ["frobnicate"], ["up", "--policies", "two"]):
             self.assertEqual(subprocess.run([MELLOW, "--check-syntax", *words], capture_output=True, timeout=60).returncode, 2, words)
@@ -195,10 +237,10 @@ class Workspace:
         self.folder = pathlib.Path(folder)
         (self.folder / "build/release").mkdir(parents=True)
         (self.folder / "build/release/bin").symlink_to(BIN)
-        (self.folder / "deploy").mkdir()
-        for entry in (SOURCE / "deploy").iterdir():
-            if entry.name != "runs":
-                (self.folder / "deploy" / entry.name).symlink_to(entry)
+        (self.folder / "deploy/models").mkdir(parents=True)
+        for entry in [*(SOURCE / "deploy").iterdir(), *(SOURCE / "deploy/models").iterdir()]:
+            if entry.name not in ("runs", "models"):
+                (self.folder / entry.relative_to(SOURCE)).symlink_to(entry)
         runs = self.folder / "deploy/runs"
         shutil.copytree(SOURCE / "deploy/runs", runs)
         for name, rows in (("train", 96), ("heldout", 60)):
@@ -206,12 +248,18 @@ class Workspace:
             (runs / f"mini/{name}.jsonl").write_text("".join(lines[:rows]))
         self.change("mini.json", lambda run: (run.update(steps=3), run["ppo"].update(batch_size=8, mini_batch_size=4)))
         self.change("mini-eval.json", lambda run: run["data"].update(limit=12))
+        self.change("dialogsum-flan-t5-base.json", lambda run: (run.update(steps=2), run["ppo"].update(batch_size=4), run["generation"].update(length_sampler_min=10, length_sampler_max=20)))
+        self.change("dialogsum-flan-t5-base-sft.json", lambda run: (run.pop("epochs"), run.update(max_steps=3)))
+        client = self.folder / "cache/hub-client-0.26.2/bin/huggingface-cli"
+        client.parent.mkdir(parents=True)
+        client.write_text(HUB_CLIENT.format(source=str(SOURCE / "deploy")))
+        client.chmod(0o755)
         self.write("dialogue.txt", "Anna: Is the car ready?\nTom: On Friday, you moron.\n")
         self.write("predictions.jsonl", json.dumps({"prediction": "Tom is late.", "references": ["Tom comes late."]}) + "\n")
         self.write("inputs.jsonl", json.dumps({"source_ids": [5, 6, 1], "target_ids": [7, 1]}) + "\n")
         self.write("steps.jsonl", json.dumps({"queries": [[5, 6, 1], [7, 8, 1]], "responses": [[9, 1], [10, 11, 1]], "scores": [0.5, -0.5]}) + "\n")
         self.write("ppo.json", json.dumps({"batch_size": 2, "mini_batch_size": 2, "lora": {"r": 2, "lora_alpha": 4, "target_modules": ["q", "v"]}}))
-        self.environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+        self.environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "MELLOW_CACHE": str(self.folder / "cache")}
         self.means = dict(MEANS)
 
     def write(self, name, text):
@@ -226,6 +274,8 @@ class Workspace:
     def words(self, words):
         if words[1:2] == ["sft"]:
             words = ["deploy/runs/mini-sft.json" if word == "FILE" else word for word in words]
+        if "--until-eos" in words:  # most prompts do not end where they must for it
+            words = [str(SOURCE / word) if word == "deploy/runs/mini/train.jsonl" else word for word in words]
         # A field of --set is NAME=VALUE, a list has commas.
         return [re.sub(r"[^=,]+", lambda part: self.means.get(part.group(), part.group()), word) if word not in self.means else self.means[word] for word in words]
 
@@ -240,17 +290,21 @@ def is_whole(words):
 
 
 def reason_not_to_run(command):
-    for part, why in NOT_RUN.items():
-        if any(part in word for word in command.words):
+    for part, (why, _) in NOT_RUN.items():
+        if command.words[:1] == [part] and (len(command.words) > 1 or not command.inline):
             return why
-    if len(command.words) == 1 or (command.inline and not is_whole(tuple(MEANS.get(word, word) for word in command.words))):
+    if (len(command.words) == 1 and command.inline) or (command.inline and not is_whole(tuple(MEANS.get(word, word) for word in command.words))):
         return "a name, or a part of a command, in a sentence"
     return None
 
 
 def phase(command):
     """Clusters of their own, what needs none, training, what uses what was trained, the end."""
-    verb = command.words[1] if len(command.words) > 1 else ""
+    verb = command.verb
+    if command.program == "fetch_models.sh":  # before a cluster has what it brings
+        return -1
+    if "--tls-cert" in command.words:
+        return 5
     if command.program != "mellow":
         return 5 if command.program.startswith("mellow_") else 1
     if verb in ("up", "down"):
@@ -269,7 +323,7 @@ class Runs(unittest.TestCase):
     def setUp(self):
         self.work = Workspace(tempfile.mkdtemp(prefix="mellow-commands."))
         self.addCleanup(shutil.rmtree, self.work.folder, ignore_errors=True)
-        for dir in (".mellow", "c"):
+        for dir in (".mellow", ".real", "c"):
             self.addCleanup(self.work.run, [MELLOW, "down", "--dir", dir])
 
     def run_one(self, command):
@@ -292,14 +346,28 @@ class Runs(unittest.TestCase):
             return self.serve_review(words)
         elif command.program.startswith("mellow_"):
             words[0] = str(BIN / command.program)
+        if "--tls-cert" in words:
+            return self.ask_over_tls(words)
         result = work.run(words, stdin)
-        codes = [0, *ANSWERS.get(words[1], [])] if command.program == "mellow" else [0]
+        codes = [0, *ANSWERS.get(command.verb or command.program, [])]
         self.assertIn(result.returncode, codes, f"{words}\n{result.stdout[-1500:]}\n{result.stderr[-1500:]}")
-        if result.returncode == 1 and words[1] == "evaluate":
+        if result.returncode == 1 and command.verb == "evaluate":
             self.assertIn("--require-drop", command.text, result.stderr)
         elif result.returncode == 1:
             self.assertIn(" is done", result.stderr)
         return result
+
+    def ask_over_tls(self, words):
+        """With the certificates in `certs`, as deploy/tools/make_certs.sh made them for these services."""
+        secure, failed = SecureCluster(), True
+        try:
+            secure.start_all()
+            result = subprocess.run(words + ["--dir", "."], cwd=secure.folder, capture_output=True, text=True, timeout=60)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertIn("READY", result.stdout)
+            failed = False
+        finally:
+            secure.stop(failed)
 
     def serve_review(self, words):
         """The page's server runs until it is told to stop; on a free port, because somebody may have the usual one."""
@@ -323,7 +391,7 @@ class Runs(unittest.TestCase):
         self.work.means |= {version: newest for version in ("VERSION", "38", "50")}
         runs = json.loads(self.work.run([MELLOW, "runs", "--json"]).stdout)
         run_id = next(run["run_id"] for run in runs if run["method"] == "ppo")
-        self.work.means |= {"RUN": run_id, "newest@STEP": f"{run_id}@1"}
+        self.work.means |= {"RUN": run_id, "RUN@STEP": f"{run_id}@1", "newest@STEP": f"{run_id}@1"}
 
     def test_what_can_run_runs(self):
         seen, todo = set(), []
@@ -336,10 +404,10 @@ class Runs(unittest.TestCase):
         for at, command in enumerate(todo):
             if at and phase(todo[at - 1]) == 3 and phase(command) > 3:
                 self.learn_what_was_trained()
-            if command.words[1] == "rollback" or "champion" in command.text:
+            if command.verb == "rollback" or "champion" in command.text:
                 # An evaluation of a few prompts need not hold its gates; there must be a champion to go back from, or to compare.
                 self.work.run([MELLOW, "promote", self.work.means["ADAPTER"], "--force", "--reason", "test"])
-            if command.words[1] == "report" and "--review" in command.words:
+            if command.verb == "report" and "--review" in command.words:
                 self.work.run([MELLOW, "review", "summary", "review.sqlite", "--json", "--out", "review.json"])
             with self.subTest(str(command)):
                 self.run_one(command)

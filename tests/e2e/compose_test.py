@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """docker-compose.yml on a real engine: images built from this tree, everything started, a run that finishes although a policy is killed,
-and its KL in Prometheus. With an engine that has neither the images nor a base image to build them from, it is skipped.
+and its KL in Prometheus. Without an engine, with a client that cannot build (no buildx), or where no base image can be had, it is skipped.
 
 MELLOW_DEBIAN, DOCKER_BUILD_ARGS: as for deploy/docker/build.sh."""
 import base64
@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -54,11 +55,20 @@ def compose_command():
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
+def client_without_buildx():
+    """The version of a docker client that needs its plugin buildx for a Dockerfile with BuildKit and has none, as build.sh finds it; else None."""
+    client = docker("version", "--format", "{{.Client.Version}}", check=False).stdout.strip()
+    major = re.match(r"(\d+)\.", client)
+    return client if major and int(major[1]) >= 23 and docker("buildx", "version", check=False).returncode != 0 else None
+
+
 def reason_to_skip():
     if shutil.which("docker") is None:
         return "there is no docker on the PATH"
     if docker("info", check=False).returncode != 0:
         return "no container engine answers (docker info)"
+    if client := client_without_buildx():
+        return f"docker {client} has no buildx, which builds the images"
     if compose_command() is None:
         return "neither `docker compose` nor docker-compose is there"
     if not obtainable(BASE):

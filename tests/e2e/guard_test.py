@@ -2,16 +2,23 @@
 """A run whose guard takes it back, over a real cluster with a judge: what is served, what is told, and that it goes on from there."""
 import json
 import pathlib
+import re
 import shutil
+import sys
 import tempfile
 import unittest
 import urllib.request
 
 import harness
-from harness import MODELS, SMALL, cluster, json_lines, mellow
+from harness import HELDOUT, MINI_RUN, MODELS, SMALL, SOURCE, assert_narrow, cluster, commands_in, json_lines, mellow, sets, shell
+
+sys.path.insert(0, str(SOURCE / "deploy/tools"))
+import make_hackable_classifier
 
 # No response is that long: every window fails, at the steps 2, 4 and 6.
 GUARD = ["steps=8", "guard.window=2", "guard.min_response_tokens=1000", "guard.action=continue", "guard.max_trips=1", "guard.judge.share=0.5", "guard.judge.label=LABEL_0"]
+# The run of deploy/runs/README.md whose reward is hacked: KL, the only thing that holds it back, costs nothing.
+HACKED = ["ppo.init_kl_coef=0", "ppo.adap_kl_ctrl=false", "guard.judge.share=0.25"]
 DIALOGUE = json.dumps({"dialogue": "#Person1#: Where is my parcel?\n#Person2#: In the depot, you moron."})
 
 
@@ -79,6 +86,49 @@ class Guard(unittest.TestCase):
             metrics = urllib.request.urlopen(c.services()["orchestrator"]["metrics"], timeout=10).read().decode()
             self.assertIn(f'mellow_ppo_guard_trips{{check="min_response_tokens",run="{run["run_id"]}"}} 3', metrics)
             self.assertIn("mellow_ppo_judge_score_mean{", metrics)
+
+    def hacked_run(self, folder):
+        """Run and evaluation file side by side, as people have them; the classifier that ships is the judge."""
+        run = json.loads(MINI_RUN.read_text())
+        run["data"]["path"] = str(MINI_RUN.parent / run["data"]["path"])
+        evaluation = {"name": "hacked-eval", "arms": ["base"], "data": {"path": str(HELDOUT), "limit": 200}, "sampling": {"do_sample": True, "max_new_tokens": 64},
+                      "judges": [{"name": "second", "model": str(MODELS / "mini-toxicity")}]}
+        (folder / "hacked.json").write_text(json.dumps(run))
+        (folder / "hacked-eval.json").write_text(json.dumps(evaluation))
+        return folder / "hacked.json"
+
+    def test_the_best_step_of_a_run_that_was_taken_back_is_found_and_promoted(self):
+        with tempfile.TemporaryDirectory(prefix="mellow-e2e-hacked.") as name:
+            folder = pathlib.Path(name)
+            make_hackable_classifier.make(MODELS / "mini-toxicity", folder / "hackable")
+            run_file = self.hacked_run(folder)
+            with cluster("--reward-model", folder / "hackable", "--judge-model", MODELS / "mini-toxicity") as c:
+                said = mellow("train", run_file, "--dir", c.folder, *sets(["steps=60", *HACKED]), check=1)
+                run = self.newest_run(c)
+                [trip] = run["guard_trips"]
+                for text in (mellow(verb, "--dir", c.folder, check=0).stdout for verb in ("runs", "status")):
+                    self.assertIn("its best step is found by: mellow evaluate EVAL.json --steps-of ", " ".join(text.replace(harness.MELLOW, "mellow").split()))
+                    assert_narrow(self, text)
+
+                command = re.search(r"its best step is found by: (.*)$", said.stderr, re.MULTILINE)[1]
+                self.assertIn(f"{folder}/hacked-eval.json --steps-of {run['run_id']} ", command)
+                found = shell(command, folder)
+                assert_narrow(self, found.stdout)
+                told = json.loads(shell(command + " --json", folder).stdout)
+                self.assertEqual(told["judge"], "second")
+                best = next(step for step in told["steps"] if step["adapter"] == told["best"])
+                self.assertLess(best["step"], trip["good_step"], "the last version within the bounds is not the best one")
+                self.assertLess(best["upper"], 0)
+                last = told["steps"][-1]
+                self.assertFalse(last["holds"], "what the run had come to when it was taken back")
+                self.assertIn("rougeL", [gate["name"] for gate in last["gates"] if not gate["passed"]])
+
+                [promote] = commands_in(found.stdout)
+                self.assertIn("gate judge", shell(promote, folder).stdout)
+                champion = [a for a in json.loads(mellow("adapters", "--dir", c.folder, "--json", check=0).stdout) if a["champion"]]
+                self.assertEqual([(a["run_id"], a["step"]) for a in champion], [(run["run_id"], best["step"])])
+                answer = json.loads(mellow("summarize", "--dir", c.folder, stdin=DIALOGUE + "\n", check=0).stdout)
+                self.assertEqual(answer["adapter"]["sha256"], champion[0]["sha256"])
 
 
 if __name__ == "__main__":

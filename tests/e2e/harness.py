@@ -34,6 +34,19 @@ def mellow(*args, stdin="", timeout=300, check=None):
     return result
 
 
+def shell(command, folder, check=0, timeout=600):
+    """Runs what was printed as a person would who copies it."""
+    result = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=timeout)
+    if result.returncode != check:
+        raise AssertionError(f"{command}: exit code {result.returncode}, not {check}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
+    return result
+
+
+def commands_in(text):
+    """The indented lines: commands to run as they stand."""
+    return [line.strip() for line in text.splitlines() if line.startswith("  ") and MELLOW in line]
+
+
 def assert_narrow(test, text):
     """Lines fit 80 columns, but for a path, a link or a command to copy, which would be none when it is broken."""
     for line in text.splitlines():

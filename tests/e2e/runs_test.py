@@ -12,23 +12,10 @@ import unittest
 import urllib.request
 
 import harness
-from harness import MELLOW, MINI_RUN, assert_narrow, cluster, json_lines, mellow, sets
+from harness import MELLOW, MINI_RUN, assert_narrow, cluster, commands_in, json_lines, mellow, sets, shell
 
 STEPS = 36
 DIALOGUE = "#Person1#: Where is my parcel? #Person2#: In the depot, you moron."
-
-
-def shell(command, folder, check=0, timeout=600):
-    """Runs what was printed as a person would who copies it."""
-    result = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=timeout)
-    if result.returncode != check:
-        raise AssertionError(f"{command}: exit code {result.returncode}, not {check}\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
-    return result
-
-
-def commands_in(text):
-    """The indented lines: commands to run as they stand."""
-    return [line.strip() for line in text.splitlines() if line.startswith("  ") and MELLOW in line]
 
 
 class Runs(unittest.TestCase):

@@ -134,27 +134,44 @@ class ComposeFile(unittest.TestCase):
         self.assertIn("export COMPOSE_PROFILES=cpu,gpu\n", (SOURCE / "deploy/docker/backup.sh").read_text(encoding="utf-8"))
 
 
-class BuildScript(unittest.TestCase):
-    def said_with(self, client, buildx):
-        """What build.sh says with a docker of this version, with or without buildx, and no engine."""
-        with tempfile.TemporaryDirectory() as folder:
-            docker = pathlib.Path(folder) / "docker"
-            docker.write_text(f"""#!/bin/sh
+def run_with_docker(client, buildx, engine, *command, **variables):
+    """Runs the command where docker is of this version, with or without buildx and an engine, and builds nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        docker = pathlib.Path(folder) / "docker"
+        docker.write_text(f"""#!/bin/sh
 case "$1" in
-  version) echo {client}; exit 1 ;;
+  version) echo {client}; exit {0 if engine else 1} ;;
   buildx) exit {0 if buildx else 1} ;;
-  *) exit 1 ;;
+  build) exit 1 ;;
+  *) exit {0 if engine else 1} ;;
 esac
 """)
-            docker.chmod(0o755)
-            result = subprocess.run([SOURCE / "deploy/docker/build.sh"], env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}, capture_output=True, text=True)
-            self.assertEqual(result.returncode, 1)
-            return result.stderr
+        docker.chmod(0o755)
+        return subprocess.run(command, env={**os.environ, **variables, "PATH": f"{folder}:{os.environ['PATH']}"}, capture_output=True, text=True)
 
-    def test_says_what_is_missing(self):
+
+class WithoutBuildx(unittest.TestCase):
+    def said_with(self, client, buildx):
+        """What build.sh says without an engine."""
+        result = run_with_docker(client, buildx, False, SOURCE / "deploy/docker/build.sh")
+        self.assertEqual(result.returncode, 1)
+        return result.stderr
+
+    def test_the_build_says_what_is_missing(self):
         self.assertIn("docker 28.2.2 has no buildx", self.said_with("28.2.2", buildx=False))
         for client, buildx in (("28.2.2", True), ("20.10.24+dfsg1", False)):
             self.assertIn("no container engine answers", self.said_with(client, buildx))
+
+    def test_the_test_with_containers_is_skipped_for_what_build_sh_refuses(self):
+        def run(client, buildx):
+            return run_with_docker(client, buildx, True, sys.executable, "-B", SOURCE / "tests/e2e/compose_test.py", MELLOW=str(BIN / "mellow"), MELLOW_SOURCE=str(SOURCE))
+
+        skipped = run("28.2.2", buildx=False)
+        self.assertEqual((skipped.returncode, skipped.stderr), (77, ""))
+        self.assertIn("skipped: docker 28.2.2 has no buildx", skipped.stdout)
+        # With it, or where the client needs none, the test goes on to the build, which fails here.
+        for client, buildx in (("28.2.2", True), ("20.10.24+dfsg1", False)):
+            self.assertIn("deploy/docker/build.sh: exit code 1", run(client, buildx).stderr)
 
 
 if __name__ == "__main__":

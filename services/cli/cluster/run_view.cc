@@ -11,6 +11,7 @@
 #include "common/base/utc.h"
 #include "services/cli/cluster/adapter_json.h"
 #include "services/cli/cluster/run_names.h"
+#include "services/cli/terminal/command.h"
 #include "services/cli/terminal/printable.h"
 #include "services/cli/terminal/table.h"
 
@@ -84,6 +85,12 @@ std::vector<std::string> TripTexts(const Run& run) {
   return texts;
 }
 
+std::string BestStepCommand(const Run& run, const std::string& run_name, const std::string& file,
+                            const std::string& dir) {
+  const std::string every = absl::StrCat(std::max(1, (run.committed_steps() + 4) / 5));
+  return CommandLine({"evaluate", file, "--steps-of", run_name, "--every", every, "--dir", dir});
+}
+
 json::Value RunJson(const Run& run) {
   json::Value models = json::Value::MakeArray();
   for (const orchestrator::v1::PinnedModel& model : run.models())
@@ -123,7 +130,7 @@ json::Value RunJson(const Run& run) {
           {"guard_trips", std::move(trips)}};
 }
 
-std::string RunsText(absl::Span<const Run> runs) {
+std::string RunsText(absl::Span<const Run> runs, const std::string& dir) {
   if (runs.empty()) return "no run yet\n";
   const std::vector<std::string> ids = ShortIds(runs);
   const size_t most = kNames - std::min(kNames - kShortestName, ids.front().size());
@@ -141,6 +148,10 @@ std::string RunsText(absl::Span<const Run> runs) {
     if (const std::string when = Circumstances(run); !when.empty()) about.push_back(when);
     if (!run.error().empty()) about.push_back(absl::StrCat("why: ", run.error()));
     for (const std::string& trip : TripTexts(run)) about.push_back(trip);
+    // The last version within the bounds is what it went back to, and seldom the best one.
+    if (run.guard_trips_size() > 0 && run.committed_steps() > 1)
+      about.push_back(absl::StrCat("its best step is found by: ",
+                                   BestStepCommand(run, ids[i], "EVAL.json", dir)));
     if (!run.not_repeatable().empty())
       about.push_back(absl::StrCat("not repeatable to the bit: ", run.not_repeatable()));
   }

@@ -22,10 +22,18 @@ namespace mellow::cli {
 // Without the one that the run's error tells of.
 [[nodiscard]] std::vector<std::string> TripTexts(const orchestrator::v1::Run& run);
 
+// What finds the best of the kept steps of a PPO run, of about five of them, as a command for
+// people. `file`: of an evaluation; `run_name`: its id, or its beginning.
+[[nodiscard]] std::string BestStepCommand(const orchestrator::v1::Run& run,
+                                          const std::string& run_name, const std::string& file,
+                                          const std::string& dir);
+
 [[nodiscard]] json::Value RunJson(const orchestrator::v1::Run& run);
 
-// Two lines for each run, below 80 columns, and more for what went wrong. `runs`: the newest first.
-[[nodiscard]] std::string RunsText(absl::Span<const orchestrator::v1::Run> runs);
+// Two lines for each run, below 80 columns, and more for what went wrong. `runs`: the newest first;
+// `dir`: of the cluster, as the user wrote it.
+[[nodiscard]] std::string RunsText(absl::Span<const orchestrator::v1::Run> runs,
+                                   const std::string& dir);
 
 }  // namespace mellow::cli
 

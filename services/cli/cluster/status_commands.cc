@@ -234,13 +234,13 @@ void PrintGeneration(const std::vector<GenerationRow>& rows) {
 }
 
 // A table of the newest runs and those in progress, and more of the newest and of those.
-void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
+void PrintRuns(const std::vector<orchestrator::v1::Run>& runs, const std::string& dir) {
   std::vector<orchestrator::v1::Run> shown;
   for (const orchestrator::v1::Run& run : runs) {
     if (shown.size() < kShownRuns || run.state() == orchestrator::v1::RUN_STATE_RUNNING)
       shown.push_back(run);
   }
-  std::printf("\n%s", RunsText(shown).c_str());
+  std::printf("\n%s", RunsText(shown, dir).c_str());
   for (const orchestrator::v1::Run& run : runs) {
     if (&run != &runs.front() && run.state() != orchestrator::v1::RUN_STATE_RUNNING) continue;
     if (run.models().empty() && run.adapter_path().empty()) continue;
@@ -258,7 +258,7 @@ void PrintRuns(const std::vector<orchestrator::v1::Run>& runs) {
   }
 }
 
-void Print(const Report& report) {
+void Print(const Report& report, const std::string& dir) {
   if (!Connected()) {
     std::printf("cluster in %s\nsupervisor %d %s\n\n", report.folder.c_str(),
                 report.cluster.supervisor_pid,
@@ -272,7 +272,7 @@ void Print(const Report& report) {
   if (!report.trouble.empty())
     std::printf("\n%s", Wrap(PrintableLine(report.trouble), kTableWidth, "").c_str());
   PrintGeneration(report.generation);
-  PrintRuns(report.runs);
+  PrintRuns(report.runs, dir);
 }
 
 absl::StatusOr<int> Status(const StatusOptions& options) {
@@ -299,7 +299,7 @@ absl::StatusOr<int> Status(const StatusOptions& options) {
   if (options.json) {
     std::printf("%s\n", json::Write(ToJson(report)).c_str());
   } else {
-    Print(report);
+    Print(report, options.dir);
   }
   return 0;
 }

@@ -34,8 +34,15 @@ std::string Signed(double value) {
 // The part after '@'.
 std::string StepOf(const std::string& arm) { return arm.substr(arm.rfind('@') + 1); }
 
-const eval::Difference& Toxicity(const eval::Comparison& comparison) {
-  return *eval::FindDifference(comparison, "toxicity");
+// By which the steps are compared: where a judge is given that PPO never saw, it chooses, because
+// the least toxic step to the reward may be the one that fools it most.
+eval::Scoring ChoosingScoring(const eval::Evaluation& evaluation) {
+  const std::vector<eval::Scoring> independent = eval::IndependentScorings(evaluation);
+  return independent.empty() ? evaluation.scorings.front() : independent.front();
+}
+
+const eval::Difference& Toxicity(const eval::Comparison& comparison, const eval::Scoring& scoring) {
+  return *eval::FindDifference(comparison, "toxicity", scoring);
 }
 
 std::string FirstFailure(const StepFinding& step) {
@@ -122,6 +129,10 @@ absl::Status EvaluateArmByArm(EvaluationSession* session, const std::string& out
 absl::StatusOr<StepFindings> JudgeSteps(const eval::Evaluation& evaluation,
                                         const eval::GateOptions& options) {
   StepFindings findings;
+  findings.scoring = ChoosingScoring(evaluation);
+  const auto toxicity = [&](size_t i) {
+    return Toxicity(evaluation.comparisons[i], findings.scoring).arm;
+  };
   for (const eval::Comparison& comparison : evaluation.comparisons) {
     StepFinding& step = findings.steps.emplace_back();
     step.arm = comparison.arm;
@@ -129,9 +140,8 @@ absl::StatusOr<StepFindings> JudgeSteps(const eval::Evaluation& evaluation,
     step.holds = std::all_of(step.gates.begin(), step.gates.end(),
                              [](const eval::GateResult& gate) { return gate.passed; });
     if (!step.holds) continue;
-    const bool better = !findings.best || Toxicity(comparison).arm <
-                                              Toxicity(evaluation.comparisons[*findings.best]).arm;
-    if (better) findings.best = findings.steps.size() - 1;
+    const size_t at = findings.steps.size() - 1;
+    if (!findings.best || toxicity(at) < toxicity(*findings.best)) findings.best = at;
   }
   return findings;
 }
@@ -145,7 +155,7 @@ std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, d
       const eval::Difference* d = eval::FindDifference(c, measure);
       return d == nullptr ? std::string("-") : Signed(d->difference.mean);
     };
-    const eval::Difference& toxicity = Toxicity(c);
+    const eval::Difference& toxicity = Toxicity(c, findings.scoring);
     rows.push_back(
         {StepOf(c.arm), ShortNumber(toxicity.arm), Signed(toxicity.difference.mean),
          absl::StrCat("[", Signed(toxicity.difference.lower), ", ",
@@ -153,11 +163,16 @@ std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, d
          difference("rougeL"), difference("kl_per_sequence"),
          absl::StrCat(FirstFailure(findings.steps[i]), findings.best == i ? "  best" : "")});
   }
-  const double baseline = e.comparisons.empty() ? 0 : Toxicity(e.comparisons[0]).baseline;
+  const double baseline =
+      e.comparisons.empty() ? 0 : Toxicity(e.comparisons[0], findings.scoring).baseline;
+  const std::string judge = findings.scoring.judge == e.scorings.front().judge
+                                ? ""
+                                : absl::StrCat(" as the judge ", findings.scoring.judge,
+                                               " sees it, which PPO never saw:");
   const std::string about = absl::StrCat(
       Plural(e.config.prompts, "prompt"), ", ",
       Plural(static_cast<int64_t>(findings.steps.size()), "step"), " against ", e.arms[0].name,
-      " (toxicity ", ShortNumber(baseline),
+      " (toxicity", judge, " ", ShortNumber(baseline),
       "), all with the same random numbers. Each interval is one of ",
       absl::StrFormat("%.4g %%", 100 * e.config.confidence), ", so that all hold at once with ",
       eval::Percent(confidence),
@@ -169,7 +184,7 @@ std::string StepsText(const eval::Evaluation& e, const StepFindings& findings, d
 json::Value StepsJson(const eval::Evaluation& e, const StepFindings& findings, double confidence) {
   json::Value steps = json::Value::MakeArray();
   for (size_t i = 0; i < findings.steps.size(); ++i) {
-    const eval::Difference& toxicity = Toxicity(e.comparisons[i]);
+    const eval::Difference& toxicity = Toxicity(e.comparisons[i], findings.scoring);
     json::Value gates = json::Value::MakeArray();
     for (const eval::GateResult& gate : findings.steps[i].gates)
       gates.Append({{"name", gate.name}, {"passed", gate.passed}, {"detail", gate.detail}});
@@ -185,6 +200,7 @@ json::Value StepsJson(const eval::Evaluation& e, const StepFindings& findings, d
                   {"holds", findings.steps[i].holds}});
   }
   return {{"steps", std::move(steps)},
+          {"judge", findings.scoring.judge},
           {"best", findings.best ? json::Value(findings.steps[*findings.best].arm) : json::Value()},
           {"correction", "bonferroni"},
           {"confidence", confidence},

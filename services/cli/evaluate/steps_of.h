@@ -48,6 +48,8 @@ struct StepFinding {
 };
 struct StepFindings {
   std::vector<StepFinding> steps;  // as Evaluation::comparisons
+  // Whose toxicity chooses: that of the first independent judge, without one the reward's.
+  eval::Scoring scoring;
   // The least toxic one whose gates all hold; none: no step is to be promoted.
   std::optional<size_t> best;
 };

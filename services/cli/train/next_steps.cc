@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "services/cli/cluster/run_view.h"
 #include "services/cli/terminal/command.h"
 
 namespace mellow::cli {
@@ -13,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Empty: there is none.
-std::string EvaluationFileOf(const std::string& run_file) {
+std::string FindEvaluationFile(const std::string& run_file) {
   const fs::path path(run_file);
   const std::string name = path.stem().string();
   const fs::path file =
@@ -24,6 +25,11 @@ std::string EvaluationFileOf(const std::string& run_file) {
 
 }  // namespace
 
+std::string EvaluationFileOf(const std::string& run_file) {
+  const std::string found = FindEvaluationFile(run_file);
+  return found.empty() ? "EVAL.json" : found;
+}
+
 std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_file,
                       const std::string& dir) {
   const bool ppo = !run.spec().has_sft();
@@ -32,13 +38,13 @@ std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_f
   const bool back = trips > 0 && run.guard_trips(trips - 1).step() == run.committed_steps();
   const int step = back ? run.guard_trips(trips - 1).good_step() : run.committed_steps();
   const std::string adapter = ppo ? absl::StrCat(run.run_id(), "@", step) : run.adapter_path();
-  const std::string found = EvaluationFileOf(run_file);
-  const std::string file = found.empty() ? "EVAL.json" : found;
+  const bool found = !FindEvaluationFile(run_file).empty();
+  const std::string file = EvaluationFileOf(run_file);
   const std::string out = absl::StrCat(dir, "/evaluations/", run.run_id());
   std::string text =
-      absl::StrCat(found.empty() ? "next, with an evaluation file (deploy/runs/README.md): is it "
-                                   "less toxic, and\nthen what users get:\n  "
-                                 : "next, is it less toxic, and then what users get:\n  ",
+      absl::StrCat(found ? "next, is it less toxic, and then what users get:\n  "
+                         : "next, with an evaluation file (deploy/runs/README.md): is it "
+                           "less toxic, and\nthen what users get:\n  ",
                    CommandLine({"evaluate", file, "--set", absl::StrCat("arms=base,", adapter),
                                 "--dir", dir, "--out", out}),
                    "\n  ",
@@ -46,11 +52,8 @@ std::string NextSteps(const orchestrator::v1::Run& run, const std::string& run_f
                                 absl::StrCat(out, "/evaluation.json"), "--dir", dir}),
                    "\n");
   if (ppo && run.committed_steps() > 1) {
-    const std::string every = absl::StrCat((run.committed_steps() + 4) / 5);
-    absl::StrAppend(
-        &text, "or was an earlier step better:\n  ",
-        CommandLine({"evaluate", file, "--steps-of", run.run_id(), "--every", every, "--dir", dir}),
-        "\n");
+    absl::StrAppend(&text, "or was an earlier step better:\n  ",
+                    BestStepCommand(run, run.run_id(), file, dir), "\n");
   }
   return text;
 }

@@ -56,7 +56,7 @@ absl::StatusOr<int> Runs(const RunOptions& options) {
     for (const v1::Run& run : runs) list.Append(RunJson(run));
     std::printf("%s\n", json::Write(list).c_str());
   } else {
-    std::fputs(RunsText(runs).c_str(), stdout);
+    std::fputs(RunsText(runs, options.dir).c_str(), stdout);
   }
   return 0;
 }

@@ -18,7 +18,9 @@
 namespace mellow::cli {
 
 struct FollowPlan {
-  std::string go_on;   // the command that goes on with a run that was stopped or failed
+  std::string go_on;  // the command that goes on with a run that was stopped or failed
+  // Of the command that finds the best step of a run that its guard stopped.
+  std::string evaluation_file = "EVAL.json";
   bool stops = false;  // Ctrl-C stops the run; else it only ends the watching
   // After a step was shown. An error ends the following.
   std::function<absl::Status(int step)> on_shown = [](int) { return absl::OkStatus(); };

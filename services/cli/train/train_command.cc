@@ -203,6 +203,7 @@ absl::StatusOr<int> Train(const TrainName& name, const TrainOptions& options) {
       // The adapter that --from names may be another one by then.
       {.go_on = options.from.empty() ? ResumeCommand(name, options)
                                      : CommandLine({"resume", run.run_id(), "--dir", options.dir}),
+       .evaluation_file = EvaluationFileOf(options.run_file),
        .stops = true,
        .on_shown = [&](int step) { return starter.Report(step); },
        .on_done =

@@ -28,6 +28,10 @@ class PpoJsonView : public JsonViewBase {
                           {"score_mean", step.score_mean()},
                           {"toxicity_mean", step.toxicity_mean()},
                           {"seconds", step.seconds()}};
+    if (step.has_judge_gap()) {
+      object.Add("judge_score_mean", step.judge_score_mean());
+      object.Add("judge_gap", step.judge_gap());
+    }
     if (!step.guard_trip().empty()) object.Add("guard_trip", step.guard_trip());
     Print(object);
   }

@@ -31,7 +31,8 @@ struct GuardConfig {
   // Below the best window so far, in standard deviations of a step's scores in the first window.
   double score_drop = 1;
   // How much more the score rose since the first window than the judge's, each in standard
-  // deviations as those of score_drop. Without a judge nothing.
+  // deviations as those of score_drop. Without a judge nothing. The default is four standard
+  // deviations of what chance makes with 16 rollouts a step (deploy/runs/README.md).
   double judge_gap = 1.5;
   int window = 5;
   GuardAction action = GuardAction::kStop;

@@ -96,6 +96,31 @@ TEST(PromotionGatesTest, WhatThePermutationTestCallsNoiseDoesNotPass) {
   EXPECT_THAT(Passed(noise), ElementsAre(true, true, false, true));
 }
 
+// PPO may have found what fools the reward: a judge that it never saw has a say.
+TEST(PromotionGatesTest, EveryIndependentJudgeMustFindItLessToxicToo) {
+  Evaluation evaluation = MakeEvaluation({-0.2, -0.3, -0.1}, {0, -0.01, 0.01});
+  evaluation.judges = {{.name = "reward"}, {.name = "second", .independent = true}};
+  evaluation.scorings = {{"reward", "summary"}, {"reward", "whole"}, {"second", "summary"}};
+  std::vector<Difference>& differences = evaluation.comparisons[0].differences;
+  differences[0].scoring = evaluation.scorings[0];
+  differences[1].scoring = evaluation.scorings[1];
+  Difference second = MakeDifference("toxicity", {-0.1, -0.2, -0.05});
+  second.scoring = evaluation.scorings[2];
+  differences.push_back(second);
+  auto gates = PromotionGates(evaluation, "tuned", {});
+  ASSERT_TRUE(gates.ok()) << gates.status();
+  ASSERT_EQ(gates->size(), 5u) << "the reward under another text has no say";
+  EXPECT_EQ((*gates)[3].name, "judge");
+  EXPECT_TRUE((*gates)[3].passed) << (*gates)[3].detail;
+  EXPECT_THAT((*gates)[3].detail, HasSubstr("second: "));
+  differences.back().difference = {0.1, 0.05, 0.2};
+  gates = PromotionGates(evaluation, "tuned", {});
+  EXPECT_TRUE((*gates)[2].passed) << "the reward still says so";
+  EXPECT_FALSE((*gates)[3].passed) << (*gates)[3].detail;
+  differences.pop_back();
+  EXPECT_FALSE((*PromotionGates(evaluation, "tuned", {}))[3].passed) << "was not measured";
+}
+
 TEST(PromotionGatesTest, BetterThanAnyAdapterIsNotEnough) {
   Evaluation other = MakeGood();
   other.arms[0] = {.name = "bad", .kind = "version", .version = 2, .sha256 = "bad"};

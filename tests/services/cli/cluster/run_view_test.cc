@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
 namespace mellow::cli {
@@ -43,7 +44,7 @@ TEST(RunsTextTest, ShowsEachRunBelowEightyColumns) {
   supervised.clear_ended();
   supervised.set_state(orchestrator::v1::RUN_STATE_RUNNING);
   supervised.set_activity("training");
-  const std::string text = RunsText({failed, MakeRun(), supervised});
+  const std::string text = RunsText({failed, MakeRun(), supervised}, ".mellow");
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
   for (const std::string& line : lines) EXPECT_LT(line.size(), 80u) << line;
   EXPECT_THAT(lines[0], HasSubstr("METHOD  STATE"));
@@ -53,7 +54,7 @@ TEST(RunsTextTest, ShowsEachRunBelowEightyColumns) {
   EXPECT_THAT(text, HasSubstr("-12346"));
   EXPECT_THAT(text, HasSubstr("1.0e-05"));
   EXPECT_THAT(text, HasSubstr("lowest dev loss 0.5000 after step 40, training"));
-  EXPECT_EQ(RunsText({}), "no run yet\n");
+  EXPECT_EQ(RunsText({}, ".mellow"), "no run yet\n");
 }
 
 TEST(RunsTextTest, TellsWhenTheGuardTookARunBack) {
@@ -67,12 +68,15 @@ TEST(RunsTextTest, TellsWhenTheGuardTookARunBack) {
   }
   run.set_state(orchestrator::v1::RUN_STATE_STOPPED);
   run.set_error("stopped by its guard: guard.max_repetition: 0.9; back to step 12");
-  const std::string text = RunsText({run});
+  const std::string text = RunsText({run}, "mine");
   for (const absl::string_view line : absl::StrSplit(text, '\n'))
     EXPECT_LT(line.size(), 80u) << line;
   EXPECT_THAT(text, HasSubstr("  went back after step 10: guard.kl_max: "));
   EXPECT_THAT(text, HasSubstr("  why: stopped by its guard: guard.max_repetition: 0.9;"));
   EXPECT_THAT(text, ::testing::Not(HasSubstr("after step 20"))) << "said once";
+  EXPECT_THAT(absl::StrReplaceAll(text, {{"\n  ", " "}}),
+              HasSubstr("its best step is found by: mellow evaluate EVAL.json --steps-of run-"));
+  EXPECT_THAT(text, HasSubstr("--every 200 --dir mine"));
   EXPECT_EQ(RunJson(run)["guard_trips"].size(), 2u);
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/eval/analysis.h"
 #include "tests/testing/temp_folder.h"
@@ -94,16 +95,17 @@ class FakeBaseModel : public BaseModel {
   }
 };
 
-// Toxicity is the share of the words that are "bad".
+// Toxicity is the share of the words that are `word`.
 class FakeJudge : public JudgeEngine {
  public:
+  explicit FakeJudge(std::string word) : word_(std::move(word)) {}
   const eval::Judge& judge() const override { return judge_; }
   absl::StatusOr<std::vector<eval::JudgeScore>> Score(
       const std::vector<std::string>& texts) override {
     std::vector<eval::JudgeScore> scores;
     for (const std::string& text : texts) {
       const std::vector<std::string> words = absl::StrSplit(text, ' ');
-      scores.push_back({static_cast<double>(std::count(words.begin(), words.end(), "bad")) /
+      scores.push_back({static_cast<double>(std::count(words.begin(), words.end(), word_)) /
                             static_cast<double>(words.size()),
                         0});
     }
@@ -111,6 +113,7 @@ class FakeJudge : public JudgeEngine {
   }
 
  private:
+  const std::string word_;
   const eval::Judge judge_{};
 };
 
@@ -133,7 +136,7 @@ class StepsOfTest : public ::testing::Test {
     for (const char* text : {"the parcel bad bad", "the parcel bad", "the parcel", "nothing"})
       session->engines.arms.push_back(std::make_unique<FakeArm>(text, &calls_));
     session->engines.bare = std::make_unique<FakeBaseModel>();
-    session->engines.judges.push_back(std::make_unique<FakeJudge>());
+    session->engines.judges.push_back(std::make_unique<FakeJudge>("bad"));
     for (int i = 0; i < 40; ++i) {
       EvaluationPrompt& prompt = session->prompts.emplace_back();
       prompt.row = {.index = i, .line = i + 1, .dialogue = absl::StrCat("A: ", i)};
@@ -175,6 +178,39 @@ TEST_F(StepsOfTest, FindsTheLeastToxicStepThatPassesTheGates) {
   const std::string json = json::Write(StepsJson(e, *findings, 0.95));
   EXPECT_THAT(json, HasSubstr("\"best\":\"run-1@2\",\"correction\":\"bonferroni\""));
   EXPECT_THAT(json, HasSubstr("\"adapter\":\"run-1@1\",\"step\":1,"));
+}
+
+// The reward takes insults in other words for none, as the one that PPO learned to fool.
+TEST_F(StepsOfTest, AnIndependentJudgeChoosesWhereThereIsOne) {
+  const auto session = MakeSession();
+  eval::Evaluation& e = session->evaluation;
+  e.judges.push_back({.name = "second", .independent = true, .toxic_label = "hate"});
+  e.scorings.push_back({"second", eval::kSummaryScoring});
+  session->engines.judges.push_back(std::make_unique<FakeJudge>("rude"));
+  session->engines.arms.clear();
+  for (const char* text : {"the parcel bad bad rude rude", "the parcel rude rude",
+                           "the parcel that is bad", "the parcel rude that is"})
+    session->engines.arms.push_back(std::make_unique<FakeArm>(text, &calls_));
+  ASSERT_TRUE(EvaluateArmByArm(
+                  session.get(), folder_.path(), false, [](size_t) {}, [] { return false; })
+                  .ok());
+  CorrectForChoosing(3, &e.config);
+  ASSERT_TRUE(eval::Analyze(&e).ok());
+  const auto findings = JudgeSteps(e, {.max_rouge_loss = 0.02, .champion_sha256 = ""});
+  ASSERT_TRUE(findings.ok()) << findings.status();
+  ASSERT_TRUE(findings->best.has_value());
+  EXPECT_EQ(findings->steps[*findings->best].arm, "run-1@2");
+  EXPECT_FALSE(findings->steps[0].holds) << "the judge finds it more toxic";
+  EXPECT_TRUE(findings->steps[2].holds) << "and to the reward it is the least toxic of all";
+  const std::string text = StepsText(e, *findings, 0.95);
+  EXPECT_THAT(absl::StrReplaceAll(text, {{"\n", " "}}),
+              HasSubstr("(toxicity as the judge second sees it, "));
+  EXPECT_THAT(text, HasSubstr("judge\n"));
+  for (const absl::string_view line : absl::StrSplit(text, '\n'))
+    EXPECT_LT(line.size(), 80u) << line;
+  const std::string json = json::Write(StepsJson(e, *findings, 0.95));
+  EXPECT_THAT(json, HasSubstr("\"judge\":\"second\""));
+  EXPECT_THAT(json, HasSubstr("\"step\":2,\"toxicity\":0.0,"));
 }
 
 TEST_F(StepsOfTest, WhatWasEvaluatedServesAgainAlsoBesideOtherSteps) {

@@ -76,6 +76,15 @@ TEST(TrainViewTest, AStepThatTheGuardGaveUpSaysWhy) {
   EXPECT_THAT(json.text(), HasSubstr("\"guard_trip\":\"guard.kl_max: "));
 }
 
+TEST(JsonViewTest, HasWhatTheJudgeOfARunSays) {
+  orchestrator::v1::Step step = MakeStep(4);
+  step.set_judge_score_mean(1.5);
+  step.set_judge_gap(-0.25);
+  Output json;
+  MakeJsonView(json.file())->ShowStep(step);
+  EXPECT_THAT(json.text(), HasSubstr(",\"judge_score_mean\":1.5,\"judge_gap\":-0.25}"));
+}
+
 TEST(JsonViewTest, EndsWithTheAdapterAndItsFolder) {
   Output out;
   orchestrator::v1::Run run;

@@ -210,9 +210,9 @@ class Mellow(Connected):
         """Runs `mellow evaluate` on this machine and returns what it wrote into the folder `out`. No service does it: ProgramError without that program.
 
         `evaluation` is an evaluation file or a dict of that form, `overrides` sets its fields by path. `require_drop` (0.8: toxicity must fall by 80 %) and
-        `max_rouge_loss` are demands: `demands_met` says whether they hold. `steps_of` finds the `best` step of that RUN, by the gates of promote(): the first
-        arm against the adapter of each `every`-th kept step and the newest; without `require_drop`. What `out` holds of the same evaluation is gone on
-        with, unless `fresh`.
+        `max_rouge_loss` are demands: `demands_met` says whether they hold. `steps_of` finds the `best` step of that RUN: the first arm against the adapter
+        of each `every`-th kept step and the newest, and of those that hold the gates of promote() the least toxic one, as the first of the evaluation's
+        `judges` sees it, or the reward where it has none; without `require_drop`. What `out` holds of the same evaluation is gone on with, unless `fresh`.
         """
         with tempfile.TemporaryDirectory(prefix="mellow-evaluation.") as folder:
             if isinstance(evaluation, Mapping):
