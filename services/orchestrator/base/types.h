@@ -117,7 +117,8 @@ struct StepRecord {
   double score_mean = 0;
   double score_sd = 0;  // of the rollouts
   double toxicity_mean = 0;
-  double seconds = 0;  // wall, first lease to commit
+  double seconds = 0;        // wall, first lease to commit
+  int64_t committed_ms = 0;  // since 1970; 0: it is not yet, or was by a version that kept no time
   double response_tokens_mean = 0;
   double repetition_mean = 0;  // as RepeatedNgrams of guard.h
   double tokens_per_second = 0;

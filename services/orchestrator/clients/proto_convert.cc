@@ -236,6 +236,7 @@ void ToProto(const AdapterRef& ref, common::v1::AdapterRef* proto) {
 void ToProto(const StepRecord& step, v1::Step* proto) {
   proto->set_step(step.step);
   proto->set_seconds(step.seconds);
+  if (step.committed_ms > 0) SetTime(step.committed_ms, proto->mutable_committed());
   if (!step.sft.empty()) {
     proto->mutable_sft()->ParseFromString(step.sft);
     return;

@@ -34,6 +34,9 @@ absl::StatusOr<std::vector<T>> Unpack(absl::string_view bytes) {
   return values;
 }
 
+// Of a time in milliseconds: 2^53, below which a double has every whole number.
+constexpr double kMostMilliseconds = 9007199254740992;
+
 // As text with all digits.
 Value NumberMap(const std::map<std::string, double>& values) {
   Value object = Value::MakeObject();
@@ -115,6 +118,7 @@ std::string EncodeStep(const StepRecord& step) {
                                            {"response_tokens_mean", step.response_tokens_mean},
                                            {"tokens_per_second", step.tokens_per_second},
                                            {"staleness", step.staleness}};
+  if (step.committed_ms > 0) numbers["committed_ms"] = static_cast<double>(step.committed_ms);
   if (step.judge) {
     numbers["judge_score_mean"] = step.judge->score_mean;
     numbers["judge_score_sd"] = step.judge->score_sd;
@@ -142,6 +146,12 @@ absl::Status DecodeStep(const std::string& text, StepRecord* step) {
   if (numbers.Has("score_sd")) {
     MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "score_sd", &step->score_sd));
     MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "repetition_mean", &step->repetition_mean));
+  }
+  if (numbers.Has("committed_ms")) {
+    double committed_ms = 0;
+    MELLOW_RETURN_IF_ERROR(ReadNumber(numbers, "committed_ms", &committed_ms));
+    if (!(committed_ms >= 0 && committed_ms < kMostMilliseconds)) return BadRecord("committed_ms");
+    step->committed_ms = static_cast<int64_t>(committed_ms);
   }
   if (numbers.Has("judge_gap")) {
     step->judge.emplace();

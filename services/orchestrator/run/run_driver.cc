@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/status.h"
 #include "common/base/steady_time.h"
 #include "common/obs/log.h"
@@ -443,6 +445,7 @@ absl::Status RunDriver::Step(int step) {
   }
   const SteadyTime now = SteadyTime::Now();
   record.seconds = absl::ToDoubleSeconds(now - last_commit_);
+  record.committed_ms = absl::ToUnixMillis(absl::Now());
   MELLOW_RETURN_IF_ERROR(parts_.ledger->CommitStep(run_id_, record));
   last_commit_ = now;
   adapters_.push_back(record.adapter);

@@ -87,10 +87,12 @@ absl::Status SftDriver::StartAt(const NodeHandle& node, std::stop_token stop) {
 absl::StatusOr<SftAnswer> SftDriver::WatchAt(const NodeHandle& node, std::stop_token stop) {
   const SftListener listener{.on_step = [this](const StepRecord& step) -> absl::Status {
                                if (step.step <= last_step_) return absl::OkStatus();
-                               kept_ = parts_.ledger->CommitStep(run_id_, step);
+                               StepRecord record = step;
+                               record.committed_ms = absl::ToUnixMillis(absl::Now());
+                               kept_ = parts_.ledger->CommitStep(run_id_, record);
                                MELLOW_RETURN_IF_ERROR(kept_);
-                               last_step_ = step.step;
-                               observer_->OnStep(step);
+                               last_step_ = record.step;
+                               observer_->OnStep(record);
                                return absl::OkStatus();
                              },
                              .on_activity =

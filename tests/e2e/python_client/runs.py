@@ -145,6 +145,21 @@ class RunsTest(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "the steps of run newest are in the cluster: give client="):
             mellow.to_tensorboard("newest", folder)
 
+    def test_events_have_the_times_of_the_steps_where_the_ledger_has_them(self):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="mellow-python."))
+        steps = []
+        for number, seconds in ((1, None), (2, None), (3, 500.5), (4, 900)):
+            message = orchestrator_pb2.Step(step=number, seconds=2)
+            if seconds is not None:
+                message.committed.FromNanoseconds(int(seconds * 1e9))
+            steps.append(mellow.Step.of(message))
+        mellow.to_tensorboard(steps, folder)
+        events = EventAccumulator(folder)
+        events.Reload()
+        # The run paused between the third and the fourth step; the first two are of before ledgers kept times.
+        self.assertEqual([event.wall_time for event in events.Scalars("score_mean")], [496.5, 498.5, 500.5, 900])
+
     def test_iterating_again_goes_on(self):
         self.fake.commit(5, "DONE")
         self.fake.fails = [grpc.StatusCode.INVALID_ARGUMENT]

@@ -138,6 +138,7 @@ TEST(RunConfigFromProtoTest, EverythingThatIsWrongWithTheGuardIsNamedAtOnce) {
 TEST(ToProtoTest, AStepAndItsRunTellOfTheGuard) {
   StepRecord step{.step = 4, .repetition_mean = 0.25};
   step.judge = JudgeFigures{0.5, 1, 0.75};
+  step.committed_ms = 1'700'000'000'250;
   step.trip = GuardTrip{.step = 4,
                         .good_step = 1,
                         .good = {5, "h1"},
@@ -150,10 +151,13 @@ TEST(ToProtoTest, AStepAndItsRunTellOfTheGuard) {
   EXPECT_EQ(proto.repetition_mean(), 0.25);
   EXPECT_EQ(proto.judge_score_mean(), 0.5);
   EXPECT_EQ(proto.judge_gap(), 0.75);
+  EXPECT_EQ(proto.committed().seconds(), 1'700'000'000);
+  EXPECT_EQ(proto.committed().nanos(), 250'000'000);
   EXPECT_EQ(proto.guard_trip(), "too far");
   v1::Step without;
   ToProto(StepRecord{.step = 1}, &without);
   EXPECT_FALSE(without.has_judge_gap());
+  EXPECT_FALSE(without.has_committed()) << "of an earlier version's ledger";
   RunStatus run;
   run.trips.push_back(*step.trip);
   v1::Run told;

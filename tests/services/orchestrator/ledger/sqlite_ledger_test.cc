@@ -276,6 +276,7 @@ TEST_F(SqliteLedgerTest, AStepWithATripSurvivesAndTakesTheRolloutsAfterItAlong) 
   ASSERT_TRUE(ledger_->CreateRun({.run_id = "run", .spec = "s"}).ok());
   StepRecord record{.step = 1, .adapter = {1, "h1"}, .score_sd = 0.1, .repetition_mean = 0.2};
   record.judge = JudgeFigures{0.3, 0.4, -0.5};
+  record.committed_ms = 1'700'000'000'123;
   ASSERT_TRUE(ledger_->CommitStep("run", record).ok());
   ASSERT_TRUE(ledger_->AddRollouts("run", 2, {MakeRollout(8, 10)}).ok());
   ASSERT_TRUE(ledger_->AddRollouts("run", 3, {MakeRollout(16, 10)}).ok());
@@ -297,6 +298,7 @@ TEST_F(SqliteLedgerTest, AStepWithATripSurvivesAndTakesTheRolloutsAfterItAlong) 
   EXPECT_EQ(steps[0].repetition_mean, 0.2);
   ASSERT_TRUE(steps[0].judge.has_value());
   EXPECT_EQ(steps[0].judge->gap, -0.5);
+  EXPECT_EQ(steps[0].committed_ms, 1'700'000'000'123);
   EXPECT_FALSE(steps[0].trip.has_value());
   EXPECT_EQ(steps[1].trip, trip);
   EXPECT_FALSE(steps[1].judge.has_value());

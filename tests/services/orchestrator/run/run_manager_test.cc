@@ -347,6 +347,8 @@ TEST_F(RunManagerTest, ARunHasDatesAndItsLastStepAndAfterARestartItsMetrics) {
   EXPECT_GE(run.ended_ms, run.created_ms);
   ASSERT_TRUE(run.last_step.has_value());
   EXPECT_EQ(run.last_step->step, 2);
+  EXPECT_GE(run.last_step->committed_ms, run.created_ms);
+  EXPECT_LE(run.last_step->committed_ms, run.ended_ms);
   StartProcess();
   const std::string metrics = life_->registry_of_metrics.Text();
   for (const std::string& id : ids) {

@@ -40,12 +40,22 @@ def _given(run: Training | Run | str | Iterable[Step], client: Mellow | None) ->
     return training
 
 
+def _times(steps: list[Step], end: float) -> list[float]:
+    """When each step was over."""
+    times = []
+    for step in reversed(steps):
+        at = end if step.committed is None else step.committed.timestamp()
+        times.append(at)
+        end = at - step.seconds
+    return times[::-1]
+
+
 def to_tensorboard(run: Training | Run | str | Iterable[Step], folder: Path, client: Mellow | None = None) -> int:
     """Writes the steps (of a Training: those that it has given so far) as scalars into an event file in a folder; returns how many steps.
 
     A Run or its name ("newest") needs the `client`; of one that is in progress the steps of now are written. Needs the package tensorboard, and neither
-    TensorFlow nor torch. The ledger has how long a step took and not when that was: the last one is taken to be of the end of the run (else of the call),
-    those before it of as much earlier. A pause of the run does not show.
+    TensorFlow nor torch. An event has the time at which its step was committed. Steps of before the ledger kept that are counted back by their durations,
+    from the first one with a time, from the end of the run, or from the call.
     """
     what = "to_tensorboard"
     event_pb2 = _package("tensorboard.compat.proto.event_pb2", what, "tensorboard")
@@ -54,9 +64,8 @@ def to_tensorboard(run: Training | Run | str | Iterable[Step], folder: Path, cli
     given = _given(run, client)
     steps = list(given.steps if isinstance(given, Training) else given)
     ended = given.ended if isinstance(given, Training) else None
-    at = (ended.timestamp() if ended is not None else time.time()) - sum(step.seconds for step in steps)
-    for step in steps:
-        at += step.seconds
+    times = _times(steps, ended.timestamp() if ended is not None else time.time())
+    for step, at in zip(steps, times, strict=True):
         values = [summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in step.scalars().items()]
         writer.add_event(event_pb2.Event(wall_time=at, step=step.step, summary=summary_pb2.Summary(value=values)))
     writer.close()

@@ -130,6 +130,8 @@ class Step:
     guard_trip: str = ""
     # None: a step of PPO. Step 0 of a supervised run is the dev loss before the first one.
     sft: SupervisedStep | None = None
+    # None: by a version that did not keep it.
+    committed: datetime.datetime | None = None
 
     @classmethod
     def of(cls, message: orchestrator_pb2.Step) -> Step:
@@ -139,6 +141,7 @@ class Step:
             message.repetition_mean, message.judge_score_mean if message.HasField("judge_score_mean") else None,
             message.judge_gap if message.HasField("judge_gap") else None, message.guard_trip,
             SupervisedStep.of(message.sft) if message.HasField("sft") else None,
+            message.committed.ToDatetime(datetime.timezone.utc) if message.HasField("committed") else None,
         )  # fmt: skip
 
     def scalars(self) -> dict[str, float]:
