@@ -64,7 +64,9 @@ WALL_CLOCK = {
     "services/cli/evaluate/review_command.cc",
     "services/orchestrator/run/champion_keeper.cc",
     "services/orchestrator/base/promotion.h",
+    "services/orchestrator/run/run_driver.cc",
     "services/orchestrator/run/run_manager.cc",
+    "services/orchestrator/run/sft_driver.cc",
     "services/review/review_service.h",
     "services/review/review_service.cc",
 }
