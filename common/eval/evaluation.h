@@ -47,6 +47,8 @@ struct Judge {
 struct Scoring {
   std::string judge;  // Judge::name
   std::string text;   // kSummaryScoring, kQueryResponseScoring or a template
+
+  bool operator==(const Scoring&) const = default;
 };
 
 // What is compared. The first arm is the baseline of every comparison.

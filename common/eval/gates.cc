@@ -41,10 +41,8 @@ const Difference* FindDifference(const Comparison& comparison, absl::string_view
 const Difference* FindDifference(const Comparison& comparison, absl::string_view measure,
                                  const Scoring& scoring) {
   const auto it = std::find_if(
-      comparison.differences.begin(), comparison.differences.end(), [&](const Difference& d) {
-        return d.measure == measure && d.scoring.has_value() && d.scoring->judge == scoring.judge &&
-               d.scoring->text == scoring.text;
-      });
+      comparison.differences.begin(), comparison.differences.end(),
+      [&](const Difference& d) { return d.measure == measure && d.scoring == scoring; });
   return it == comparison.differences.end() ? nullptr : &*it;
 }
 

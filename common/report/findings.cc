@@ -199,9 +199,7 @@ const Difference* FindDifference(const Evaluation& evaluation, const Comparison&
   for (const Difference& d : comparison.differences) {
     if (d.measure != measure) continue;
     if (!d.scoring.has_value()) return &d;
-    if (evaluation.scorings.empty()) continue;
-    const eval::Scoring& first = evaluation.scorings[0];
-    if (d.scoring->judge == first.judge && d.scoring->text == first.text) return &d;
+    if (!evaluation.scorings.empty() && d.scoring == evaluation.scorings[0]) return &d;
   }
   return nullptr;
 }

@@ -293,7 +293,7 @@ def reason_not_to_run(command):
     for part, (why, _) in NOT_RUN.items():
         if command.words[:1] == [part] and (len(command.words) > 1 or not command.inline):
             return why
-    if (len(command.words) == 1 and command.inline) or (command.inline and not is_whole(tuple(MEANS.get(word, word) for word in command.words))):
+    if command.inline and (len(command.words) == 1 or not is_whole(tuple(MEANS.get(word, word) for word in command.words))):
         return "a name, or a part of a command, in a sentence"
     return None
 

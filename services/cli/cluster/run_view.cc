@@ -91,6 +91,12 @@ std::string BestStepCommand(const Run& run, const std::string& run_name, const s
   return CommandLine({"evaluate", file, "--steps-of", run_name, "--every", every, "--dir", dir});
 }
 
+std::string BestStepHint(const Run& run, const std::string& run_name, const std::string& file,
+                         const std::string& dir) {
+  if (run.guard_trips_size() == 0 || run.committed_steps() < 2) return "";
+  return absl::StrCat("its best step is found by: ", BestStepCommand(run, run_name, file, dir));
+}
+
 json::Value RunJson(const Run& run) {
   json::Value models = json::Value::MakeArray();
   for (const orchestrator::v1::PinnedModel& model : run.models())
@@ -148,10 +154,8 @@ std::string RunsText(absl::Span<const Run> runs, const std::string& dir) {
     if (const std::string when = Circumstances(run); !when.empty()) about.push_back(when);
     if (!run.error().empty()) about.push_back(absl::StrCat("why: ", run.error()));
     for (const std::string& trip : TripTexts(run)) about.push_back(trip);
-    // The last version within the bounds is what it went back to, and seldom the best one.
-    if (run.guard_trips_size() > 0 && run.committed_steps() > 1)
-      about.push_back(absl::StrCat("its best step is found by: ",
-                                   BestStepCommand(run, ids[i], "EVAL.json", dir)));
+    if (std::string hint = BestStepHint(run, ids[i], kEvaluationFile, dir); !hint.empty())
+      about.push_back(std::move(hint));
     if (!run.not_repeatable().empty())
       about.push_back(absl::StrCat("not repeatable to the bit: ", run.not_repeatable()));
   }

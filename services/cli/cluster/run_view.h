@@ -22,11 +22,18 @@ namespace mellow::cli {
 // Without the one that the run's error tells of.
 [[nodiscard]] std::vector<std::string> TripTexts(const orchestrator::v1::Run& run);
 
+// Stands in commands for an evaluation file that the user has to write.
+inline constexpr char kEvaluationFile[] = "EVAL.json";
 // What finds the best of the kept steps of a PPO run, of about five of them, as a command for
 // people. `file`: of an evaluation; `run_name`: its id, or its beginning.
 [[nodiscard]] std::string BestStepCommand(const orchestrator::v1::Run& run,
                                           const std::string& run_name, const std::string& file,
                                           const std::string& dir);
+// Of a run that its guard took back, a line with that command: what the guard left may be worse
+// than what it gave up, and the adapters of all steps stay. Else empty.
+[[nodiscard]] std::string BestStepHint(const orchestrator::v1::Run& run,
+                                       const std::string& run_name, const std::string& file,
+                                       const std::string& dir);
 
 [[nodiscard]] json::Value RunJson(const orchestrator::v1::Run& run);
 

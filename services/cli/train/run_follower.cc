@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/cli/cluster/cluster_file.h"
-#include "services/cli/cluster/run_view.h"
 #include "services/cli/terminal/command.h"
 
 namespace mellow::cli {
@@ -139,11 +138,8 @@ absl::StatusOr<int> RunFollower::Finish(const v1::Run& run) {
     plan_.on_done(run);
     return 0;
   }
-  // What its guard left may be worse than what it gave up, and the adapters of all steps stay.
-  if (run.guard_trips_size() > 0 && run.committed_steps() > 1) {
-    std::fprintf(stderr, "mellow: its best step is found by: %s\n",
-                 BestStepCommand(run, run.run_id(), plan_.evaluation_file, dir_).c_str());
-  }
+  const std::string hint = BestStepHint(run, run.run_id(), plan_.evaluation_file, dir_);
+  if (!hint.empty()) std::fprintf(stderr, "mellow: %s\n", hint.c_str());
   const std::string where = absl::StrCat(
       "run ", run.run_id(), " ", run.state() == v1::RUN_STATE_STOPPED ? "was stopped" : "failed",
       " after step ", run.committed_steps(), " of ", run.total_steps());

@@ -12,6 +12,7 @@
 #include "common/rpc/status.h"
 #include "common/sync/mutex.h"
 #include "services/cli/cluster/orchestrator_client.h"
+#include "services/cli/cluster/run_view.h"
 #include "services/cli/terminal/interrupts.h"
 #include "services/cli/train/train_view.h"
 
@@ -20,7 +21,7 @@ namespace mellow::cli {
 struct FollowPlan {
   std::string go_on;  // the command that goes on with a run that was stopped or failed
   // Of the command that finds the best step of a run that its guard stopped.
-  std::string evaluation_file = "EVAL.json";
+  std::string evaluation_file = kEvaluationFile;
   bool stops = false;  // Ctrl-C stops the run; else it only ends the watching
   // After a step was shown. An error ends the following.
   std::function<absl::Status(int step)> on_shown = [](int) { return absl::OkStatus(); };

@@ -145,6 +145,12 @@ class StepsOfTest : public ::testing::Test {
     }
     return session;
   }
+  // What is found of the three steps once they are evaluated.
+  static absl::StatusOr<StepFindings> ChooseOfThree(eval::Evaluation* evaluation) {
+    CorrectForChoosing(3, &evaluation->config);
+    if (absl::Status status = eval::Analyze(evaluation); !status.ok()) return status;
+    return JudgeSteps(*evaluation, {.max_rouge_loss = 0.02, .champion_sha256 = ""});
+  }
   testing::TempFolder folder_;
   int calls_ = 0;
 };
@@ -161,9 +167,7 @@ TEST_F(StepsOfTest, FindsTheLeastToxicStepThatPassesTheGates) {
   ASSERT_EQ(e.rows.size(), 40u);
   ASSERT_EQ(e.rows[7].arms.size(), 4u);
   EXPECT_EQ(e.rows[7].arms[2].samples[0].summary, "the parcel");
-  CorrectForChoosing(3, &e.config);
-  ASSERT_TRUE(eval::Analyze(&e).ok());
-  const auto findings = JudgeSteps(e, {.max_rouge_loss = 0.02, .champion_sha256 = ""});
+  const auto findings = ChooseOfThree(&e);
   ASSERT_TRUE(findings.ok()) << findings.status();
   ASSERT_TRUE(findings->best.has_value());
   EXPECT_EQ(findings->steps[*findings->best].arm, "run-1@2");
@@ -194,9 +198,7 @@ TEST_F(StepsOfTest, AnIndependentJudgeChoosesWhereThereIsOne) {
   ASSERT_TRUE(EvaluateArmByArm(
                   session.get(), folder_.path(), false, [](size_t) {}, [] { return false; })
                   .ok());
-  CorrectForChoosing(3, &e.config);
-  ASSERT_TRUE(eval::Analyze(&e).ok());
-  const auto findings = JudgeSteps(e, {.max_rouge_loss = 0.02, .champion_sha256 = ""});
+  const auto findings = ChooseOfThree(&e);
   ASSERT_TRUE(findings.ok()) << findings.status();
   ASSERT_TRUE(findings->best.has_value());
   EXPECT_EQ(findings->steps[*findings->best].arm, "run-1@2");
