@@ -83,8 +83,10 @@ void ThreadPool::WorkerLoop() {
       MutexLock lock(&sleep_mutex_);
       while (Generation(job_.load(std::memory_order_acquire)) == seen) wake_.Wait(&sleep_mutex_);
     }
-    if (stop_.load()) return;
+    // In this order: a worker that sees the destructor's last generation sees its stop_ too, and
+    // would wait for another one forever.
     seen = Generation(job_.load(std::memory_order_acquire));
+    if (stop_.load()) return;
     Drain();
   }
 }

@@ -94,6 +94,15 @@ TEST_P(ThreadPoolTest, CanBeDestroyedWithoutWorkAndRightAfterWork) {
   }
 }
 
+// A worker that was about to look at a job when the pool went away slept forever, once in some
+// hundred pools of more threads than cores.
+TEST_P(ThreadPoolTest, CanBeDestroyedWhileItsWorkersWakeUp) {
+  for (int i = 0; i < 3000; ++i) {
+    ThreadPool pool(GetParam());
+    pool.Run(3, [](int) {});
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, ThreadPoolTest, ::testing::Values(1, 2, 3, 8));
 
 TEST(ThreadPoolSizeTest, CountsTheCaller) {
