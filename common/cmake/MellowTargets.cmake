@@ -1,12 +1,9 @@
 include(GoogleTest)
 
-# For the targets of this folder and those below it: -O3 in Release instead of -O2.
-macro(mellow_computes)
-  add_compile_options($<$<CONFIG:Release>:-O3>)
-endmacro()
-# -O1 instead: what waits for others, or for a person, or is run once.
-macro(mellow_runs_seldom)
-  add_compile_options($<$<CONFIG:Release>:-O1>)
+# mellow_optimize(3): in Release -O3 instead of -O2 for the targets of this folder and those below it. What computes has 3, what waits for
+# others, or for a person, 1, a test 0: what is optimized takes up to half as long again to compile.
+macro(mellow_optimize level)
+  add_compile_options($<$<CONFIG:Release>:-O${level}>)
 endmacro()
 
 # mellow_library(text SRCS a.cc DEPS mellow::base): static library mellow_text with the alias mellow::text.
