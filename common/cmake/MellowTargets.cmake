@@ -22,18 +22,16 @@ function(mellow_binary name)
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS})
 endfunction()
 
-# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 300] [OUTSIDE_DATA "RealTest.*"] [SEPARATE]): one GoogleTest binary,
+# mellow_test(x_test SRCS x_test.cc DEPS mellow::x LABELS unit [TIMEOUT 300] [OUTSIDE_DATA "RealTest.*"]): one GoogleTest binary,
 # one CTest entry. Committed test data: SourceTree() of tests/testing/source_tree.h.
 # OUTSIDE_DATA: the tests that this filters ("*": all of them) need data that is not ours (tests/testing/outside_data.h); each has an entry of
 # its own, which CTest shows as skipped when the test skips itself.
-# SEPARATE: its files use the same names for different things and are never compiled together (CMAKE_UNITY_BUILD).
 function(mellow_test name)
-  cmake_parse_arguments(arg "SEPARATE" "TIMEOUT;OUTSIDE_DATA" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT;OUTSIDE_DATA" "SRCS;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SRCS})
-  if(arg_SEPARATE)
-    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
-  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_precompile_headers(${name} REUSE_FROM mellow_test_headers)
+  target_compile_options(${name} PRIVATE -pthread)  # some libraries ask for it, and a precompiled header wants the same flags of all
   target_link_libraries(${name} PRIVATE mellow_flags ${arg_DEPS} mellow::source_tree mellow::sanitizer_options GTest::gmock GTest::gtest_main)
   if(NOT arg_LABELS)
     set(arg_LABELS unit)

@@ -19,7 +19,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow {
-namespace {
+namespace adapter_parity_test {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
@@ -169,5 +169,5 @@ TEST(TrlValueHeadTest, IsReadFromATorchFile) {
   EXPECT_TRUE(absl::IsFailedPrecondition(wrong.status())) << wrong.status();
 }
 
-}  // namespace
+}  // namespace adapter_parity_test
 }  // namespace mellow

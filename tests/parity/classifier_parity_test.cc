@@ -18,7 +18,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace classifier_parity_test {
 
 constexpr double kTolerance = 1e-4;
 
@@ -113,5 +113,5 @@ TEST(ClassifierParityTest, PairsOfTextsHaveTheIdsOfTransformers) {
   }
 }
 
-}  // namespace
+}  // namespace classifier_parity_test
 }  // namespace mellow::nn

@@ -22,7 +22,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace generation_parity_test {
 
 using nlohmann::json;
 
@@ -233,5 +233,5 @@ TEST(SamplingParityTest, BeamsAreDrawnAsOftenAsByTransformers) {
   EXPECT_EQ(lines, 10);
 }
 
-}  // namespace
+}  // namespace generation_parity_test
 }  // namespace mellow::nn

@@ -20,7 +20,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::nn {
-namespace {
+namespace nn_cpu_parity_test {
 
 const std::string kGolden = mellow::SourceTree("/tests/parity/golden");
 constexpr double kTolerance = 2e-5;
@@ -115,7 +115,7 @@ bool SameBits(const std::vector<std::vector<float>>& a, const std::vector<std::v
   return true;
 }
 
-class T5ParityTest : public testing::TestWithParam<const char*> {};
+class T5ParityTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(T5ParityTest, LogProbsOfMixedAdaptersEqualTransformersAndPeft) {
   const std::string name = GetParam();
@@ -240,12 +240,12 @@ TEST_P(T5ParityTest, WeightTypesStayNearFloat32) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, T5ParityTest, testing::Values("t5-gated", "t5-tied"),
-                         [](const testing::TestParamInfo<const char*>& info) {
+INSTANTIATE_TEST_SUITE_P(Golden, T5ParityTest, ::testing::Values("t5-gated", "t5-tied"),
+                         [](const ::testing::TestParamInfo<const char*>& info) {
                            return std::string(info.param) == "t5-gated" ? "Gated" : "Tied";
                          });
 
-class RobertaParityTest : public testing::TestWithParam<const char*> {};
+class RobertaParityTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(RobertaParityTest, LogitsEqualTransformersAndDoNotDependOnTheBatch) {
   const std::string folder = std::string(kGolden) + "/" + GetParam();
@@ -272,11 +272,11 @@ TEST_P(RobertaParityTest, LogitsEqualTransformersAndDoNotDependOnTheBatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, RobertaParityTest, testing::Values("roberta-2", "roberta-5"),
-                         [](const testing::TestParamInfo<const char*>& info) {
+INSTANTIATE_TEST_SUITE_P(Golden, RobertaParityTest, ::testing::Values("roberta-2", "roberta-5"),
+                         [](const ::testing::TestParamInfo<const char*>& info) {
                            return std::string(info.param) == "roberta-2" ? "TwoLabels"
                                                                          : "FiveLabels";
                          });
 
-}  // namespace
+}  // namespace nn_cpu_parity_test
 }  // namespace mellow::nn

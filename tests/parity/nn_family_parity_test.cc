@@ -16,14 +16,14 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::nn {
-namespace {
+namespace nn_family_parity_test {
 
 using Json = nlohmann::json;
 
 const std::string kFamilies = mellow::SourceTree("/tests/parity/golden/families/");
 constexpr double kTolerance = 5e-5;
 
-class FamilyParityTest : public testing::TestWithParam<const char*> {
+class FamilyParityTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     std::ifstream file(kFamilies + GetParam() + ".logprobs.jsonl");
@@ -78,13 +78,13 @@ TEST_P(FamilyParityTest, TheTorchBackendScoresAndDecodesAsTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, FamilyParityTest,
-                         testing::Values("mt5", "umt5", "umt5-tied", "t5-5-fresh", "t5-5-tied",
-                                         "t5-5-head", "mt5-5", "umt5-5"),
+                         ::testing::Values("mt5", "umt5", "umt5-tied", "t5-5-fresh", "t5-5-tied",
+                                           "t5-5-head", "mt5-5", "umt5-5"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
 
-}  // namespace
+}  // namespace nn_family_parity_test
 }  // namespace mellow::nn

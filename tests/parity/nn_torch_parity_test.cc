@@ -21,7 +21,7 @@
 #include "tests/testing/test_device.h"
 
 namespace mellow::nn {
-namespace {
+namespace nn_torch_parity_test {
 
 using Json = nlohmann::json;
 
@@ -37,7 +37,7 @@ std::vector<Json> ReadLines(const std::string& name) {
   return rows;
 }
 
-class TorchT5ParityTest : public testing::TestWithParam<const char*> {
+class TorchT5ParityTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     auto model = LoadTorchSeq2SeqModel(std::string(kGolden) + GetParam(), {.device = TestDevice()});
@@ -228,7 +228,7 @@ TEST_P(TorchT5ParityTest, RejectsWhatDoesNotFit) {
   EXPECT_NE(std::string(status.message()).find("encoder.block.9"), std::string::npos) << status;
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, TorchT5ParityTest, testing::Values("t5-gated", "t5-tied"),
+INSTANTIATE_TEST_SUITE_P(Golden, TorchT5ParityTest, ::testing::Values("t5-gated", "t5-tied"),
                          [](const auto& info) {
                            return std::string(info.param) == "t5-gated" ? "Gated" : "Tied";
                          });
@@ -255,7 +255,7 @@ TEST(TorchT5WeightTypeTest, HalfWeightsStayNearFloat32) {
             absl::StatusCode::kUnimplemented);
 }
 
-class TorchRobertaParityTest : public testing::TestWithParam<const char*> {};
+class TorchRobertaParityTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(TorchRobertaParityTest, LogitsEqualTransformers) {
   auto model = LoadTorchSequenceClassifier(kGolden + GetParam(), {.device = TestDevice()});
@@ -274,11 +274,11 @@ TEST_P(TorchRobertaParityTest, LogitsEqualTransformers) {
             absl::StatusCode::kInvalidArgument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, TorchRobertaParityTest, testing::Values("roberta-2", "roberta-5"),
-                         [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(Golden, TorchRobertaParityTest,
+                         ::testing::Values("roberta-2", "roberta-5"), [](const auto& info) {
                            return std::string(info.param) == "roberta-2" ? "TwoLabels"
                                                                          : "FiveLabels";
                          });
 
-}  // namespace
+}  // namespace nn_torch_parity_test
 }  // namespace mellow::nn

@@ -18,7 +18,7 @@
 #include "tests/testing/test_device.h"
 
 namespace mellow::rl {
-namespace {
+namespace ppo_parity_test {
 
 using Json = nlohmann::json;
 
@@ -133,5 +133,5 @@ INSTANTIATE_TEST_SUITE_P(Golden, PpoParityTest,
                            return name;
                          });
 
-}  // namespace
+}  // namespace ppo_parity_test
 }  // namespace mellow::rl

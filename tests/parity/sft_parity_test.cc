@@ -17,7 +17,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::sft {
-namespace {
+namespace sft_parity_test {
 
 using Json = nlohmann::json;
 
@@ -133,5 +133,5 @@ INSTANTIATE_TEST_SUITE_P(Golden, SftParityTest,
                            return name;
                          });
 
-}  // namespace
+}  // namespace sft_parity_test
 }  // namespace mellow::sft

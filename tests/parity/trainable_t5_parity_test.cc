@@ -27,7 +27,7 @@
 #include "tests/testing/test_device.h"
 
 namespace mellow::nn {
-namespace {
+namespace trainable_t5_parity_test {
 
 using Json = nlohmann::json;
 
@@ -456,5 +456,5 @@ INSTANTIATE_TEST_SUITE_P(OfEachFamily, TrainableT5ParityTest,
                            return absl::StrReplaceAll(info.param.name, {{"-", "_"}});
                          });
 
-}  // namespace
+}  // namespace trainable_t5_parity_test
 }  // namespace mellow::nn

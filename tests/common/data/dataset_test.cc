@@ -4,7 +4,7 @@
 #include "gtest/gtest.h"
 
 namespace mellow::data {
-namespace {
+namespace dataset_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -139,5 +139,5 @@ TEST(DatasetTest, AnUnknownColumnIsAnErrorWithTheKnownOnes) {
               HasSubstr("f.csv: no column c; it has a, b"));
 }
 
-}  // namespace
+}  // namespace dataset_test
 }  // namespace mellow::data

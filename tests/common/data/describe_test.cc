@@ -6,7 +6,7 @@
 #include "common/data/needed_columns.h"
 
 namespace mellow::data {
-namespace {
+namespace describe_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -37,5 +37,5 @@ TEST(NeededColumnsTest, ErrorsNameTheFieldOrTheLines) {
   EXPECT_EQ(TemplateColumns("t", "{a} {b} {a}")->size(), 2u);
 }
 
-}  // namespace
+}  // namespace describe_test
 }  // namespace mellow::data

@@ -8,7 +8,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::data {
-namespace {
+namespace peoples_files_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -191,5 +191,5 @@ TEST(NeededColumnsTest, TheReasonIsTheRowsOwn) {
   EXPECT_THAT(error("{\"dialogue\": \n"), HasSubstr(":1: not a JSON object in UTF-8: "));
 }
 
-}  // namespace
+}  // namespace peoples_files_test
 }  // namespace mellow::data

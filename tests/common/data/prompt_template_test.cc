@@ -6,7 +6,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::data {
-namespace {
+namespace prompt_template_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -72,5 +72,5 @@ TEST(PromptTemplateTest, TooLongAPromptIsCutInsideTheTemplate) {
   EXPECT_THAT(text, HasSubstr("a short Summary:"));
 }
 
-}  // namespace
+}  // namespace prompt_template_test
 }  // namespace mellow::data

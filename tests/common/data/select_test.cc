@@ -6,7 +6,7 @@
 #include "gtest/gtest.h"
 
 namespace mellow::data {
-namespace {
+namespace select_test {
 
 using ::testing::ElementsAre;
 
@@ -59,5 +59,5 @@ TEST(SplitInOrderTest, RejectsWhatIsNoFraction) {
   }
 }
 
-}  // namespace
+}  // namespace select_test
 }  // namespace mellow::data

@@ -7,7 +7,7 @@
 #include "gtest/gtest.h"
 
 namespace mellow::data {
-namespace {
+namespace shuffle_test {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -81,5 +81,5 @@ TEST(ShuffledIndicesTest, RejectsAnEmptyDataSet) {
   EXPECT_EQ(ShuffledIndices::Create(1, 0).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-}  // namespace
+}  // namespace shuffle_test
 }  // namespace mellow::data

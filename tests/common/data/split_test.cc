@@ -8,7 +8,7 @@
 #include "gtest/gtest.h"
 
 namespace mellow::data {
-namespace {
+namespace split_test {
 
 using ::testing::HasSubstr;
 
@@ -90,5 +90,5 @@ TEST(SplitRowsTest, SaysWhichFieldIsWrong) {
   EXPECT_EQ(columns.at(0).field, "data.split_column");
 }
 
-}  // namespace
+}  // namespace split_test
 }  // namespace mellow::data

@@ -10,7 +10,7 @@
 #include "common/base/philox.h"
 
 namespace mellow::eval {
-namespace {
+namespace analysis_test {
 
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -233,5 +233,5 @@ TEST(AnalyzeTest, ResultReadsBack) {
   EXPECT_EQ(EvaluationToJson(*read), EvaluationToJson(e));
 }
 
-}  // namespace
+}  // namespace analysis_test
 }  // namespace mellow::eval

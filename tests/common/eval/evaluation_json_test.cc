@@ -8,7 +8,7 @@
 #include "common/eval/evaluation.h"
 
 namespace mellow::eval {
-namespace {
+namespace evaluation_json_test {
 
 Sample MakeSample(const std::string& summary, double toxicity) {
   return {.summary = summary,
@@ -124,5 +124,5 @@ TEST(EvaluationJsonTest, HashIsOfWhatTheNumbersDependOn) {
   EXPECT_NE(ConfigHash(e), hash);
 }
 
-}  // namespace
+}  // namespace evaluation_json_test
 }  // namespace mellow::eval

@@ -10,7 +10,7 @@
 #include "common/stats/mean.h"
 
 namespace mellow::eval {
-namespace {
+namespace gates_test {
 
 using ::testing::HasSubstr;
 
@@ -80,5 +80,5 @@ TEST(MeanTest, IsNotANumberOfNothing) {
   EXPECT_TRUE(std::isnan(stats::Mean(std::vector<double>{})));
 }
 
-}  // namespace
+}  // namespace gates_test
 }  // namespace mellow::eval

@@ -6,7 +6,7 @@
 #include <limits>
 
 namespace mellow::eval {
-namespace {
+namespace promotion_gates_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -156,5 +156,5 @@ TEST(PromotionGatesTest, UnknownArmsAndBadMarginsAreNamed) {
               absl::StatusCode::kInvalidArgument);
 }
 
-}  // namespace
+}  // namespace promotion_gates_test
 }  // namespace mellow::eval

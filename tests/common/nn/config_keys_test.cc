@@ -10,7 +10,7 @@
 #include "common/nn/t5_config.h"
 
 namespace mellow::nn {
-namespace {
+namespace config_keys_test {
 
 using nlohmann::json;
 using ::testing::ElementsAre;
@@ -152,5 +152,5 @@ TEST(ConfigKeysTest, TheHeadsScaleIsWhatTheWritersVersionMeansByItsFlags) {
   EXPECT_FALSE(T5("longt5").ok());
 }
 
-}  // namespace
+}  // namespace config_keys_test
 }  // namespace mellow::nn

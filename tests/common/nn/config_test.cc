@@ -11,7 +11,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace config_test {
 
 using nlohmann::json;
 using ::testing::ElementsAre;
@@ -249,5 +249,5 @@ TEST(LoraConfigTest, ScalingIsAlphaOverRankOrOverItsRoot) {
   EXPECT_DOUBLE_EQ(config.ScalingOf("v", 4), 1.0);
 }
 
-}  // namespace
+}  // namespace config_test
 }  // namespace mellow::nn

@@ -11,7 +11,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace generation_config_test {
 
 using nlohmann::json;
 using ::testing::AllOf;
@@ -226,5 +226,5 @@ TEST(GenerationConfigTest, TheFolderOfAModelHasBothFiles) {
               HasSubstr("generation_config.json: not a JSON object"));
 }
 
-}  // namespace
+}  // namespace generation_config_test
 }  // namespace mellow::nn

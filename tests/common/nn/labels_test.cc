@@ -6,7 +6,7 @@
 #include <cmath>
 
 namespace mellow::nn {
-namespace {
+namespace labels_test {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -52,5 +52,5 @@ TEST(ProbabilitiesTest, FollowTheProblemType) {
                   1 / (1 + std::exp(-0.2f)));
 }
 
-}  // namespace
+}  // namespace labels_test
 }  // namespace mellow::nn

@@ -11,7 +11,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace pretrained_test {
 
 using nlohmann::json;
 using ::testing::AllOf;
@@ -129,5 +129,5 @@ TEST(PretrainedRobertaTest, LeavesOutWhatASequenceClassifierDoesNotUse) {
   EXPECT_THAT(model->tensors, ElementsAre(Key("classifier.dense.bias"), Key("lm_head.surplus")));
 }
 
-}  // namespace
+}  // namespace pretrained_test
 }  // namespace mellow::nn

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 namespace mellow::nn {
-namespace {
+namespace roberta_labels_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -52,5 +52,5 @@ TEST(RobertaLabelsTest, ProblemTypeFollowsFromTheLabelsUnlessItIsGiven) {
   }
 }
 
-}  // namespace
+}  // namespace roberta_labels_test
 }  // namespace mellow::nn

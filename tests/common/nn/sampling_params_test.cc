@@ -9,7 +9,7 @@
 #include <vector>
 
 namespace mellow::nn {
-namespace {
+namespace sampling_params_test {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -155,5 +155,5 @@ TEST(SamplingParamsTest, ListsAreBounded) {
       "bad_words_ids", "65537");
 }
 
-}  // namespace
+}  // namespace sampling_params_test
 }  // namespace mellow::nn

@@ -8,7 +8,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace value_head_test {
 
 TEST(ValueHeadTest, FileRoundTrip) {
   const testing::TempFolder folder;
@@ -46,5 +46,5 @@ TEST(ValueHeadTest, IsASumInDoublePrecision) {
   EXPECT_EQ(ValueOf(weight, 0.25f, hidden, 3), 0.75f);
 }
 
-}  // namespace
+}  // namespace value_head_test
 }  // namespace mellow::nn

@@ -14,7 +14,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::rl {
-namespace {
+namespace group_worker_test {
 
 using ::testing::HasSubstr;
 
@@ -167,5 +167,5 @@ TEST(GroupWorkerTest, NamesWhatIsWrongWithATask) {
   EXPECT_EQ(worker->PutWeights("n", narrow).code(), absl::StatusCode::kInvalidArgument);
 }
 
-}  // namespace
+}  // namespace group_worker_test
 }  // namespace mellow::rl

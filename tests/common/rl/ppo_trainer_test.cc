@@ -15,7 +15,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::rl {
-namespace {
+namespace ppo_trainer_test {
 
 using ::testing::Each;
 using ::testing::FloatNear;
@@ -486,5 +486,5 @@ TEST(PpoTrainerTest, RanksAndAlphasOfTheStartAreKept) {
   EXPECT_EQ(adapters::ContentHash(kept), adapters::ContentHash(start));
 }
 
-}  // namespace
+}  // namespace ppo_trainer_test
 }  // namespace mellow::rl

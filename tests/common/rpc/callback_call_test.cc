@@ -14,7 +14,7 @@
 #include "tests/testing/wait_until.h"
 
 namespace mellow::rpc {
-namespace {
+namespace callback_call_test {
 
 namespace v1 = policy::v1;
 using ::mellow::testing::WaitUntil;
@@ -232,5 +232,5 @@ TEST_F(CallbackCallTest, TheDrainEndsCallsThatAreNotAnswered) {
   shutdown.get();
 }
 
-}  // namespace
+}  // namespace callback_call_test
 }  // namespace mellow::rpc

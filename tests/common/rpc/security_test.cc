@@ -25,7 +25,7 @@
 #include "tests/testing/wait_until.h"
 
 namespace mellow::rpc {
-namespace {
+namespace security_test {
 
 namespace v1 = policy::v1;
 using ::mellow::testing::IssuedCertificate;
@@ -576,5 +576,5 @@ TEST_F(RpcSecurityTest, ReflectionIsForCallersWithAnIdentityAndCanBeOff) {
   EXPECT_EQ(Reflect(Connect("node")).error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
-}  // namespace
+}  // namespace security_test
 }  // namespace mellow::rpc

@@ -14,7 +14,7 @@
 #include "tests/testing/one_call.h"
 
 namespace mellow::rpc {
-namespace {
+namespace server_test {
 
 using ::testing::HasSubstr;
 
@@ -122,5 +122,5 @@ TEST(RpcServerTest, ShutdownDoesNotWaitForIdleClients) {
   close(client);
 }
 
-}  // namespace
+}  // namespace server_test
 }  // namespace mellow::rpc

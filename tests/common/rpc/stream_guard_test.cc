@@ -11,7 +11,7 @@
 #include "mellow/policy/v1/policy.grpc.pb.h"
 
 namespace mellow::rpc {
-namespace {
+namespace stream_guard_test {
 
 namespace v1 = policy::v1;
 using ::testing::HasSubstr;
@@ -95,5 +95,5 @@ TEST_F(StreamGuardTest, ADrainDoesNotWaitForReadersThatDoNotRead) {
             grpc::StatusCode::UNAVAILABLE);
 }
 
-}  // namespace
+}  // namespace stream_guard_test
 }  // namespace mellow::rpc

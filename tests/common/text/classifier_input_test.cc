@@ -7,7 +7,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {
-namespace {
+namespace classifier_input_test {
 
 using ::testing::HasSubstr;
 
@@ -68,5 +68,5 @@ TEST(ClassifierWindowTest, IsTheFoldersMaximumWhereThatIsLess) {
   EXPECT_EQ(EncodeForClassifier(**tokenizer, "aaaa", "", 3)->ids, (std::vector<int32_t>{0, 2, 1}));
 }
 
-}  // namespace
+}  // namespace classifier_input_test
 }  // namespace mellow::text

@@ -8,7 +8,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {
-namespace {
+namespace fitted_prompt_test {
 
 using ::testing::HasSubstr;
 
@@ -74,5 +74,5 @@ TEST_F(FittedPromptTest, TextThatIsNotUtf8IsAnError) {
   EXPECT_FALSE(FitPrompt(*tokenizer_, Render, "a\xff", 0).ok());
 }
 
-}  // namespace
+}  // namespace fitted_prompt_test
 }  // namespace mellow::text

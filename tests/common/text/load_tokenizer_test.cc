@@ -5,9 +5,9 @@
 #include "tests/common/text/tokenizer_files.h"
 
 namespace mellow::text {
-namespace {
+namespace load_tokenizer_test {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr char kVocab[] = R"({"<s>": 0, "<pad>": 1, "</s>": 2, "a": 3, "b": 4, "ab": 5})";
 
@@ -144,5 +144,5 @@ TEST(LoadTokenizerTest, NamesTheCorruptFile) {
               HasSubstr("spiece.model: not a SentencePiece model"));
 }
 
-}  // namespace
+}  // namespace load_tokenizer_test
 }  // namespace mellow::text

@@ -10,9 +10,9 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {
-namespace {
+namespace mini_models_test {
 
-class MiniModelsTest : public testing::TestWithParam<const char*> {};
+class MiniModelsTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(MiniModelsTest, EqualsTheFastTokenizer) {
   const auto tokenizer = LoadTokenizer(mellow::SourceTree("/deploy/models/") + GetParam());
@@ -34,7 +34,7 @@ TEST_P(MiniModelsTest, EqualsTheFastTokenizer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, MiniModelsTest,
-                         testing::Values("mini-summarizer", "mini-toxicity"));
+                         ::testing::Values("mini-summarizer", "mini-toxicity"));
 
-}  // namespace
+}  // namespace mini_models_test
 }  // namespace mellow::text

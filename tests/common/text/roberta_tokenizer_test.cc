@@ -9,10 +9,10 @@
 #include "tests/common/text/tokenizer_files.h"
 
 namespace mellow::text {
-namespace {
+namespace roberta_tokenizer_test {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // RoBERTa's special tokens 0 to 3, byte b at 4 + b, then "he" 260, "Ġhe" 261, and <mask> 262.
 std::string VocabJson() {
@@ -122,5 +122,5 @@ TEST(RobertaTokenizerTest, NamesTheFileThatIsCorrupt) {
   EXPECT_THAT(error(VocabJson(), "#version: 0.2\nh e x\n"), HasSubstr("dir/merges.txt: line 2"));
 }
 
-}  // namespace
+}  // namespace roberta_tokenizer_test
 }  // namespace mellow::text

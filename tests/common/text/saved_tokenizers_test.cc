@@ -13,7 +13,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {
-namespace {
+namespace saved_tokenizers_test {
 
 using Ids = std::vector<int32_t>;
 
@@ -55,5 +55,5 @@ TEST(SavedTokenizersTest, EqualAutoTokenizer) {
   EXPECT_EQ(compared, folders * static_cast<int>(texts.size()));
 }
 
-}  // namespace
+}  // namespace saved_tokenizers_test
 }  // namespace mellow::text

@@ -13,7 +13,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::text {
-namespace {
+namespace sentencepiece_parity_test {
 
 TEST(SentencePieceParityTest, TheShippedModelSegmentsAsTheLibraryDoes) {
   const std::string folder = mellow::SourceTree("/deploy/models/mini-summarizer");
@@ -33,5 +33,5 @@ TEST(SentencePieceParityTest, TheShippedModelSegmentsAsTheLibraryDoes) {
   }
 }
 
-}  // namespace
+}  // namespace sentencepiece_parity_test
 }  // namespace mellow::text

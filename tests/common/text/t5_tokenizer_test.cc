@@ -6,10 +6,10 @@
 #include "tests/common/text/tokenizer_files.h"
 
 namespace mellow::text {
-namespace {
+namespace t5_tokenizer_test {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> MakeOf(const std::string& spiece_model,
                                                   const std::string& config,
@@ -154,5 +154,5 @@ TEST(T5TokenizerTest, RejectsAVocabularyWithoutEos) {
   EXPECT_THAT(std::string(tokenizer.status().message()), HasSubstr("</s>"));
 }
 
-}  // namespace
+}  // namespace t5_tokenizer_test
 }  // namespace mellow::text

@@ -13,13 +13,13 @@
 #include "tests/testing/outside_data.h"
 
 namespace mellow::text {
-namespace {
+namespace tokenizer_parity_test {
 
 namespace fs = std::filesystem;
 
 const std::string kData = mellow::OutsideData("");
 
-class TokenizerParityTest : public testing::Test {
+class TokenizerParityTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!fs::exists(kData)) GTEST_SKIP() << "no reference data at " << kData;
@@ -27,9 +27,9 @@ class TokenizerParityTest : public testing::Test {
 
   // A model folder as it is on the Hub, put together from files of the reference data.
   static std::unique_ptr<Tokenizer> Load(const std::vector<std::string>& files) {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     const fs::path folder =
-        fs::path(testing::TempDir()) / (std::string("mellow_parity_") + test->name());
+        fs::path(::testing::TempDir()) / (std::string("mellow_parity_") + test->name());
     fs::remove_all(folder);
     fs::create_directories(folder);
     for (const std::string& file : files) {
@@ -166,5 +166,5 @@ TEST_F(TokenizerParityTest, RobertaOfUnusualTexts) {
   EXPECT_EQ(tokenizer->vocab_size(), 50265);
 }
 
-}  // namespace
+}  // namespace tokenizer_parity_test
 }  // namespace mellow::text

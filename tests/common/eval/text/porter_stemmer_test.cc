@@ -5,7 +5,7 @@
 #include <utility>
 
 namespace mellow::eval {
-namespace {
+namespace porter_stemmer_test {
 
 // Expected stems are those of nltk.stem.porter.PorterStemmer 3.9 in its default mode.
 TEST(PorterStemTest, StemsAsNltkDoes) {
@@ -95,5 +95,5 @@ TEST(PorterStemTest, ShortWordsStayAsTheyAre) {
   EXPECT_EQ(PorterStem("is"), "is");
 }
 
-}  // namespace
+}  // namespace porter_stemmer_test
 }  // namespace mellow::eval

@@ -13,7 +13,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::eval {
-namespace {
+namespace rouge_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -119,5 +119,5 @@ TEST(AggregateRougeTest, IsTheMeanOfTheRowsWithBoundsAroundIt) {
   EXPECT_TRUE(absl::IsInvalidArgument(AggregateRouge({}, {}).status()));
 }
 
-}  // namespace
+}  // namespace rouge_test
 }  // namespace mellow::eval

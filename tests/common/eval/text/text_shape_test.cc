@@ -8,7 +8,7 @@
 #include "common/eval/text/identity_terms.h"
 
 namespace mellow::eval {
-namespace {
+namespace text_shape_test {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -59,5 +59,5 @@ TEST(FindIdentitiesTest, EveryTermOfTheListIsFoundAndBelongsToOneGroup) {
   }
 }
 
-}  // namespace
+}  // namespace text_shape_test
 }  // namespace mellow::eval

@@ -12,7 +12,7 @@
 #include "tests/common/nn/generation/tree_model.h"
 
 namespace mellow::nn {
-namespace {
+namespace beam_search_test {
 
 using mellow::testing::TreeModel;
 using ::testing::ElementsAre;
@@ -183,5 +183,5 @@ TEST(BeamSearchTest, MoreBeamsThanTokensWork) {
   EXPECT_EQ(found.ids.size(), 1u);
 }
 
-}  // namespace
+}  // namespace beam_search_test
 }  // namespace mellow::nn

@@ -9,7 +9,7 @@
 #include "tests/testing/fake_seq2seq_model.h"
 
 namespace mellow::nn {
-namespace {
+namespace generate_test {
 
 using mellow::testing::FakeSeq2SeqModel;
 using ::testing::AllOf;
@@ -108,5 +108,5 @@ TEST(StepTogetherTest, FinishedDecodersAreLeftOut) {
   EXPECT_THAT(model.rows_of_steps(), ElementsAre(2, 2, 1, 1));
 }
 
-}  // namespace
+}  // namespace generate_test
 }  // namespace mellow::nn

@@ -11,7 +11,7 @@
 #include "tests/testing/fake_seq2seq_model.h"
 
 namespace mellow::nn {
-namespace {
+namespace sequence_decoder_test {
 
 using mellow::testing::FakeSeq2SeqModel;
 using ::testing::ElementsAre;
@@ -166,5 +166,5 @@ TEST(SequenceDecoderTest, SettingsThatForbidEverythingAreAnErrorOfThisRequestAlo
   }
 }
 
-}  // namespace
+}  // namespace sequence_decoder_test
 }  // namespace mellow::nn

@@ -13,7 +13,7 @@
 #include "common/nn/generation/logits_processors.h"
 
 namespace mellow::nn {
-namespace {
+namespace token_sampler_test {
 
 constexpr int32_t kEos = 1;
 
@@ -27,8 +27,9 @@ SampledToken SampleToken(absl::Span<const float> logits, const SamplingParams& p
   std::vector<float> scores(logits.begin(), logits.end());
   const std::vector<int32_t> generated(static_cast<size_t>(position), 0);
   const LogitsProcessors processors(config, params, {});
-  if (processors.Active(generated.size()))
+  if (processors.Active(generated.size())) {
     EXPECT_TRUE(processors.Apply(generated, absl::MakeSpan(scores)));
+  }
   return nn::SampleToken(logits, scores, params, position, stream);
 }
 
@@ -316,5 +317,5 @@ TEST(TokenSamplerTest, TheSameArgumentsDrawTheSame) {
   }
 }
 
-}  // namespace
+}  // namespace token_sampler_test
 }  // namespace mellow::nn

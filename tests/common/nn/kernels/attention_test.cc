@@ -11,7 +11,7 @@
 #include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
-namespace {
+namespace attention_test {
 
 std::vector<float> Random(size_t count, int seed) {
   std::mt19937 generator(seed);
@@ -54,7 +54,7 @@ std::vector<double> Naive(const Problem& p, const std::vector<float>& q,
   return out;
 }
 
-class AttentionTest : public testing::TestWithParam<Isa> {
+class AttentionTest : public ::testing::TestWithParam<Isa> {
  protected:
   void SetUp() override {
     kernels_ = KernelsFor(GetParam());
@@ -162,7 +162,7 @@ TEST_P(AttentionTest, ACopyOfACacheGoesItsOwnWay) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AttentionTest, testing::ValuesIn(kEveryIsa), IsaName);
+INSTANTIATE_TEST_SUITE_P(All, AttentionTest, ::testing::ValuesIn(kEveryIsa), IsaName);
 
-}  // namespace
+}  // namespace attention_test
 }  // namespace mellow::nn::kernels

@@ -17,7 +17,7 @@
 #include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
-namespace {
+namespace backward_kernels_test {
 
 using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
@@ -326,7 +326,7 @@ TEST_P(BackwardKernelsTest, Attention) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, BackwardKernelsTest, testing::ValuesIn(kEveryIsa), IsaName);
+INSTANTIATE_TEST_SUITE_P(On, BackwardKernelsTest, ::testing::ValuesIn(kEveryIsa), IsaName);
 
-}  // namespace
+}  // namespace backward_kernels_test
 }  // namespace mellow::nn::kernels

@@ -11,7 +11,7 @@
 #include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
-namespace {
+namespace gemm_test {
 
 struct Case {
   Isa isa;
@@ -41,7 +41,7 @@ double FormatError(PanelFormat format) {
   return 0;
 }
 
-class GemmTest : public testing::TestWithParam<Case> {
+class GemmTest : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     kernels_ = KernelsFor(GetParam().isa);
@@ -280,12 +280,12 @@ std::vector<Case> Cases() {
   return cases;
 }
 
-std::string CaseName(const testing::TestParamInfo<Case>& info) {
+std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
   const char* const formats[] = {"Float32", "BFloat16", "Float16", "Int8"};
   return NameOf(info.param.isa) + formats[static_cast<int>(info.param.format)];
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GemmTest, testing::ValuesIn(Cases()), CaseName);
+INSTANTIATE_TEST_SUITE_P(All, GemmTest, ::testing::ValuesIn(Cases()), CaseName);
 
-}  // namespace
+}  // namespace gemm_test
 }  // namespace mellow::nn::kernels

@@ -13,7 +13,7 @@
 #include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
-namespace {
+namespace instruction_sets_test {
 
 // With the sizes around every vector, tile and block, and some of a real model.
 const int kSizes[] = {1,  2,  3,  4,  5,   7,   8,   9,   15,  16,  17,  23,  24,   31,   32,  33,
@@ -161,8 +161,8 @@ TEST_P(InstructionSetsTest, Attention) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Against, InstructionSetsTest,
-                         testing::Values(Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx),
+                         ::testing::Values(Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx),
                          IsaName);
 
-}  // namespace
+}  // namespace instruction_sets_test
 }  // namespace mellow::nn::kernels

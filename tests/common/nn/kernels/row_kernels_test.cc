@@ -10,7 +10,7 @@
 #include "tests/common/nn/kernels/isa_names.h"
 
 namespace mellow::nn::kernels {
-namespace {
+namespace row_kernels_test {
 
 std::vector<float> Random(int count, float scale, int seed) {
   std::mt19937 generator(seed);
@@ -20,7 +20,7 @@ std::vector<float> Random(int count, float scale, int seed) {
   return values;
 }
 
-class RowKernelsTest : public testing::TestWithParam<Isa> {
+class RowKernelsTest : public ::testing::TestWithParam<Isa> {
  protected:
   void SetUp() override {
     kernels_ = KernelsFor(GetParam());
@@ -167,7 +167,7 @@ TEST_P(RowKernelsTest, AddAndScaleTouchOnlyTheirRow) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RowKernelsTest, testing::ValuesIn(kEveryIsa), IsaName);
+INSTANTIATE_TEST_SUITE_P(All, RowKernelsTest, ::testing::ValuesIn(kEveryIsa), IsaName);
 
-}  // namespace
+}  // namespace row_kernels_test
 }  // namespace mellow::nn::kernels

@@ -11,7 +11,7 @@
 #include <vector>
 
 namespace mellow::nn {
-namespace {
+namespace finite_test {
 
 using ::testing::HasSubstr;
 
@@ -78,5 +78,5 @@ TEST(CheckComputedTest, IsInternalWhereAValueIsNotFinite) {
   }
 }
 
-}  // namespace
+}  // namespace finite_test
 }  // namespace mellow::nn

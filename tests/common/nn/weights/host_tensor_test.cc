@@ -9,7 +9,7 @@
 #include <limits>
 
 namespace mellow::nn {
-namespace {
+namespace host_tensor_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -157,5 +157,5 @@ TEST_F(TensorReaderTest, ALongListIsCut) {
   EXPECT_LT(message.size(), 2000u);
 }
 
-}  // namespace
+}  // namespace host_tensor_test
 }  // namespace mellow::nn

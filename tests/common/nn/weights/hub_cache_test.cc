@@ -10,7 +10,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace hub_cache_test {
 
 using ::testing::HasSubstr;
 
@@ -101,5 +101,5 @@ TEST(HubCacheFolderTest, IsWhatTheEnvironmentSays) {
   EXPECT_EQ(HubCacheFolder(), "/cache");
 }
 
-}  // namespace
+}  // namespace hub_cache_test
 }  // namespace mellow::nn

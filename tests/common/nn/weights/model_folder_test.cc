@@ -9,7 +9,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace model_folder_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -120,5 +120,5 @@ TEST_F(ModelFolderTest, ModelTypeTellsTheArchitecture) {
   }
 }
 
-}  // namespace
+}  // namespace model_folder_test
 }  // namespace mellow::nn

@@ -9,7 +9,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace model_hash_test {
 
 constexpr char kIndex[] = R"({"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors"}})";
 
@@ -82,5 +82,5 @@ TEST_F(ModelHashTest, TheHashInTheBackgroundIsThatOfTheFolderOrItsError) {
   EXPECT_TRUE(absl::IsNotFound(ModelHash(folder_.path()).Get().status()));
 }
 
-}  // namespace
+}  // namespace model_hash_test
 }  // namespace mellow::nn

@@ -6,7 +6,7 @@
 #include "tests/common/nn/weights/torch_zip_builder.h"
 
 namespace mellow::nn {
-namespace {
+namespace pickle_machine_test {
 
 using testing::Dict;
 using testing::Global;
@@ -154,5 +154,5 @@ TEST(PickleMachineTest, UnreasonableSizesAreRefused) {
   ExpectCorrupt("a call that copies a long list", Pickle(bomb));
 }
 
-}  // namespace
+}  // namespace pickle_machine_test
 }  // namespace mellow::nn

@@ -10,7 +10,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace safetensors_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -166,5 +166,5 @@ TEST(SafetensorsTest, AFileOfNoTensorsIsFine) {
   EXPECT_TRUE(read->empty());
 }
 
-}  // namespace
+}  // namespace safetensors_test
 }  // namespace mellow::nn

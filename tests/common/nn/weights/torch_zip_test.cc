@@ -9,7 +9,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::nn {
-namespace {
+namespace torch_zip_test {
 
 using testing::Checkpoint;
 using testing::Dict;
@@ -184,5 +184,5 @@ TEST(TorchZipTest, NoFlippedByteOfThePickleCrashes) {
   }
 }
 
-}  // namespace
+}  // namespace torch_zip_test
 }  // namespace mellow::nn

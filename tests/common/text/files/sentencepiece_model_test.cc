@@ -7,9 +7,9 @@
 #include "tests/common/text/tokenizer_files.h"
 
 namespace mellow::text {
-namespace {
+namespace sentencepiece_model_test {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 std::string ErrorOf(const std::string& file) {
   SentencePieceModel model;
@@ -55,5 +55,5 @@ TEST(SentencePieceModelTest, SaysWhatIsWrong) {
               HasSubstr("byte_fallback"));
 }
 
-}  // namespace
+}  // namespace sentencepiece_model_test
 }  // namespace mellow::text

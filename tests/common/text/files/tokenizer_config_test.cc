@@ -7,9 +7,9 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace tokenizer_config_test {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TokenizerConfig Read(const FileMap& files) {
   const absl::StatusOr<TokenizerConfig> config = ReadTokenizerConfig(files, "dir", nullptr);
@@ -58,8 +58,8 @@ TEST(TokenizerConfigTest, WhatNobodyKnowsIsAWarning) {
            "padding_side": "left", "extra_special_tokens": ["<e>"], "nothing": null,
            "strip_accents": true})"},
   });
-  EXPECT_THAT(config.warnings, testing::ElementsAre("dir/tokenizer_config.json: key "
-                                                    "\"strip_accents\" (true) is not known"));
+  EXPECT_THAT(config.warnings, ::testing::ElementsAre("dir/tokenizer_config.json: key "
+                                                      "\"strip_accents\" (true) is not known"));
 }
 
 TEST(TokenizerConfigTest, ReadsTheFilesOfOldWhereTheConfigurationHasNoTokens) {
@@ -111,5 +111,5 @@ TEST(TokenizerConfigTest, NamesTheFileAndTheFieldThatAreWrong) {
               HasSubstr("glued"));
 }
 
-}  // namespace
+}  // namespace tokenizer_config_test
 }  // namespace mellow::text

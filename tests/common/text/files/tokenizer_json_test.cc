@@ -12,10 +12,10 @@
 #include "tests/common/text/tokenizer_files.h"
 
 namespace mellow::text {
-namespace {
+namespace tokenizer_json_test {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // "<unk>" 0, "▁" 1, "a" 2, "▁a" 3, "b" 4, "</s>" 5.
 constexpr char kModel[] = R"("model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0],
@@ -186,5 +186,5 @@ TEST(TokenizerJsonTest, RefusesModelsThatItDoesNotImplement) {
   EXPECT_THAT(bpe(R"("merges": [["b", "a"]])"), HasSubstr("merge 1"));
 }
 
-}  // namespace
+}  // namespace tokenizer_json_test
 }  // namespace mellow::text

@@ -4,9 +4,9 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace added_tokens_test {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 using testing::IsEmpty;
 
 AddedVocabulary Add(const std::vector<AddedToken>& tokens, const ModelVocabulary& model = {}) {
@@ -92,5 +92,5 @@ TEST(AddedTokensTest, TheLaterFlagsCountButNotForWhereATokenIsLookedFor) {
   EXPECT_FALSE(Add(tokens).Has(tokens[0]));
 }
 
-}  // namespace
+}  // namespace added_tokens_test
 }  // namespace mellow::text

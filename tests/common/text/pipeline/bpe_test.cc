@@ -4,10 +4,10 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace bpe_test {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using testing::IsEmpty;
 
 absl::flat_hash_map<std::string, int32_t> Vocab() {
@@ -65,5 +65,5 @@ TEST(BpeTest, ALongWordTakesNoQuadraticTime) {
   EXPECT_EQ(Encode({{"a", "a"}, {"aa", "aa"}}, std::string(1 << 20, 'a')).size(), size_t{1} << 18);
 }
 
-}  // namespace
+}  // namespace bpe_test
 }  // namespace mellow::text

@@ -6,9 +6,9 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace byte_level_test {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 std::vector<std::string> Words(absl::string_view text) {
   std::vector<std::string> words;
@@ -55,5 +55,5 @@ TEST(ByteLevelTest, ATokenOutsideTheAlphabetStandsForItself) {
   EXPECT_EQ(BytesOfTokens({"\u0120a", "my token", "\u65E5"}), " amy token\u65E5");
 }
 
-}  // namespace
+}  // namespace byte_level_test
 }  // namespace mellow::text

@@ -4,7 +4,7 @@
 #include "tests/common/text/tokenizer_files.h"
 
 namespace mellow::text {
-namespace {
+namespace charsmap_test {
 
 std::string Normalize(const std::vector<std::pair<std::string, std::string>>& map,
                       absl::string_view text) {
@@ -60,5 +60,5 @@ TEST(CharsmapTest, SurvivesATrieThatPointsNowhere) {
   EXPECT_EQ(charsmap->Normalize("a\u00E9\u0301"), "a\u00E9\u0301");
 }
 
-}  // namespace
+}  // namespace charsmap_test
 }  // namespace mellow::text

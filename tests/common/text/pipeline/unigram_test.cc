@@ -4,9 +4,9 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace unigram_test {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 using testing::IsEmpty;
 
 std::vector<int32_t> Encode(const std::vector<Unigram::Piece>& pieces, absl::string_view word) {
@@ -51,5 +51,5 @@ TEST(UnigramTest, UnknownCharactersAreTheirBytesWhereAllOfThemArePieces) {
   EXPECT_THAT(ids, ElementsAre(1, 2, 3, 2, 3, 1, 0));
 }
 
-}  // namespace
+}  // namespace unigram_test
 }  // namespace mellow::text

@@ -3,7 +3,7 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace unicode_test {
 
 TEST(UnicodeTest, ClassifiesAsTheReferencesRegularExpressions) {
   EXPECT_EQ(WordClassOf('a'), WordClass::kLetter);
@@ -50,5 +50,5 @@ TEST(UnicodeTest, BreaksAroundControlCharactersExceptInsideCrLf) {
   EXPECT_EQ(GraphemeClusterEnd("\u200B\u0301", 0), 3u);
 }
 
-}  // namespace
+}  // namespace unicode_test
 }  // namespace mellow::text

@@ -3,7 +3,7 @@
 #include "gtest/gtest.h"
 
 namespace mellow::text {
-namespace {
+namespace utf8_test {
 
 constexpr size_t kValid = absl::string_view::npos;
 
@@ -48,5 +48,5 @@ TEST(Utf8Test, CountsCodePointsNotBytes) {
   EXPECT_EQ(CountCodePoints("a\u00E9\u20AC\U0001F600"), 4u);
 }
 
-}  // namespace
+}  // namespace utf8_test
 }  // namespace mellow::text

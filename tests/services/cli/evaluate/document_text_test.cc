@@ -5,7 +5,7 @@
 #include <string>
 
 namespace mellow::cli {
-namespace {
+namespace document_text_test {
 
 report::Table MakeTable(const std::string& interval) {
   report::Table table{.header = {"measure", "change", "95 % interval", "p"}, .page_only = {3}};
@@ -113,5 +113,5 @@ TEST(DocumentTextTest, TheWordAboveTheNamesGivesWayAtLast) {
             "       20  alpha@2       -0.4312  [-0.6021, -0.2603]  <0.0001  less toxic\n");
 }
 
-}  // namespace
+}  // namespace document_text_test
 }  // namespace mellow::cli

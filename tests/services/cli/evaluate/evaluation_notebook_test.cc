@@ -15,7 +15,7 @@
 #include "tests/testing/source_tree.h"
 
 namespace mellow::cli {
-namespace {
+namespace evaluation_notebook_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -157,5 +157,5 @@ TEST(StartArmTest, IsWhatTheNewestRunBeganWith) {
   EXPECT_EQ((*arms)[0].arm.version, 9);
 }
 
-}  // namespace
+}  // namespace evaluation_notebook_test
 }  // namespace mellow::cli

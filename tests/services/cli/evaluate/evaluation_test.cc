@@ -19,7 +19,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::cli {
-namespace {
+namespace evaluation_test {
 
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
@@ -338,5 +338,5 @@ TEST(EvaluationViewTest, ShowsDifferencesNotesAndDemands) {
   EXPECT_TRUE(absl::IsInvalidArgument(CheckDemands(e, {.require_drop = 1}).status()));
 }
 
-}  // namespace
+}  // namespace evaluation_test
 }  // namespace mellow::cli

@@ -20,7 +20,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow {
-namespace {
+namespace held_out_rows_test {
 
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -125,5 +125,5 @@ TEST_F(HeldOutRowsTest, OtherSeedsHoldOutOtherRows) {
             OfEvaluation(R"("trainFraction": 0.6, "splitSeed": 12)"));
 }
 
-}  // namespace
+}  // namespace held_out_rows_test
 }  // namespace mellow

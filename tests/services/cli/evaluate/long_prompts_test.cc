@@ -19,7 +19,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow {
-namespace {
+namespace long_prompts_test {
 
 using Ids = std::vector<int32_t>;
 
@@ -116,5 +116,5 @@ TEST_F(LongPromptsTest, LoseTheEndOfTheDialogueAndKeepThatOfTheTemplate) {
   }
 }
 
-}  // namespace
+}  // namespace long_prompts_test
 }  // namespace mellow

@@ -12,7 +12,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::cli {
-namespace {
+namespace steps_of_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -234,5 +234,5 @@ TEST_F(StepsOfTest, WhatWasEvaluatedServesAgainAlsoBesideOtherSteps) {
   EXPECT_EQ(calls_, 160) << "nothing was written twice";
 }
 
-}  // namespace
+}  // namespace steps_of_test
 }  // namespace mellow::cli

@@ -13,7 +13,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
-namespace {
+namespace guarded_run_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -337,5 +337,5 @@ TEST_F(GuardedRunTest, ARunWaitsForItsJudge) {
   EXPECT_TRUE(status.get().ok());
 }
 
-}  // namespace
+}  // namespace guarded_run_test
 }  // namespace mellow::orchestrator

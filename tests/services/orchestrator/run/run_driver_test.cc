@@ -14,7 +14,7 @@
 #include "tests/testing/wait_until.h"
 
 namespace mellow::orchestrator {
-namespace {
+namespace run_driver_test {
 
 using ::testing::HasSubstr;
 
@@ -515,5 +515,5 @@ TEST_F(RunDriverTest, ALearnerWhoseCheckpointsAreGoneIsAClearError) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("the learner has 0 steps"));
 }
 
-}  // namespace
+}  // namespace run_driver_test
 }  // namespace mellow::orchestrator

@@ -15,7 +15,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
-namespace {
+namespace run_manager_test {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -505,5 +505,5 @@ TEST_F(RunManagerTest, UnknownRunsAreNotFound) {
   EXPECT_EQ(manager_->Watch("nope", 0, &sink).code(), absl::StatusCode::kNotFound);
 }
 
-}  // namespace
+}  // namespace run_manager_test
 }  // namespace mellow::orchestrator

@@ -10,7 +10,7 @@
 #include "tests/testing/temp_folder.h"
 
 namespace mellow::orchestrator {
-namespace {
+namespace sft_driver_test {
 
 using ::testing::HasSubstr;
 
@@ -119,7 +119,9 @@ TEST_F(SftDriverTest, ARunThatIsStoppedWhileTheLearnerIsAwayIsStopped) {
 TEST_F(SftDriverTest, ARunWhosePlaceAnotherOrchestratorTookIsStopped) {
   Life life(&cluster_, folder_.path());
   cluster_.learner.on_sft_step = [&](int step) {
-    if (step == 2) EXPECT_TRUE(cluster_.learner.StopSft("run").ok());
+    if (step == 2) {
+      EXPECT_TRUE(cluster_.learner.StopSft("run").ok());
+    }
   };
   const absl::Status status = life.DriveSft("run", "pairs");
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
@@ -208,5 +210,5 @@ TEST_F(SftDriverTest, AFullDiskIsToldAsItIs) {
   ExpectDone(life.ledger.get());
 }
 
-}  // namespace
+}  // namespace sft_driver_test
 }  // namespace mellow::orchestrator
