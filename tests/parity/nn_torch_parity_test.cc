@@ -169,7 +169,9 @@ TEST_P(TorchT5ParityTest, ValuesAreThoseOfTheCpuEngine) {
     ASSERT_TRUE((*other)->Step(wanted, tokens, &logits).ok());
     for (size_t j = 0; j < ours.size(); ++j) {
       ASSERT_EQ(ours[j]->value().has_value(), index[j] % 2 == 1);
-      if (index[j] % 2 == 1) EXPECT_NEAR(*ours[j]->value(), *wanted[j]->value(), 1e-4);
+      if (index[j] % 2 == 1) {
+        EXPECT_NEAR(*ours[j]->value(), *wanted[j]->value(), 1e-4);
+      }
     }
   }
   const ValueHead narrow{.weight = {1}};

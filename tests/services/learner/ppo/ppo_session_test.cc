@@ -120,7 +120,9 @@ TEST_F(PpoSessionTest, ACheckpointOfVersion01HasAllRecordsAndIsContinued) {
       ASSERT_NE((*session)->Recorded(step), nullptr) << step;
       EXPECT_EQ((*session)->Recorded(step)->sha256, expected[step - 1]);
     }
-    if (life == 0) EXPECT_EQ(TrainOn(**session, 1)[0], expected[3]);
+    if (life == 0) {
+      EXPECT_EQ(TrainOn(**session, 1)[0], expected[3]);
+    }
   }
 }
 
