@@ -34,7 +34,7 @@ add_library(mellow_flags INTERFACE)
 target_include_directories(mellow_flags INTERFACE "${CMAKE_SOURCE_DIR}")
 target_compile_options(mellow_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # The compiler collects its garbage from 128 MB on, which is a tenth of its time; no file of ours has more than 1 GB of it.
+  # The compiler collects its garbage from twice this many kB on, by default from 256 MB; that is a tenth of its time. A job may take 1 GB.
   target_compile_options(mellow_flags INTERFACE --param=ggc-min-heapsize=524288)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")

@@ -2,13 +2,19 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+
 namespace mellow {
 
 Workers::Workers(int threads) {
+  absl::Cleanup stop = [this] { Stop(); };  // where one cannot be started, the others are joined
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+  std::move(stop).Cancel();
 }
 
-Workers::~Workers() {
+Workers::~Workers() { Stop(); }
+
+void Workers::Stop() {
   {
     MutexLock lock(&mutex_);
     stop_ = true;

@@ -20,6 +20,7 @@ class Workers {
     kRequest,  // in the order of adding
   };
 
+  // Throws std::system_error where the system has no more threads.
   explicit Workers(int threads);
   // Runs what was added.
   ~Workers();
@@ -30,6 +31,8 @@ class Workers {
   void Add(Urgency urgency, std::function<void()> task);
 
  private:
+  // Lets the threads end.
+  void Stop();
   void Loop();
 
   Mutex mutex_;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+
 namespace mellow {
 namespace {
 
@@ -22,10 +24,14 @@ inline void Pause() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
+  absl::Cleanup stop = [this] { Stop(); };  // where one cannot be started, the others are joined
   for (int i = 1; i < std::max(threads, 1); ++i) workers_.emplace_back([this] { WorkerLoop(); });
+  std::move(stop).Cancel();
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   {
     MutexLock lock(&sleep_mutex_);
     stop_.store(true);

@@ -20,6 +20,7 @@ namespace mellow {
 // pool.
 class ThreadPool {
  public:
+  // Throws std::system_error where the system has no more threads.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,6 +33,8 @@ class ThreadPool {
   void Run(int count, const std::function<void(int)>& task);
 
  private:
+  // Lets the workers end.
+  void Stop();
   void WorkerLoop();
   // Runs tasks of the current job until none is left to claim.
   void Drain();

@@ -1,6 +1,7 @@
 #include "services/cli/cluster/run_view.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"

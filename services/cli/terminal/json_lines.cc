@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/nearest_name.h"
@@ -220,6 +221,7 @@ LineCounts AnswerInParallel(
   LineQueue queue(static_cast<size_t>(workers) * 2);
   {
     std::vector<std::jthread> threads;
+    const absl::Cleanup close = [&] { queue.Close(); };
     for (int i = 0; i < workers; ++i) {
       threads.emplace_back([&] {
         while (std::optional<LineQueue::Line> line = queue.Pop()) {
@@ -231,7 +233,6 @@ LineCounts AnswerInParallel(
     }
     size_t index = 0;
     for (std::string line; std::getline(in, line); ++index) queue.Push({index, std::move(line)});
-    queue.Close();
   }
   return answers.counts();
 }

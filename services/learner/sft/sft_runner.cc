@@ -99,8 +99,8 @@ absl::StatusOr<SftStatus> SftRunner::Start(const SftSettings& settings) {
   if (done) {
     session_.reset();
   } else {
-    working_ = true;
     worker_ = std::jthread([this, settings] { Loop(settings); });
+    working_ = true;  // not of a thread that could not be started
   }
   return status;
 }

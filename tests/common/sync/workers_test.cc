@@ -5,6 +5,9 @@
 
 #include <atomic>
 #include <future>
+#include <system_error>
+
+#include "tests/testing/address_space_limit.h"
 
 namespace mellow {
 namespace {
@@ -33,6 +36,12 @@ TEST(WorkersTest, TheEndRunsWhatWasAdded) {
     for (int i = 0; i < 100; ++i) workers.Add(Workers::Urgency::kRequest, [&] { ++done; });
   }
   EXPECT_EQ(done, 100);
+}
+
+TEST(WorkersTest, AThreadThatCannotBeStartedIsAnErrorAndNoHang) {
+  if (testing::kSanitized) GTEST_SKIP() << "sanitizers map memory themselves";
+  const testing::AddressSpaceLimit limit(64 << 20);
+  EXPECT_THROW(Workers(200), std::system_error);
 }
 
 }  // namespace

@@ -7,8 +7,11 @@
 #include <numeric>
 #include <set>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "tests/testing/address_space_limit.h"
 
 namespace mellow {
 namespace {
@@ -104,6 +107,12 @@ TEST_P(ThreadPoolTest, CanBeDestroyedWhileItsWorkersWakeUp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, ThreadPoolTest, ::testing::Values(1, 2, 3, 8));
+
+TEST(ThreadPoolSizeTest, AThreadThatCannotBeStartedIsAnErrorAndNoHang) {
+  if (testing::kSanitized) GTEST_SKIP() << "sanitizers map memory themselves";
+  const testing::AddressSpaceLimit limit(64 << 20);
+  EXPECT_THROW(ThreadPool(200), std::system_error);
+}
 
 TEST(ThreadPoolSizeTest, CountsTheCaller) {
   EXPECT_EQ(ThreadPool(1).size(), 1);

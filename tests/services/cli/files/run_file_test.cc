@@ -217,7 +217,7 @@ void SetEveryField(const google::protobuf::Descriptor& type, const std::string& 
     const google::protobuf::FieldDescriptor& field = *type.field(i);
     const std::string path = prefix + field.name();
     const bool message = field.message_type() != nullptr;
-    for (const char* inside : {"", ".0", ".0.name", ".name"}) {
+    for (const absl::string_view inside : {"", ".0", ".0.name", ".name"}) {
       Spec spec;
       const absl::Status status = SetField(absl::StrCat(path, inside, "=x"), &spec);
       if (message && field.is_repeated()) {
