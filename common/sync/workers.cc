@@ -2,19 +2,15 @@
 
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
-
 namespace mellow {
 
-Workers::Workers(int threads) {
-  absl::Cleanup stop = [this] { Stop(); };  // where one cannot be started, the others are joined
+// Delegates, so that the destructor lets the started threads end where a further one cannot be
+// started.
+Workers::Workers(int threads) : Workers() {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
-  std::move(stop).Cancel();
 }
 
-Workers::~Workers() { Stop(); }
-
-void Workers::Stop() {
+Workers::~Workers() {
   {
     MutexLock lock(&mutex_);
     stop_ = true;

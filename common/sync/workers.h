@@ -31,8 +31,7 @@ class Workers {
   void Add(Urgency urgency, std::function<void()> task);
 
  private:
-  // Lets the threads end.
-  void Stop();
+  Workers() = default;  // without threads
   void Loop();
 
   Mutex mutex_;

@@ -4,8 +4,6 @@
 #include <chrono>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
-
 namespace mellow {
 namespace {
 
@@ -23,15 +21,13 @@ inline void Pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  absl::Cleanup stop = [this] { Stop(); };  // where one cannot be started, the others are joined
+// Delegates, so that the destructor lets the started threads end where a further one cannot be
+// started.
+ThreadPool::ThreadPool(int threads) : ThreadPool() {
   for (int i = 1; i < std::max(threads, 1); ++i) workers_.emplace_back([this] { WorkerLoop(); });
-  std::move(stop).Cancel();
 }
 
-ThreadPool::~ThreadPool() { Stop(); }
-
-void ThreadPool::Stop() {
+ThreadPool::~ThreadPool() {
   {
     MutexLock lock(&sleep_mutex_);
     stop_.store(true);

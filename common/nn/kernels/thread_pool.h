@@ -33,8 +33,7 @@ class ThreadPool {
   void Run(int count, const std::function<void(int)>& task);
 
  private:
-  // Lets the workers end.
-  void Stop();
+  ThreadPool() = default;  // without workers
   void WorkerLoop();
   // Runs tasks of the current job until none is left to claim.
   void Drain();
