@@ -1,9 +1,9 @@
 #include "common/nn/cpu/cpu_roberta.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,9 +13,25 @@
 namespace mellow::nn::cpu {
 namespace {
 
-constexpr int kClassifierPassTokens = 2048;  // bounds the activations
-constexpr int kClassifierFeedForwardRows =
-    4 * kernels::kMaxGemmRows;  // still in the cache when they are used
+// Tokens of a pass with all threads, and of one of several side by side: those activations stay in
+// the second-level cache of their core.
+constexpr int kAllPassTokens = 2048;
+constexpr int kLanePassTokens = 512;
+constexpr int kLaneFeedForwardRows = kernels::kMaxGemmRows;  // by one thread, for the same reason
+
+// Sequences [0, n) in parts of whole sequences with about equally many tokens: where they begin,
+// and n.
+std::vector<size_t> Parts(absl::Span<const std::vector<int32_t>> sequences, int64_t parts) {
+  int64_t total = 0;
+  for (const std::vector<int32_t>& ids : sequences) total += static_cast<int64_t>(ids.size());
+  std::vector<size_t> begins = {0};
+  int64_t tokens = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    tokens += static_cast<int64_t>(sequences[i].size());
+    if (tokens * parts >= total * static_cast<int64_t>(begins.size())) begins.push_back(i + 1);
+  }
+  return begins;
+}
 
 class RobertaLoader {
  public:
@@ -81,20 +97,26 @@ std::unique_ptr<RobertaWeights> RobertaLoader::Load() {
 
 }  // namespace
 
-CpuRoberta::CpuRoberta(std::unique_ptr<CpuBackend> backend, std::unique_ptr<RobertaWeights> weights)
-    : backend_(std::move(backend)),
-      weights_(std::move(weights)),
-      layout_(backend_->kernels,
-              weights_->config.hidden_size / weights_->config.num_attention_heads) {}
+CpuRoberta::CpuRoberta(std::unique_ptr<Lane> all, std::unique_ptr<RobertaWeights> weights,
+                       const LoadOptions& options)
+    : weights_(std::move(weights)),
+      all_(std::move(all)),
+      layout_(all_->backend.kernels,
+              weights_->config.hidden_size / weights_->config.num_attention_heads) {
+  LoadOptions alone = options;
+  alone.threads = 1;
+  for (int i = 0; i < all_->backend.pool.size(); ++i)
+    lanes_.push_back(std::make_unique<Lane>(alone));
+}
 
 absl::StatusOr<std::unique_ptr<CpuRoberta>> CpuRoberta::Load(const std::string& folder,
                                                              const LoadOptions& options) {
   MELLOW_ASSIGN_OR_RETURN(const PretrainedRoberta model, ReadPretrainedRoberta(folder));
-  auto backend = std::make_unique<CpuBackend>(options);
-  RobertaLoader loader(backend.get(), model.config, model.tensors);
+  auto all = std::make_unique<Lane>(options);
+  RobertaLoader loader(&all->backend, model.config, model.tensors);
   std::unique_ptr<RobertaWeights> weights = loader.Load();
   if (absl::Status status = loader.Finish(); !status.ok()) return Annotate(status, folder);
-  return std::unique_ptr<CpuRoberta>(new CpuRoberta(std::move(backend), std::move(weights)));
+  return std::unique_ptr<CpuRoberta>(new CpuRoberta(std::move(all), std::move(weights), options));
 }
 
 absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(
@@ -114,23 +136,38 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(
     }
   }
   std::vector<std::vector<float>> out(sequences.size());
-  std::vector<size_t> order(sequences.size());
-  std::iota(order.begin(), order.end(), size_t{0});
+  int64_t total = 0;
+  for (const std::vector<int32_t>& ids : sequences) total += static_cast<int64_t>(ids.size());
   MutexLock lock(&mutex_);
-  for (size_t first = 0; first < order.size();) {
-    size_t count = 1;
-    size_t total = sequences[first].size();
-    while (first + count < order.size() &&
-           total + sequences[first + count].size() <= kClassifierPassTokens) {
-      total += sequences[first + count++].size();
-    }
-    Pass(sequences, absl::MakeSpan(order).subspan(first, count), &out);
-    first += count;
+  const int threads = all_->backend.pool.size();
+  const auto pass = [&](const std::vector<size_t>& begins, size_t i, Lane* lane) {
+    Pass(sequences.subspan(begins[i], begins[i + 1] - begins[i]), lane, out.data() + begins[i]);
+  };
+  // Every thread its own sequences, unless that leaves threads without work for a third of the
+  // time.
+  const int64_t rounds =
+      (total + int64_t{kLanePassTokens} * threads - 1) / (kLanePassTokens * threads);
+  const std::vector<size_t> side_by_side = Parts(sequences, rounds * threads);
+  int64_t longest = 0;
+  for (size_t i = 0; i + 1 < side_by_side.size(); ++i) {
+    int64_t tokens = 0;
+    for (size_t k = side_by_side[i]; k < side_by_side[i + 1]; ++k) tokens += sequences[k].size();
+    longest = std::max(longest, tokens);
   }
+  if (2 * longest * rounds * threads <= 3 * total) {
+    std::atomic<size_t> next = 0;
+    all_->backend.pool.Run(threads, [&](int thread) {
+      for (size_t i; (i = next++) + 1 < side_by_side.size();)
+        pass(side_by_side, i, lanes_[thread].get());
+    });
+    return out;
+  }
+  const std::vector<size_t> begins = Parts(sequences, (total + kAllPassTokens - 1) / kAllPassTokens);
+  for (size_t i = 0; i + 1 < begins.size(); ++i) pass(begins, i, all_.get());
   return out;
 }
 
-void CpuRoberta::Embed(const std::vector<int32_t>& ids, float* x) const {
+void CpuRoberta::Embed(const std::vector<int32_t>& ids, const Lane& lane, float* x) const {
   const auto d = static_cast<size_t>(config().hidden_size);
   const int32_t pad = config().pad_token_id;
   int32_t position = pad;
@@ -138,88 +175,128 @@ void CpuRoberta::Embed(const std::vector<int32_t>& ids, float* x) const {
     // As transformers: positions count the tokens that are not padding, from pad + 1 on.
     const int32_t index = ids[i] == pad ? pad : ++position;
     std::memcpy(x + i * d, weights_->words.data() + ids[i] * d, d * sizeof(float));
-    backend_->kernels.add(weights_->positions.data() + index * d, static_cast<int>(d), x + i * d);
+    lane.backend.kernels.add(weights_->positions.data() + index * d, static_cast<int>(d),
+                             x + i * d);
   }
 }
 
-void CpuRoberta::Norm(const LayerNormWeights& norm, int rows, float* x) {
+void CpuRoberta::Norm(const LayerNormWeights& norm, int rows, Lane* lane, float* x) const {
   const int d = config().hidden_size;
   const auto eps = static_cast<float>(config().layer_norm_eps);
-  backend_->ForRows(rows, [&](int start, int count) {
+  lane->backend.ForRows(rows, [&](int start, int count) {
     for (int i = start; i < start + count; ++i) {
       float* const row = x + static_cast<size_t>(i) * d;
-      backend_->kernels.layer_norm(row, norm.weight.data(), norm.bias.data(), eps, d, row);
+      lane->backend.kernels.layer_norm(row, norm.weight.data(), norm.bias.data(), eps, d, row);
     }
   });
 }
 
-void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets, float* x) {
+void CpuRoberta::Attention(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane,
+                           const float* x, float* context) const {
+  const kernels::KernelTable& kernels = lane->backend.kernels;
   const int d = config().hidden_size;
   const int heads = config().num_attention_heads;
   const int head_dim = d / heads;
-  const int rows = offsets.back();
-  const int stride = 3 * d;
-  float* const qkv = scratch_.qkv.Reserve(static_cast<size_t>(rows) * stride);
-  float* const context = scratch_.context.Reserve(static_cast<size_t>(rows) * d);
-  ApplyLinear(backend_.get(), layer.qkv, {x, d}, rows, {}, {qkv, stride});
-  backend_->pool.Run(static_cast<int>(offsets.size() - 1) * heads, [&](int task) {
-    const int i = task / heads;
-    const int head = task % heads;
-    const float* q = qkv + static_cast<size_t>(offsets[i]) * stride + head * head_dim;
+  const kernels::RoundedRows rounded = RoundFor(kernels, &lane->backend.pool, layer.qkv.matrix(),
+                                                {x, d}, offsets.back(), &lane->rounded);
+  // q, k and v of a few heads and sequences at a time: attention then finds them in the cache. The
+  // columns of those heads have to be whole panels.
+  int group = heads;
+  for (int fewer = heads; fewer > 0; --fewer) {
+    if (heads % fewer == 0 && fewer * head_dim % kernels.panel_width == 0 &&
+        d % kernels.panel_width == 0)
+      group = fewer;
+  }
+  std::vector<int> begins = {0};  // in offsets
+  for (size_t i = 1; i < offsets.size(); ++i) {
+    if (offsets[i] - offsets[begins.back()] >= kernels::kMaxGemmRows || i + 1 == offsets.size())
+      begins.push_back(i);
+  }
+  const int chunks = static_cast<int>(begins.size()) - 1;
+  const int width = group * head_dim;
+  const int stride = 3 * width;
+  lane->backend.pool.Run(heads / group * chunks, [&](int task) {
+    static thread_local kernels::FloatBuffer buffer;
+    const int column = task / chunks * width;
+    const absl::Span<const int> part = offsets.subspan(
+        begins[task % chunks], begins[task % chunks + 1] - begins[task % chunks] + 1);
+    const int rows = part.back() - part.front();
+    float* const qkv = buffer.Reserve(static_cast<size_t>(rows) * stride);
+    if (group == heads) {
+      MatMulColumns(kernels, layer.qkv.matrix(), rounded, part.front(), rows, 0, stride,
+                    {qkv, stride}, {.bias = layer.qkv.bias()});
+    } else {
+      for (int i = 0; i < 3; ++i)
+        MatMulColumns(kernels, layer.qkv.matrix(), rounded, part.front(), rows, i * d + column,
+                      width, {qkv + i * width, stride}, {.bias = layer.qkv.bias()});
+    }
     kernels::AttentionArgs args;
-    args.q = {q, stride};
-    args.queries = args.keys = offsets[i + 1] - offsets[i];
     args.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-    args.out = {context + static_cast<size_t>(offsets[i]) * d + head * head_dim, d};
-    kernels::AttendOnce(backend_->kernels, layout_, {q + d, stride}, {q + 2 * d, stride}, args);
+    for (size_t i = 0; i + 1 < part.size(); ++i) {
+      args.queries = args.keys = part[i + 1] - part[i];
+      for (int head = 0; head < group; ++head) {
+        const float* const q =
+            qkv + static_cast<size_t>(part[i] - part.front()) * stride + head * head_dim;
+        args.q = {q, stride};
+        args.out = {context + static_cast<size_t>(part[i]) * d + column + head * head_dim, d};
+        kernels::AttendOnce(kernels, layout_, {q + width, stride}, {q + 2 * width, stride}, args);
+      }
+    }
   });
-  ApplyLinear(backend_.get(), layer.attention_out, {context, d}, rows, {}, {x, d},
-              /*accumulate=*/true);
-  Norm(layer.attention_norm, rows, x);
+}
+
+void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane,
+                       float* x) const {
+  CpuBackend* const backend = &lane->backend;
+  const int d = config().hidden_size;
+  const int rows = offsets.back();
+  float* const context = lane->context.Reserve(static_cast<size_t>(rows) * d);
+  Attention(layer, offsets, lane, x, context);
+  ApplyLinear(backend, layer.attention_out, {context, d}, rows, {}, {x, d}, /*accumulate=*/true);
+  Norm(layer.attention_norm, rows, lane, x);
 
   const int wide = config().intermediate_size;
-  const int most = std::min(rows, kClassifierFeedForwardRows);
-  float* const hidden = scratch_.hidden.Reserve(static_cast<size_t>(most) * wide);
+  const int most = std::min(rows, kLaneFeedForwardRows * backend->pool.size());
+  float* const hidden = lane->hidden.Reserve(static_cast<size_t>(most) * wide);
   for (int start = 0; start < rows; start += most) {
     const int count = std::min(most, rows - start);
     float* const part = x + static_cast<size_t>(start) * d;
-    ApplyLinear(backend_.get(), layer.intermediate, {part, d}, count, {}, {hidden, wide});
-    backend_->ForRows(count, [&](int first, int n) {
-      backend_->kernels.activate(weights_->activation, hidden + static_cast<size_t>(first) * wide,
-                                 n * wide);
+    ApplyLinear(backend, layer.intermediate, {part, d}, count, {}, {hidden, wide});
+    backend->ForRows(count, [&](int first, int n) {
+      backend->kernels.activate(weights_->activation, hidden + static_cast<size_t>(first) * wide,
+                                n * wide);
     });
-    ApplyLinear(backend_.get(), layer.output, {hidden, wide}, count, {}, {part, d},
-                /*accumulate=*/true);
-    Norm(layer.output_norm, count, part);
+    ApplyLinear(backend, layer.output, {hidden, wide}, count, {}, {part, d}, /*accumulate=*/true);
+    Norm(layer.output_norm, count, lane, part);
   }
 }
 
-void CpuRoberta::Pass(absl::Span<const std::vector<int32_t>> sequences,
-                      absl::Span<const size_t> order, std::vector<std::vector<float>>* out) {
+void CpuRoberta::Pass(absl::Span<const std::vector<int32_t>> sequences, Lane* lane,
+                      std::vector<float>* out) const {
+  CpuBackend* const backend = &lane->backend;
   const auto d = static_cast<size_t>(config().hidden_size);
   std::vector<int> offsets = {0};
-  for (size_t i : order) offsets.push_back(offsets.back() + static_cast<int>(sequences[i].size()));
+  for (const std::vector<int32_t>& ids : sequences)
+    offsets.push_back(offsets.back() + static_cast<int>(ids.size()));
   const int rows = offsets.back();
-  const int count = static_cast<int>(order.size());
-  float* const x = scratch_.x.Reserve(rows * d);
-  for (int i = 0; i < count; ++i) Embed(sequences[order[i]], x + offsets[i] * d);
-  Norm(weights_->embedding_norm, rows, x);
-  for (const RobertaLayer& layer : weights_->layers) Layer(layer, offsets, x);
+  const int count = static_cast<int>(sequences.size());
+  float* const x = lane->x.Reserve(rows * d);
+  for (int i = 0; i < count; ++i) Embed(sequences[i], *lane, x + offsets[i] * d);
+  Norm(weights_->embedding_norm, rows, lane, x);
+  for (const RobertaLayer& layer : weights_->layers) Layer(layer, offsets, lane, x);
 
   // The head looks at <s>.
-  float* const first = scratch_.first.Reserve(count * d);
-  float* const dense = scratch_.dense.Reserve(count * d);
+  float* const first = lane->first.Reserve(count * d);
+  float* const dense = lane->dense.Reserve(count * d);
   for (int i = 0; i < count; ++i) std::memcpy(first + i * d, x + offsets[i] * d, d * sizeof(float));
   const auto stride = static_cast<ptrdiff_t>(d);
-  ApplyLinear(backend_.get(), weights_->head_dense, {first, stride}, count, {}, {dense, stride});
+  ApplyLinear(backend, weights_->head_dense, {first, stride}, count, {}, {dense, stride});
   for (size_t i = 0; i < count * d; ++i) dense[i] = std::tanh(dense[i]);
   const int labels = weights_->head_out.out();
   std::vector<float> logits(static_cast<size_t>(count) * labels);
-  ApplyLinear(backend_.get(), weights_->head_out, {dense, stride}, count, {},
-              {logits.data(), labels});
-  for (int i = 0; i < count; ++i) {
-    (*out)[order[i]].assign(logits.begin() + i * labels, logits.begin() + (i + 1) * labels);
-  }
+  ApplyLinear(backend, weights_->head_out, {dense, stride}, count, {}, {logits.data(), labels});
+  for (int i = 0; i < count; ++i)
+    out[i].assign(logits.begin() + i * labels, logits.begin() + (i + 1) * labels);
 }
 
 }  // namespace mellow::nn::cpu

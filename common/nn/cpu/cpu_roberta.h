@@ -52,23 +52,32 @@ class CpuRoberta : public SequenceClassifier {
       absl::Span<const std::vector<int32_t>> sequences) override;
 
  private:
-  CpuRoberta(std::unique_ptr<CpuBackend> backend, std::unique_ptr<RobertaWeights> weights);
+  // What one forward pass computes with, and its activations.
+  struct Lane {
+    explicit Lane(const LoadOptions& options) : backend(options) {}
+    CpuBackend backend;
+    kernels::FloatBuffer x, rounded, context, hidden, first, dense;
+  };
 
-  // Logits of sequences[order[i]] to (*out)[order[i]].
-  void Pass(absl::Span<const std::vector<int32_t>> sequences, absl::Span<const size_t> order,
-            std::vector<std::vector<float>>* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Embed(const std::vector<int32_t>& ids, float* x) const;
-  void Norm(const LayerNormWeights& norm, int rows, float* x);
-  void Layer(const RobertaLayer& layer, absl::Span<const int> offsets, float* x)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  CpuRoberta(std::unique_ptr<Lane> all, std::unique_ptr<RobertaWeights> weights,
+             const LoadOptions& options);
 
-  const std::unique_ptr<CpuBackend> backend_;
+  // Logits of `sequences` to `out`.
+  void Pass(absl::Span<const std::vector<int32_t>> sequences, Lane* lane,
+            std::vector<float>* out) const;
+  void Embed(const std::vector<int32_t>& ids, const Lane& lane, float* x) const;
+  void Norm(const LayerNormWeights& norm, int rows, Lane* lane, float* x) const;
+  void Layer(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane, float* x) const;
+  // The heads' outputs, side by side.
+  void Attention(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane,
+                 const float* x, float* context) const;
+
   const std::unique_ptr<RobertaWeights> weights_;
+  Mutex mutex_;                      // one call at a time
+  const std::unique_ptr<Lane> all_;  // has all threads
+  // For passes side by side: one for each thread of all_, without threads of its own.
+  std::vector<std::unique_ptr<Lane>> lanes_;
   const kernels::KvLayout layout_;
-  Mutex mutex_;  // one forward pass at a time
-  struct {
-    kernels::FloatBuffer x, qkv, context, hidden, first, dense;
-  } scratch_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mellow::nn::cpu

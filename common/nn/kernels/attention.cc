@@ -27,11 +27,20 @@ KvLayout::KvLayout(const KernelTable& kernels, int head_dim)
 
 void KvLayout::WriteKeys(ConstRows k, int first, int count, float* head_chunk) const {
   const auto width = static_cast<size_t>(width_);
+  const auto panel = [&](int position) {
+    return head_chunk + position / width_ * width * head_dim_;
+  };
   for (int i = 0; i < count; ++i) {
     const int position = first + i;
     const float* key = k.data + i * k.stride;
-    float* panel = head_chunk + position / width_ * width * head_dim_ + position % width_;
-    for (int d = 0; d < head_dim_; ++d) panel[d * width] = key[d];
+    float* column = panel(position) + position % width_;
+    for (int d = 0; d < head_dim_; ++d) column[d * width] = key[d];
+  }
+  // The columns behind the last key of a new panel are multiplied too.
+  const int end = first + count;
+  if (const int used = end % width_; used > 0 && end - used >= first) {
+    for (int d = 0; d < head_dim_; ++d)
+      std::fill_n(panel(end) + d * width + used, width_ - used, 0.0f);
   }
 }
 
@@ -44,7 +53,9 @@ void KvLayout::Write(ConstRows k, ConstRows v, int first, int count, float* head
     for (int d = 0; d < head_dim_; d += width_) {
       float* line =
           head_chunk + key_floats_ + static_cast<size_t>(d) * kPositions + position * width;
-      std::memcpy(line, value + d, sizeof(float) * std::min(width_, head_dim_ - d));
+      const int used = std::min(width_, head_dim_ - d);
+      std::memcpy(line, value + d, sizeof(float) * used);
+      std::fill_n(line + used, width_ - used, 0.0f);
     }
   }
 }

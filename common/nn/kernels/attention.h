@@ -29,7 +29,9 @@ class KvLayout {
   ptrdiff_t value_panel_bytes() const { return value_panel_bytes_; }
 
   // Writes `count` positions of one head from `first` (within the chunk) on: k and v point at its
-  // first dimension.
+  // first dimension. What is left of their panels becomes zeros, if no earlier position is in them:
+  // it is multiplied as well, and arbitrary memory can be subnormal numbers, each of which costs a
+  // hundred times as much.
   void Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const;
   void WriteKeys(ConstRows k, int first, int count, float* head_chunk) const;
   // Copies the first `count` positions of one head's chunk.

@@ -265,28 +265,15 @@ float* GemmWorkspace() {
   return buffer.data();
 }
 
-namespace {
-
-// x as the weights' format multiplies it.
-struct RoundedRows {
-  int k = 0;  // GemmArgs::k
-  const float* floats = nullptr;
-  const int8_t* bytes = nullptr;
-  const float* scales = nullptr;  // of each row of bytes
-  ptrdiff_t stride = 0;           // elements
-};
-
-// In a buffer of the calling thread, until its next call. fp32 and fp16 weights take x as it is.
 RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
-                     ConstRows x, int rows) {
+                     ConstRows x, int rows, FloatBuffer* buffer) {
   const bool int8 = w.format() == PanelFormat::kInt8;
   if (!int8 && w.format() != PanelFormat::kBFloat16)
     return {.k = w.in(), .floats = x.data, .stride = x.stride};
-  static thread_local FloatBuffer buffer;
   // The scales of int8 follow the last row.
   const int numbers_of_a_float = int8 ? 4 : w.pairs() ? 2 : 1;
   const ptrdiff_t stride = w.padded_in() / numbers_of_a_float;
-  float* const floats = buffer.Reserve(static_cast<size_t>(rows) * (stride + (int8 ? 1 : 0)));
+  float* const floats = buffer->Reserve(static_cast<size_t>(rows) * (stride + (int8 ? 1 : 0)));
   float* const scales = floats + rows * stride;
   const auto round = [&](int row) {
     float* const to = floats + row * stride;
@@ -314,21 +301,67 @@ RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedM
           .stride = stride * static_cast<ptrdiff_t>(sizeof(float))};
 }
 
+namespace {
+
+// Rows of one Gemm call when there are `rows`: whole tiles, evenly filled.
+int BlockRows(const KernelTable& kernels, const PackedMatrix& w, int rows) {
+  const int blocks = (rows + kMaxGemmRows - 1) / kMaxGemmRows;
+  const int even = (rows + blocks - 1) / blocks;
+  if (blocks == 1) return even;
+  const bool rounds = w.format() == PanelFormat::kBFloat16 || w.format() == PanelFormat::kInt8;
+  const int tile = rounds ? kernels.rounded_row_multiple : kernels.tile_rows;
+  return std::min((even + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);
+}
+
+// `rows` of at most kMaxGemmRows by the columns [column, column + cols), the first of a panel.
+void MultiplyBlock(const KernelTable& kernels, const PackedMatrix& w, const RoundedRows& x,
+                   int first, int rows, int column, int cols, Rows y,
+                   const MatMulOptions& options) {
+  GemmArgs args;
+  if (x.bytes != nullptr) {
+    args.a_int8 = x.bytes + first * x.stride;
+    args.row_scales = x.scales + first;
+    args.column_sums = w.column_sums() + column;
+  } else {
+    args.a = x.floats + first * x.stride;
+  }
+  args.lda = x.stride;
+  args.rows = rows;
+  args.k = x.k;
+  args.panels = w.panel(column / kernels.panel_width);
+  args.panel_bytes = w.panel_bytes();
+  args.format = w.format();
+  args.scales = w.scales() == nullptr ? nullptr : w.scales() + column;
+  args.bias = options.bias == nullptr ? nullptr : options.bias + column;
+  args.cols = cols;
+  args.accumulate = options.accumulate;
+  args.c = y.data;
+  args.ldc = y.stride;
+  args.workspace = GemmWorkspace();
+  kernels.gemm(args);
+}
+
 }  // namespace
+
+void MatMulColumns(const KernelTable& kernels, const PackedMatrix& w, const RoundedRows& x,
+                   int first, int rows, int column, int cols, Rows y,
+                   const MatMulOptions& options) {
+  if (rows <= 0) return;
+  const int block = BlockRows(kernels, w, rows);
+  for (int start = 0; start < rows; start += block) {
+    MultiplyBlock(kernels, w, x, first + start, std::min(block, rows - start), column, cols,
+                  {y.data + start * y.stride, y.stride}, options);
+  }
+}
 
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
             int rows, Rows y, const MatMulOptions& options) {
   if (rows <= 0) return;
-  const RoundedRows rounded = RoundFor(kernels, pool, w, x, rows);
+  static thread_local FloatBuffer buffer;
+  const RoundedRows rounded = RoundFor(kernels, pool, w, x, rows, &buffer);
   const int width = kernels.panel_width;
   const int panels = (w.out() + width - 1) / width;
-  // Row blocks: whole tiles, evenly filled.
-  const int row_blocks = (rows + kMaxGemmRows - 1) / kMaxGemmRows;
-  const bool rounds = w.format() == PanelFormat::kBFloat16 || w.format() == PanelFormat::kInt8;
-  const int tile = rounds ? kernels.rounded_row_multiple : kernels.tile_rows;
-  int block_rows = (rows + row_blocks - 1) / row_blocks;
-  if (row_blocks > 1)
-    block_rows = std::min((block_rows + tile - 1) / tile * tile, kMaxGemmRows / tile * tile);
+  const int block_rows = BlockRows(kernels, w, rows);
   const int blocks = (rows + block_rows - 1) / block_rows;
   // Panel ranges: enough tasks for the threads to even out, but none so small that handing it out
   // costs more than it does.
@@ -336,35 +369,13 @@ void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
   int range = pool->size() == 1 ? panels : std::max((panels + wanted - 1) / wanted, 4);
   range = (range + 3) / 4 * 4;
   const int ranges = (panels + range - 1) / range;
-  const auto run = [&](int task) {
-    const int block = task / ranges;
-    const int first = task % ranges * range;
-    const int start = block * block_rows;
-    const int column = first * width;
-    GemmArgs args;
-    if (rounded.bytes != nullptr) {
-      args.a_int8 = rounded.bytes + start * rounded.stride;
-      args.row_scales = rounded.scales + start;
-      args.column_sums = w.column_sums() + column;
-    } else {
-      args.a = rounded.floats + start * rounded.stride;
-    }
-    args.lda = rounded.stride;
-    args.rows = std::min(block_rows, rows - start);
-    args.k = rounded.k;
-    args.panels = w.panel(first);
-    args.panel_bytes = w.panel_bytes();
-    args.format = w.format();
-    args.scales = w.scales() == nullptr ? nullptr : w.scales() + column;
-    args.bias = options.bias == nullptr ? nullptr : options.bias + column;
-    args.cols = std::min(range * width, w.out() - column);
-    args.accumulate = options.accumulate;
-    args.c = y.data + start * y.stride + column;
-    args.ldc = y.stride;
-    args.workspace = GemmWorkspace();
-    kernels.gemm(args);
-  };
-  pool->Run(blocks * ranges, run);
+  pool->Run(blocks * ranges, [&](int task) {
+    const int start = task / ranges * block_rows;
+    const int column = task % ranges * range * width;
+    MultiplyBlock(kernels, w, rounded, start, std::min(block_rows, rows - start), column,
+                  std::min(range * width, w.out() - column),
+                  {y.data + start * y.stride + column, y.stride}, options);
+  });
 }
 
 void MatMulTransposed(const KernelTable& kernels, ThreadPool* pool, ConstRows a, int rows,

@@ -89,6 +89,24 @@ struct MatMulOptions {
 void MatMul(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w, ConstRows x,
             int rows, Rows y, const MatMulOptions& options = {});
 
+// x as W's format multiplies it: rounded (PanelFormat), or x itself.
+struct RoundedRows {
+  int k = 0;                      // GemmArgs::k
+  const float* floats = nullptr;  // unless int8
+  const int8_t* bytes = nullptr;  // int8 only
+  const float* scales = nullptr;  // of each row of bytes
+  ptrdiff_t stride = 0;           // elements
+};
+// Rounds x[rows, in] in `buffer`, where the result stays until it is used for something else.
+RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
+                     ConstRows x, int rows, FloatBuffer* buffer);
+// A part of MatMul, on the calling thread: the rows [first, first + rows) of x by the columns
+// [column, column + cols) of W^T, to y[rows, cols]. `column` is the first of a panel; the bias is
+// that of all columns.
+void MatMulColumns(const KernelTable& kernels, const PackedMatrix& w, const RoundedRows& x,
+                   int first, int rows, int column, int cols, Rows y,
+                   const MatMulOptions& options = {});
+
 // c[rows, cols] += a^T b, the sum over n of outer products of rows of a [n, rows] and b [n, cols]:
 // the gradient of a weight. Sequence i is the rows [offsets[i], offsets[i + 1]) of a and b; each is
 // summed by itself, and the sums as sum_tree.h has it. Spread over the pool by rows and columns of
