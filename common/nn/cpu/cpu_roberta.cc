@@ -13,24 +13,54 @@
 namespace mellow::nn::cpu {
 namespace {
 
-// Tokens of a pass with all threads, and of one of several side by side: those activations stay in
-// the second-level cache of their core.
-constexpr int kAllPassTokens = 2048;
-constexpr int kLanePassTokens = 512;
-constexpr int kLaneFeedForwardRows = kernels::kMaxGemmRows;  // by one thread, for the same reason
+// Tokens of a pass with all threads, and of one of several side by side: most of what that one
+// computes with then stays in the second-level cache of its core.
+constexpr int64_t kAllPassTokens = 2048;
+constexpr int64_t kLanePassTokens = 512;
+constexpr int kFeedForwardRowsOfThread = kernels::kMaxGemmRows;  // for the same reason
 
-// Sequences [0, n) in parts of whole sequences with about equally many tokens: where they begin,
-// and n.
-std::vector<size_t> Parts(absl::Span<const std::vector<int32_t>> sequences, int64_t parts) {
-  int64_t total = 0;
-  for (const std::vector<int32_t>& ids : sequences) total += static_cast<int64_t>(ids.size());
-  std::vector<size_t> begins = {0};
+using Sequences = absl::Span<const std::vector<int32_t>>;
+
+int64_t Tokens(Sequences sequences) {
+  int64_t tokens = 0;
+  for (const std::vector<int32_t>& ids : sequences) tokens += static_cast<int64_t>(ids.size());
+  return tokens;
+}
+
+struct Plan {
+  std::vector<size_t> begins;  // of each pass, and the end of the last
+  bool side_by_side = false;   // every thread its own passes, or all threads one pass at a time
+
+  size_t size() const { return begins.size() - 1; }
+  Sequences Of(Sequences sequences, size_t pass) const {
+    return sequences.subspan(begins[pass], begins[pass + 1] - begins[pass]);
+  }
+};
+
+// At most so many passes, of about equally many tokens.
+Plan Parts(Sequences sequences, int64_t passes, bool side_by_side) {
+  const int64_t total = Tokens(sequences);
+  Plan plan{{0}, side_by_side};
   int64_t tokens = 0;
   for (size_t i = 0; i < sequences.size(); ++i) {
     tokens += static_cast<int64_t>(sequences[i].size());
-    if (tokens * parts >= total * static_cast<int64_t>(begins.size())) begins.push_back(i + 1);
+    if (tokens * passes >= total * static_cast<int64_t>(plan.begins.size()))
+      plan.begins.push_back(i + 1);
   }
-  return begins;
+  return plan;
+}
+
+Plan PlanPasses(Sequences sequences, int threads) {
+  const int64_t total = Tokens(sequences);
+  const int64_t rounds = (total + kLanePassTokens * threads - 1) / (kLanePassTokens * threads);
+  Plan plan = Parts(sequences, rounds * threads, /*side_by_side=*/true);
+  int64_t longest = 0;
+  for (size_t i = 0; i < plan.size(); ++i)
+    longest = std::max(longest, Tokens(plan.Of(sequences, i)));
+  // Until the last thread is done, times the threads: two bounds. A third of it may be idle.
+  const int64_t time = std::min(longest * rounds * threads, total + longest * (threads - 1));
+  if (2 * time <= 3 * total) return plan;
+  return Parts(sequences, (total + kAllPassTokens - 1) / kAllPassTokens, /*side_by_side=*/false);
 }
 
 class RobertaLoader {
@@ -136,34 +166,20 @@ absl::StatusOr<std::vector<std::vector<float>>> CpuRoberta::Classify(
     }
   }
   std::vector<std::vector<float>> out(sequences.size());
-  int64_t total = 0;
-  for (const std::vector<int32_t>& ids : sequences) total += static_cast<int64_t>(ids.size());
   MutexLock lock(&mutex_);
   const int threads = all_->backend.pool.size();
-  const auto pass = [&](const std::vector<size_t>& begins, size_t i, Lane* lane) {
-    Pass(sequences.subspan(begins[i], begins[i + 1] - begins[i]), lane, out.data() + begins[i]);
+  const Plan plan = PlanPasses(sequences, threads);
+  const auto pass = [&](size_t i, Lane* lane) {
+    Pass(plan.Of(sequences, i), lane, out.data() + plan.begins[i]);
   };
-  // Every thread its own sequences, unless that leaves threads without work for a third of the
-  // time.
-  const int64_t rounds =
-      (total + int64_t{kLanePassTokens} * threads - 1) / (kLanePassTokens * threads);
-  const std::vector<size_t> side_by_side = Parts(sequences, rounds * threads);
-  int64_t longest = 0;
-  for (size_t i = 0; i + 1 < side_by_side.size(); ++i) {
-    int64_t tokens = 0;
-    for (size_t k = side_by_side[i]; k < side_by_side[i + 1]; ++k) tokens += sequences[k].size();
-    longest = std::max(longest, tokens);
-  }
-  if (2 * longest * rounds * threads <= 3 * total) {
+  if (plan.side_by_side) {
     std::atomic<size_t> next = 0;
     all_->backend.pool.Run(threads, [&](int thread) {
-      for (size_t i; (i = next++) + 1 < side_by_side.size();)
-        pass(side_by_side, i, lanes_[thread].get());
+      for (size_t i; (i = next++) < plan.size();) pass(i, lanes_[thread].get());
     });
-    return out;
+  } else {
+    for (size_t i = 0; i < plan.size(); ++i) pass(i, all_.get());
   }
-  const std::vector<size_t> begins = Parts(sequences, (total + kAllPassTokens - 1) / kAllPassTokens);
-  for (size_t i = 0; i + 1 < begins.size(); ++i) pass(begins, i, all_.get());
   return out;
 }
 
@@ -199,46 +215,44 @@ void CpuRoberta::Attention(const RobertaLayer& layer, absl::Span<const int> offs
   const int head_dim = d / heads;
   const kernels::RoundedRows rounded = RoundFor(kernels, &lane->backend.pool, layer.qkv.matrix(),
                                                 {x, d}, offsets.back(), &lane->rounded);
-  // q, k and v of a few heads and sequences at a time: attention then finds them in the cache. The
-  // columns of those heads have to be whole panels.
+  // q, k and v of a few heads and sequences at a time: attention then finds them in the cache. A
+  // part of the heads has whole panels of each, and a part of the sequences rows enough for them.
   int group = heads;
-  for (int fewer = heads; fewer > 0; --fewer) {
-    if (heads % fewer == 0 && fewer * head_dim % kernels.panel_width == 0 &&
-        d % kernels.panel_width == 0)
-      group = fewer;
+  for (int count = heads; d % kernels.panel_width == 0 && count > 0; --count) {
+    if (heads % count == 0 && count * head_dim % kernels.panel_width == 0) group = count;
   }
   std::vector<int> begins = {0};  // in offsets
-  for (size_t i = 1; i < offsets.size(); ++i) {
-    if (offsets[i] - offsets[begins.back()] >= kernels::kMaxGemmRows || i + 1 == offsets.size())
-      begins.push_back(i);
+  for (int i = 1; i < static_cast<int>(offsets.size()); ++i) {
+    const bool enough = offsets[i] - offsets[begins.back()] >= kernels::kMaxGemmRows;
+    if (enough || i + 1 == static_cast<int>(offsets.size())) begins.push_back(i);
   }
-  const int chunks = static_cast<int>(begins.size()) - 1;
+  const int parts = static_cast<int>(begins.size()) - 1;
   const int width = group * head_dim;
   const int stride = 3 * width;
-  lane->backend.pool.Run(heads / group * chunks, [&](int task) {
+  lane->backend.pool.Run(heads / group * parts, [&](int task) {
     static thread_local kernels::FloatBuffer buffer;
-    const int column = task / chunks * width;
-    const absl::Span<const int> part = offsets.subspan(
-        begins[task % chunks], begins[task % chunks + 1] - begins[task % chunks] + 1);
-    const int rows = part.back() - part.front();
+    const int column = task / parts * width;
+    const int* const part = offsets.data() + begins[task % parts];
+    const int sequences = begins[task % parts + 1] - begins[task % parts];
+    const int rows = part[sequences] - part[0];
     float* const qkv = buffer.Reserve(static_cast<size_t>(rows) * stride);
+    const auto multiply = [&](int first, int cols, float* y) {
+      MatMulColumns(kernels, layer.qkv.matrix(), rounded, part[0], rows, first, cols, {y, stride},
+                    {.bias = layer.qkv.bias()});
+    };
     if (group == heads) {
-      MatMulColumns(kernels, layer.qkv.matrix(), rounded, part.front(), rows, 0, stride,
-                    {qkv, stride}, {.bias = layer.qkv.bias()});
+      multiply(0, stride, qkv);
     } else {
-      for (int i = 0; i < 3; ++i)
-        MatMulColumns(kernels, layer.qkv.matrix(), rounded, part.front(), rows, i * d + column,
-                      width, {qkv + i * width, stride}, {.bias = layer.qkv.bias()});
+      for (int i = 0; i < 3; ++i) multiply(i * d + column, width, qkv + i * width);
     }
     kernels::AttentionArgs args;
     args.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-    for (size_t i = 0; i + 1 < part.size(); ++i) {
+    for (int i = 0; i < sequences; ++i) {
       args.queries = args.keys = part[i + 1] - part[i];
-      for (int head = 0; head < group; ++head) {
-        const float* const q =
-            qkv + static_cast<size_t>(part[i] - part.front()) * stride + head * head_dim;
+      for (int head = 0; head < width; head += head_dim) {
+        const float* const q = qkv + static_cast<size_t>(part[i] - part[0]) * stride + head;
         args.q = {q, stride};
-        args.out = {context + static_cast<size_t>(part[i]) * d + column + head * head_dim, d};
+        args.out = {context + static_cast<size_t>(part[i]) * d + column + head, d};
         kernels::AttendOnce(kernels, layout_, {q + width, stride}, {q + 2 * width, stride}, args);
       }
     }
@@ -256,16 +270,13 @@ void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets,
   Norm(layer.attention_norm, rows, lane, x);
 
   const int wide = config().intermediate_size;
-  const int most = std::min(rows, kLaneFeedForwardRows * backend->pool.size());
+  const int most = std::min(rows, kFeedForwardRowsOfThread * backend->pool.size());
   float* const hidden = lane->hidden.Reserve(static_cast<size_t>(most) * wide);
   for (int start = 0; start < rows; start += most) {
     const int count = std::min(most, rows - start);
     float* const part = x + static_cast<size_t>(start) * d;
-    ApplyLinear(backend, layer.intermediate, {part, d}, count, {}, {hidden, wide});
-    backend->ForRows(count, [&](int first, int n) {
-      backend->kernels.activate(weights_->activation, hidden + static_cast<size_t>(first) * wide,
-                                n * wide);
-    });
+    MatMul(backend->kernels, &backend->pool, layer.intermediate.matrix(), {part, d}, count,
+           {hidden, wide}, {.bias = layer.intermediate.bias(), .activation = weights_->activation});
     ApplyLinear(backend, layer.output, {hidden, wide}, count, {}, {part, d}, /*accumulate=*/true);
     Norm(layer.output_norm, count, lane, part);
   }

@@ -17,7 +17,7 @@ int Chunks(int positions) { return (positions + kPositions - 1) / kPositions; }
 }  // namespace
 
 KvLayout::KvLayout(const KernelTable& kernels, int head_dim)
-    : width_(kernels.panel_width), head_dim_(head_dim) {
+    : kernels_(kernels), width_(kernels.panel_width), head_dim_(head_dim) {
   static_assert(kPositions % 32 == 0, "whole panels of every instruction set");
   key_floats_ = size_t{kPositions} * head_dim;
   value_floats_ = size_t{kPositions} * ((head_dim + width_ - 1) / width_) * width_;
@@ -26,21 +26,21 @@ KvLayout::KvLayout(const KernelTable& kernels, int head_dim)
 }
 
 void KvLayout::WriteKeys(ConstRows k, int first, int count, float* head_chunk) const {
-  const auto width = static_cast<size_t>(width_);
-  const auto panel = [&](int position) {
-    return head_chunk + position / width_ * width * head_dim_;
-  };
-  for (int i = 0; i < count; ++i) {
-    const int position = first + i;
-    const float* key = k.data + i * k.stride;
-    float* column = panel(position) + position % width_;
-    for (int d = 0; d < head_dim_; ++d) column[d * width] = key[d];
-  }
-  // The columns behind the last key of a new panel are multiplied too.
-  const int end = first + count;
-  if (const int used = end % width_; used > 0 && end - used >= first) {
-    for (int d = 0; d < head_dim_; ++d)
-      std::fill_n(panel(end) + d * width + used, width_ - used, 0.0f);
+  for (int done = 0; done < count;) {
+    const int position = first + done;
+    const int column = position % width_;
+    const int keys = std::min(count - done, width_ - column);  // of this panel
+    const float* const key = k.data + done * k.stride;
+    float* const panel = head_chunk + static_cast<size_t>(position - column) * head_dim_;
+    if (column == 0) {
+      kernels_.pack_panel(key, k.stride, keys, head_dim_, panel);
+    } else {
+      for (int i = 0; i < keys; ++i) {
+        for (int d = 0; d < head_dim_; ++d)
+          panel[ptrdiff_t{d} * width_ + column + i] = key[i * k.stride + d];
+      }
+    }
+    done += keys;
   }
 }
 

@@ -38,6 +38,7 @@ class KvLayout {
   void Copy(const float* from, int count, float* to) const;
 
  private:
+  const KernelTable& kernels_;
   int width_;
   int head_dim_;
   size_t key_floats_;

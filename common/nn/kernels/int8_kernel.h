@@ -110,7 +110,7 @@ void GemmInt8(const GemmArgs& args) {
   }
 }
 
-void Gemm(const GemmArgs& args) {
+void Products(const GemmArgs& args) {
   switch (args.format) {
     case PanelFormat::kFloat32:
       return GemmWith<Float32Panel>(args);
@@ -125,6 +125,12 @@ void Gemm(const GemmArgs& args) {
     case PanelFormat::kInt8:
       return GemmInt8(args);
   }
+}
+
+void Gemm(const GemmArgs& args) {
+  Products(args);
+  if (args.activation == nullptr) return;
+  for (int r = 0; r < args.rows; ++r) Activate(*args.activation, args.c + r * args.ldc, args.cols);
 }
 
 }  // namespace

@@ -55,9 +55,9 @@ enum class BFloat16Layout {
   kPairsApart,  // lines of k, k + 2, the first in the upper half: 0 and 2, 1 and 3, 4 and 6...
 };
 
-// c[rows, cols] (+)= a[rows, k] * W^T (+ bias), W packed in panels of panel_width columns, each
-// panel k-major: element (column p * panel_width + j, kk) is at panels + p * panel_bytes + (kk *
-// panel_width + j) * element size. Two formats differ:
+// c[rows, cols] (+)= a[rows, k] * W^T (+ bias), activated; W packed in panels of panel_width
+// columns, each panel k-major: element (column p * panel_width + j, kk) is at panels + p *
+// panel_bytes + (kk * panel_width + j) * element size. Two formats differ:
 //   kInt8: groups of k instead of single k, and a in int8 (from quantize_row), both padded by zeros
 //     to a multiple of the table's int8_multiple, which is what k counts.
 //   kBFloat16: a is rounded (by round_row); in layouts of pairs, two k are one element of a and of
@@ -76,7 +76,8 @@ struct GemmArgs {
   const int32_t* column_sums = nullptr;  // [cols up to whole panels], kInt8 only: of W over k
   const float* bias = nullptr;           // [cols] or null
   int cols = 0;
-  bool accumulate = false;  // add to what c holds
+  bool accumulate = false;                 // add to what c holds
+  const Activation* activation = nullptr;  // of c's elements when they are complete, or null
   float* c = nullptr;
   ptrdiff_t ldc = 0;
   float* workspace =
@@ -120,6 +121,9 @@ struct KernelTable {
   // as that is k, or half as many in layouts of pairs.
   void (*round_row)(const float* x, int n, float* y);
   void (*gemm_rows)(const GemmRowsArgs& args);
+  // panel[n][panel_width]: column j is row j of x[rows, n], whose rows are `stride` apart, at most
+  // panel_width; zeros behind the last one.
+  void (*pack_panel)(const float* x, ptrdiff_t stride, int rows, int n, float* panel);
   // y = x / sqrt(mean(x^2) + eps) * weight (T5's layer norm).
   void (*rms_norm)(const float* x, const float* weight, float eps, int n, float* y);
   // y = (x - mean) / sqrt(var + eps) * weight + bias.

@@ -4,8 +4,10 @@
 // The vectors come first: the output is written with them.
 // clang-format off
 #include "common/nn/kernels/simd_avx512.h"
+#include "common/nn/kernels/vector_math.h"
 #include "common/nn/kernels/bfloat16_rows.h"
 #include "common/nn/kernels/tile_output.h"
+#include "common/nn/kernels/activation_kernel.h"
 // clang-format on
 
 #include <cstddef>
@@ -93,10 +95,65 @@ struct BFloat16Product {
   }
 };
 
+// The sums of one pass, which become elements of c while the next one computes: the tiles and the
+// vectors are different units of the core.
+template <class Product>
+class Sums {
+ public:
+  explicit Sums(const GemmArgs& args) : args_(args) {}
+
+  // Those of `rows` rows from `row` on and the panel at `column` are in the tiles. `first`, `last`:
+  // of the row's blocks.
+  template <bool kTwo>
+  void Take(int row, int rows, int column, bool first, bool last) {
+    Finish(rows_);
+    _tile_stored(0, tiles_[0], kTileBytes);
+    _tile_stored(1, tiles_[1], kTileBytes);
+    if constexpr (kTwo) {
+      _tile_stored(2, tiles_[2], kTileBytes);
+      _tile_stored(3, tiles_[3], kTileBytes);
+    }
+    row_ = row;
+    rows_ = rows;
+    column_ = column;
+    first_ = first;
+    last_ = last;
+    finished_ = 0;
+  }
+  // Finishes so many rows more, if there are any.
+  inline __attribute__((always_inline)) void Finish(int count) {
+    const int end = finished_ + count < rows_ ? finished_ + count : rows_;
+    for (; finished_ < end; ++finished_) {
+      const int tile = finished_ / kTileLines * 2;
+      const int at = finished_ % kTileLines * kLanes;
+      const int row = row_ + finished_;
+      const Vec products[1][2] = {{Product::Sums(args_, row, tiles_[tile] + at),
+                                   Product::Sums(args_, row, tiles_[tile + 1] + at)}};
+      float* const c = args_.c + row * args_.ldc + column_;
+      const int cols = args_.cols - column_;
+      kernels::Finish<1, 1>(
+          products, {c, args_.ldc, cols, args_.scales == nullptr ? nullptr : args_.scales + column_,
+                     args_.bias == nullptr || !first_ ? nullptr : args_.bias + column_,
+                     args_.accumulate || !first_});
+      if (last_ && args_.activation != nullptr)
+        Activate(*args_.activation, c, cols < kPanelWidth ? cols : kPanelWidth);
+    }
+  }
+  void FinishAll() { Finish(rows_); }
+
+ private:
+  const GemmArgs& args_;
+  alignas(64) float tiles_[4][kTileSums];
+  int row_ = 0, rows_ = 0, column_ = 0;
+  bool first_ = true, last_ = true;
+  int finished_ = 0;  // rows
+};
+
 // Rows [row, row + rows) by one panel; the tiles are configured for `rows`. kTwo: more than one
 // tile of rows.
 template <class Product, bool kTwo>
-inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead ahead) {
+inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead ahead,
+                 Sums<Product>* sums) {
   const ptrdiff_t stride = Product::RowBytes(args);
   const int8_t* const x = Product::Rows(args) + row * stride;
   const auto* const panel =
@@ -105,6 +162,8 @@ inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead
   const int column = panel_index * kPanelWidth;
   for (int start = 0; start < bytes; start += Product::kBlockBytes) {
     const int end = bytes - start < Product::kBlockBytes ? bytes : start + Product::kBlockBytes;
+    const int steps = (end - start) / kTileBytes;
+    const int rows_of_step = (kPassRows + steps - 1) / steps;
     _tile_zero(0);
     _tile_zero(1);
     if constexpr (kTwo) {
@@ -123,24 +182,9 @@ inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead
           Fetch<64>(ahead.data + stream * ahead.stream + byte);
       }
       ahead.data += ahead.step;
+      sums->Finish(rows_of_step);
     }
-    alignas(64) float sums[kTwo ? 4 : 2][kTileSums];
-    _tile_stored(0, sums[0], kTileBytes);
-    _tile_stored(1, sums[1], kTileBytes);
-    if constexpr (kTwo) {
-      _tile_stored(2, sums[2], kTileBytes);
-      _tile_stored(3, sums[3], kTileBytes);
-    }
-    for (int r = 0; r < rows; ++r) {
-      const int tile = r / kTileLines * 2;
-      const int at = r % kTileLines * kLanes;
-      const Vec products[1][2] = {{Product::Sums(args, row + r, sums[tile] + at),
-                                   Product::Sums(args, row + r, sums[tile + 1] + at)}};
-      Finish<1, 1>(products, {args.c + (row + r) * args.ldc + column, args.ldc, args.cols - column,
-                              args.scales == nullptr ? nullptr : args.scales + column,
-                              args.bias == nullptr || start > 0 ? nullptr : args.bias + column,
-                              args.accumulate || start > 0});
-    }
+    sums->template Take<kTwo>(row, rows, column, start == 0, end == bytes);
   }
 }
 
@@ -155,24 +199,26 @@ void GemmOf(const GemmArgs& args) {
     return Ahead{NextPanel(args, panel, panels) + stream * pass / passes, stream,
                  kTileLines * kPanelLine / kFetchStreams / passes};
   };
+  Sums<Product> sums(args);
   if (whole > 0) {
     Configure(kPassRows);
     for (int p = 0; p < panels; ++p) {
       for (int row = 0; row < whole; row += kPassRows)
-        Pass<Product, true>(args, row, kPassRows, p, ahead(p, row / kPassRows));
+        Pass<Product, true>(args, row, kPassRows, p, ahead(p, row / kPassRows), &sums);
     }
   }
   if (const int rest = args.rows - whole; rest > 0) {
     Configure(rest);
     for (int p = 0; p < panels; ++p) {
       if (rest > kTileLines) {
-        Pass<Product, true>(args, whole, rest, p, ahead(p, passes - 1));
+        Pass<Product, true>(args, whole, rest, p, ahead(p, passes - 1), &sums);
       } else {
-        Pass<Product, false>(args, whole, rest, p, ahead(p, passes - 1));
+        Pass<Product, false>(args, whole, rest, p, ahead(p, passes - 1), &sums);
       }
     }
   }
   _tile_release();
+  sums.FinishAll();
 }
 
 void Gemm(const GemmArgs& args) {

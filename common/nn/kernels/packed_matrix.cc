@@ -335,6 +335,7 @@ void MultiplyBlock(const KernelTable& kernels, const PackedMatrix& w, const Roun
   args.bias = options.bias == nullptr ? nullptr : options.bias + column;
   args.cols = cols;
   args.accumulate = options.accumulate;
+  args.activation = options.activation ? &*options.activation : nullptr;
   args.c = y.data;
   args.ldc = y.stride;
   args.workspace = GemmWorkspace();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "common/nn/kernels/aligned_buffer.h"
@@ -80,8 +81,9 @@ struct Rows {
 };
 
 struct MatMulOptions {
-  const float* bias = nullptr;  // [out]
-  bool accumulate = false;      // y += instead of y =
+  const float* bias = nullptr;           // [out]
+  bool accumulate = false;               // y += instead of y =
+  std::optional<Activation> activation;  // of what y then holds
 };
 
 // y[rows, out] (+)= x[rows, in] W^T (+ bias), spread over the pool. y may not overlap x. With bf16

@@ -1,18 +1,10 @@
-// Kernels over one row of floats. Included by the kernels_*.cc files only, after vector_math.h.
+// Kernels over one row of floats. Included by the kernels_*.cc files only, after
+// activation_kernel.h.
 #ifndef MELLOW_COMMON_NN_KERNELS_ROW_KERNELS_H_
 #define MELLOW_COMMON_NN_KERNELS_ROW_KERNELS_H_
 
 namespace mellow::nn::kernels {
 namespace {
-
-// Calls body(vector, index, lanes) for the whole vectors of x[0, n) and, with fewer lanes and zeros
-// behind them, its tail.
-template <class Body>
-inline void ForEach(const float* x, int n, Body body) {
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(Load(x + i), i, kLanes);
-  if (i < n) body(LoadTail(x + i, n - i), i, n - i);
-}
 
 // Sums over a row depend on its length alone, not on the instruction set: element i is added to
 // partial sum i % 16, in order, and the sixteen are added as a tree of halves. A vector of fewer
@@ -56,15 +48,6 @@ inline __attribute__((always_inline)) void ForEachSum(const float* x, int n, Row
     } else if (left > 0) {
       body(LoadTail(x + i + p * kLanes, left), i + p * kLanes, left, &sum->part[p]);
     }
-  }
-}
-
-inline Vec LoadN(const float* p, int n) { return n == kLanes ? Load(p) : LoadTail(p, n); }
-inline void StoreN(float* p, int n, Vec v) {
-  if (n == kLanes) {
-    Store(p, v);
-  } else {
-    StoreTail(p, n, v);
   }
 }
 
@@ -133,27 +116,10 @@ double LogSumExp(const float* x, int n) {
 }
 
 template <class F>
-inline void ActivateWith(float* x, int n) {
-  ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(x + i, lanes, F::Apply(v)); });
-}
-template <class F>
 inline void ActivateGatedWith(const float* gate, const float* linear, int n, float* y) {
   ForEach(gate, n, [&](Vec v, int i, int lanes) {
     StoreN(y + i, lanes, Mul(F::Apply(v), LoadN(linear + i, lanes)));
   });
-}
-
-void Activate(Activation activation, float* x, int n) {
-  switch (activation) {
-    case Activation::kRelu:
-      return ActivateWith<Relu>(x, n);
-    case Activation::kGeluTanh:
-      return ActivateWith<GeluTanh>(x, n);
-    case Activation::kGeluErf:
-      return ActivateWith<GeluErf>(x, n);
-    case Activation::kSilu:
-      return ActivateWith<Silu>(x, n);
-  }
 }
 
 void ActivateGated(Activation activation, const float* gate, const float* linear, int n, float* y) {

@@ -9,6 +9,8 @@
 #include "common/nn/kernels/vector_math.h"
 #include "common/nn/kernels/bfloat16_rows.h"
 #include "common/nn/kernels/tile_output.h"
+#include "common/nn/kernels/activation_kernel.h"
+#include "common/nn/kernels/pack_kernel.h"
 #include "common/nn/kernels/gemm_kernel.h"
 #include "common/nn/kernels/int8_kernel.h"
 #include "common/nn/kernels/row_kernels.h"
@@ -31,6 +33,7 @@ constexpr KernelTable TableOf(Isa isa, const char* name) {
       .quantize_row = QuantizeRow,
       .round_row = RoundRow,
       .gemm_rows = GemmRows,
+      .pack_panel = PackPanel,
       .rms_norm = RmsNorm,
       .layer_norm = LayerNorm,
       .softmax = Softmax,

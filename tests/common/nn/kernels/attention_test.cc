@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -127,6 +128,32 @@ TEST_P(AttentionTest, DecodingOneByOneGivesTheBitsOfTheWholeTarget) {
     cache.Advance(1);
   }
   EXPECT_EQ(std::memcmp(whole.data(), steps.data(), whole.size() * sizeof(float)), 0);
+}
+
+// Behind the last key, and behind the last dimension of a value, is what is multiplied and never
+// looked at: were it subnormal, as any memory can be, each product would take a hundred times as
+// long.
+TEST_P(AttentionTest, WhatIsLeftOfAPanelIsZeros) {
+  constexpr int kDim = 5, kKeys = 37;  // whole panels of no instruction set
+  const KvLayout layout(*kernels_, kDim);
+  const std::vector<float> k = Random(kKeys * kDim, 1), v = Random(kKeys * kDim, 2);
+  const auto count_of = [&](float value, const std::vector<float>& chunk) {
+    return std::count(chunk.begin(), chunk.end(), value);
+  };
+  constexpr float kSubnormal = 1e-40f;
+  const int width = kernels_->panel_width;
+  std::vector<float> chunk(layout.head_floats(), kSubnormal);
+  layout.Write({k.data(), kDim}, {v.data(), kDim}, 0, kKeys, chunk.data());
+  const int key_panels = (kKeys + width - 1) / width;
+  EXPECT_EQ(count_of(kSubnormal, chunk), (KvLayout::kPositions - key_panels * width) * kDim +
+                                             (KvLayout::kPositions - kKeys) * width);
+  EXPECT_EQ(count_of(0.0f, chunk), (key_panels * width - kKeys) * kDim + kKeys * (width - kDim));
+
+  std::vector<float> one_by_one(layout.head_floats(), kSubnormal);
+  for (int i = 0; i < kKeys; ++i) {
+    layout.Write({k.data() + i * kDim, kDim}, {v.data() + i * kDim, kDim}, i, 1, one_by_one.data());
+  }
+  EXPECT_EQ(one_by_one, chunk);
 }
 
 TEST_P(AttentionTest, ACopyOfACacheGoesItsOwnWay) {

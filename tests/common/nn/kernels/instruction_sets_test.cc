@@ -110,13 +110,15 @@ TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
                               {16, 768, 96},
                               {17, 64, 70},
                               {50, 128, 65},
-                              {96, 704, 100}}) {
+                              {96, 704, 100},
+                              // Blocks of k that are added up before the activation.
+                              {40, 2100, 40}}) {
       // Not structured bindings: clang 14 lets no lambda see those.
       const int rows = std::get<0>(shape), k = std::get<1>(shape), cols = std::get<2>(shape);
       const std::vector<float> a = Numbers(rows * k, k);
       const std::vector<float> w = Numbers(cols * k, cols);
       const std::vector<float> bias = Numbers(cols, 5);
-      const auto product = [&](const KernelTable& kernels) {
+      const auto product = [&](const KernelTable& kernels, std::optional<Activation> activation) {
         ThreadPool pool(2);
         const PackedMatrix packed(
             kernels, cols, k, format,
@@ -126,10 +128,30 @@ TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
             &pool);
         std::vector<float> c(static_cast<size_t>(rows) * cols, -1.0f);
         MatMul(kernels, &pool, packed, {a.data(), k}, rows, {c.data(), cols},
-               {.bias = bias.data()});
+               {.bias = bias.data(), .activation = activation});
         return c;
       };
-      ExpectSameBits(product(*table_), product(generic_), "gemm", k);
+      std::vector<float> expected = product(generic_, std::nullopt);
+      ExpectSameBits(product(*table_, std::nullopt), expected, "gemm", k);
+      generic_.activate(Activation::kGeluErf, expected.data(), static_cast<int>(expected.size()));
+      ExpectSameBits(product(*table_, Activation::kGeluErf), expected, "activated gemm", k);
+    }
+  }
+}
+
+TEST_P(InstructionSetsTest, RowsAsAPanel) {
+  const int width = table_->panel_width;
+  for (const int rows : {1, width / 2, width - 1, width}) {
+    for (const int n : {1, 7, 16, 33, 64}) {
+      const ptrdiff_t stride = n + 3;
+      const std::vector<float> x = Numbers(rows * static_cast<int>(stride), n);
+      std::vector<float> panel(static_cast<size_t>(n) * width + 1, -1.0f), expected(panel);
+      table_->pack_panel(x.data(), stride, rows, n, panel.data());
+      for (int k = 0; k < n; ++k) {
+        for (int row = 0; row < width; ++row)
+          expected[k * width + row] = row < rows ? x[row * stride + k] : 0.0f;
+      }
+      ExpectSameBits(panel, expected, "pack_panel", n);
     }
   }
 }
