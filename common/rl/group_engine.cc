@@ -89,10 +89,10 @@ GradientAnswer ComputeGradient(nn::TrainableT5* model, const DeviceWeights& weig
   };
   kept.pass->Backward(
       HiddenGradient(std::move(kept.head.jacobian), d_logprobs, d_values, weights.value_weight));
-  size_t numbers = 0;
+  int64_t numbers = weights.value_weight.numel() + 1;  // and the value head's bias
   for (const nn::TorchLora::Named& p : weights.policy.parameters())
-    numbers += static_cast<size_t>(p.a.numel() + p.b.numel());
-  out.gradient.reserve(numbers + weights.value_weight.numel() + 1);
+    numbers += p.a.numel() + p.b.numel();
+  out.gradient.reserve(static_cast<size_t>(numbers));
   for (const nn::TorchLora::Named& p : weights.policy.parameters()) {
     AppendGradient(p.a, &out.gradient);
     AppendGradient(p.b, &out.gradient);

@@ -18,8 +18,8 @@ namespace mellow::nn::cpu {
 
 [[nodiscard]] kernels::Activation ToKernel(Activation activation);
 
-// What a layer needs to compute: the instruction set and the model's own threads. Shared by all
-// layers of a model.
+// What a layer needs to compute: the instruction set and threads of the model's own. One for all
+// layers of a pass; a model whose passes go on side by side has several.
 struct CpuBackend {
   const kernels::KernelTable& kernels;
   kernels::PanelFormat format;

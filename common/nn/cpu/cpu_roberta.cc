@@ -58,9 +58,18 @@ Plan PlanPasses(Sequences sequences, int threads) {
   for (size_t i = 0; i < plan.size(); ++i)
     longest = std::max(longest, Tokens(plan.Of(sequences, i)));
   // Until the last thread is done, times the threads: two bounds. A third of it may be idle.
-  const int64_t time = std::min(longest * rounds * threads, total + longest * (threads - 1));
+  const int64_t turns = (static_cast<int64_t>(plan.size()) + threads - 1) / threads;
+  const int64_t time = std::min(longest * turns * threads, total + longest * (threads - 1));
   if (2 * time <= 3 * total) return plan;
   return Parts(sequences, (total + kAllPassTokens - 1) / kAllPassTokens, /*side_by_side=*/false);
+}
+
+// The fewest heads that are whole panels of each of q, k and v, or 0.
+int HeadsOfWholePanels(int heads, int head_dim, int panel_width) {
+  if (heads * head_dim % panel_width != 0) return 0;
+  int count = 1;
+  while (heads % count != 0 || count * head_dim % panel_width != 0) ++count;
+  return count;
 }
 
 class RobertaLoader {
@@ -207,56 +216,67 @@ void CpuRoberta::Norm(const LayerNormWeights& norm, int rows, Lane* lane, float*
   });
 }
 
+void CpuRoberta::AttendHead(const Lane& lane, const float* q, ptrdiff_t k, ptrdiff_t stride,
+                            int rows, float* context) const {
+  const int d = config().hidden_size;
+  kernels::AttentionArgs args;
+  args.q = {q, stride};
+  args.queries = args.keys = rows;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(layout_.head_dim()));
+  args.out = {context, d};
+  kernels::AttendOnce(lane.backend.kernels, layout_, {q + k, stride}, {q + 2 * k, stride}, args);
+}
+
 void CpuRoberta::Attention(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane,
                            const float* x, float* context) const {
-  const kernels::KernelTable& kernels = lane->backend.kernels;
+  CpuBackend* const backend = &lane->backend;
+  const kernels::KernelTable& kernels = backend->kernels;
+  const kernels::PackedMatrix& matrix = layer.qkv.matrix();
   const int d = config().hidden_size;
-  const int heads = config().num_attention_heads;
-  const int head_dim = d / heads;
-  const kernels::RoundedRows rounded = RoundFor(kernels, &lane->backend.pool, layer.qkv.matrix(),
-                                                {x, d}, offsets.back(), &lane->rounded);
-  // q, k and v of a few heads and sequences at a time: attention then finds them in the cache. A
-  // part of the heads has whole panels of each, and a part of the sequences rows enough for them.
-  int group = heads;
-  for (int count = heads; d % kernels.panel_width == 0 && count > 0; --count) {
-    if (heads % count == 0 && count * head_dim % kernels.panel_width == 0) group = count;
+  const int head_dim = layout_.head_dim();
+  const int heads = d / head_dim;
+  const int sequences = static_cast<int>(offsets.size()) - 1;
+  const int group = HeadsOfWholePanels(heads, head_dim, kernels.panel_width);
+  if (backend->pool.size() > 1 || group == 0) {
+    const int stride = 3 * d;
+    float* const qkv = lane->qkv.Reserve(static_cast<size_t>(offsets.back()) * stride);
+    ApplyLinear(backend, layer.qkv, {x, d}, offsets.back(), {}, {qkv, stride});
+    backend->pool.Run(sequences * heads, [&](int task) {
+      const int sequence = task / heads;
+      const int column = task % heads * head_dim;
+      const auto first = static_cast<size_t>(offsets[sequence]);
+      AttendHead(*lane, qkv + first * stride + column, d, stride,
+                 offsets[sequence + 1] - offsets[sequence], context + first * d + column);
+    });
+    return;
   }
-  std::vector<int> begins = {0};  // in offsets
-  for (int i = 1; i < static_cast<int>(offsets.size()); ++i) {
-    const bool enough = offsets[i] - offsets[begins.back()] >= kernels::kMaxGemmRows;
-    if (enough || i + 1 == static_cast<int>(offsets.size())) begins.push_back(i);
-  }
-  const int parts = static_cast<int>(begins.size()) - 1;
+  // By one thread, q, k and v of a few heads and sequences at a time: attention then finds them in
+  // the cache. At least so many rows at a time that the weights are read for something.
+  const kernels::RoundedRows rounded =
+      RoundFor(kernels, &backend->pool, matrix, {x, d}, offsets.back(), &lane->rounded);
   const int width = group * head_dim;
   const int stride = 3 * width;
-  lane->backend.pool.Run(heads / group * parts, [&](int task) {
-    static thread_local kernels::FloatBuffer buffer;
-    const int column = task / parts * width;
-    const int* const part = offsets.data() + begins[task % parts];
-    const int sequences = begins[task % parts + 1] - begins[task % parts];
-    const int rows = part[sequences] - part[0];
-    float* const qkv = buffer.Reserve(static_cast<size_t>(rows) * stride);
-    const auto multiply = [&](int first, int cols, float* y) {
-      MatMulColumns(kernels, layer.qkv.matrix(), rounded, part[0], rows, first, cols, {y, stride},
-                    {.bias = layer.qkv.bias()});
-    };
-    if (group == heads) {
-      multiply(0, stride, qkv);
-    } else {
-      for (int i = 0; i < 3; ++i) multiply(i * d + column, width, qkv + i * width);
-    }
-    kernels::AttentionArgs args;
-    args.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-    for (int i = 0; i < sequences; ++i) {
-      args.queries = args.keys = part[i + 1] - part[i];
-      for (int head = 0; head < width; head += head_dim) {
-        const float* const q = qkv + static_cast<size_t>(part[i] - part[0]) * stride + head;
-        args.q = {q, stride};
-        args.out = {context + static_cast<size_t>(part[i]) * d + column + head, d};
-        kernels::AttendOnce(kernels, layout_, {q + width, stride}, {q + 2 * width, stride}, args);
+  for (int begin = 0, end = 0; begin < sequences; begin = end) {
+    const int first = offsets[begin];
+    while (end < sequences && (offsets[end] - first < kernels::kMaxGemmRows ||
+                               offsets.back() - offsets[end] < kernels::kMaxGemmRows))
+      ++end;
+    const int rows = offsets[end] - first;
+    float* const qkv = lane->qkv.Reserve(static_cast<size_t>(rows) * stride);
+    for (int column = 0; column < d; column += width) {
+      for (int part = 0; part < 3; ++part) {
+        MatMulColumns(kernels, matrix, rounded, first, rows, part * d + column, width,
+                      {qkv + part * width, stride}, {.bias = layer.qkv.bias()});
+      }
+      for (int i = begin; i < end; ++i) {
+        for (int head = 0; head < width; head += head_dim) {
+          AttendHead(*lane, qkv + static_cast<size_t>(offsets[i] - first) * stride + head, width,
+                     stride, offsets[i + 1] - offsets[i],
+                     context + static_cast<size_t>(offsets[i]) * d + column + head);
+        }
       }
     }
-  });
+  }
 }
 
 void CpuRoberta::Layer(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane,

@@ -56,18 +56,21 @@ class CpuRoberta : public SequenceClassifier {
   struct Lane {
     explicit Lane(const LoadOptions& options) : backend(options) {}
     CpuBackend backend;
-    kernels::FloatBuffer x, rounded, context, hidden, first, dense;
+    kernels::FloatBuffer x, rounded, qkv, context, hidden, first, dense;
   };
 
   CpuRoberta(std::unique_ptr<Lane> all, std::unique_ptr<RobertaWeights> weights,
              const LoadOptions& options);
 
-  // Logits of `sequences` to `out`.
+  // Logits of each of `sequences` to as many vectors from `out` on.
   void Pass(absl::Span<const std::vector<int32_t>> sequences, Lane* lane,
             std::vector<float>* out) const;
   void Embed(const std::vector<int32_t>& ids, const Lane& lane, float* x) const;
   void Norm(const LayerNormWeights& norm, int rows, Lane* lane, float* x) const;
   void Layer(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane, float* x) const;
+  // One head of one sequence of `rows`: k lies `k` floats behind q, and v as far behind k.
+  void AttendHead(const Lane& lane, const float* q, ptrdiff_t k, ptrdiff_t stride, int rows,
+                  float* context) const;
   // The heads' outputs, side by side.
   void Attention(const RobertaLayer& layer, absl::Span<const int> offsets, Lane* lane,
                  const float* x, float* context) const;

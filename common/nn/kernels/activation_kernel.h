@@ -7,24 +7,6 @@
 namespace mellow::nn::kernels {
 namespace {
 
-// Calls body(vector, index, lanes) for the whole vectors of x[0, n) and, with fewer lanes and zeros
-// behind them, its tail.
-template <class Body>
-inline void ForEach(const float* x, int n, Body body) {
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(Load(x + i), i, kLanes);
-  if (i < n) body(LoadTail(x + i, n - i), i, n - i);
-}
-
-inline Vec LoadN(const float* p, int n) { return n == kLanes ? Load(p) : LoadTail(p, n); }
-inline void StoreN(float* p, int n, Vec v) {
-  if (n == kLanes) {
-    Store(p, v);
-  } else {
-    StoreTail(p, n, v);
-  }
-}
-
 template <class F>
 inline void ActivateWith(float* x, int n) {
   ForEach(x, n, [&](Vec v, int i, int lanes) { StoreN(x + i, lanes, F::Apply(v)); });

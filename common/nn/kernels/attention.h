@@ -20,6 +20,7 @@ class KvLayout {
  public:
   static constexpr int kPositions = 64;
 
+  // `kernels` outlives it.
   KvLayout(const KernelTable& kernels, int head_dim);
   // Floats of one head in one chunk.
   size_t head_floats() const { return key_floats_ + value_floats_; }
@@ -28,10 +29,10 @@ class KvLayout {
   ptrdiff_t key_panel_bytes() const { return key_panel_bytes_; }
   ptrdiff_t value_panel_bytes() const { return value_panel_bytes_; }
 
-  // Writes `count` positions of one head from `first` (within the chunk) on: k and v point at its
-  // first dimension. What is left of their panels becomes zeros, if no earlier position is in them:
-  // it is multiplied as well, and arbitrary memory can be subnormal numbers, each of which costs a
-  // hundred times as much.
+  // Writes `count` positions of one head from `first` (within the chunk) on, in rising order: k and
+  // v point at its first dimension. The first position of a panel of keys clears the rest of it,
+  // and lines of values are filled up with zeros: what is left is multiplied as well, and arbitrary
+  // memory can be subnormal numbers, each of which costs a hundred times as much.
   void Write(ConstRows k, ConstRows v, int first, int count, float* head_chunk) const;
   void WriteKeys(ConstRows k, int first, int count, float* head_chunk) const;
   // Copies the first `count` positions of one head's chunk.

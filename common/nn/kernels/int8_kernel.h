@@ -110,29 +110,6 @@ void GemmInt8(const GemmArgs& args) {
   }
 }
 
-void Products(const GemmArgs& args) {
-  switch (args.format) {
-    case PanelFormat::kFloat32:
-      return GemmWith<Float32Panel>(args);
-    case PanelFormat::kBFloat16:
-#if defined(__AVX512BF16__)
-      return GemmWith<BFloat16PairPanel>(args);
-#else
-      return GemmWith<BFloat16Panel>(args);
-#endif
-    case PanelFormat::kFloat16:
-      return GemmWith<Float16Panel>(args);
-    case PanelFormat::kInt8:
-      return GemmInt8(args);
-  }
-}
-
-void Gemm(const GemmArgs& args) {
-  Products(args);
-  if (args.activation == nullptr) return;
-  for (int r = 0; r < args.rows; ++r) Activate(*args.activation, args.c + r * args.ldc, args.cols);
-}
-
 }  // namespace
 }  // namespace mellow::nn::kernels
 

@@ -3,11 +3,11 @@
 
 // The arithmetic of CPU inference, compiled once per instruction set and chosen at run time.
 //
-// The same source (gemm_kernel.h, int8_kernel.h, row_kernels.h) is compiled into
-// kernels_generic.cc, kernels_avx2.cc, kernels_avx512.cc and kernels_avx512_bf16.cc with different
-// flags, everything in it with internal linkage, so that no AVX code leaks into the rest of the
-// program. kernels_amx.cc has two products more. This header is included by those files: it must
-// stay free of inline functions and of the standard library's templates.
+// The same source (table_of_isa.h and what it includes) is compiled into kernels_generic.cc,
+// kernels_avx2.cc, kernels_avx512.cc and kernels_avx512_bf16.cc with different flags, everything in
+// it with internal linkage, so that no AVX code leaks into the rest of the program. kernels_amx.cc
+// has two products more. This header is included by those files: it must stay free of inline
+// functions and of the standard library's templates.
 //
 // Numbers: every output element is computed in an order that depends on K alone, never on the other
 // rows, the row's position, how the work is cut, or the instruction set. So a row's result is the

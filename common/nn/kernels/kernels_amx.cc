@@ -62,7 +62,7 @@ struct Int8Product {
   static const int8_t* Rows(const GemmArgs& args) { return args.a_int8; }
   static ptrdiff_t RowBytes(const GemmArgs& args) { return args.lda; }
   static int Bytes(const GemmArgs& args) { return args.k; }
-  static Vec Sums(const GemmArgs& args, int row, const float* sums) {
+  static Vec Scaled(const GemmArgs& args, int row, const float* sums) {
     return Mul(ToFloat(_mm512_load_si512(sums)), Set1(args.row_scales[row]));
   }
   template <bool kTwo>
@@ -83,7 +83,7 @@ struct BFloat16Product {
   }
   static ptrdiff_t RowBytes(const GemmArgs& args) { return args.lda * 4; }
   static int Bytes(const GemmArgs& args) { return args.k * 4; }
-  static Vec Sums(const GemmArgs&, int, const float* sums) { return Load(sums); }
+  static Vec Scaled(const GemmArgs&, int, const float* sums) { return Load(sums); }
   template <bool kTwo>
   static inline __attribute__((always_inline)) void Add() {
     _tile_dpbf16ps(0, 4, 6);
@@ -98,15 +98,15 @@ struct BFloat16Product {
 // The sums of one pass, which become elements of c while the next one computes: the tiles and the
 // vectors are different units of the core.
 template <class Product>
-class Sums {
+class PendingRows {
  public:
-  explicit Sums(const GemmArgs& args) : args_(args) {}
+  explicit PendingRows(const GemmArgs& args) : args_(args) {}
 
   // Those of `rows` rows from `row` on and the panel at `column` are in the tiles. `first`, `last`:
   // of the row's blocks.
   template <bool kTwo>
   void Take(int row, int rows, int column, bool first, bool last) {
-    Finish(rows_);
+    FinishRows(rows_);  // none, after as many steps as there are
     _tile_stored(0, tiles_[0], kTileBytes);
     _tile_stored(1, tiles_[1], kTileBytes);
     if constexpr (kTwo) {
@@ -121,31 +121,30 @@ class Sums {
     finished_ = 0;
   }
   // Finishes so many rows more, if there are any.
-  inline __attribute__((always_inline)) void Finish(int count) {
+  inline __attribute__((always_inline)) void FinishRows(int count) {
     const int end = finished_ + count < rows_ ? finished_ + count : rows_;
     for (; finished_ < end; ++finished_) {
       const int tile = finished_ / kTileLines * 2;
       const int at = finished_ % kTileLines * kLanes;
       const int row = row_ + finished_;
-      const Vec products[1][2] = {{Product::Sums(args_, row, tiles_[tile] + at),
-                                   Product::Sums(args_, row, tiles_[tile + 1] + at)}};
+      const Vec products[1][2] = {{Product::Scaled(args_, row, tiles_[tile] + at),
+                                   Product::Scaled(args_, row, tiles_[tile + 1] + at)}};
       float* const c = args_.c + row * args_.ldc + column_;
       const int cols = args_.cols - column_;
-      kernels::Finish<1, 1>(
-          products, {c, args_.ldc, cols, args_.scales == nullptr ? nullptr : args_.scales + column_,
-                     args_.bias == nullptr || !first_ ? nullptr : args_.bias + column_,
-                     args_.accumulate || !first_});
+      Finish<1, 1>(products,
+                   {c, args_.ldc, cols, args_.scales == nullptr ? nullptr : args_.scales + column_,
+                    args_.bias == nullptr || !first_ ? nullptr : args_.bias + column_,
+                    args_.accumulate || !first_});
       if (last_ && args_.activation != nullptr)
         Activate(*args_.activation, c, cols < kPanelWidth ? cols : kPanelWidth);
     }
   }
-  void FinishAll() { Finish(rows_); }
 
  private:
   const GemmArgs& args_;
   alignas(64) float tiles_[4][kTileSums];
   int row_ = 0, rows_ = 0, column_ = 0;
-  bool first_ = true, last_ = true;
+  bool first_ = false, last_ = false;
   int finished_ = 0;  // rows
 };
 
@@ -153,7 +152,7 @@ class Sums {
 // tile of rows.
 template <class Product, bool kTwo>
 inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead ahead,
-                 Sums<Product>* sums) {
+                 PendingRows<Product>* sums) {
   const ptrdiff_t stride = Product::RowBytes(args);
   const int8_t* const x = Product::Rows(args) + row * stride;
   const auto* const panel =
@@ -182,7 +181,7 @@ inline void Pass(const GemmArgs& args, int row, int rows, int panel_index, Ahead
           Fetch<64>(ahead.data + stream * ahead.stream + byte);
       }
       ahead.data += ahead.step;
-      sums->Finish(rows_of_step);
+      sums->FinishRows(rows_of_step);
     }
     sums->template Take<kTwo>(row, rows, column, start == 0, end == bytes);
   }
@@ -199,7 +198,7 @@ void GemmOf(const GemmArgs& args) {
     return Ahead{NextPanel(args, panel, panels) + stream * pass / passes, stream,
                  kTileLines * kPanelLine / kFetchStreams / passes};
   };
-  Sums<Product> sums(args);
+  PendingRows<Product> sums(args);
   if (whole > 0) {
     Configure(kPassRows);
     for (int p = 0; p < panels; ++p) {
@@ -218,7 +217,7 @@ void GemmOf(const GemmArgs& args) {
     }
   }
   _tile_release();
-  sums.FinishAll();
+  sums.FinishRows(kPassRows);
 }
 
 void Gemm(const GemmArgs& args) {

@@ -1,4 +1,4 @@
-// Rows as a panel. Included by the kernels_*.cc files only, after activation_kernel.h.
+// Rows as a panel. Included by the kernels_*.cc files only, after vector_math.h.
 #ifndef MELLOW_COMMON_NN_KERNELS_PACK_KERNEL_H_
 #define MELLOW_COMMON_NN_KERNELS_PACK_KERNEL_H_
 

@@ -96,10 +96,10 @@ struct RoundedRows {
   int k = 0;                      // GemmArgs::k
   const float* floats = nullptr;  // unless int8
   const int8_t* bytes = nullptr;  // int8 only
-  const float* scales = nullptr;  // of each row of bytes
+  const float* scales = nullptr;  // of each row of bytes, behind them
   ptrdiff_t stride = 0;           // elements
 };
-// Rounds x[rows, in] in `buffer`, where the result stays until it is used for something else.
+// The result points into `buffer`, or is x where nothing is rounded: both stay until it is used.
 RoundedRows RoundFor(const KernelTable& kernels, ThreadPool* pool, const PackedMatrix& w,
                      ConstRows x, int rows, FloatBuffer* buffer);
 // A part of MatMul, on the calling thread: the rows [first, first + rows) of x by the columns

@@ -19,6 +19,28 @@
 namespace mellow::nn::kernels {
 namespace {
 
+void Gemm(const GemmArgs& args) {
+  switch (args.format) {
+    case PanelFormat::kFloat32:
+      GemmWith<Float32Panel>(args);
+      break;
+    case PanelFormat::kBFloat16:
+#if defined(__AVX512BF16__)
+      GemmWith<BFloat16PairPanel>(args);
+#else
+      GemmWith<BFloat16Panel>(args);
+#endif
+      break;
+    case PanelFormat::kFloat16:
+      GemmWith<Float16Panel>(args);
+      break;
+    case PanelFormat::kInt8:
+      GemmInt8(args);
+  }
+  if (args.activation == nullptr) return;
+  for (int r = 0; r < args.rows; ++r) Activate(*args.activation, args.c + r * args.ldc, args.cols);
+}
+
 constexpr KernelTable TableOf(Isa isa, const char* name) {
   return {
       .isa = isa,

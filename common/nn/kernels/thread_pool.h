@@ -13,11 +13,11 @@
 
 namespace mellow {
 
-// Fork-join over a fixed set of threads, for the parts of one matrix product. The caller works too,
-// so a pool of size 1 owns no thread. Workers spin for a few microseconds between jobs (a decode
-// step is hundreds of short jobs) and sleep after that, so that an idle service costs nothing.
-// Thread-safe: concurrent Run calls take turns. Not re-entrant: a task must not call Run of its own
-// pool.
+// Fork-join over a fixed set of threads, for the parts of one matrix product or for whole texts.
+// The caller works too, so a pool of size 1 owns no thread. Workers spin for a few microseconds
+// between jobs (a decode step is hundreds of short jobs) and sleep after that, so that an idle
+// service costs nothing. Thread-safe: concurrent Run calls take turns. Not re-entrant: a task must
+// not call Run of its own pool.
 class ThreadPool {
  public:
   // Throws std::system_error where the system has no more threads.

@@ -1,4 +1,5 @@
-// exp and erf on vectors. Included by the kernels_*.cc files only, after their simd_*.h.
+// Rows by vectors; exp, erf and activations of vectors. Included by the kernels_*.cc files only,
+// after their simd_*.h.
 #ifndef MELLOW_COMMON_NN_KERNELS_VECTOR_MATH_H_
 #define MELLOW_COMMON_NN_KERNELS_VECTOR_MATH_H_
 
@@ -6,6 +7,24 @@
 
 namespace mellow::nn::kernels {
 namespace {
+
+// Calls body(vector, index, lanes) for the whole vectors of x[0, n) and, with fewer lanes and zeros
+// behind them, its tail.
+template <class Body>
+inline void ForEach(const float* x, int n, Body body) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(Load(x + i), i, kLanes);
+  if (i < n) body(LoadTail(x + i, n - i), i, n - i);
+}
+
+inline Vec LoadN(const float* p, int n) { return n == kLanes ? Load(p) : LoadTail(p, n); }
+inline void StoreN(float* p, int n, Vec v) {
+  if (n == kLanes) {
+    Store(p, v);
+  } else {
+    StoreTail(p, n, v);
+  }
+}
 
 // e^x within 2 units in the last place. Below -87.33 it is 0 (what would be subnormal, and
 // -infinity); above 88.37 it stays at the largest result instead of going to infinity. NaN stays

@@ -79,7 +79,7 @@ std::vector<double> TokensOf(const rl::Sequences& sequences) {
 
 // What is shown has so many tokens of a query and of a response at most: enough rows for the tiles
 // of every product, and little beside a mini-batch. All weights take part in it.
-constexpr size_t kShownTokens = 24;
+constexpr size_t kShownTokens = 32;
 
 template <typename AnyRows>
 void KeepBeginnings(AnyRows* rows) {

@@ -149,11 +149,17 @@ TEST_P(AttentionTest, WhatIsLeftOfAPanelIsZeros) {
                                              (KvLayout::kPositions - kKeys) * width);
   EXPECT_EQ(count_of(0.0f, chunk), (key_panels * width - kKeys) * kDim + kKeys * (width - kDim));
 
-  std::vector<float> one_by_one(layout.head_floats(), kSubnormal);
-  for (int i = 0; i < kKeys; ++i) {
-    layout.Write({k.data() + i * kDim, kDim}, {v.data() + i * kDim, kDim}, i, 1, one_by_one.data());
+  for (const int step : {1, 6, 34}) {
+    std::vector<float> in_steps(layout.head_floats(), kSubnormal);
+    for (int i = 0; i < kKeys; i += step) {
+      layout.Write({k.data() + i * kDim, kDim}, {v.data() + i * kDim, kDim}, i,
+                   std::min(step, kKeys - i), in_steps.data());
+    }
+    EXPECT_EQ(in_steps, chunk) << step;
   }
-  EXPECT_EQ(one_by_one, chunk);
+  std::vector<float> copy(layout.head_floats(), kSubnormal);
+  layout.Copy(chunk.data(), kKeys, copy.data());
+  EXPECT_EQ(copy, chunk);
 }
 
 TEST_P(AttentionTest, ACopyOfACacheGoesItsOwnWay) {

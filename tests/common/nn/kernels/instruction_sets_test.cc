@@ -118,7 +118,7 @@ TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
       const std::vector<float> a = Numbers(rows * k, k);
       const std::vector<float> w = Numbers(cols * k, cols);
       const std::vector<float> bias = Numbers(cols, 5);
-      const auto product = [&](const KernelTable& kernels, std::optional<Activation> activation) {
+      const auto product = [&](const KernelTable& kernels, const MatMulOptions& options) {
         ThreadPool pool(2);
         const PackedMatrix packed(
             kernels, cols, k, format,
@@ -127,14 +127,53 @@ TEST_P(InstructionSetsTest, MatrixProductsOfEveryFormat) {
             },
             &pool);
         std::vector<float> c(static_cast<size_t>(rows) * cols, -1.0f);
-        MatMul(kernels, &pool, packed, {a.data(), k}, rows, {c.data(), cols},
-               {.bias = bias.data(), .activation = activation});
+        MatMul(kernels, &pool, packed, {a.data(), k}, rows, {c.data(), cols}, options);
         return c;
       };
-      std::vector<float> expected = product(generic_, std::nullopt);
-      ExpectSameBits(product(*table_, std::nullopt), expected, "gemm", k);
-      generic_.activate(Activation::kGeluErf, expected.data(), static_cast<int>(expected.size()));
-      ExpectSameBits(product(*table_, Activation::kGeluErf), expected, "activated gemm", k);
+      for (const bool accumulate : {false, true}) {
+        MatMulOptions options{.bias = bias.data(), .accumulate = accumulate};
+        const std::vector<float> expected = product(generic_, options);
+        ExpectSameBits(product(*table_, options), expected, "gemm", k);
+        for (const Activation activation : {Activation::kGeluErf, Activation::kRelu}) {
+          std::vector<float> activated = expected;
+          generic_.activate(activation, activated.data(), static_cast<int>(activated.size()));
+          options.activation = activation;
+          ExpectSameBits(product(*table_, options), activated, "activated gemm", k);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(InstructionSetsTest, SomeColumnsAreThoseOfTheWholeProduct) {
+  constexpr int kRows = 130, kIn = 100, kOut = 150, kFirst = 7, kSome = 101;
+  const std::vector<float> x = Numbers(kRows * kIn, 1), w = Numbers(kOut * kIn, 2);
+  const std::vector<float> bias = Numbers(kOut, 3);
+  ThreadPool pool(1);
+  for (const PanelFormat format :
+       {PanelFormat::kFloat32, PanelFormat::kBFloat16, PanelFormat::kFloat16, PanelFormat::kInt8}) {
+    const PackedMatrix packed(
+        *table_, kOut, kIn, format,
+        [&](int64_t index, float* row) {
+          std::memcpy(row, w.data() + index * kIn, sizeof(float) * kIn);
+        },
+        &pool);
+    std::vector<float> whole(kRows * kOut);
+    MatMul(*table_, &pool, packed, {x.data(), kIn}, kRows, {whole.data(), kOut},
+           {.bias = bias.data()});
+    FloatBuffer buffer;
+    const RoundedRows rounded = RoundFor(*table_, &pool, packed, {x.data(), kIn}, kRows, &buffer);
+    for (int column = 0; column < kOut; column += table_->panel_width) {
+      for (const int cols : {1, kOut - column}) {
+        std::vector<float> part(kSome * cols), expected;
+        MatMulColumns(*table_, packed, rounded, kFirst, kSome, column, cols, {part.data(), cols},
+                      {.bias = bias.data()});
+        for (int row = kFirst; row < kFirst + kSome; ++row) {
+          const float* const from = whole.data() + row * kOut + column;
+          expected.insert(expected.end(), from, from + cols);
+        }
+        ExpectSameBits(part, expected, "columns", column);
+      }
     }
   }
 }
