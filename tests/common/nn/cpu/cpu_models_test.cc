@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -272,6 +273,11 @@ TEST(CpuRobertaTest, ASequenceHasTheBitsThatItHasAloneInAnyBatchAndWithAnyThread
     for (const WeightType weights :
          {WeightType::kFloat32, WeightType::kBFloat16, WeightType::kInt8}) {
       auto alone = std::move(*LoadSequenceClassifier(folder, {.weights = weights}));
+      std::map<int, std::unique_ptr<SequenceClassifier>> by_threads;
+      for (const int threads : {1, 2, 3, 64}) {
+        by_threads[threads] =
+            std::move(*LoadSequenceClassifier(folder, {.threads = threads, .weights = weights}));
+      }
       const int most = static_cast<int>(alone->config().max_tokens());
       for (const std::vector<int>& lengths : {std::vector<int>{most},
                                               {1, 2},
@@ -287,9 +293,7 @@ TEST(CpuRobertaTest, ASequenceHasTheBitsThatItHasAloneInAnyBatchAndWithAnyThread
         std::vector<std::vector<float>> expected;
         for (const std::vector<int32_t>& sequence : sequences)
           expected.push_back(alone->Classify({sequence})->front());
-        for (const int threads : {1, 2, 3, 64}) {
-          auto model =
-              std::move(*LoadSequenceClassifier(folder, {.threads = threads, .weights = weights}));
+        for (const auto& [threads, model] : by_threads) {
           EXPECT_EQ(*model->Classify(sequences), expected)
               << folder << ", " << lengths.size() << " sequences, " << threads << " threads";
           EXPECT_TRUE(model->Classify({})->empty());
